@@ -1,0 +1,12 @@
+//! Device models as pure state machines.
+//!
+//! A device owns registers, queues and timing, and nothing else: no lock, thread, file or clock of its own.
+//! All that it may do to the world goes through the four [`ports`]. The machine owns buses and threads.
+
+#![deny(clippy::unwrap_used, clippy::arithmetic_side_effects)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::arithmetic_side_effects))]
+
+pub mod function;
+pub mod ports;
+pub mod sg;
+pub mod testing;

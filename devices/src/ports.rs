@@ -1,0 +1,158 @@
+//! The four ports: all that a device may do to the world.
+
+use std::fmt;
+
+use fencepost_trace::{Stamp, Trace};
+use vm_memory::VolatileSlice;
+
+/// An I/O virtual address: what a device puts on the bus, before the IOMMU translates it.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+pub struct Iova(pub u64);
+
+/// A guest physical address.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
+pub struct Gpa(pub u64);
+
+impl fmt::Display for Iova {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.0)
+    }
+}
+
+impl fmt::Display for Gpa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.0)
+    }
+}
+
+/// The direction of a DMA access, as the memory sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Access {
+    /// The device reads memory.
+    Read,
+    /// The device writes memory.
+    Write,
+}
+
+/// Why a DMA access was refused. Nothing was moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DmaFault {
+    /// The IOMMU has no mapping, or none with this right, for the address.
+    #[error("IOMMU refused {access:?} at {iova}")]
+    Refused {
+        /// The first refused address.
+        iova: Iova,
+        /// What was tried.
+        access: Access,
+    },
+    /// The translated address is not RAM.
+    #[error("No memory behind {iova}")]
+    NoMemory {
+        /// The first address without memory.
+        iova: Iova,
+    },
+    /// The function's bus-master-enable bit is clear.
+    #[error("Bus mastering is off")]
+    NotBusMaster,
+    /// The range wraps around the end of the address space.
+    #[error("DMA range {iova}+{len:#x} overflows")]
+    Overflow {
+        /// Where the range starts.
+        iova: Iova,
+        /// Its length in bytes.
+        len: u64,
+    },
+}
+
+/// Guest memory by I/O virtual address, as one requester id.
+pub trait Dma {
+    /// Translates all of `iova .. iova + len` (exclusive end), then calls `visit` with the memory behind it in
+    /// address order, in one or more spans that together are `len` bytes. With `Access::Write` the caller writes
+    /// every byte of every span. If any part is refused nothing is visited.
+    fn visit(
+        &mut self,
+        iova: Iova,
+        len: u64,
+        access: Access,
+        visit: &mut dyn FnMut(VolatileSlice<'_>),
+    ) -> Result<(), DmaFault>;
+}
+
+/// Copies in and out, for any [`Dma`].
+pub trait DmaExt {
+    /// Fills `buf` from `iova`.
+    fn read(&mut self, iova: Iova, buf: &mut [u8]) -> Result<(), DmaFault>;
+    /// Writes `buf` at `iova`.
+    fn write(&mut self, iova: Iova, buf: &[u8]) -> Result<(), DmaFault>;
+    /// Reads a little-endian 64-bit word.
+    fn read_u64(&mut self, iova: Iova) -> Result<u64, DmaFault>;
+    /// Writes a little-endian 64-bit word.
+    fn write_u64(&mut self, iova: Iova, value: u64) -> Result<(), DmaFault>;
+}
+
+impl<D: Dma + ?Sized> DmaExt for D {
+    fn read(&mut self, iova: Iova, buf: &mut [u8]) -> Result<(), DmaFault> {
+        let len = buf.len() as u64;
+        let mut rest = buf;
+        self.visit(iova, len, Access::Read, &mut |span| {
+            let (head, tail) = std::mem::take(&mut rest).split_at_mut(span.len());
+            span.copy_to(head);
+            rest = tail;
+        })
+    }
+
+    fn write(&mut self, iova: Iova, buf: &[u8]) -> Result<(), DmaFault> {
+        let len = buf.len() as u64;
+        let mut rest = buf;
+        self.visit(iova, len, Access::Write, &mut |span| {
+            let (head, tail) = rest.split_at(span.len());
+            span.copy_from(head);
+            rest = tail;
+        })
+    }
+
+    fn read_u64(&mut self, iova: Iova) -> Result<u64, DmaFault> {
+        let mut bytes = [0; 8];
+        self.read(iova, &mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    fn write_u64(&mut self, iova: Iova, value: u64) -> Result<(), DmaFault> {
+        self.write(iova, &value.to_le_bytes())
+    }
+}
+
+/// The function's MSI-X vectors.
+pub trait Msi {
+    /// Raises `vector`; masking and pending bits are the PCI adapter's business. A vector beyond the table is ignored.
+    fn raise(&mut self, vector: u16);
+}
+
+/// Time.
+pub trait Clock {
+    /// Now. Does not advance while a device handles one call.
+    fn now(&self) -> Stamp;
+    /// Asks for `timer(token)` at `at_ns` (or as soon as possible, never within this call, if that is past).
+    /// There is one pending call per token: a later request replaces it.
+    fn call_at(&mut self, at_ns: u64, token: u32);
+    /// Withdraws the pending call of `token`, if any.
+    fn cancel(&mut self, token: u32);
+    /// The length of `cycles` guest cycles in nanoseconds, rounded up.
+    fn cycles_to_ns(&self, cycles: u64) -> u64;
+}
+
+/// The four ports of one function, lent for one call.
+pub struct Ports<'a> {
+    /// Guest memory through the IOMMU.
+    pub dma: &'a mut dyn Dma,
+    /// MSI-X.
+    pub msi: &'a mut dyn Msi,
+    /// Time.
+    pub clock: &'a mut dyn Clock,
+    /// Events.
+    pub trace: &'a mut dyn Trace,
+}

@@ -1,0 +1,209 @@
+//! Scatter-gather lists: the one descriptor format of all three devices.
+//!
+//! A list is an array of [`SG_ENTRY_BYTES`]-byte little-endian entries, contiguous in I/O virtual memory:
+//!
+//! | bytes | field |
+//! |---|---|
+//! | 0..8 | `iova`: I/O virtual address of the segment |
+//! | 8..12 | `len_bytes`: length of the segment, not zero |
+//! | 12..16 | reserved, zero |
+//!
+//! The segments, one after the other, are the buffer. A list has at most [`SG_MAX_ENTRIES`] entries.
+
+use fencepost_trace::Event;
+use vm_memory::VolatileSlice;
+
+use crate::ports::{Access, DmaExt, DmaFault, Iova, Ports};
+
+/// Bytes in one entry.
+pub const SG_ENTRY_BYTES: u32 = 16;
+
+/// The longest list a device accepts: 128 MiB in 4 KiB pages, well above any legitimate frame.
+pub const SG_MAX_ENTRIES: u32 = 32_768;
+
+/// One segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Segment {
+    /// Where it starts.
+    pub iova: Iova,
+    /// How long it is, in bytes.
+    pub len_bytes: u32,
+}
+
+/// A fetched, checked list.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct SgList {
+    segments: Vec<Segment>,
+    len_bytes: u64,
+}
+
+/// Why a list, or an access through it, was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SgError {
+    /// No entries, or more than [`SG_MAX_ENTRIES`].
+    #[error("Scatter-gather list of {0} entries")]
+    Count(u32),
+    /// An entry of no bytes, with a reserved field that is not zero, or that wraps the address space.
+    #[error("Bad scatter-gather entry {0}")]
+    Entry(u32),
+    /// An access beyond the end of the buffer.
+    #[error("Access at {offset:#x}+{len:#x} beyond a buffer of {buffer:#x} bytes")]
+    Bounds {
+        /// Byte offset into the buffer.
+        offset: u64,
+        /// Length of the access.
+        len: u64,
+        /// Length of the buffer.
+        buffer: u64,
+    },
+    /// The memory behind it refused.
+    #[error(transparent)]
+    Dma(#[from] DmaFault),
+}
+
+impl SgList {
+    /// Checks segments that did not come from guest memory.
+    pub fn from_segments(segments: Vec<Segment>) -> Result<Self, SgError> {
+        let count = u32::try_from(segments.len()).unwrap_or(u32::MAX);
+        if count == 0 || count > SG_MAX_ENTRIES {
+            return Err(SgError::Count(count));
+        }
+        let mut len_bytes = 0u64;
+        for (index, segment) in (0u32..).zip(&segments) {
+            let len = u64::from(segment.len_bytes);
+            if len == 0 || segment.iova.0.checked_add(len).is_none() {
+                return Err(SgError::Entry(index));
+            }
+            len_bytes = len_bytes.saturating_add(len);
+        }
+        Ok(SgList { segments, len_bytes })
+    }
+
+    /// Fetches the list of `count` entries at `table`.
+    pub fn fetch(rid: u16, table: Iova, count: u32, ports: &mut Ports<'_>) -> Result<Self, SgError> {
+        if count == 0 || count > SG_MAX_ENTRIES {
+            return Err(SgError::Count(count));
+        }
+        let len = u64::from(count).saturating_mul(u64::from(SG_ENTRY_BYTES));
+        let mut bytes = vec![0; len as usize];
+        ports.dma.read(table, &mut bytes)?;
+        ports.trace.record(Event::DescriptorFetch { rid, iova: table.0, len });
+        let mut segments = Vec::with_capacity(count as usize);
+        for (index, entry) in (0u32..).zip(bytes.chunks_exact(SG_ENTRY_BYTES as usize)) {
+            segments.push(parse(entry).ok_or(SgError::Entry(index))?);
+        }
+        Self::from_segments(segments)
+    }
+
+    /// The buffer's length: the sum of its segments.
+    pub fn len_bytes(&self) -> u64 {
+        self.len_bytes
+    }
+
+    /// The segments in order.
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// Visits `len` bytes from byte `offset` of the buffer, in order, as [`crate::ports::Dma::visit`] does for one
+    /// range. A range that crosses segments is checked segment by segment: those before a refused one were visited.
+    pub fn visit(
+        &self,
+        offset: u64,
+        len: u64,
+        access: Access,
+        ports: &mut Ports<'_>,
+        visit: &mut dyn FnMut(VolatileSlice<'_>),
+    ) -> Result<(), SgError> {
+        let bounds = SgError::Bounds { offset, len, buffer: self.len_bytes };
+        if offset.checked_add(len).is_none_or(|end| end > self.len_bytes) {
+            return Err(bounds);
+        }
+        let (mut skip, mut left) = (offset, len);
+        for segment in &self.segments {
+            if left == 0 {
+                break;
+            }
+            let bytes = u64::from(segment.len_bytes);
+            if skip >= bytes {
+                skip = skip.saturating_sub(bytes);
+                continue;
+            }
+            let take = bytes.saturating_sub(skip).min(left);
+            ports.dma.visit(Iova(segment.iova.0.saturating_add(skip)), take, access, visit)?;
+            skip = 0;
+            left = left.saturating_sub(take);
+        }
+        Ok(())
+    }
+
+    /// Copies `buf.len()` bytes from byte `offset` of the buffer.
+    pub fn read(&self, offset: u64, buf: &mut [u8], ports: &mut Ports<'_>) -> Result<(), SgError> {
+        let len = buf.len() as u64;
+        let mut rest = buf;
+        self.visit(offset, len, Access::Read, ports, &mut |span| {
+            let (head, tail) = std::mem::take(&mut rest).split_at_mut(span.len());
+            span.copy_to(head);
+            rest = tail;
+        })
+    }
+
+    /// Copies `buf` to byte `offset` of the buffer.
+    pub fn write(&self, offset: u64, buf: &[u8], ports: &mut Ports<'_>) -> Result<(), SgError> {
+        let len = buf.len() as u64;
+        let mut rest = buf;
+        self.visit(offset, len, Access::Write, ports, &mut |span| {
+            let (head, tail) = rest.split_at(span.len());
+            span.copy_from(head);
+            rest = tail;
+        })
+    }
+}
+
+fn parse(entry: &[u8]) -> Option<Segment> {
+    let iova = u64::from_le_bytes(entry.get(0..8)?.try_into().ok()?);
+    let len_bytes = u32::from_le_bytes(entry.get(8..12)?.try_into().ok()?);
+    let reserved = u32::from_le_bytes(entry.get(12..16)?.try_into().ok()?);
+    (reserved == 0).then_some(Segment { iova: Iova(iova), len_bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::World;
+
+    fn list(parts: &[(u64, u32)]) -> SgList {
+        SgList::from_segments(
+            parts.iter().map(|&(iova, len_bytes)| Segment { iova: Iova(iova), len_bytes }).collect(),
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn a_read_crosses_segments_in_list_order() {
+        let mut world = World::new(0x10000);
+        world.memory_mut()[0x2000..0x2004].copy_from_slice(b"abcd");
+        world.memory_mut()[0x1000..0x1004].copy_from_slice(b"efgh");
+        let sg = list(&[(0x2000, 4), (0x1000, 4)]);
+        let mut buf = [0; 4];
+        sg.read(2, &mut buf, &mut world.ports()).unwrap();
+        assert_eq!(&buf, b"cdef");
+    }
+
+    #[test]
+    fn an_access_beyond_the_end_is_refused() {
+        let mut world = World::new(0x10000);
+        let sg = list(&[(0x1000, 4)]);
+        let result = sg.read(1, &mut [0; 4], &mut world.ports());
+        assert!(matches!(result, Err(SgError::Bounds { .. })));
+    }
+
+    #[test]
+    fn a_fetched_entry_with_reserved_bits_is_refused() {
+        let mut world = World::new(0x10000);
+        world.memory_mut()[0x100..0x110]
+            .copy_from_slice(&[0, 0x10, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 1, 0, 0, 0]);
+        let result = SgList::fetch(8, Iova(0x100), 1, &mut world.ports());
+        assert_eq!(result, Err(SgError::Entry(0)));
+    }
+}

@@ -1,0 +1,38 @@
+//! The machine's fixed addresses, in one place for the firmware, the machine and the tests.
+
+#![allow(missing_docs)]
+
+/// RAM from 0 up to here at most; the rest continues at [`HIGH_RAM`].
+pub const LOW_RAM_END: u64 = 0xc000_0000;
+/// The 32-bit window for PCI BARs, end exclusive.
+pub const PCI_WINDOW: std::ops::Range<u64> = 0xc000_0000..0xe000_0000;
+/// ECAM of segment 0, bus 0 only: 1 MiB, end exclusive.
+pub const ECAM: std::ops::Range<u64> = 0xe000_0000..0xe010_0000;
+/// I/O APIC registers.
+pub const IOAPIC: u64 = 0xfec0_0000;
+/// VT-d remapping unit registers: one 4 KiB page.
+pub const DMAR_UNIT: u64 = 0xfed9_0000;
+/// Local APIC page.
+pub const LAPIC: u64 = 0xfee0_0000;
+/// RAM beyond 4 GiB.
+pub const HIGH_RAM: u64 = 0x1_0000_0000;
+
+/// First port of the 16550 serial console.
+pub const SERIAL_PORT: u16 = 0x3f8;
+/// Its global system interrupt.
+pub const SERIAL_GSI: u32 = 4;
+/// Exit port: a write of 1, 2 or 4 bytes ends the VM with the low byte as exit status.
+pub const EXIT_PORT: u16 = 0xf4;
+/// ACPI sleep control register (hardware-reduced), one byte: SLP_EN (bit 5) with SLP_TYP 5 powers off.
+pub const SLEEP_CONTROL_PORT: u16 = 0x600;
+/// ACPI sleep status register, one byte.
+pub const SLEEP_STATUS_PORT: u16 = 0x601;
+/// ACPI reset register: a write of 1 resets (ends the VM).
+pub const RESET_PORT: u16 = 0x602;
+/// The SLP_TYP value of `_S5`.
+pub const S5_SLP_TYP: u8 = 5;
+
+/// PCI device numbers on bus 0, function 0 each.
+pub const GPU_SLOT: u8 = 1;
+pub const CAMERA_SLOT: u8 = 2;
+pub const DISPLAY_SLOT: u8 = 3;

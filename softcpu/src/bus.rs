@@ -1,0 +1,45 @@
+//! What a CPU sees outside its RAM, and why it stops.
+
+/// Whether the CPU may run on after an access, or must return to the machine at the next instruction boundary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// Nothing changed that the CPU must know of.
+    Continue,
+    /// An interrupt or an earlier deadline may be waiting in the machine: stop with [`Exit::Yield`].
+    Yield,
+}
+
+/// The machine around a CPU. All addresses are guest-physical; `data` is 1, 2, 4 or 8 bytes, little-endian; an
+/// access never crosses an 8-byte boundary (the CPU splits those that would). `tsc` is the time of the access.
+pub trait Bus {
+    /// Reads memory-mapped registers. Nothing there reads as all ones.
+    fn mmio_read(&mut self, tsc: u64, gpa: u64, data: &mut [u8]);
+    /// Writes memory-mapped registers. Nothing there ignores it.
+    fn mmio_write(&mut self, tsc: u64, gpa: u64, data: &[u8]) -> Flow;
+    /// Reads a port (1, 2 or 4 bytes).
+    fn port_read(&mut self, tsc: u64, port: u16, data: &mut [u8]);
+    /// Writes a port (1, 2 or 4 bytes).
+    fn port_write(&mut self, tsc: u64, port: u16, data: &[u8]) -> Flow;
+    /// The local APIC ended a level-triggered interrupt: the I/O APIC's business.
+    fn end_of_interrupt(&mut self, tsc: u64, vector: u8) -> Flow;
+    /// The local APIC sends an inter-processor interrupt to other CPUs (destination shorthands already resolved to
+    /// an ICR value, Intel SDM vol. 3, 11.6.1).
+    fn send_ipi(&mut self, tsc: u64, icr: u64) -> Flow;
+    /// The CPU took an interrupt, at this instruction boundary (for traces).
+    fn interrupt_delivered(&mut self, tsc: u64, vector: u8);
+}
+
+/// Why [`run`](crate) returned. The CPU is always at an instruction boundary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// The TSC reached the deadline asked for.
+    Deadline,
+    /// A bus access asked for it.
+    Yield,
+    /// HLT with nothing to wake it at this instruction: skip time to the next event.
+    Halted,
+    /// An exception while delivering a double fault.
+    TripleFault,
+    /// The stop flag was set from outside.
+    Stopped,
+}

@@ -1,0 +1,5 @@
+//! A software x86-64 CPU: deterministic, portable, counts every instruction, knows no device.
+
+pub mod bus;
+pub mod code;
+pub mod state;

@@ -1,0 +1,29 @@
+//! Typed events on one clock.
+//!
+//! Devices and the machine record [`Event`]s through the [`Trace`] port; the implementation stamps them.
+//! This crate knows nothing of devices: requester ids, I/O virtual addresses and vectors are plain numbers here.
+
+mod event;
+mod recorder;
+
+pub use event::{Category, Engine, Event};
+pub use recorder::{Record, Recorder};
+
+/// A point in time: guest cycles (TSC) and nanoseconds since the machine started.
+///
+/// Under `soft` both are exact and virtual; under `kvm` they are a TSC stamp and the host's monotonic clock.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
+pub struct Stamp {
+    /// Guest cycles, as the guest's own `rdtsc` counts them.
+    pub cycles: u64,
+    /// Nanoseconds since the machine started.
+    pub ns: u64,
+}
+
+/// The port through which devices record what they do. The implementation adds the stamp.
+pub trait Trace {
+    /// Records `event` as happening now.
+    fn record(&mut self, event: Event);
+}
