@@ -13,7 +13,7 @@ pub use recorder::{Record, Recorder};
 ///
 /// Under `soft` both are exact and virtual; under `kvm` they are a TSC stamp and the host's monotonic clock.
 #[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]
 pub struct Stamp {
     /// Guest cycles, as the guest's own `rdtsc` counts them.
