@@ -1,5 +1,7 @@
 //! A software x86-64 CPU: deterministic, portable, counts every instruction, knows no device.
 
+pub mod apic;
 pub mod bus;
 pub mod code;
+pub mod ioapic;
 pub mod state;

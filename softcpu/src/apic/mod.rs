@@ -1,0 +1,307 @@
+//! The local APIC as a pure state machine (Intel SDM vol. 3, chapter 11): time comes in as TSC values, and what it
+//! does to the rest of the machine comes out as an [`ApicEffect`].
+
+mod delivery;
+mod message;
+mod msr;
+pub mod regs;
+mod timer;
+
+#[cfg(test)]
+mod tests;
+
+pub use message::{BROADCAST, DeliveryMode, InterruptMessage, widen_destination};
+pub use msr::{Fault, IA32_APIC_BASE, IA32_TSC_DEADLINE};
+
+use crate::state::ApicState;
+use regs::*;
+use timer::{Mode, Timer, divisor};
+
+/// What an access to the local APIC, or a message to it, means for the CPU and the machine. All may hold at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ApicEffect {
+    /// A level-triggered interrupt ended: tell the I/O APICs.
+    pub end_of_interrupt: Option<u8>,
+    /// An inter-processor interrupt for other CPUs: the ICR, its destination as 32 bits in the upper half. The
+    /// sender's own share of it has been delivered already.
+    pub ipi: Option<u64>,
+    /// The CPU must take an NMI.
+    pub nmi: bool,
+    /// The CPU must reset.
+    pub init: bool,
+    /// The CPU, waiting after INIT, must start at this page.
+    pub startup: Option<u8>,
+    /// An 8259A-style interrupt: nothing on this machine can answer the acknowledge cycle.
+    pub ext_int: bool,
+}
+
+impl ApicEffect {
+    /// Nothing to do.
+    pub const NONE: ApicEffect = ApicEffect {
+        end_of_interrupt: None,
+        ipi: None,
+        nmi: false,
+        init: false,
+        startup: None,
+        ext_int: false,
+    };
+}
+
+/// How the APIC is reached, by IA32_APIC_BASE (Intel SDM vol. 3, figure 11-27).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessMode {
+    /// Neither way.
+    Disabled,
+    /// By its page of memory.
+    Xapic,
+    /// By MSRs 0x800..0x840.
+    X2apic,
+}
+
+/// One local APIC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalApic {
+    id: u32,
+    regs: [u32; COUNT],
+    timer: Timer,
+    apic_base: u64,
+    /// Errors not yet latched into ESR by a write to it.
+    errors: u32,
+}
+
+/// A bit of one of the 256-bit registers ISR, TMR, IRR.
+fn bit(vector: u8) -> (usize, u32) {
+    (usize::from(vector) / 32, 1 << (vector % 32))
+}
+
+impl LocalApic {
+    /// The APIC of CPU `id` after power-on, in xAPIC mode at the architectural address. CPU 0 is the bootstrap CPU.
+    pub fn new(id: u32) -> Self {
+        let apic_base = 0xfee0_0000 | msr::BASE_ENABLE | if id == 0 { msr::BASE_BSP } else { 0 };
+        let mut apic = LocalApic { id, regs: [0; COUNT], timer: Timer::default(), apic_base, errors: 0 };
+        apic.reset_registers();
+        apic
+    }
+
+    /// Builds the APIC from a saved state: the register page and the two MSRs that [`crate::state::Msrs`] keeps.
+    /// Pages from another implementation (KVM) are accepted; they lack only the timer's sub-tick phase.
+    pub fn restore(id: u32, state: &ApicState, apic_base: u64, tsc_deadline: u64, tsc: u64) -> Self {
+        let mut apic = LocalApic::new(id);
+        for (to, from) in apic.regs.iter_mut().zip(&state.regs) {
+            *to = *from;
+        }
+        apic.apic_base = apic_base;
+        apic.errors = std::mem::take(&mut apic.regs[SAVED_ERRORS]);
+        let phase = std::mem::take(&mut apic.regs[SAVED_TIMER_PHASE]);
+        apic.timer.due = match apic.timer_mode() {
+            Mode::TscDeadline => (tsc_deadline != 0).then_some(tsc_deadline),
+            _ => match u64::from(apic.regs[CURRENT_COUNT]) * divisor(apic.regs[DIVIDE]) {
+                0 => None,
+                left => Some(tsc.saturating_add(left.saturating_sub(u64::from(phase)))),
+            },
+        };
+        // Computed when read, never stored.
+        apic.regs[CURRENT_COUNT] = 0;
+        apic.regs[PPR] = 0;
+        apic
+    }
+
+    /// The register page at time `tsc`. With [`apic_base`](Self::apic_base) and
+    /// [`tsc_deadline`](Self::tsc_deadline) it is the whole state. Call [`advance`](Self::advance) first.
+    pub fn save(&self, tsc: u64) -> ApicState {
+        let mut regs = self.regs.to_vec();
+        regs[PPR] = self.ppr();
+        regs[SAVED_ERRORS] = self.errors;
+        if self.timer_mode() != Mode::TscDeadline {
+            let divisor = divisor(self.regs[DIVIDE]);
+            regs[CURRENT_COUNT] = self.timer.count(tsc, divisor);
+            regs[SAVED_TIMER_PHASE] = self.timer.phase(tsc, divisor);
+        }
+        ApicState { regs }
+    }
+
+    /// IA32_APIC_BASE.
+    pub fn apic_base(&self) -> u64 {
+        self.apic_base
+    }
+
+    /// IA32_TSC_DEADLINE: zero when disarmed or in another timer mode.
+    pub fn tsc_deadline(&self) -> u64 {
+        if self.timer_mode() == Mode::TscDeadline { self.timer.due.unwrap_or(0) } else { 0 }
+    }
+
+    /// Where the register page is, when there is one: a CPU sends accesses to this page here and not to its bus.
+    pub fn page(&self) -> Option<u64> {
+        (self.access_mode() == AccessMode::Xapic).then_some(self.apic_base & msr::BASE_ADDRESS)
+    }
+
+    /// The APIC id.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// How the guest reaches the APIC now.
+    pub fn access_mode(&self) -> AccessMode {
+        match (self.apic_base & msr::BASE_ENABLE != 0, self.apic_base & msr::BASE_X2APIC != 0) {
+            (false, _) => AccessMode::Disabled,
+            (true, false) => AccessMode::Xapic,
+            (true, true) => AccessMode::X2apic,
+        }
+    }
+
+    /// INIT, or the APIC's own disabling: registers as after power-on, except id and base.
+    pub fn reset_registers(&mut self) {
+        self.regs = [0; COUNT];
+        self.regs[VERSION] = VERSION_VALUE;
+        self.regs[DFR] = u32::MAX;
+        self.regs[SVR] = 0xff;
+        for lvt in LVTS {
+            self.regs[lvt] = LVT_MASKED;
+        }
+        self.timer = Timer::default();
+        self.errors = 0;
+        self.set_mode_registers();
+    }
+
+    /// ID has two formats, and LDR is derived from the id in x2APIC mode (Intel SDM vol. 3, 11.12.10.2).
+    fn set_mode_registers(&mut self) {
+        if self.access_mode() == AccessMode::X2apic {
+            self.regs[ID] = self.id;
+            self.regs[LDR] = (self.id >> 4) << 16 | 1 << (self.id & 0xf);
+        } else {
+            self.regs[ID] = self.id << 24;
+        }
+    }
+
+    /// Reads the register at byte `offset` of the page at time `tsc`. Only aligned 32-bit reads mean anything; a
+    /// narrower or misaligned one returns the 32 bits at the 16-byte slot.
+    pub fn read(&mut self, offset: u32, tsc: u64) -> u32 {
+        self.advance(tsc);
+        let index = (offset >> 4) as usize;
+        match index {
+            0x00 | 0x01 | EOI | SELF_IPI => 0,
+            _ if index < COUNT => self.read_register(index, tsc),
+            _ => {
+                self.raise_error(ERROR_ADDRESS);
+                0
+            }
+        }
+    }
+
+    fn read_register(&self, index: usize, tsc: u64) -> u32 {
+        match index {
+            PPR => self.ppr(),
+            APR => 0,
+            CURRENT_COUNT if self.timer_mode() == Mode::TscDeadline => 0,
+            CURRENT_COUNT => self.timer.count(tsc, divisor(self.regs[DIVIDE])),
+            _ => self.regs[index],
+        }
+    }
+
+    /// Writes the register at byte `offset` of the page at time `tsc`. Read-only registers ignore it.
+    #[must_use]
+    pub fn write(&mut self, offset: u32, value: u32, tsc: u64) -> ApicEffect {
+        self.advance(tsc);
+        match (offset >> 4) as usize {
+            LDR => {
+                self.regs[LDR] = value & 0xff00_0000;
+                ApicEffect::NONE
+            }
+            DFR => {
+                self.regs[DFR] = value | 0x0fff_ffff;
+                ApicEffect::NONE
+            }
+            ICR_HIGH => {
+                self.regs[ICR_HIGH] = value & 0xff00_0000;
+                ApicEffect::NONE
+            }
+            ICR_LOW => {
+                self.regs[ICR_LOW] = value & delivery::ICR_MASK;
+                let logical = value & delivery::ICR_LOGICAL != 0;
+                let destination = widen_destination((self.regs[ICR_HIGH] >> 24) as u8, logical);
+                self.send_ipi(value, destination)
+            }
+            SELF_IPI => ApicEffect::NONE,
+            index => self.write_common(index, value, tsc),
+        }
+    }
+
+    /// The registers that act alike in both access modes.
+    fn write_common(&mut self, index: usize, value: u32, tsc: u64) -> ApicEffect {
+        match index {
+            TPR => self.regs[TPR] = value & 0xff,
+            EOI => return self.end_of_interrupt(),
+            SVR => self.write_svr(value),
+            ESR => self.regs[ESR] = std::mem::take(&mut self.errors),
+            INITIAL_COUNT if self.timer_mode() != Mode::TscDeadline => {
+                self.regs[INITIAL_COUNT] = value;
+                self.timer.start(tsc, value, divisor(self.regs[DIVIDE]));
+            }
+            DIVIDE => self.write_divide(value, tsc),
+            _ if LVTS.contains(&index) => self.write_lvt(index, value),
+            _ if index >= COUNT => self.raise_error(ERROR_ADDRESS),
+            _ => {}
+        }
+        ApicEffect::NONE
+    }
+
+    /// Disabling by software masks every LVT entry (Intel SDM vol. 3, 11.4.7.2).
+    fn write_svr(&mut self, value: u32) {
+        self.regs[SVR] = value & SVR_MASK;
+        if !self.software_enabled() {
+            for lvt in LVTS {
+                self.regs[lvt] |= LVT_MASKED;
+            }
+        }
+    }
+
+    fn write_divide(&mut self, value: u32, tsc: u64) {
+        let count = self.timer.count(tsc, divisor(self.regs[DIVIDE]));
+        self.regs[DIVIDE] = value & 0xb;
+        if self.timer_mode() != Mode::TscDeadline {
+            self.timer.start(tsc, count, divisor(self.regs[DIVIDE]));
+        }
+    }
+
+    fn write_lvt(&mut self, index: usize, value: u32) {
+        let before = Mode::from_lvt(self.regs[index]);
+        let forced = if self.software_enabled() { 0 } else { LVT_MASKED };
+        self.regs[index] = value & lvt_mask(index).unwrap_or(0) | forced;
+        if index == LVT_TIMER {
+            let after = Mode::from_lvt(self.regs[LVT_TIMER]);
+            // "Transitioning between TSC-deadline mode and other timer modes also disarms the timer" (11.5.4.1).
+            if before != after && (before == Mode::TscDeadline || after == Mode::TscDeadline) {
+                self.timer.due = None;
+                self.regs[INITIAL_COUNT] = 0;
+            }
+        }
+    }
+
+    fn software_enabled(&self) -> bool {
+        self.regs[SVR] & SVR_ENABLE != 0
+    }
+
+    fn timer_mode(&self) -> Mode {
+        Mode::from_lvt(self.regs[LVT_TIMER])
+    }
+
+    /// When the timer will next raise an interrupt, as an absolute TSC value; `None` while it is stopped or masked.
+    pub fn next_timer(&self) -> Option<u64> {
+        if self.regs[LVT_TIMER] & LVT_MASKED != 0 { None } else { self.timer.due }
+    }
+
+    /// Brings the timer to `tsc`: raises its interrupt if it fell due. Returns whether it raised one.
+    pub fn advance(&mut self, tsc: u64) -> bool {
+        if self.timer.due.is_none_or(|due| due > tsc) {
+            return false;
+        }
+        let period = (self.timer_mode() == Mode::Periodic)
+            .then(|| u64::from(self.regs[INITIAL_COUNT]) * divisor(self.regs[DIVIDE]));
+        let lvt = self.regs[LVT_TIMER];
+        let fired = self.timer.expire(tsc, period) && lvt & LVT_MASKED == 0;
+        if fired {
+            self.receive(lvt as u8, false);
+        }
+        fired
+    }
+}
