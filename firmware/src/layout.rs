@@ -36,3 +36,24 @@ pub const S5_SLP_TYP: u8 = 5;
 pub const GPU_SLOT: u8 = 1;
 pub const CAMERA_SLOT: u8 = 2;
 pub const DISPLAY_SLOT: u8 = 3;
+
+// Where the firmware puts what the guest finds at reset, all below 1 MiB.
+
+/// Global descriptor table.
+pub const BOOT_GDT: u64 = 0x500;
+/// `boot_params`, the "zero page": one 4 KiB page.
+pub const ZERO_PAGE: u64 = 0x7000;
+/// The boot stack grows down from here (its room is 0x1000..0x7000).
+pub const BOOT_STACK_TOP: u64 = 0x7000;
+/// Identity-mapped page tables of the first 4 GiB: six 4 KiB pages.
+pub const BOOT_PAGE_TABLES: u64 = 0x9000;
+/// The kernel's command line, end exclusive.
+pub const COMMAND_LINE: std::ops::Range<u64> = 0x2_0000..0x2_1000;
+/// The list of `setup_data`, end exclusive.
+pub const SETUP_DATA: std::ops::Range<u64> = 0x2_1000..0x2_2000;
+/// Where low RAM ends below the legacy video and ROM hole.
+pub const LEGACY_HOLE: u64 = 0xa_0000;
+/// ACPI tables, end exclusive; the RSDP is at the start.
+pub const ACPI_TABLES: std::ops::Range<u64> = 0xe_0000..0x10_0000;
+/// The first byte above the legacy hole.
+pub const ONE_MIB: u64 = 0x10_0000;

@@ -1,3 +1,121 @@
-//! What the guest finds at reset: boot parameters, page tables, GDT, ACPI tables.
+//! What the guest finds at reset: kernel, initramfs, boot parameters, page tables, GDT, ACPI tables.
 
+pub mod acpi;
+mod boot_params;
+pub mod kernel;
 pub mod layout;
+pub mod reset;
+pub mod unpack;
+
+use vm_memory::{Bytes, GuestAddress, GuestMemoryError, GuestMemoryMmap};
+
+use crate::kernel::{KernelError, KernelImage};
+pub use crate::reset::{Entry, EntrySegment};
+
+/// The most vCPUs that an 8-bit local APIC id can name (255 is the broadcast).
+pub const MAX_VCPUS: u32 = 254;
+
+/// What the guest is told beside the kernel, the initramfs and the command line.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Describe the VT-d remapping unit (a DMAR table).
+    pub iommu: bool,
+    /// Seeds the kernel's random pool, so that it is ready at once and the same in every run.
+    pub rng_seed: [u8; 32],
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { iommu: true, rng_seed: *b"fencepost: a seed that is fixed." }
+    }
+}
+
+/// Why a guest could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The kernel does not fit.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// Kernel and initramfs do not fit into low memory together.
+    #[error(
+        "the guest's memory is too small: the initramfs of {initrd} bytes does not fit between the kernel's end at \
+         {kernel_end:#x} and {limit:#x}; give it more memory"
+    )]
+    InitrdTooLarge {
+        /// Its size in bytes.
+        initrd: u64,
+        /// Where the kernel ends.
+        kernel_end: u64,
+        /// Where the room for an initramfs ends.
+        limit: u64,
+    },
+    /// The command line is too long.
+    #[error("the kernel command line has {length} bytes, at most {max} are possible")]
+    CommandLineTooLong {
+        /// Its length in bytes.
+        length: usize,
+        /// The most that the kernel takes.
+        max: usize,
+    },
+    /// The command line holds a NUL byte, which would end it.
+    #[error("the kernel command line holds a NUL byte")]
+    CommandLineNul,
+    /// No local APIC id is left for a vCPU, or there is none at all.
+    #[error("{0} vCPUs are not possible: 1 to {MAX_VCPUS} are")]
+    Vcpus(u32),
+    /// The guest has no memory at 0 or less than the firmware itself needs.
+    #[error("the guest's memory is too small: {0:#x} bytes from address 0, at least 0x200000 are needed")]
+    TooLittleMemory(u64),
+    /// Guest memory refused a write.
+    #[error("cannot write guest memory: {0}")]
+    Memory(#[from] GuestMemoryError),
+}
+
+/// Sets the guest up for its first instruction and says what the first vCPU's registers must hold.
+///
+/// # Errors
+/// [`Error`], when kernel, initramfs and command line do not fit.
+pub fn load(
+    memory: &GuestMemoryMmap<()>,
+    kernel: &mut KernelImage,
+    initrd: Option<&[u8]>,
+    command_line: &str,
+    vcpus: u32,
+    options: &Options,
+) -> Result<Entry, Error> {
+    if vcpus == 0 || vcpus > MAX_VCPUS {
+        return Err(Error::Vcpus(vcpus));
+    }
+    let low_end = boot_params::low_memory_end(memory);
+    if low_end < 2 * layout::ONE_MIB {
+        return Err(Error::TooLittleMemory(low_end));
+    }
+    kernel.place(memory)?;
+    let initrd = initrd.map(|image| place_initrd(memory, kernel, image)).transpose()?;
+    let tables = acpi::build(vcpus as u8, options.iommu, layout::ACPI_TABLES.start);
+    memory.write_slice(&tables, GuestAddress(layout::ACPI_TABLES.start))?;
+    boot_params::write(memory, kernel, initrd, command_line, options)?;
+    reset::write_tables(memory)?;
+    Ok(Entry::at(kernel.entry()))
+}
+
+/// Copies the initramfs to the highest page that the kernel accepts; gives its address and size.
+fn place_initrd(
+    memory: &GuestMemoryMmap<()>,
+    kernel: &KernelImage,
+    image: &[u8],
+) -> Result<(u32, u32), Error> {
+    const PAGE: u64 = 4096;
+    // The default of `initrd_addr_max` for a kernel that does not say (boot.rst).
+    let highest = kernel.setup_header().map_or(0x7fff_ffff, |h| h.initrd_addr_max);
+    let limit = boot_params::low_memory_end(memory).min(u64::from(highest) + 1);
+    let kernel_end = kernel.extent().end;
+    let size = image.len() as u64;
+    let start = limit.checked_sub(size).map(|start| start & !(PAGE - 1)).filter(|start| *start >= kernel_end);
+    let start = start.ok_or(Error::InitrdTooLarge { initrd: size, kernel_end, limit })?;
+    memory.write_slice(image, GuestAddress(start))?;
+    Ok((start as u32, size as u32))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+//! The DSDT: the PCI root, the serial port and the S5 state.
+
+use acpi_tables::aml::{
+    AddressSpace, AddressSpaceCacheable, Device, EISAName, IO, Interrupt, Memory32Fixed, Name, Package, Path,
+    ResourceTemplate, Scope,
+};
+use acpi_tables::sdt::Sdt;
+
+use super::{OEM, OEM_REVISION, OEM_TABLE, Table, bytes_of};
+use crate::layout;
+
+/// Present, enabled, shown, working (`_STA`).
+const STATUS_WORKING: u8 = 0xf;
+
+pub(super) fn build() -> Table {
+    let mut sdt = Sdt::new(*b"DSDT", 36, 6, OEM, OEM_TABLE, OEM_REVISION);
+    sdt.append_slice(&sleep_state());
+    sdt.append_slice(&system_bus());
+    Table(sdt)
+}
+
+/// `\_S5`: what the sleep control register takes to power off.
+fn sleep_state() -> Vec<u8> {
+    let package = Package::new(vec![&layout::S5_SLP_TYP, &0u8, &0u8, &0u8]);
+    bytes_of(&Name::new(Path::new("_S5_"), &package))
+}
+
+fn system_bus() -> Vec<u8> {
+    let devices = [pci_root(), reserved_resources(), serial_port()].concat();
+    Scope::raw(Path::new("\\_SB_"), devices)
+}
+
+/// The PCIe root: bus 0 and the window for BARs. No `_PRT`: functions have MSI-X only.
+fn pci_root() -> Vec<u8> {
+    let window = AddressSpace::new_memory(
+        AddressSpaceCacheable::NotCacheable,
+        true,
+        layout::PCI_WINDOW.start as u32,
+        (layout::PCI_WINDOW.end - 1) as u32,
+        None,
+    );
+    let buses = AddressSpace::new_bus_number(0u16, 0u16);
+    bytes_of(&Device::new(
+        Path::new("PCI0"),
+        vec![
+            &Name::new(Path::new("_HID"), &EISAName::new("PNP0A08")),
+            &Name::new(Path::new("_CID"), &EISAName::new("PNP0A03")),
+            &Name::new(Path::new("_UID"), &0u8),
+            &Name::new(Path::new("_SEG"), &0u8),
+            &Name::new(Path::new("_BBN"), &0u8),
+            &Name::new(Path::new("_CRS"), &ResourceTemplate::new(vec![&buses, &window])),
+        ],
+    ))
+}
+
+/// The ECAM as a motherboard resource, where Linux looks for its confirmation.
+fn reserved_resources() -> Vec<u8> {
+    let ecam =
+        Memory32Fixed::new(true, layout::ECAM.start as u32, (layout::ECAM.end - layout::ECAM.start) as u32);
+    bytes_of(&Device::new(
+        Path::new("MBRD"),
+        vec![
+            &Name::new(Path::new("_HID"), &EISAName::new("PNP0C02")),
+            &Name::new(Path::new("_UID"), &0u8),
+            &Name::new(Path::new("_CRS"), &ResourceTemplate::new(vec![&ecam])),
+        ],
+    ))
+}
+
+/// The 16550 console: edge-triggered, active high, not shared.
+fn serial_port() -> Vec<u8> {
+    let ports = IO::new(layout::SERIAL_PORT, layout::SERIAL_PORT, 1, 8);
+    let interrupt = Interrupt::new(true, true, false, false, layout::SERIAL_GSI);
+    bytes_of(&Device::new(
+        Path::new("COM1"),
+        vec![
+            &Name::new(Path::new("_HID"), &EISAName::new("PNP0501")),
+            &Name::new(Path::new("_UID"), &0u8),
+            &Name::new(Path::new("_STA"), &STATUS_WORKING),
+            &Name::new(Path::new("_CRS"), &ResourceTemplate::new(vec![&ports, &interrupt])),
+        ],
+    ))
+}

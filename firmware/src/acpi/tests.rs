@@ -1,0 +1,118 @@
+//! The tables against the specification's layout, restated, and against iasl where it is installed.
+
+use std::process::Command;
+
+use super::*;
+
+const BASE: u64 = 0xe_0000;
+
+fn u32_at(bytes: &[u8], offset: usize) -> u32 {
+    u32::from_le_bytes(bytes[offset..offset + 4].try_into().unwrap())
+}
+
+fn u64_at(bytes: &[u8], offset: usize) -> u64 {
+    u64::from_le_bytes(bytes[offset..offset + 8].try_into().unwrap())
+}
+
+fn sum(bytes: &[u8]) -> u8 {
+    bytes.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte))
+}
+
+/// Follows RSDP and XSDT as an operating system does; checks every checksum on the way.
+fn tables(block: &[u8]) -> Vec<(String, Vec<u8>)> {
+    assert_eq!(&block[..8], b"RSD PTR ");
+    assert_eq!(sum(&block[..20]), 0);
+    assert_eq!(sum(&block[..36]), 0);
+    let table_at = |address: u64| {
+        let start = (address - BASE) as usize;
+        let length = u32_at(block, start + 4) as usize;
+        let table = block[start..start + length].to_vec();
+        assert_eq!(sum(&table), 0, "checksum of {:?}", &table[..4]);
+        (String::from_utf8(table[..4].to_vec()).unwrap(), table)
+    };
+    let (name, xsdt) = table_at(u64_at(block, 24));
+    assert_eq!(name, "XSDT");
+    let mut found: Vec<_> = xsdt[36..].chunks(8).map(|entry| table_at(u64_at(entry, 0))).collect();
+    let dsdt = found.iter().find(|(name, _)| name == "FACP").map(|(_, fadt)| u64_at(fadt, 140)).unwrap();
+    found.push(table_at(dsdt));
+    found
+}
+
+fn table(block: &[u8], name: &str) -> Vec<u8> {
+    tables(block).into_iter().find(|(found, _)| found == name).unwrap_or_else(|| panic!("no {name}")).1
+}
+
+#[test]
+fn the_tables_are_found_and_sum_to_zero() {
+    let names = |iommu| tables(&build(1, iommu, BASE)).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    assert_eq!(names(true), ["FACP", "APIC", "MCFG", "DMAR", "DSDT"]);
+    assert_eq!(names(false), ["FACP", "APIC", "MCFG", "DSDT"]);
+}
+
+#[test]
+fn the_fadt_is_hardware_reduced_with_sleep_and_reset_registers() {
+    let fadt = table(&build(1, true, BASE), "FACP");
+    let flags = u32_at(&fadt, 112);
+    assert_ne!(flags & 1 << 20, 0, "HW_REDUCED_ACPI");
+    assert_ne!(flags & 1 << 10, 0, "RESET_REG_SUP");
+    let boot = u16::from_le_bytes([fadt[109], fadt[110]]);
+    assert_eq!(boot & 0b11, 0, "no legacy devices, no 8042");
+    assert_eq!(boot & 0b10_0100, 0b10_0100, "no VGA, no CMOS clock");
+    for (offset, port) in [(116, 0x602), (244, 0x600), (256, 0x601)] {
+        assert_eq!(fadt[offset..offset + 4], [1, 8, 0, 1], "an I/O port of one byte at {offset}");
+        assert_eq!(u64_at(&fadt, offset + 4), port);
+    }
+    assert_eq!(fadt[128], 1, "reset value");
+}
+
+#[test]
+fn the_madt_names_every_cpu_and_the_io_apic() {
+    let madt = table(&build(3, true, BASE), "APIC");
+    assert_eq!(u32_at(&madt, 36), 0xfee0_0000);
+    let expected: Vec<u8> = (0..3).flat_map(|id| [0, 8, id, id, 1, 0, 0, 0]).collect();
+    assert_eq!(madt[44..68], expected[..]);
+    assert_eq!(madt[68..], [1, 12, 0, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0]);
+}
+
+#[test]
+fn the_mcfg_and_the_dmar_point_to_the_layout() {
+    let block = build(1, true, BASE);
+    let mcfg = table(&block, "MCFG");
+    assert_eq!(u64_at(&mcfg, 44), 0xe000_0000);
+    assert_eq!(mcfg[52..56], [0, 0, 0, 0], "segment 0, buses 0 to 0");
+    let dmar = table(&block, "DMAR");
+    assert_eq!(dmar.len(), 64);
+    assert_eq!(dmar[48..56], [0, 0, 16, 0, 1, 0, 0, 0]);
+    assert_eq!(u64_at(&dmar, 56), 0xfed9_0000);
+}
+
+#[test]
+fn the_tables_of_the_largest_machine_fit() {
+    let room = layout::ACPI_TABLES.end - layout::ACPI_TABLES.start;
+    assert!((build(crate::MAX_VCPUS as u8, true, BASE).len() as u64) < room);
+}
+
+#[test]
+fn iasl_disassembles_every_table_without_a_complaint() {
+    if Command::new("iasl").arg("-v").output().is_err() {
+        println!("skipped: iasl is not installed");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in tables(&build(2, true, BASE)) {
+        let path = folder.path().join(format!("{name}.aml"));
+        std::fs::write(&path, bytes).unwrap();
+        let run = Command::new("iasl").arg("-d").arg(&path).output().unwrap();
+        let said = String::from_utf8_lossy(&run.stdout).into_owned() + &String::from_utf8_lossy(&run.stderr);
+        assert!(run.status.success(), "{name}: {said}");
+        let text = std::fs::read_to_string(path.with_extension("dsl")).unwrap();
+        for complaint in ["Invalid", "invalid", "Warning", "Error", "Incorrect"] {
+            assert!(!said.contains(complaint) && !text.contains(complaint), "{name}: {said}\n{text}");
+        }
+        if name == "DSDT" {
+            for expected in ["Device (PCI0)", "PNP0A08", "PNP0501", "Name (_S5", "0xC0000000", "0xDFFFFFFF"] {
+                assert!(text.contains(expected), "no {expected} in\n{text}");
+            }
+        }
+    }
+}
