@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * Userspace interface of "fencepost_gpu", the DRM render driver of the
+ * Fencepost GPU. The device itself is described in docs/gpu.md.
+ *
+ * Fields that a caller does not use, and all reserved fields, must be zero.
+ * PRIME import and export, and syncobjs, are DRM's own ioctls.
+ */
+#ifndef _UAPI_FENCEPOST_GPU_H
+#define _UAPI_FENCEPOST_GPU_H
+
+#include <drm/drm.h>
+
+#if defined(__cplusplus)
+extern "C" {
+#endif
+
+#define FENCEPOST_GPU_DRIVER_NAME	"fencepost_gpu"
+
+#define DRM_FENCEPOST_GPU_INFO		0x00
+#define DRM_FENCEPOST_GPU_RING_INFO	0x01
+#define DRM_FENCEPOST_GPU_BO_CREATE	0x02
+#define DRM_FENCEPOST_GPU_BO_OFFSET	0x03
+#define DRM_FENCEPOST_GPU_BO_WAIT	0x04
+#define DRM_FENCEPOST_GPU_SUBMIT	0x05
+
+/**
+ * struct drm_fencepost_gpu_info - what the device can do
+ *
+ * DRM_IOCTL_FENCEPOST_GPU_INFO never fails on a live device.
+ */
+struct drm_fencepost_gpu_info {
+	/** @version: out, the VERSION register: major << 16 | minor */
+	__u32 version;
+	/** @caps: out, bit n set: opcode n works */
+	__u32 caps;
+	/** @rings: out, number of rings */
+	__u32 rings;
+	/** @max_dimension: out, largest width and height, in pixels */
+	__u32 max_dimension;
+	/** @max_commands: out, commands in one submission at most */
+	__u32 max_commands;
+	/** @bytes_per_cycle: out, the device's cost model */
+	__u32 bytes_per_cycle;
+	/** @fixed_cycles: out, the device's cost model */
+	__u64 fixed_cycles;
+};
+
+/**
+ * struct drm_fencepost_gpu_ring_info - a ring's progress and its errors
+ *
+ * DRM_IOCTL_FENCEPOST_GPU_RING_INFO: -EINVAL for a ring that is not there.
+ * The last_error fields describe the last error that the driver recovered
+ * the ring from, and are zero if there was none.
+ */
+struct drm_fencepost_gpu_ring_info {
+	/** @ring: in, which ring */
+	__u32 ring;
+	/** @error_count: out, errors since the device was reset */
+	__u32 error_count;
+	/** @resets: out, ring resets by the driver */
+	__u32 resets;
+	/** @last_error: out, enum fencepost_gpu_error */
+	__u32 last_error;
+	/** @last_error_address: out, the refused I/O virtual address, or 0 */
+	__u64 last_error_address;
+	/** @seqno: out, sequence number of the last fence */
+	__u64 seqno;
+};
+
+/** enum fencepost_gpu_error - why a ring halted (RING_ERROR_CODE) */
+enum fencepost_gpu_error {
+	FENCEPOST_GPU_ERROR_NONE = 0,
+	FENCEPOST_GPU_ERROR_OPCODE = 1,
+	FENCEPOST_GPU_ERROR_PACKET = 2,
+	FENCEPOST_GPU_ERROR_SG_LIST = 3,
+	FENCEPOST_GPU_ERROR_BOUNDS = 4,
+	FENCEPOST_GPU_ERROR_DMA = 5,
+	FENCEPOST_GPU_ERROR_TIMEOUT = 6,
+	FENCEPOST_GPU_ERROR_RING = 7,
+};
+
+/**
+ * struct drm_fencepost_gpu_bo_create - make a buffer object of zeroed pages
+ *
+ * DRM_IOCTL_FENCEPOST_GPU_BO_CREATE: -EINVAL for a size of zero or beyond
+ * 128 MiB, or for flags; -ENOMEM.
+ */
+struct drm_fencepost_gpu_bo_create {
+	/** @size: in, bytes; out, rounded up to whole pages */
+	__u64 size;
+	/** @flags: in, zero */
+	__u32 flags;
+	/** @handle: out, GEM handle */
+	__u32 handle;
+};
+
+/**
+ * struct drm_fencepost_gpu_bo_offset - where to mmap() a buffer object
+ *
+ * DRM_IOCTL_FENCEPOST_GPU_BO_OFFSET: -ENOENT for an unknown handle, -EINVAL
+ * for an imported buffer (map the dma-buf instead).
+ */
+struct drm_fencepost_gpu_bo_offset {
+	/** @handle: in, GEM handle */
+	__u32 handle;
+	/** @pad: in, zero */
+	__u32 pad;
+	/** @offset: out, to give to mmap() on the DRM file */
+	__u64 offset;
+};
+
+/** FENCEPOST_GPU_BO_WAIT_WRITE - the caller means to write: wait for readers too */
+#define FENCEPOST_GPU_BO_WAIT_WRITE	0x1
+
+/**
+ * struct drm_fencepost_gpu_bo_wait - wait for the implicit fences of a buffer
+ *
+ * DRM_IOCTL_FENCEPOST_GPU_BO_WAIT: -ENOENT for an unknown handle, -ETIME if
+ * they did not signal in time, -ERESTARTSYS.
+ */
+struct drm_fencepost_gpu_bo_wait {
+	/** @handle: in, GEM handle */
+	__u32 handle;
+	/** @flags: in, FENCEPOST_GPU_BO_WAIT_WRITE or zero */
+	__u32 flags;
+	/** @timeout_ns: in, CLOCK_MONOTONIC time to give up at; 0 only looks */
+	__s64 timeout_ns;
+};
+
+/** enum fencepost_gpu_opcode - what a command does (the packets' opcodes) */
+enum fencepost_gpu_opcode {
+	FENCEPOST_GPU_CMD_NOP = 0,
+	FENCEPOST_GPU_CMD_FILL = 1,
+	FENCEPOST_GPU_CMD_COPY = 2,
+	FENCEPOST_GPU_CMD_CONVERT = 3,
+	FENCEPOST_GPU_CMD_SEM_WAIT = 4,
+	FENCEPOST_GPU_CMD_SEM_SIGNAL = 5,
+};
+
+/* Flags of FENCEPOST_GPU_CMD_CONVERT: a format, and a range. */
+#define FENCEPOST_GPU_CONVERT_YUYV	0x0
+#define FENCEPOST_GPU_CONVERT_NV12	0x1
+#define FENCEPOST_GPU_CONVERT_LIMITED	0x0
+#define FENCEPOST_GPU_CONVERT_FULL	0x4
+
+/* Flag of FENCEPOST_GPU_CMD_SEM_WAIT: equal, not "at least". */
+#define FENCEPOST_GPU_WAIT_EQUAL	0x1
+
+/*
+ * Flag of FENCEPOST_GPU_CMD_SEM_WAIT and _SEM_SIGNAL: the semaphore is at the
+ * I/O virtual address dst.offset, dst.handle is zero, and nothing is checked.
+ * For tests of the IOMMU and of error recovery. Needs CAP_SYS_RAWIO.
+ */
+#define FENCEPOST_GPU_RAW_ADDRESS	0x80000000
+
+/** struct drm_fencepost_gpu_operand - a window into a buffer object */
+struct drm_fencepost_gpu_operand {
+	/** @handle: GEM handle */
+	__u32 handle;
+	/** @stride: bytes from one row to the next */
+	__u32 stride;
+	/** @offset: byte offset of the first row */
+	__u64 offset;
+};
+
+/**
+ * struct drm_fencepost_gpu_command - one job of the engine
+ *
+ * FILL uses dst, width (bytes, a multiple of 4), height, value (32 bits).
+ * COPY uses dst, src, width (bytes), height.
+ * CONVERT uses dst, src, width and height (pixels) and, for NV12, src2: the
+ * plane of chroma, which may be in the buffer of src.
+ * SEM_WAIT and SEM_SIGNAL use dst (handle and offset, a multiple of 8) and
+ * value. SEM_WAIT only reads dst. It gives up, with an error of the ring, after
+ * one second.
+ */
+struct drm_fencepost_gpu_command {
+	/** @opcode: enum fencepost_gpu_opcode */
+	__u32 opcode;
+	/** @flags: see above, by opcode */
+	__u32 flags;
+	struct drm_fencepost_gpu_operand dst;
+	struct drm_fencepost_gpu_operand src;
+	struct drm_fencepost_gpu_operand src2;
+	/** @width: bytes or pixels in a row */
+	__u32 width;
+	/** @height: rows */
+	__u32 height;
+	/** @value: pattern, or value of a semaphore */
+	__u64 value;
+};
+
+/** struct drm_fencepost_gpu_sync - a syncobj, and a point on it */
+struct drm_fencepost_gpu_sync {
+	/** @handle: of the syncobj */
+	__u32 handle;
+	/** @pad: zero */
+	__u32 pad;
+	/** @point: timeline point, 0 for a binary syncobj */
+	__u64 point;
+};
+
+/** FENCEPOST_GPU_SUBMIT_FENCE_FD_IN - wait for the sync_file in fence_fd */
+#define FENCEPOST_GPU_SUBMIT_FENCE_FD_IN	0x1
+/** FENCEPOST_GPU_SUBMIT_FENCE_FD_OUT - give back a sync_file in fence_fd */
+#define FENCEPOST_GPU_SUBMIT_FENCE_FD_OUT	0x2
+/**
+ * FENCEPOST_GPU_SUBMIT_NO_IMPLICIT - do not wait for the implicit fences of the
+ * buffers. The job's own fence is added to them all the same.
+ */
+#define FENCEPOST_GPU_SUBMIT_NO_IMPLICIT	0x4
+
+/**
+ * struct drm_fencepost_gpu_submit - queue commands as one job
+ *
+ * The job starts when all its in-fences, explicit and implicit, have signalled,
+ * and runs its commands in order. Its fence is put in the out_syncs, into the
+ * sync_file that is given back, and into the reservation object of every buffer
+ * it names: as a write for each dst but SEM_WAIT's, as a read for the others.
+ *
+ * DRM_IOCTL_FENCEPOST_GPU_SUBMIT: -EINVAL for an unknown ring, opcode or flag,
+ * no or too many commands or syncs, or an operand that does not fit its buffer;
+ * -ENOENT for an unknown handle, -EBADF for a bad fence_fd, -EFAULT, -ENOMEM,
+ * -EPERM for FENCEPOST_GPU_RAW_ADDRESS without the capability, -ERESTARTSYS.
+ * A job that fails on the device signals its fence with -EIO, or with
+ * -ETIME if it hung.
+ */
+struct drm_fencepost_gpu_submit {
+	/** @ring: in */
+	__u32 ring;
+	/** @flags: in, FENCEPOST_GPU_SUBMIT_... */
+	__u32 flags;
+	/** @commands: in, pointer to struct drm_fencepost_gpu_command[] */
+	__u64 commands;
+	/** @in_syncs: in, pointer to struct drm_fencepost_gpu_sync[] */
+	__u64 in_syncs;
+	/** @out_syncs: in, pointer to struct drm_fencepost_gpu_sync[] */
+	__u64 out_syncs;
+	/** @command_count: in, at least 1 */
+	__u32 command_count;
+	/** @in_sync_count: in */
+	__u32 in_sync_count;
+	/** @out_sync_count: in */
+	__u32 out_sync_count;
+	/** @fence_fd: in and out, as the flags say */
+	__s32 fence_fd;
+};
+
+#define DRM_IOCTL_FENCEPOST_GPU_INFO \
+	DRM_IOR(DRM_COMMAND_BASE + DRM_FENCEPOST_GPU_INFO, struct drm_fencepost_gpu_info)
+#define DRM_IOCTL_FENCEPOST_GPU_RING_INFO \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_FENCEPOST_GPU_RING_INFO, struct drm_fencepost_gpu_ring_info)
+#define DRM_IOCTL_FENCEPOST_GPU_BO_CREATE \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_FENCEPOST_GPU_BO_CREATE, struct drm_fencepost_gpu_bo_create)
+#define DRM_IOCTL_FENCEPOST_GPU_BO_OFFSET \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_FENCEPOST_GPU_BO_OFFSET, struct drm_fencepost_gpu_bo_offset)
+#define DRM_IOCTL_FENCEPOST_GPU_BO_WAIT \
+	DRM_IOW(DRM_COMMAND_BASE + DRM_FENCEPOST_GPU_BO_WAIT, struct drm_fencepost_gpu_bo_wait)
+#define DRM_IOCTL_FENCEPOST_GPU_SUBMIT \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_FENCEPOST_GPU_SUBMIT, struct drm_fencepost_gpu_submit)
+
+#if defined(__cplusplus)
+}
+#endif
+
+#endif /* _UAPI_FENCEPOST_GPU_H */
