@@ -1,0 +1,66 @@
+//! Pixel maths shared by the devices: pure functions over one line.
+//!
+//! BT.601, as V4L2 (`V4L2_YCBCR_ENC_601`) and DRM (`ITU-R BT.601 YCbCr`) define it. With Kr = 0.299 and Kb = 0.114:
+//! `R = L + 2(1 - Kr) Cr`, `B = L + 2(1 - Kb) Cb`, `G = (L - Kr R - Kb B) / (1 - Kr - Kb)`, where in limited range luma is
+//! scaled by 255/219 from 16 and chroma by 255/224 from 128. The coefficients are rounded to 1/65536; sums are rounded to
+//! the nearest integer and clamped.
+
+mod coefficients;
+#[cfg(test)]
+mod tests;
+
+use coefficients::Coefficients;
+
+/// Bytes of one XRGB8888 pixel (DRM `XR24`: bytes B, G, R, X).
+pub const XRGB8888_BYTES: usize = 4;
+/// Bytes of two YUYV pixels (V4L2 and DRM `YUYV`: bytes Y0, Cb, Y1, Cr).
+pub const YUYV_PAIR_BYTES: usize = 4;
+/// What conversions write in the X byte of XRGB8888.
+pub const X_BYTE: u8 = 0xff;
+
+/// Quantization range of YCbCr samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub enum Range {
+    /// Y 16..=235, Cb and Cr 16..=240 (`V4L2_QUANTIZATION_LIM_RANGE`).
+    Limited,
+    /// 0..=255 (`V4L2_QUANTIZATION_FULL_RANGE`).
+    Full,
+}
+
+/// Converts one YCbCr sample to red, green and blue.
+pub fn ycbcr_to_rgb(range: Range, y: u8, cb: u8, cr: u8) -> [u8; 3] {
+    Coefficients::of(range).chroma(cb, cr).rgb(y)
+}
+
+/// Converts a line of YUYV to XRGB8888; both pixels of a pair share its chroma.
+///
+/// Converts as many whole pairs as both slices hold, and leaves the rest of `dst` alone.
+pub fn yuyv_to_xrgb8888(range: Range, src: &[u8], dst: &mut [u8]) {
+    let coefficients = Coefficients::of(range);
+    let pairs = src.chunks_exact(YUYV_PAIR_BYTES).zip(dst.chunks_exact_mut(2 * XRGB8888_BYTES));
+    for (src, dst) in pairs {
+        let &[y0, cb, y1, cr] = src else { continue };
+        put_pair(&coefficients, [y0, y1], cb, cr, dst);
+    }
+}
+
+/// Converts a line of NV12 to XRGB8888: `luma` has a byte a pixel, `chroma` Cb and Cr for every two pixels.
+///
+/// Converts as many whole pairs as all slices hold, and leaves the rest of `dst` alone.
+pub fn nv12_to_xrgb8888(range: Range, luma: &[u8], chroma: &[u8], dst: &mut [u8]) {
+    let coefficients = Coefficients::of(range);
+    let pairs =
+        luma.chunks_exact(2).zip(chroma.chunks_exact(2)).zip(dst.chunks_exact_mut(2 * XRGB8888_BYTES));
+    for ((luma, chroma), dst) in pairs {
+        let (&[y0, y1], &[cb, cr]) = (luma, chroma) else { continue };
+        put_pair(&coefficients, [y0, y1], cb, cr, dst);
+    }
+}
+
+#[inline]
+fn put_pair(coefficients: &Coefficients, luma: [u8; 2], cb: u8, cr: u8, dst: &mut [u8]) {
+    let chroma = coefficients.chroma(cb, cr);
+    let [r0, g0, b0] = chroma.rgb(luma[0]);
+    let [r1, g1, b1] = chroma.rgb(luma[1]);
+    dst.copy_from_slice(&[b0, g0, r0, X_BYTE, b1, g1, r1, X_BYTE]);
+}

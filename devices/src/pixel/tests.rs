@@ -1,0 +1,90 @@
+use super::*;
+
+/// The equations of BT.601 in real numbers, from Kr and Kb alone.
+fn exact(range: Range, y: u8, cb: u8, cr: u8) -> [f64; 3] {
+    let (kr, kb) = (0.299, 0.114);
+    let kg = 1.0 - kr - kb;
+    let (y, cb, cr) = (f64::from(y), f64::from(cb) - 128.0, f64::from(cr) - 128.0);
+    let (y, cb, cr) = match range {
+        Range::Limited => ((y - 16.0) * 255.0 / 219.0, cb * 255.0 / 224.0, cr * 255.0 / 224.0),
+        Range::Full => (y, cb, cr),
+    };
+    let red = y + 2.0 * (1.0 - kr) * cr;
+    let blue = y + 2.0 * (1.0 - kb) * cb;
+    let green = (y - kr * red - kb * blue) / kg;
+    [red, green, blue].map(|colour| colour.clamp(0.0, 255.0))
+}
+
+#[test]
+fn every_sample_is_the_nearest_integer_to_the_exact_equations() {
+    // The rounding of the coefficients may move a sum by 256 * 3 * 0.5 / 65536 = 0.006 at most.
+    let most = 0.5 + 0.006;
+    for range in [Range::Limited, Range::Full] {
+        for y in 0..=255 {
+            for cb in 0..=255 {
+                for cr in 0..=255 {
+                    let (got, want) = (ycbcr_to_rgb(range, y, cb, cr), exact(range, y, cb, cr));
+                    let near = got.iter().zip(want).all(|(&got, want)| (f64::from(got) - want).abs() <= most);
+                    assert!(near, "{range:?} {y} {cb} {cr}: {got:?} is not {want:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn known_colours() {
+    let rows: [(&str, Range, [u8; 3], [u8; 3]); 12] = [
+        ("limited black is 16, not 0", Range::Limited, [16, 128, 128], [0, 0, 0]),
+        ("limited white is 235", Range::Limited, [235, 128, 128], [255, 255, 255]),
+        ("below limited black clamps", Range::Limited, [0, 128, 128], [0, 0, 0]),
+        ("above limited white clamps", Range::Limited, [255, 128, 128], [255, 255, 255]),
+        ("full black", Range::Full, [0, 128, 128], [0, 0, 0]),
+        ("full white", Range::Full, [255, 128, 128], [255, 255, 255]),
+        ("full grey is unchanged", Range::Full, [77, 128, 128], [77, 77, 77]),
+        ("red, SMPTE 100% bar", Range::Limited, [81, 90, 240], [254, 0, 0]),
+        ("green, SMPTE 100% bar", Range::Limited, [145, 54, 34], [0, 255, 1]),
+        ("blue, SMPTE 100% bar", Range::Limited, [41, 240, 110], [0, 0, 255]),
+        ("full red as JPEG stores it", Range::Full, [76, 85, 255], [254, 0, 0]),
+        ("full blue as JPEG stores it", Range::Full, [29, 255, 107], [0, 0, 254]),
+    ];
+    for (why, range, [y, cb, cr], want) in rows {
+        assert_eq!(ycbcr_to_rgb(range, y, cb, cr), want, "{why}");
+    }
+}
+
+#[test]
+fn yuyv_pairs_share_chroma_and_keep_their_own_luma() {
+    let mut dst = [0; 8];
+    yuyv_to_xrgb8888(Range::Full, &[10, 128, 200, 128], &mut dst);
+    assert_eq!(dst, [10, 10, 10, 0xff, 200, 200, 200, 0xff]);
+}
+
+#[test]
+fn yuyv_bytes_are_y_cb_y_cr_and_xrgb_bytes_are_b_g_r_x() {
+    let mut dst = [0; 8];
+    yuyv_to_xrgb8888(Range::Limited, &[41, 240, 41, 110], &mut dst);
+    assert_eq!(dst, [255, 0, 0, 0xff, 255, 0, 0, 0xff]);
+}
+
+#[test]
+fn nv12_chroma_is_cb_then_cr() {
+    let mut dst = [0; 8];
+    nv12_to_xrgb8888(Range::Limited, &[41, 41], &[240, 110], &mut dst);
+    assert_eq!(dst, [255, 0, 0, 0xff, 255, 0, 0, 0xff]);
+}
+
+#[test]
+fn nv12_and_yuyv_agree_on_the_same_samples() {
+    let (mut from_yuyv, mut from_nv12) = ([0; 16], [0; 16]);
+    yuyv_to_xrgb8888(Range::Limited, &[20, 60, 90, 200, 130, 99, 240, 17], &mut from_yuyv);
+    nv12_to_xrgb8888(Range::Limited, &[20, 90, 130, 240], &[60, 200, 99, 17], &mut from_nv12);
+    assert_eq!(from_yuyv, from_nv12);
+}
+
+#[test]
+fn a_short_destination_ends_the_line() {
+    let mut dst = [7; 9];
+    yuyv_to_xrgb8888(Range::Full, &[1, 128, 2, 128, 3, 128, 4, 128], &mut dst);
+    assert_eq!(dst, [1, 1, 1, 0xff, 2, 2, 2, 0xff, 7]);
+}
