@@ -6,6 +6,7 @@
 #![deny(clippy::unwrap_used, clippy::arithmetic_side_effects)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::arithmetic_side_effects))]
 
+pub mod camera;
 pub mod function;
 pub mod pixel;
 pub mod ports;

@@ -1,0 +1,228 @@
+//! One frame: from read-out to its completion record.
+
+use fencepost_trace::Event;
+use zerocopy::IntoBytes;
+
+use super::convert::{FrameLayout, convert};
+use super::core::{Camera, TIMER_END, TIMER_READ_OUT};
+use super::regs::VECTOR_FRAME_DONE;
+use super::state::InFlight;
+use super::wire::{
+    Completion, Descriptor, ErrorCode, Failure, ORDINAL_OFFSET, Plane, RECORD_BYTES, parse_descriptor,
+};
+use crate::ports::{DmaExt, Iova, Ports};
+use crate::sg::{SgError, SgList};
+
+/// What a completion record says beyond the descriptor's own.
+struct Outcome {
+    sequence: u32,
+    start_cycles: u64,
+    /// Bytes and CRC, or why there are none.
+    result: Result<(u32, u32), Failure>,
+}
+
+impl Camera {
+    /// The read-out of the next frame begins.
+    pub(super) fn read_out(&mut self, ports: &mut Ports<'_>) {
+        let Some(stream) = &self.state.stream else { return };
+        if stream.halted {
+            return;
+        }
+        let (start_ns, busy) = (stream.start_ns, stream.in_flight.is_some());
+        let sequence = self.state.sequence;
+        self.state.sequence = sequence.wrapping_add(1);
+        ports.clock.call_at(self.state.read_out_ns(start_ns, self.state.sequence), TIMER_READ_OUT);
+        if busy || self.state.queued() == 0 {
+            return self.drop_frame(sequence, ports);
+        }
+        self.begin(sequence, ports);
+    }
+
+    /// Takes the next descriptor and starts writing the frame.
+    fn begin(&mut self, sequence: u32, ports: &mut Ports<'_>) {
+        let start_cycles = ports.clock.now().cycles;
+        let at = self.state.slot(self.state.queue_base, self.state.queue_head);
+        let mut bytes = [0; RECORD_BYTES as usize];
+        if let Err(fault) = ports.dma.read(at, &mut bytes) {
+            return self.halt(Failure::fault(ErrorCode::RingFault, &fault), ports);
+        }
+        ports.trace.record(Event::DescriptorFetch { rid: self.config.rid, iova: at.0, len: RECORD_BYTES });
+        self.state.queue_head = self.state.queue_head.wrapping_add(1);
+        let descriptor = match parse_descriptor(&bytes) {
+            Ok(descriptor) => descriptor,
+            Err((cookie, index)) => {
+                let result = Err(Failure::plain(ErrorCode::BadDescriptor));
+                return self.complete(cookie, index, Outcome { sequence, start_cycles, result }, ports);
+            }
+        };
+        ports.trace.record(Event::FrameStart { sequence, buffer: Some(descriptor.index) });
+        match self.fetch(&descriptor, ports) {
+            Ok((first, second)) => {
+                let frame = InFlight { sequence, descriptor, start_cycles, end_ns: 0, first, second };
+                self.launch(frame, ports);
+            }
+            Err(failure) => {
+                let outcome = Outcome { sequence, start_cycles, result: Err(failure) };
+                self.complete(descriptor.cookie, descriptor.index, outcome, ports);
+            }
+        }
+    }
+
+    /// Fetches the SG lists of a buffer and checks that the frame fits.
+    fn fetch(
+        &self,
+        descriptor: &Descriptor,
+        ports: &mut Ports<'_>,
+    ) -> Result<(SgList, Option<SgList>), Failure> {
+        let layout = self.layout()?;
+        let (first_need, second_need) = match descriptor.second {
+            None => (layout.frame_bytes(), 0),
+            Some(_) if layout.chroma_bytes() == 0 => return Err(Failure::plain(ErrorCode::BadDescriptor)),
+            Some(_) => (layout.first_bytes(), layout.chroma_bytes()),
+        };
+        let first = self.fetch_plane(&descriptor.first, first_need, ports)?;
+        let second = match &descriptor.second {
+            None => None,
+            Some(plane) => Some(self.fetch_plane(plane, second_need, ports)?),
+        };
+        Ok((first, second))
+    }
+
+    fn fetch_plane(&self, plane: &Plane, need: u32, ports: &mut Ports<'_>) -> Result<SgList, Failure> {
+        let list =
+            SgList::fetch(self.config.rid, plane.table, plane.entries, ports).map_err(
+                |error| match error {
+                    SgError::Dma(fault) => Failure::fault(ErrorCode::SgFault, &fault),
+                    SgError::Count(_) | SgError::Entry(_) | SgError::Bounds { .. } => {
+                        Failure::plain(ErrorCode::BadSg)
+                    }
+                },
+            )?;
+        if plane.len_bytes < need || list.len_bytes() < u64::from(plane.len_bytes) {
+            return Err(Failure::plain(ErrorCode::TooSmall));
+        }
+        Ok(list)
+    }
+
+    fn launch(&mut self, mut frame: InFlight, ports: &mut Ports<'_>) {
+        let bytes = self.layout().map_or(0, |layout| layout.frame_bytes());
+        let cost_ns = ports.clock.cycles_to_ns(self.config.cost.cycles(u64::from(bytes)));
+        frame.end_ns = ports.clock.now().ns.saturating_add(cost_ns);
+        ports.clock.call_at(frame.end_ns, TIMER_END);
+        if let Some(stream) = &mut self.state.stream {
+            stream.in_flight = Some(frame);
+        }
+    }
+
+    /// The frame being written is complete.
+    pub(super) fn finish(&mut self, ports: &mut Ports<'_>) {
+        let Some(frame) = self.state.stream.as_mut().and_then(|stream| stream.in_flight.take()) else {
+            return;
+        };
+        let result = self.write_pixels(&frame, ports);
+        let outcome = Outcome { sequence: frame.sequence, start_cycles: frame.start_cycles, result };
+        self.complete(frame.descriptor.cookie, frame.descriptor.index, outcome, ports);
+    }
+
+    /// Writes the frame; returns its bytes and CRC.
+    fn write_pixels(&mut self, frame: &InFlight, ports: &mut Ports<'_>) -> Result<(u32, u32), Failure> {
+        let layout = self.layout()?;
+        let picture = self.source.frame(frame.sequence, layout.size).map_err(|error| {
+            self.source_error = Some(error);
+            Failure::plain(ErrorCode::Source)
+        })?;
+        let pixels = convert(&picture, &layout).ok_or(Failure::plain(ErrorCode::Source))?;
+        let (first, second) = match &frame.second {
+            None => (pixels.as_slice(), None),
+            Some(list) => {
+                let (first, rest) = pixels.split_at(layout.first_bytes() as usize);
+                (first, Some((list, rest)))
+            }
+        };
+        self.write_plane(&frame.first, first, ports)?;
+        if let Some((list, rest)) = second {
+            self.write_plane(list, rest, ports)?;
+        }
+        Ok((layout.frame_bytes(), crc32fast::hash(&pixels)))
+    }
+
+    fn write_plane(&self, list: &SgList, pixels: &[u8], ports: &mut Ports<'_>) -> Result<(), Failure> {
+        list.write(0, pixels, ports).map_err(|error| match error {
+            SgError::Dma(fault) => Failure::fault(ErrorCode::BufferFault, &fault),
+            SgError::Count(_) | SgError::Entry(_) | SgError::Bounds { .. } => {
+                Failure::plain(ErrorCode::TooSmall)
+            }
+        })?;
+        let mut left = pixels.len() as u64;
+        for segment in list.segments() {
+            let len = left.min(u64::from(segment.len_bytes));
+            if len == 0 {
+                break;
+            }
+            ports.trace.record(Event::DmaWrite { rid: self.config.rid, iova: segment.iova.0, len });
+            left = left.saturating_sub(len);
+        }
+        Ok(())
+    }
+
+    /// The layout of the running stream: checked at stream-on, and locked since.
+    fn layout(&self) -> Result<FrameLayout, Failure> {
+        self.state.layout(self.source.as_ref()).ok_or(Failure::plain(ErrorCode::BadConfig))
+    }
+
+    /// Writes a completion record and raises the vectors.
+    fn complete(&mut self, cookie: u64, index: u32, outcome: Outcome, ports: &mut Ports<'_>) {
+        let Outcome { sequence, start_cycles, result } = outcome;
+        let (bytes, crc) = result.unwrap_or((0, 0));
+        let failure = result.err();
+        let record = Completion {
+            cookie: cookie.into(),
+            index: index.into(),
+            status: failure.map_or(0, |failure| failure.code as u32).into(),
+            sequence: sequence.into(),
+            bytes: bytes.into(),
+            start_cycles: start_cycles.into(),
+            end_cycles: ports.clock.now().cycles.into(),
+            crc: crc.into(),
+            dropped: self.state.overrun_count.into(),
+            fault_iova: failure.map_or(0, |failure| failure.iova).into(),
+            reserved: 0.into(),
+            ordinal: self.state.completed.wrapping_add(1).into(),
+        };
+        if let Err(failure) = self.write_record(&record, ports) {
+            return self.halt(failure, ports);
+        }
+        self.state.completed = self.state.completed.wrapping_add(1);
+        if failure.is_none() {
+            self.state.frame_count = self.state.frame_count.saturating_add(1);
+            ports.trace.record(Event::FrameEnd { sequence, buffer: index, bytes, crc });
+        }
+        ports.msi.raise(VECTOR_FRAME_DONE);
+        if let Some(failure) = failure {
+            self.fail(failure, ports);
+        }
+    }
+
+    /// Writes the record, its ordinal last: a driver that sees the ordinal sees the rest.
+    fn write_record(&self, record: &Completion, ports: &mut Ports<'_>) -> Result<(), Failure> {
+        let at = self.state.slot(self.state.completion_base, self.state.completed);
+        let (body, ordinal) = record.as_bytes().split_at(ORDINAL_OFFSET);
+        let ordinal_at = Iova(at.0.saturating_add(ORDINAL_OFFSET as u64));
+        let fault = |fault| Failure::fault(ErrorCode::RingFault, &fault);
+        ports.dma.write(at, body).map_err(fault)?;
+        ports.dma.write(ordinal_at, ordinal).map_err(fault)?;
+        ports.trace.record(Event::DmaWrite { rid: self.config.rid, iova: at.0, len: RECORD_BYTES });
+        Ok(())
+    }
+
+    /// A ring faulted: nothing can be told through it, so nothing more happens until the stream is stopped.
+    fn halt(&mut self, failure: Failure, ports: &mut Ports<'_>) {
+        if let Some(stream) = &mut self.state.stream {
+            stream.halted = true;
+            stream.in_flight = None;
+        }
+        ports.clock.cancel(TIMER_READ_OUT);
+        ports.clock.cancel(TIMER_END);
+        self.fail(failure, ports);
+    }
+}

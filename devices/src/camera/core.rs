@@ -1,0 +1,283 @@
+//! Registers and the stream.
+
+use fencepost_trace::Event;
+
+use super::config::CameraConfig;
+use super::convert::{MAX_STRIDE, STRIDE_ALIGN};
+use super::regs::{self, Register, Rights};
+use super::source::{FrameSource, Range, SourceError};
+use super::state::{CameraState, RestoreError, Stream};
+use super::wire::{ErrorCode, Failure};
+use crate::function::{Function, Identity};
+use crate::ports::Ports;
+
+/// Timer: the read-out of the next frame.
+pub(super) const TIMER_READ_OUT: u32 = 0;
+/// Timer: the end of the frame being written.
+pub(super) const TIMER_END: u32 = 1;
+
+/// The camera's device core.
+pub struct Camera {
+    pub(super) config: CameraConfig,
+    pub(super) source: Box<dyn FrameSource>,
+    pub(super) state: CameraState,
+    /// Why the source failed last: for the host's user, not part of the guest's machine.
+    pub(super) source_error: Option<SourceError>,
+}
+
+impl Camera {
+    /// A camera after power-on.
+    pub fn new(config: CameraConfig, source: Box<dyn FrameSource>) -> Self {
+        let state = CameraState::new(source.as_ref());
+        Camera { config, source, state, source_error: None }
+    }
+
+    /// A camera that goes on from `state`, with the source that the saved one had. Call [`Self::rearm`] before it runs.
+    pub fn restore(
+        config: CameraConfig,
+        source: Box<dyn FrameSource>,
+        state: CameraState,
+    ) -> Result<Self, RestoreError> {
+        state.check(source.as_ref())?;
+        Ok(Camera { config, source, state, source_error: None })
+    }
+
+    /// The state to save.
+    pub fn save(&self) -> CameraState {
+        self.state.clone()
+    }
+
+    /// Asks the clock again for the calls that a restored camera waits for. No other effect.
+    pub fn rearm(&mut self, ports: &mut Ports<'_>) {
+        let Some(stream) = self.state.stream.as_ref().filter(|stream| !stream.halted) else { return };
+        ports.clock.call_at(self.state.read_out_ns(stream.start_ns, self.state.sequence), TIMER_READ_OUT);
+        if let Some(frame) = &stream.in_flight {
+            ports.clock.call_at(frame.end_ns, TIMER_END);
+        }
+    }
+
+    /// Frames completed without error since reset.
+    pub fn frames(&self) -> u32 {
+        self.state.frame_count
+    }
+
+    /// Frames dropped since reset.
+    pub fn overruns(&self) -> u32 {
+        self.state.overrun_count
+    }
+
+    /// Errors reported to the guest since reset.
+    pub fn errors(&self) -> u32 {
+        self.state.error_count
+    }
+
+    /// Why the source could not deliver a picture, the latest time since this was last asked.
+    pub fn take_source_error(&mut self) -> Option<SourceError> {
+        self.source_error.take()
+    }
+
+    /// Reports an error to the guest.
+    pub(super) fn fail(&mut self, failure: Failure, ports: &mut Ports<'_>) {
+        self.state.error_code = failure.code as u32;
+        self.state.error_iova = failure.iova;
+        self.state.error_count = self.state.error_count.saturating_add(1);
+        ports.msi.raise(regs::VECTOR_ERROR);
+    }
+
+    /// Reports a dropped frame.
+    pub(super) fn drop_frame(&mut self, sequence: u32, ports: &mut Ports<'_>) {
+        self.state.overrun_count = self.state.overrun_count.saturating_add(1);
+        ports.trace.record(Event::FrameDropped { sequence });
+        ports.msi.raise(regs::VECTOR_OVERRUN);
+    }
+
+    fn start(&mut self, ports: &mut Ports<'_>) {
+        if self.state.layout(self.source.as_ref()).is_none() {
+            return self.fail(Failure::plain(ErrorCode::BadConfig), ports);
+        }
+        let start_ns = ports.clock.now().ns;
+        self.state.stream = Some(Stream { start_ns, halted: false, in_flight: None });
+        ports.clock.call_at(self.state.read_out_ns(start_ns, self.state.sequence), TIMER_READ_OUT);
+    }
+
+    fn stop(&mut self, ports: &mut Ports<'_>) {
+        cancel_timers(ports);
+        self.state.stream = None;
+        self.state.queue_tail = 0;
+        self.state.queue_head = 0;
+        self.state.completed = 0;
+        self.state.sequence = 0;
+    }
+
+    fn control(&mut self, value: u32, ports: &mut Ports<'_>) {
+        match (value & regs::CONTROL_STREAM != 0, self.state.stream.is_some()) {
+            (true, false) => self.start(ports),
+            (false, true) => self.stop(ports),
+            // Posted buffers of a stream that never went on are forgotten too.
+            (false, false) => self.stop(ports),
+            (true, true) => {}
+        }
+    }
+
+    fn doorbell(&mut self, tail: u32, ports: &mut Ports<'_>) {
+        if tail.wrapping_sub(self.state.queue_head) > self.state.ring_entries {
+            return self.fail(Failure::plain(ErrorCode::QueueOverflow), ports);
+        }
+        self.state.queue_tail = tail;
+    }
+
+    fn status(&self) -> u32 {
+        let Some(stream) = &self.state.stream else { return 0 };
+        let mut status = regs::STATUS_STREAMING;
+        if stream.in_flight.is_some() {
+            status |= regs::STATUS_BUSY;
+        }
+        if stream.halted {
+            status |= regs::STATUS_HALTED;
+        }
+        status
+    }
+
+    fn limit(&self, register: Register) -> u32 {
+        let sizes = self.source.sizes();
+        match register {
+            Register::MinWidth => sizes.min.width_px,
+            Register::MaxWidth => sizes.max.width_px,
+            Register::MinHeight => sizes.min.height_px,
+            Register::MaxHeight => sizes.max.height_px,
+            Register::NativeRateNum => self.source.rate().num,
+            Register::NativeRateDen => self.source.rate().den,
+            Register::Colour => u32::from(self.source.range() == Range::Full),
+            _ => 0,
+        }
+    }
+
+    fn value(&self, register: Register) -> u32 {
+        let state = &self.state;
+        match register {
+            Register::Id => regs::ID,
+            Register::Version => regs::VERSION,
+            Register::Formats => regs::FORMATS,
+            Register::SizeStep => regs::SIZE_STEP,
+            Register::StrideAlign => STRIDE_ALIGN,
+            Register::MaxStride => MAX_STRIDE,
+            Register::MaxRate => regs::MAX_RATE,
+            Register::MaxRingEntries => regs::MAX_RING_ENTRIES,
+            Register::CostFixed => self.config.cost.fixed_cycles,
+            Register::CostBytesPerCycle => self.config.cost.bytes_per_cycle.max(1),
+            Register::Format => state.format,
+            Register::Width => state.width_px,
+            Register::Height => state.height_px,
+            Register::Stride => state.stride_bytes,
+            Register::RateNum => state.rate_num,
+            Register::RateDen => state.rate_den,
+            Register::QueueBaseLow => low(state.queue_base),
+            Register::QueueBaseHigh => high(state.queue_base),
+            Register::CompletionBaseLow => low(state.completion_base),
+            Register::CompletionBaseHigh => high(state.completion_base),
+            Register::RingEntries => state.ring_entries,
+            Register::Control => u32::from(state.stream.is_some()),
+            Register::Status => self.status(),
+            Register::QueueTail => state.queue_tail,
+            Register::QueueHead => state.queue_head,
+            Register::Completed => state.completed,
+            Register::Sequence => state.sequence,
+            Register::ErrorCode => state.error_code,
+            Register::ErrorIovaLow => low(state.error_iova),
+            Register::ErrorIovaHigh => high(state.error_iova),
+            Register::ErrorCount => state.error_count,
+            Register::OverrunCount => state.overrun_count,
+            Register::FrameCount => state.frame_count,
+            source_limit => self.limit(source_limit),
+        }
+    }
+
+    fn set_locked(&mut self, register: Register, value: u32) {
+        let state = &mut self.state;
+        match register {
+            Register::Format => state.format = value,
+            Register::Width => state.width_px = value,
+            Register::Height => state.height_px = value,
+            Register::Stride => state.stride_bytes = value,
+            Register::RateNum => state.rate_num = value,
+            Register::RateDen => state.rate_den = value,
+            Register::QueueBaseLow => set_low(&mut state.queue_base, value),
+            Register::QueueBaseHigh => set_high(&mut state.queue_base, value),
+            Register::CompletionBaseLow => set_low(&mut state.completion_base, value),
+            Register::CompletionBaseHigh => set_high(&mut state.completion_base, value),
+            Register::RingEntries => state.ring_entries = value,
+            _ => {}
+        }
+    }
+}
+
+impl Function for Camera {
+    fn identity(&self) -> Identity {
+        Identity {
+            device_id: 2,
+            class: 0x04_8000,
+            revision: 1,
+            registers_bytes: regs::BAR_BYTES,
+            vectors: regs::VECTORS,
+        }
+    }
+
+    fn read(&mut self, offset: u32, _ports: &mut Ports<'_>) -> u32 {
+        regs::register(offset).map_or(0, |(register, _)| self.value(register))
+    }
+
+    fn write(&mut self, offset: u32, value: u32, ports: &mut Ports<'_>) {
+        let Some((register, rights)) = regs::register(offset) else { return };
+        match (rights, register) {
+            (Rights::ReadOnly, _) => {}
+            (Rights::Locked, _) if self.state.stream.is_some() => {
+                self.fail(Failure::plain(ErrorCode::Locked), ports);
+            }
+            (Rights::Locked, _) => self.set_locked(register, value),
+            (Rights::ReadWrite, Register::Control) => self.control(value, ports),
+            (Rights::ReadWrite, Register::QueueTail) => self.doorbell(value, ports),
+            (Rights::ReadWrite, _) => {
+                self.state.error_code = 0;
+                self.state.error_iova = 0;
+            }
+        }
+    }
+
+    fn timer(&mut self, token: u32, ports: &mut Ports<'_>) {
+        match token {
+            TIMER_READ_OUT => self.read_out(ports),
+            TIMER_END => self.finish(ports),
+            _ => {}
+        }
+    }
+
+    fn reset(&mut self, ports: &mut Ports<'_>) {
+        cancel_timers(ports);
+        self.state = CameraState::new(self.source.as_ref());
+    }
+
+    fn as_any(&mut self) -> &mut dyn std::any::Any {
+        self
+    }
+}
+
+fn cancel_timers(ports: &mut Ports<'_>) {
+    ports.clock.cancel(TIMER_READ_OUT);
+    ports.clock.cancel(TIMER_END);
+}
+
+fn low(value: u64) -> u32 {
+    value as u32
+}
+
+fn high(value: u64) -> u32 {
+    (value >> 32) as u32
+}
+
+fn set_low(register: &mut u64, value: u32) {
+    *register = (*register & !0xffff_ffff) | u64::from(value);
+}
+
+fn set_high(register: &mut u64, value: u32) {
+    *register = (*register & 0xffff_ffff) | (u64::from(value) << 32);
+}

@@ -1,0 +1,22 @@
+//! The camera: takes pictures at a programmed rate and writes them into guest buffers.
+//!
+//! `docs/camera.md` is the register map and the contract with the driver.
+
+mod capture;
+mod config;
+mod convert;
+mod core;
+mod pattern;
+mod regs;
+mod source;
+mod state;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+pub use config::{CameraConfig, CameraCost};
+pub use convert::{FrameLayout, PixelFormat, convert};
+pub use core::Camera;
+pub use pattern::TestPattern;
+pub use source::{FrameSource, Picture, Range, Rate, Sampling, Size, SizeLimits, SourceError};
+pub use state::{CameraState, RestoreError};

@@ -1,0 +1,171 @@
+//! The camera's state as data.
+
+use serde::{Deserialize, Serialize};
+
+use super::convert::{FrameLayout, PixelFormat};
+use super::regs::{MAX_RATE, MAX_RATE_PART, MAX_RING_ENTRIES, SIZE_STEP};
+use super::source::{FrameSource, Size};
+use super::wire::{Descriptor, RECORD_BYTES};
+use crate::ports::Iova;
+use crate::sg::SgList;
+
+/// The version of [`CameraState`] that this code writes and reads.
+pub const STATE_VERSION: u32 = 1;
+
+/// All that a camera remembers. The picture source is not part of it: it is the host's, and deterministic.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CameraState {
+    pub(super) version: u32,
+    pub(super) format: u32,
+    pub(super) width_px: u32,
+    pub(super) height_px: u32,
+    pub(super) stride_bytes: u32,
+    pub(super) rate_num: u32,
+    pub(super) rate_den: u32,
+    pub(super) queue_base: u64,
+    pub(super) completion_base: u64,
+    pub(super) ring_entries: u32,
+    pub(super) queue_tail: u32,
+    pub(super) queue_head: u32,
+    pub(super) completed: u32,
+    pub(super) sequence: u32,
+    pub(super) error_code: u32,
+    pub(super) error_iova: u64,
+    pub(super) error_count: u32,
+    pub(super) overrun_count: u32,
+    pub(super) frame_count: u32,
+    pub(super) stream: Option<Stream>,
+}
+
+/// A stream that is on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stream {
+    /// When it went on, nanoseconds since the machine started.
+    pub start_ns: u64,
+    /// A ring faulted.
+    pub halted: bool,
+    /// The frame being written.
+    pub in_flight: Option<InFlight>,
+}
+
+/// A frame between read-out and completion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct InFlight {
+    pub sequence: u32,
+    pub descriptor: Descriptor,
+    pub start_cycles: u64,
+    pub end_ns: u64,
+    pub first: SgList,
+    pub second: Option<SgList>,
+}
+
+/// Why a saved state was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RestoreError {
+    /// Written by another version of the program.
+    #[error("camera state has version {0}, this program reads version {STATE_VERSION}")]
+    Version(u32),
+    /// A stream that this camera, with this source, could not have started.
+    #[error("camera state streams a format that the picture source does not have")]
+    Stream,
+}
+
+impl CameraState {
+    /// The state after power-on.
+    pub(super) fn new(source: &dyn FrameSource) -> Self {
+        let max = source.sizes().max;
+        let rate = source.rate();
+        CameraState {
+            version: STATE_VERSION,
+            format: PixelFormat::Yuyv.fourcc(),
+            width_px: max.width_px,
+            height_px: max.height_px,
+            stride_bytes: max.width_px.saturating_mul(2),
+            rate_num: rate.num,
+            rate_den: rate.den,
+            queue_base: 0,
+            completion_base: 0,
+            ring_entries: 0,
+            queue_tail: 0,
+            queue_head: 0,
+            completed: 0,
+            sequence: 0,
+            error_code: 0,
+            error_iova: 0,
+            error_count: 0,
+            overrun_count: 0,
+            frame_count: 0,
+            stream: None,
+        }
+    }
+
+    /// Refuses what this code cannot go on from.
+    pub(super) fn check(&self, source: &dyn FrameSource) -> Result<(), RestoreError> {
+        if self.version != STATE_VERSION {
+            return Err(RestoreError::Version(self.version));
+        }
+        if self.stream.is_some() && self.layout(source).is_none() {
+            return Err(RestoreError::Stream);
+        }
+        Ok(())
+    }
+
+    /// The programmed frame layout, if every locked register is within its limits.
+    pub(super) fn layout(&self, source: &dyn FrameSource) -> Option<FrameLayout> {
+        let sizes = source.sizes();
+        let size = Size { width_px: self.width_px, height_px: self.height_px };
+        let fits = |px: u32, min: u32, max: u32| px >= min && px <= max && px % SIZE_STEP == 0;
+        let size_is_good = fits(size.width_px, sizes.min.width_px, sizes.max.width_px)
+            && fits(size.height_px, sizes.min.height_px, sizes.max.height_px);
+        let layout = FrameLayout {
+            format: PixelFormat::from_fourcc(self.format)?,
+            size,
+            stride_bytes: self.stride_bytes,
+        };
+        let good = size_is_good && layout.stride_is_good() && self.rate_is_good() && self.rings_are_good();
+        good.then_some(layout)
+    }
+
+    fn rate_is_good(&self) -> bool {
+        let part = 1..=MAX_RATE_PART;
+        part.contains(&self.rate_num)
+            && part.contains(&self.rate_den)
+            && self.rate_num >= self.rate_den
+            && u64::from(self.rate_num) <= u64::from(self.rate_den).saturating_mul(u64::from(MAX_RATE))
+    }
+
+    fn rings_are_good(&self) -> bool {
+        let entries = self.ring_entries;
+        let fits = |base: u64| {
+            let bytes = u64::from(entries).saturating_mul(RECORD_BYTES);
+            base % RECORD_BYTES == 0 && base.checked_add(bytes).is_some()
+        };
+        (2..=MAX_RING_ENTRIES).contains(&entries)
+            && entries.is_power_of_two()
+            && fits(self.queue_base)
+            && fits(self.completion_base)
+            && self.queued() <= entries
+    }
+
+    /// Descriptors posted and not taken.
+    pub(super) fn queued(&self) -> u32 {
+        self.queue_tail.wrapping_sub(self.queue_head)
+    }
+
+    /// The address of slot `count % RING_ENTRIES` of the ring at `base`.
+    pub(super) fn slot(&self, base: u64, count: u32) -> Iova {
+        let slot = count.checked_rem(self.ring_entries).unwrap_or(0);
+        Iova(base.saturating_add(u64::from(slot).saturating_mul(RECORD_BYTES)))
+    }
+
+    /// When frame `sequence` of a stream that went on at `start_ns` is read out, in nanoseconds.
+    pub(super) fn read_out_ns(&self, start_ns: u64, sequence: u32) -> u64 {
+        let periods = u128::from(sequence).saturating_add(1);
+        let after_ns = periods
+            .saturating_mul(u128::from(self.rate_den))
+            .saturating_mul(1_000_000_000)
+            .checked_div(u128::from(self.rate_num))
+            .unwrap_or(u128::MAX);
+        start_ns.saturating_add(u64::try_from(after_ns).unwrap_or(u64::MAX))
+    }
+}
