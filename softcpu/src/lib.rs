@@ -3,5 +3,6 @@
 pub mod apic;
 pub mod bus;
 pub mod code;
+pub mod cpuid;
 pub mod ioapic;
 pub mod state;
