@@ -5,4 +5,6 @@ pub mod bus;
 pub mod code;
 pub mod cpuid;
 pub mod ioapic;
+pub mod fp;
+pub mod simd;
 pub mod state;

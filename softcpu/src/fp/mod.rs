@@ -1,0 +1,12 @@
+//! Floating point: one software implementation of the three formats, and the x87 unit on it.
+//!
+//! SSE and x87 need things no existing soft-float gives together: tininess after rounding, the denormal-operand
+//! flag, the x87's rounded-up bit (C1), its precision control with the wide exponent range, and its biased results
+//! for unmasked overflow. All of them fall out of one rounding function ([`round`]) over an exact result.
+
+pub mod arith;
+pub mod env;
+pub mod number;
+pub mod round;
+#[cfg(test)]
+mod tests;
