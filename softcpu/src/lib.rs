@@ -4,7 +4,7 @@ pub mod apic;
 pub mod bus;
 pub mod code;
 pub mod cpuid;
-pub mod ioapic;
 pub mod fp;
+pub mod ioapic;
 pub mod simd;
 pub mod state;

@@ -129,7 +129,9 @@ impl Num {
             (0, _) if daz => Num::zero(sign),
             (0, _) => Num { denormal: true, ..Num::normalised(sign, 1 - bias, sig) },
             (e, 0) if e == max => Num::infinity(sign),
-            (e, _) if e == max => Num { sign, class: Class::Nan, exp: 0, sig: sig | INTEGER_BIT, denormal: false },
+            (e, _) if e == max => {
+                Num { sign, class: Class::Nan, exp: 0, sig: sig | INTEGER_BIT, denormal: false }
+            }
             _ => Num::finite(sign, exponent - bias, sig | INTEGER_BIT),
         }
     }
@@ -193,7 +195,9 @@ impl Num {
         let (exponent, sig) = match self.class {
             Class::Zero => (0, 0),
             Class::Infinity | Class::Nan | Class::Unsupported => (0x7fff, self.sig),
-            Class::Finite if self.exp < F80.emin => (0, self.sig.checked_shr((F80.emin - self.exp) as u32).unwrap_or(0)),
+            Class::Finite if self.exp < F80.emin => {
+                (0, self.sig.checked_shr((F80.emin - self.exp) as u32).unwrap_or(0))
+            }
             Class::Finite => ((self.exp + 16383) as u128, self.sig),
         };
         u128::from(self.sign) << 79 | exponent << 64 | u128::from(sig)

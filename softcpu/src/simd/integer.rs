@@ -1,7 +1,9 @@
 //! Packed integer arithmetic, comparison and logic. MMX forms use the same kernels on zero-extended values: every
 //! lane is on its own, and the upper half of the result is dropped.
 
-use super::lanes::{dwords, from_dwords, from_qwords, qwords, words, zip_bytes, zip_dwords, zip_qwords, zip_words};
+use super::lanes::{
+    dwords, from_dwords, from_qwords, qwords, words, zip_bytes, zip_dwords, zip_qwords, zip_words,
+};
 use crate::fp::env::Env;
 
 macro_rules! lanewise {

@@ -2,9 +2,7 @@
 
 use std::array::from_fn;
 
-use super::lanes::{
-    bytes, dwords, from_bytes, from_dwords, from_qwords, from_words, qwords, words,
-};
+use super::lanes::{bytes, dwords, from_bytes, from_dwords, from_qwords, from_words, qwords, words};
 use crate::fp::env::Env;
 
 const LOW: u128 = u64::MAX as u128;
