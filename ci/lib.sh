@@ -1,0 +1,41 @@
+# Shared by the scripts in this folder; sourced, not run.
+# shellcheck shell=bash
+
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# Everything that is downloaded or unpacked goes here, and nowhere else.
+CACHE=${FENCEPOST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/fencepost}
+# The kernel in use: vmlinuz, modules/, headers/ (see ci/kernel).
+KERNEL=$CACHE/kernel
+# What is built for the guest (see ci/guest).
+GUEST=${CARGO_TARGET_DIR:-$ROOT/target}/guest
+# Debian keeps depmod and modinfo where an ordinary user's PATH does not look.
+export PATH=$PATH:/usr/sbin:/sbin
+
+say() { printf '== %s\n' "$*" >&2; }
+die() {
+    printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+    exit 1
+}
+
+# Runs a command as root.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        die "must be root, or have sudo, to run: $*"
+    fi
+}
+
+# Holds the named lock until the script ends, so that two runs do not build the same thing at once.
+hold_lock() {
+    mkdir -p "$CACHE"
+    exec {lock}>"$CACHE/$1.lock"
+    flock -n "$lock" || {
+        say "waiting for another $1"
+        flock "$lock"
+    }
+}
