@@ -1,0 +1,3 @@
+//! The virtual machine monitor: machine, back ends, command line.
+
+pub mod source;

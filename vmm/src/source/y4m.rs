@@ -1,0 +1,175 @@
+//! Y4M videos: indexed when opened, read frame by frame, repeated from the start at their end.
+
+use std::io::{BufRead, Read, Seek, SeekFrom};
+
+use fencepost_devices::camera::{FrameSource, Picture, Range, Rate, Sampling, Size, SizeLimits, SourceError};
+
+use super::Problem;
+use super::y4m_header::{Chroma, Header, parse};
+
+/// The longest header or frame line, in bytes.
+const MAX_LINE: u64 = 4096;
+
+/// An opened Y4M file.
+pub struct Y4m<R> {
+    file: R,
+    header: Header,
+    /// Where the bytes of each frame begin.
+    frames: Vec<u64>,
+}
+
+impl<R: BufRead + Seek> Y4m<R> {
+    /// Reads the header and finds every frame.
+    pub fn new(mut file: R) -> Result<Self, Problem> {
+        let line =
+            read_line(&mut file)?.ok_or_else(|| Problem::Header("the first line does not end".into()))?;
+        let header = parse(&line)?;
+        let end = file.seek(SeekFrom::End(0))?;
+        file.seek(SeekFrom::Start(line.len() as u64 + 1))?;
+        let mut frames = Vec::new();
+        while file.stream_position()? < end {
+            let number = frames.len() as u64;
+            let line = read_line(&mut file)?.ok_or(Problem::Frame(number))?;
+            if line != "FRAME" && !line.starts_with("FRAME ") {
+                return Err(Problem::Frame(number));
+            }
+            let start = file.stream_position()?;
+            let bytes = frame_bytes(&header);
+            if end - start < bytes {
+                return Err(Problem::Frame(number));
+            }
+            frames.push(start);
+            file.seek(SeekFrom::Start(start + bytes))?;
+        }
+        if frames.is_empty() {
+            return Err(Problem::Empty);
+        }
+        Ok(Y4m { file, header, frames })
+    }
+
+    /// Reads the planes of the frame that begins at `start`.
+    fn read_frame(&mut self, start: u64) -> std::io::Result<Picture> {
+        let Header { size, chroma, .. } = self.header;
+        let sampling = match chroma {
+            Chroma::C420 | Chroma::Mono => Sampling::Yuv420,
+            Chroma::C422 | Chroma::C444 => Sampling::Yuv422,
+        };
+        let mut picture = Picture::new(size, sampling).expect("the header's size was checked");
+        self.file.seek(SeekFrom::Start(start))?;
+        self.file.read_exact(&mut picture.luma)?;
+        match chroma {
+            Chroma::C420 | Chroma::C422 => {
+                self.file.read_exact(&mut picture.cb)?;
+                self.file.read_exact(&mut picture.cr)?;
+            }
+            Chroma::C444 => {
+                let mut full = vec![0; chroma.plane_bytes(size)];
+                for plane in [&mut picture.cb, &mut picture.cr] {
+                    self.file.read_exact(&mut full)?;
+                    halve_lines(&full, plane);
+                }
+            }
+            // A new picture has no colour.
+            Chroma::Mono => {}
+        }
+        Ok(picture)
+    }
+}
+
+impl<R: BufRead + Seek + Send> FrameSource for Y4m<R> {
+    fn sizes(&self) -> SizeLimits {
+        SizeLimits { min: self.header.size, max: self.header.size }
+    }
+
+    fn range(&self) -> Range {
+        self.header.range
+    }
+
+    fn rate(&self) -> Rate {
+        self.header.rate
+    }
+
+    fn frame(&mut self, sequence: u32, _size: Size) -> Result<Picture, SourceError> {
+        let index = sequence as usize % self.frames.len();
+        self.read_frame(self.frames[index]).map_err(|error| {
+            SourceError(format!("camera source: cannot read frame {index} any more ({error}); leave the file as it is while the machine runs"))
+        })
+    }
+}
+
+fn frame_bytes(header: &Header) -> u64 {
+    let luma = u64::from(header.size.width_px) * u64::from(header.size.height_px);
+    luma + 2 * header.chroma.plane_bytes(header.size) as u64
+}
+
+/// A line without its line feed; `None` if it is too long, does not end, or is not text.
+fn read_line<R: BufRead>(file: &mut R) -> std::io::Result<Option<String>> {
+    let mut line = Vec::new();
+    file.by_ref().take(MAX_LINE).read_until(b'\n', &mut line)?;
+    if line.pop() != Some(b'\n') {
+        return Ok(None);
+    }
+    Ok(String::from_utf8(line).ok())
+}
+
+/// Rounded means of pairs: 4:4:4 chroma to 4:2:2. Widths are even, so pairs never cross lines.
+fn halve_lines(full: &[u8], half: &mut [u8]) {
+    for (to, pair) in half.iter_mut().zip(full.chunks_exact(2)) {
+        *to = (u16::from(pair[0]) + u16::from(pair[1])).div_ceil(2) as u8;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    const SIZE: Size = Size { width_px: 16, height_px: 16 };
+
+    fn file(colour: &str, frames: &[Vec<u8>]) -> Vec<u8> {
+        let mut bytes = format!("YUV4MPEG2 W16 H16 F25:1 C{colour}\n").into_bytes();
+        for frame in frames {
+            bytes.extend_from_slice(b"FRAME Ixyz\n");
+            bytes.extend_from_slice(frame);
+        }
+        bytes
+    }
+
+    fn ramp(len: usize, start: usize) -> Vec<u8> {
+        (start..start + len).map(|i| i as u8).collect()
+    }
+
+    #[test]
+    fn frames_repeat_from_the_start() {
+        let mut y4m = Y4m::new(Cursor::new(file("420", &[ramp(384, 0), ramp(384, 7)]))).unwrap();
+        assert_eq!(y4m.rate(), Rate { num: 25, den: 1 });
+        let second = y4m.frame(1, SIZE).unwrap();
+        assert_eq!((second.luma[0], second.cb[0], second.cr[0]), (7, 7, 71));
+        assert_eq!(y4m.frame(2, SIZE).unwrap().luma[0], 0);
+        assert_eq!(y4m.frame(3, SIZE).unwrap(), second);
+    }
+
+    #[test]
+    fn c444_becomes_422_and_mono_becomes_grey() {
+        let mut y4m = Y4m::new(Cursor::new(file("444", &[ramp(768, 0)]))).unwrap();
+        let picture = y4m.frame(0, SIZE).unwrap();
+        assert_eq!(picture.sampling(), Sampling::Yuv422);
+        // Cb of the plane that begins at byte 256: the mean of 2 n and 2 n + 1, rounded up.
+        assert_eq!(picture.cb[..3], [1, 3, 5]);
+        let mut y4m = Y4m::new(Cursor::new(file("mono", &[ramp(256, 0)]))).unwrap();
+        let picture = y4m.frame(0, SIZE).unwrap();
+        assert_eq!((picture.luma[9], picture.cb[9], picture.cr[63]), (9, 128, 128));
+    }
+
+    #[test]
+    fn damaged_files_are_refused_with_the_frame() {
+        let problem = |bytes: Vec<u8>| Y4m::new(Cursor::new(bytes)).err().unwrap();
+        assert_eq!(problem(file("420", &[])), Problem::Empty);
+        assert_eq!(problem(file("420", &[ramp(384, 0), ramp(383, 0)])), Problem::Frame(1));
+        assert_eq!(problem(file("422", &[ramp(384, 0)])), Problem::Frame(0));
+        assert_eq!(problem(file("420", &[ramp(385, 0)])), Problem::Frame(1));
+        assert!(matches!(problem(b"YUV4MPEG2 W16 H16".to_vec()), Problem::Header(_)));
+        assert!(matches!(problem(vec![b'Y'; 9000]), Problem::Header(_)));
+    }
+}
