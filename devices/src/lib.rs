@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::arithmetic_side_effects))]
 
 pub mod camera;
+pub mod crc;
 pub mod function;
 pub mod pixel;
 pub mod ports;
