@@ -8,6 +8,7 @@
 
 pub mod camera;
 pub mod crc;
+pub mod display;
 pub mod function;
 pub mod pixel;
 pub mod ports;

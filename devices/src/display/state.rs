@@ -1,0 +1,133 @@
+//! Everything a display is, as data: what a snapshot keeps and a display is built from.
+
+use serde::{Deserialize, Serialize};
+
+use super::plane::PlaneRegs;
+use super::raster::{Mode, Raster};
+use super::regs::{ErrorBits, Irq};
+use crate::sg::SgList;
+
+/// The version of [`DisplayState`] that this code writes and reads.
+pub const STATE_VERSION: u32 = 1;
+
+/// A display between two calls.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DisplayState {
+    /// [`STATE_VERSION`].
+    pub version: u32,
+    /// `IRQ_STATUS`.
+    pub irq_status: Irq,
+    /// `IRQ_ENABLE`.
+    pub irq_enable: Irq,
+    /// `ERROR_STATUS`.
+    pub errors: ErrorBits,
+    /// `MODE_*`, as written.
+    pub mode: Mode,
+    /// `PLANE_*`, as written.
+    pub staged: PlaneRegs,
+    /// The scan-out, if on.
+    pub raster: Option<Raster>,
+    /// The last vertical blank before the present scan-out (or now, if off).
+    pub last_vblank: LastVblank,
+    /// The newest vertical blank that was acted upon.
+    pub handled: u64,
+    /// The commit that waits.
+    pub pending: Option<PlaneRegs>,
+    /// `COMMIT_ACCEPTED`.
+    pub accepted: u64,
+    /// `COMMIT_LATCHED`.
+    pub latched: u64,
+    /// What is shown, if anything was latched.
+    pub shown: Option<Shown>,
+    /// The frame being fetched.
+    pub fetching: Option<u64>,
+    /// `CRC_FRAME` and `CRC_VALUE`.
+    pub crc: FrameCrc,
+    /// `UNDERRUNS`.
+    pub underruns: u32,
+    /// `REFUSED`.
+    pub refused: u32,
+    /// `FAULT_IOVA`.
+    pub fault_iova: u64,
+    /// The words that reading a low word latched.
+    pub latch: ReadLatch,
+}
+
+/// A vertical blank that has been.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastVblank {
+    /// Its number.
+    pub count: u64,
+    /// When it began, cycles.
+    pub cycles: u64,
+    /// When it began, nanoseconds.
+    pub ns: u64,
+}
+
+/// A frame's CRC.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameCrc {
+    /// Which frame.
+    pub frame: u64,
+    /// Its CRC.
+    pub value: u32,
+}
+
+/// A latched commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// Its registers.
+    pub plane: PlaneRegs,
+    /// Its list, once read.
+    pub list: Option<SgList>,
+    /// What the host has been given of it.
+    pub offered: Offered,
+}
+
+/// What the host has been given of a commit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Offered {
+    /// Nothing yet.
+    #[default]
+    Nothing,
+    /// A black picture, because its pixels did not arrive.
+    Black,
+    /// The picture.
+    Picture,
+}
+
+/// Words latched by reading the low word of a pair, until the same pair is read again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadLatch {
+    /// The high word's offset and value.
+    pub high: Option<(u32, u32)>,
+    /// The CRC that belongs to the latched `CRC_FRAME`.
+    pub crc: u32,
+}
+
+impl Default for DisplayState {
+    /// The state after reset.
+    fn default() -> Self {
+        DisplayState {
+            version: STATE_VERSION,
+            irq_status: Irq::empty(),
+            irq_enable: Irq::empty(),
+            errors: ErrorBits::empty(),
+            mode: Mode::default(),
+            staged: PlaneRegs::default(),
+            raster: None,
+            last_vblank: LastVblank::default(),
+            handled: 0,
+            pending: None,
+            accepted: 0,
+            latched: 0,
+            shown: None,
+            fetching: None,
+            crc: FrameCrc::default(),
+            underruns: 0,
+            refused: 0,
+            fault_iova: 0,
+            latch: ReadLatch::default(),
+        }
+    }
+}
