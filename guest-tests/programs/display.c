@@ -22,6 +22,10 @@
 /* Properties of one commit. */
 #define MAX_CHANGES 16
 
+/* Values of a plane's "type" property; the kernel's headers do not name them. */
+#define PLANE_TYPE_OVERLAY 0
+#define PLANE_TYPE_PRIMARY 1
+
 /* The properties of one atomic commit, in the order they were added. */
 struct commit {
 	uint32_t objects[MAX_CHANGES];
@@ -189,13 +193,13 @@ static int find_primary_plane(struct display *d)
 		return ret;
 	for (uint32_t i = 0; i < res.count_planes && i < MAX_OBJECTS; i++) {
 		struct drm_mode_get_plane plane = { .plane_id = planes[i] };
-		uint64_t type = DRM_PLANE_TYPE_OVERLAY;
+		uint64_t type = PLANE_TYPE_OVERLAY;
 
 		if (do_ioctl(d->fd, DRM_IOCTL_MODE_GETPLANE, &plane) ||
 		    !(plane.possible_crtcs & (1u << d->crtc_index)))
 			continue;
 		find_property(d->fd, planes[i], DRM_MODE_OBJECT_PLANE, "type", &type);
-		if (type == DRM_PLANE_TYPE_PRIMARY) {
+		if (type == PLANE_TYPE_PRIMARY) {
 			d->plane = planes[i];
 			return 0;
 		}
