@@ -1,0 +1,219 @@
+//! One device function on the bus: configuration space, BARs and MSI-X around a [`Function`] core.
+
+use std::cell::RefCell;
+
+use fencepost_trace::{Event, Trace};
+use serde::{Deserialize, Serialize};
+
+use crate::function::Function;
+use crate::ports::Ports;
+
+use super::config::{self, ConfigSpace};
+use super::msix::{Gate, Msix, MsixState, bar_bytes};
+use super::platform::{ClockPort, DmaPort, MsiPort, MsiWrite, Platform, Shared, TracePort};
+use super::words::split;
+
+/// Which BAR an address fell into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BarKind {
+    /// BAR 0: the device's registers.
+    Registers,
+    /// BAR 2: the MSI-X table and pending bits.
+    Msix,
+}
+
+/// The saved state of the bus side of one function; the core has its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointState {
+    /// Requester id.
+    pub rid: u16,
+    /// The first 256 bytes of configuration space.
+    pub config: Vec<u8>,
+    /// MSI-X.
+    pub msix: MsixState,
+    /// BAR 0 writes narrower than a register, which were ignored.
+    pub narrow_writes: u64,
+}
+
+pub(super) struct Endpoint {
+    pub rid: u16,
+    config: ConfigSpace,
+    msix: Msix,
+    function: Box<dyn Function>,
+    registers_bytes: u32,
+    msix_bytes: u32,
+    narrow_writes: u64,
+}
+
+impl Endpoint {
+    pub fn new(rid: u16, function: Box<dyn Function>) -> Self {
+        let identity = function.identity();
+        Endpoint {
+            rid,
+            config: ConfigSpace::new(config::endpoint(&identity)),
+            msix: Msix::new(identity.vectors),
+            registers_bytes: identity.registers_bytes,
+            msix_bytes: bar_bytes(identity.vectors),
+            function,
+            narrow_writes: 0,
+        }
+    }
+
+    pub fn save(&self) -> EndpointState {
+        EndpointState {
+            rid: self.rid,
+            config: self.config.save(),
+            msix: self.msix.save(),
+            narrow_writes: self.narrow_writes,
+        }
+    }
+
+    /// Takes a saved state; false if it is not of this function.
+    pub fn restore(&mut self, state: &EndpointState) -> bool {
+        self.narrow_writes = state.narrow_writes;
+        state.rid == self.rid && self.config.restore(&state.config) && self.msix.restore(&state.msix)
+    }
+
+    pub fn function_mut(&mut self) -> &mut dyn Function {
+        &mut *self.function
+    }
+
+    pub fn narrow_writes(&self) -> u64 {
+        self.narrow_writes
+    }
+
+    /// Programs both BARs from `window`'s start, as firmware would; returns the next free address.
+    pub fn assign_bars(&mut self, next: u32) -> Option<u32> {
+        let mut next = next;
+        for (register, bytes) in [(config::BAR0, self.registers_bytes), (config::BAR2, self.msix_bytes)] {
+            let base = next.checked_next_multiple_of(bytes)?;
+            self.config.write(register, &base.to_le_bytes());
+            next = base.checked_add(bytes)?;
+        }
+        Some(next)
+    }
+
+    fn command(&self, bit: u32) -> bool {
+        let awake = self.config.word(config::PM_CONTROL) & 3 == 0;
+        awake && self.config.word(config::COMMAND) & bit != 0
+    }
+
+    fn gate(&self) -> Gate {
+        let control = self.config.word(config::MSIX_CONTROL);
+        Gate {
+            enabled: control & config::MSIX_ENABLE != 0,
+            open: control & config::MSIX_FUNCTION_MASK == 0 && self.command(config::COMMAND_BUS_MASTER),
+        }
+    }
+
+    /// The BAR that decodes `gpa`, and the offset in it. An unprogrammed BAR (base 0) decodes nothing.
+    pub fn decode(&self, gpa: u64) -> Option<(BarKind, u64)> {
+        if !self.command(config::COMMAND_MEMORY) {
+            return None;
+        }
+        let bars = [
+            (BarKind::Registers, config::BAR0, self.registers_bytes),
+            (BarKind::Msix, config::BAR2, self.msix_bytes),
+        ];
+        bars.into_iter().find_map(|(kind, register, bytes)| {
+            let base = u64::from(self.config.word(register));
+            let offset = gpa.checked_sub(base)?;
+            (base != 0 && offset < u64::from(bytes)).then_some((kind, offset))
+        })
+    }
+
+    pub fn config_read(&self, offset: usize, data: &mut [u8]) {
+        self.config.read(offset, data);
+    }
+
+    /// A write to configuration space and what follows from it: function-level reset, and messages set free.
+    pub fn config_write(&mut self, offset: usize, data: &[u8], platform: &mut Platform<'_>) {
+        self.config.write(offset, data);
+        let high_byte = config::PCIE_DEVICE_CONTROL.saturating_add(1);
+        let written = high_byte.checked_sub(offset).and_then(|at| data.get(at));
+        if written.is_some_and(|&byte| u32::from(byte) << 8 & config::PCIE_INITIATE_FLR != 0) {
+            self.function_level_reset(platform);
+        }
+        let released = self.msix.release(self.gate());
+        platform.messages.extend(released.into_iter().map(|(address, data)| MsiWrite { address, data }));
+    }
+
+    /// PCI Express Base Specification 5.0, 6.6.2: everything but what firmware initialises, the BARs included.
+    fn function_level_reset(&mut self, platform: &mut Platform<'_>) {
+        self.with_ports(platform, |function, ports| function.reset(ports));
+        self.config.reset();
+        self.msix.reset();
+    }
+
+    pub fn mmio_read(&mut self, kind: BarKind, offset: u64, data: &mut [u8], platform: &mut Platform<'_>) {
+        for word in split(offset, data.len()) {
+            let value = match kind {
+                BarKind::Msix => self.msix.read(word.offset),
+                BarKind::Registers => self.register_read(word.offset, platform),
+            };
+            word.store(value, data);
+        }
+    }
+
+    fn register_read(&mut self, offset: u64, platform: &mut Platform<'_>) -> u32 {
+        let rid = self.rid;
+        let value = self.with_ports(platform, |function, ports| function.read(offset as u32, ports));
+        platform.trace.record(Event::RegisterRead { rid, offset, value: u64::from(value) });
+        value
+    }
+
+    /// Registers and table entries are written in whole words; a narrower write is counted and ignored, since
+    /// filling it up from a read would clear bits that are cleared by ones.
+    pub fn mmio_write(&mut self, kind: BarKind, offset: u64, data: &[u8], platform: &mut Platform<'_>) {
+        for word in split(offset, data.len()) {
+            let Some(value) = word.value(data) else {
+                self.narrow_writes = self.narrow_writes.saturating_add(1);
+                continue;
+            };
+            match kind {
+                BarKind::Msix => {
+                    let message = self.msix.write(word.offset, value, self.gate());
+                    platform.messages.extend(message.map(|(address, data)| MsiWrite { address, data }));
+                }
+                BarKind::Registers => self.register_write(word.offset, value, platform),
+            }
+        }
+    }
+
+    fn register_write(&mut self, offset: u64, value: u32, platform: &mut Platform<'_>) {
+        platform.trace.record(Event::RegisterWrite { rid: self.rid, offset, value: u64::from(value) });
+        self.with_ports(platform, |function, ports| function.write(offset as u32, value, ports));
+    }
+
+    pub fn timer(&mut self, token: u32, platform: &mut Platform<'_>) {
+        self.with_ports(platform, |function, ports| function.timer(token, ports));
+    }
+
+    /// Calls the core with ports made from the platform for this one call.
+    pub fn with_ports<R>(
+        &mut self,
+        platform: &mut Platform<'_>,
+        call: impl FnOnce(&mut dyn Function, &mut Ports<'_>) -> R,
+    ) -> R {
+        let (bus_master, gate) = (self.command(config::COMMAND_BUS_MASTER), self.gate());
+        let shared = Shared {
+            trace: RefCell::new(&mut *platform.trace),
+            messages: RefCell::new(&mut *platform.messages),
+        };
+        let mut dma = DmaPort {
+            rid: self.rid,
+            bus_master,
+            memory: platform.memory,
+            translation: &mut *platform.translation,
+            written: platform.written,
+            shared: &shared,
+            ranges: Vec::new(),
+        };
+        let mut msi = MsiPort { rid: self.rid, msix: &mut self.msix, gate, shared: &shared };
+        let mut clock = ClockPort { rid: self.rid, clock: &mut *platform.clock };
+        let mut trace = TracePort { shared: &shared };
+        let trace: &mut dyn Trace = &mut trace;
+        let mut ports = Ports { dma: &mut dma, msi: &mut msi, clock: &mut clock, trace };
+        call(&mut *self.function, &mut ports)
+    }
+}

@@ -1,0 +1,126 @@
+//! MSI-X: the vector table and pending bits of one function (PCI Express Base Specification 5.0, 7.7.2).
+
+use serde::{Deserialize, Serialize};
+
+/// The largest table the capability can describe.
+pub const MAX_VECTORS: u16 = 2048;
+const ENTRY_WORDS: usize = 4;
+const ENTRY_BYTES: u32 = 16;
+const CONTROL_MASKED: u32 = 1;
+
+/// Offset of the pending bits in the BAR: right after the table.
+pub fn pending_offset(vectors: u16) -> u32 {
+    u32::from(vectors).saturating_mul(ENTRY_BYTES)
+}
+
+/// Size of the BAR that holds table and pending bits: a power of two, at least a page.
+pub fn bar_bytes(vectors: u16) -> u32 {
+    let pending = u32::from(vectors).div_ceil(64).saturating_mul(8);
+    pending_offset(vectors).saturating_add(pending).next_power_of_two().max(4096)
+}
+
+/// Whether messages can leave: what configuration space says about all vectors at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gate {
+    /// MSI-X enable.
+    pub enabled: bool,
+    /// Not held back by the function mask, by bus mastering being off, or by a power state.
+    pub open: bool,
+}
+
+/// The saved state of [`Msix`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MsixState {
+    /// Four words for each vector: address low, address high, data, control.
+    pub table: Vec<u32>,
+    /// Pending bit of each vector.
+    pub pending: Vec<bool>,
+}
+
+/// The table and the pending bits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Msix {
+    table: Vec<[u32; ENTRY_WORDS]>,
+    pending: Vec<bool>,
+}
+
+impl Msix {
+    /// A table of `vectors` masked entries.
+    pub fn new(vectors: u16) -> Self {
+        let vectors = usize::from(vectors.min(MAX_VECTORS));
+        Msix { table: vec![[0, 0, 0, CONTROL_MASKED]; vectors], pending: vec![false; vectors] }
+    }
+
+    /// Back to the state after reset.
+    pub fn reset(&mut self) {
+        self.table.fill([0, 0, 0, CONTROL_MASKED]);
+        self.pending.fill(false);
+    }
+
+    /// The state as data.
+    pub fn save(&self) -> MsixState {
+        MsixState { table: self.table.concat(), pending: self.pending.clone() }
+    }
+
+    /// Takes a saved state of the same number of vectors; false if it is not.
+    pub fn restore(&mut self, state: &MsixState) -> bool {
+        let fits = state.pending.len() == self.pending.len()
+            && Some(state.table.len()) == self.table.len().checked_mul(ENTRY_WORDS);
+        if fits {
+            for (entry, words) in self.table.iter_mut().zip(state.table.chunks_exact(ENTRY_WORDS)) {
+                entry.copy_from_slice(words);
+            }
+            self.pending.clone_from(&state.pending);
+        }
+        fits
+    }
+
+    /// Reads the aligned word at `offset` of the BAR.
+    pub fn read(&self, offset: u64) -> u32 {
+        let word = (offset / 4) as usize;
+        let entry = word / ENTRY_WORDS;
+        if let Some(entry) = self.table.get(entry) {
+            return entry.get(word % ENTRY_WORDS).copied().unwrap_or(0);
+        }
+        let first = word.saturating_sub(self.table.len().saturating_mul(ENTRY_WORDS)).saturating_mul(32);
+        let bits = self.pending.iter().skip(first).take(32);
+        (0u32..).zip(bits).fold(0, |word, (bit, &pending)| word | u32::from(pending) << bit)
+    }
+
+    /// Writes the aligned word at `offset` of the BAR; the pending bits are read-only. Returns the message, as
+    /// address and data, of a vector that was pending and is now free to go.
+    pub fn write(&mut self, offset: u64, value: u32, gate: Gate) -> Option<(u64, u32)> {
+        let word = (offset / 4) as usize;
+        let vector = word / ENTRY_WORDS;
+        let place = self.table.get_mut(vector)?.get_mut(word % ENTRY_WORDS)?;
+        // Address bits 0 and 1 must be zero, and only the mask bit of the control word exists.
+        *place = match word % ENTRY_WORDS {
+            0 => value & !3,
+            3 => value & CONTROL_MASKED,
+            _ => value,
+        };
+        self.deliver(vector, gate)
+    }
+
+    /// Raises `vector`. Returns the message to send now; a vector held back becomes pending. Without MSI-X enabled,
+    /// and beyond the table, nothing happens.
+    pub fn raise(&mut self, vector: u16, gate: Gate) -> Option<(u64, u32)> {
+        if !gate.enabled {
+            return None;
+        }
+        *self.pending.get_mut(usize::from(vector))? = true;
+        self.deliver(usize::from(vector), gate)
+    }
+
+    /// The messages of all pending vectors that are free to go, lowest first: to be called when the gate opens.
+    pub fn release(&mut self, gate: Gate) -> Vec<(u64, u32)> {
+        (0..self.table.len()).filter_map(|vector| self.deliver(vector, gate)).collect()
+    }
+
+    fn deliver(&mut self, vector: usize, gate: Gate) -> Option<(u64, u32)> {
+        let &[low, high, data, control] = self.table.get(vector)?;
+        let pending = self.pending.get_mut(vector)?;
+        let free = gate.enabled && gate.open && control & CONTROL_MASKED == 0;
+        (free && std::mem::take(pending)).then_some((u64::from(high) << 32 | u64::from(low), data))
+    }
+}

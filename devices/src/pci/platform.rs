@@ -1,0 +1,234 @@
+//! What the machine lends the bus for one call, and the four ports of a function made from it.
+
+use std::cell::RefCell;
+
+use fencepost_trace::{Event, Stamp, Trace};
+use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap, VolatileSlice};
+
+use crate::ports::{Access, Clock, Dma, DmaFault, Gpa, Iova, Msi};
+
+use super::msix::{Gate, Msix};
+
+/// A message-signalled interrupt: a 32-bit write to the interrupt range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct MsiWrite {
+    /// Where.
+    pub address: u64,
+    /// What.
+    pub data: u32,
+}
+
+/// A DMA access before translation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DmaRequest {
+    /// Requester id.
+    pub rid: u16,
+    /// First address.
+    pub iova: Iova,
+    /// Length in bytes; `iova + len` does not overflow.
+    pub len: u64,
+    /// Direction.
+    pub access: Access,
+}
+
+/// A piece of guest-physical memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GpaRange {
+    /// First address.
+    pub gpa: Gpa,
+    /// Length in bytes.
+    pub len: u64,
+}
+
+/// Where a translation leaves what it has to say.
+pub struct Outbox<'a> {
+    /// Events.
+    pub trace: &'a mut dyn Trace,
+    /// Interrupts, such as a fault event.
+    pub messages: &'a mut Vec<MsiWrite>,
+}
+
+/// From I/O virtual to guest-physical addresses.
+pub trait Translation {
+    /// Appends to `ranges` the memory behind the whole request, in address order, or refuses the whole of it.
+    fn translate(
+        &mut self,
+        request: &DmaRequest,
+        memory: &GuestMemoryMmap,
+        ranges: &mut Vec<GpaRange>,
+        out: &mut Outbox<'_>,
+    ) -> Result<(), DmaFault>;
+}
+
+/// A machine without an IOMMU: every address is physical.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Untranslated;
+
+impl Translation for Untranslated {
+    fn translate(
+        &mut self,
+        request: &DmaRequest,
+        _memory: &GuestMemoryMmap,
+        ranges: &mut Vec<GpaRange>,
+        _out: &mut Outbox<'_>,
+    ) -> Result<(), DmaFault> {
+        ranges.push(GpaRange { gpa: Gpa(request.iova.0), len: request.len });
+        Ok(())
+    }
+}
+
+/// Time, for all functions: [`Clock`] with the requester id beside each token.
+pub trait BusClock {
+    /// Now.
+    fn now(&self) -> Stamp;
+    /// Asks for [`super::PciRoot::timer`] with `rid` and `token` at `at_ns`; replaces an earlier request of the pair.
+    fn call_at(&mut self, rid: u16, token: u32, at_ns: u64);
+    /// Withdraws the pending call of the pair, if any.
+    fn cancel(&mut self, rid: u16, token: u32);
+    /// The length of `cycles` guest cycles in nanoseconds, rounded up.
+    fn cycles_to_ns(&self, cycles: u64) -> u64;
+}
+
+/// What the machine lends for one call.
+pub struct Platform<'a> {
+    /// Guest RAM.
+    pub memory: &'a GuestMemoryMmap,
+    /// The IOMMU, or [`Untranslated`].
+    pub translation: &'a mut dyn Translation,
+    /// Called after a device wrote `(gpa, len)`: cached code there is stale.
+    pub written: &'a dyn Fn(Gpa, u64),
+    /// Time.
+    pub clock: &'a mut dyn BusClock,
+    /// Events.
+    pub trace: &'a mut dyn Trace,
+    /// MSIs that the call raised, in order; the machine delivers them after the call.
+    pub messages: &'a mut Vec<MsiWrite>,
+}
+
+/// The part of the platform that more than one port of a function uses. The cells are never borrowed while a
+/// device's code runs, so they cannot be found borrowed.
+pub(super) struct Shared<'a> {
+    pub trace: RefCell<&'a mut dyn Trace>,
+    pub messages: RefCell<&'a mut Vec<MsiWrite>>,
+}
+
+/// [`Dma`] of one function.
+pub(super) struct DmaPort<'s, 'a> {
+    pub rid: u16,
+    pub bus_master: bool,
+    pub memory: &'a GuestMemoryMmap,
+    pub translation: &'a mut dyn Translation,
+    pub written: &'a dyn Fn(Gpa, u64),
+    pub shared: &'s Shared<'a>,
+    /// Kept between accesses only for its allocation.
+    pub ranges: Vec<GpaRange>,
+}
+
+impl Dma for DmaPort<'_, '_> {
+    fn visit(
+        &mut self,
+        iova: Iova,
+        len: u64,
+        access: Access,
+        visit: &mut dyn FnMut(VolatileSlice<'_>),
+    ) -> Result<(), DmaFault> {
+        if !self.bus_master {
+            return Err(DmaFault::NotBusMaster);
+        }
+        iova.0.checked_add(len).ok_or(DmaFault::Overflow { iova, len })?;
+        if len == 0 {
+            return Ok(());
+        }
+        let request = DmaRequest { rid: self.rid, iova, len, access };
+        self.ranges.clear();
+        self.translate(&request)?;
+        self.check_memory(iova)?;
+        for range in &self.ranges {
+            self.visit_range(range, access, visit);
+        }
+        Ok(())
+    }
+}
+
+impl DmaPort<'_, '_> {
+    fn translate(&mut self, request: &DmaRequest) -> Result<(), DmaFault> {
+        let mut trace = self.shared.trace.borrow_mut();
+        let mut messages = self.shared.messages.borrow_mut();
+        let mut out = Outbox { trace: &mut **trace, messages: &mut messages };
+        self.translation.translate(request, self.memory, &mut self.ranges, &mut out)
+    }
+
+    /// Everything must be RAM before anything is visited.
+    fn check_memory(&self, iova: Iova) -> Result<(), DmaFault> {
+        let mut at = iova.0;
+        for range in &self.ranges {
+            if !self.memory.check_range(GuestAddress(range.gpa.0), range.len as usize) {
+                return Err(DmaFault::NoMemory { iova: Iova(at) });
+            }
+            at = at.saturating_add(range.len);
+        }
+        Ok(())
+    }
+
+    fn visit_range(&self, range: &GpaRange, access: Access, visit: &mut dyn FnMut(VolatileSlice<'_>)) {
+        let slices = self.memory.get_slices(GuestAddress(range.gpa.0), range.len as usize);
+        for slice in slices {
+            visit(slice.expect("the whole range was checked to be RAM"));
+        }
+        if access == Access::Write {
+            (self.written)(range.gpa, range.len);
+        }
+    }
+}
+
+/// [`Msi`] of one function.
+pub(super) struct MsiPort<'s, 'a, 'm> {
+    pub rid: u16,
+    pub msix: &'m mut Msix,
+    pub gate: Gate,
+    pub shared: &'s Shared<'a>,
+}
+
+impl Msi for MsiPort<'_, '_, '_> {
+    fn raise(&mut self, vector: u16) {
+        self.shared.trace.borrow_mut().record(Event::MsiRaised { rid: self.rid, vector });
+        if let Some((address, data)) = self.msix.raise(vector, self.gate) {
+            self.shared.messages.borrow_mut().push(MsiWrite { address, data });
+        }
+    }
+}
+
+/// [`Clock`] of one function.
+pub(super) struct ClockPort<'a> {
+    pub rid: u16,
+    pub clock: &'a mut dyn BusClock,
+}
+
+impl Clock for ClockPort<'_> {
+    fn now(&self) -> Stamp {
+        self.clock.now()
+    }
+
+    fn call_at(&mut self, at_ns: u64, token: u32) {
+        self.clock.call_at(self.rid, token, at_ns);
+    }
+
+    fn cancel(&mut self, token: u32) {
+        self.clock.cancel(self.rid, token);
+    }
+
+    fn cycles_to_ns(&self, cycles: u64) -> u64 {
+        self.clock.cycles_to_ns(cycles)
+    }
+}
+
+/// [`Trace`] of one function.
+pub(super) struct TracePort<'s, 'a> {
+    pub shared: &'s Shared<'a>,
+}
+
+impl Trace for TracePort<'_, '_> {
+    fn record(&mut self, event: Event) {
+        self.shared.trace.borrow_mut().record(event);
+    }
+}

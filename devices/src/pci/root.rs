@@ -1,0 +1,213 @@
+//! The root complex: bus 0, its host bridge and its list of functions.
+
+use serde::{Deserialize, Serialize};
+
+use crate::function::Function;
+use crate::ports::Ports;
+
+use super::config::{self, ConfigSpace};
+use super::endpoint::{Endpoint, EndpointState};
+use super::msix::MAX_VECTORS;
+use super::platform::Platform;
+use super::{CONFIG_BYTES, requester_id};
+
+/// Why a function or a saved state was refused: errors of the host's configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PciError {
+    /// Slot 0 is the host bridge, and a bus has 32.
+    #[error("PCI slot {0} is not in 1..32")]
+    Slot(u8),
+    /// Two functions in one slot.
+    #[error("PCI slot {0} is taken")]
+    Taken(u8),
+    /// BAR 0 must be a power of two of at least 4096 bytes.
+    #[error("BAR 0 of {0:#x} bytes is not a power of two from 0x1000 up")]
+    RegistersBytes(u32),
+    /// MSI-X tables have 1 to 2048 vectors.
+    #[error("{0} MSI-X vectors are not in 1..=2048")]
+    Vectors(u16),
+    /// The window for BARs is full.
+    #[error("BARs do not fit in the PCI window")]
+    Window,
+    /// A saved state of another version or set of functions.
+    #[error("Saved PCI state does not match this machine")]
+    State,
+}
+
+/// The saved state of a [`PciRoot`], version 1. The cores' states are saved by the machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PciRootState {
+    /// Layout version of this struct: 1.
+    pub version: u32,
+    /// Configuration space of the host bridge.
+    pub host_bridge: Vec<u8>,
+    /// The functions by ascending requester id.
+    pub endpoints: Vec<EndpointState>,
+}
+
+/// Bus 0. Accesses to addresses that nothing decodes are the machine's to answer (reads as all ones).
+pub struct PciRoot {
+    host_bridge: ConfigSpace,
+    endpoints: Vec<Endpoint>,
+}
+
+impl Default for PciRoot {
+    fn default() -> Self {
+        PciRoot { host_bridge: ConfigSpace::new(config::host_bridge()), endpoints: Vec::new() }
+    }
+}
+
+impl PciRoot {
+    /// A bus with a host bridge at 00:00.0 and nothing else.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Plugs `function` into `slot` (1..32) as function 0.
+    pub fn add(&mut self, slot: u8, function: Box<dyn Function>) -> Result<(), PciError> {
+        let identity = function.identity();
+        if !(1..32).contains(&slot) {
+            return Err(PciError::Slot(slot));
+        }
+        if !identity.registers_bytes.is_power_of_two() || identity.registers_bytes < 4096 {
+            return Err(PciError::RegistersBytes(identity.registers_bytes));
+        }
+        if !(1..=MAX_VECTORS).contains(&identity.vectors) {
+            return Err(PciError::Vectors(identity.vectors));
+        }
+        let rid = requester_id(slot);
+        match self.endpoints.binary_search_by_key(&rid, |endpoint| endpoint.rid) {
+            Ok(_) => Err(PciError::Taken(slot)),
+            Err(place) => {
+                self.endpoints.insert(place, Endpoint::new(rid, function));
+                Ok(())
+            }
+        }
+    }
+
+    /// Programs every BAR inside `window` (guest-physical, end exclusive, below 4 GiB), as firmware would. Memory
+    /// decoding stays off: the guest's drivers switch it on.
+    pub fn assign_bars(&mut self, window: std::ops::Range<u64>) -> Result<(), PciError> {
+        let mut next = u32::try_from(window.start).map_err(|_| PciError::Window)?;
+        for endpoint in &mut self.endpoints {
+            next = endpoint.assign_bars(next).ok_or(PciError::Window)?;
+        }
+        if u64::from(next) > window.end { Err(PciError::Window) } else { Ok(()) }
+    }
+
+    /// The state of the bus.
+    pub fn save(&self) -> PciRootState {
+        PciRootState {
+            version: 1,
+            host_bridge: self.host_bridge.save(),
+            endpoints: self.endpoints.iter().map(Endpoint::save).collect(),
+        }
+    }
+
+    /// Builds a bus from a saved state and the functions, by slot, that were on it.
+    pub fn restore(
+        state: &PciRootState,
+        functions: impl IntoIterator<Item = (u8, Box<dyn Function>)>,
+    ) -> Result<Self, PciError> {
+        let mut root = PciRoot::new();
+        for (slot, function) in functions {
+            root.add(slot, function)?;
+        }
+        let fits = state.version == 1
+            && root.host_bridge.restore(&state.host_bridge)
+            && root.endpoints.len() == state.endpoints.len()
+            && root.endpoints.iter_mut().zip(&state.endpoints).all(|(to, from)| to.restore(from));
+        if fits { Ok(root) } else { Err(PciError::State) }
+    }
+
+    fn endpoint(&mut self, rid: u16) -> Option<&mut Endpoint> {
+        self.endpoints.iter_mut().find(|endpoint| endpoint.rid == rid)
+    }
+
+    /// The requester ids of the functions, ascending; the host bridge is not among them.
+    pub fn requester_ids(&self) -> impl Iterator<Item = u16> + '_ {
+        self.endpoints.iter().map(|endpoint| endpoint.rid)
+    }
+
+    /// The core with requester id `rid`, for what the machine asks of it through [`Function::as_any`].
+    pub fn function_mut(&mut self, rid: u16) -> Option<&mut dyn Function> {
+        self.endpoint(rid).map(Endpoint::function_mut)
+    }
+
+    /// Writes to BARs narrower than a register, all functions together: ignored, and a sign of a broken driver.
+    pub fn narrow_writes(&self) -> u64 {
+        self.endpoints.iter().fold(0, |sum, endpoint| sum.saturating_add(endpoint.narrow_writes()))
+    }
+
+    /// Reads ECAM at byte `offset` of bus 0. No function there reads as all ones.
+    pub fn ecam_read(&mut self, offset: u64, data: &mut [u8]) {
+        let (rid, register) = ecam_target(offset);
+        data.fill(0xff);
+        if rid == Some(0) {
+            self.host_bridge.read(register, data);
+        } else if let Some(endpoint) = rid.and_then(|rid| self.endpoint(rid)) {
+            endpoint.config_read(register, data);
+        }
+    }
+
+    /// Writes ECAM at byte `offset` of bus 0.
+    pub fn ecam_write(&mut self, offset: u64, data: &[u8], platform: &mut Platform<'_>) {
+        let (rid, register) = ecam_target(offset);
+        if rid == Some(0) {
+            self.host_bridge.write(register, data);
+        } else if let Some(endpoint) = rid.and_then(|rid| self.endpoint(rid)) {
+            endpoint.config_write(register, data, platform);
+        }
+    }
+
+    /// Whether some function's BAR decodes `gpa` now.
+    pub fn decodes(&self, gpa: u64) -> bool {
+        self.endpoints.iter().any(|endpoint| endpoint.decode(gpa).is_some())
+    }
+
+    /// Reads BAR memory at `gpa`. False, with `data` untouched, when no BAR decodes it.
+    pub fn mmio_read(&mut self, gpa: u64, data: &mut [u8], platform: &mut Platform<'_>) -> bool {
+        self.endpoints.iter_mut().any(|endpoint| match endpoint.decode(gpa) {
+            Some((kind, offset)) => {
+                endpoint.mmio_read(kind, offset, data, platform);
+                true
+            }
+            None => false,
+        })
+    }
+
+    /// Writes BAR memory at `gpa`. False when no BAR decodes it.
+    pub fn mmio_write(&mut self, gpa: u64, data: &[u8], platform: &mut Platform<'_>) -> bool {
+        self.endpoints.iter_mut().any(|endpoint| match endpoint.decode(gpa) {
+            Some((kind, offset)) => {
+                endpoint.mmio_write(kind, offset, data, platform);
+                true
+            }
+            None => false,
+        })
+    }
+
+    /// Makes the call that `rid` asked its clock for. Unknown requester ids are ignored.
+    pub fn timer(&mut self, rid: u16, token: u32, platform: &mut Platform<'_>) {
+        if let Some(endpoint) = self.endpoint(rid) {
+            endpoint.timer(token, platform);
+        }
+    }
+
+    /// Calls the core of `rid` with its ports, for what the host does to a device (a hotplug, a new picture).
+    pub fn with_function<R>(
+        &mut self,
+        rid: u16,
+        platform: &mut Platform<'_>,
+        call: impl FnOnce(&mut dyn Function, &mut Ports<'_>) -> R,
+    ) -> Option<R> {
+        self.endpoint(rid).map(|endpoint| endpoint.with_ports(platform, call))
+    }
+}
+
+/// The requester id and register that an ECAM offset names (bus << 20 | device << 15 | function << 12 | register).
+fn ecam_target(offset: u64) -> (Option<u16>, usize) {
+    let register = offset as usize % CONFIG_BYTES;
+    let rid = u16::try_from(offset >> 12).ok().filter(|&rid| rid < 0x100);
+    (rid, register)
+}
