@@ -39,3 +39,8 @@ hold_lock() {
         flock "$lock"
     }
 }
+
+# The fencepost command as ci/test, ci/demo and ci/bench build it.
+FENCEPOST=${CARGO_TARGET_DIR:-$ROOT/target}/release/fencepost
+# The kernel command line of every guest; docs/boot.md has the reasons and the figures.
+GUEST_COMMAND_LINE="console=ttyS0 quiet intel_iommu=on"
