@@ -1,10 +1,20 @@
 //! A software x86-64 CPU: deterministic, portable, counts every instruction, knows no device.
 
 pub mod apic;
+mod blocks;
 pub mod bus;
 pub mod code;
+pub mod cpu;
 pub mod cpuid;
+mod exec;
+pub mod flags;
 pub mod fp;
 pub mod ioapic;
+pub mod lower;
+pub mod mem;
+pub mod op;
 pub mod simd;
 pub mod state;
+mod sys;
+
+pub use cpu::{Config, Counters, Cpu};

@@ -10,3 +10,8 @@ pub mod number;
 pub mod round;
 #[cfg(test)]
 mod tests;
+
+/// The operation of an x87 instruction, if it is one.
+pub(crate) fn lower(_: &iced_x86::Instruction, _: &crate::lower::LowerCtx) -> Option<crate::op::Op> {
+    None
+}

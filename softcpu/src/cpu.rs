@@ -1,0 +1,280 @@
+//! The CPU itself: what is hot lies first and flat, the rest is kept as the state struct has it.
+
+use std::collections::BTreeMap;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use vm_memory::GuestMemoryMmap;
+
+use crate::apic::LocalApic;
+use crate::blocks::Blocks;
+use crate::bus::Bus;
+use crate::code::CodePages;
+use crate::cpuid::CpuidConfig;
+use crate::flags::{self, Flags};
+use crate::mem::ram::Ram;
+use crate::mem::tlb::Tlb;
+use crate::op::{FILE, Fault, Plain, Step};
+use crate::state::{CpuState, FpuState, seg};
+
+/// What is fixed over a CPU's life.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Config {
+    /// What CPUID answers.
+    pub cpuid: CpuidConfig,
+}
+
+/// What the CPU counted, for the host's user.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Instructions nobody implemented, by name, and how often the guest met them.
+    pub unknown: BTreeMap<String, u64>,
+    /// MSRs nobody implemented, and how often the guest tried to read or write them.
+    pub unknown_msrs: BTreeMap<u32, u64>,
+    /// Blocks decoded.
+    pub blocks_decoded: u64,
+    /// Pages whose blocks were dropped because they were written.
+    pub pages_dropped: u64,
+    /// Translations put into the TLB.
+    pub tlb_fills: u64,
+    /// TLB flushes (all or all but global).
+    pub tlb_flushes: u64,
+    /// Interrupts taken.
+    pub interrupts: u64,
+    /// Exceptions delivered, by vector.
+    pub exceptions: [u64; 32],
+}
+
+/// One software x86-64 CPU. See [`Cpu::run`].
+pub struct Cpu {
+    pub(crate) gpr: [u64; FILE],
+    pub(crate) rip: u64,
+    /// Status flags.
+    pub flags: Flags,
+    /// RFLAGS without the status flags.
+    pub(crate) control: u64,
+    /// Segment bases by segment index; the last two are always zero.
+    pub(crate) seg_base: [u64; 8],
+    /// Time at the start of the running block.
+    pub(crate) tsc: u64,
+    /// 1 when CPL is 3: which TLB set data accesses use.
+    pub(crate) user: usize,
+    pub(crate) tlb: Tlb,
+    /// x87, MMX and SSE registers.
+    pub fpu: FpuState,
+    /// The state that is not hot. Its `gpr`, `rip`, `rflags`, `fpu`, `tsc`, `retired` and `apic` are stale.
+    pub(crate) sys: CpuState,
+    /// The exception that [`Step::Trap`] speaks of.
+    pub fault: Fault,
+    /// TSC minus retired instructions.
+    pub(crate) idle: u64,
+    pub(crate) ram: Ram,
+    pub(crate) code: Arc<CodePages>,
+    pub(crate) blocks: Blocks,
+    pub(crate) apic: LocalApic,
+    pub(crate) stop: Arc<AtomicBool>,
+    pub(crate) config: Config,
+    pub(crate) bus: Option<NonNull<dyn Bus>>,
+    /// A bus access asked to return to the machine.
+    pub(crate) yielding: bool,
+    pub(crate) counters: Counters,
+}
+
+// SAFETY: the only field that is not `Send` by itself is `bus`, which is `Some` only within `run`.
+unsafe impl Send for Cpu {}
+
+impl Cpu {
+    /// A CPU at the reset state of [`CpuState::default`], which is not a state that can run: call
+    /// [`set_state`](Self::set_state). `stop` makes a running [`run`](Self::run) return soon.
+    pub fn new(
+        memory: GuestMemoryMmap<()>,
+        code: Arc<CodePages>,
+        stop: Arc<AtomicBool>,
+        config: Config,
+    ) -> Cpu {
+        let id = config.cpuid.apic_id;
+        let apic = LocalApic::new(id);
+        let mut sys = CpuState::default();
+        sys.msr.apic_base = apic.apic_base();
+        sys.msr.pat = 0x0007_0406_0007_0406;
+        Cpu {
+            gpr: [0; FILE],
+            rip: 0,
+            flags: Flags::default(),
+            control: 2,
+            seg_base: [0; 8],
+            tsc: 0,
+            user: 0,
+            tlb: Tlb::new(),
+            fpu: FpuState::default(),
+            sys,
+            fault: Fault::default(),
+            idle: 0,
+            ram: Ram::new(memory),
+            code,
+            blocks: Blocks::new(),
+            apic,
+            stop,
+            config,
+            bus: None,
+            yielding: false,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Everything the CPU is, apart from RAM.
+    pub fn state(&self) -> CpuState {
+        let mut state = self.sys.clone();
+        state.gpr.copy_from_slice(&self.gpr[..16]);
+        state.rip = self.rip;
+        state.rflags = self.rflags();
+        state.fpu = self.fpu.clone();
+        state.tsc = self.tsc;
+        state.retired = self.tsc.wrapping_sub(self.idle);
+        state.apic = self.apic.save(self.tsc);
+        state.msr.apic_base = self.apic.apic_base();
+        state.msr.tsc_deadline = self.apic.tsc_deadline();
+        state
+    }
+
+    /// Becomes what `state` says. Cached code stays: it belongs to RAM, whose writers report to [`CodePages`].
+    pub fn set_state(&mut self, state: &CpuState) {
+        self.sys = state.clone();
+        self.gpr = [0; FILE];
+        self.gpr[..16].copy_from_slice(&state.gpr);
+        self.rip = state.rip;
+        self.set_rflags(state.rflags);
+        self.fpu = state.fpu.clone();
+        self.tsc = state.tsc;
+        self.idle = state.tsc.wrapping_sub(state.retired);
+        let id = self.config.cpuid.apic_id;
+        let msr = &state.msr;
+        // A state without an APIC (its version register is never zero) has one as after power-on.
+        self.apic = if state.apic.regs.iter().all(|r| *r == 0) {
+            LocalApic::new(id)
+        } else {
+            LocalApic::restore(id, &state.apic, msr.apic_base, msr.tsc_deadline, state.tsc)
+        };
+        self.yielding = false;
+        self.tlb.flush_all();
+        self.segments_changed();
+    }
+
+    /// Brings the copies of segment state up to date: bases, privilege.
+    pub(crate) fn segments_changed(&mut self) {
+        for n in 0..6 {
+            self.seg_base[n] = self.sys.seg[n].base;
+        }
+        self.user = usize::from(self.cpl() == 3);
+    }
+
+    /// Current privilege level.
+    #[inline(always)]
+    pub fn cpl(&self) -> u8 {
+        (self.sys.seg[seg::SS].attributes >> 5 & 3) as u8
+    }
+
+    /// Whether CPL is 0.
+    #[inline(always)]
+    pub fn is_kernel(&self) -> bool {
+        self.cpl() == 0
+    }
+
+    /// The flags as one register.
+    #[inline]
+    pub fn rflags(&self) -> u64 {
+        self.control | self.flags.bits()
+    }
+
+    /// Sets all flags without any check.
+    pub(crate) fn set_rflags(&mut self, value: u64) {
+        self.flags = Flags::from_bits(value);
+        self.control = value & !flags::STATUS | 2;
+    }
+
+    /// Reads a register of the file by byte offset.
+    #[inline(always)]
+    pub fn reg<T: Plain>(&self, offset: u8) -> T {
+        debug_assert!(offset as usize + T::SIZE <= FILE * 8);
+        // SAFETY: the lowering makes offsets from register numbers, so the bytes lie inside the file.
+        unsafe { self.gpr.as_ptr().cast::<u8>().add(offset as usize).cast::<T>().read_unaligned() }
+    }
+
+    /// Writes a register of the file by byte offset; a 32-bit write clears the upper half.
+    #[inline(always)]
+    pub fn set_reg<T: Plain>(&mut self, offset: u8, value: T) {
+        debug_assert!(offset as usize + T::SIZE.max(4) <= FILE * 8 || T::SIZE < 4);
+        // SAFETY: as in `reg`. A `Plain` of four bytes may be read as a `u32`.
+        unsafe {
+            let at = self.gpr.as_mut_ptr().cast::<u8>().add(offset as usize);
+            if T::SIZE == 4 {
+                at.cast::<u64>()
+                    .write_unaligned(u64::from((&raw const value).cast::<u32>().read_unaligned()));
+            } else {
+                at.cast::<T>().write_unaligned(value);
+            }
+        }
+    }
+
+    /// Makes an exception wait; what a handler returns.
+    #[cold]
+    pub fn raise(&mut self, vector: u8, error: Option<u32>) -> Step {
+        self.fault = Fault { vector, error };
+        Step::Trap
+    }
+
+    /// The machine, while running.
+    pub(crate) fn bus(&mut self) -> &mut dyn Bus {
+        let mut bus = self.bus.expect("instructions run only within run()");
+        // SAFETY: `run` sets the pointer from a `&mut dyn Bus` that it holds until it clears the pointer again, and no
+        // other reference is made from it while this one lives (`&mut self`).
+        unsafe { bus.as_mut() }
+    }
+
+    /// The local APIC.
+    pub fn apic(&self) -> &LocalApic {
+        &self.apic
+    }
+
+    /// The local APIC, for the machine's messages.
+    pub fn apic_mut(&mut self) -> &mut LocalApic {
+        &mut self.apic
+    }
+
+    /// When the APIC timer fires next, as a TSC value.
+    pub fn next_timer(&self) -> Option<u64> {
+        self.apic.next_timer()
+    }
+
+    /// Time now.
+    pub fn tsc(&self) -> u64 {
+        self.tsc
+    }
+
+    /// Instructions retired since reset.
+    pub fn retired(&self) -> u64 {
+        self.tsc.wrapping_sub(self.idle)
+    }
+
+    /// Lets idle time pass, up to `tsc` (nothing happens if that is past).
+    pub fn skip_to(&mut self, tsc: u64) {
+        if tsc > self.tsc {
+            self.idle = self.idle.wrapping_add(tsc - self.tsc);
+            self.tsc = tsc;
+        }
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> Counters {
+        let mut counters = self.counters.clone();
+        counters.tlb_fills = self.tlb.fills;
+        counters.tlb_flushes = self.tlb.flushes;
+        counters
+    }
+
+    /// Counts an instruction that is not implemented.
+    pub(crate) fn count_unknown(&mut self, name: &str) {
+        *self.counters.unknown.entry(name.to_string()).or_default() += 1;
+    }
+}

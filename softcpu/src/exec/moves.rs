@@ -1,0 +1,229 @@
+//! MOV and its relatives.
+
+use iced_x86::{FlowControl, Instruction, Mnemonic, OpKind, Register};
+
+use crate::cpu::Cpu;
+use crate::lower::{LowerCtx, Shape, Shaped, condition, gpr_offset, shape};
+use crate::op::{Handler, Int, Op, Step};
+use crate::{by_condition, by_size, tri};
+
+fn mov_rr<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    let value = cpu.reg::<T>(op.src);
+    cpu.set_reg(op.dst, value);
+    Step::Next
+}
+
+fn mov_ri<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    cpu.set_reg(op.dst, T::cut(op.imm));
+    Step::Next
+}
+
+fn mov_rm<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    let value = tri!(cpu.load::<T>(op, cpu.ea(op)));
+    cpu.set_reg(op.dst, value);
+    Step::Next
+}
+
+fn mov_mr<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    let value = cpu.reg::<T>(op.dst);
+    cpu.store(op, cpu.ea(op), value)
+}
+
+fn mov_mi<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    cpu.store(op, cpu.ea(op), T::cut(op.imm))
+}
+
+fn lea<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    let value = cpu.offset(op);
+    cpu.set_reg(op.dst, T::cut(value));
+    Step::Next
+}
+
+fn movzx_r<D: Int, S: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    let value = cpu.reg::<S>(op.src).wide();
+    cpu.set_reg(op.dst, D::cut(value));
+    Step::Next
+}
+
+fn movzx_m<D: Int, S: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    let value = tri!(cpu.load::<S>(op, cpu.ea(op))).wide();
+    cpu.set_reg(op.dst, D::cut(value));
+    Step::Next
+}
+
+fn movsx_r<D: Int, S: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    let value = cpu.reg::<S>(op.src).sext() as u64;
+    cpu.set_reg(op.dst, D::cut(value));
+    Step::Next
+}
+
+fn movsx_m<D: Int, S: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    let value = tri!(cpu.load::<S>(op, cpu.ea(op))).sext() as u64;
+    cpu.set_reg(op.dst, D::cut(value));
+    Step::Next
+}
+
+fn xchg_rr<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    let (a, b) = (cpu.reg::<T>(op.dst), cpu.reg::<T>(op.src));
+    cpu.set_reg(op.dst, b);
+    cpu.set_reg(op.src, a);
+    Step::Next
+}
+
+fn xchg_mr<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    let ours = cpu.reg::<T>(op.dst);
+    cpu.modify::<T>(op, cpu.ea(op), |cpu, theirs| {
+        cpu.set_reg(op.dst, theirs);
+        ours
+    })
+}
+
+fn bswap<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    let value = cpu.reg::<T>(op.dst).wide().swap_bytes() >> (64 - T::BITS);
+    cpu.set_reg(op.dst, T::cut(value));
+    Step::Next
+}
+
+/// CBW, CWDE, CDQE: sign-extends the lower half of RAX's `T`.
+fn extend_a<T: Int>(cpu: &mut Cpu, _: &Op) -> Step {
+    let half = 64 - T::BITS / 2;
+    let value = ((cpu.reg::<u64>(0) << half) as i64 >> half) as u64;
+    cpu.set_reg(0, T::cut(value));
+    Step::Next
+}
+
+/// CWD, CDQ, CQO: the sign of RAX's `T` all over RDX's.
+fn sign_to_d<T: Int>(cpu: &mut Cpu, _: &Op) -> Step {
+    let sign = (cpu.reg::<T>(0).sext() >> 63) as u64;
+    cpu.set_reg(16, T::cut(sign));
+    Step::Next
+}
+
+fn cmov_rr<T: Int, const CC: u8>(cpu: &mut Cpu, op: &Op) -> Step {
+    let source = if cpu.flags.condition::<CC>() { op.src } else { op.dst };
+    let value = cpu.reg::<T>(source);
+    // A 32-bit move clears the upper half even when the condition is false.
+    cpu.set_reg(op.dst, value);
+    Step::Next
+}
+
+fn cmov_rm<T: Int, const CC: u8>(cpu: &mut Cpu, op: &Op) -> Step {
+    let loaded = tri!(cpu.load::<T>(op, cpu.ea(op)));
+    let value = if cpu.flags.condition::<CC>() { loaded } else { cpu.reg::<T>(op.dst) };
+    cpu.set_reg(op.dst, value);
+    Step::Next
+}
+
+fn set_r<const CC: u8>(cpu: &mut Cpu, op: &Op) -> Step {
+    cpu.set_reg(op.dst, u8::from(cpu.flags.condition::<CC>()));
+    Step::Next
+}
+
+fn set_m<const CC: u8>(cpu: &mut Cpu, op: &Op) -> Step {
+    cpu.store(op, cpu.ea(op), u8::from(cpu.flags.condition::<CC>()))
+}
+
+/// XLAT: AL from the table at RBX.
+fn xlat(cpu: &mut Cpu, op: &Op) -> Step {
+    let at = cpu.ea(op).wrapping_add(u64::from(cpu.reg::<u8>(0)));
+    let value = tri!(cpu.load::<u8>(op, at));
+    cpu.set_reg(0, value);
+    Step::Next
+}
+
+/// The operation of a data movement, if it is one.
+pub(super) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
+    use Mnemonic as M;
+    let shape = shape(instr);
+    let run = match instr.mnemonic() {
+        M::Mov if plain(instr) => match shape.kind {
+            Shape::RegReg => by_size!(shape.bytes, mov_rr),
+            Shape::RegImm => by_size!(shape.bytes, mov_ri),
+            Shape::RegMem => by_size!(shape.bytes, mov_rm),
+            Shape::MemReg => by_size!(shape.bytes, mov_mr),
+            Shape::MemImm => by_size!(shape.bytes, mov_mi),
+            _ => return None,
+        },
+        M::Lea => by_size!(shape.bytes, lea),
+        M::Movzx => extension(instr, shape, true)?,
+        M::Movsx | M::Movsxd => extension(instr, shape, false)?,
+        M::Xchg => match shape.kind {
+            Shape::RegReg => by_size!(shape.bytes, xchg_rr),
+            _ => by_size!(shape.bytes, xchg_mr),
+        },
+        M::Bswap => by_size!(shape.bytes, bswap),
+        M::Cbw => extend_a::<u16>,
+        M::Cwde => extend_a::<u32>,
+        M::Cdqe => extend_a::<u64>,
+        M::Cwd => sign_to_d::<u16>,
+        M::Cdq => sign_to_d::<u32>,
+        M::Cqo => sign_to_d::<u64>,
+        M::Xlatb => return Some(lower_xlat(instr, ctx)),
+        _ => return conditional(instr, ctx, shape),
+    };
+    Some(ctx.op(instr, run))
+}
+
+/// Whether all registers are general ones (moves to and from segment, control and debug registers are elsewhere).
+fn plain(instr: &Instruction) -> bool {
+    (0..instr.op_count()).all(|n| instr.op_kind(n) != OpKind::Register || instr.op_register(n).is_gpr())
+}
+
+/// MOVZX and MOVSX, by both sizes.
+fn extension(instr: &Instruction, shape: Shaped, zero: bool) -> Option<Handler> {
+    let from = match instr.op_kind(1) {
+        OpKind::Register => instr.op_register(1).size(),
+        _ => instr.memory_size().size(),
+    };
+    let memory = shape.kind == Shape::RegMem;
+    macro_rules! pick {
+        ($d:ty, $s:ty) => {
+            match (zero, memory) {
+                (true, false) => movzx_r::<$d, $s>,
+                (true, true) => movzx_m::<$d, $s>,
+                (false, false) => movsx_r::<$d, $s>,
+                (false, true) => movsx_m::<$d, $s>,
+            }
+        };
+    }
+    Some(match (shape.bytes, from) {
+        (2, 1) => pick!(u16, u8),
+        (4, 1) => pick!(u32, u8),
+        (8, 1) => pick!(u64, u8),
+        (2, 2) => pick!(u16, u16),
+        (4, 2) => pick!(u32, u16),
+        (8, 2) => pick!(u64, u16),
+        (4, 4) => pick!(u32, u32),
+        (8, 4) => pick!(u64, u32),
+        _ => return None,
+    })
+}
+
+/// SETcc and CMOVcc.
+fn conditional(instr: &Instruction, ctx: &LowerCtx, shape: Shaped) -> Option<Op> {
+    let cc = condition(instr)?;
+    let run = match instr.flow_control() {
+        FlowControl::Next if shape.bytes == 1 && instr.op_count() == 1 => match shape.kind {
+            Shape::Reg => by_condition!(cc, set_r),
+            _ => by_condition!(cc, set_m),
+        },
+        FlowControl::Next if instr.op_count() == 2 => match (shape.kind, shape.bytes) {
+            (Shape::RegReg, 2) => by_condition!(cc, cmov_rr, u16),
+            (Shape::RegReg, 4) => by_condition!(cc, cmov_rr, u32),
+            (Shape::RegReg, _) => by_condition!(cc, cmov_rr, u64),
+            (_, 2) => by_condition!(cc, cmov_rm, u16),
+            (_, 4) => by_condition!(cc, cmov_rm, u32),
+            (_, _) => by_condition!(cc, cmov_rm, u64),
+        },
+        _ => return None,
+    };
+    Some(ctx.op(instr, run))
+}
+
+/// iced shows `[rbx + al]`; the index is added by the handler.
+fn lower_xlat(instr: &Instruction, ctx: &LowerCtx) -> Op {
+    let mut op = ctx.bare(instr, xlat);
+    op.base = gpr_offset(instr.memory_base());
+    op.seg = ctx.segment(instr.memory_segment());
+    if instr.memory_base() == Register::RBX { op } else { ctx.unknown(instr) }
+}

@@ -1,0 +1,222 @@
+//! Resolving operands.
+
+use std::cell::{Cell, RefCell};
+
+use iced_x86::{Instruction, OpKind, Register};
+
+use crate::cpu::Cpu;
+use crate::op::{Handler, NO_SEG, Op, RIP_BASE, Step, TEMP, ZERO, vector};
+
+/// What the lowering knows besides the instruction.
+pub struct LowerCtx {
+    /// Linear address of the block's first instruction.
+    pub start: u64,
+    /// 16, 32 or 64.
+    pub bits: u32,
+    /// Position of the instruction in its block.
+    pub nth: u8,
+    /// The memory operand being lowered does not fit an [`Op`]: its displacement, and the mask of its sum.
+    odd: Cell<Option<(u64, u64)>>,
+    /// Where such operands go: operations point into these.
+    extended: RefCell<Vec<Box<Extended>>>,
+}
+
+/// An instruction whose memory operand needs more than an [`Op`] has room for: its address is computed into
+/// [`TEMP`] first.
+pub struct Extended {
+    /// Added to base and index.
+    disp: u64,
+    /// What of the sum counts: 16, 32 or 64 bits.
+    mask: u64,
+    /// The operand itself.
+    address: Op,
+    /// The instruction, its memory operand being `[TEMP]`.
+    inner: Op,
+}
+
+/// Byte offset of a general register, of any size, in the register file.
+pub fn gpr_offset(register: Register) -> u8 {
+    let high = matches!(register, Register::AH | Register::CH | Register::DH | Register::BH);
+    if high {
+        (register as u32 - Register::AH as u32) as u8 * 8 + 1
+    } else {
+        register.full_register().number() as u8 * 8
+    }
+}
+
+/// Index of a segment register in the encoding's order.
+pub fn segment_index(register: Register) -> u8 {
+    register.number() as u8
+}
+
+impl LowerCtx {
+    /// For a block that starts at linear address `start` and is decoded as `bits` (16, 32, 64) bit code.
+    pub fn new(start: u64, bits: u32) -> LowerCtx {
+        LowerCtx { start, bits, nth: 0, odd: Cell::new(None), extended: RefCell::default() }
+    }
+
+    /// What the operations made so far point into.
+    pub(crate) fn into_extended(self) -> Vec<Box<Extended>> {
+        self.extended.into_inner()
+    }
+
+    /// An operation without operands.
+    pub fn bare(&self, instr: &Instruction, run: Handler) -> Op {
+        Op {
+            run,
+            imm: 0,
+            disp: 0,
+            off: instr.ip().wrapping_sub(self.start) as u16,
+            len: instr.len() as u8,
+            nth: self.nth,
+            dst: 0,
+            src: 0,
+            base: ZERO,
+            index: ZERO,
+            scale: 0,
+            seg: NO_SEG,
+            aux: 0,
+        }
+    }
+
+    /// An operation with the instruction's memory operand and immediate, if it has them, and its general registers: the
+    /// first in `dst`, the second in `src` (registers that are not general ones leave 0).
+    pub fn op(&self, instr: &Instruction, run: Handler) -> Op {
+        let mut op = self.bare(instr, run);
+        let mut registers = 0;
+        let mut memory = None;
+        for n in 0..instr.op_count() {
+            match instr.op_kind(n) {
+                OpKind::Register => {
+                    let register = instr.op_register(n);
+                    let offset = if register.is_gpr() { gpr_offset(register) } else { 0 };
+                    match registers {
+                        0 => op.dst = offset,
+                        1 => op.src = offset,
+                        _ => {}
+                    }
+                    registers += 1;
+                }
+                OpKind::Memory => memory = Some(()),
+                OpKind::NearBranch16 | OpKind::NearBranch32 | OpKind::NearBranch64 => {
+                    op.imm = instr.near_branch_target().wrapping_sub(self.start);
+                }
+                kind if is_immediate(kind) => op.imm = instr.immediate(n),
+                _ => {}
+            }
+        }
+        if memory.is_some() { self.with_memory(instr, op) } else { op }
+    }
+
+    /// Segment whose base is added. In 64-bit mode only FS and GS have one.
+    pub fn segment(&self, register: Register) -> u8 {
+        match register {
+            Register::FS | Register::GS => segment_index(register),
+            _ if self.bits == 64 => NO_SEG,
+            _ => segment_index(register),
+        }
+    }
+
+    fn with_memory(&self, instr: &Instruction, mut op: Op) -> Op {
+        let base = instr.memory_base();
+        let index = instr.memory_index();
+        let seg = self.segment(instr.memory_segment());
+        let relative = instr.is_ip_rel_memory_operand();
+        let wide = match base {
+            Register::EIP => false,
+            Register::RIP => true,
+            Register::None if index == Register::None => self.bits == 64 && instr.memory_displ_size() == 8,
+            Register::None => index.size() == 8,
+            _ => base.size() == 8,
+        };
+        let mut disp = instr.memory_displacement64();
+        if relative {
+            disp = disp.wrapping_sub(self.start);
+        }
+        op.scale = instr.memory_index_scale().trailing_zeros() as u8;
+        op.base = match base {
+            Register::None => ZERO,
+            _ if relative => RIP_BASE,
+            _ => gpr_offset(base),
+        };
+        op.index = if index == Register::None { ZERO } else { gpr_offset(index) };
+        op.seg = seg;
+        // Without registers a 32-bit displacement is sign-extended, or with an address-size prefix is not.
+        let mask = self.address_mask(instr, wide);
+        if mask == !0 && disp as i64 == i64::from(disp as i32) {
+            op.disp = disp as i32;
+            return op;
+        }
+        self.odd.set(Some((disp, mask)));
+        op
+    }
+
+    fn address_mask(&self, instr: &Instruction, wide: bool) -> u64 {
+        let bare = instr.memory_base() == Register::None && instr.memory_index() == Register::None;
+        let size = match instr.memory_base() {
+            _ if wide => 8,
+            // iced gives the size of a bare displacement after extension to the address size.
+            _ if bare => instr.memory_displ_size(),
+            Register::None => instr.memory_index().size() as u32,
+            Register::EIP => 4,
+            base => base.size() as u32,
+        };
+        match size {
+            2 => 0xffff,
+            4 => 0xffff_ffff,
+            _ => !0,
+        }
+    }
+
+    /// Puts the address computation before the instruction, if [`op`](Self::op) found that it must.
+    pub(crate) fn finish(&self, op: Op) -> Op {
+        let Some((disp, mask)) = self.odd.take() else { return op };
+        let mut inner = op;
+        (inner.base, inner.index, inner.disp, inner.scale) = (TEMP, ZERO, 0, 0);
+        let mut address = op;
+        address.disp = 0;
+        let boxed = Box::new(Extended { disp, mask, address, inner });
+        let mut outer = op;
+        outer.imm = &raw const *boxed as u64;
+        outer.run = extended;
+        self.extended.borrow_mut().push(boxed);
+        outer
+    }
+
+    /// An instruction nobody implements: named and counted when it is met.
+    pub fn unknown(&self, instr: &Instruction) -> Op {
+        let mut op = self.bare(instr, unknown);
+        op.imm = instr.code() as u64;
+        op
+    }
+}
+
+fn is_immediate(kind: OpKind) -> bool {
+    matches!(
+        kind,
+        OpKind::Immediate8
+            | OpKind::Immediate8_2nd
+            | OpKind::Immediate16
+            | OpKind::Immediate32
+            | OpKind::Immediate64
+            | OpKind::Immediate8to16
+            | OpKind::Immediate8to32
+            | OpKind::Immediate8to64
+            | OpKind::Immediate32to64
+    )
+}
+
+fn extended(cpu: &mut Cpu, op: &Op) -> Step {
+    // SAFETY: `extend` put the address of a box here that the block owns, and a running block is not freed.
+    let extended = unsafe { &*(op.imm as *const Extended) };
+    let sum = cpu.offset(&extended.address).wrapping_add(extended.disp);
+    cpu.gpr[TEMP as usize / 8] = sum & extended.mask;
+    (extended.inner.run)(cpu, &extended.inner)
+}
+
+fn unknown(cpu: &mut Cpu, op: &Op) -> Step {
+    let name = iced_x86::Code::try_from(op.imm as usize)
+        .map_or_else(|_| "?".to_string(), |code| format!("{code:?}"));
+    cpu.count_unknown(&name);
+    cpu.raise(vector::UD, None)
+}

@@ -1,0 +1,261 @@
+//! Loads and stores by linear address: the TLB's fast path inline, everything else out of line.
+
+use super::tlb::{Fill, PAGE_MASK, slot};
+use super::walk::Want;
+use crate::bus::Flow;
+use crate::cpu::Cpu;
+use crate::op::{NO_SEG, Op, Plain, Step, Trap, vector};
+use crate::state::reg;
+use crate::tri;
+
+/// The circumstances of an access out of line.
+#[derive(Clone, Copy)]
+pub(crate) struct Circumstance {
+    /// Time of the access.
+    pub tsc: u64,
+    /// With the user's rights.
+    pub user: bool,
+    /// Through the stack segment: a non-canonical address is #SS.
+    pub stack: bool,
+}
+
+/// Whether an address is canonical for four-level paging.
+#[inline(always)]
+pub fn canonical(addr: u64) -> bool {
+    ((addr << 16) as i64 >> 16) as u64 == addr
+}
+
+impl Cpu {
+    /// The linear address of the memory operand.
+    #[inline(always)]
+    pub fn ea(&self, op: &Op) -> u64 {
+        self.offset(op).wrapping_add(self.seg_base[(op.seg & 7) as usize])
+    }
+
+    /// The offset of the memory operand in its segment (what LEA gives).
+    #[inline(always)]
+    pub fn offset(&self, op: &Op) -> u64 {
+        self.reg::<u64>(op.base)
+            .wrapping_add(self.reg::<u64>(op.index) << (op.scale & 3))
+            .wrapping_add(op.disp as i64 as u64)
+    }
+
+    /// Reads memory with the rights of the current privilege.
+    #[inline(always)]
+    pub fn load<T: Plain>(&mut self, op: &Op, addr: u64) -> Result<T, Trap> {
+        let entry = &self.tlb.sets[self.user & 1].data[slot(addr)];
+        if entry.read == addr.wrapping_add(T::SIZE as u64 - 1) & PAGE_MASK {
+            let host = addr.wrapping_add(entry.addend) as *const T;
+            // SAFETY: the entry says that the whole linear page is mapped at this distance, and the access lies in it.
+            return Ok(unsafe { host.read_unaligned() });
+        }
+        self.load_slow(op, addr)
+    }
+
+    /// Writes memory with the rights of the current privilege. Not [`Step::Next`]: pass it on.
+    #[inline(always)]
+    pub fn store<T: Plain>(&mut self, op: &Op, addr: u64, value: T) -> Step {
+        let entry = &self.tlb.sets[self.user & 1].data[slot(addr)];
+        if entry.write == addr.wrapping_add(T::SIZE as u64 - 1) & PAGE_MASK {
+            let host = addr.wrapping_add(entry.addend) as *mut T;
+            // SAFETY: as in `load`; the entry says the page may be written.
+            unsafe { host.write_unaligned(value) };
+            return Step::Next;
+        }
+        self.store_slow(op, addr, value)
+    }
+
+    /// Reads, applies `change`, writes. `change` runs only when the write cannot fault any more.
+    #[inline(always)]
+    pub fn modify<T: Plain>(&mut self, op: &Op, addr: u64, change: impl FnOnce(&mut Cpu, T) -> T) -> Step {
+        let entry = &self.tlb.sets[self.user & 1].data[slot(addr)];
+        if entry.write == addr.wrapping_add(T::SIZE as u64 - 1) & PAGE_MASK {
+            let host = addr.wrapping_add(entry.addend) as *mut T;
+            // SAFETY: as in `load` and `store`. `change` cannot unmap guest memory.
+            unsafe {
+                let old = host.read_unaligned();
+                host.write_unaligned(change(self, old));
+            }
+            return Step::Next;
+        }
+        let old = tri!(self.load_to_write(op, addr));
+        let new = change(self, old);
+        self.store_slow(op, addr, new)
+    }
+
+    /// Reads what will be written back: faults like a write.
+    pub fn load_to_write<T: Plain>(&mut self, op: &Op, addr: u64) -> Result<T, Trap> {
+        let how = self.circumstance(op);
+        self.check_range(how, addr, T::SIZE as u64, Want::Write)?;
+        self.load(op, addr)
+    }
+
+    /// Time of the access an operation makes.
+    #[inline(always)]
+    pub fn now(&self, op: &Op) -> u64 {
+        self.tsc.wrapping_add(u64::from(op.nth))
+    }
+
+    fn circumstance(&self, op: &Op) -> Circumstance {
+        let stack = op.seg == NO_SEG && (op.base == (reg::RSP * 8) as u8 || op.base == (reg::RBP * 8) as u8);
+        Circumstance { tsc: self.now(op), user: self.user != 0, stack }
+    }
+
+    /// As the processor itself (descriptor tables, TSS): supervisor's rights whatever the privilege.
+    pub(crate) fn system(&self) -> Circumstance {
+        Circumstance { tsc: self.tsc, user: false, stack: false }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn load_slow<T: Plain>(&mut self, op: &Op, addr: u64) -> Result<T, Trap> {
+        let how = self.circumstance(op);
+        self.load_as(how, addr)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn store_slow<T: Plain>(&mut self, op: &Op, addr: u64, value: T) -> Step {
+        let how = self.circumstance(op);
+        self.store_as(how, addr, value)
+    }
+
+    /// Reads memory under given circumstances.
+    pub(crate) fn load_as<T: Plain>(&mut self, how: Circumstance, addr: u64) -> Result<T, Trap> {
+        let mut value = T::NIL;
+        // SAFETY: a `Plain` may be filled with any bytes.
+        let bytes = unsafe { std::slice::from_raw_parts_mut((&raw mut value).cast::<u8>(), T::SIZE) };
+        self.load_bytes(how, addr, bytes)?;
+        Ok(value)
+    }
+
+    /// Writes memory under given circumstances.
+    pub(crate) fn store_as<T: Plain>(&mut self, how: Circumstance, addr: u64, value: T) -> Step {
+        // SAFETY: a `Plain` has no padding.
+        let bytes = unsafe { std::slice::from_raw_parts((&raw const value).cast::<u8>(), T::SIZE) };
+        self.store_bytes(how, addr, bytes)
+    }
+
+    /// Reads any number of bytes; nothing is read from a device before all pages are known to be readable.
+    pub(crate) fn load_bytes(&mut self, how: Circumstance, addr: u64, bytes: &mut [u8]) -> Result<(), Trap> {
+        self.check_range(how, addr, bytes.len() as u64, Want::Read)?;
+        let mut at = addr;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let in_page = (4096 - (at & 0xfff) as usize).min(rest.len());
+            let (chunk, tail) = rest.split_at_mut(in_page);
+            let gpa = self.translate(how, at, Want::Read)?;
+            match self.ram.host(gpa, chunk.len() as u64) {
+                // SAFETY: `host` gives as many mapped bytes as the chunk is long.
+                Some(host) => unsafe {
+                    std::ptr::copy_nonoverlapping(host, chunk.as_mut_ptr(), chunk.len());
+                },
+                None => self.device_read(how.tsc, gpa, chunk),
+            }
+            rest = tail;
+            at = at.wrapping_add(in_page as u64);
+        }
+        Ok(())
+    }
+
+    /// Writes any number of bytes; nothing is written before all pages are known to be writable.
+    pub(crate) fn store_bytes(&mut self, how: Circumstance, addr: u64, bytes: &[u8]) -> Step {
+        tri!(self.check_range(how, addr, bytes.len() as u64, Want::Write));
+        let mut step = Step::Next;
+        let mut at = addr;
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let in_page = (4096 - (at & 0xfff) as usize).min(rest.len());
+            let (chunk, tail) = rest.split_at(in_page);
+            let gpa = tri!(self.translate(how, at, Want::Write));
+            match self.ram.host(gpa, chunk.len() as u64) {
+                Some(host) => {
+                    if self.code.holds_code(gpa >> 12) {
+                        self.drop_code(gpa >> 12);
+                        step = Step::Stop;
+                    }
+                    // SAFETY: `host` gives as many mapped bytes as the chunk is long.
+                    unsafe { std::ptr::copy_nonoverlapping(chunk.as_ptr(), host, chunk.len()) };
+                }
+                None => {
+                    if self.device_write(how.tsc, gpa, chunk) == Flow::Yield {
+                        step = Step::Stop;
+                    }
+                }
+            }
+            rest = tail;
+            at = at.wrapping_add(in_page as u64);
+        }
+        step
+    }
+
+    /// Faults as the first byte of the range that may not be accessed does.
+    fn check_range(&mut self, how: Circumstance, addr: u64, len: u64, want: Want) -> Result<(), Trap> {
+        self.translate(how, addr, want)?;
+        let last = addr.wrapping_add(len.saturating_sub(1));
+        if (addr ^ last) & PAGE_MASK != 0 {
+            self.translate(how, last & PAGE_MASK, want)?;
+        }
+        Ok(())
+    }
+
+    /// The physical address of a linear one; fills the TLB on the way, or raises the fault.
+    pub(crate) fn translate(&mut self, how: Circumstance, addr: u64, want: Want) -> Result<u64, Trap> {
+        if !canonical(addr) {
+            self.raise(if how.stack { vector::SS } else { vector::GP }, Some(0));
+            return Err(Trap);
+        }
+        match self.walk(addr, want, how.user) {
+            Ok(map) => {
+                let page = addr & PAGE_MASK;
+                let fill = Fill { page, gpa: map.gpa & PAGE_MASK, global: map.global, large: map.large };
+                if want == Want::Fetch {
+                    self.tlb.fill_code(usize::from(how.user), fill);
+                } else if let Some(host) = self.ram.host(fill.gpa, 4096) {
+                    let write = map.writable && !self.code.holds_code(fill.gpa >> 12);
+                    self.tlb.fill_data(usize::from(how.user), fill, host, write);
+                }
+                Ok(map.gpa)
+            }
+            Err(code) => {
+                self.sys.cr2 = addr;
+                self.raise(vector::PF, Some(code));
+                Err(Trap)
+            }
+        }
+    }
+
+    /// Reads device registers, in pieces that cross no 8-byte boundary and are 1, 2, 4 or 8 bytes.
+    fn device_read(&mut self, tsc: u64, gpa: u64, bytes: &mut [u8]) {
+        let mut done = 0;
+        while done < bytes.len() {
+            let at = gpa + done as u64;
+            let len = piece(at, bytes.len() - done);
+            self.bus().mmio_read(tsc, at, &mut bytes[done..done + len]);
+            done += len;
+        }
+    }
+
+    /// Writes device registers, in the same pieces.
+    fn device_write(&mut self, tsc: u64, gpa: u64, bytes: &[u8]) -> Flow {
+        let mut done = 0;
+        let mut flow = Flow::Continue;
+        while done < bytes.len() {
+            let at = gpa + done as u64;
+            let len = piece(at, bytes.len() - done);
+            if self.bus().mmio_write(tsc, at, &bytes[done..done + len]) == Flow::Yield {
+                self.yielding = true;
+                flow = Flow::Yield;
+            }
+            done += len;
+        }
+        flow
+    }
+}
+
+/// The longest access of 1, 2, 4 or 8 bytes that starts here, crosses no 8-byte boundary and is no longer than `len`.
+fn piece(at: u64, len: usize) -> usize {
+    let room = 8 - (at & 7) as usize;
+    let most = room.min(len);
+    if most >= 8 { 8 } else { 1 << most.ilog2() }
+}

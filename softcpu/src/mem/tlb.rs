@@ -1,0 +1,180 @@
+//! The software TLB: direct-mapped, one set for the kernel's view and one for the user's.
+
+/// Entries of each set; a power of two.
+pub const ENTRIES: usize = 1024;
+/// The bits of an address above the page offset.
+pub const PAGE_MASK: u64 = !0xfff;
+/// A tag that no address has.
+pub const NOTHING: u64 = 1;
+
+/// A page of RAM that data accesses may use without further checks.
+#[derive(Clone, Copy)]
+pub struct DataEntry {
+    /// Linear page that may be read.
+    pub read: u64,
+    /// Linear page that may be written (dirty bit set, holds no code).
+    pub write: u64,
+    /// Host address minus linear address.
+    pub addend: u64,
+    /// Physical page.
+    pub gpa: u64,
+}
+
+/// A page that code may be fetched from.
+#[derive(Clone, Copy)]
+pub struct CodeEntry {
+    /// Linear page.
+    pub tag: u64,
+    /// Physical page.
+    pub gpa: u64,
+}
+
+const NO_DATA: DataEntry = DataEntry { read: NOTHING, write: NOTHING, addend: 0, gpa: NOTHING };
+const NO_CODE: CodeEntry = CodeEntry { tag: NOTHING, gpa: NOTHING };
+
+/// The translations of one privilege.
+pub struct Set {
+    pub(super) data: [DataEntry; ENTRIES],
+    code: [CodeEntry; ENTRIES],
+    /// Entries (of either array) that hold a non-global translation: what a load of CR3 drops.
+    local: Vec<u16>,
+}
+
+/// Both sets: 0 the supervisor's, 1 the user's.
+pub struct Tlb {
+    pub(super) sets: Box<[Set; 2]>,
+    /// Which 1 GiB stretches (hashed) have had a translation from a large page.
+    large: u64,
+    /// Slow-path fills since reset.
+    pub fills: u64,
+    /// Flushes since reset.
+    pub flushes: u64,
+}
+
+/// The slot of an address.
+#[inline(always)]
+pub fn slot(addr: u64) -> usize {
+    (addr >> 12) as usize & (ENTRIES - 1)
+}
+
+/// What a fill says of a page.
+#[derive(Clone, Copy)]
+pub struct Fill {
+    /// Linear page.
+    pub page: u64,
+    /// Physical page.
+    pub gpa: u64,
+    /// Survives a load of CR3.
+    pub global: bool,
+    /// Comes from a page larger than 4 KiB.
+    pub large: bool,
+}
+
+impl Default for Tlb {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Tlb {
+    /// An empty TLB.
+    pub fn new() -> Tlb {
+        let set =
+            || Set { data: [NO_DATA; ENTRIES], code: [NO_CODE; ENTRIES], local: Vec::with_capacity(256) };
+        Tlb { sets: Box::new([set(), set()]), large: 0, fills: 0, flushes: 0 }
+    }
+
+    /// The physical page of a linear address that code may be fetched from.
+    #[inline(always)]
+    pub fn code(&self, user: usize, addr: u64) -> Option<u64> {
+        let entry = &self.sets[user & 1].code[slot(addr)];
+        (entry.tag == addr & PAGE_MASK).then_some(entry.gpa)
+    }
+
+    /// Remembers a page that may be read, and written if `write`.
+    pub fn fill_data(&mut self, user: usize, fill: Fill, host_page: *mut u8, write: bool) {
+        self.note(user, fill);
+        let entry = &mut self.sets[user & 1].data[slot(fill.page)];
+        let write = if write { fill.page } else { NOTHING };
+        let addend = (host_page as u64).wrapping_sub(fill.page);
+        *entry = DataEntry { read: fill.page, write, addend, gpa: fill.gpa };
+    }
+
+    /// Remembers a page that code may be fetched from.
+    pub fn fill_code(&mut self, user: usize, fill: Fill) {
+        self.note(user, fill);
+        self.sets[user & 1].code[slot(fill.page)] = CodeEntry { tag: fill.page, gpa: fill.gpa };
+    }
+
+    fn note(&mut self, user: usize, fill: Fill) {
+        self.fills += 1;
+        if fill.large {
+            self.large |= region_bit(fill.page);
+        }
+        if !fill.global {
+            let set = &mut self.sets[user & 1];
+            if set.local.len() < 4 * ENTRIES {
+                set.local.push(slot(fill.page) as u16);
+            } else {
+                set.drop_local();
+                set.local.push(slot(fill.page) as u16);
+            }
+        }
+    }
+
+    /// Forgets every translation.
+    pub fn flush_all(&mut self) {
+        self.flushes += 1;
+        self.large = 0;
+        for set in self.sets.iter_mut() {
+            set.data.fill(NO_DATA);
+            set.code.fill(NO_CODE);
+            set.local.clear();
+        }
+    }
+
+    /// Forgets every translation that is not global.
+    pub fn flush_local(&mut self) {
+        self.flushes += 1;
+        for set in self.sets.iter_mut() {
+            set.drop_local();
+        }
+    }
+
+    /// Forgets the translation of one address, and of the whole large page it may lie in.
+    pub fn flush_page(&mut self, addr: u64) {
+        let whole = self.large & region_bit(addr) != 0;
+        for set in self.sets.iter_mut() {
+            if whole {
+                let same = |page: u64| page != NOTHING && page >> 30 == addr >> 30;
+                set.data.iter_mut().filter(|e| same(e.read)).for_each(|e| *e = NO_DATA);
+                set.code.iter_mut().filter(|e| same(e.tag)).for_each(|e| *e = NO_CODE);
+            } else {
+                set.data[slot(addr)] = NO_DATA;
+                set.code[slot(addr)] = NO_CODE;
+            }
+        }
+    }
+
+    /// Sends later writes to a physical page through the slow path: code was decoded from it.
+    pub fn protect(&mut self, gpa_page: u64) {
+        for set in self.sets.iter_mut() {
+            set.data.iter_mut().filter(|e| e.gpa == gpa_page).for_each(|e| e.write = NOTHING);
+        }
+    }
+}
+
+impl Set {
+    /// A slot that was refilled by a global translation since is dropped with the others: that is allowed.
+    fn drop_local(&mut self) {
+        for &slot in &self.local {
+            self.data[slot as usize] = NO_DATA;
+            self.code[slot as usize] = NO_CODE;
+        }
+        self.local.clear();
+    }
+}
+
+fn region_bit(addr: u64) -> u64 {
+    1 << ((addr >> 30) & 63)
+}
