@@ -10,6 +10,7 @@ pub mod camera;
 pub mod crc;
 pub mod display;
 pub mod function;
+pub mod gpu;
 pub mod pci;
 pub mod pixel;
 pub mod ports;

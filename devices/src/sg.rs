@@ -32,9 +32,11 @@ pub struct Segment {
 
 /// A fetched, checked list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(try_from = "Vec<Segment>", into = "Vec<Segment>")]
 pub struct SgList {
     segments: Vec<Segment>,
-    len_bytes: u64,
+    /// Where each segment ends in the buffer, exclusive: rises strictly.
+    ends: Vec<u64>,
 }
 
 /// Why a list, or an access through it, was refused.
@@ -61,6 +63,21 @@ pub enum SgError {
     Dma(#[from] DmaFault),
 }
 
+impl TryFrom<Vec<Segment>> for SgList {
+    type Error = SgError;
+
+    /// As [`SgList::from_segments`], but no segments make the empty default list.
+    fn try_from(segments: Vec<Segment>) -> Result<Self, SgError> {
+        if segments.is_empty() { Ok(SgList::default()) } else { SgList::from_segments(segments) }
+    }
+}
+
+impl From<SgList> for Vec<Segment> {
+    fn from(list: SgList) -> Self {
+        list.segments
+    }
+}
+
 impl SgList {
     /// Checks segments that did not come from guest memory.
     pub fn from_segments(segments: Vec<Segment>) -> Result<Self, SgError> {
@@ -68,15 +85,18 @@ impl SgList {
         if count == 0 || count > SG_MAX_ENTRIES {
             return Err(SgError::Count(count));
         }
+        let mut ends = Vec::with_capacity(segments.len());
         let mut len_bytes = 0u64;
         for (index, segment) in (0u32..).zip(&segments) {
             let len = u64::from(segment.len_bytes);
             if len == 0 || segment.iova.0.checked_add(len).is_none() {
                 return Err(SgError::Entry(index));
             }
+            // At most 2^15 segments of less than 2^32 bytes: no overflow.
             len_bytes = len_bytes.saturating_add(len);
+            ends.push(len_bytes);
         }
-        Ok(SgList { segments, len_bytes })
+        Ok(SgList { segments, ends })
     }
 
     /// Fetches the list of `count` entries at `table`.
@@ -97,7 +117,7 @@ impl SgList {
 
     /// The buffer's length: the sum of its segments.
     pub fn len_bytes(&self) -> u64 {
-        self.len_bytes
+        self.ends.last().copied().unwrap_or(0)
     }
 
     /// The segments in order.
@@ -115,23 +135,21 @@ impl SgList {
         ports: &mut Ports<'_>,
         visit: &mut dyn FnMut(VolatileSlice<'_>),
     ) -> Result<(), SgError> {
-        let bounds = SgError::Bounds { offset, len, buffer: self.len_bytes };
-        if offset.checked_add(len).is_none_or(|end| end > self.len_bytes) {
+        let bounds = SgError::Bounds { offset, len, buffer: self.len_bytes() };
+        if offset.checked_add(len).is_none_or(|end| end > self.len_bytes()) {
             return Err(bounds);
         }
-        let (mut skip, mut left) = (offset, len);
-        for segment in &self.segments {
+        let first = self.ends.partition_point(|&end| end <= offset);
+        let (mut at, mut left) = (offset, len);
+        for (segment, &end) in self.segments.iter().zip(&self.ends).skip(first) {
             if left == 0 {
                 break;
             }
-            let bytes = u64::from(segment.len_bytes);
-            if skip >= bytes {
-                skip = skip.saturating_sub(bytes);
-                continue;
-            }
-            let take = bytes.saturating_sub(skip).min(left);
+            let rest = end.saturating_sub(at);
+            let skip = u64::from(segment.len_bytes).saturating_sub(rest);
+            let take = rest.min(left);
             ports.dma.visit(Iova(segment.iova.0.saturating_add(skip)), take, access, visit)?;
-            skip = 0;
+            at = end;
             left = left.saturating_sub(take);
         }
         Ok(())

@@ -1,0 +1,132 @@
+//! The GPU: its rings, and its face to the PCI adapter.
+
+use std::any::Any;
+
+use super::config::GpuConfig;
+use super::regs::{self, Half, Place};
+use super::ring::{Context, Outcome, Ring};
+use crate::function::{Function, Identity};
+use crate::ports::Ports;
+use crate::sg;
+
+/// The GPU's device id.
+pub const DEVICE_ID: u16 = 1;
+
+/// The device core. Timer token `n` is ring `n`'s.
+#[derive(Debug)]
+pub struct Gpu {
+    pub(super) rid: u16,
+    pub(super) config: GpuConfig,
+    pub(super) rings: [Ring; regs::RINGS as usize],
+}
+
+impl Gpu {
+    /// A GPU after power-on, with the requester id under which its DMA goes out.
+    pub fn new(rid: u16, config: GpuConfig) -> Self {
+        Gpu { rid, config, rings: Default::default() }
+    }
+
+    /// Asks again for the timer calls that a restored GPU waits for. Asking twice does no harm.
+    pub fn resume(&self, ports: &mut Ports<'_>) {
+        for (index, ring) in (0u32..).zip(&self.rings) {
+            if let Some(active) = &ring.active {
+                ports.clock.call_at(active.due_ns, index);
+            }
+        }
+    }
+
+    fn on_ring(
+        &mut self,
+        index: usize,
+        ports: &mut Ports<'_>,
+        act: impl FnOnce(&mut Ring, &mut Context<'_, '_>) -> Outcome,
+    ) {
+        let Some(ring) = self.rings.get_mut(index) else { return };
+        let mut cx = Context { index: index as u32, rid: self.rid, config: &self.config, ports };
+        if act(ring, &mut cx) == Outcome::LookAgain {
+            self.look_again(ports);
+        }
+    }
+
+    /// Lets every waiting ring look at its semaphore. A wait that ends starts the ring's next packet, and no packet ends
+    /// when it starts, so once round is enough.
+    fn look_again(&mut self, ports: &mut Ports<'_>) {
+        for (index, ring) in (0u32..).zip(&mut self.rings) {
+            ring.look_again(&mut Context { index, rid: self.rid, config: &self.config, ports });
+        }
+    }
+
+    fn global(&self, register: regs::Global) -> u64 {
+        match register {
+            regs::Global::Id => regs::ID_VALUE.into(),
+            regs::Global::Version => regs::VERSION_VALUE.into(),
+            regs::Global::Caps => regs::CAPS_VALUE.into(),
+            regs::Global::Rings => regs::RINGS.into(),
+            regs::Global::RingMaxPackets => regs::RING_MAX_PACKETS.into(),
+            regs::Global::SgMaxEntries => sg::SG_MAX_ENTRIES.into(),
+            regs::Global::MaxDimension => regs::MAX_DIMENSION_PX.into(),
+            regs::Global::Vectors => regs::VECTORS.into(),
+            regs::Global::FixedCycles => self.config.fixed_cycles,
+            regs::Global::BytesPerCycle => self.config.bytes_per_cycle.get().into(),
+            regs::Global::PollCycles => regs::POLL_CYCLES.into(),
+            regs::Global::ErrorRings => self.error_rings().into(),
+            regs::Global::Control => 0,
+        }
+    }
+
+    fn error_rings(&self) -> u32 {
+        (0u32..)
+            .zip(&self.rings)
+            .filter(|(_, ring)| ring.halt.is_some())
+            .fold(0, |bits, (index, _)| bits | 1u32.wrapping_shl(index))
+    }
+}
+
+impl Function for Gpu {
+    fn identity(&self) -> Identity {
+        Identity {
+            device_id: DEVICE_ID,
+            class: 0x03_80_00,
+            revision: 1,
+            registers_bytes: regs::REGISTERS_BYTES,
+            vectors: regs::VECTORS,
+        }
+    }
+
+    fn read(&mut self, offset: u32, _ports: &mut Ports<'_>) -> u32 {
+        match regs::place(offset) {
+            Place::Global(register, half) => half.of(self.global(register)),
+            Place::Ring(index, register, half) => {
+                self.rings.get(index).map_or(0, |ring| half.of(ring.read(register)))
+            }
+            Place::Hole => 0,
+        }
+    }
+
+    fn write(&mut self, offset: u32, value: u32, ports: &mut Ports<'_>) {
+        match regs::place(offset) {
+            Place::Global(regs::Global::Control, Half::Low) if value & regs::CONTROL_RESET != 0 => {
+                self.reset(ports);
+            }
+            Place::Ring(index, register, half) => {
+                self.on_ring(index, ports, |ring, cx| ring.write(register, half, value, cx));
+            }
+            Place::Global(..) | Place::Hole => {}
+        }
+    }
+
+    fn timer(&mut self, token: u32, ports: &mut Ports<'_>) {
+        self.on_ring(token as usize, ports, Ring::timer);
+    }
+
+    fn reset(&mut self, ports: &mut Ports<'_>) {
+        for (index, ring) in (0u32..).zip(&mut self.rings) {
+            ring.stop(&mut Context { index, rid: self.rid, config: &self.config, ports });
+            *ring = Ring::default();
+        }
+    }
+
+    fn as_any(&mut self) -> &mut dyn Any {
+        self
+    }
+}

@@ -1,0 +1,69 @@
+//! What can go wrong in a ring, and how the guest is told.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ports::{DmaFault, Iova};
+use crate::sg::SgError;
+
+/// Why a ring halted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GpuError {
+    /// An unknown opcode.
+    Opcode,
+    /// A packet that is wrong in itself.
+    Packet,
+    /// A bad scatter-gather list.
+    SgList,
+    /// An operand beyond the end of its buffer.
+    Bounds,
+    /// A refused access, and the refused address where there is one.
+    Dma(Iova),
+    /// A semaphore wait that took too long.
+    Timeout,
+    /// Ring registers that are not valid.
+    Ring,
+}
+
+impl GpuError {
+    /// `RING_ERROR_CODE` (docs/gpu.md, *Error codes*).
+    pub fn code(self) -> u32 {
+        match self {
+            GpuError::Opcode => 1,
+            GpuError::Packet => 2,
+            GpuError::SgList => 3,
+            GpuError::Bounds => 4,
+            GpuError::Dma(_) => 5,
+            GpuError::Timeout => 6,
+            GpuError::Ring => 7,
+        }
+    }
+
+    /// `RING_ERROR_ADDRESS`.
+    pub fn address(self) -> u64 {
+        match self {
+            GpuError::Dma(iova) => iova.0,
+            _ => 0,
+        }
+    }
+}
+
+impl From<DmaFault> for GpuError {
+    fn from(fault: DmaFault) -> Self {
+        GpuError::Dma(match fault {
+            DmaFault::Refused { iova, .. }
+            | DmaFault::NoMemory { iova }
+            | DmaFault::Overflow { iova, .. } => iova,
+            DmaFault::NotBusMaster => Iova(0),
+        })
+    }
+}
+
+impl From<SgError> for GpuError {
+    fn from(error: SgError) -> Self {
+        match error {
+            SgError::Count(_) | SgError::Entry(_) => GpuError::SgList,
+            SgError::Bounds { .. } => GpuError::Bounds,
+            SgError::Dma(fault) => fault.into(),
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The GPU of docs/gpu.md: rings of packets that move pixels between scatter-gather lists.
+
+mod config;
+mod core;
+mod error;
+mod job;
+mod packet;
+pub mod regs;
+mod ring;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use config::GpuConfig;
+pub use core::{DEVICE_ID, Gpu};
+pub use error::GpuError;
+pub use state::{GpuState, RestoreError};

@@ -1,0 +1,235 @@
+//! Wire formats: 128 bytes of a ring become a [`Packet`] once, and here only.
+
+use serde::{Deserialize, Serialize};
+use zerocopy::little_endian::{U32, U64};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::error::GpuError;
+use super::regs::MAX_DIMENSION_PX;
+use crate::pixel::Range;
+use crate::ports::Iova;
+
+/// Bytes of one packet.
+pub const PACKET_BYTES: u32 = 128;
+/// The most rows of a fill or a copy.
+pub const MAX_ROWS: u32 = 65_536;
+/// The most bytes of a fill or a copy: 1 GiB, above what the largest list of whole pages holds.
+pub const MAX_AREA_BYTES: u64 = 1 << 30;
+
+const CONVERT_FORMAT: u32 = 0b011;
+const CONVERT_FULL_RANGE: u32 = 0b100;
+const WAIT_EQUAL: u32 = 1 << 0;
+
+/// An operand as it is in memory.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub struct RawOperand {
+    /// IOVA of the list.
+    pub table: U64,
+    /// Its entries.
+    pub entries: U32,
+    /// Bytes from row to row.
+    pub stride: U32,
+    /// Byte offset of the first row.
+    pub offset: U64,
+}
+
+/// A packet as it is in memory.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub struct RawPacket {
+    /// What to do.
+    pub opcode: U32,
+    /// How.
+    pub flags: U32,
+    /// Fence value, or a label.
+    pub seqno: U64,
+    /// Where to.
+    pub dst: RawOperand,
+    /// Where from.
+    pub src: RawOperand,
+    /// The second plane.
+    pub src2: RawOperand,
+    /// Bytes or pixels in a row.
+    pub width: U32,
+    /// Rows.
+    pub height: U32,
+    /// Pattern or semaphore value.
+    pub value: U64,
+    /// The semaphore.
+    pub address: U64,
+    /// Zero.
+    pub reserved: [u8; 16],
+}
+
+/// A window into a buffer, whose list is not fetched yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Operand {
+    /// IOVA of the list.
+    pub table: Iova,
+    /// Its entries.
+    pub entries: u32,
+    /// Bytes from row to row.
+    pub stride: u32,
+    /// Byte offset of the first row.
+    pub offset: u64,
+}
+
+/// Where a conversion reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source<W> {
+    /// Packed YUYV.
+    Yuyv(W),
+    /// A plane of luma and one of chroma.
+    Nv12 {
+        /// Luma.
+        luma: W,
+        /// Interleaved Cb and Cr.
+        chroma: W,
+    },
+}
+
+/// When a semaphore wait ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Condition {
+    /// The word is at least this, unsigned.
+    AtLeast(u64),
+    /// The word is this.
+    Equal(u64),
+}
+
+impl Condition {
+    /// Whether `word` satisfies it.
+    pub fn holds(self, word: u64) -> bool {
+        match self {
+            Condition::AtLeast(value) => word >= value,
+            Condition::Equal(value) => word == value,
+        }
+    }
+}
+
+/// A packet that is right in itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packet {
+    /// Nothing.
+    Nop,
+    /// Write a pattern.
+    Fill { dst: Operand, width_bytes: u32, rows: u32, pattern: u32 },
+    /// Copy rows.
+    Copy { dst: Operand, src: Operand, width_bytes: u32, rows: u32 },
+    /// Convert to XRGB8888.
+    Convert { dst: Operand, src: Source<Operand>, range: Range, width_px: u32, rows: u32 },
+    /// Wait on a semaphore.
+    SemWait { address: Iova, condition: Condition },
+    /// Write a semaphore.
+    SemSignal { address: Iova, value: u64 },
+    /// Write the fence word.
+    Fence { seqno: u64 },
+}
+
+impl RawPacket {
+    /// Checks everything that can be checked without memory.
+    pub fn parse(&self) -> Result<Packet, GpuError> {
+        let packet = match self.opcode.get() {
+            0 => Packet::Nop,
+            1 => self.fill()?,
+            2 => self.copy()?,
+            3 => self.convert()?,
+            4 => Packet::SemWait { address: self.semaphore()?, condition: self.condition() },
+            5 => Packet::SemSignal { address: self.semaphore()?, value: self.value.get() },
+            6 => Packet::Fence { seqno: self.seqno.get() },
+            _ => return Err(GpuError::Opcode),
+        };
+        let rest = self.without_fields_of(&packet);
+        // "Fields that an opcode does not use, and all reserved fields, must be zero."
+        if rest.as_bytes().iter().any(|&byte| byte != 0) {
+            return Err(GpuError::Packet);
+        }
+        Ok(packet)
+    }
+
+    fn fill(&self) -> Result<Packet, GpuError> {
+        let (width_bytes, rows) = self.area()?;
+        let pattern = u32::try_from(self.value.get()).map_err(|_| GpuError::Packet)?;
+        check(width_bytes % 4 == 0)?;
+        Ok(Packet::Fill { dst: self.dst.window(width_bytes, rows)?, width_bytes, rows, pattern })
+    }
+
+    fn copy(&self) -> Result<Packet, GpuError> {
+        let (width_bytes, rows) = self.area()?;
+        let dst = self.dst.window(width_bytes, rows)?;
+        Ok(Packet::Copy { dst, src: self.src.window(width_bytes, rows)?, width_bytes, rows })
+    }
+
+    fn convert(&self) -> Result<Packet, GpuError> {
+        let (width_px, rows) = (self.width.get(), self.height.get());
+        check((1..=MAX_DIMENSION_PX).contains(&width_px) && (1..=MAX_DIMENSION_PX).contains(&rows))?;
+        check(width_px % 2 == 0)?;
+        check(self.flags.get() & !(CONVERT_FORMAT | CONVERT_FULL_RANGE) == 0)?;
+        let range = if self.flags.get() & CONVERT_FULL_RANGE != 0 { Range::Full } else { Range::Limited };
+        let src = match self.flags.get() & CONVERT_FORMAT {
+            0 => Source::Yuyv(self.src.window(width_px.saturating_mul(2), rows)?),
+            1 => {
+                check(rows % 2 == 0)?;
+                let luma = self.src.window(width_px, rows)?;
+                Source::Nv12 { luma, chroma: self.src2.window(width_px, rows / 2)? }
+            }
+            _ => return Err(GpuError::Packet),
+        };
+        let dst = self.dst.window(width_px.saturating_mul(4), rows)?;
+        Ok(Packet::Convert { dst, src, range, width_px, rows })
+    }
+
+    fn area(&self) -> Result<(u32, u32), GpuError> {
+        let (width, rows) = (self.width.get(), self.height.get());
+        let bytes = u64::from(width).saturating_mul(u64::from(rows));
+        check(bytes != 0 && bytes <= MAX_AREA_BYTES && rows <= MAX_ROWS)?;
+        Ok((width, rows))
+    }
+
+    fn semaphore(&self) -> Result<Iova, GpuError> {
+        check(self.address.get() % 8 == 0)?;
+        Ok(Iova(self.address.get()))
+    }
+
+    fn condition(&self) -> Condition {
+        let value = self.value.get();
+        if self.flags.get() & WAIT_EQUAL != 0 { Condition::Equal(value) } else { Condition::AtLeast(value) }
+    }
+
+    /// A copy with every field that `packet`'s opcode uses as zero.
+    fn without_fields_of(&self, packet: &Packet) -> RawPacket {
+        let rest = RawPacket { opcode: U32::ZERO, seqno: U64::ZERO, ..*self };
+        let none = RawOperand::default();
+        let (width, height, value, address) = (U32::ZERO, U32::ZERO, U64::ZERO, U64::ZERO);
+        match packet {
+            Packet::Nop | Packet::Fence { .. } => rest,
+            Packet::Fill { .. } => RawPacket { dst: none, width, height, value, ..rest },
+            Packet::Copy { .. } => RawPacket { dst: none, src: none, width, height, ..rest },
+            Packet::Convert { src, .. } => {
+                let src2 = if matches!(src, Source::Nv12 { .. }) { none } else { rest.src2 };
+                RawPacket { flags: U32::ZERO, dst: none, src: none, src2, width, height, ..rest }
+            }
+            Packet::SemWait { .. } => {
+                RawPacket { flags: U32::new(rest.flags.get() & !WAIT_EQUAL), value, address, ..rest }
+            }
+            Packet::SemSignal { .. } => RawPacket { value, address, ..rest },
+        }
+    }
+}
+
+impl RawOperand {
+    fn window(&self, row_bytes: u32, rows: u32) -> Result<Operand, GpuError> {
+        check(rows == 1 || self.stride.get() >= row_bytes)?;
+        Ok(Operand {
+            table: Iova(self.table.get()),
+            entries: self.entries.get(),
+            stride: self.stride.get(),
+            offset: self.offset.get(),
+        })
+    }
+}
+
+fn check(right: bool) -> Result<(), GpuError> {
+    if right { Ok(()) } else { Err(GpuError::Packet) }
+}

@@ -1,0 +1,339 @@
+//! One ring: its registers, and the packet in execution.
+
+use fencepost_trace::{Engine as TraceEngine, Event};
+use serde::{Deserialize, Serialize};
+use zerocopy::{FromZeros, IntoBytes};
+
+use super::config::GpuConfig;
+use super::error::GpuError;
+use super::job::Job;
+use super::packet::{Condition, PACKET_BYTES, RawPacket};
+use super::regs::{self, Half};
+use crate::ports::{DmaExt, Iova, Ports};
+
+/// What a ring needs of the GPU and the world, for one call.
+pub struct Context<'a, 'p> {
+    /// Which ring it is: its vector, its timer token, and its name in traces.
+    pub index: u32,
+    /// Requester id of the GPU.
+    pub rid: u16,
+    /// The cost model.
+    pub config: &'a GpuConfig,
+    /// The ports.
+    pub ports: &'a mut Ports<'p>,
+}
+
+/// What the other rings must know of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing.
+    Quiet,
+    /// Semaphore waits must look again.
+    LookAgain,
+}
+
+/// Why a ring halted, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Halt {
+    /// Why.
+    pub error: GpuError,
+    /// Index of the packet at fault.
+    pub packet: u32,
+}
+
+/// The packet in execution.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Active {
+    /// Its label.
+    pub seqno: u64,
+    /// What it does.
+    pub job: Job,
+    /// When the ring's timer is due, in nanoseconds.
+    pub due_ns: u64,
+    /// When a semaphore wait gives up, in nanoseconds.
+    pub deadline_ns: Option<u64>,
+    /// Whether it is a semaphore wait that has looked in vain.
+    pub waiting: bool,
+}
+
+/// A ring. All fields are what docs/gpu.md calls them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub struct Ring {
+    pub base: u64,
+    pub size: u32,
+    pub head: u32,
+    pub tail: u32,
+    pub enabled: bool,
+    pub fence: u64,
+    pub seqno: u64,
+    pub halt: Option<Halt>,
+    pub error_count: u32,
+    pub wait_timeout_us: u32,
+    pub packets: u64,
+    pub active: Option<Active>,
+}
+
+impl Default for Ring {
+    fn default() -> Self {
+        Ring {
+            base: 0,
+            size: 0,
+            head: 0,
+            tail: 0,
+            enabled: false,
+            fence: 0,
+            seqno: 0,
+            halt: None,
+            error_count: 0,
+            wait_timeout_us: regs::WAIT_TIMEOUT_US,
+            packets: 0,
+            active: None,
+        }
+    }
+}
+
+impl Ring {
+    /// The value of a register.
+    pub fn read(&self, register: regs::Ring) -> u64 {
+        match register {
+            regs::Ring::Base => self.base,
+            regs::Ring::Size => self.size.into(),
+            regs::Ring::Head => self.head.into(),
+            regs::Ring::Tail => self.tail.into(),
+            regs::Ring::Control => if self.enabled { regs::RING_ENABLE } else { 0 }.into(),
+            regs::Ring::Status => self.status().into(),
+            regs::Ring::Fence => self.fence,
+            regs::Ring::Seqno => self.seqno,
+            regs::Ring::ErrorCode => self.halt.map_or(0, |halt| halt.error.code()).into(),
+            regs::Ring::ErrorPacket => self.halt.map_or(0, |halt| halt.packet).into(),
+            regs::Ring::ErrorAddress => self.halt.map_or(0, |halt| halt.error.address()),
+            regs::Ring::ErrorCount => self.error_count.into(),
+            regs::Ring::WaitTimeout => self.wait_timeout_us.into(),
+            regs::Ring::Packets => self.packets,
+        }
+    }
+
+    fn status(&self) -> u32 {
+        let waiting = self.active.as_ref().is_some_and(|active| active.waiting);
+        [
+            (self.enabled, regs::STATUS_ENABLED),
+            (self.active.is_some(), regs::STATUS_BUSY),
+            (waiting, regs::STATUS_WAITING),
+            (self.halt.is_some(), regs::STATUS_ERROR),
+        ]
+        .into_iter()
+        .fold(0, |status, (set, bit)| if set { status | bit } else { status })
+    }
+
+    /// Writes half of a register.
+    pub fn write(
+        &mut self,
+        register: regs::Ring,
+        half: Half,
+        value: u32,
+        cx: &mut Context<'_, '_>,
+    ) -> Outcome {
+        match register {
+            regs::Ring::Base if !self.enabled => self.base = half.put(self.base, value),
+            regs::Ring::Size if !self.enabled => self.size = value,
+            regs::Ring::Fence if !self.enabled => self.fence = half.put(self.fence, value),
+            regs::Ring::WaitTimeout => self.wait_timeout_us = value,
+            regs::Ring::Control => self.control(value, cx),
+            regs::Ring::Tail => {
+                self.doorbell(value, cx);
+                return Outcome::LookAgain;
+            }
+            _ => {}
+        }
+        Outcome::Quiet
+    }
+
+    fn control(&mut self, value: u32, cx: &mut Context<'_, '_>) {
+        if value & regs::RING_RESET != 0 {
+            self.stop(cx);
+            self.halt = None;
+        }
+        if value & regs::RING_ENABLE == 0 {
+            self.stop(cx);
+        } else if !self.enabled && self.halt.is_none() {
+            self.enable(cx);
+        }
+    }
+
+    /// Whether the ring may be enabled with its base, size and fence address.
+    pub fn is_valid(&self) -> bool {
+        let size_is_right = (2..=regs::RING_MAX_PACKETS).contains(&self.size) && self.size.is_power_of_two();
+        let bytes = u64::from(self.size).saturating_mul(u64::from(PACKET_BYTES));
+        let base_is_right = self.base.trailing_zeros() >= PACKET_BYTES.trailing_zeros()
+            && self.base.checked_add(bytes).is_some();
+        let fence_is_right = self.fence % 8 == 0;
+        size_is_right && base_is_right && fence_is_right
+    }
+
+    fn enable(&mut self, cx: &mut Context<'_, '_>) {
+        if self.is_valid() {
+            (self.head, self.tail, self.enabled) = (0, 0, true);
+        } else {
+            self.fail(GpuError::Ring, cx);
+        }
+    }
+
+    /// Drops the packet in execution, and disables.
+    pub fn stop(&mut self, cx: &mut Context<'_, '_>) {
+        cx.ports.clock.cancel(cx.index);
+        if let Some(active) = self.active.take() {
+            cx.job_end(active.seqno, false);
+        }
+        (self.head, self.tail, self.enabled) = (0, 0, false);
+    }
+
+    fn doorbell(&mut self, tail: u32, cx: &mut Context<'_, '_>) {
+        if !self.enabled || self.halt.is_some() {
+            return;
+        }
+        if tail >= self.size {
+            self.abandon(cx);
+            self.fail(GpuError::Ring, cx);
+            return;
+        }
+        self.tail = tail;
+        self.start_next(cx);
+    }
+
+    /// Ends the packet in execution without its effects.
+    fn abandon(&mut self, cx: &mut Context<'_, '_>) {
+        if let Some(active) = self.active.take() {
+            cx.ports.clock.cancel(cx.index);
+            cx.job_end(active.seqno, false);
+        }
+    }
+
+    fn fail(&mut self, error: GpuError, cx: &mut Context<'_, '_>) {
+        self.halt = Some(Halt { error, packet: self.head });
+        self.error_count = self.error_count.saturating_add(1);
+        cx.ports.msi.raise(regs::ERROR_VECTOR);
+    }
+
+    /// Starts the packet at the head, if the ring is idle and there is one.
+    fn start_next(&mut self, cx: &mut Context<'_, '_>) {
+        if !self.enabled || self.halt.is_some() || self.active.is_some() || self.head == self.tail {
+            return;
+        }
+        // Enabling checked that the whole ring is inside the address space.
+        let at = self.base.saturating_add(u64::from(self.head).saturating_mul(u64::from(PACKET_BYTES)));
+        let mut raw = RawPacket::new_zeroed();
+        if let Err(fault) = cx.ports.dma.read(Iova(at), raw.as_mut_bytes()) {
+            self.fail(fault.into(), cx);
+            return;
+        }
+        let seqno = raw.seqno.get();
+        cx.ports.trace.record(Event::DescriptorFetch { rid: cx.rid, iova: at, len: u64::from(PACKET_BYTES) });
+        cx.ports.trace.record(Event::JobStart { engine: TraceEngine::Gpu, queue: cx.index, seqno });
+        match raw.parse().and_then(|packet| Job::fetch(packet, cx.rid, cx.ports)) {
+            Ok(job) => self.activate(seqno, job, cx),
+            Err(error) => {
+                cx.job_end(seqno, false);
+                self.fail(error, cx);
+            }
+        }
+    }
+
+    fn activate(&mut self, seqno: u64, job: Job, cx: &mut Context<'_, '_>) {
+        let now_ns = cx.ports.clock.now().ns;
+        let timeout_ns = u64::from(self.wait_timeout_us).saturating_mul(1000);
+        let waits = matches!(job, Job::SemWait { .. }) && timeout_ns > 0;
+        let deadline_ns = waits.then(|| now_ns.saturating_add(timeout_ns));
+        let due_ns = now_ns.saturating_add(cx.ports.clock.cycles_to_ns(cx.config.cycles(job.bytes())));
+        cx.ports.clock.call_at(due_ns, cx.index);
+        self.active = Some(Active { seqno, job, due_ns, deadline_ns, waiting: false });
+    }
+
+    /// The ring's timer: the packet in execution ends, or its wait looks again.
+    pub fn timer(&mut self, cx: &mut Context<'_, '_>) -> Outcome {
+        let Some(active) = self.active.take() else { return Outcome::Quiet };
+        match active.job {
+            Job::SemWait { address, condition } => {
+                self.look(active, address, condition, cx);
+                Outcome::Quiet
+            }
+            _ => self.complete(&active, cx),
+        }
+    }
+
+    /// Looks at the semaphore that the ring waits on, if it does.
+    pub fn look_again(&mut self, cx: &mut Context<'_, '_>) {
+        let Some(active) = self.active.take() else { return };
+        match active.job {
+            Job::SemWait { address, condition } if active.waiting => {
+                self.look(active, address, condition, cx);
+            }
+            _ => self.active = Some(active),
+        }
+    }
+
+    fn look(&mut self, mut active: Active, address: Iova, condition: Condition, cx: &mut Context<'_, '_>) {
+        let now_ns = cx.ports.clock.now().ns;
+        match cx.ports.dma.read_u64(address) {
+            Err(fault) => self.end(active.seqno, Err(fault.into()), cx),
+            Ok(word) if condition.holds(word) => {
+                cx.ports.trace.record(Event::SemaphoreAcquire { iova: address.0, value: word });
+                self.end(active.seqno, Ok(()), cx);
+            }
+            Ok(_) if active.deadline_ns.is_some_and(|deadline| now_ns >= deadline) => {
+                self.end(active.seqno, Err(GpuError::Timeout), cx);
+            }
+            Ok(_) => {
+                let poll_ns = cx.ports.clock.cycles_to_ns(u64::from(regs::POLL_CYCLES)).max(1);
+                let poll_at_ns = now_ns.saturating_add(poll_ns);
+                active.due_ns = poll_at_ns.min(active.deadline_ns.unwrap_or(u64::MAX));
+                active.waiting = true;
+                cx.ports.clock.call_at(active.due_ns, cx.index);
+                self.active = Some(active);
+            }
+        }
+    }
+
+    fn complete(&mut self, active: &Active, cx: &mut Context<'_, '_>) -> Outcome {
+        let mut outcome = Outcome::Quiet;
+        let result = match active.job {
+            Job::SemSignal { address, value } => cx.ports.dma.write_u64(address, value).map(|()| {
+                cx.ports.trace.record(Event::SemaphoreSignal { iova: address.0, value });
+                outcome = Outcome::LookAgain;
+            }),
+            Job::Fence { seqno } => cx.ports.dma.write_u64(Iova(self.fence), seqno).map(|()| {
+                self.seqno = seqno;
+                cx.ports.trace.record(Event::FenceWrite { queue: cx.index, seqno });
+                cx.ports.msi.raise(cx.index as u16);
+            }),
+            ref job => {
+                let result = job.run(cx.rid, cx.ports);
+                self.end(active.seqno, result, cx);
+                return outcome;
+            }
+        };
+        self.end(active.seqno, result.map_err(GpuError::from), cx);
+        outcome
+    }
+
+    /// Ends the packet at the head, and starts the next one or halts.
+    fn end(&mut self, seqno: u64, result: Result<(), GpuError>, cx: &mut Context<'_, '_>) {
+        cx.ports.clock.cancel(cx.index);
+        cx.job_end(seqno, result.is_ok());
+        match result {
+            Ok(()) => {
+                self.packets = self.packets.saturating_add(1);
+                // The size is a power of two.
+                self.head = self.head.wrapping_add(1) & self.size.wrapping_sub(1);
+                self.start_next(cx);
+            }
+            Err(error) => self.fail(error, cx),
+        }
+    }
+}
+
+impl Context<'_, '_> {
+    fn job_end(&mut self, seqno: u64, ok: bool) {
+        self.ports.trace.record(Event::JobEnd { engine: TraceEngine::Gpu, queue: self.index, seqno, ok });
+    }
+}

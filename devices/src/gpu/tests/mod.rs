@@ -1,0 +1,9 @@
+//! Tests of the GPU through its registers and memory, as a driver sees it. Offsets and codes are restated from docs/gpu.md.
+
+mod faults;
+mod fixture;
+mod packets;
+mod registers;
+mod semaphores;
+mod state;
+mod timing;

@@ -1,0 +1,98 @@
+use super::fixture::*;
+use crate::function::Function;
+use crate::gpu::regs::{GLOBAL, RING, Row};
+use crate::gpu::{Gpu, GpuConfig};
+
+const PAGE: &str = include_str!("../../../../docs/gpu.md");
+
+fn is_documented<R>(row: &Row<R>, prefix: &str) -> bool {
+    PAGE.contains(&format!(
+        "| {prefix}{:0w$x} | {} | `{}` |",
+        row.offset,
+        row.bytes * 8,
+        row.name,
+        w = if prefix == "+0x" { 2 } else { 3 }
+    ))
+}
+
+fn overlaps<R>(rows: &[Row<R>]) -> bool {
+    rows.windows(2).any(|pair| pair[0].offset + pair[0].bytes > pair[1].offset)
+}
+
+#[test]
+fn every_register_is_in_the_documentation_at_its_offset_and_width() {
+    let missing: Vec<_> = GLOBAL
+        .iter()
+        .filter(|row| !is_documented(row, "0x"))
+        .map(|row| row.name)
+        .chain(RING.iter().filter(|row| !is_documented(row, "+0x")).map(|row| row.name))
+        .collect();
+    assert_eq!(missing, [""; 0]);
+}
+
+#[test]
+fn no_two_registers_overlap() {
+    assert!(!overlaps(GLOBAL) && !overlaps(RING));
+}
+
+#[test]
+fn reset_values_are_those_of_the_documentation() {
+    let mut driver = Driver::disabled(GpuConfig::default());
+    let mut read = |offset| driver.gpu.read(offset, &mut driver.world.ports());
+    let globals: Vec<u32> = (0x000..0x038).step_by(4).map(&mut read).collect();
+    assert_eq!(globals, [0x5550_4746, 0x0001_0000, 0x7f, 2, 4096, 32768, 8192, 3, 500, 0, 16, 10_000, 0, 0],);
+    for ring in 0..2 {
+        let values: Vec<u32> = (0x00..0x50).step_by(4).map(|offset| driver.read(ring, offset)).collect();
+        let mut want = [0; 20];
+        want[0x44 / 4] = 1_000_000;
+        assert_eq!(values, want);
+    }
+}
+
+#[test]
+fn unknown_offsets_read_as_zero_and_ignore_writes() {
+    let mut driver = Driver::disabled(GpuConfig::default());
+    let before = driver.gpu.save();
+    let holes = [0x038, 0x0fc, 0x11c, 0x150, 0x1fc, 0x300, 0xffc, 0x1000, 0xffff_fffc];
+    for offset in holes {
+        driver.gpu.write(offset, u32::MAX, &mut driver.world.ports());
+        assert_eq!(driver.gpu.read(offset, &mut driver.world.ports()), 0, "{offset:#x}");
+    }
+    assert_eq!(driver.gpu.save(), before);
+}
+
+#[test]
+fn a_64_bit_register_is_written_and_read_by_halves() {
+    let mut driver = Driver::disabled(GpuConfig::default());
+    driver.write64(1, 0x00, 0x1234_5678_9abc_de80);
+    driver.write(1, 0x04, 0x55);
+    assert_eq!(driver.read64(1, 0x00), 0x55_9abc_de80);
+}
+
+#[test]
+fn base_size_and_fence_are_locked_while_enabled() {
+    let mut driver = Driver::new();
+    driver.write64(0, 0x00, 0x8000);
+    driver.write(0, 0x08, 4);
+    driver.write64(0, 0x20, 0x8000);
+    let now = (driver.read64(0, 0x00), driver.read(0, 0x08), driver.read64(0, 0x20));
+    assert_eq!(now, (ring_base(0), RING_PACKETS, fence_word(0)));
+}
+
+#[test]
+fn the_control_register_resets_everything() {
+    let mut driver = Driver::new();
+    driver.submit(0, &[wait(1)]);
+    driver.wait_ns(1000);
+    driver.gpu.write(0x034, 1, &mut driver.world.ports());
+    assert_eq!(driver.gpu.save(), Gpu::new(RID, GpuConfig::default()).save());
+    assert_eq!(driver.world.clock.pending(0), None);
+}
+
+#[test]
+fn the_cost_model_is_readable() {
+    let config = GpuConfig { fixed_cycles: 0x1_0000_0002, bytes_per_cycle: 7.try_into().unwrap() };
+    let mut driver = Driver::disabled(config);
+    let mut read = |offset| driver.gpu.read(offset, &mut driver.world.ports());
+    assert_eq!([0x020, 0x024, 0x028].map(&mut read), [2, 1, 7]);
+}

@@ -1,0 +1,90 @@
+use fencepost_trace::Event;
+use zerocopy::little_endian::U32;
+
+use super::fixture::*;
+use crate::gpu::packet::RawPacket;
+
+const WAITING: u32 = 1 << 2;
+
+#[test]
+fn a_wait_on_a_satisfied_semaphore_ends_at_once() {
+    let mut driver = Driver::new();
+    driver.set_word(SEMAPHORE, 9);
+    driver.submit(0, &[wait(5), fence(1)]);
+    driver.wait_ns(1000);
+    assert_eq!(driver.read64(0, SEQNO), 1);
+}
+
+#[test]
+fn a_wait_for_equality_does_not_take_more() {
+    let mut driver = Driver::new();
+    driver.set_word(SEMAPHORE, 9);
+    driver.run(0, &[RawPacket { flags: U32::new(1), ..wait(5) }, fence(1)]);
+    assert_eq!(driver.read(0, STATUS) & WAITING, WAITING);
+}
+
+#[test]
+fn a_signal_on_one_ring_releases_the_other_in_the_same_moment() {
+    let mut driver = Driver::new();
+    driver.submit(0, &[wait(3), fence(1)]);
+    driver.submit(1, &[signal(3)]);
+    // The wait first looks after 500 ns, just before the signal; its next poll would be at 10,500 ns.
+    driver.wait_ns(1000);
+    assert_eq!(driver.read64(0, SEQNO), 1);
+    let signalled = Event::SemaphoreSignal { iova: SEMAPHORE, value: 3 };
+    let acquired = Event::SemaphoreAcquire { iova: SEMAPHORE, value: 3 };
+    let semaphores: Vec<_> =
+        driver.world.trace.events.iter().filter(|event| [&signalled, &acquired].contains(event)).collect();
+    assert_eq!(semaphores, [&signalled, &acquired]);
+}
+
+#[test]
+fn a_store_by_the_cpu_is_seen_at_the_next_poll() {
+    let mut driver = Driver::new();
+    driver.submit(0, &[wait(1), fence(1)]);
+    driver.wait_ns(600);
+    driver.set_word(SEMAPHORE, 1);
+    driver.wait_ns(10_499 - 600);
+    assert_eq!(driver.read(0, STATUS) & WAITING, WAITING);
+    driver.wait_ns(1);
+    assert_eq!(driver.read(0, STATUS) & WAITING, 0);
+}
+
+#[test]
+fn a_store_by_the_cpu_is_seen_at_a_doorbell() {
+    let mut driver = Driver::new();
+    driver.submit(0, &[wait(1), fence(1)]);
+    driver.wait_ns(600);
+    driver.set_word(SEMAPHORE, 1);
+    driver.submit(1, &[]);
+    assert_eq!(driver.read(0, STATUS) & WAITING, 0);
+}
+
+#[test]
+fn a_wait_that_nobody_satisfies_times_out_to_the_nanosecond() {
+    let mut driver = Driver::new();
+    driver.write(0, WAIT_TIMEOUT, 25);
+    driver.submit(0, &[packet(0), wait(1), fence(1)]);
+    driver.wait_ns(500 + 24_999);
+    assert_eq!(driver.read(0, ERROR_CODE), 0);
+    driver.wait_ns(1);
+    assert_eq!((driver.read(0, ERROR_CODE), driver.read(0, ERROR_PACKET)), (6, 1));
+    assert_eq!(driver.world.take_raised(), [2]);
+}
+
+#[test]
+fn a_timeout_of_zero_waits_for_ever() {
+    let mut driver = Driver::new();
+    driver.write(0, WAIT_TIMEOUT, 0);
+    driver.submit(0, &[wait(1)]);
+    driver.wait_ns(2_000_000_000);
+    assert_eq!(driver.read(0, STATUS), 0b111);
+}
+
+#[test]
+fn the_other_ring_runs_while_one_waits() {
+    let mut driver = Driver::new();
+    driver.submit(0, &[wait(1)]);
+    driver.run(1, &[fence(5)]);
+    assert_eq!(driver.word(fence_word(1)), 5);
+}
