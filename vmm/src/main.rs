@@ -1,3 +1,5 @@
 //! The `fencepost` command.
 
-fn main() {}
+fn main() {
+    println!("{:?}", fencepost::accel::choose(fencepost::options::Accel::Auto));
+}

@@ -1,0 +1,144 @@
+//! The command line of `fencepost`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::error::{ContextKind, ErrorKind};
+use clap::{Args, Parser, Subcommand};
+
+use crate::options::{
+    Accel, CameraOptions, DisplayOptions, GpuOptions, Size, Switch, memory_size, timeout,
+};
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(name = "fencepost", version, about, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Boot a kernel with the GPU, the camera and the display attached
+    ///
+    /// The serial console is on the terminal. Ctrl-] then q ends the machine; Ctrl-] twice sends one Ctrl-].
+    /// The exit status is the guest's own (exit port), 0 after power-off, 2 for bad input, 3 if the guest died
+    /// (triple fault, or halted for ever), 4 after a guest reset, 124 after --timeout, 130 or 143 after a signal.
+    Run(Box<RunArgs>),
+}
+
+/// `fencepost run`.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// Kernel: a vmlinux (ELF) or a distribution's bzImage
+    #[arg(long, value_name = "FILE")]
+    pub kernel: PathBuf,
+    /// Initial RAM file system
+    #[arg(long, value_name = "FILE")]
+    pub initrd: Option<PathBuf>,
+    /// Kernel command line
+    #[arg(long, value_name = "STRING", default_value = "console=ttyS0", allow_hyphen_values = true)]
+    pub append: String,
+    /// Guest memory, with K, M or G
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = memory_size)]
+    pub memory: Size,
+    /// What runs the guest's CPU
+    #[arg(long, value_enum, default_value = "auto")]
+    pub accel: Accel,
+    /// Camera: source=FILE (Y4M or PNG, else a test pattern), format=yuyv|nv12, width=, height=, fps=
+    #[arg(long, value_name = "KEY=VALUE,...", default_value = "")]
+    pub camera: CameraOptions,
+    /// GPU cost model: latency=CYCLES, bytes-per-cycle=N
+    #[arg(long, value_name = "KEY=VALUE,...", default_value = "")]
+    pub gpu: GpuOptions,
+    /// Display's preferred mode: width=, height=, hz=
+    #[arg(long, value_name = "KEY=VALUE,...", default_value = "")]
+    pub display: DisplayOptions,
+    /// Whether the guest finds an IOMMU (VT-d)
+    #[arg(long, value_enum, default_value = "on")]
+    pub iommu: Switch,
+    /// End the machine after this many seconds of host time, with status 124
+    #[arg(long, value_name = "SECONDS", value_parser = timeout)]
+    pub timeout: Option<Duration>,
+    /// Say at the end how much was executed, how fast, and what was not known
+    #[arg(long)]
+    pub stats: bool,
+    /// Write every traced event to a file, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    pub event_log: Option<PathBuf>,
+    /// Print the SHA-256 of guest memory at the end
+    #[arg(long)]
+    pub memory_hash: bool,
+    /// Write every picture that the display flips to into this folder, as PNG
+    #[arg(long, value_name = "DIR")]
+    pub frames: Option<PathBuf>,
+}
+
+/// Parses the process's arguments; on an error (or --help) prints it and gives the exit status.
+pub fn parse() -> Result<Cli, i32> {
+    Cli::try_parse().map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let _ = error.print();
+            0
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            let _ = error.print();
+            2
+        }
+        _ => {
+            eprintln!("fencepost: {}", one_line(&error));
+            2
+        }
+    })
+}
+
+/// clap's message without its usage lines: what is wrong, and what would be right.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let body = text.split("\n\n").next().unwrap_or_default();
+    let mut line = body.lines().map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join(" ");
+    if let Some(rest) = line.strip_prefix("error: ") {
+        line = rest.to_string();
+    }
+    let hinted = error.get(ContextKind::ValidValue).is_some() || line.contains(';');
+    if !hinted && error.kind() != ErrorKind::ValueValidation {
+        line.push_str("; see 'fencepost run --help'");
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn error_of(arguments: &[&str]) -> String {
+        let all = ["fencepost", "run"].iter().chain(arguments).copied();
+        one_line(&Cli::try_parse_from(all).expect_err("must be refused"))
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_error_is_one_line_that_names_the_thing() {
+        for (arguments, names) in [
+            (&["--kernel", "k", "--accel", "fast"][..], &["fast", "--accel", "soft"][..]),
+            (&["--kernel", "k", "--memory", "1M"], &["1M", "--memory", "at least 16M"]),
+            (&["--kernel", "k", "--camera", "size=3"], &["size", "width"]),
+            (&["--kernel", "k", "--wings"], &["--wings", "--help"]),
+            (&[], &["--kernel"]),
+        ] {
+            let line = error_of(arguments);
+            assert!(!line.contains('\n'), "{line}");
+            for name in names {
+                assert!(line.contains(name), "{name} is not in: {line}");
+            }
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! How the outside world reaches a running machine: console input, and reasons to stop.
+//!
+//! The CPU polls one flag, [`Control::stop_flag`]. Whoever wants the machine's attention leaves a note here and
+//! raises the flag; the back end lowers it, reads the notes and goes on. Lock order: the one lock here is a leaf.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+/// Console input kept for a guest that does not read it: more is refused, and the reader waits.
+const INPUT_MAX_BYTES: usize = 64 * 1024;
+
+/// Why the host wants the machine to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// A signal, by number.
+    Signal(i32),
+    /// The console's escape key.
+    Quit,
+    /// The time limit passed.
+    Timeout,
+}
+
+#[derive(Debug, Default)]
+struct Notes {
+    stop: Option<StopReason>,
+    input: VecDeque<u8>,
+    input_open: bool,
+}
+
+/// Shared between the machine's thread and the threads that watch the host.
+#[derive(Debug, Default)]
+pub struct Control {
+    attention: Arc<AtomicBool>,
+    notes: Mutex<Notes>,
+    changed: Condvar,
+}
+
+impl Control {
+    /// The flag a CPU watches between blocks.
+    pub fn stop_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.attention)
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn raise(&self) {
+        self.attention.store(true, Ordering::Release);
+        self.changed.notify_all();
+    }
+
+    /// Asks the machine to end. The first reason stays.
+    pub fn stop(&self, reason: StopReason) {
+        self.notes().stop.get_or_insert(reason);
+        self.raise();
+    }
+
+    /// Lowers the flag, and says whether the machine must end.
+    pub fn attend(&self) -> Option<StopReason> {
+        self.attention.store(false, Ordering::Release);
+        self.notes().stop
+    }
+
+    /// Whether the machine must end.
+    pub fn stop_reason(&self) -> Option<StopReason> {
+        self.notes().stop
+    }
+
+    /// Says that console input may come (true) or has ended (false).
+    pub fn set_input_open(&self, open: bool) {
+        self.notes().input_open = open;
+        self.raise();
+    }
+
+    /// Adds console input; waits while the guest is far behind.
+    pub fn push_input(&self, bytes: &[u8]) {
+        let mut notes = self.notes();
+        while notes.input.len() >= INPUT_MAX_BYTES && notes.stop.is_none() {
+            notes = self.changed.wait(notes).unwrap_or_else(|poisoned| poisoned.into_inner());
+        }
+        notes.input.extend(bytes);
+        drop(notes);
+        self.raise();
+    }
+
+    /// Takes up to `max` bytes of console input.
+    pub fn take_input(&self, max: usize) -> Vec<u8> {
+        let mut notes = self.notes();
+        let count = max.min(notes.input.len());
+        let bytes = notes.input.drain(..count).collect();
+        drop(notes);
+        self.changed.notify_all();
+        bytes
+    }
+
+    /// Whether console input waits.
+    pub fn has_input(&self) -> bool {
+        !self.notes().input.is_empty()
+    }
+
+    /// Waits until something is to be attended to, or `limit` passes. Returns false if input has ended and nothing
+    /// waits, so that waiting without a limit would last for ever.
+    pub fn wait(&self, limit: Option<Duration>) -> bool {
+        let notes = self.notes();
+        let idle = |notes: &mut Notes| {
+            notes.stop.is_none() && notes.input.is_empty() && !self.attention.load(Ordering::Acquire)
+        };
+        match limit {
+            Some(limit) => {
+                let _ = self.changed.wait_timeout_while(notes, limit, idle);
+                true
+            }
+            None => {
+                let notes = self
+                    .changed
+                    .wait_while(notes, |notes| notes.input_open && idle(notes))
+                    .unwrap_or_else(|poisoned| poisoned.into_inner());
+                notes.stop.is_some() || !notes.input.is_empty() || notes.input_open
+            }
+        }
+    }
+
+    /// Wakes whoever waits here to look again.
+    pub fn nudge(&self) {
+        self.raise();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_reason_to_stop_stays() {
+        let control = Control::default();
+        control.stop(StopReason::Signal(15));
+        control.stop(StopReason::Timeout);
+        assert_eq!(control.attend(), Some(StopReason::Signal(15)));
+        assert!(!control.stop_flag().load(Ordering::Acquire));
+    }
+
+    #[test]
+    fn input_comes_out_in_order_and_in_parts() {
+        let control = Control::default();
+        control.push_input(b"hello");
+        assert_eq!(control.take_input(2), b"he");
+        assert_eq!(control.take_input(9), b"llo");
+        assert_eq!(control.take_input(9), b"");
+    }
+
+    #[test]
+    fn waiting_ends_when_input_ends() {
+        let control = Control::default();
+        assert!(!control.wait(None), "input was never open");
+        control.set_input_open(true);
+        let woken = std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| {
+                while control.wait(None) {
+                    control.attend();
+                }
+            });
+            control.set_input_open(false);
+            waiter.join().is_ok()
+        });
+        assert!(woken);
+    }
+}

@@ -1,0 +1,95 @@
+//! Pictures that the display has scanned out, on their way to the host.
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::PathBuf;
+
+use fencepost_trace::Stamp;
+
+use crate::error::{HostError, plain};
+
+/// One scanned-out picture that a flip brought.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// Number of the vblank at which it was latched.
+    pub vblank: u64,
+    /// The flip's number, counted by the display.
+    pub flip: u64,
+    /// When it was scanned out.
+    pub stamp: Stamp,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// XRGB8888, little-endian words (bytes B, G, R, X), rows without padding.
+    pub pixels: &'a [u8],
+}
+
+/// Takes pictures as they are scanned out. It runs on the machine's thread: the guest waits for it.
+pub trait FrameSink: Send {
+    /// A picture.
+    fn frame(&mut self, frame: &Frame<'_>);
+}
+
+/// Writes each picture as a PNG into a folder.
+#[derive(Debug)]
+pub struct PngFolder {
+    folder: PathBuf,
+    error: Option<String>,
+}
+
+impl PngFolder {
+    /// A sink for `folder`, which is made if it is not there.
+    pub fn create(folder: PathBuf) -> Result<Self, HostError> {
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| HostError::file("--frames", &folder, &error, "name a folder that can be written"))?;
+        Ok(PngFolder { folder, error: None })
+    }
+
+    fn write(&self, frame: &Frame<'_>) -> Result<(), String> {
+        let path = self.folder.join(format!("flip-{:06}.png", frame.flip));
+        let named = |what: String| format!("{}: {what}", path.display());
+        let file = File::create(&path).map_err(|error| named(plain(&error)))?;
+        write_png(BufWriter::new(file), frame).map_err(|error| named(error.to_string()))
+    }
+}
+
+/// Writes one picture as an RGB PNG.
+pub fn write_png(to: impl std::io::Write, frame: &Frame<'_>) -> Result<(), png::EncodingError> {
+    let mut encoder = png::Encoder::new(to, frame.width, frame.height);
+    encoder.set_color(png::ColorType::Rgb);
+    encoder.set_depth(png::BitDepth::Eight);
+    encoder.set_compression(png::Compression::Fast);
+    let rgb: Vec<u8> = frame.pixels.chunks_exact(4).flat_map(|bgrx| [bgrx[2], bgrx[1], bgrx[0]]).collect();
+    encoder.write_header()?.write_image_data(&rgb)
+}
+
+impl FrameSink for PngFolder {
+    fn frame(&mut self, frame: &Frame<'_>) {
+        if self.error.is_some() {
+            return;
+        }
+        if let Err(error) = self.write(frame) {
+            eprintln!("fencepost: {error}; no further frames are written");
+            self.error = Some(error);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_written_picture_reads_back_with_its_colours() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let mut sink = PngFolder::create(folder.path().join("new")).expect("made");
+        let pixels = [0x10, 0x20, 0x30, 0xff, 0x01, 0x02, 0x03, 0x00];
+        sink.frame(&Frame { vblank: 9, flip: 7, stamp: Stamp::default(), width: 2, height: 1, pixels: &pixels });
+        let file = File::open(folder.path().join("new/flip-000007.png")).expect("written");
+        let mut reader = png::Decoder::new(std::io::BufReader::new(file)).read_info().expect("a PNG");
+        let mut rgb = vec![0; reader.output_buffer_size().expect("small")];
+        reader.next_frame(&mut rgb).expect("one picture");
+        assert_eq!(rgb, [0x30, 0x20, 0x10, 0x03, 0x02, 0x01]);
+    }
+}

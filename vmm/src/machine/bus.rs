@@ -1,0 +1,156 @@
+//! Dispatch of the CPU's accesses outside RAM.
+
+use fencepost_firmware::layout::S5_SLP_TYP;
+use fencepost_softcpu::bus::{Bus, Flow};
+use fencepost_trace::Event;
+
+use super::map::{MmioTarget, PortTarget, mmio, port};
+use super::{GuestEnd, Machine};
+
+/// SLP_EN and SLP_TYP of the sleep control register (ACPI 6.5, table 4.21).
+const SLEEP_ENABLE: u8 = 1 << 5;
+const SLEEP_TYPE_SHIFT: u8 = 2;
+const SLEEP_TYPE_MASK: u8 = 7;
+/// ACPI reset value, as the FADT has it.
+const RESET_VALUE: u8 = 1;
+/// Keyboard controller command: pulse the reset line.
+const KEYBOARD_RESET: u8 = 0xfe;
+/// Keyboard controller status: both buffers empty, so that a driver sees a quiet controller and gives up soon.
+const KEYBOARD_STATUS: u8 = 0;
+
+impl Machine {
+    /// Reads `data.len()` bytes from a port. Ports are a byte wide: a wider access reads those that follow.
+    pub fn read_port(&mut self, first: u16, data: &mut [u8]) {
+        for (index, byte) in (0u16..).zip(data.iter_mut()) {
+            *byte = match port(first.wrapping_add(index)) {
+                Some((PortTarget::Serial, offset)) => self.read_serial(offset as u8),
+                Some((PortTarget::KeyboardController, _)) => KEYBOARD_STATUS,
+                Some((PortTarget::SleepControl | PortTarget::SleepStatus, _)) => 0,
+                Some((PortTarget::Exit | PortTarget::Reset, _)) => u8::MAX,
+                None => {
+                    self.unclaimed.ports += 1;
+                    u8::MAX
+                }
+            };
+        }
+    }
+
+    /// Writes `data` to a port. The exit port takes the low byte of any width.
+    pub fn write_port(&mut self, first: u16, data: &[u8]) {
+        for (index, &byte) in (0u16..).zip(data) {
+            match port(first.wrapping_add(index)) {
+                Some((PortTarget::Serial, offset)) => {
+                    self.serial.write(offset as u8, byte);
+                    self.serial_pulse();
+                }
+                Some((PortTarget::Exit, _)) => self.set_end(GuestEnd::Exit(byte)),
+                Some((PortTarget::KeyboardController, _)) if byte == KEYBOARD_RESET => {
+                    self.set_end(GuestEnd::Reset);
+                }
+                Some((PortTarget::Reset, _)) if byte == RESET_VALUE => self.set_end(GuestEnd::Reset),
+                Some((PortTarget::SleepControl, _)) if sleeps_for_good(byte) => self.set_end(GuestEnd::PowerOff),
+                Some(_) => {}
+                None => self.unclaimed.ports += 1,
+            }
+        }
+    }
+
+    fn read_serial(&mut self, offset: u8) -> u8 {
+        let value = self.serial.read(offset);
+        // Room has come for input that waits on the host: have the CPU stop for it.
+        if offset == 0 && self.control.has_input() {
+            self.control.nudge();
+        }
+        value
+    }
+
+    /// Reads memory-mapped registers; nothing there reads as all ones.
+    pub fn read_mmio(&mut self, gpa: u64, data: &mut [u8]) {
+        match mmio(gpa) {
+            Some((MmioTarget::IoApic, offset)) => {
+                let word = self.interrupts.read(offset).to_le_bytes();
+                fill(data, &word);
+            }
+            Some((MmioTarget::PciWindow | MmioTarget::Ecam | MmioTarget::Dmar | MmioTarget::Messages, _)) | None => {
+                self.unclaimed.mmio += 1;
+                data.fill(u8::MAX);
+            }
+        }
+    }
+
+    /// Writes memory-mapped registers; nothing there ignores it.
+    pub fn write_mmio(&mut self, gpa: u64, data: &[u8]) {
+        match mmio(gpa) {
+            Some((MmioTarget::IoApic, offset)) => self.interrupts.write(offset, low_word(data)),
+            Some((MmioTarget::Messages, _)) if data.len() == 4 => self.interrupts.msi(gpa, low_word(data)),
+            Some((MmioTarget::PciWindow | MmioTarget::Ecam | MmioTarget::Dmar | MmioTarget::Messages, _)) | None => {
+                self.unclaimed.mmio += 1;
+            }
+        }
+    }
+
+    fn flow(&self) -> Flow {
+        if self.wants_cpu() { Flow::Yield } else { Flow::Continue }
+    }
+}
+
+fn sleeps_for_good(control: u8) -> bool {
+    control & SLEEP_ENABLE != 0 && control >> SLEEP_TYPE_SHIFT & SLEEP_TYPE_MASK == S5_SLP_TYP
+}
+
+/// Copies a register's bytes to an access of another width; missing bytes are zero.
+fn fill(data: &mut [u8], register: &[u8]) {
+    data.fill(0);
+    for (to, from) in data.iter_mut().zip(register) {
+        *to = *from;
+    }
+}
+
+/// The low 32 bits of what is written.
+fn low_word(data: &[u8]) -> u32 {
+    let mut word = [0; 4];
+    fill(&mut word, data);
+    u32::from_le_bytes(word)
+}
+
+impl Bus for Machine {
+    fn mmio_read(&mut self, tsc: u64, gpa: u64, data: &mut [u8]) {
+        self.set_cycles(tsc);
+        self.read_mmio(gpa, data);
+    }
+
+    fn mmio_write(&mut self, tsc: u64, gpa: u64, data: &[u8]) -> Flow {
+        self.set_cycles(tsc);
+        self.write_mmio(gpa, data);
+        self.flow()
+    }
+
+    fn port_read(&mut self, tsc: u64, port: u16, data: &mut [u8]) {
+        self.set_cycles(tsc);
+        self.read_port(port, data);
+    }
+
+    fn port_write(&mut self, tsc: u64, port: u16, data: &[u8]) -> Flow {
+        self.set_cycles(tsc);
+        self.write_port(port, data);
+        self.flow()
+    }
+
+    fn end_of_interrupt(&mut self, tsc: u64, vector: u8) -> Flow {
+        self.set_cycles(tsc);
+        self.record(Event::EndOfInterrupt { cpu: 0, vector });
+        self.interrupts.end_of_interrupt(vector);
+        self.flow()
+    }
+
+    fn send_ipi(&mut self, tsc: u64, _icr: u64) -> Flow {
+        // One CPU: an interrupt for others reaches nobody.
+        self.set_cycles(tsc);
+        self.flow()
+    }
+
+    fn interrupt_delivered(&mut self, tsc: u64, vector: u8) {
+        self.set_cycles(tsc);
+        self.record(Event::InterruptDelivered { cpu: 0, vector });
+    }
+}

@@ -1,0 +1,105 @@
+//! Interrupts on their way to the CPU: pins of the I/O APIC and messages of MSI-X.
+
+use fencepost_softcpu::apic::InterruptMessage;
+use fencepost_softcpu::ioapic::{IoApic, WINDOW_BYTES};
+
+/// What delivers interrupts: the machine's own I/O APIC under `soft`, the host kernel's under `kvm`.
+pub trait InterruptController: Send {
+    /// A function wrote an interrupt message.
+    fn msi(&mut self, address: u64, data: u32);
+    /// An edge-triggered line pulsed.
+    fn pulse(&mut self, gsi: u32);
+    /// The guest reads the I/O APIC's page.
+    fn read(&mut self, offset: u64) -> u32;
+    /// The guest writes the I/O APIC's page.
+    fn write(&mut self, offset: u64, value: u32);
+    /// The CPU ended a level-triggered interrupt.
+    fn end_of_interrupt(&mut self, vector: u8);
+    /// Whether messages wait for [`take`](Self::take).
+    fn waiting(&self) -> bool;
+    /// Takes the messages for the local APIC, oldest first.
+    fn take(&mut self) -> Vec<InterruptMessage>;
+}
+
+/// The machine's own I/O APIC, with an outbox that the back end empties at the next instruction boundary.
+pub struct SoftInterrupts {
+    ioapic: IoApic,
+    outbox: Vec<InterruptMessage>,
+}
+
+/// The I/O APIC's id, as the MADT has it.
+const IOAPIC_ID: u8 = 0;
+
+impl Default for SoftInterrupts {
+    fn default() -> Self {
+        SoftInterrupts { ioapic: IoApic::new(IOAPIC_ID), outbox: Vec::new() }
+    }
+}
+
+impl InterruptController for SoftInterrupts {
+    fn msi(&mut self, address: u64, data: u32) {
+        // A message that means nothing is lost, as on a bus.
+        self.outbox.extend(InterruptMessage::from_msi(address, data));
+    }
+
+    fn pulse(&mut self, gsi: u32) {
+        for asserted in [true, false] {
+            let message = self.ioapic.set_pin(gsi as usize, asserted);
+            self.outbox.extend(message);
+        }
+    }
+
+    fn read(&mut self, offset: u64) -> u32 {
+        if offset < WINDOW_BYTES { self.ioapic.read(offset) } else { 0 }
+    }
+
+    fn write(&mut self, offset: u64, value: u32) {
+        if offset < WINDOW_BYTES {
+            let messages = self.ioapic.write(offset, value);
+            self.outbox.extend(messages);
+        }
+    }
+
+    fn end_of_interrupt(&mut self, vector: u8) {
+        let messages = self.ioapic.end_of_interrupt(vector);
+        self.outbox.extend(messages);
+    }
+
+    fn waiting(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
+    fn take(&mut self) -> Vec<InterruptMessage> {
+        std::mem::take(&mut self.outbox)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Redirection entry registers of pin 4.
+    const PIN4_LOW: u32 = 0x18;
+
+    #[test]
+    fn a_pulse_becomes_one_message_with_the_pins_vector() {
+        let mut interrupts = SoftInterrupts::default();
+        interrupts.pulse(4);
+        assert!(!interrupts.waiting(), "masked after power-on");
+        interrupts.write(0, PIN4_LOW);
+        interrupts.write(0x10, 0x31);
+        interrupts.pulse(4);
+        let vectors: Vec<u8> = interrupts.take().iter().map(|m| m.vector).collect();
+        assert_eq!(vectors, [0x31]);
+        assert!(!interrupts.waiting());
+    }
+
+    #[test]
+    fn a_write_outside_the_message_window_is_no_interrupt() {
+        let mut interrupts = SoftInterrupts::default();
+        interrupts.msi(0x1000, 0x41);
+        assert!(!interrupts.waiting());
+        interrupts.msi(0xfee0_0000, 0x41);
+        assert_eq!(interrupts.take().len(), 1);
+    }
+}

@@ -1,0 +1,218 @@
+//! The machine around the CPU: memory map, buses, time, interrupts and the devices on them.
+//!
+//! One thread at a time works on it. Under `soft` there is only one; under `kvm` a mutex sees to it.
+
+mod bus;
+pub mod events;
+pub mod irq;
+pub mod log;
+pub mod map;
+pub mod memory;
+mod ports;
+pub mod serial;
+pub mod time;
+
+#[cfg(test)]
+mod tests;
+
+use std::io::Write;
+use std::sync::Arc;
+
+use fencepost_firmware::layout;
+use fencepost_softcpu::apic::InterruptMessage;
+use fencepost_softcpu::code::CodePages;
+use fencepost_softcpu::state::CpuState;
+use fencepost_trace::{Event, Stamp};
+use vm_memory::GuestMemoryMmap;
+
+use crate::control::Control;
+use events::EventQueue;
+use irq::InterruptController;
+use log::EventLog;
+use serial::SerialPort;
+use time::TimeBase;
+
+/// How a guest ended by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GuestEnd {
+    /// It wrote its status to the exit port.
+    Exit(u8),
+    /// It powered the machine off.
+    PowerOff,
+    /// It asked for a reset.
+    Reset,
+    /// An exception while a double fault was delivered.
+    TripleFault(Box<CpuState>),
+    /// Halted, and nothing will ever wake it.
+    Dead(Box<CpuState>),
+}
+
+/// What a machine is built of.
+pub struct Parts {
+    /// Guest RAM.
+    pub memory: GuestMemoryMmap,
+    /// Told of every write that is not the CPU's.
+    pub code: Arc<CodePages>,
+    /// Time.
+    pub time: TimeBase,
+    /// Interrupt delivery.
+    pub interrupts: Box<dyn InterruptController>,
+    /// Where the guest's serial output goes.
+    pub console: Box<dyn Write + Send>,
+    /// Where its input comes from.
+    pub control: Arc<Control>,
+    /// The trace.
+    pub log: EventLog,
+}
+
+/// Accesses that nobody answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unclaimed {
+    /// Of ports.
+    pub ports: u64,
+    /// Of memory-mapped registers.
+    pub mmio: u64,
+}
+
+/// The machine.
+pub struct Machine {
+    memory: GuestMemoryMmap,
+    code: Arc<CodePages>,
+    time: TimeBase,
+    queue: EventQueue,
+    log: EventLog,
+    interrupts: Box<dyn InterruptController>,
+    serial: SerialPort,
+    control: Arc<Control>,
+    end: Option<GuestEnd>,
+    unclaimed: Unclaimed,
+    /// What the CPU was told to run until; an earlier event must stop it.
+    cpu_deadline_ns: u64,
+}
+
+impl Machine {
+    /// Builds the machine.
+    pub fn new(parts: Parts) -> Self {
+        Machine {
+            memory: parts.memory,
+            code: parts.code,
+            time: parts.time,
+            queue: EventQueue::default(),
+            log: parts.log,
+            interrupts: parts.interrupts,
+            serial: SerialPort::new(parts.console),
+            control: parts.control,
+            end: None,
+            unclaimed: Unclaimed::default(),
+            cpu_deadline_ns: u64::MAX,
+        }
+    }
+
+    /// Now.
+    pub fn now(&self) -> Stamp {
+        self.time.now()
+    }
+
+    /// Tells virtual time what the CPU's counter is.
+    pub fn set_cycles(&mut self, cycles: u64) {
+        self.time.set_cycles(cycles);
+    }
+
+    /// Guest RAM.
+    pub fn memory(&self) -> &GuestMemoryMmap {
+        &self.memory
+    }
+
+    /// How the guest ended, if it has.
+    pub fn end(&self) -> Option<&GuestEnd> {
+        self.end.as_ref()
+    }
+
+    /// Ends the guest. The first end stays.
+    pub fn set_end(&mut self, end: GuestEnd) {
+        self.end.get_or_insert(end);
+    }
+
+    /// Accesses that nobody answered.
+    pub fn unclaimed(&self) -> Unclaimed {
+        self.unclaimed
+    }
+
+    /// When the next call is due, in nanoseconds.
+    pub fn next_event_ns(&self) -> Option<u64> {
+        self.queue.next_ns()
+    }
+
+    /// The CPU cycle up to which the CPU may run undisturbed, and notes it. Always ahead of now, so that the guest
+    /// gets on even when a device asks to be called again at once.
+    pub fn cpu_deadline(&mut self) -> u64 {
+        let now = self.time.now().cycles;
+        let next_ns = self.queue.next_ns();
+        self.cpu_deadline_ns = next_ns.unwrap_or(u64::MAX);
+        next_ns.map_or(u64::MAX, |ns| self.time.ns_to_cycles(ns)).max(now.saturating_add(1))
+    }
+
+    /// Gives the guest console input that waits, as much as fits.
+    pub fn attend_console(&mut self) {
+        let input = self.control.take_input(self.serial.room());
+        if !input.is_empty() {
+            self.serial.input(&input);
+            self.serial_pulse();
+        }
+    }
+
+    /// Shows the console's unfinished line: the guest waits, perhaps at a prompt.
+    pub fn flush_console(&mut self) {
+        self.serial.flush();
+    }
+
+    /// Makes the calls that are due now, in order. Those asked for meanwhile wait for the next round.
+    pub fn run_due(&mut self) {
+        let now_ns = self.time.now().ns;
+        let round = self.queue.sequence();
+        while let Some(call) = self.queue.pop_due(now_ns, round) {
+            self.call(call);
+        }
+    }
+
+    /// Takes the interrupt messages for the local APIC.
+    pub fn take_messages(&mut self) -> Vec<InterruptMessage> {
+        self.interrupts.take()
+    }
+
+    /// Whether an interrupt or an end waits for the back end.
+    pub fn needs_attention(&self) -> bool {
+        self.end.is_some() || self.interrupts.waiting()
+    }
+
+    /// Whether the CPU must come back at its next instruction boundary.
+    fn wants_cpu(&self) -> bool {
+        self.needs_attention() || self.queue.next_ns().is_some_and(|next| next < self.cpu_deadline_ns)
+    }
+
+    fn serial_pulse(&mut self) {
+        if self.serial.take_pulse() {
+            self.interrupts.pulse(layout::SERIAL_GSI);
+        }
+    }
+
+    fn record(&mut self, event: Event) {
+        self.log.push(self.time.now(), event);
+    }
+
+    /// Ends the machine and gives what is left of it.
+    pub fn finish(mut self) -> Remains {
+        self.serial.flush();
+        Remains { memory: self.memory, log: self.log.finish(), unclaimed: self.unclaimed }
+    }
+}
+
+/// What is left of a machine.
+pub struct Remains {
+    /// Guest RAM.
+    pub memory: GuestMemoryMmap,
+    /// The trace.
+    pub log: log::FinishedLog,
+    /// Accesses that nobody answered.
+    pub unclaimed: Unclaimed,
+}

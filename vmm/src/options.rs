@@ -1,0 +1,252 @@
+//! What the user asks for, and the grammar of `key=value,...` options.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::machine::memory::{MEMORY_MAX_BYTES, MEMORY_MIN_BYTES};
+
+/// Which back end runs the guest's CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Accel {
+    /// Measure how fast KVM runs kernel code, and pick.
+    Auto,
+    /// The host's KVM.
+    Kvm,
+    /// The project's own software CPU: deterministic, needs no device node.
+    Soft,
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[allow(missing_docs)]
+pub enum Switch {
+    On,
+    Off,
+}
+
+/// A size in bytes: a number with an optional K, M or G (powers of 1024).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "write a number with K, M or G, such as 256M".to_string();
+        let (digits, shift) = match text.as_bytes().last() {
+            Some(b'K' | b'k') => (&text[..text.len() - 1], 10),
+            Some(b'M' | b'm') => (&text[..text.len() - 1], 20),
+            Some(b'G' | b'g') => (&text[..text.len() - 1], 30),
+            _ => (text, 0),
+        };
+        let number: u64 = digits.parse().map_err(|_| wrong())?;
+        number.checked_mul(1 << shift).map(Size).ok_or_else(wrong)
+    }
+}
+
+/// Parses `--memory`.
+pub fn memory_size(text: &str) -> Result<Size, String> {
+    let size: Size = text.parse()?;
+    if size.0 < MEMORY_MIN_BYTES {
+        return Err(format!("too little memory, give at least {}M", MEMORY_MIN_BYTES >> 20));
+    }
+    if size.0 > MEMORY_MAX_BYTES {
+        return Err(format!("too much memory, give at most {}G", MEMORY_MAX_BYTES >> 30));
+    }
+    if size.0 % 4096 != 0 {
+        return Err("not a whole number of 4 KiB pages".into());
+    }
+    Ok(size)
+}
+
+/// Parses `--timeout`: seconds, fractions allowed.
+pub fn timeout(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "write seconds, such as 60 or 0.5".to_string())?;
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|d| !d.is_zero())
+        .ok_or_else(|| "write seconds, more than 0".into())
+}
+
+/// A camera's pixel format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CameraFormat {
+    /// Packed 4:2:2.
+    Yuyv,
+    /// Semi-planar 4:2:0.
+    Nv12,
+}
+
+/// `--camera`: every part has a default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CameraOptions {
+    /// Pictures to show the guest (Y4M or PNG); a test pattern when absent.
+    pub source: Option<PathBuf>,
+    /// The format the source is kept in.
+    pub format: Option<CameraFormat>,
+    /// Width of the test pattern, in pixels.
+    pub width: Option<u32>,
+    /// Height of the test pattern, in pixels.
+    pub height: Option<u32>,
+    /// Frames per second.
+    pub fps: Option<u32>,
+}
+
+/// `--gpu`: the cost model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GpuOptions {
+    /// Cycles that each job takes on top of its bytes.
+    pub latency: Option<u64>,
+    /// Bytes moved per cycle.
+    pub bytes_per_cycle: Option<u64>,
+}
+
+/// `--display`: the preferred mode.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DisplayOptions {
+    /// Width in pixels.
+    pub width: Option<u32>,
+    /// Height in pixels.
+    pub height: Option<u32>,
+    /// Frames per second.
+    pub hz: Option<u32>,
+}
+
+/// Splits `a=1,b=2`. A comma inside a value is written twice.
+fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
+    const COMMA: char = '\u{0}';
+    if text.contains(COMMA) {
+        return Err("a zero byte cannot be in an option".into());
+    }
+    let text = text.replace(",,", &COMMA.to_string());
+    text.split(',')
+        .filter(|part| !part.is_empty())
+        .map(|part| {
+            let (key, value) = part.split_once('=').ok_or_else(|| format!("'{part}' is not KEY=VALUE"))?;
+            Ok((key.to_string(), value.replace(COMMA, ",")))
+        })
+        .collect()
+}
+
+fn number<T: TryFrom<u64>>(key: &str, value: &str, min: u64, max: u64) -> Result<T, String> {
+    let wrong = || format!("{key}={value}: write a whole number from {min} to {max}");
+    let number: u64 = value.parse().map_err(|_| wrong())?;
+    if !(min..=max).contains(&number) {
+        return Err(wrong());
+    }
+    T::try_from(number).map_err(|_| wrong())
+}
+
+/// Largest picture side a device takes, in pixels.
+const SIDE_MAX: u64 = 4096;
+
+impl FromStr for CameraOptions {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut options = CameraOptions::default();
+        for (key, value) in pairs(text)? {
+            match key.as_str() {
+                "source" => options.source = Some(value.into()),
+                "format" => options.format = Some(camera_format(&value)?),
+                "width" => options.width = Some(even(&key, number(&key, &value, 16, SIDE_MAX)?)?),
+                "height" => options.height = Some(even(&key, number(&key, &value, 16, SIDE_MAX)?)?),
+                "fps" => options.fps = Some(number(&key, &value, 1, 1000)?),
+                _ => return Err(format!("no option '{key}', know source, format, width, height, fps")),
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn even(key: &str, value: u32) -> Result<u32, String> {
+    if value % 2 == 0 { Ok(value) } else { Err(format!("{key}={value}: write an even number")) }
+}
+
+fn camera_format(value: &str) -> Result<CameraFormat, String> {
+    match value {
+        "yuyv" => Ok(CameraFormat::Yuyv),
+        "nv12" => Ok(CameraFormat::Nv12),
+        _ => Err(format!("format={value}: write yuyv or nv12")),
+    }
+}
+
+impl FromStr for GpuOptions {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut options = GpuOptions::default();
+        for (key, value) in pairs(text)? {
+            match key.as_str() {
+                "latency" => options.latency = Some(number(&key, &value, 0, 1_000_000_000)?),
+                "bytes-per-cycle" => options.bytes_per_cycle = Some(number(&key, &value, 1, 1 << 20)?),
+                _ => return Err(format!("no option '{key}', know latency, bytes-per-cycle")),
+            }
+        }
+        Ok(options)
+    }
+}
+
+impl FromStr for DisplayOptions {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut options = DisplayOptions::default();
+        for (key, value) in pairs(text)? {
+            match key.as_str() {
+                "width" => options.width = Some(even(&key, number(&key, &value, 16, SIDE_MAX)?)?),
+                "height" => options.height = Some(even(&key, number(&key, &value, 16, SIDE_MAX)?)?),
+                "hz" => options.hz = Some(number(&key, &value, 1, 1000)?),
+                _ => return Err(format!("no option '{key}', know width, height, hz")),
+            }
+        }
+        Ok(options)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!("256M".parse(), Ok(Size(256 << 20)));
+        assert_eq!("4096".parse(), Ok(Size(4096)));
+        for wrong in ["", "M", "1T", "-1", "99999999999G", "1.5G"] {
+            assert!(wrong.parse::<Size>().is_err(), "{wrong}");
+        }
+        assert!(memory_size("1M").is_err_and(|e| e.contains("at least")));
+        assert!(memory_size("100G").is_err_and(|e| e.contains("at most")));
+    }
+
+    #[test]
+    fn a_doubled_comma_is_part_of_the_value() {
+        let options: CameraOptions = "source=a,,b.y4m,fps=30".parse().expect("good");
+        assert_eq!(options.source, Some("a,b.y4m".into()));
+        assert_eq!(options.fps, Some(30));
+    }
+
+    #[test]
+    fn a_wrong_part_is_named() {
+        for (text, names) in [
+            ("colour=red", "colour"),
+            ("format=rgb", "format=rgb"),
+            ("width=17", "width=17"),
+            ("width=0", "width=0"),
+            ("fps=x", "fps=x"),
+            ("source", "source"),
+        ] {
+            let error = text.parse::<CameraOptions>().expect_err(text);
+            assert!(error.contains(names), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_timeout_is_positive_and_finite() {
+        assert_eq!(timeout("0.5"), Ok(Duration::from_millis(500)));
+        for wrong in ["0", "-1", "inf", "nan", "x", "1e300"] {
+            assert!(timeout(wrong).is_err(), "{wrong}");
+        }
+    }
+}
