@@ -1,5 +1,45 @@
 //! The `fencepost` command.
 
-fn main() {
-    println!("{:?}", fencepost::accel::choose(fencepost::options::Accel::Auto));
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use fencepost::cli::{self, Command, RunArgs};
+use fencepost::console::{self, RawTerminal};
+use fencepost::error::HostError;
+use fencepost::run::{Hooks, run};
+use fencepost::{report, signals};
+
+fn main() -> ExitCode {
+    let cli = match cli::parse() {
+        Ok(cli) => cli,
+        Err(status) => return exit_code(status),
+    };
+    let Command::Run(args) = cli.command;
+    let result = run_command(&args);
+    console::restore();
+    match result {
+        Ok(status) => exit_code(status),
+        Err(error) => {
+            eprintln!("fencepost: {error}");
+            exit_code(error.status())
+        }
+    }
+}
+
+fn run_command(args: &RunArgs) -> Result<i32, HostError> {
+    let hooks = Hooks::new(Box::new(std::io::stdout()));
+    let control = Arc::clone(&hooks.control);
+    signals::watch(Arc::clone(&control));
+    let terminal = RawTerminal::enter();
+    console::read_stdin(control, terminal.is_some());
+    let outcome = run(args, hooks)?;
+    drop(terminal);
+    for line in report::lines(args, &outcome) {
+        eprintln!("{line}");
+    }
+    Ok(outcome.status())
+}
+
+fn exit_code(status: i32) -> ExitCode {
+    ExitCode::from(u8::try_from(status).unwrap_or(1))
 }

@@ -1,11 +1,20 @@
 //! The two back ends that run the guest's CPU around the same machine.
 
+pub mod kvm;
 pub mod soft;
 
-use fencepost_softcpu::state::CpuState;
+use std::sync::Arc;
 
+use fencepost_firmware::Entry;
+use fencepost_softcpu::code::CodePages;
+use fencepost_softcpu::state::CpuState;
+use vm_memory::GuestMemoryMmap;
+
+use crate::accel::Chosen;
 use crate::control::{Control, StopReason};
 use crate::error::HostError;
+use crate::machine::irq::InterruptController;
+use crate::machine::time::TimeBase;
 use crate::machine::{GuestEnd, Machine};
 
 /// Why a run is over.
@@ -32,4 +41,25 @@ pub struct Ran {
 pub trait BackEnd {
     /// Runs until the guest or the host ends it, and gives the machine back.
     fn run(&mut self, machine: Machine, control: &Control) -> Result<(Machine, Ran), HostError>;
+}
+
+/// A back end with the clock and the interrupt delivery that belong to it.
+pub type Built = (Box<dyn BackEnd>, TimeBase, Box<dyn InterruptController>);
+
+/// Makes the chosen back end, its CPU at `entry`.
+pub fn build(
+    chosen: Chosen,
+    memory: &GuestMemoryMmap,
+    _code: &Arc<CodePages>,
+    entry: &Entry,
+    _control: &Control,
+) -> Result<Built, HostError> {
+    match chosen {
+        Chosen::Soft => Err(HostError::Host("this build has no software CPU yet; try --accel kvm".into())),
+        Chosen::Kvm => {
+            let kvm = kvm::KvmBackEnd::new(memory, entry)?;
+            let (time, interrupts) = (kvm.time(), Box::new(kvm.interrupts()));
+            Ok((Box::new(kvm), time, interrupts))
+        }
+    }
 }

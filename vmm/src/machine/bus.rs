@@ -89,7 +89,14 @@ impl Machine {
         }
     }
 
-    fn flow(&self) -> Flow {
+    /// A write at the machine's own time, for a back end whose CPU does not tell the time.
+    pub fn mmio_write_now(&mut self, gpa: u64, data: &[u8]) -> Flow {
+        self.write_mmio(gpa, data);
+        self.flow()
+    }
+
+    /// Whether the CPU must come back for what was just done.
+    pub fn flow(&self) -> Flow {
         if self.wants_cpu() { Flow::Yield } else { Flow::Continue }
     }
 }

@@ -2,7 +2,7 @@
 
 use fencepost_firmware::layout::{HIGH_RAM, LOW_RAM_END};
 use sha2::{Digest, Sha256};
-use vm_memory::{Bytes, GuestAddress, GuestMemory, GuestMemoryMmap, GuestMemoryRegion};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
 use crate::error::HostError;
 use crate::machine::log::hex;

@@ -1,0 +1,230 @@
+//! One run of one guest, from the files on the command line to the exit status.
+
+use std::io::{BufWriter, Write};
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use fencepost_firmware as firmware;
+use fencepost_firmware::Entry;
+use fencepost_softcpu::code::CodePages;
+use vm_memory::GuestMemoryMmap;
+
+use crate::accel::{self, Chosen};
+use crate::backend::{self, End, Ran};
+use crate::cli::RunArgs;
+use crate::control::{Control, StopReason};
+use crate::error::{HostError, plain, read_file};
+use crate::frames::{FrameSink, PngFolder};
+use crate::kernel;
+use crate::machine::log::{EventLog, FinishedLog};
+use crate::machine::{GuestEnd, Machine, Parts, Unclaimed, memory};
+use crate::options::Switch;
+
+/// How many trace records are kept in memory unless told otherwise: about 16 MiB of them.
+pub const RECORDS_DEFAULT: usize = 1 << 18;
+
+/// What the caller of [`run`] wants of it beside the command line.
+pub struct Hooks {
+    /// Where the guest's serial output goes.
+    pub console: Box<dyn Write + Send>,
+    /// Stops the guest and gives it console input, from any thread.
+    pub control: Arc<Control>,
+    /// Gets every picture that a flip brings to the screen.
+    pub frames: Option<Box<dyn FrameSink>>,
+    /// How many trace records to keep for [`Outcome::log`].
+    pub records: usize,
+    /// Shows a line to the user while the run is prepared.
+    pub say: Box<dyn FnMut(&str)>,
+}
+
+impl Hooks {
+    /// Output to `console`, nothing else.
+    pub fn new(console: Box<dyn Write + Send>) -> Self {
+        Hooks {
+            console,
+            control: Arc::default(),
+            frames: None,
+            records: RECORDS_DEFAULT,
+            say: Box::new(|line| eprintln!("fencepost: {line}")),
+        }
+    }
+}
+
+/// What was executed and how fast.
+#[derive(Clone, Debug)]
+pub struct RunStats {
+    /// From the call of [`run`] to the first guest instruction.
+    pub startup: Duration,
+    /// From the first guest instruction to the last.
+    pub wall: Duration,
+    /// Instructions retired; `None` where the back end cannot count them.
+    pub instructions: Option<u64>,
+    /// The guest's TSC at the end, idle time included.
+    pub cycles: u64,
+    /// Instructions that were not known, by name, with how often each was met.
+    pub unknown: Vec<(String, u64)>,
+    /// Accesses that nobody answered.
+    pub unclaimed: Unclaimed,
+}
+
+impl RunStats {
+    /// Million guest instructions per second of host time.
+    pub fn mips(&self) -> Option<f64> {
+        self.instructions.map(|count| count as f64 / self.wall.as_secs_f64().max(1e-9) / 1e6)
+    }
+}
+
+/// How a run ended and what it left.
+pub struct Outcome {
+    /// Why it is over.
+    pub end: End,
+    /// The back end that ran it.
+    pub accel: Chosen,
+    /// Figures.
+    pub stats: RunStats,
+    /// The trace's newest records, the number of events and their digest.
+    pub log: FinishedLog,
+    /// SHA-256 of guest memory, if asked for.
+    pub memory_digest: Option<String>,
+}
+
+impl Outcome {
+    /// The exit status that the end stands for.
+    pub fn status(&self) -> i32 {
+        match &self.end {
+            End::Guest(GuestEnd::Exit(status)) => i32::from(*status),
+            End::Guest(GuestEnd::PowerOff) | End::Host(StopReason::Quit) => 0,
+            End::Guest(GuestEnd::TripleFault(_) | GuestEnd::Dead(_)) => 3,
+            End::Guest(GuestEnd::Reset) => 4,
+            End::Host(StopReason::Timeout) => 124,
+            End::Host(StopReason::Signal(signal)) => 128 + signal,
+        }
+    }
+}
+
+/// Runs a guest to its end.
+pub fn run(args: &RunArgs, mut hooks: Hooks) -> Result<Outcome, HostError> {
+    let start = Instant::now();
+    let (memory, entry) = load(args)?;
+    let log = EventLog::new(hooks.records, event_file(args)?);
+    if let Some(folder) = &args.frames {
+        let png = PngFolder::create(folder.clone())?;
+        hooks.frames = Some(both(hooks.frames.take(), png));
+    }
+    let (chosen, why) = accel::choose(args.accel)?;
+    if let Some(why) = why {
+        (hooks.say)(&why);
+    }
+    let control = Arc::clone(&hooks.control);
+    let code = Arc::new(CodePages::new(memory::end(&memory)));
+    let (mut back_end, time, interrupts) = backend::build(chosen, &memory, &code, &entry, &control)?;
+    let machine = Machine::new(Parts {
+        memory,
+        code,
+        time,
+        interrupts,
+        console: hooks.console,
+        control: Arc::clone(&control),
+        log,
+    });
+    let limit = args.timeout.map(|limit| TimeLimit::start(limit, Arc::clone(&control)));
+    let startup = start.elapsed();
+    let first = Instant::now();
+    let (machine, ran) = back_end.run(machine, &control)?;
+    let wall = first.elapsed();
+    drop(limit);
+    finish(args, chosen, machine, ran, (startup, wall))
+}
+
+fn finish(
+    args: &RunArgs,
+    accel: Chosen,
+    machine: Machine,
+    ran: Ran,
+    (startup, wall): (Duration, Duration),
+) -> Result<Outcome, HostError> {
+    let remains = machine.finish();
+    if let (Some(error), Some(path)) = (&remains.log.file_error, &args.event_log) {
+        return Err(HostError::Host(format!("--event-log {}: {}", path.display(), plain(error))));
+    }
+    let memory_digest = args.memory_hash.then(|| memory::digest(&remains.memory)).transpose()?;
+    let stats = RunStats {
+        startup,
+        wall,
+        instructions: (accel == Chosen::Soft).then_some(ran.state.retired),
+        cycles: ran.state.tsc,
+        unknown: ran.unknown,
+        unclaimed: remains.unclaimed,
+    };
+    Ok(Outcome { end: ran.end, accel, stats, log: remains.log, memory_digest })
+}
+
+/// Reads kernel and initramfs and puts them into new guest memory.
+fn load(args: &RunArgs) -> Result<(GuestMemoryMmap, Entry), HostError> {
+    let initrd = args
+        .initrd
+        .as_ref()
+        .map(|path| read_file("--initrd", path, "name an initramfs that can be read, or leave --initrd out"))
+        .transpose()?;
+    let mut image = kernel::open(&args.kernel, kernel::cache_folder().as_deref())?;
+    let memory = memory::map(args.memory.0)?;
+    let options = firmware::Options { iommu: args.iommu == Switch::On, ..firmware::Options::default() };
+    let entry = firmware::load(&memory, &mut image, initrd.as_deref(), &args.append, 1, &options)
+        .map_err(|error| load_error(&error))?;
+    Ok((memory, entry))
+}
+
+fn load_error(error: &firmware::Error) -> HostError {
+    match error {
+        firmware::Error::Kernel(error) => kernel::input_error(error),
+        firmware::Error::InitrdTooLarge { .. } | firmware::Error::TooLittleMemory(_) => {
+            HostError::input(error, "give the guest more with --memory")
+        }
+        firmware::Error::CommandLineTooLong { .. } | firmware::Error::CommandLineNul => {
+            HostError::input(error, "change --append")
+        }
+        _ => HostError::Host(error.to_string()),
+    }
+}
+
+fn event_file(args: &RunArgs) -> Result<Option<Box<dyn Write + Send>>, HostError> {
+    let Some(path) = &args.event_log else { return Ok(None) };
+    let file = std::fs::File::create(path)
+        .map_err(|error| HostError::file("--event-log", path, &error, "name a file that can be written"))?;
+    Ok(Some(Box::new(BufWriter::new(file))))
+}
+
+/// Two sinks as one.
+struct Both(Box<dyn FrameSink>, PngFolder);
+
+impl FrameSink for Both {
+    fn frame(&mut self, frame: &crate::frames::Frame<'_>) {
+        self.0.frame(frame);
+        self.1.frame(frame);
+    }
+}
+
+fn both(first: Option<Box<dyn FrameSink>>, second: PngFolder) -> Box<dyn FrameSink> {
+    match first {
+        Some(first) => Box::new(Both(first, second)),
+        None => Box::new(second),
+    }
+}
+
+/// Stops the guest after a while of host time; dropped, it does nothing more.
+struct TimeLimit(#[allow(dead_code, reason = "dropping it ends the thread")] Sender<()>);
+
+impl TimeLimit {
+    fn start(limit: Duration, control: Arc<Control>) -> Self {
+        let (sender, receiver) = channel();
+        let waiter = move || {
+            if receiver.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+                control.stop(StopReason::Timeout);
+            }
+        };
+        // A host that cannot start a thread has no limit to enforce; the guest still ends by itself.
+        let _ = std::thread::Builder::new().name("time limit".into()).spawn(waiter);
+        TimeLimit(sender)
+    }
+}
