@@ -151,7 +151,7 @@ mod tests {
         if let Ok(mips) = measure() {
             assert!(mips > 0.01, "{mips}");
             let (chosen, _) = choose(Accel::Auto).expect("auto never fails");
-            let far = mips < KVM_WORTH_MIPS / 4.0 || mips > KVM_WORTH_MIPS * 4.0;
+            let far = !(KVM_WORTH_MIPS / 4.0..KVM_WORTH_MIPS * 4.0).contains(&mips);
             assert!(!far || (chosen == Chosen::Kvm) == (mips >= KVM_WORTH_MIPS));
         }
     }

@@ -6,9 +6,7 @@ use std::time::Duration;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 
-use crate::options::{
-    Accel, CameraOptions, DisplayOptions, GpuOptions, Size, Switch, memory_size, timeout,
-};
+use crate::options::{Accel, CameraOptions, DisplayOptions, GpuOptions, Size, Switch, memory_size, timeout};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -61,7 +59,7 @@ pub struct RunArgs {
     #[arg(long, value_enum, default_value = "on")]
     pub iommu: Switch,
     /// End the machine after this many seconds of host time, with status 124
-    #[arg(long, value_name = "SECONDS", value_parser = timeout)]
+    #[arg(long, value_name = "SECONDS", value_parser = timeout, allow_negative_numbers = true)]
     pub timeout: Option<Duration>,
     /// Say at the end how much was executed, how fast, and what was not known
     #[arg(long)]

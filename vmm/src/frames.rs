@@ -41,8 +41,9 @@ pub struct PngFolder {
 impl PngFolder {
     /// A sink for `folder`, which is made if it is not there.
     pub fn create(folder: PathBuf) -> Result<Self, HostError> {
-        std::fs::create_dir_all(&folder)
-            .map_err(|error| HostError::file("--frames", &folder, &error, "name a folder that can be written"))?;
+        std::fs::create_dir_all(&folder).map_err(|error| {
+            HostError::file("--frames", &folder, &error, "name a folder that can be written")
+        })?;
         Ok(PngFolder { folder, error: None })
     }
 
@@ -85,7 +86,14 @@ mod tests {
         let folder = tempfile::tempdir().expect("temporary folder");
         let mut sink = PngFolder::create(folder.path().join("new")).expect("made");
         let pixels = [0x10, 0x20, 0x30, 0xff, 0x01, 0x02, 0x03, 0x00];
-        sink.frame(&Frame { vblank: 9, flip: 7, stamp: Stamp::default(), width: 2, height: 1, pixels: &pixels });
+        sink.frame(&Frame {
+            vblank: 9,
+            flip: 7,
+            stamp: Stamp::default(),
+            width: 2,
+            height: 1,
+            pixels: &pixels,
+        });
         let file = File::open(folder.path().join("new/flip-000007.png")).expect("written");
         let mut reader = png::Decoder::new(std::io::BufReader::new(file)).read_info().expect("a PNG");
         let mut rgb = vec![0; reader.output_buffer_size().expect("small")];

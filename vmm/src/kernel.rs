@@ -56,7 +56,11 @@ fn open_cached(path: &Path, bytes: &[u8], folder: &Path) -> Result<KernelImage, 
         Ok(()) => KernelImage::open_unpacked(path, &kept),
         // A cache that cannot be written costs time, not the run.
         Err(error) => {
-            eprintln!("fencepost: the unpacked kernel cannot be kept in {}: {}", kept.display(), plain(&error));
+            eprintln!(
+                "fencepost: the unpacked kernel cannot be kept in {}: {}",
+                kept.display(),
+                plain(&error)
+            );
             KernelImage::from_bytes(path.display().to_string(), bytes)
         }
     }

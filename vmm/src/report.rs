@@ -28,9 +28,10 @@ fn end_lines(end: &End) -> Vec<String> {
     match end {
         End::Guest(GuestEnd::Exit(_) | GuestEnd::PowerOff) => vec![],
         End::Guest(GuestEnd::Reset) => line("the guest asked for a reset"),
-        End::Guest(GuestEnd::TripleFault(state)) => {
-            with_dump("the guest died of a triple fault (an exception while it handled a double fault)", state)
-        }
+        End::Guest(GuestEnd::TripleFault(state)) => with_dump(
+            "the guest died of a triple fault (an exception while it handled a double fault)",
+            state,
+        ),
         End::Guest(GuestEnd::Dead(state)) => {
             with_dump("the guest halted and nothing is left that could wake it", state)
         }
@@ -49,11 +50,17 @@ fn with_dump(text: &str, state: &CpuState) -> Vec<String> {
 /// The registers, as a kernel's own oops shows them.
 pub fn dump(state: &CpuState) -> Vec<String> {
     const NAMES: [&str; 16] = [
-        "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",
+        "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13",
+        "r14", "r15",
     ];
     let mut lines = vec![format!(
         "  rip {:#018x}  rflags {:#010x}  cs {:#06x}  ss {:#06x}  tsc {}  retired {}",
-        state.rip, state.rflags, state.seg[seg::CS].selector, state.seg[seg::SS].selector, state.tsc, state.retired
+        state.rip,
+        state.rflags,
+        state.seg[seg::CS].selector,
+        state.seg[seg::SS].selector,
+        state.tsc,
+        state.retired
     )];
     for (index, names) in NAMES.chunks(4).enumerate() {
         let values = &state.gpr[index * 4..];

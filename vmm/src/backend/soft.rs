@@ -93,3 +93,7 @@ impl<P: Processor> BackEnd for Soft<P> {
         Ok((machine, ran))
     }
 }
+
+#[cfg(test)]
+#[path = "soft_tests.rs"]
+mod tests;

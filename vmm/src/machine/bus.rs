@@ -48,7 +48,9 @@ impl Machine {
                     self.set_end(GuestEnd::Reset);
                 }
                 Some((PortTarget::Reset, _)) if byte == RESET_VALUE => self.set_end(GuestEnd::Reset),
-                Some((PortTarget::SleepControl, _)) if sleeps_for_good(byte) => self.set_end(GuestEnd::PowerOff),
+                Some((PortTarget::SleepControl, _)) if sleeps_for_good(byte) => {
+                    self.set_end(GuestEnd::PowerOff)
+                }
                 Some(_) => {}
                 None => self.unclaimed.ports += 1,
             }
@@ -71,7 +73,8 @@ impl Machine {
                 let word = self.interrupts.read(offset).to_le_bytes();
                 fill(data, &word);
             }
-            Some((MmioTarget::PciWindow | MmioTarget::Ecam | MmioTarget::Dmar | MmioTarget::Messages, _)) | None => {
+            Some((MmioTarget::PciWindow | MmioTarget::Ecam | MmioTarget::Dmar | MmioTarget::Messages, _))
+            | None => {
                 self.unclaimed.mmio += 1;
                 data.fill(u8::MAX);
             }
@@ -83,7 +86,8 @@ impl Machine {
         match mmio(gpa) {
             Some((MmioTarget::IoApic, offset)) => self.interrupts.write(offset, low_word(data)),
             Some((MmioTarget::Messages, _)) if data.len() == 4 => self.interrupts.msi(gpa, low_word(data)),
-            Some((MmioTarget::PciWindow | MmioTarget::Ecam | MmioTarget::Dmar | MmioTarget::Messages, _)) | None => {
+            Some((MmioTarget::PciWindow | MmioTarget::Ecam | MmioTarget::Dmar | MmioTarget::Messages, _))
+            | None => {
                 self.unclaimed.mmio += 1;
             }
         }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 /// Who is called, and with which token. There is one pending call for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Call {
-    /// PCI device number of the function on bus 0.
-    pub slot: u8,
+    /// Requester id of the function.
+    pub rid: u16,
     /// The function's own name for the call.
     pub token: u32,
 }
@@ -50,7 +50,8 @@ impl EventQueue {
     ///
     /// The bound keeps a function that always asks for "now" from holding the machine at one instant.
     pub fn pop_due(&mut self, now_ns: u64, before: u64) -> Option<Call> {
-        let (&key, &call) = self.by_time.iter().take_while(|(key, _)| key.0 <= now_ns).find(|(key, _)| key.1 < before)?;
+        let (&key, &call) =
+            self.by_time.iter().take_while(|(key, _)| key.0 <= now_ns).find(|(key, _)| key.1 < before)?;
         self.by_time.remove(&key);
         self.by_call.remove(&call);
         Some(call)
@@ -62,7 +63,7 @@ mod tests {
     use super::*;
 
     fn call(token: u32) -> Call {
-        Call { slot: 1, token }
+        Call { rid: 8, token }
     }
 
     #[test]
@@ -91,9 +92,9 @@ mod tests {
     fn a_cancelled_call_is_not_made() {
         let mut queue = EventQueue::default();
         queue.schedule(10, call(1));
-        queue.schedule(10, Call { slot: 2, token: 1 });
+        queue.schedule(10, Call { rid: 16, token: 1 });
         queue.cancel(call(1));
-        assert_eq!(queue.pop_due(10, u64::MAX), Some(Call { slot: 2, token: 1 }));
+        assert_eq!(queue.pop_due(10, u64::MAX), Some(Call { rid: 16, token: 1 }));
         assert_eq!(queue.pop_due(10, u64::MAX), None);
     }
 

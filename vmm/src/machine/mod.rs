@@ -123,6 +123,11 @@ impl Machine {
         &self.memory
     }
 
+    /// Who must be told of writes to RAM that are not the CPU's.
+    pub fn code(&self) -> &CodePages {
+        &self.code
+    }
+
     /// How the guest ended, if it has.
     pub fn end(&self) -> Option<&GuestEnd> {
         self.end.as_ref()

@@ -65,7 +65,8 @@ fn the_first_end_stays() {
 
 #[test]
 fn only_sleep_state_five_with_sleep_enable_powers_off() {
-    for (value, end) in [(5 << 2, None), (1 << 5 | 3 << 2, None), (1 << 5 | 5 << 2, Some(GuestEnd::PowerOff))] {
+    for (value, end) in [(5 << 2, None), (1 << 5 | 3 << 2, None), (1 << 5 | 5 << 2, Some(GuestEnd::PowerOff))]
+    {
         let (mut machine, _, _) = machine();
         machine.write_port(layout::SLEEP_CONTROL_PORT, &[value]);
         assert_eq!(machine.end(), end.as_ref(), "{value:#x}");

@@ -60,7 +60,8 @@ impl KvmBackEnd {
             };
             // SAFETY: the region is mapped RAM of this length, and the clone of `memory` in this structure keeps it
             // mapped until after the VM is gone.
-            unsafe { vm.set_user_memory_region(region) }.map_err(|e| host_error("cannot give it memory", e))?;
+            unsafe { vm.set_user_memory_region(region) }
+                .map_err(|e| host_error("cannot give it memory", e))?;
         }
         let vcpu = Vcpu::new(&vm, entry)?;
         Ok(KvmBackEnd { vcpu, vm: Arc::new(vm), _memory: memory.clone() })

@@ -4,7 +4,6 @@ use fencepost_firmware::{Entry, EntrySegment};
 use fencepost_softcpu::state::{CpuState, Segment, Table};
 use kvm_bindings::{kvm_regs, kvm_segment, kvm_sregs};
 
-
 fn to_kvm(from: &EntrySegment) -> kvm_segment {
     let bit = |at: u32| ((from.attributes >> at) & 1) as u8;
     kvm_segment {
@@ -24,7 +23,16 @@ fn to_kvm(from: &EntrySegment) -> kvm_segment {
 }
 
 fn from_kvm(from: &kvm_segment) -> Segment {
-    let fields = [(from.type_, 0), (from.s, 4), (from.dpl, 5), (from.present, 7), (from.avl, 12), (from.l, 13), (from.db, 14), (from.g, 15)];
+    let fields = [
+        (from.type_, 0),
+        (from.s, 4),
+        (from.dpl, 5),
+        (from.present, 7),
+        (from.avl, 12),
+        (from.l, 13),
+        (from.db, 14),
+        (from.g, 15),
+    ];
     let attributes = fields.iter().fold(0, |all, &(value, at)| all | u16::from(value) << at);
     Segment { selector: from.selector, base: from.base, limit: from.limit, attributes }
 }

@@ -38,7 +38,8 @@ impl Vcpu {
         let fd = vm.create_vcpu(0).map_err(|e| host_error("cannot make a CPU", e))?;
         let tsc_khz = fd.get_tsc_khz().map_err(|e| host_error("the TSC's frequency is not known", e))?;
         let tsc_hz = u64::from(tsc_khz) * 1000;
-        let config = CpuidConfig { tsc_hz: u32::try_from(tsc_hz).unwrap_or(u32::MAX), ..CpuidConfig::default() };
+        let config =
+            CpuidConfig { tsc_hz: u32::try_from(tsc_hz).unwrap_or(u32::MAX), ..CpuidConfig::default() };
         let table = cpuid_table(&config)?;
         fd.set_cpuid2(&table).map_err(|e| host_error("it refuses the CPUID model", e))?;
         let vcpu = Vcpu { fd, tsc_hz };

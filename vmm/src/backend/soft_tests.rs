@@ -1,0 +1,211 @@
+//! The loop around a CPU that follows a script.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+
+use fencepost_firmware::layout;
+use fencepost_softcpu::bus::Flow;
+use fencepost_softcpu::code::CodePages;
+
+use super::*;
+use crate::control::StopReason;
+use crate::machine::Parts;
+use crate::machine::irq::SoftInterrupts;
+use crate::machine::log::EventLog;
+use crate::machine::memory;
+use crate::machine::time::TimeBase;
+
+enum Step {
+    /// Retires instructions.
+    Work(u64),
+    /// Writes a port.
+    Port(u16, u8),
+    /// Writes a memory-mapped word.
+    Mmio(u64, u32),
+    /// Halts until a message or the timer comes.
+    Halt,
+    /// Sets the timer to this long from now.
+    Timer(u64),
+    /// Tells the test that the script has come this far.
+    Tell(Sender<()>),
+    /// Dies.
+    Crash,
+}
+
+#[derive(Default)]
+struct Script {
+    steps: VecDeque<Step>,
+    tsc: u64,
+    timer: Option<u64>,
+    halted: bool,
+    /// Vector and time of each message.
+    messages: Vec<(u8, u64)>,
+}
+
+impl Script {
+    fn new(steps: impl IntoIterator<Item = Step>) -> Self {
+        Script { steps: steps.into_iter().collect(), ..Script::default() }
+    }
+}
+
+impl Processor for Script {
+    fn run(&mut self, bus: &mut dyn Bus, until_tsc: u64) -> Exit {
+        loop {
+            if self.timer.is_some_and(|at| at <= self.tsc) {
+                self.timer = None;
+                self.halted = false;
+            }
+            if self.halted {
+                return Exit::Halted;
+            }
+            if self.tsc >= until_tsc {
+                return Exit::Deadline;
+            }
+            self.tsc += 1;
+            let flow = match self.steps.pop_front() {
+                Some(Step::Work(count)) => {
+                    let part = (count - 1).min(until_tsc - self.tsc);
+                    self.tsc += part;
+                    if count - 1 > part {
+                        self.steps.push_front(Step::Work(count - 1 - part));
+                    }
+                    Flow::Continue
+                }
+                Some(Step::Port(port, value)) => bus.port_write(self.tsc, port, &[value]),
+                Some(Step::Mmio(gpa, value)) => bus.mmio_write(self.tsc, gpa, &value.to_le_bytes()),
+                Some(Step::Timer(after)) => {
+                    self.timer = Some(self.tsc + after);
+                    Flow::Continue
+                }
+                Some(Step::Tell(sender)) => {
+                    sender.send(()).expect("the test listens");
+                    Flow::Continue
+                }
+                Some(Step::Crash) => return Exit::TripleFault,
+                Some(Step::Halt) | None => {
+                    self.halted = true;
+                    Flow::Continue
+                }
+            };
+            if flow == Flow::Yield {
+                return Exit::Yield;
+            }
+        }
+    }
+
+    fn tsc(&self) -> u64 {
+        self.tsc
+    }
+
+    fn skip_to(&mut self, tsc: u64) {
+        assert!(tsc >= self.tsc, "time goes back");
+        self.tsc = tsc;
+    }
+
+    fn next_timer(&self) -> Option<u64> {
+        self.timer
+    }
+
+    fn deliver(&mut self, message: InterruptMessage) {
+        self.halted = false;
+        self.messages.push((message.vector, self.tsc));
+    }
+
+    fn state(&self) -> CpuState {
+        CpuState { tsc: self.tsc, halted: self.halted, ..CpuState::default() }
+    }
+
+    fn unknown(&self) -> Vec<(String, u64)> {
+        vec![("frobnicate".into(), 2)]
+    }
+}
+
+fn run_with(steps: Vec<Step>, control: &Arc<Control>) -> (Ran, Soft<Script>) {
+    let memory = memory::map(memory::MEMORY_MIN_BYTES).expect("mapped");
+    let machine = Machine::new(Parts {
+        code: Arc::new(CodePages::new(memory::end(&memory))),
+        memory,
+        time: TimeBase::virtual_from_zero(),
+        interrupts: Box::<SoftInterrupts>::default(),
+        console: Box::new(std::io::sink()),
+        control: Arc::clone(control),
+        log: EventLog::new(100, None),
+    });
+    let mut soft = Soft::new(Script::new(steps));
+    let (_, ran) = soft.run(machine, control).expect("the software CPU needs nothing of the host");
+    (ran, soft)
+}
+
+fn run(steps: Vec<Step>) -> (Ran, Soft<Script>) {
+    run_with(steps, &Arc::default())
+}
+
+#[test]
+fn the_exit_port_ends_the_run_at_once() {
+    let (ran, soft) = run(vec![Step::Work(10), Step::Port(layout::EXIT_PORT, 7), Step::Work(1000)]);
+    assert_eq!(ran.end, End::Guest(GuestEnd::Exit(7)));
+    assert_eq!(ran.state.tsc, 11);
+    assert_eq!(soft.processor.steps.len(), 1, "nothing ran after it");
+    assert_eq!(ran.unknown, [("frobnicate".to_string(), 2)]);
+}
+
+#[test]
+fn idle_time_skips_to_the_timer() {
+    let steps = vec![Step::Timer(1_000_000_000), Step::Halt, Step::Port(layout::EXIT_PORT, 0)];
+    let (ran, _) = run(steps);
+    assert_eq!(ran.end, End::Guest(GuestEnd::Exit(0)));
+    assert_eq!(ran.state.tsc, 1_000_000_002);
+}
+
+#[test]
+fn a_guest_that_nothing_can_wake_is_dead() {
+    let (ran, _) = run(vec![Step::Work(5), Step::Halt]);
+    assert!(matches!(ran.end, End::Guest(GuestEnd::Dead(state)) if state.halted && state.tsc == 6));
+}
+
+#[test]
+fn a_halted_guest_with_open_input_waits_for_it() {
+    let control = Arc::new(Control::default());
+    control.set_input_open(true);
+    let typist = Arc::clone(&control);
+    let (ready, wait_ready) = channel();
+    let typing = std::thread::spawn(move || {
+        wait_ready.recv().expect("told");
+        typist.push_input(b"x");
+        typist.set_input_open(false);
+    });
+    // Pin 4 to vector 0x24, receive interrupts on: the byte wakes the guest.
+    let steps = vec![
+        Step::Mmio(layout::IOAPIC, 0x18),
+        Step::Mmio(layout::IOAPIC + 0x10, 0x24),
+        Step::Port(layout::SERIAL_PORT + 1, 1),
+        Step::Tell(ready),
+        Step::Halt,
+        Step::Port(layout::EXIT_PORT, 1),
+    ];
+    let (ran, soft) = run_with(steps, &control);
+    typing.join().expect("no panic");
+    assert_eq!(ran.end, End::Guest(GuestEnd::Exit(1)));
+    assert_eq!(soft.processor.messages.iter().map(|m| m.0).collect::<Vec<_>>(), [0x24]);
+}
+
+#[test]
+fn an_interrupt_is_delivered_right_after_the_write_that_raised_it() {
+    let (_, soft) = run(vec![Step::Work(99), Step::Mmio(0xfee0_1000, 0x41), Step::Work(500), Step::Halt]);
+    assert_eq!(soft.processor.messages, [(0x41, 100)]);
+}
+
+#[test]
+fn a_triple_fault_is_reported_with_the_state() {
+    let (ran, _) = run(vec![Step::Work(3), Step::Crash]);
+    assert!(matches!(ran.end, End::Guest(GuestEnd::TripleFault(state)) if state.tsc == 4));
+}
+
+#[test]
+fn the_host_can_end_it() {
+    let control = Arc::new(Control::default());
+    control.stop(StopReason::Signal(15));
+    let (ran, _) = run_with(vec![Step::Work(u64::MAX / 2)], &control);
+    assert_eq!(ran.end, End::Host(StopReason::Signal(15)));
+}

@@ -1,0 +1,118 @@
+//! The command itself: bad input is one clear line and exit status 2, before any guest starts.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const MEDIA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+
+fn fencepost(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_fencepost"))
+        .args(arguments)
+        .stdin(std::process::Stdio::null())
+        .output()
+        .expect("the command starts")
+}
+
+fn refused(arguments: &[&str], names: &[&str]) {
+    let output = fencepost(arguments);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {text}");
+    assert_eq!(text.lines().count(), 1, "{arguments:?}: {text}");
+    assert!(output.stdout.is_empty());
+    for name in names {
+        assert!(text.contains(name), "{name} is not in: {text}");
+    }
+}
+
+/// The smallest ELF that is a kernel: one segment of `memory_bytes` at 1 MiB that jumps to itself.
+fn tiny_kernel(folder: &Path, memory_bytes: u64) -> PathBuf {
+    let code = [0xebu8, 0xfe];
+    let mut elf = Vec::new();
+    elf.extend([0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    elf.extend(2u16.to_le_bytes());
+    elf.extend(62u16.to_le_bytes());
+    elf.extend(1u32.to_le_bytes());
+    elf.extend(0x10_0000u64.to_le_bytes());
+    elf.extend(64u64.to_le_bytes());
+    elf.extend(0u64.to_le_bytes());
+    elf.extend(0u32.to_le_bytes());
+    for half in [64u16, 56, 1, 0, 0, 0] {
+        elf.extend(half.to_le_bytes());
+    }
+    elf.extend(1u32.to_le_bytes());
+    elf.extend(7u32.to_le_bytes());
+    for word in [0x1000u64, 0x10_0000, 0x10_0000, code.len() as u64, memory_bytes, 0x1000] {
+        elf.extend(word.to_le_bytes());
+    }
+    elf.resize(0x1000, 0);
+    elf.extend(code);
+    let path = folder.join("kernel");
+    std::fs::write(&path, elf).expect("written");
+    path
+}
+
+#[test]
+fn a_missing_kernel_is_named() {
+    refused(&["run", "--kernel", "/nowhere/vmlinux"], &["--kernel", "/nowhere/vmlinux", "No such file"]);
+}
+
+#[test]
+fn a_file_that_is_no_kernel_is_named() {
+    refused(&["run", "--kernel", MEDIA], &["Cargo.toml", "not a kernel", "--kernel"]);
+}
+
+#[test]
+fn a_folder_is_no_kernel() {
+    refused(&["run", "--kernel", "/"], &["folder"]);
+}
+
+#[test]
+fn unknown_values_and_options_are_named() {
+    refused(&["run", "--kernel", MEDIA, "--accel", "warp"], &["warp", "--accel", "soft"]);
+    refused(&["run", "--kernel", MEDIA, "--memory", "3M"], &["3M", "--memory"]);
+    refused(&["run", "--kernel", MEDIA, "--iommu", "maybe"], &["maybe", "--iommu"]);
+    refused(&["run", "--kernel", MEDIA, "--gpu", "speed=9"], &["speed", "--gpu"]);
+    refused(&["run", "--kernel", MEDIA, "--timeout", "-1"], &["--timeout"]);
+    refused(&["run"], &["--kernel"]);
+    refused(&["fly"], &["fly"]);
+}
+
+#[test]
+fn too_little_memory_for_the_kernel_is_said_with_the_mend() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let kernel = tiny_kernel(folder.path(), 64 << 20);
+    let kernel = kernel.to_str().expect("UTF-8");
+    refused(&["run", "--kernel", kernel, "--memory", "32M"], &["memory", "--memory"]);
+}
+
+#[test]
+fn an_initramfs_that_is_missing_or_too_large_is_named() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let kernel = tiny_kernel(folder.path(), 4096);
+    let kernel = kernel.to_str().expect("UTF-8");
+    refused(&["run", "--kernel", kernel, "--initrd", "/nowhere/initrd"], &["--initrd", "/nowhere/initrd"]);
+    let initrd = folder.path().join("initrd");
+    std::fs::File::create(&initrd).and_then(|f| f.set_len(17 << 20)).expect("written");
+    let initrd = initrd.to_str().expect("UTF-8");
+    refused(&["run", "--kernel", kernel, "--initrd", initrd, "--memory", "16M"], &["initramfs", "--memory"]);
+}
+
+#[test]
+fn outputs_that_cannot_be_written_are_named_before_the_guest_starts() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let kernel = tiny_kernel(folder.path(), 4096);
+    let kernel = kernel.to_str().expect("UTF-8");
+    refused(&["run", "--kernel", kernel, "--event-log", "/nowhere/log"], &["--event-log", "/nowhere/log"]);
+    refused(&["run", "--kernel", kernel, "--frames", "/proc/none"], &["--frames", "/proc/none"]);
+}
+
+#[test]
+fn help_and_version_are_no_errors() {
+    for arguments in [&["--help"][..], &["run", "--help"], &["--version"]] {
+        let output = fencepost(arguments);
+        assert_eq!(output.status.code(), Some(0));
+        assert!(!output.stdout.is_empty());
+    }
+    let help = fencepost(&["run", "--help"]);
+    assert!(String::from_utf8_lossy(&help.stdout).contains("Ctrl-]"), "the escape key is documented");
+}
