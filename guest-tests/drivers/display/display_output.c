@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The encoder, and the connector with its monitor. */
+
+#include <linux/minmax.h>
+
+#include <drm/drm_atomic_helper.h>
+#include <drm/drm_atomic_state_helper.h>
+#include <drm/drm_edid.h>
+#include <drm/drm_managed.h>
+#include <drm/drm_modeset_helper_vtables.h>
+#include <drm/drm_probe_helper.h>
+
+#include "display_drv.h"
+
+static int read_edid_block(void *context, u8 *buf, unsigned int block, size_t len)
+{
+	struct fpd_device *fpd = context;
+	size_t at;
+
+	if (block || len > EDID_LENGTH)
+		return -EINVAL;
+	for (at = 0; at < len; at += sizeof(__le32)) {
+		__le32 word = cpu_to_le32(fpd_read(fpd, FPD_EDID + at));
+
+		memcpy(buf + at, &word, min(len - at, sizeof(word)));
+	}
+	return 0;
+}
+
+static int fpd_connector_get_modes(struct drm_connector *connector)
+{
+	struct fpd_device *fpd = to_fpd(connector->dev);
+	const struct drm_edid *edid = drm_edid_read_custom(connector, read_edid_block, fpd);
+
+	drm_edid_connector_update(connector, edid);
+	drm_edid_free(edid);
+	return drm_edid_connector_add_modes(connector);
+}
+
+static enum drm_connector_status fpd_connector_detect(struct drm_connector *connector, bool force)
+{
+	if (fpd_read(to_fpd(connector->dev), FPD_CONNECTOR) & 1)
+		return connector_status_connected;
+	return connector_status_disconnected;
+}
+
+static const struct drm_connector_helper_funcs fpd_connector_helper_funcs = {
+	.get_modes = fpd_connector_get_modes,
+};
+
+static const struct drm_connector_funcs fpd_connector_funcs = {
+	.detect = fpd_connector_detect,
+	.fill_modes = drm_helper_probe_single_connector_modes,
+	.reset = drm_atomic_helper_connector_reset,
+	.atomic_duplicate_state = drm_atomic_helper_connector_duplicate_state,
+	.atomic_destroy_state = drm_atomic_helper_connector_destroy_state,
+};
+
+int fpd_output_init(struct fpd_device *fpd)
+{
+	int ret = drmm_encoder_init(&fpd->drm, &fpd->encoder, NULL, DRM_MODE_ENCODER_TMDS, NULL);
+
+	if (ret)
+		return ret;
+	fpd->encoder.possible_crtcs = drm_crtc_mask(&fpd->crtc);
+	ret = drmm_connector_init(&fpd->drm, &fpd->connector, &fpd_connector_funcs,
+				  DRM_MODE_CONNECTOR_DisplayPort, NULL);
+	if (ret)
+		return ret;
+	drm_connector_helper_add(&fpd->connector, &fpd_connector_helper_funcs);
+	return drm_connector_attach_encoder(&fpd->connector, &fpd->encoder);
+}
