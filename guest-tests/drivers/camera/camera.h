@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef FENCEPOST_CAMERA_H
+#define FENCEPOST_CAMERA_H
+
+#include <linux/io.h>
+#include <linux/mutex.h>
+#include <linux/pci.h>
+#include <linux/spinlock.h>
+#include <media/v4l2-dev.h>
+#include <media/v4l2-device.h>
+#include <media/videobuf2-v4l2.h>
+
+#include <uapi/fencepost_camera.h>
+
+#include "regs.h"
+
+/* Slots of both rings; more than vb2 ever has buffers, so that they cannot overflow. */
+#define FPCAM_RING_ENTRIES_USED	64
+#define FPCAM_MAX_BUFFERS	VB2_MAX_FRAME
+
+static_assert(FPCAM_RING_ENTRIES_USED > FPCAM_MAX_BUFFERS);
+
+/* A buffer of vb2, and the SG list by which the device knows it. */
+struct fpcam_buffer {
+	struct vb2_v4l2_buffer vb;
+	struct fpcam_sg_entry *table;
+	dma_addr_t table_iova;
+	u32 table_entries;
+	bool has_frame;
+	struct fencepost_camera_frame frame;
+};
+
+/* What the device states about itself; constant. */
+struct fpcam_limits {
+	u32 formats;
+	u32 min_width;
+	u32 max_width;
+	u32 min_height;
+	u32 max_height;
+	u32 size_step;
+	u32 stride_align;
+	u32 max_stride;
+	u32 max_rate;
+	bool full_range;
+	struct v4l2_fract native_interval;
+};
+
+struct fpcam {
+	struct pci_dev *pdev;
+	void __iomem *regs;
+	struct fpcam_limits limits;
+	struct v4l2_device v4l2;
+	struct video_device vdev;
+	struct vb2_queue queue;
+
+	/* Serializes ioctls and the queue; guards pix and interval. */
+	struct mutex lock;
+	struct v4l2_pix_format pix;
+	struct v4l2_fract interval;
+
+	/* Guards what follows, and the doorbell. */
+	spinlock_t ring_lock;
+	struct fpcam_descriptor *descriptors;
+	dma_addr_t descriptors_iova;
+	struct fpcam_record *records;
+	dma_addr_t records_iova;
+	u32 posted;
+	u32 completed;
+	/* The buffers that the device holds, by index. */
+	struct fpcam_buffer *held[FPCAM_MAX_BUFFERS];
+};
+
+static inline u32 fpcam_read(struct fpcam *cam, u32 offset)
+{
+	return readl(cam->regs + offset);
+}
+
+static inline void fpcam_write(struct fpcam *cam, u32 offset, u32 value)
+{
+	writel(value, cam->regs + offset);
+}
+
+static inline struct fpcam_buffer *to_fpcam_buffer(struct vb2_buffer *vb)
+{
+	return container_of(to_vb2_v4l2_buffer(vb), struct fpcam_buffer, vb);
+}
+
+/* capture.c: the queue and the rings */
+int fpcam_capture_init(struct fpcam *cam);
+void fpcam_capture_exit(struct fpcam *cam);
+irqreturn_t fpcam_frame_done(int irq, void *data);
+
+/* video.c: the video device and its ioctls */
+int fpcam_video_register(struct fpcam *cam);
+
+#endif

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Registers and memory formats of the Fencepost camera, from docs/camera.md. */
+#ifndef FENCEPOST_CAMERA_REGS_H
+#define FENCEPOST_CAMERA_REGS_H
+
+#include <linux/types.h>
+
+#define FPCAM_ID		0x000
+#define FPCAM_ID_VALUE		0x4d414346
+#define FPCAM_VERSION		0x004
+#define FPCAM_FORMATS		0x008
+#define FPCAM_FORMATS_YUYV	BIT(0)
+#define FPCAM_FORMATS_NV12	BIT(1)
+#define FPCAM_COLOUR		0x00c
+#define FPCAM_COLOUR_FULL	BIT(0)
+#define FPCAM_MIN_WIDTH		0x010
+#define FPCAM_MAX_WIDTH		0x014
+#define FPCAM_MIN_HEIGHT	0x018
+#define FPCAM_MAX_HEIGHT	0x01c
+#define FPCAM_SIZE_STEP		0x020
+#define FPCAM_STRIDE_ALIGN	0x024
+#define FPCAM_MAX_STRIDE	0x028
+#define FPCAM_MAX_RATE		0x02c
+#define FPCAM_NATIVE_RATE_NUM	0x030
+#define FPCAM_NATIVE_RATE_DEN	0x034
+#define FPCAM_FORMAT		0x080
+#define FPCAM_WIDTH		0x084
+#define FPCAM_HEIGHT		0x088
+#define FPCAM_STRIDE		0x08c
+#define FPCAM_RATE_NUM		0x090
+#define FPCAM_RATE_DEN		0x094
+#define FPCAM_QUEUE_BASE	0x098
+#define FPCAM_COMPLETION_BASE	0x0a0
+#define FPCAM_RING_ENTRIES	0x0a8
+#define FPCAM_CONTROL		0x0c0
+#define FPCAM_CONTROL_STREAM	BIT(0)
+#define FPCAM_STATUS		0x0c4
+#define FPCAM_STATUS_STREAMING	BIT(0)
+#define FPCAM_STATUS_HALTED	BIT(2)
+#define FPCAM_QUEUE_TAIL	0x0c8
+#define FPCAM_ERROR_CODE	0x100
+#define FPCAM_ERROR_IOVA	0x104
+#define FPCAM_ERROR_COUNT	0x10c
+#define FPCAM_OVERRUN_COUNT	0x110
+#define FPCAM_FRAME_COUNT	0x114
+
+/* RATE_NUM and RATE_DEN are at most this. */
+#define FPCAM_MAX_RATE_PART	1000000
+
+enum fpcam_vector {
+	FPCAM_VECTOR_FRAME_DONE,
+	FPCAM_VECTOR_ERROR,
+	FPCAM_VECTOR_OVERRUN,
+	FPCAM_VECTORS,
+};
+
+struct fpcam_sg_entry {
+	__le64 iova;
+	__le32 len_bytes;
+	__le32 reserved;
+};
+
+struct fpcam_plane {
+	__le64 table;
+	__le32 entries;
+	__le32 len_bytes;
+};
+
+struct fpcam_descriptor {
+	__le64 cookie;
+	__le32 index;
+	__le32 planes;
+	struct fpcam_plane plane[2];
+	__le64 reserved[2];
+};
+
+struct fpcam_record {
+	__le64 cookie;
+	__le32 index;
+	__le32 status;
+	__le32 sequence;
+	__le32 bytes;
+	__le64 start_cycles;
+	__le64 end_cycles;
+	__le32 crc;
+	__le32 dropped;
+	__le64 fault_iova;
+	__le32 reserved;
+	__le32 ordinal;
+};
+
+static_assert(sizeof(struct fpcam_descriptor) == 64);
+static_assert(sizeof(struct fpcam_record) == 64);
+
+#endif
