@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Tests of the display alone, in KTAP: what it scans out is what the guest painted, by the CRC of
+ * each frame that the device computes and the guest computes too.
+ */
+#define _GNU_SOURCE /* memfd_create */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <linux/udmabuf.h>
+
+#include "display.h"
+#include "ktap.h"
+
+#define FLIPS 8
+/* Long enough for a machine that is slow beside its own clock. */
+#define TIMEOUT_MS 5000
+/* More than the frames that pass between a flip and its CRC. */
+#define CRC_LINES 64
+
+static struct display display;
+
+/* What zlib calls crc32. */
+static uint32_t crc32_of(const void *data, size_t size)
+{
+	static uint32_t table[256];
+	const uint8_t *bytes = data;
+	uint32_t crc = ~0u;
+
+	if (!table[1]) {
+		for (uint32_t n = 0; n < 256; n++) {
+			uint32_t value = n;
+
+			for (int bit = 0; bit < 8; bit++)
+				value = value & 1 ? value >> 1 ^ 0xedb88320u : value >> 1;
+			table[n] = value;
+		}
+	}
+	for (size_t i = 0; i < size; i++)
+		crc = crc >> 8 ^ table[(crc ^ bytes[i]) & 0xff];
+	return ~crc;
+}
+
+/*
+ * Paints a picture that no shift, swap or cut of itself equals, with padding bytes that are not
+ * zero; returns the CRC that the screen must have.
+ */
+static uint32_t paint(uint8_t *pixels, const struct display_fb *fb, uint32_t seed)
+{
+	uint32_t *packed = malloc((size_t)fb->width * fb->height * 4);
+	uint32_t state = seed * 2654435761u + 1, crc;
+
+	if (!packed)
+		return 0;
+	for (uint32_t y = 0; y < fb->height; y++) {
+		uint32_t *row = (uint32_t *)(pixels + (size_t)y * fb->pitch);
+
+		for (uint32_t x = 0; x < fb->width; x++) {
+			state = state * 1664525u + 1013904223u;
+			row[x] = state;
+			packed[(size_t)y * fb->width + x] = state & 0xffffff;
+		}
+	}
+	crc = crc32_of(packed, (size_t)fb->width * fb->height * 4);
+	free(packed);
+	return crc;
+}
+
+/* Starts the kernel's list of frame CRCs; returns a descriptor that lines are read from. */
+static int open_crcs(void)
+{
+	struct stat node;
+	char path[128];
+
+	if (fstat(display.fd, &node))
+		return -errno;
+	snprintf(path, sizeof(path), "/sys/kernel/debug/dri/%u/crtc-%u/crc/data",
+		 minor(node.st_rdev), display.crtc_index);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/* The CRC of a frame, by the vblank count it began with: 1 when found. */
+static int crc_of_frame(int crcs, uint32_t frame, uint32_t *crc)
+{
+	/* One line is "0x" and 8 digits, twice, a space between and a line feed; one read gives one line. */
+	char line[64];
+
+	for (int i = 0; i < CRC_LINES; i++) {
+		ssize_t len = read(crcs, line, sizeof(line) - 1);
+		unsigned int number;
+
+		if (len <= 0)
+			return 0;
+		line[len] = '\0';
+		if (sscanf(line, "%x %x", &number, crc) != 2)
+			return 0;
+		if (number == frame)
+			return 1;
+	}
+	return 0;
+}
+
+/* Flips to fb and waits for it; then the frame it began with must have this CRC. */
+static int flip_shows(uint32_t fb, uint32_t expected)
+{
+	struct display_flip flip = { 0 };
+	uint32_t crc = 0;
+	int crcs = open_crcs();
+	int ret = crcs < 0 ? crcs : display_flip(&display, fb, -1, NULL, 0);
+
+	if (!ret)
+		ret = display_wait_flip(&display, TIMEOUT_MS, &flip);
+	if (ret || !crc_of_frame(crcs, flip.sequence, &crc) || crc != expected) {
+		ktap_note("result %d, frame %u, CRC %08x, expected %08x", ret, flip.sequence, crc,
+			  expected);
+		ret = -EINVAL;
+	}
+	if (crcs >= 0)
+		close(crcs);
+	return ret == 0;
+}
+
+static void test_flips(const struct display_fb *fbs, const uint32_t *crcs)
+{
+	struct display_flip flip = { 0 };
+	uint32_t last = 0;
+	int in_order = 1, tagged = 1, shown = 1;
+
+	for (uint32_t i = 0; i < FLIPS; i++) {
+		if (display_flip(&display, fbs[i % 2].fb, -1, NULL, i) ||
+		    display_wait_flip(&display, TIMEOUT_MS, &flip)) {
+			shown = 0;
+			break;
+		}
+		in_order &= !i || flip.sequence > last;
+		tagged &= flip.user_data == i;
+		last = flip.sequence;
+	}
+	ktap_result(shown && in_order && tagged, "flips complete in order with their data");
+	ktap_result(flip_shows(fbs[0].fb, crcs[0]), "a flip shows the first picture");
+	ktap_result(flip_shows(fbs[1].fb, crcs[1]), "a flip shows the second picture");
+}
+
+static void test_fences(const struct display_fb *fbs)
+{
+	struct pollfd waiter = { .fd = -1, .events = POLLIN };
+	struct display_flip flip = { 0 };
+	int first = -1, second = -1, ret;
+
+	/* Begin a frame, so that both flips fall into it. */
+	display_wait_vblank(&display, NULL);
+	ret = display_flip(&display, fbs[0].fb, -1, &first, 1);
+	ktap_result(!ret && first >= 0, "a flip gives an out-fence");
+	ktap_result(display_flip(&display, fbs[1].fb, -1, NULL, 2) == -EBUSY,
+		    "a second flip before the first is done is refused");
+	waiter.fd = first;
+	ktap_result(poll(&waiter, 1, TIMEOUT_MS) == 1 && (waiter.revents & POLLIN),
+		    "the out-fence signals");
+	display_wait_flip(&display, TIMEOUT_MS, &flip);
+
+	ret = display_flip(&display, fbs[1].fb, first, &second, 3);
+	if (!ret)
+		ret = display_wait_flip(&display, TIMEOUT_MS, &flip);
+	ktap_result(!ret && flip.user_data == 3, "a flip takes an in-fence");
+	close(first);
+	close(second);
+}
+
+static void test_vblanks(void)
+{
+	const struct drm_mode_modeinfo *mode = &display.mode;
+	uint64_t frame_ns = mode->htotal * 1000000ull * mode->vtotal / mode->clock;
+	uint32_t first = 0, next = 0;
+	union drm_wait_vblank wait = { 0 };
+	int64_t times_us[2] = { 0, INT64_MAX };
+
+	ktap_result(!display_wait_vblank(&display, &first) &&
+		    !display_wait_vblank(&display, &next) && next > first,
+		    "vertical blanks are counted");
+	for (int i = 0; i < 2; i++) {
+		memset(&wait, 0, sizeof(wait));
+		wait.request.type = _DRM_VBLANK_ABSOLUTE;
+		wait.request.sequence = next + 2 + i;
+		if (ioctl(display.fd, DRM_IOCTL_WAIT_VBLANK, &wait))
+			break;
+		times_us[i] = wait.reply.tval_sec * 1000000ll + wait.reply.tval_usec;
+		times_us[i] -= wait.reply.sequence * (int64_t)(frame_ns / 1000);
+	}
+	/* A frame is a whole number of frames' time from another, to the microsecond of the interface. */
+	ktap_result(llabs(times_us[1] - times_us[0]) <= 3, "vertical blanks are a frame apart");
+}
+
+/* A dma-buf of ordinary pages, which lie anywhere in memory, as another driver would export it. */
+static int make_scattered(size_t size, uint8_t **pixels)
+{
+	struct udmabuf_create create = { .flags = UDMABUF_FLAGS_CLOEXEC, .size = size };
+	int device = open("/dev/udmabuf", O_RDWR | O_CLOEXEC);
+	int memory = memfd_create("picture", MFD_ALLOW_SEALING | MFD_CLOEXEC);
+	int ret = -1;
+
+	if (device >= 0 && memory >= 0 && !ftruncate(memory, size) &&
+	    !fcntl(memory, F_ADD_SEALS, F_SEAL_SHRINK)) {
+		*pixels = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+		create.memfd = memory;
+		ret = ioctl(device, UDMABUF_CREATE, &create);
+		if (*pixels == MAP_FAILED)
+			ret = -1;
+	}
+	close(device);
+	close(memory);
+	return ret;
+}
+
+/* Imports memory of another driver, with rows further apart than they are long, not from its start. */
+static void test_import(void)
+{
+	const char *name = "an imported, scattered buffer is shown";
+	const uint32_t offset = 4096 + 64;
+	uint32_t width = display.mode.hdisplay, height = display.mode.vdisplay;
+	uint32_t pitch = width * 4 + 192, crc;
+	size_t size = (offset + (size_t)pitch * height + 4095) & ~(size_t)4095;
+	struct display_fb fb = { 0 };
+	uint8_t *pixels = NULL;
+	int dmabuf;
+
+	if (access("/dev/udmabuf", R_OK | W_OK)) {
+		ktap_skip(name, "no /dev/udmabuf");
+		return;
+	}
+	dmabuf = make_scattered(size, &pixels);
+	if (dmabuf < 0 || display_import(&display, dmabuf, width, height, pitch, offset, &fb)) {
+		ktap_result(0, "%s", name);
+		return;
+	}
+	crc = paint(pixels + offset, &fb, 77);
+	ktap_result(flip_shows(fb.fb, crc), "%s", name);
+	munmap(pixels, size);
+	close(dmabuf);
+	/* What is on the screen is taken off it by this: see that the display survives. */
+	display_destroy_fb(&display, &fb);
+}
+
+static void test_refusals(struct display_fb *fb)
+{
+	struct display_fb bad = *fb;
+	struct drm_mode_fb_cmd2 add = {
+		.width = fb->width,
+		.height = fb->height,
+		.pixel_format = 0x36314752, /* RG16 */
+		.handles = { fb->handle },
+		.pitches = { fb->pitch },
+	};
+
+	ktap_result(ioctl(display.fd, DRM_IOCTL_MODE_ADDFB2, &add) < 0 && errno == EINVAL,
+		    "a format that the display does not have is refused");
+	add.pixel_format = 0x34325258; /* XR24 */
+	add.height = fb->height / 2;
+	ktap_result(!ioctl(display.fd, DRM_IOCTL_MODE_ADDFB2, &add) &&
+		    display_flip(&display, add.fb_id, -1, NULL, 0) < 0,
+		    "a picture smaller than the screen is refused");
+	bad.fb = add.fb_id;
+	ioctl(display.fd, DRM_IOCTL_MODE_RMFB, &bad.fb);
+}
+
+static bool make_pictures(struct display_fb *fbs, uint32_t *crcs)
+{
+	for (uint32_t i = 0; i < 2; i++) {
+		uint8_t *pixels;
+
+		if (display_create_dumb(&display, &fbs[i]))
+			return false;
+		pixels = display_map_dumb(&display, &fbs[i]);
+		if (!pixels)
+			return false;
+		crcs[i] = paint(pixels, &fbs[i], i);
+		munmap(pixels, fbs[i].size);
+	}
+	return true;
+}
+
+int main(void)
+{
+	struct display_fb fbs[2] = { 0 };
+	uint32_t crcs[2] = { 0 };
+	int ret;
+
+	ktap_plan(17);
+	ret = display_open(&display, DISPLAY_DRIVER_NAME);
+	if (!ktap_result(ret == 0, "the display opens (%d)", ret))
+		return ktap_finish();
+	ktap_note("mode %s, %u kHz", display.mode.name, display.mode.clock);
+	ktap_result(display.mode.type & DRM_MODE_TYPE_PREFERRED, "its monitor prefers a mode");
+	if (!ktap_result(make_pictures(fbs, crcs), "dumb buffers are made"))
+		return ktap_finish();
+	if (!ktap_result(display_modeset(&display, fbs[0].fb) == 0, "the mode is set"))
+		return ktap_finish();
+
+	test_flips(fbs, crcs);
+	test_fences(fbs);
+	test_vblanks();
+	test_refusals(&fbs[0]);
+	test_import();
+
+	/* The screen is off now, since what it showed was destroyed. */
+	ret = display_modeset(&display, fbs[1].fb);
+	ktap_result(!ret && flip_shows(fbs[0].fb, crcs[0]), "the display goes on after all that");
+	display_close(&display);
+	return ktap_finish();
+}
