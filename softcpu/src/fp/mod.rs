@@ -6,12 +6,14 @@
 
 pub mod arith;
 pub mod env;
+mod exec;
+mod image;
 pub mod number;
+pub mod ops;
 pub mod round;
+pub mod stack;
+mod table;
 #[cfg(test)]
 mod tests;
 
-/// The operation of an x87 instruction, if it is one.
-pub(crate) fn lower(_: &iced_x86::Instruction, _: &crate::lower::LowerCtx) -> Option<crate::op::Op> {
-    None
-}
+pub(crate) use exec::lower;

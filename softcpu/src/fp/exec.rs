@@ -1,0 +1,408 @@
+//! Handlers of the x87 instructions.
+
+use iced_x86::{Instruction, OpKind, Register};
+
+use super::image;
+pub(super) use super::ops;
+use super::ops::{Binary, Constant, Operand};
+use super::stack::{self, ES, Unit};
+use crate::cpu::Cpu;
+use crate::flags::Flags;
+use crate::lower::LowerCtx;
+use crate::mem::access::Circumstance;
+use crate::op::{Op, RIP_BASE, Step, Trap, vector};
+use crate::sys::{CR0_EM, CR0_MP, CR0_TS};
+use crate::tri;
+
+/// #NM by CR0.
+fn available(cpu: &mut Cpu) -> Result<(), Trap> {
+    if cpu.sys.cr0 & (CR0_EM | CR0_TS) != 0 {
+        cpu.raise(vector::NM, None);
+        return Err(Trap);
+    }
+    Ok(())
+}
+
+/// What waiting instructions meet first: #NM by CR0, then an exception that an earlier instruction left (#MF).
+fn ready(cpu: &mut Cpu) -> Result<(), Trap> {
+    available(cpu)?;
+    if cpu.fpu.fsw & ES != 0 {
+        cpu.raise(vector::MF, None);
+        return Err(Trap);
+    }
+    Ok(())
+}
+
+/// Remembers the instruction that left an unmasked exception. Like processors that report "FDP_EXCPTN_ONLY" (CPUID
+/// leaf 7), the pointers change only then.
+#[cold]
+fn remember(cpu: &mut Cpu, op: &Op, memory: Option<u64>) {
+    cpu.fpu.fip = cpu.reg::<u64>(RIP_BASE).wrapping_add(u64::from(op.off));
+    cpu.fpu.fdp = memory.unwrap_or(0);
+    cpu.fpu.fop = op.aux;
+}
+
+/// Runs one instruction on the stack.
+#[inline(always)]
+fn run<R>(cpu: &mut Cpu, op: &Op, memory: Option<u64>, f: impl FnOnce(&mut Unit) -> R) -> R {
+    let mut unit = Unit::new(&mut cpu.fpu);
+    let result = f(&mut unit);
+    unit.finish();
+    if cpu.fpu.fsw & ES != 0 {
+        remember(cpu, op, memory);
+    }
+    result
+}
+
+#[inline(always)]
+pub(super) fn on_stack(cpu: &mut Cpu, op: &Op, f: impl FnOnce(&mut Unit)) -> Step {
+    tri!(ready(cpu));
+    run(cpu, op, None, f);
+    Step::Next
+}
+
+/// Where memory operands come from.
+pub(super) trait Source {
+    fn read(cpu: &mut Cpu, op: &Op, address: u64) -> Result<Operand, Trap>;
+}
+pub(super) enum M32 {}
+pub(super) enum M64 {}
+pub(super) enum I16 {}
+pub(super) enum I32 {}
+pub(super) enum I64 {}
+
+impl Source for M32 {
+    fn read(cpu: &mut Cpu, op: &Op, address: u64) -> Result<Operand, Trap> {
+        cpu.load::<u32>(op, address).map(Operand::F32)
+    }
+}
+impl Source for M64 {
+    fn read(cpu: &mut Cpu, op: &Op, address: u64) -> Result<Operand, Trap> {
+        cpu.load::<u64>(op, address).map(Operand::F64)
+    }
+}
+impl Source for I16 {
+    fn read(cpu: &mut Cpu, op: &Op, address: u64) -> Result<Operand, Trap> {
+        cpu.load::<u16>(op, address).map(|v| Operand::Int((v as i16).into()))
+    }
+}
+impl Source for I32 {
+    fn read(cpu: &mut Cpu, op: &Op, address: u64) -> Result<Operand, Trap> {
+        cpu.load::<u32>(op, address).map(|v| Operand::Int((v as i32).into()))
+    }
+}
+impl Source for I64 {
+    fn read(cpu: &mut Cpu, op: &Op, address: u64) -> Result<Operand, Trap> {
+        cpu.load::<u64>(op, address).map(|v| Operand::Int(v as i64))
+    }
+}
+
+#[inline(always)]
+fn with_operand<S: Source>(cpu: &mut Cpu, op: &Op, f: impl FnOnce(&mut Unit, Operand)) -> Step {
+    tri!(ready(cpu));
+    let address = cpu.ea(op);
+    let operand = tri!(S::read(cpu, op, address));
+    run(cpu, op, Some(address), |u| f(u, operand));
+    Step::Next
+}
+
+const BINARY: [Binary; 6] =
+    [Binary::Add, Binary::Mul, Binary::Sub, Binary::SubReversed, Binary::Div, Binary::DivReversed];
+
+pub(super) fn binary_memory<S: Source, const N: usize>(cpu: &mut Cpu, op: &Op) -> Step {
+    with_operand::<S>(cpu, op, |u, operand| ops::binary_memory(u, BINARY[N], operand))
+}
+
+/// ST(0) and ST(i).
+pub(super) fn binary_top<const N: usize>(cpu: &mut Cpu, op: &Op) -> Step {
+    on_stack(cpu, op, |u| ops::binary(u, BINARY[N], 0, op.src.into(), false))
+}
+
+/// ST(i) and ST(0), perhaps popping.
+pub(super) fn binary_other<const N: usize, const POP: bool>(cpu: &mut Cpu, op: &Op) -> Step {
+    on_stack(cpu, op, |u| ops::binary(u, BINARY[N], op.dst.into(), 0, POP))
+}
+
+pub(super) fn compare_memory<S: Source, const POPS: usize>(cpu: &mut Cpu, op: &Op) -> Step {
+    with_operand::<S>(cpu, op, |u, operand| ops::compare_memory(u, operand, POPS))
+}
+
+pub(super) fn compare<const UNORDERED: bool, const POPS: usize>(cpu: &mut Cpu, op: &Op) -> Step {
+    on_stack(cpu, op, |u| ops::compare(u, op.src.into(), UNORDERED, POPS))
+}
+
+/// FCOMPP and FUCOMPP have no operands: ST(1) is meant.
+pub(super) fn compare_both<const UNORDERED: bool>(cpu: &mut Cpu, op: &Op) -> Step {
+    on_stack(cpu, op, |u| ops::compare(u, 1, UNORDERED, 2))
+}
+
+pub(super) fn compare_flags<const UNORDERED: bool, const POP: bool>(cpu: &mut Cpu, op: &Op) -> Step {
+    tri!(ready(cpu));
+    if let Some(bits) = run(cpu, op, None, |u| ops::compare_flags(u, op.src.into(), UNORDERED, POP)) {
+        cpu.flags = Flags::from_bits(bits);
+    }
+    Step::Next
+}
+
+pub(super) fn conditional_move<const CC: u8>(cpu: &mut Cpu, op: &Op) -> Step {
+    let holds = cpu.flags.condition::<CC>();
+    on_stack(cpu, op, |u| ops::conditional_move(u, op.src.into(), holds))
+}
+
+pub(super) fn load<S: Source>(cpu: &mut Cpu, op: &Op) -> Step {
+    with_operand::<S>(cpu, op, ops::load)
+}
+
+/// Reads ten bytes.
+fn load_ten(cpu: &mut Cpu, op: &Op, address: u64) -> Result<u128, Trap> {
+    let mut bytes = [0; 16];
+    let how = circumstance(cpu, op);
+    cpu.load_bytes(how, address, &mut bytes[..10])?;
+    Ok(u128::from_le_bytes(bytes))
+}
+
+fn circumstance(cpu: &Cpu, op: &Op) -> Circumstance {
+    Circumstance { tsc: cpu.now(op), user: cpu.user != 0, stack: false }
+}
+
+pub(super) fn load_extended(cpu: &mut Cpu, op: &Op) -> Step {
+    tri!(ready(cpu));
+    let address = cpu.ea(op);
+    let bits = tri!(load_ten(cpu, op, address));
+    run(cpu, op, Some(address), |u| u.push_raw(bits));
+    Step::Next
+}
+
+pub(super) fn load_bcd(cpu: &mut Cpu, op: &Op) -> Step {
+    tri!(ready(cpu));
+    let address = cpu.ea(op);
+    let bits = tri!(load_ten(cpu, op, address));
+    run(cpu, op, Some(address), |u| ops::load_bcd(u, bits));
+    Step::Next
+}
+
+/// Stores what `convert` makes of ST(0). The stack and the flags change only when the store did not fault.
+#[inline(always)]
+fn store_with<T>(
+    cpu: &mut Cpu,
+    op: &Op,
+    pop: bool,
+    convert: impl FnOnce(&mut Unit) -> Option<T>,
+    write: impl FnOnce(&mut Cpu, u64, T) -> Step,
+) -> Step {
+    tri!(ready(cpu));
+    let address = cpu.ea(op);
+    let mut after = cpu.fpu.clone();
+    let mut unit = Unit::new(&mut after);
+    let value = convert(&mut unit);
+    if value.is_some() && pop {
+        unit.pop();
+    }
+    unit.finish();
+    let step = match value {
+        Some(value) => write(cpu, address, value),
+        None => Step::Next,
+    };
+    if step == Step::Trap {
+        return step;
+    }
+    cpu.fpu = after;
+    if cpu.fpu.fsw & ES != 0 {
+        remember(cpu, op, Some(address));
+    }
+    step
+}
+
+pub(super) fn store_single<const POP: bool>(cpu: &mut Cpu, op: &Op) -> Step {
+    store_with(cpu, op, POP, ops::as_f32, |cpu, address, value| cpu.store(op, address, value))
+}
+
+pub(super) fn store_double<const POP: bool>(cpu: &mut Cpu, op: &Op) -> Step {
+    store_with(cpu, op, POP, ops::as_f64, |cpu, address, value| cpu.store(op, address, value))
+}
+
+fn store_ten(cpu: &mut Cpu, op: &Op, address: u64, value: u128) -> Step {
+    let how = circumstance(cpu, op);
+    cpu.store_bytes(how, address, &value.to_le_bytes()[..10])
+}
+
+pub(super) fn store_extended(cpu: &mut Cpu, op: &Op) -> Step {
+    store_with(cpu, op, true, ops::as_f80, |cpu, address, value| store_ten(cpu, op, address, value))
+}
+
+pub(super) fn store_bcd(cpu: &mut Cpu, op: &Op) -> Step {
+    store_with(cpu, op, true, ops::as_bcd, |cpu, address, value| store_ten(cpu, op, address, value))
+}
+
+pub(super) fn store_i16<const POP: bool>(cpu: &mut Cpu, op: &Op) -> Step {
+    let convert = |u: &mut Unit| ops::as_integer(u, 16);
+    store_with(cpu, op, POP, convert, |cpu, address, value| cpu.store(op, address, value as u16))
+}
+
+pub(super) fn store_i32<const POP: bool>(cpu: &mut Cpu, op: &Op) -> Step {
+    let convert = |u: &mut Unit| ops::as_integer(u, 32);
+    store_with(cpu, op, POP, convert, |cpu, address, value| cpu.store(op, address, value as u32))
+}
+
+pub(super) fn store_i64(cpu: &mut Cpu, op: &Op) -> Step {
+    let convert = |u: &mut Unit| ops::as_integer(u, 64);
+    store_with(cpu, op, true, convert, |cpu, address, value| cpu.store(op, address, value as u64))
+}
+
+pub(super) fn constant(cpu: &mut Cpu, op: &Op, value: Constant) -> Step {
+    on_stack(cpu, op, |u| ops::load_constant(u, value))
+}
+
+pub(super) fn wait(cpu: &mut Cpu, _: &Op) -> Step {
+    const BOTH: u64 = CR0_MP | CR0_TS;
+    if cpu.sys.cr0 & BOTH == BOTH {
+        return cpu.raise(vector::NM, None);
+    }
+    if cpu.fpu.fsw & ES != 0 {
+        return cpu.raise(vector::MF, None);
+    }
+    Step::Next
+}
+
+pub(super) fn init(cpu: &mut Cpu, _: &Op) -> Step {
+    tri!(available(cpu));
+    stack::init(&mut cpu.fpu);
+    Step::Next
+}
+
+pub(super) fn clear_exceptions(cpu: &mut Cpu, _: &Op) -> Step {
+    tri!(available(cpu));
+    cpu.fpu.fsw &= 0x7f00;
+    Step::Next
+}
+
+pub(super) fn nothing(cpu: &mut Cpu, _: &Op) -> Step {
+    tri!(ready(cpu));
+    Step::Next
+}
+
+/// FNENI, FNDISI and FNSETPM: nothing since the 387.
+pub(super) fn obsolete(cpu: &mut Cpu, _: &Op) -> Step {
+    tri!(available(cpu));
+    Step::Next
+}
+
+pub(super) fn store_control(cpu: &mut Cpu, op: &Op) -> Step {
+    tri!(available(cpu));
+    let address = cpu.ea(op);
+    cpu.store::<u16>(op, address, cpu.fpu.fcw)
+}
+
+pub(super) fn load_control(cpu: &mut Cpu, op: &Op) -> Step {
+    tri!(ready(cpu));
+    let address = cpu.ea(op);
+    let value = tri!(cpu.load::<u16>(op, address));
+    cpu.fpu.fcw = value & 0x1f3f | 0x40;
+    stack::summarise(&mut cpu.fpu);
+    Step::Next
+}
+
+pub(super) fn store_status(cpu: &mut Cpu, op: &Op) -> Step {
+    tri!(available(cpu));
+    let address = cpu.ea(op);
+    cpu.store::<u16>(op, address, cpu.fpu.fsw)
+}
+
+pub(super) fn status_to_ax(cpu: &mut Cpu, _: &Op) -> Step {
+    tri!(available(cpu));
+    cpu.set_reg::<u16>(0, cpu.fpu.fsw);
+    Step::Next
+}
+
+pub(super) fn store_environment<const WIDE: bool>(cpu: &mut Cpu, op: &Op) -> Step {
+    tri!(available(cpu));
+    let (address, how) = (cpu.ea(op), circumstance(cpu, op));
+    let (bytes, len) = image::environment(&cpu.fpu, WIDE);
+    let step = cpu.store_bytes(how, address, &bytes[..len]);
+    if step != Step::Trap {
+        cpu.fpu.fcw |= 0x3f;
+        stack::summarise(&mut cpu.fpu);
+    }
+    step
+}
+
+pub(super) fn load_environment<const WIDE: bool>(cpu: &mut Cpu, op: &Op) -> Step {
+    tri!(ready(cpu));
+    let (address, how) = (cpu.ea(op), circumstance(cpu, op));
+    let mut bytes = [0; 28];
+    let len = if WIDE { 28 } else { 14 };
+    tri!(cpu.load_bytes(how, address, &mut bytes[..len]));
+    image::load_environment(&mut cpu.fpu, &bytes, WIDE);
+    Step::Next
+}
+
+pub(super) fn save<const WIDE: bool>(cpu: &mut Cpu, op: &Op) -> Step {
+    tri!(available(cpu));
+    let (address, how) = (cpu.ea(op), circumstance(cpu, op));
+    let (environment, len) = image::environment(&cpu.fpu, WIDE);
+    let mut bytes = [0; 108];
+    bytes[..len].copy_from_slice(&environment[..len]);
+    bytes[len..len + 80].copy_from_slice(&image::registers(&cpu.fpu));
+    let step = cpu.store_bytes(how, address, &bytes[..len + 80]);
+    if step != Step::Trap {
+        stack::init(&mut cpu.fpu);
+    }
+    step
+}
+
+pub(super) fn restore<const WIDE: bool>(cpu: &mut Cpu, op: &Op) -> Step {
+    tri!(ready(cpu));
+    let (address, how) = (cpu.ea(op), circumstance(cpu, op));
+    let mut bytes = [0; 108];
+    let len = if WIDE { 28 } else { 14 };
+    tri!(cpu.load_bytes(how, address, &mut bytes[..len + 80]));
+    image::load_environment(&mut cpu.fpu, &bytes, WIDE);
+    image::load_registers(&mut cpu.fpu, &bytes[len..]);
+    Step::Next
+}
+
+/// The address of FXSAVE's and FXRSTOR's operand: a multiple of 16.
+fn fx_address(cpu: &mut Cpu, op: &Op) -> Result<u64, Trap> {
+    available(cpu)?;
+    let address = cpu.ea(op);
+    crate::simd::check_aligned(cpu, address)?;
+    Ok(address)
+}
+
+pub(super) fn fxsave<const WIDE: bool>(cpu: &mut Cpu, op: &Op) -> Step {
+    let address = tri!(fx_address(cpu, op));
+    let how = circumstance(cpu, op);
+    let bytes = image::fxsave(&cpu.fpu, WIDE);
+    cpu.store_bytes(how, address, &bytes)
+}
+
+pub(super) fn fxrstor<const WIDE: bool>(cpu: &mut Cpu, op: &Op) -> Step {
+    let address = tri!(fx_address(cpu, op));
+    let how = circumstance(cpu, op);
+    let mut bytes = [0; image::FXSAVE_BYTES];
+    tri!(cpu.load_bytes(how, address, &mut bytes));
+    match image::fxrstor(&bytes, WIDE) {
+        Some(state) => {
+            cpu.fpu = state;
+            Step::Next
+        }
+        None => cpu.raise(vector::GP, Some(0)),
+    }
+}
+
+/// Lowers an x87 instruction, FXSAVE or FXRSTOR; `None` for any other.
+pub(crate) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
+    let run = super::table::handler(instr.code())?;
+    let mut op = ctx.op(instr, run);
+    let registers: Vec<Register> = (0..instr.op_count())
+        .filter(|&i| instr.op_kind(i) == OpKind::Register)
+        .map(|i| instr.op_register(i))
+        .collect();
+    if let Some(first) = registers.first().filter(|r| r.is_st()) {
+        op.dst = first.number() as u8;
+    }
+    if let Some(second) = registers.get(1).filter(|r| r.is_st()) {
+        op.src = second.number() as u8;
+    }
+    Some(op)
+}
