@@ -4,6 +4,8 @@ mod config;
 mod core;
 mod edid;
 mod plane;
+#[cfg(test)]
+mod random_tests;
 mod raster;
 mod regs;
 mod state;

@@ -1,0 +1,104 @@
+//! A driver that writes anything: nothing it does may end the machine, and a snapshot may be taken at any time.
+
+use super::*;
+use crate::function::Function;
+use crate::testing::World;
+
+/// Marsaglia's xorshift64: the same walk every time.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[(self.roll() % from.len() as u64) as usize]
+    }
+}
+
+/// Values that pass the checks often enough to get far, mixed with those at the edges.
+const VALUES: [u32; 14] = [
+    0,
+    1,
+    2,
+    7,
+    64 | 48 << 16,
+    100 | 100 << 16,
+    1000,
+    256,
+    0x1000,
+    0x3432_5258,
+    0x7fff_ffff,
+    0x8000_0000,
+    0xffff_fff0,
+    u32::MAX,
+];
+
+/// One random step: a register write, a read or a pause.
+fn step(dice: &mut Dice, world: &mut World, display: &mut Display) {
+    let offset = (dice.pick(&[0, 0x100, 0x400, 0x800]) + (dice.roll() % 0x60) as u32) & !3;
+    match dice.roll() % 8 {
+        0 => drop(display.read(offset, &mut world.ports())),
+        1 => {
+            let now_ns = world.ports().clock.now().ns;
+            world.advance_to(now_ns + dice.roll() % 40_000_000, display);
+        }
+        2 => commit_something(dice, world, display),
+        _ => display.write(offset, dice.pick(&VALUES), &mut world.ports()),
+    }
+}
+
+/// Registers that are nearly right, so that scan-out is reached.
+fn commit_something(dice: &mut Dice, world: &mut World, display: &mut Display) {
+    let writes = [
+        (0x100, dice.pick(&[1, 1, 1, 1, 1, 1, 1, 0])),
+        (0x104, 64 | 48 << 16),
+        (0x108, 100 | 100 << 16),
+        (0x10c, dice.pick(&[1000, 1000, 1000, 0])),
+        (0x100, 1),
+        (0x404, 0x3432_5258),
+        (0x408, 0x1000),
+        (0x40c, dice.pick(&[0, 0, 0, u32::MAX])),
+        (0x410, dice.pick(&[1, 2, 32_768])),
+        (0x414, dice.pick(&[0, 4, 0xffff_fffc])),
+        (0x418, dice.pick(&[256, 260, 0xffff_fffc])),
+        (0x41c, 64 | 48 << 16),
+        (0x400, 1),
+        (0x110, 1),
+    ];
+    for (offset, value) in writes {
+        display.write(offset, value, &mut world.ports());
+    }
+}
+
+#[test]
+fn a_driver_that_writes_anything_meets_every_error_and_breaks_nothing() {
+    let mut dice = Dice(0x5eed);
+    let mut world = World::new(0x20000);
+    for (at, iova, len) in [(0x1000, 0x4000u64, 0x2000u32), (0x1010, 0x8000, 0x4000)] {
+        world.memory_mut()[at..at + 8].copy_from_slice(&iova.to_le_bytes());
+        world.memory_mut()[at + 8..at + 12].copy_from_slice(&len.to_le_bytes());
+    }
+    let config: Config = "fetch-cycles=100,bytes-per-cycle=1".parse().unwrap();
+    let mut display = Display::new(0x18, config.clone(), Box::new(NoPictures)).unwrap();
+    let (mut errors, mut flips) = (0, 0);
+    for _ in 0..20_000 {
+        step(&mut dice, &mut world, &mut display);
+        errors |= display.state().errors.bits();
+        flips = flips.max(display.state().latched);
+        let saved = display.state().clone();
+        display =
+            Display::restore(0x18, config.clone(), Box::new(NoPictures), saved.clone(), &mut world.ports())
+                .unwrap();
+        assert_eq!(display.state(), &saved);
+        world.trace.events.clear();
+        world.take_raised();
+    }
+    // MODE, COMMIT_BUSY, COMMIT_INVALID, TABLE; the walk does reach the screen.
+    assert_eq!(errors & 0xf, 0xf);
+    assert!(flips > 100, "only {flips} flips");
+}
