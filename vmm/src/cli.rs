@@ -46,15 +46,16 @@ pub struct RunArgs {
     /// What runs the guest's CPU
     #[arg(long, value_enum, default_value = "auto")]
     pub accel: Accel,
-    /// Camera: source=FILE (Y4M or PNG, else a test pattern), format=yuyv|nv12, width=, height=, fps=
+    /// Camera: source=FILE (Y4M or PNG), or a test pattern of at most width=, height=; fps=; cost: latency=CYCLES,
+    /// bytes-per-cycle=N
     #[arg(long, value_name = "KEY=VALUE,...", default_value = "")]
     pub camera: CameraOptions,
     /// GPU cost model: latency=CYCLES, bytes-per-cycle=N
     #[arg(long, value_name = "KEY=VALUE,...", default_value = "")]
     pub gpu: GpuOptions,
-    /// Display's preferred mode: width=, height=, hz=
+    /// Display: mode=WIDTHxHEIGHT@HZ, scanout=always|on-flip; cost: fetch-cycles=N, bytes-per-cycle=N
     #[arg(long, value_name = "KEY=VALUE,...", default_value = "")]
-    pub display: DisplayOptions,
+    pub display: fencepost_devices::display::Config,
     /// Whether the guest finds an IOMMU (VT-d)
     #[arg(long, value_enum, default_value = "on")]
     pub iommu: Switch,

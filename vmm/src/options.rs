@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use fencepost_devices::camera::CameraCost;
+
 use crate::machine::memory::{MEMORY_MAX_BYTES, MEMORY_MIN_BYTES};
 
 /// Which back end runs the guest's CPU.
@@ -69,28 +71,32 @@ pub fn timeout(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "write seconds, more than 0".into())
 }
 
-/// A camera's pixel format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CameraFormat {
-    /// Packed 4:2:2.
-    Yuyv,
-    /// Semi-planar 4:2:0.
-    Nv12,
-}
-
 /// `--camera`: every part has a default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CameraOptions {
     /// Pictures to show the guest (Y4M or PNG); a test pattern when absent.
     pub source: Option<PathBuf>,
-    /// The format the source is kept in.
-    pub format: Option<CameraFormat>,
-    /// Width of the test pattern, in pixels.
+    /// Largest width of the test pattern, in pixels.
     pub width: Option<u32>,
-    /// Height of the test pattern, in pixels.
+    /// Largest height of the test pattern, in pixels.
     pub height: Option<u32>,
-    /// Frames per second.
+    /// Frames per second, instead of the source's own.
     pub fps: Option<u32>,
+    /// Cycles that each frame takes on top of its bytes.
+    pub latency: Option<u32>,
+    /// Bytes written per cycle.
+    pub bytes_per_cycle: Option<u32>,
+}
+
+impl CameraOptions {
+    /// The cost model, with the camera's own where nothing was said.
+    pub fn cost(&self) -> CameraCost {
+        let default = CameraCost::default();
+        CameraCost {
+            fixed_cycles: self.latency.unwrap_or(default.fixed_cycles),
+            bytes_per_cycle: self.bytes_per_cycle.unwrap_or(default.bytes_per_cycle),
+        }
+    }
 }
 
 /// `--gpu`: the cost model.
@@ -99,18 +105,7 @@ pub struct GpuOptions {
     /// Cycles that each job takes on top of its bytes.
     pub latency: Option<u64>,
     /// Bytes moved per cycle.
-    pub bytes_per_cycle: Option<u64>,
-}
-
-/// `--display`: the preferred mode.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DisplayOptions {
-    /// Width in pixels.
-    pub width: Option<u32>,
-    /// Height in pixels.
-    pub height: Option<u32>,
-    /// Frames per second.
-    pub hz: Option<u32>,
+    pub bytes_per_cycle: Option<u32>,
 }
 
 /// Splits `a=1,b=2`. A comma inside a value is written twice.
@@ -140,6 +135,10 @@ fn number<T: TryFrom<u64>>(key: &str, value: &str, min: u64, max: u64) -> Result
 
 /// Largest picture side a device takes, in pixels.
 const SIDE_MAX: u64 = 4096;
+/// Largest fixed cost of an engine, in cycles: a second.
+const LATENCY_MAX: u64 = 1_000_000_000;
+/// Largest speed of an engine, in bytes per cycle.
+const RATE_MAX: u64 = 1 << 20;
 
 impl FromStr for CameraOptions {
     type Err = String;
@@ -149,11 +148,15 @@ impl FromStr for CameraOptions {
         for (key, value) in pairs(text)? {
             match key.as_str() {
                 "source" => options.source = Some(value.into()),
-                "format" => options.format = Some(camera_format(&value)?),
                 "width" => options.width = Some(even(&key, number(&key, &value, 16, SIDE_MAX)?)?),
                 "height" => options.height = Some(even(&key, number(&key, &value, 16, SIDE_MAX)?)?),
-                "fps" => options.fps = Some(number(&key, &value, 1, 1000)?),
-                _ => return Err(format!("no option '{key}', know source, format, width, height, fps")),
+                "fps" => options.fps = Some(number(&key, &value, 1, 240)?),
+                "latency" => options.latency = Some(number(&key, &value, 0, LATENCY_MAX)?),
+                "bytes-per-cycle" => options.bytes_per_cycle = Some(number(&key, &value, 1, RATE_MAX)?),
+                _ => {
+                    let known = "source, width, height, fps, latency, bytes-per-cycle";
+                    return Err(format!("no option '{key}', know {known}"));
+                }
             }
         }
         Ok(options)
@@ -164,14 +167,6 @@ fn even(key: &str, value: u32) -> Result<u32, String> {
     if value % 2 == 0 { Ok(value) } else { Err(format!("{key}={value}: write an even number")) }
 }
 
-fn camera_format(value: &str) -> Result<CameraFormat, String> {
-    match value {
-        "yuyv" => Ok(CameraFormat::Yuyv),
-        "nv12" => Ok(CameraFormat::Nv12),
-        _ => Err(format!("format={value}: write yuyv or nv12")),
-    }
-}
-
 impl FromStr for GpuOptions {
     type Err = String;
 
@@ -179,26 +174,9 @@ impl FromStr for GpuOptions {
         let mut options = GpuOptions::default();
         for (key, value) in pairs(text)? {
             match key.as_str() {
-                "latency" => options.latency = Some(number(&key, &value, 0, 1_000_000_000)?),
-                "bytes-per-cycle" => options.bytes_per_cycle = Some(number(&key, &value, 1, 1 << 20)?),
+                "latency" => options.latency = Some(number(&key, &value, 0, LATENCY_MAX)?),
+                "bytes-per-cycle" => options.bytes_per_cycle = Some(number(&key, &value, 1, RATE_MAX)?),
                 _ => return Err(format!("no option '{key}', know latency, bytes-per-cycle")),
-            }
-        }
-        Ok(options)
-    }
-}
-
-impl FromStr for DisplayOptions {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let mut options = DisplayOptions::default();
-        for (key, value) in pairs(text)? {
-            match key.as_str() {
-                "width" => options.width = Some(even(&key, number(&key, &value, 16, SIDE_MAX)?)?),
-                "height" => options.height = Some(even(&key, number(&key, &value, 16, SIDE_MAX)?)?),
-                "hz" => options.hz = Some(number(&key, &value, 1, 1000)?),
-                _ => return Err(format!("no option '{key}', know width, height, hz")),
             }
         }
         Ok(options)
@@ -231,7 +209,7 @@ mod tests {
     fn a_wrong_part_is_named() {
         for (text, names) in [
             ("colour=red", "colour"),
-            ("format=rgb", "format=rgb"),
+            ("bytes-per-cycle=0", "bytes-per-cycle=0"),
             ("width=17", "width=17"),
             ("width=0", "width=0"),
             ("fps=x", "fps=x"),

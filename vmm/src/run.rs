@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use fencepost_devices::pci::Untranslated;
 use fencepost_firmware as firmware;
 use fencepost_firmware::Entry;
 use fencepost_softcpu::code::CodePages;
@@ -14,6 +15,7 @@ use crate::accel::{self, Chosen};
 use crate::backend::{self, End, Ran};
 use crate::cli::RunArgs;
 use crate::control::{Control, StopReason};
+use crate::devices;
 use crate::error::{HostError, plain, read_file};
 use crate::frames::{FrameSink, PngFolder};
 use crate::kernel;
@@ -112,6 +114,7 @@ pub fn run(args: &RunArgs, mut hooks: Hooks) -> Result<Outcome, HostError> {
         let png = PngFolder::create(folder.clone())?;
         hooks.frames = Some(both(hooks.frames.take(), png));
     }
+    let pci = devices::plug(args, hooks.frames.take())?;
     let (chosen, why) = accel::choose(args.accel)?;
     if let Some(why) = why {
         (hooks.say)(&why);
@@ -127,6 +130,8 @@ pub fn run(args: &RunArgs, mut hooks: Hooks) -> Result<Outcome, HostError> {
         console: hooks.console,
         control: Arc::clone(&control),
         log,
+        pci,
+        iommu: Box::new(Untranslated),
     });
     let limit = args.timeout.map(|limit| TimeLimit::start(limit, Arc::clone(&control)));
     let startup = start.elapsed();

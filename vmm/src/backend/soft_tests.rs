@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
+use fencepost_devices::pci::{PciRoot, Untranslated};
 use fencepost_firmware::layout;
 use fencepost_softcpu::bus::Flow;
 use fencepost_softcpu::code::CodePages;
@@ -131,6 +132,8 @@ fn run_with(steps: Vec<Step>, control: &Arc<Control>) -> (Ran, Soft<Script>) {
         console: Box::new(std::io::sink()),
         control: Arc::clone(control),
         log: EventLog::new(100, None),
+        pci: PciRoot::new(),
+        iommu: Box::new(Untranslated),
     });
     let mut soft = Soft::new(Script::new(steps));
     let (_, ran) = soft.run(machine, control).expect("the software CPU needs nothing of the host");

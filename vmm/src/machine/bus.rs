@@ -68,28 +68,44 @@ impl Machine {
 
     /// Reads memory-mapped registers; nothing there reads as all ones.
     pub fn read_mmio(&mut self, gpa: u64, data: &mut [u8]) {
-        match mmio(gpa) {
+        let answered = match mmio(gpa) {
+            Some((MmioTarget::PciWindow, _)) => self.on_bus(|pci, platform| pci.mmio_read(gpa, data, platform)),
+            Some((MmioTarget::Ecam, offset)) => {
+                self.pci.ecam_read(offset, data);
+                true
+            }
             Some((MmioTarget::IoApic, offset)) => {
-                let word = self.interrupts.read(offset).to_le_bytes();
-                fill(data, &word);
+                fill(data, &self.interrupts.read(offset).to_le_bytes());
+                true
             }
-            Some((MmioTarget::PciWindow | MmioTarget::Ecam | MmioTarget::Dmar | MmioTarget::Messages, _))
-            | None => {
-                self.unclaimed.mmio += 1;
-                data.fill(u8::MAX);
-            }
+            Some((MmioTarget::Dmar | MmioTarget::Messages, _)) | None => false,
+        };
+        if !answered {
+            self.unclaimed.mmio += 1;
+            data.fill(u8::MAX);
         }
     }
 
     /// Writes memory-mapped registers; nothing there ignores it.
     pub fn write_mmio(&mut self, gpa: u64, data: &[u8]) {
-        match mmio(gpa) {
-            Some((MmioTarget::IoApic, offset)) => self.interrupts.write(offset, low_word(data)),
-            Some((MmioTarget::Messages, _)) if data.len() == 4 => self.interrupts.msi(gpa, low_word(data)),
-            Some((MmioTarget::PciWindow | MmioTarget::Ecam | MmioTarget::Dmar | MmioTarget::Messages, _))
-            | None => {
-                self.unclaimed.mmio += 1;
+        let answered = match mmio(gpa) {
+            Some((MmioTarget::PciWindow, _)) => self.on_bus(|pci, platform| pci.mmio_write(gpa, data, platform)),
+            Some((MmioTarget::Ecam, offset)) => {
+                self.on_bus(|pci, platform| pci.ecam_write(offset, data, platform));
+                true
             }
+            Some((MmioTarget::IoApic, offset)) => {
+                self.interrupts.write(offset, low_word(data));
+                true
+            }
+            Some((MmioTarget::Messages, _)) if data.len() == 4 => {
+                self.interrupts.msi(gpa, low_word(data));
+                true
+            }
+            Some((MmioTarget::Dmar | MmioTarget::Messages, _)) | None => false,
+        };
+        if !answered {
+            self.unclaimed.mmio += 1;
         }
     }
 

@@ -18,6 +18,7 @@ mod tests;
 use std::io::Write;
 use std::sync::Arc;
 
+use fencepost_devices::pci::{MsiWrite, PciRoot, Translation};
 use fencepost_firmware::layout;
 use fencepost_softcpu::apic::InterruptMessage;
 use fencepost_softcpu::code::CodePages;
@@ -63,6 +64,10 @@ pub struct Parts {
     pub control: Arc<Control>,
     /// The trace.
     pub log: EventLog,
+    /// The functions on bus 0.
+    pub pci: PciRoot,
+    /// From I/O virtual to guest-physical addresses.
+    pub iommu: Box<dyn Translation + Send>,
 }
 
 /// Accesses that nobody answered.
@@ -84,6 +89,10 @@ pub struct Machine {
     interrupts: Box<dyn InterruptController>,
     serial: SerialPort,
     control: Arc<Control>,
+    pci: PciRoot,
+    iommu: Box<dyn Translation + Send>,
+    /// Messages raised during a bus call; empty between calls.
+    messages: Vec<MsiWrite>,
     end: Option<GuestEnd>,
     unclaimed: Unclaimed,
     /// What the CPU was told to run until; an earlier event must stop it.
@@ -102,6 +111,9 @@ impl Machine {
             interrupts: parts.interrupts,
             serial: SerialPort::new(parts.console),
             control: parts.control,
+            pci: parts.pci,
+            iommu: parts.iommu,
+            messages: Vec::new(),
             end: None,
             unclaimed: Unclaimed::default(),
             cpu_deadline_ns: u64::MAX,

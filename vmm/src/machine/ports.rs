@@ -1,8 +1,78 @@
-//! The four ports, lent to a function for one call.
+//! What the machine lends the PCI bus for one call: memory through the IOMMU, time, trace, messages.
+
+use fencepost_devices::pci::{BusClock, PciRoot, Platform};
+use fencepost_devices::ports::Gpa;
+use fencepost_trace::{Event, Stamp, Trace};
 
 use super::Machine;
-use super::events::Call;
+use super::events::{Call, EventQueue};
+use super::log::EventLog;
+use super::time::TimeBase;
+
+/// Time for one call: now does not advance while a device handles it.
+struct CallClock<'a> {
+    now: Stamp,
+    time: TimeBase,
+    queue: &'a mut EventQueue,
+}
+
+impl BusClock for CallClock<'_> {
+    fn now(&self) -> Stamp {
+        self.now
+    }
+
+    fn call_at(&mut self, rid: u16, token: u32, at_ns: u64) {
+        self.queue.schedule(at_ns, Call { rid, token });
+    }
+
+    fn cancel(&mut self, rid: u16, token: u32) {
+        self.queue.cancel(Call { rid, token });
+    }
+
+    fn cycles_to_ns(&self, cycles: u64) -> u64 {
+        self.time.cycles_to_ns(cycles)
+    }
+}
+
+/// Stamps events with the call's time.
+struct CallTrace<'a> {
+    now: Stamp,
+    log: &'a mut EventLog,
+}
+
+impl Trace for CallTrace<'_> {
+    fn record(&mut self, event: Event) {
+        self.log.push(self.now, event);
+    }
+}
 
 impl Machine {
-    pub(super) fn call(&mut self, _call: Call) {}
+    /// Calls into the PCI bus with a platform for this one call, then sends the messages it raised.
+    pub(super) fn on_bus<R>(&mut self, call: impl FnOnce(&mut PciRoot, &mut Platform<'_>) -> R) -> R {
+        let now = self.time.now();
+        let code = &self.code;
+        let mut platform = Platform {
+            memory: &self.memory,
+            translation: &mut *self.iommu,
+            written: &|gpa: Gpa, len| code.written(gpa.0, len),
+            clock: &mut CallClock { now, time: self.time, queue: &mut self.queue },
+            trace: &mut CallTrace { now, log: &mut self.log },
+            messages: &mut self.messages,
+        };
+        let result = call(&mut self.pci, &mut platform);
+        self.send_messages();
+        result
+    }
+
+    /// Sends the messages that devices raised, in order.
+    fn send_messages(&mut self) {
+        for message in self.messages.drain(..) {
+            self.interrupts.msi(message.address, message.data);
+        }
+    }
+
+    /// Makes a call that a function asked its clock for.
+    pub(super) fn call(&mut self, call: Call) {
+        self.on_bus(|pci, platform| pci.timer(call.rid, call.token, platform));
+    }
 }

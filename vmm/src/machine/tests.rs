@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use fencepost_devices::pci::{PciRoot, Untranslated};
 use fencepost_firmware::layout;
 use fencepost_softcpu::bus::{Bus, Flow};
 use fencepost_softcpu::code::CodePages;
@@ -42,6 +43,8 @@ fn machine() -> (Machine, Screen, Arc<Control>) {
         console: Box::new(screen.clone()),
         control: Arc::clone(&control),
         log: EventLog::new(100, None),
+        pci: PciRoot::new(),
+        iommu: Box::new(Untranslated),
     };
     (Machine::new(parts), screen, control)
 }
