@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 
-use crate::options::{Accel, CameraOptions, DisplayOptions, GpuOptions, Size, Switch, memory_size, timeout};
+use crate::options::{Accel, CameraOptions, GpuOptions, Size, Switch, memory_size, timeout};
 
 /// The whole command line.
 #[derive(Debug, Parser)]

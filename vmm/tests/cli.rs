@@ -116,3 +116,20 @@ fn help_and_version_are_no_errors() {
     let help = fencepost(&["run", "--help"]);
     assert!(String::from_utf8_lossy(&help.stdout).contains("Ctrl-]"), "the escape key is documented");
 }
+
+#[test]
+fn camera_pictures_are_checked_before_the_guest_starts() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let kernel = tiny_kernel(folder.path(), 4096);
+    let kernel = kernel.to_str().expect("UTF-8");
+    refused(
+        &["run", "--kernel", kernel, "--camera", "source=/nowhere/a.y4m"],
+        &["--camera", "/nowhere/a.y4m"],
+    );
+    refused(&["run", "--kernel", kernel, "--camera", &format!("source={MEDIA}")], &["Cargo.toml", "Y4M"]);
+    let odd = folder.path().join("odd.y4m");
+    std::fs::write(&odd, "YUV4MPEG2 W17 H16 F30:1 Ip C420\nFRAME\n").expect("written");
+    let odd = format!("source={}", odd.display());
+    refused(&["run", "--kernel", kernel, "--camera", &odd], &["odd.y4m", "17x16"]);
+    refused(&["run", "--kernel", kernel, "--display", "mode=9x9"], &["--display", "9x9"]);
+}

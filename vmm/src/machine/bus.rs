@@ -69,7 +69,9 @@ impl Machine {
     /// Reads memory-mapped registers; nothing there reads as all ones.
     pub fn read_mmio(&mut self, gpa: u64, data: &mut [u8]) {
         let answered = match mmio(gpa) {
-            Some((MmioTarget::PciWindow, _)) => self.on_bus(|pci, platform| pci.mmio_read(gpa, data, platform)),
+            Some((MmioTarget::PciWindow, _)) => {
+                self.on_bus(|pci, platform| pci.mmio_read(gpa, data, platform))
+            }
             Some((MmioTarget::Ecam, offset)) => {
                 self.pci.ecam_read(offset, data);
                 true
@@ -89,7 +91,9 @@ impl Machine {
     /// Writes memory-mapped registers; nothing there ignores it.
     pub fn write_mmio(&mut self, gpa: u64, data: &[u8]) {
         let answered = match mmio(gpa) {
-            Some((MmioTarget::PciWindow, _)) => self.on_bus(|pci, platform| pci.mmio_write(gpa, data, platform)),
+            Some((MmioTarget::PciWindow, _)) => {
+                self.on_bus(|pci, platform| pci.mmio_write(gpa, data, platform))
+            }
             Some((MmioTarget::Ecam, offset)) => {
                 self.on_bus(|pci, platform| pci.ecam_write(offset, data, platform));
                 true

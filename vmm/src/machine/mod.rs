@@ -13,6 +13,8 @@ pub mod serial;
 pub mod time;
 
 #[cfg(test)]
+mod pci_tests;
+#[cfg(test)]
 mod tests;
 
 use std::io::Write;

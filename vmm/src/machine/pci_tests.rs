@@ -1,0 +1,157 @@
+//! A function on the machine's bus: configuration, registers, timed calls, DMA and messages.
+
+use std::any::Any;
+
+use fencepost_devices::function::{Function, Identity, VENDOR_ID};
+use fencepost_devices::pci::{Untranslated, requester_id};
+use fencepost_devices::ports::{DmaExt, Iova, Ports};
+use fencepost_firmware::layout;
+use fencepost_softcpu::bus::{Bus, Flow};
+use fencepost_softcpu::code::CodePages;
+use vm_memory::{Bytes, GuestAddress};
+
+use super::irq::SoftInterrupts;
+use super::log::EventLog;
+use super::time::TimeBase;
+use super::*;
+
+const SLOT: u8 = 5;
+const TARGET: u64 = 0x5000;
+
+/// Writing `n` to register 0 asks for a call in `n` nanoseconds; the call stores the time by DMA and raises vector 0.
+struct AlarmClock;
+
+impl Function for AlarmClock {
+    fn identity(&self) -> Identity {
+        Identity { device_id: 0x77, class: 0x088000, revision: 1, registers_bytes: 4096, vectors: 1 }
+    }
+    fn read(&mut self, offset: u32, _: &mut Ports<'_>) -> u32 {
+        0x1000 + offset
+    }
+    fn write(&mut self, _: u32, value: u32, ports: &mut Ports<'_>) {
+        let at = ports.clock.now().ns + u64::from(value);
+        ports.clock.call_at(at, 3);
+    }
+    fn timer(&mut self, token: u32, ports: &mut Ports<'_>) {
+        let now = ports.clock.now().ns;
+        ports.dma.write_u64(Iova(TARGET), now << 8 | u64::from(token)).expect("RAM");
+        ports.msi.raise(0);
+    }
+    fn reset(&mut self, _: &mut Ports<'_>) {}
+    fn as_any(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+fn machine() -> Machine {
+    let memory = memory::map(memory::MEMORY_MIN_BYTES).expect("mapped");
+    let mut pci = PciRoot::new();
+    pci.add(SLOT, Box::new(AlarmClock)).expect("free");
+    pci.assign_bars(layout::PCI_WINDOW).expect("fits");
+    Machine::new(Parts {
+        code: Arc::new(CodePages::new(memory::end(&memory))),
+        memory,
+        time: TimeBase::virtual_from_zero(),
+        interrupts: Box::<SoftInterrupts>::default(),
+        console: Box::new(std::io::sink()),
+        control: Arc::default(),
+        log: EventLog::new(100, None),
+        pci,
+        iommu: Box::new(Untranslated),
+    })
+}
+
+fn config(register: u64) -> u64 {
+    layout::ECAM.start + (u64::from(requester_id(SLOT)) << 12) + register
+}
+
+fn read_config(machine: &mut Machine, register: u64) -> u32 {
+    let mut word = [0; 4];
+    machine.read_mmio(config(register), &mut word);
+    u32::from_le_bytes(word)
+}
+
+/// Switches on memory decoding, bus mastering and MSI-X with vector 0 set to 0x66; gives both BARs.
+fn enable(machine: &mut Machine) -> (u64, u64) {
+    const MEMORY_AND_BUS_MASTER: u32 = 6;
+    machine.write_mmio(config(4), &MEMORY_AND_BUS_MASTER.to_le_bytes());
+    let bars = (u64::from(read_config(machine, 0x10)), u64::from(read_config(machine, 0x18)));
+    for (offset, value) in [(0, 0xfee0_0000u32), (4, 0), (8, 0x66), (12, 0)] {
+        machine.write_mmio(bars.1 + offset, &value.to_le_bytes());
+    }
+    let mut capability = u64::from(read_config(machine, 0x34) & 0xff);
+    while capability != 0 {
+        let header = read_config(machine, capability);
+        if header & 0xff == 0x11 {
+            machine.write_mmio(config(capability), &(header | 1 << 31).to_le_bytes());
+        }
+        capability = u64::from(header >> 8 & 0xff);
+    }
+    bars
+}
+
+#[test]
+fn configuration_space_is_behind_ecam() {
+    let mut machine = machine();
+    assert_eq!(read_config(&mut machine, 0), 0x77 << 16 | u32::from(VENDOR_ID));
+    let mut absent = [0; 4];
+    machine.read_mmio(layout::ECAM.start + (31 << 15), &mut absent);
+    assert_eq!(absent, [0xff; 4]);
+}
+
+#[test]
+fn registers_answer_only_while_decoding_is_on() {
+    let mut machine = machine();
+    let bar = u64::from(read_config(&mut machine, 0x10));
+    let mut word = [0; 4];
+    machine.read_mmio(bar + 8, &mut word);
+    assert_eq!(word, [0xff; 4]);
+    enable(&mut machine);
+    machine.read_mmio(bar + 8, &mut word);
+    assert_eq!(u32::from_le_bytes(word), 0x1008);
+    assert_eq!(machine.unclaimed().mmio, 1);
+}
+
+#[test]
+fn a_timed_call_comes_when_due_and_its_effects_are_seen() {
+    let mut machine = machine();
+    let (registers, _) = enable(&mut machine);
+    machine.code().set_holds_code(TARGET / 4096, true);
+    assert_eq!(machine.cpu_deadline(), u64::MAX);
+    assert_eq!(
+        machine.mmio_write(1000, registers, &500u32.to_le_bytes()),
+        Flow::Yield,
+        "a new, earlier event"
+    );
+    assert_eq!(machine.cpu_deadline(), 1500);
+    machine.set_cycles(1499);
+    machine.run_due();
+    assert!(machine.take_messages().is_empty(), "not yet");
+    machine.set_cycles(1500);
+    machine.run_due();
+    assert_eq!(machine.take_messages().iter().map(|m| m.vector).collect::<Vec<_>>(), [0x66]);
+    let stored: u64 = machine.memory().read_obj(GuestAddress(TARGET)).expect("RAM");
+    assert_eq!(stored, 1500 << 8 | 3);
+    assert_eq!(machine.code().take_written(), [TARGET / 4096], "code there is stale now");
+    assert_eq!(machine.next_event_ns(), None);
+}
+
+#[test]
+fn a_call_for_now_is_made_but_the_cpu_still_gets_on() {
+    let mut machine = machine();
+    let (registers, _) = enable(&mut machine);
+    machine.mmio_write(1000, registers, &0u32.to_le_bytes());
+    assert_eq!(machine.cpu_deadline(), 1001);
+}
+
+#[test]
+fn events_are_stamped_with_the_access_time() {
+    let mut machine = machine();
+    let (registers, _) = enable(&mut machine);
+    machine.mmio_write(4321, registers, &500u32.to_le_bytes());
+    let remains = machine.finish();
+    let last = remains.log.recorder.records().last().expect("recorded").clone();
+    assert_eq!(last.stamp, Stamp { cycles: 4321, ns: 4321 });
+    let rid = requester_id(SLOT);
+    assert_eq!(last.event, Event::RegisterWrite { rid, offset: 0, value: 500 });
+}
