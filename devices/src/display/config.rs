@@ -61,7 +61,9 @@ impl Default for Config {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// A key nobody knows.
-    #[error("Unknown display setting \"{0}\": known are mode, scanout, fetch-cycles, bytes-per-cycle")]
+    #[error(
+        "Unknown display setting \"{0}\": known are width, height, hz, scanout, latency, bytes-per-cycle"
+    )]
     Key(String),
     /// A key with a value it cannot take.
     #[error("Display setting {key}={value} is not valid: write {expected}")]
@@ -119,12 +121,10 @@ impl Config {
     }
 
     fn set(&mut self, key: &str, text: &str) -> Result<(), ConfigError> {
-        const NUMBER: &str = "a whole number";
         match key {
-            "mode" => {
-                (self.width_px, self.height_px, self.refresh_hz) = parse_mode(text)
-                    .ok_or_else(|| value("mode", text, "WIDTHxHEIGHT@HZ, for example 1024x768@60"))?;
-            }
+            "width" => self.width_px = number("width", text)?,
+            "height" => self.height_px = number("height", text)?,
+            "hz" => self.refresh_hz = number("hz", text)?,
             "scanout" => {
                 self.scan_out = match text {
                     "always" => ScanOut::Always,
@@ -132,12 +132,8 @@ impl Config {
                     _ => return Err(value("scanout", text, "always or on-flip")),
                 };
             }
-            "fetch-cycles" => {
-                self.fixed_cycles = text.parse().map_err(|_| value("fetch-cycles", text, NUMBER))?
-            }
-            "bytes-per-cycle" => {
-                self.bytes_per_cycle = text.parse().map_err(|_| value("bytes-per-cycle", text, NUMBER))?;
-            }
+            "latency" => self.fixed_cycles = number("latency", text)?,
+            "bytes-per-cycle" => self.bytes_per_cycle = number("bytes-per-cycle", text)?,
             _ => return Err(ConfigError::Key(key.to_string())),
         }
         Ok(())
@@ -163,10 +159,8 @@ fn value(key: &'static str, value: &str, expected: &'static str) -> ConfigError 
     ConfigError::Value { key, value: value.to_string(), expected }
 }
 
-fn parse_mode(text: &str) -> Option<(u16, u16, u16)> {
-    let (size, refresh) = text.split_once('@').unwrap_or((text, "60"));
-    let (width, height) = size.split_once('x')?;
-    Some((width.parse().ok()?, height.parse().ok()?, refresh.parse().ok()?))
+fn number<T: FromStr>(key: &'static str, text: &str) -> Result<T, ConfigError> {
+    text.parse().map_err(|_| value(key, text, "a whole number"))
 }
 
 #[cfg(test)]
@@ -176,7 +170,7 @@ mod tests {
     #[test]
     fn settings_override_the_defaults() {
         let config: Config =
-            "mode=320x240@50,scanout=on-flip,fetch-cycles=7,bytes-per-cycle=16".parse().unwrap();
+            "width=320,height=240,hz=50,scanout=on-flip,latency=7,bytes-per-cycle=16".parse().unwrap();
         let expected = Config {
             width_px: 320,
             height_px: 240,
@@ -190,11 +184,8 @@ mod tests {
 
     #[test]
     fn a_bad_value_is_named_with_its_mend() {
-        let error = "mode=banana".parse::<Config>().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "Display setting mode=banana is not valid: write WIDTHxHEIGHT@HZ, for example 1024x768@60"
-        );
+        let error = "width=banana".parse::<Config>().unwrap_err();
+        assert_eq!(error.to_string(), "Display setting width=banana is not valid: write a whole number");
     }
 
     #[test]
@@ -204,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_mode_beyond_the_pixel_clock_is_refused() {
-        assert!(matches!("mode=4000x4000@60".parse::<Config>(), Err(ConfigError::Mode(_))));
+        assert!(matches!("width=4000,height=4000".parse::<Config>(), Err(ConfigError::Mode(_))));
     }
 
     #[test]

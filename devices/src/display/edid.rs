@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     fn vga() -> [u8; EDID_BYTES] {
-        build(&"mode=320x240@60".parse().unwrap())
+        build(&"width=320,height=240".parse().unwrap())
     }
 
     #[test]

@@ -83,7 +83,7 @@ fn a_driver_that_writes_anything_meets_every_error_and_breaks_nothing() {
         world.memory_mut()[at..at + 8].copy_from_slice(&iova.to_le_bytes());
         world.memory_mut()[at + 8..at + 12].copy_from_slice(&len.to_le_bytes());
     }
-    let config: Config = "fetch-cycles=100,bytes-per-cycle=1".parse().unwrap();
+    let config: Config = "latency=100,bytes-per-cycle=1".parse().unwrap();
     let mut display = Display::new(0x18, config.clone(), Box::new(NoPictures)).unwrap();
     let (mut errors, mut flips) = (0, 0);
     for _ in 0..20_000 {

@@ -317,7 +317,7 @@ fn a_list_shorter_than_the_picture_is_an_error() {
 #[test]
 fn a_fetch_longer_than_a_frame_is_late() {
     // The span is 4 * 32 + 3 * 8 = 152 bytes; one cycle is one nanosecond here.
-    let mut bench = Bench::on(&format!("fetch-cycles={},bytes-per-cycle=1", FRAME_NS - 152));
+    let mut bench = Bench::on(&format!("latency={},bytes-per-cycle=1", FRAME_NS - 152));
     bench.flip(1);
     bench.at(FRAME_NS * 2);
     assert_eq!((bench.errors(), bench.read(0x150)), (1 << 5, 1));
@@ -325,7 +325,7 @@ fn a_fetch_longer_than_a_frame_is_late() {
 
 #[test]
 fn a_fetch_that_just_fits_is_not_late() {
-    let mut bench = Bench::on(&format!("fetch-cycles={},bytes-per-cycle=1", FRAME_NS - 153));
+    let mut bench = Bench::on(&format!("latency={},bytes-per-cycle=1", FRAME_NS - 153));
     bench.flip(1);
     bench.at(FRAME_NS * 3 - 1);
     assert_eq!((bench.errors(), bench.read64(CRC_FRAME)), (0, 2));
@@ -393,7 +393,7 @@ fn reading_a_low_word_latches_its_high_word() {
 
 #[test]
 fn the_edid_is_readable_by_words() {
-    let mut bench = Bench::new("mode=320x240@60");
+    let mut bench = Bench::new("width=320,height=240");
     let words: Vec<u8> = (0..32).flat_map(|n| bench.read(0x900 + n * 4).to_le_bytes()).collect();
     assert_eq!(&words[..8], &[0, 255, 255, 255, 255, 255, 255, 0]);
     assert_eq!(words.iter().fold(0u8, |sum, b| sum.wrapping_add(*b)), 0);
