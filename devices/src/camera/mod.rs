@@ -7,6 +7,8 @@ mod config;
 mod convert;
 mod core;
 mod pattern;
+#[cfg(test)]
+mod random_tests;
 mod regs;
 mod source;
 mod state;
