@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
+/* The part that every micro-guest shares. */
+#include "micro.h"
+
+#define SERIAL 0x3f8
+#define EXIT_PORT 0xf4
+#define APIC 0xfee00000ul
+
+volatile struct trap trap;
+volatile uint64_t resume;
+volatile uint64_t irq_counts[IRQ_VECTORS];
+
+/* Memory functions that the compiler may call. */
+void *memcpy(void *to, const void *from, size_t size)
+{
+	void *start = to;
+
+	asm volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(size) : : "memory");
+	return start;
+}
+
+void *memset(void *to, int value, size_t size)
+{
+	void *start = to;
+
+	asm volatile("rep stosb" : "+D"(to), "+c"(size) : "a"(value) : "memory");
+	return start;
+}
+
+static void put(char character)
+{
+	while (!(in8(SERIAL + 5) & 0x20))
+		;
+	out8(SERIAL, character);
+}
+
+void print(const char *text)
+{
+	while (*text)
+		put(*text++);
+}
+
+void print_hex(uint64_t value, int digits)
+{
+	int digit = 15;
+
+	while (digit >= digits && !(value >> (4 * digit)))
+		digit--;
+	for (; digit >= 0; digit--)
+		put("0123456789abcdef"[value >> (4 * digit) & 15]);
+}
+
+void print_value(const char *name, uint64_t value)
+{
+	print(name);
+	print(" ");
+	print_hex(value, 1);
+	print("\n");
+}
+
+_Noreturn void leave(int status)
+{
+	out8(EXIT_PORT, status);
+	for (;;)
+		asm volatile("cli; hlt");
+}
+
+void require(int holds, const char *what)
+{
+	if (holds)
+		return;
+	print("failed: ");
+	print(what);
+	print("\n");
+	leave(1);
+}
+
+/* What the CPU pushes. */
+struct frame {
+	uint64_t rip, cs, flags, rsp, ss;
+};
+
+static void exception(struct frame *frame, uint64_t vector, uint64_t error)
+{
+	trap.vector = vector;
+	trap.error = error;
+	trap.address = READ_CONTROL(2);
+	trap.count++;
+	if (!resume) {
+		print_value("unexpected exception", vector);
+		print_value("error code", error);
+		print_value("at", frame->rip);
+		leave(1);
+	}
+	frame->rip = resume;
+}
+
+#define EXCEPTION(n)                                                            \
+	__attribute__((interrupt)) static void exception_##n(struct frame *frame) \
+	{                                                                       \
+		exception(frame, n, 0);                                         \
+	}
+#define EXCEPTION_WITH_CODE(n)                                                                  \
+	__attribute__((interrupt)) static void exception_##n(struct frame *frame, uint64_t error) \
+	{                                                                                       \
+		exception(frame, n, error);                                                     \
+	}
+#define IRQ(n)                                                            \
+	__attribute__((interrupt)) static void irq_##n(struct frame *frame) \
+	{                                                                 \
+		(void)frame;                                              \
+		irq_counts[n]++;                                          \
+		write32(APIC + 0xb0, 0);                                  \
+	}
+
+EXCEPTION(0)
+EXCEPTION(1)
+EXCEPTION(3)
+EXCEPTION(6)
+EXCEPTION(7)
+EXCEPTION_WITH_CODE(8)
+EXCEPTION_WITH_CODE(10)
+EXCEPTION_WITH_CODE(11)
+EXCEPTION_WITH_CODE(12)
+EXCEPTION_WITH_CODE(13)
+EXCEPTION_WITH_CODE(14)
+IRQ(0)
+IRQ(1)
+IRQ(2)
+IRQ(3)
+
+static struct gate {
+	uint16_t offset_low, selector, flags, offset_middle;
+	uint32_t offset_high, reserved;
+} gates[256];
+
+static void set_gate(int vector, void *handler)
+{
+	uint64_t address = (uint64_t)handler;
+
+	/* Present, 64-bit interrupt gate, in the firmware's code segment. */
+	gates[vector] = (struct gate){ address, 0x10, 0x8e00, address >> 16, address >> 32, 0 };
+}
+
+void install_interrupts(void)
+{
+	struct {
+		uint16_t limit;
+		void *base;
+	} __attribute__((packed)) table = { sizeof(gates) - 1, gates };
+
+	set_gate(0, exception_0);
+	set_gate(1, exception_1);
+	set_gate(3, exception_3);
+	set_gate(6, exception_6);
+	set_gate(7, exception_7);
+	set_gate(8, exception_8);
+	set_gate(10, exception_10);
+	set_gate(11, exception_11);
+	set_gate(12, exception_12);
+	set_gate(13, exception_13);
+	set_gate(14, exception_14);
+	set_gate(IRQ_VECTOR + 0, irq_0);
+	set_gate(IRQ_VECTOR + 1, irq_1);
+	set_gate(IRQ_VECTOR + 2, irq_2);
+	set_gate(IRQ_VECTOR + 3, irq_3);
+	asm volatile("lidt %0" : : "m"(table));
+}
+
+void enable_apic(void)
+{
+	/* Spurious vector 0xff, software enable; accept every priority. */
+	write32(APIC + 0xf0, 0x1ff);
+	write32(APIC + 0x80, 0);
+}
+
+void wait_irq(int n, uint64_t count)
+{
+	for (;;) {
+		asm volatile("cli");
+		if (irq_counts[n] >= count)
+			break;
+		asm volatile("sti; hlt");
+	}
+}
+
+void print_trap(const char *name, int with_address)
+{
+	print(name);
+	if (trap.vector == 0x100) {
+		print(": no exception\n");
+		return;
+	}
+	print(": exception ");
+	print_hex(trap.vector, 1);
+	print(" code ");
+	print_hex(trap.error, 1);
+	if (with_address) {
+		print(" at ");
+		print_hex(trap.address, 1);
+	}
+	print("\n");
+}
+
+uint64_t enable_function(int slot)
+{
+	require(read32(CONFIG(slot, 0)) != 0xffffffff, "no function in the slot");
+	/* Memory space and bus master. */
+	write32(CONFIG(slot, 4), 6);
+	return read32(CONFIG(slot, 0x10)) & ~15u;
+}
+
+void route_vector(int slot, int entry, uint8_t vector)
+{
+	uint64_t capability = CONFIG(slot, read32(CONFIG(slot, 0x34)) & 0xff), table;
+
+	while ((read32(capability) & 0xff) != 0x11) {
+		require(read32(capability) >> 8 & 0xff, "no MSI-X capability");
+		capability = CONFIG(slot, read32(capability) >> 8 & 0xff);
+	}
+	table = read32(capability + 4);
+	table = (read32(CONFIG(slot, 0x10 + 4 * (table & 7))) & ~15u) + (table & ~7u) + 16 * entry;
+	/* Message to APIC 0: fixed, edge. Then unmask the entry and switch MSI-X on. */
+	write32(table, 0xfee00000);
+	write32(table + 4, 0);
+	write32(table + 8, vector);
+	write32(table + 12, 0);
+	write32(capability, read32(capability) | 1u << 31);
+}
+
+_Noreturn void micro_start(const uint8_t *zero_page)
+{
+	leave(micro_main(zero_page));
+}
