@@ -36,8 +36,6 @@ static void faults(void)
 	print_trap("ud2", 0);
 	ATTEMPT("xor %%eax, %%eax\n\txor %%edx, %%edx\n\tdivq %%rcx", 0);
 	print_trap("division by zero", 0);
-	ATTEMPT("int3", 0);
-	print_trap("int3", 0);
 	ATTEMPT("movq (%%rcx), %%rax", 1ull << 62);
 	print_trap("non-canonical address", 0);
 	ATTEMPT("mov %%cx, %%ds", 0xfff8);
