@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::function::Function;
 use crate::ports::Ports;
+use crate::registers::RegisterFile;
 
-use super::config::{self, ConfigSpace};
+use super::config;
 use super::msix::{Gate, Msix, MsixState, bar_bytes};
 use super::platform::{ClockPort, DmaPort, MsiPort, MsiWrite, Platform, Shared, TracePort};
 use super::words::split;
@@ -37,7 +38,7 @@ pub struct EndpointState {
 
 pub(super) struct Endpoint {
     pub rid: u16,
-    config: ConfigSpace,
+    config: RegisterFile,
     msix: Msix,
     function: Box<dyn Function>,
     registers_bytes: u32,
@@ -50,7 +51,7 @@ impl Endpoint {
         let identity = function.identity();
         Endpoint {
             rid,
-            config: ConfigSpace::new(config::endpoint(&identity)),
+            config: RegisterFile::new(config::endpoint(&identity), config::HEADER_BYTES),
             msix: Msix::new(identity.vectors),
             registers_bytes: identity.registers_bytes,
             msix_bytes: bar_bytes(identity.vectors),

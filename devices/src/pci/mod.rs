@@ -15,7 +15,6 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use config::{ConfigSpace, Register};
 pub use endpoint::{BarKind, EndpointState};
 pub use msix::{MAX_VECTORS, MsixState};
 pub use platform::{BusClock, DmaRequest, GpaRange, MsiWrite, Outbox, Platform, Translation, Untranslated};

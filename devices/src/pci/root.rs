@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::function::Function;
 use crate::ports::Ports;
+use crate::registers::RegisterFile;
 
-use super::config::{self, ConfigSpace};
+use super::config;
 use super::endpoint::{Endpoint, EndpointState};
 use super::msix::MAX_VECTORS;
 use super::platform::Platform;
@@ -47,13 +48,16 @@ pub struct PciRootState {
 
 /// Bus 0. Accesses to addresses that nothing decodes are the machine's to answer (reads as all ones).
 pub struct PciRoot {
-    host_bridge: ConfigSpace,
+    host_bridge: RegisterFile,
     endpoints: Vec<Endpoint>,
 }
 
 impl Default for PciRoot {
     fn default() -> Self {
-        PciRoot { host_bridge: ConfigSpace::new(config::host_bridge()), endpoints: Vec::new() }
+        PciRoot {
+            host_bridge: RegisterFile::new(config::host_bridge(), config::HEADER_BYTES),
+            endpoints: Vec::new(),
+        }
     }
 }
 

@@ -1,0 +1,133 @@
+//! The register page (Intel VT-d specification 3.3, chapter 10; offsets, bits and what they announce).
+
+use crate::registers::{Register, read_only, read_write};
+
+/// Bytes of the register page that registers are in.
+pub const PAGE_BYTES: usize = 4096;
+
+pub const VERSION: usize = 0x00;
+pub const CAP: usize = 0x08;
+pub const ECAP: usize = 0x10;
+pub const GLOBAL_COMMAND: usize = 0x18;
+pub const GLOBAL_STATUS: usize = 0x1c;
+pub const ROOT_TABLE: usize = 0x20;
+pub const CONTEXT_COMMAND: usize = 0x28;
+pub const FAULT_STATUS: usize = 0x34;
+pub const FAULT_CONTROL: usize = 0x38;
+pub const QUEUE_HEAD: usize = 0x80;
+pub const QUEUE_TAIL: usize = 0x88;
+pub const QUEUE_ADDRESS: usize = 0x90;
+pub const COMPLETION_STATUS: usize = 0x9c;
+pub const COMPLETION_CONTROL: usize = 0xa0;
+pub const QUEUE_ERROR: usize = 0xb0;
+/// IVA; the IOTLB invalidate register follows.
+pub const IOTLB: usize = 0x200;
+pub const IOTLB_COMMAND: usize = IOTLB + 8;
+/// The first fault recording register, 16 bytes each.
+pub const FAULT_RECORDS: usize = 0x220;
+pub const FAULT_RECORD_BYTES: usize = 16;
+/// Number of fault recording registers.
+pub const FAULT_RECORD_COUNT: usize = 8;
+
+/// Event registers come in fours: control, data, address, upper address.
+pub const EVENT_DATA: usize = 4;
+pub const EVENT_ADDRESS: usize = 8;
+pub const EVENT_UPPER_ADDRESS: usize = 12;
+/// Event control: interrupt mask.
+pub const EVENT_MASKED: u32 = 1 << 31;
+/// Event control: interrupt pending.
+pub const EVENT_PENDING: u32 = 1 << 30;
+
+/// Global command and status: translation.
+pub const TRANSLATION: u32 = 1 << 31;
+/// Set root table pointer, and its status.
+pub const SET_ROOT: u32 = 1 << 30;
+/// Queued invalidation.
+pub const QUEUED_INVALIDATION: u32 = 1 << 26;
+
+/// Fault status: a fault was lost.
+pub const PRIMARY_OVERFLOW: u32 = 1 << 0;
+/// Fault status: some fault record is in use.
+pub const PRIMARY_PENDING: u32 = 1 << 1;
+/// Fault status: the invalidation queue stopped at a bad descriptor.
+pub const QUEUE_STOPPED: u32 = 1 << 4;
+/// Fault status: the field that names the oldest fault record.
+pub const RECORD_INDEX: u32 = 0xff << 8;
+
+/// Width of guest-physical addresses, as the DMAR table says it too.
+pub const HOST_ADDRESS_BITS: u32 = 48;
+/// Width of I/O virtual addresses that can be mapped.
+pub const GUEST_ADDRESS_BITS: u32 = 48;
+/// The largest address mask of a page-selective invalidation: 2^18 pages, 1 GiB.
+pub const MAX_ADDRESS_MASK: u32 = 18;
+
+/// What the capability register announces.
+pub const CAP_VALUE: u64 = 6 // ND: 16-bit domain ids
+    | 1 << 10 // SAGAW: four-level tables
+    | (GUEST_ADDRESS_BITS as u64 - 1) << 16 // MGAW
+    | (FAULT_RECORDS as u64 / 16) << 24 // FRO
+    | 3 << 34 // SLLPS: 2 MiB and 1 GiB pages
+    | 1 << 39 // PSI: page-selective invalidation
+    | (FAULT_RECORD_COUNT as u64 - 1) << 40 // NFR
+    | (MAX_ADDRESS_MASK as u64) << 48 // MAMV
+    | 3 << 54; // DWD, DRD: an invalidation drains (no access is ever in flight)
+
+/// What the extended capability register announces.
+pub const ECAP_VALUE: u64 = 1 // C: walks are coherent
+    | 1 << 1 // QI
+    | 1 << 6 // PT: pass-through contexts
+    | 1 << 7 // SC: snoop control (every access is coherent anyway)
+    | (IOTLB as u64 / 16) << 8; // IRO
+
+/// The registers. GCMD is write-only and so never stored; the unit acts on what is written.
+pub fn table() -> Vec<Register> {
+    let mut registers = vec![
+        read_only("VER", VERSION, 4, 0x10),
+        read_only("CAP", CAP, 8, CAP_VALUE),
+        read_only("ECAP", ECAP, 8, ECAP_VALUE),
+        read_only("GCMD", GLOBAL_COMMAND, 4, 0),
+        read_only("GSTS", GLOBAL_STATUS, 4, 0),
+        read_write("RTADDR", ROOT_TABLE, 8, 0, !0xfff),
+        // CAIG (59..61) is the unit's answer.
+        read_write("CCMD", CONTEXT_COMMAND, 8, 0, 0xe000_0003_ffff_ffff),
+        Register { name: "FSTS", offset: FAULT_STATUS, width: 4, reset: 0, writable: 0, clear: 0x11 },
+        read_only("IQH", QUEUE_HEAD, 8, 0),
+        read_write("IQT", QUEUE_TAIL, 8, 0, 0x7_fff0),
+        read_write("IQA", QUEUE_ADDRESS, 8, 0, !0xfff | 7),
+        Register { name: "ICS", offset: COMPLETION_STATUS, width: 4, reset: 0, writable: 0, clear: 1 },
+        read_only("IQERCD", QUEUE_ERROR, 8, 0),
+        read_write("IVA", IOTLB, 8, 0, !0xfff | 0x7f),
+        // IAIG (57..59) is the unit's answer.
+        read_write("IOTLB", IOTLB_COMMAND, 8, 0, 0xb003_ffff_0000_0000),
+    ];
+    registers.extend(event([("FECTL", 0), ("FEDATA", 4), ("FEADDR", 8), ("FEUADDR", 12)], FAULT_CONTROL));
+    registers
+        .extend(event([("IECTL", 0), ("IEDATA", 4), ("IEADDR", 8), ("IEUADDR", 12)], COMPLETION_CONTROL));
+    registers.extend((0..FAULT_RECORD_COUNT).flat_map(fault_record));
+    registers
+}
+
+fn event(names: [(&'static str, usize); 4], base: usize) -> [Register; 4] {
+    names.map(|(name, part)| {
+        let (reset, writable) = match part {
+            0 => (u64::from(EVENT_MASKED), u64::from(EVENT_MASKED)),
+            EVENT_DATA => (0, 0xffff),
+            EVENT_ADDRESS => (0, 0xffff_fffc),
+            _ => (0, 0xffff_ffff),
+        };
+        read_write(name, base.saturating_add(part), 4, reset, writable)
+    })
+}
+
+/// The offset of fault record `index`.
+pub fn fault_record_offset(index: usize) -> usize {
+    FAULT_RECORDS.saturating_add(index.saturating_mul(FAULT_RECORD_BYTES))
+}
+
+fn fault_record(index: usize) -> [Register; 2] {
+    let low = fault_record_offset(index);
+    let high = low.saturating_add(8);
+    // F, the top bit, is cleared by writing one.
+    let top = Register { name: "FRCD high", offset: high, width: 8, reset: 0, writable: 0, clear: 1 << 63 };
+    [read_only("FRCD low", low, 8, 0), top]
+}

@@ -1,0 +1,128 @@
+//! Registers as one table: offset, width, access, reset value.
+
+/// One register of a register file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Register {
+    /// What the specification calls it.
+    pub name: &'static str,
+    /// Byte offset.
+    pub offset: usize,
+    /// Width in bytes: 1, 2, 4 or 8.
+    pub width: usize,
+    /// Value after reset.
+    pub reset: u64,
+    /// Bits that the guest can write.
+    pub writable: u64,
+    /// Bits that the guest clears by writing ones.
+    pub clear: u64,
+}
+
+/// A register that the guest can only read.
+pub const fn read_only(name: &'static str, offset: usize, width: usize, reset: u64) -> Register {
+    Register { name, offset, width, reset, writable: 0, clear: 0 }
+}
+
+/// A register with bits that the guest can write.
+pub const fn read_write(
+    name: &'static str,
+    offset: usize,
+    width: usize,
+    reset: u64,
+    writable: u64,
+) -> Register {
+    Register { name, offset, width, reset, writable, clear: 0 }
+}
+
+/// The bytes of a set of registers, and which of their bits can be written or cleared. Bytes that no register names
+/// read as zero and ignore writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegisterFile {
+    registers: Vec<Register>,
+    bytes: Vec<u8>,
+    writable: Vec<u8>,
+    clear: Vec<u8>,
+}
+
+impl RegisterFile {
+    /// `bytes` bytes with `registers` in them, after reset.
+    pub fn new(registers: Vec<Register>, bytes: usize) -> Self {
+        let mut file = RegisterFile {
+            registers: Vec::new(),
+            bytes: vec![0; bytes],
+            writable: vec![0; bytes],
+            clear: vec![0; bytes],
+        };
+        for register in &registers {
+            put(&mut file.writable, register.offset, register.width, register.writable);
+            put(&mut file.clear, register.offset, register.width, register.clear);
+        }
+        file.registers = registers;
+        file.reset();
+        file
+    }
+
+    /// Every register back to its reset value.
+    pub fn reset(&mut self) {
+        for register in &self.registers {
+            put(&mut self.bytes, register.offset, register.width, register.reset);
+        }
+    }
+
+    /// Reads `data.len()` bytes at `offset`, as the guest sees them.
+    pub fn read(&self, offset: usize, data: &mut [u8]) {
+        let bytes = self.bytes.iter().skip(offset).chain(std::iter::repeat(&0));
+        data.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    }
+
+    /// The guest writes `data` at `offset`: bit by bit as the registers allow.
+    pub fn write(&mut self, offset: usize, data: &[u8]) {
+        let masks = self.writable.iter().zip(&self.clear).skip(offset);
+        for ((byte, (writable, clear)), &value) in self.bytes.iter_mut().skip(offset).zip(masks).zip(data) {
+            *byte = (*byte & !writable & !(value & clear)) | (value & writable);
+        }
+    }
+
+    /// The 32 bits at `offset`.
+    pub fn word(&self, offset: usize) -> u32 {
+        let mut bytes = [0; 4];
+        self.read(offset, &mut bytes);
+        u32::from_le_bytes(bytes)
+    }
+
+    /// The 64 bits at `offset`.
+    pub fn word64(&self, offset: usize) -> u64 {
+        let mut bytes = [0; 8];
+        self.read(offset, &mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+
+    /// The device sets the 32 bits at `offset`, whatever the guest may write.
+    pub fn set_word(&mut self, offset: usize, value: u32) {
+        put(&mut self.bytes, offset, 4, u64::from(value));
+    }
+
+    /// The device sets the 64 bits at `offset`.
+    pub fn set_word64(&mut self, offset: usize, value: u64) {
+        put(&mut self.bytes, offset, 8, value);
+    }
+
+    /// All bytes, for a saved state.
+    pub fn save(&self) -> Vec<u8> {
+        self.bytes.clone()
+    }
+
+    /// Takes the bytes of a saved state. False, with nothing changed,
+    /// when the length is another.
+    pub fn restore(&mut self, bytes: &[u8]) -> bool {
+        if bytes.len() == self.bytes.len() {
+            self.bytes.copy_from_slice(bytes);
+        }
+        bytes.len() == self.bytes.len()
+    }
+}
+
+/// Stores the low `width` bytes of `value` at `offset`.
+fn put(bytes: &mut [u8], offset: usize, width: usize, value: u64) {
+    let places = bytes.iter_mut().skip(offset).take(width);
+    places.zip(value.to_le_bytes()).for_each(|(to, from)| *to = from);
+}
