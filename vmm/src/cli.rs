@@ -53,7 +53,7 @@ pub struct RunArgs {
     /// GPU cost model: latency=CYCLES, bytes-per-cycle=N
     #[arg(long, value_name = "KEY=VALUE,...", default_value = "")]
     pub gpu: GpuOptions,
-    /// Display: mode=WIDTHxHEIGHT@HZ, scanout=always|on-flip; cost: fetch-cycles=N, bytes-per-cycle=N
+    /// Display: width=, height=, hz=, scanout=always|on-flip; cost: latency=CYCLES, bytes-per-cycle=N
     #[arg(long, value_name = "KEY=VALUE,...", default_value = "")]
     pub display: fencepost_devices::display::Config,
     /// Whether the guest finds an IOMMU (VT-d)

@@ -49,6 +49,8 @@ impl Control {
 
     fn raise(&self) {
         self.attention.store(true, Ordering::Release);
+        // Whoever is about to wait has looked at the flag under the lock: it must not miss this.
+        drop(self.notes());
         self.changed.notify_all();
     }
 
@@ -101,24 +103,22 @@ impl Control {
         !self.notes().input.is_empty()
     }
 
-    /// Waits until something is to be attended to, or `limit` passes. Returns false if input has ended and nothing
-    /// waits, so that waiting without a limit would last for ever.
+    /// Waits until something is to be attended to, or `limit` passes. Without a limit it also ends when input has
+    /// ended; it returns false then, since nothing will ever come.
     pub fn wait(&self, limit: Option<Duration>) -> bool {
         let notes = self.notes();
-        let idle = |notes: &mut Notes| {
-            notes.stop.is_none() && notes.input.is_empty() && !self.attention.load(Ordering::Acquire)
-        };
+        let quiet = |notes: &Notes| notes.stop.is_none() && !self.attention.load(Ordering::Acquire);
         match limit {
             Some(limit) => {
-                let _ = self.changed.wait_timeout_while(notes, limit, idle);
+                let _ = self.changed.wait_timeout_while(notes, limit, |notes| quiet(notes));
                 true
             }
             None => {
                 let notes = self
                     .changed
-                    .wait_while(notes, |notes| notes.input_open && idle(notes))
+                    .wait_while(notes, |notes| notes.input_open && quiet(notes))
                     .unwrap_or_else(|poisoned| poisoned.into_inner());
-                notes.stop.is_some() || !notes.input.is_empty() || notes.input_open
+                notes.input_open || !quiet(&notes)
             }
         }
     }

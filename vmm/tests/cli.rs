@@ -131,5 +131,5 @@ fn camera_pictures_are_checked_before_the_guest_starts() {
     std::fs::write(&odd, "YUV4MPEG2 W17 H16 F30:1 Ip C420\nFRAME\n").expect("written");
     let odd = format!("source={}", odd.display());
     refused(&["run", "--kernel", kernel, "--camera", &odd], &["odd.y4m", "17x16"]);
-    refused(&["run", "--kernel", kernel, "--display", "mode=9x9"], &["--display", "9x9"]);
+    refused(&["run", "--kernel", kernel, "--display", "width=9"], &["--display", "9x"]);
 }
