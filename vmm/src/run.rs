@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use fencepost_devices::pci::Untranslated;
 use fencepost_firmware as firmware;
 use fencepost_firmware::Entry;
 use fencepost_softcpu::code::CodePages;
@@ -20,6 +19,7 @@ use crate::error::{HostError, plain, read_file};
 use crate::frames::{FrameSink, PngFolder};
 use crate::kernel;
 use crate::machine::log::{EventLog, FinishedLog};
+use crate::machine::remap::Remapping;
 use crate::machine::{GuestEnd, Machine, Parts, Unclaimed, memory};
 use crate::options::Switch;
 
@@ -131,7 +131,7 @@ pub fn run(args: &RunArgs, mut hooks: Hooks) -> Result<Outcome, HostError> {
         control: Arc::clone(&control),
         log,
         pci,
-        iommu: Box::new(Untranslated),
+        iommu: Remapping::new(args.iommu == Switch::On),
     });
     let limit = args.timeout.map(|limit| TimeLimit::start(limit, Arc::clone(&control)));
     let startup = start.elapsed();

@@ -33,7 +33,18 @@ fn built() -> Option<&'static Path> {
 /// Console output and exit status of a micro-guest, and what fencepost itself said.
 fn run(folder: &Path, name: &str, accel: &str) -> (String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_fencepost"))
-        .args(["run", "--memory", "32M", "--timeout", "120", "--append", "a b c", "--accel", accel, "--kernel"])
+        .args([
+            "run",
+            "--memory",
+            "32M",
+            "--timeout",
+            "120",
+            "--append",
+            "a b c",
+            "--accel",
+            accel,
+            "--kernel",
+        ])
         .arg(folder.join(name))
         .stdin(Stdio::null())
         .output()

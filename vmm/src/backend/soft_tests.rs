@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
-use fencepost_devices::pci::{PciRoot, Untranslated};
+use fencepost_devices::pci::PciRoot;
 use fencepost_firmware::layout;
 use fencepost_softcpu::bus::Flow;
 use fencepost_softcpu::code::CodePages;
@@ -15,6 +15,7 @@ use crate::machine::Parts;
 use crate::machine::irq::SoftInterrupts;
 use crate::machine::log::EventLog;
 use crate::machine::memory;
+use crate::machine::remap::Remapping;
 use crate::machine::time::TimeBase;
 
 enum Step {
@@ -133,7 +134,7 @@ fn run_with(steps: Vec<Step>, control: &Arc<Control>) -> (Ran, Soft<Script>) {
         control: Arc::clone(control),
         log: EventLog::new(100, None),
         pci: PciRoot::new(),
-        iommu: Box::new(Untranslated),
+        iommu: Remapping::Off,
     });
     let mut soft = Soft::new(Script::new(steps));
     let (_, ran) = soft.run(machine, control).expect("the software CPU needs nothing of the host");

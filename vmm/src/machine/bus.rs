@@ -80,7 +80,8 @@ impl Machine {
                 fill(data, &self.interrupts.read(offset).to_le_bytes());
                 true
             }
-            Some((MmioTarget::Dmar | MmioTarget::Messages, _)) | None => false,
+            Some((MmioTarget::Dmar, offset)) => self.read_remapping(offset, data),
+            Some((MmioTarget::Messages, _)) | None => false,
         };
         if !answered {
             self.unclaimed.mmio += 1;
@@ -106,7 +107,8 @@ impl Machine {
                 self.interrupts.msi(gpa, low_word(data));
                 true
             }
-            Some((MmioTarget::Dmar | MmioTarget::Messages, _)) | None => false,
+            Some((MmioTarget::Dmar, offset)) => self.write_remapping(offset, data),
+            Some((MmioTarget::Messages, _)) | None => false,
         };
         if !answered {
             self.unclaimed.mmio += 1;

@@ -9,6 +9,7 @@ pub mod log;
 pub mod map;
 pub mod memory;
 mod ports;
+pub mod remap;
 pub mod serial;
 pub mod time;
 
@@ -20,7 +21,7 @@ mod tests;
 use std::io::Write;
 use std::sync::Arc;
 
-use fencepost_devices::pci::{MsiWrite, PciRoot, Translation};
+use fencepost_devices::pci::{MsiWrite, PciRoot};
 use fencepost_firmware::layout;
 use fencepost_softcpu::apic::InterruptMessage;
 use fencepost_softcpu::code::CodePages;
@@ -32,6 +33,7 @@ use crate::control::Control;
 use events::EventQueue;
 use irq::InterruptController;
 use log::EventLog;
+use remap::Remapping;
 use serial::SerialPort;
 use time::TimeBase;
 
@@ -69,7 +71,7 @@ pub struct Parts {
     /// The functions on bus 0.
     pub pci: PciRoot,
     /// From I/O virtual to guest-physical addresses.
-    pub iommu: Box<dyn Translation + Send>,
+    pub iommu: Remapping,
 }
 
 /// Accesses that nobody answered.
@@ -92,7 +94,7 @@ pub struct Machine {
     serial: SerialPort,
     control: Arc<Control>,
     pci: PciRoot,
-    iommu: Box<dyn Translation + Send>,
+    iommu: Remapping,
     /// Messages raised during a bus call; empty between calls.
     messages: Vec<MsiWrite>,
     end: Option<GuestEnd>,

@@ -3,7 +3,7 @@
 use std::any::Any;
 
 use fencepost_devices::function::{Function, Identity, VENDOR_ID};
-use fencepost_devices::pci::{Untranslated, requester_id};
+use fencepost_devices::pci::requester_id;
 use fencepost_devices::ports::{DmaExt, Iova, Ports};
 use fencepost_firmware::layout;
 use fencepost_softcpu::bus::{Bus, Flow};
@@ -57,7 +57,7 @@ fn machine() -> Machine {
         control: Arc::default(),
         log: EventLog::new(100, None),
         pci,
-        iommu: Box::new(Untranslated),
+        iommu: Remapping::Off,
     })
 }
 

@@ -35,9 +35,9 @@ impl BusClock for CallClock<'_> {
 }
 
 /// Stamps events with the call's time.
-struct CallTrace<'a> {
-    now: Stamp,
-    log: &'a mut EventLog,
+pub(super) struct CallTrace<'a> {
+    pub now: Stamp,
+    pub log: &'a mut EventLog,
 }
 
 impl Trace for CallTrace<'_> {
@@ -53,7 +53,7 @@ impl Machine {
         let code = &self.code;
         let mut platform = Platform {
             memory: &self.memory,
-            translation: &mut *self.iommu,
+            translation: &mut self.iommu,
             written: &|gpa: Gpa, len| code.written(gpa.0, len),
             clock: &mut CallClock { now, time: self.time, queue: &mut self.queue },
             trace: &mut CallTrace { now, log: &mut self.log },
@@ -65,7 +65,7 @@ impl Machine {
     }
 
     /// Sends the messages that devices raised, in order.
-    fn send_messages(&mut self) {
+    pub(super) fn send_messages(&mut self) {
         for message in self.messages.drain(..) {
             self.interrupts.msi(message.address, message.data);
         }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use fencepost_devices::pci::{PciRoot, Untranslated};
+use fencepost_devices::pci::PciRoot;
 use fencepost_firmware::layout;
 use fencepost_softcpu::bus::{Bus, Flow};
 use fencepost_softcpu::code::CodePages;
@@ -44,7 +44,7 @@ fn machine() -> (Machine, Screen, Arc<Control>) {
         control: Arc::clone(&control),
         log: EventLog::new(100, None),
         pci: PciRoot::new(),
-        iommu: Box::new(Untranslated),
+        iommu: Remapping::Off,
     };
     (Machine::new(parts), screen, control)
 }

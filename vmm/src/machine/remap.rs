@@ -1,0 +1,68 @@
+//! The IOMMU's place in the machine: there or not, and its register page on the memory bus.
+
+use fencepost_devices::iommu::{Iommu, Surroundings};
+use fencepost_devices::pci::{DmaRequest, GpaRange, Outbox, Translation, Untranslated};
+use fencepost_devices::ports::{DmaFault, Gpa};
+use vm_memory::GuestMemoryMmap;
+
+use super::Machine;
+use super::ports::CallTrace;
+
+/// What stands between devices and memory.
+pub enum Remapping {
+    /// Nothing: every address is physical.
+    Off,
+    /// A VT-d unit.
+    On(Box<Iommu>),
+}
+
+impl Remapping {
+    /// A unit after power-on, or none.
+    pub fn new(on: bool) -> Self {
+        if on { Remapping::On(Box::default()) } else { Remapping::Off }
+    }
+}
+
+impl Translation for Remapping {
+    fn translate(
+        &mut self,
+        request: &DmaRequest,
+        memory: &GuestMemoryMmap,
+        ranges: &mut Vec<GpaRange>,
+        out: &mut Outbox<'_>,
+    ) -> Result<(), DmaFault> {
+        match self {
+            Remapping::Off => Untranslated.translate(request, memory, ranges, out),
+            Remapping::On(unit) => unit.translate(request, memory, ranges, out),
+        }
+    }
+}
+
+impl Machine {
+    /// Reads the unit's registers; false when there is none.
+    pub(super) fn read_remapping(&mut self, offset: u64, data: &mut [u8]) -> bool {
+        match &self.iommu {
+            Remapping::Off => false,
+            Remapping::On(unit) => {
+                unit.read(offset, data);
+                true
+            }
+        }
+    }
+
+    /// Writes the unit's registers; false when there is none.
+    pub(super) fn write_remapping(&mut self, offset: u64, data: &[u8]) -> bool {
+        let now = self.time.now();
+        let Remapping::On(unit) = &mut self.iommu else { return false };
+        let code = &self.code;
+        let mut trace = CallTrace { now, log: &mut self.log };
+        let mut around = Surroundings {
+            memory: &self.memory,
+            written: &|gpa: Gpa, len| code.written(gpa.0, len),
+            out: Outbox { trace: &mut trace, messages: &mut self.messages },
+        };
+        unit.write(offset, data, &mut around);
+        self.send_messages();
+        true
+    }
+}
