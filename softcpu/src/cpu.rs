@@ -60,6 +60,8 @@ pub struct Cpu {
     pub(crate) tsc: u64,
     /// 1 when CPL is 3: which TLB set data accesses use.
     pub(crate) user: usize,
+    /// How code is decoded: 16, 32 or 64 bits.
+    pub(crate) mode: u8,
     pub(crate) tlb: Tlb,
     /// x87, MMX and SSE registers.
     pub fpu: FpuState,
@@ -106,6 +108,7 @@ impl Cpu {
             seg_base: [0; 8],
             tsc: 0,
             user: 0,
+            mode: 16,
             tlb: Tlb::new(),
             fpu: FpuState::default(),
             sys,
@@ -167,6 +170,7 @@ impl Cpu {
             self.seg_base[n] = self.sys.seg[n].base;
         }
         self.user = usize::from(self.cpl() == 3);
+        self.mode = self.code_bits() as u8;
     }
 
     /// Current privilege level.

@@ -13,6 +13,7 @@ pub mod ioapic;
 pub mod lower;
 pub mod mem;
 pub mod op;
+mod run;
 pub mod simd;
 pub mod state;
 mod sys;

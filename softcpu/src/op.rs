@@ -49,6 +49,8 @@ pub enum Step {
     Leave,
     /// Retired; RIP is not set: the next instruction follows, but the block ends here.
     Stop,
+    /// Not an instruction: the block ran to its end, and the next one follows.
+    End,
     /// Not retired: an exception waits in [`Cpu::fault`].
     Trap,
 }

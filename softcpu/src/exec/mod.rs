@@ -1,6 +1,13 @@
 //! The integer instructions.
 
+mod alu;
+mod bits;
+mod control;
 mod moves;
+mod muldiv;
+mod shift;
+mod stack;
+mod string;
 
 use iced_x86::Instruction;
 
@@ -10,4 +17,11 @@ use crate::op::Op;
 /// The operation of an integer instruction, if it is one.
 pub(crate) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
     moves::lower(instr, ctx)
+        .or_else(|| alu::lower(instr, ctx))
+        .or_else(|| control::lower(instr, ctx))
+        .or_else(|| stack::lower(instr, ctx))
+        .or_else(|| shift::lower(instr, ctx))
+        .or_else(|| bits::lower(instr, ctx))
+        .or_else(|| muldiv::lower(instr, ctx))
+        .or_else(|| string::lower(instr, ctx))
 }

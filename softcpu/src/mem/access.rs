@@ -120,6 +120,18 @@ impl Cpu {
         self.store_as(how, addr, value)
     }
 
+    /// Writes any number of bytes with the rights of the current privilege.
+    pub fn store_block(&mut self, op: &Op, addr: u64, bytes: &[u8]) -> Step {
+        let how = self.circumstance(op);
+        self.store_bytes(how, addr, bytes)
+    }
+
+    /// Reads any number of bytes with the rights of the current privilege.
+    pub fn load_block(&mut self, op: &Op, addr: u64, bytes: &mut [u8]) -> Result<(), Trap> {
+        let how = self.circumstance(op);
+        self.load_bytes(how, addr, bytes)
+    }
+
     /// Reads memory under given circumstances.
     pub(crate) fn load_as<T: Plain>(&mut self, how: Circumstance, addr: u64) -> Result<T, Trap> {
         let mut value = T::NIL;
@@ -227,6 +239,13 @@ impl Cpu {
 
     /// Reads device registers, in pieces that cross no 8-byte boundary and are 1, 2, 4 or 8 bytes.
     fn device_read(&mut self, tsc: u64, gpa: u64, bytes: &mut [u8]) {
+        if self.apic.page() == Some(gpa & PAGE_MASK) {
+            let value = self.apic.read((gpa & 0xffc) as u32, tsc).to_le_bytes();
+            for (n, byte) in bytes.iter_mut().enumerate() {
+                *byte = value.get((gpa & 3) as usize + n).copied().unwrap_or(0);
+            }
+            return;
+        }
         let mut done = 0;
         while done < bytes.len() {
             let at = gpa + done as u64;
@@ -238,6 +257,16 @@ impl Cpu {
 
     /// Writes device registers, in the same pieces.
     fn device_write(&mut self, tsc: u64, gpa: u64, bytes: &[u8]) -> Flow {
+        if self.apic.page() == Some(gpa & PAGE_MASK) {
+            let mut value = [0u8; 4];
+            for (to, from) in value.iter_mut().zip(bytes) {
+                *to = *from;
+            }
+            let effect = self.apic.write((gpa & 0xfff) as u32, u32::from_le_bytes(value), tsc);
+            self.apic_effect(effect, tsc);
+            // An interrupt may have become deliverable, or the timer's deadline have moved.
+            return Flow::Yield;
+        }
         let mut done = 0;
         let mut flow = Flow::Continue;
         while done < bytes.len() {
@@ -258,4 +287,20 @@ fn piece(at: u64, len: usize) -> usize {
     let room = 8 - (at & 7) as usize;
     let most = room.min(len);
     if most >= 8 { 8 } else { 1 << most.ilog2() }
+}
+
+impl Cpu {
+    /// Where a byte may be read in the host, and the rest of its page, when the TLB knows.
+    #[inline(always)]
+    pub(crate) fn readable(&self, addr: u64) -> Option<*const u8> {
+        let entry = &self.tlb.sets[self.user & 1].data[slot(addr)];
+        (entry.read == addr & PAGE_MASK).then(|| addr.wrapping_add(entry.addend) as *const u8)
+    }
+
+    /// Where a byte may be written in the host, and the rest of its page, when the TLB knows.
+    #[inline(always)]
+    pub(crate) fn writable(&self, addr: u64) -> Option<*mut u8> {
+        let entry = &self.tlb.sets[self.user & 1].data[slot(addr)];
+        (entry.write == addr & PAGE_MASK).then(|| addr.wrapping_add(entry.addend) as *mut u8)
+    }
 }

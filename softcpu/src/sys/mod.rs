@@ -1,15 +1,200 @@
 //! What an operating system needs: segments, interrupts, control registers, MSRs, ports.
 
+pub(crate) mod interrupts;
+mod misc;
+mod msr;
+mod ports;
+mod registers;
+pub(crate) mod segments;
+mod transfer;
+
+use iced_x86::{Code, Instruction, Mnemonic};
+
+use crate::lower::{LowerCtx, Shape, segment_index, shape};
+use crate::op::{Handler, Op};
+
+pub(crate) const CR0_PE: u64 = 1;
 pub(crate) const CR0_MP: u64 = 1 << 1;
 pub(crate) const CR0_EM: u64 = 1 << 2;
 pub(crate) const CR0_TS: u64 = 1 << 3;
+pub(crate) const CR0_ET: u64 = 1 << 4;
+pub(crate) const CR0_NE: u64 = 1 << 5;
 pub(crate) const CR0_WP: u64 = 1 << 16;
+pub(crate) const CR0_AM: u64 = 1 << 18;
+pub(crate) const CR0_NW: u64 = 1 << 29;
+pub(crate) const CR0_CD: u64 = 1 << 30;
 pub(crate) const CR0_PG: u64 = 1 << 31;
+pub(crate) const CR0_ALLOWED: u64 =
+    CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG;
+
+pub(crate) const CR4_TSD: u64 = 1 << 2;
+pub(crate) const CR4_DE: u64 = 1 << 3;
+pub(crate) const CR4_PSE: u64 = 1 << 4;
+pub(crate) const CR4_PAE: u64 = 1 << 5;
+pub(crate) const CR4_MCE: u64 = 1 << 6;
 pub(crate) const CR4_PGE: u64 = 1 << 7;
 pub(crate) const CR4_OSFXSR: u64 = 1 << 9;
+pub(crate) const CR4_OSXMMEXCPT: u64 = 1 << 10;
+/// The bits of what CPUID announces.
+pub(crate) const CR4_ALLOWED: u64 =
+    CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT;
+
+pub(crate) const EFER_SCE: u64 = 1;
+pub(crate) const EFER_LME: u64 = 1 << 8;
+pub(crate) const EFER_LMA: u64 = 1 << 10;
 pub(crate) const EFER_NXE: u64 = 1 << 11;
 
 /// The operation of a system instruction, if it is one.
-pub(crate) fn lower(_: &iced_x86::Instruction, _: &crate::lower::LowerCtx) -> Option<crate::op::Op> {
-    None
+pub(crate) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
+    moves(instr, ctx)
+        .or_else(|| tables(instr, ctx))
+        .or_else(|| transfers(instr, ctx))
+        .or_else(|| rest(instr, ctx))
+}
+
+/// MOV to and from segment, control and debug registers.
+fn moves(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
+    if instr.mnemonic() != Mnemonic::Mov {
+        return None;
+    }
+    let (to, from) = (instr.op0_register(), instr.op1_register());
+    let run: Handler = match shape(instr).kind {
+        Shape::RegReg if from.is_cr() => registers::read_cr,
+        Shape::RegReg if to.is_cr() => registers::write_cr,
+        Shape::RegReg if from.is_dr() => registers::read_dr,
+        Shape::RegReg if to.is_dr() => registers::write_dr,
+        Shape::RegReg if to.is_segment_register() => misc::mov_to_segment::<false>,
+        Shape::RegMem if to.is_segment_register() => misc::mov_to_segment::<true>,
+        Shape::RegReg if from.is_segment_register() => match to.size() {
+            2 => misc::mov_from_segment::<u16>,
+            4 => misc::mov_from_segment::<u32>,
+            _ => misc::mov_from_segment::<u64>,
+        },
+        Shape::MemReg if from.is_segment_register() => misc::store_segment,
+        _ => return None,
+    };
+    let mut op = ctx.op(instr, run);
+    // Registers that are not general ones go by number, segment registers always in `aux`.
+    if to.is_cr() || to.is_dr() {
+        op.dst = to.number() as u8;
+    } else if from.is_cr() || from.is_dr() {
+        op.src = from.number() as u8;
+    } else if to.is_segment_register() {
+        op.aux = u16::from(segment_index(to));
+    } else {
+        op.aux = u16::from(segment_index(from));
+    }
+    Some(op)
+}
+
+/// Descriptor tables and the machine status word.
+fn tables(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
+    use Mnemonic as M;
+    let shape = shape(instr);
+    let memory = shape.kind == Shape::Mem;
+    let run: Handler = match instr.mnemonic() {
+        M::Lgdt => registers::load_table::<false>,
+        M::Lidt => registers::load_table::<true>,
+        M::Sgdt => registers::store_table::<false>,
+        M::Sidt => registers::store_table::<true>,
+        M::Ltr if memory => registers::ltr::<true>,
+        M::Ltr => registers::ltr::<false>,
+        M::Lldt if memory => registers::lldt::<true>,
+        M::Lldt => registers::lldt::<false>,
+        M::Sldt if memory => registers::store_selector_m::<false>,
+        M::Str if memory => registers::store_selector_m::<true>,
+        M::Sldt => crate::by_size!(shape.bytes, store_sldt),
+        M::Str => crate::by_size!(shape.bytes, store_str),
+        M::Lmsw if memory => registers::lmsw::<true>,
+        M::Lmsw => registers::lmsw::<false>,
+        M::Smsw if memory => registers::smsw_m,
+        M::Smsw => crate::by_size!(shape.bytes, smsw),
+        M::Invlpg => registers::invlpg,
+        _ => return None,
+    };
+    Some(ctx.op(instr, run))
+}
+
+fn store_sldt<T: crate::op::Int>(cpu: &mut crate::Cpu, op: &Op) -> crate::op::Step {
+    registers::store_selector_r::<false, T>(cpu, op)
+}
+
+fn store_str<T: crate::op::Int>(cpu: &mut crate::Cpu, op: &Op) -> crate::op::Step {
+    registers::store_selector_r::<true, T>(cpu, op)
+}
+
+fn smsw<T: crate::op::Int>(cpu: &mut crate::Cpu, op: &Op) -> crate::op::Step {
+    registers::smsw_r::<T>(cpu, op)
+}
+
+/// Far transfers.
+fn transfers(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
+    use Code as C;
+    let run: Handler = match instr.code() {
+        C::Iretw => transfer::iret::<u16>,
+        C::Iretd => transfer::iret::<u32>,
+        C::Iretq => transfer::iret::<u64>,
+        C::Retfw | C::Retfw_imm16 => transfer::far_ret::<u16>,
+        C::Retfd | C::Retfd_imm16 => transfer::far_ret::<u32>,
+        C::Retfq | C::Retfq_imm16 => transfer::far_ret::<u64>,
+        C::Jmp_m1616 => transfer::far_jmp::<u16>,
+        C::Jmp_m1632 => transfer::far_jmp::<u32>,
+        C::Jmp_m1664 => transfer::far_jmp::<u64>,
+        C::Call_m1616 => transfer::far_call::<u16>,
+        C::Call_m1632 => transfer::far_call::<u32>,
+        C::Call_m1664 => transfer::far_call::<u64>,
+        C::Int_imm8 | C::Int3 => transfer::int,
+        C::Syscall => transfer::syscall,
+        C::Sysretd => transfer::sysret::<u32>,
+        C::Sysretq => transfer::sysret::<u64>,
+        C::Sysenter => transfer::sysenter,
+        C::Sysexitd => transfer::sysexit::<u32>,
+        C::Sysexitq => transfer::sysexit::<u64>,
+        _ => return None,
+    };
+    let mut op = ctx.op(instr, run);
+    if instr.code() == C::Int3 {
+        op.imm = u64::from(crate::op::vector::BP);
+    }
+    Some(op)
+}
+
+/// Everything else.
+fn rest(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
+    use Code as C;
+    let run: Handler = match instr.code() {
+        C::Cpuid => msr::cpuid,
+        C::Rdmsr => msr::rdmsr,
+        C::Wrmsr => msr::wrmsr,
+        C::Rdtsc => msr::rdtsc::<false>,
+        C::Rdtscp => msr::rdtsc::<true>,
+        C::Swapgs => msr::swapgs,
+        C::Clts => registers::clts,
+        C::Hlt => misc::hlt,
+        C::Cli => misc::cli,
+        C::Sti => misc::sti,
+        C::Ud0_r16_rm16 | C::Ud0_r32_rm32 | C::Ud0_r64_rm64 => misc::ud,
+        C::Ud1_r16_rm16 | C::Ud1_r32_rm32 | C::Ud1_r64_rm64 => misc::ud,
+        C::Ud2 => misc::ud,
+        C::Wbinvd | C::Invd => misc::privileged_nop,
+        C::Clflush_m8 => misc::clflush,
+        C::In_AL_imm8 => ports::input::<false, u8>,
+        C::In_AX_imm8 => ports::input::<false, u16>,
+        C::In_EAX_imm8 => ports::input::<false, u32>,
+        C::In_AL_DX => ports::input::<true, u8>,
+        C::In_AX_DX => ports::input::<true, u16>,
+        C::In_EAX_DX => ports::input::<true, u32>,
+        C::Out_imm8_AL => ports::output::<false, u8>,
+        C::Out_imm8_AX => ports::output::<false, u16>,
+        C::Out_imm8_EAX => ports::output::<false, u32>,
+        C::Out_DX_AL => ports::output::<true, u8>,
+        C::Out_DX_AX => ports::output::<true, u16>,
+        C::Out_DX_EAX => ports::output::<true, u32>,
+        C::Verr_rm16 | C::Verr_r32m16 | C::Verr_r64m16 => misc::verify(instr, false),
+        C::Verw_rm16 | C::Verw_r32m16 | C::Verw_r64m16 => misc::verify(instr, true),
+        C::Lsl_r16_rm16 | C::Lsl_r32_r32m16 | C::Lsl_r64_r64m16 => misc::limit_or_access(instr, true)?,
+        C::Lar_r16_rm16 | C::Lar_r32_r32m16 | C::Lar_r64_r64m16 => misc::limit_or_access(instr, false)?,
+        _ => return None,
+    };
+    Some(ctx.op(instr, run))
 }

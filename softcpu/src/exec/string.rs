@@ -1,0 +1,302 @@
+//! MOVS, STOS, LODS, SCAS, CMPS, INS, OUTS, alone and repeated.
+//!
+//! A repeated instruction retires once. RCX, RSI and RDI are brought up to date after every element or stretch, so a
+//! fault in the middle restarts where it stopped. MOVS and STOS work through host memory a page at a time.
+
+use iced_x86::{Instruction, Mnemonic, OpKind};
+
+use crate::bus::Flow;
+use crate::cpu::Cpu;
+use crate::flags::DF;
+use crate::lower::LowerCtx;
+use crate::op::{Handler, Int, Op, Step};
+use crate::state::{reg, seg};
+use crate::tri;
+
+const ONCE: u8 = 0;
+const REP: u8 = 1;
+const REPNE: u8 = 2;
+
+/// Register width of addresses and counter: 64, 32 or 16 bits, in [`Op::aux`].
+#[inline(always)]
+fn address_mask(op: &Op) -> u64 {
+    match op.aux {
+        8 => !0,
+        4 => 0xffff_ffff,
+        _ => 0xffff,
+    }
+}
+
+impl Cpu {
+    #[inline(always)]
+    fn string_step<T: Int>(&self) -> u64 {
+        if self.control & DF == 0 { T::SIZE as u64 } else { (T::SIZE as u64).wrapping_neg() }
+    }
+
+    #[inline(always)]
+    fn source(&self, op: &Op) -> u64 {
+        (self.gpr[reg::RSI] & address_mask(op)).wrapping_add(self.seg_base[(op.seg & 7) as usize])
+    }
+
+    #[inline(always)]
+    fn destination(&self, op: &Op) -> u64 {
+        (self.gpr[reg::RDI] & address_mask(op)).wrapping_add(self.seg_base[(op.index & 7) as usize])
+    }
+
+    /// Moves RSI, RDI or RCX on; 32-bit addressing clears the upper half, 16-bit keeps it.
+    #[inline(always)]
+    fn advance(&mut self, op: &Op, register: usize, by: u64) {
+        let old = self.gpr[register];
+        let new = old.wrapping_add(by);
+        self.gpr[register] = match op.aux {
+            8 => new,
+            4 => new & 0xffff_ffff,
+            _ => old & !0xffff | new & 0xffff,
+        };
+    }
+
+    #[inline(always)]
+    fn counter(&self, op: &Op) -> u64 {
+        self.gpr[reg::RCX] & address_mask(op)
+    }
+}
+
+/// One element of a string instruction.
+trait Element {
+    /// Whether ZF can end a repetition.
+    const COMPARES: bool = false;
+    fn element<T: Int>(cpu: &mut Cpu, op: &Op) -> Step;
+    /// Does many elements at once, `count` at most; how many, which may be none.
+    #[inline(always)]
+    fn bulk<T: Int>(_cpu: &mut Cpu, _op: &Op, _count: u64) -> u64 {
+        0
+    }
+}
+
+fn string<O: Element, const HOW: u8, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    if HOW == ONCE {
+        return O::element::<T>(cpu, op);
+    }
+    let mut end = Step::Next;
+    loop {
+        let count = cpu.counter(op);
+        if count == 0 {
+            return end;
+        }
+        let done = O::bulk::<T>(cpu, op, count);
+        if done != 0 {
+            cpu.advance(op, reg::RCX, done.wrapping_neg());
+            continue;
+        }
+        let step = O::element::<T>(cpu, op);
+        if step == Step::Trap {
+            return step;
+        }
+        cpu.advance(op, reg::RCX, 1u64.wrapping_neg());
+        if step != Step::Next {
+            end = step;
+        }
+        if O::COMPARES && cpu.flags.zf() != (HOW == REP) {
+            return end;
+        }
+    }
+}
+
+/// Bytes from `addr` to the end of its page.
+fn to_page_end(addr: u64) -> u64 {
+    4096 - (addr & 4095)
+}
+
+struct Movs;
+impl Element for Movs {
+    #[inline(always)]
+    fn element<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+        let value = tri!(cpu.load::<T>(op, cpu.source(op)));
+        let end = cpu.store(op, cpu.destination(op), value);
+        if end != Step::Trap {
+            let by = cpu.string_step::<T>();
+            cpu.advance(op, reg::RSI, by);
+            cpu.advance(op, reg::RDI, by);
+        }
+        end
+    }
+
+    fn bulk<T: Int>(cpu: &mut Cpu, op: &Op, count: u64) -> u64 {
+        if cpu.control & DF != 0 || op.aux != 8 {
+            return 0;
+        }
+        let (from, to) = (cpu.source(op), cpu.destination(op));
+        let bytes = (count.saturating_mul(T::SIZE as u64)).min(to_page_end(from)).min(to_page_end(to));
+        let elements = bytes / T::SIZE as u64;
+        let bytes = elements * T::SIZE as u64;
+        let (Some(source), Some(target)) = (cpu.readable(from), cpu.writable(to)) else { return 0 };
+        // Upwards, an overlap that copies bytes again element by element repeats a pattern: not a plain move.
+        let distance = (target as u64).wrapping_sub(source as u64);
+        if elements == 0 || (distance != 0 && distance < bytes) {
+            return 0;
+        }
+        // SAFETY: both pointers are to mapped guest pages, and the stretch ends before either page does.
+        unsafe { std::ptr::copy(source, target, bytes as usize) };
+        cpu.gpr[reg::RSI] = cpu.gpr[reg::RSI].wrapping_add(bytes);
+        cpu.gpr[reg::RDI] = cpu.gpr[reg::RDI].wrapping_add(bytes);
+        elements
+    }
+}
+
+struct Stos;
+impl Element for Stos {
+    #[inline(always)]
+    fn element<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+        let value = cpu.reg::<T>(0);
+        let end = cpu.store(op, cpu.destination(op), value);
+        if end != Step::Trap {
+            let by = cpu.string_step::<T>();
+            cpu.advance(op, reg::RDI, by);
+        }
+        end
+    }
+
+    fn bulk<T: Int>(cpu: &mut Cpu, op: &Op, count: u64) -> u64 {
+        if cpu.control & DF != 0 || op.aux != 8 {
+            return 0;
+        }
+        let to = cpu.destination(op);
+        let elements = count.saturating_mul(T::SIZE as u64).min(to_page_end(to)) / T::SIZE as u64;
+        let Some(target) = cpu.writable(to) else { return 0 };
+        let value = cpu.reg::<T>(0);
+        for n in 0..elements as usize {
+            // SAFETY: the pointer is to a mapped guest page, and the stretch ends before the page does.
+            unsafe { target.cast::<T>().add(n).write_unaligned(value) };
+        }
+        cpu.gpr[reg::RDI] = cpu.gpr[reg::RDI].wrapping_add(elements * T::SIZE as u64);
+        elements
+    }
+}
+
+struct Lods;
+impl Element for Lods {
+    fn element<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+        let value = tri!(cpu.load::<T>(op, cpu.source(op)));
+        cpu.set_reg(0, value);
+        let by = cpu.string_step::<T>();
+        cpu.advance(op, reg::RSI, by);
+        Step::Next
+    }
+}
+
+struct Scas;
+impl Element for Scas {
+    const COMPARES: bool = true;
+    fn element<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+        let value = tri!(cpu.load::<T>(op, cpu.destination(op)));
+        let accumulator = cpu.reg::<T>(0);
+        cpu.flags.sub(accumulator, value, false);
+        let by = cpu.string_step::<T>();
+        cpu.advance(op, reg::RDI, by);
+        Step::Next
+    }
+}
+
+struct Cmps;
+impl Element for Cmps {
+    const COMPARES: bool = true;
+    fn element<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+        let first = tri!(cpu.load::<T>(op, cpu.source(op)));
+        let second = tri!(cpu.load::<T>(op, cpu.destination(op)));
+        cpu.flags.sub(first, second, false);
+        let by = cpu.string_step::<T>();
+        cpu.advance(op, reg::RSI, by);
+        cpu.advance(op, reg::RDI, by);
+        Step::Next
+    }
+}
+
+struct Ins;
+impl Element for Ins {
+    fn element<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+        let port = cpu.reg::<u16>(16);
+        tri!(cpu.check_port(port, T::SIZE as u16));
+        let at = cpu.destination(op);
+        tri!(cpu.load_to_write::<T>(op, at));
+        let value = cpu.read_port(cpu.now(op), port, T::SIZE);
+        let step = cpu.store(op, at, T::cut(u64::from(value)));
+        let by = cpu.string_step::<T>();
+        cpu.advance(op, reg::RDI, by);
+        step
+    }
+}
+
+struct Outs;
+impl Element for Outs {
+    fn element<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+        let port = cpu.reg::<u16>(16);
+        tri!(cpu.check_port(port, T::SIZE as u16));
+        let value = tri!(cpu.load::<T>(op, cpu.source(op)));
+        let flow = cpu.write_port(cpu.now(op), port, value.wide() as u32, T::SIZE);
+        let by = cpu.string_step::<T>();
+        cpu.advance(op, reg::RSI, by);
+        if flow == Flow::Yield { Step::Stop } else { Step::Next }
+    }
+}
+
+fn pick<O: Element>(instr: &Instruction, bytes: usize) -> Handler {
+    let how = if instr.has_repne_prefix() {
+        REPNE
+    } else if instr.has_rep_prefix() {
+        REP
+    } else {
+        ONCE
+    };
+    macro_rules! sized {
+        ($how:ident) => {
+            match bytes {
+                1 => string::<O, $how, u8> as Handler,
+                2 => string::<O, $how, u16>,
+                4 => string::<O, $how, u32>,
+                _ => string::<O, $how, u64>,
+            }
+        };
+    }
+    match how {
+        ONCE => sized!(ONCE),
+        REP => sized!(REP),
+        _ => sized!(REPNE),
+    }
+}
+
+/// The operation of a string instruction, if it is one.
+pub(super) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
+    use Mnemonic as M;
+    if !instr.is_string_instruction() {
+        return None;
+    }
+    let bytes = instr.memory_size().size();
+    let run = match instr.mnemonic() {
+        M::Movsb | M::Movsw | M::Movsd | M::Movsq => pick::<Movs>(instr, bytes),
+        M::Stosb | M::Stosw | M::Stosd | M::Stosq => pick::<Stos>(instr, bytes),
+        M::Lodsb | M::Lodsw | M::Lodsd | M::Lodsq => pick::<Lods>(instr, bytes),
+        M::Scasb | M::Scasw | M::Scasd | M::Scasq => pick::<Scas>(instr, bytes),
+        M::Cmpsb | M::Cmpsw | M::Cmpsd | M::Cmpsq => pick::<Cmps>(instr, bytes),
+        M::Insb | M::Insw | M::Insd => pick::<Ins>(instr, bytes),
+        M::Outsb | M::Outsw | M::Outsd => pick::<Outs>(instr, bytes),
+        _ => return None,
+    };
+    let mut op = ctx.bare(instr, run);
+    // `seg` is the source's segment, `index` the destination's, which no prefix changes.
+    op.index = if ctx.bits == 64 { crate::op::NO_SEG } else { seg::ES as u8 };
+    op.aux = 2;
+    for n in 0..instr.op_count() {
+        match instr.op_kind(n) {
+            OpKind::MemorySegSI | OpKind::MemorySegESI | OpKind::MemorySegRSI => {
+                op.seg = ctx.segment(instr.memory_segment());
+            }
+            _ => {}
+        }
+        match instr.op_kind(n) {
+            OpKind::MemorySegRSI | OpKind::MemoryESRDI => op.aux = 8,
+            OpKind::MemorySegESI | OpKind::MemoryESEDI => op.aux = 4,
+            _ => {}
+        }
+    }
+    Some(op)
+}

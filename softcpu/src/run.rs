@@ -1,0 +1,348 @@
+//! The run loop: events at instruction boundaries, blocks between them.
+
+use std::ptr::NonNull;
+use std::sync::atomic::Ordering;
+
+use crate::blocks::{BLOCK_OPS, Block, Link};
+use crate::bus::{Bus, Exit};
+use crate::cpu::Cpu;
+use crate::flags::{IF, TF};
+use crate::lower::LowerCtx;
+use crate::mem::tlb::PAGE_MASK;
+use crate::mem::walk::Want;
+use crate::op::{Fault, Op, RIP_BASE, Step, Trap, vector};
+
+/// Cycles after which the run loop looks at the stop flag again.
+const SLICE: u64 = 1 << 18;
+/// Longest instruction.
+const MOST_BYTES: usize = 15;
+
+impl Cpu {
+    /// Runs until the TSC reaches `until_tsc` (exactly), or something else ends it. `bus` is the machine.
+    pub fn run(&mut self, bus: &mut dyn Bus, until_tsc: u64) -> Exit {
+        let bus: NonNull<dyn Bus + '_> = NonNull::from(bus);
+        // SAFETY: only the lifetime changes; the pointer is cleared below, before the borrow ends.
+        let bus: NonNull<dyn Bus + 'static> = unsafe { std::mem::transmute(bus) };
+        self.bus = Some(bus);
+        let exit = self.run_until(until_tsc);
+        self.bus = None;
+        exit
+    }
+
+    fn run_until(&mut self, until: u64) -> Exit {
+        loop {
+            if self.yielding {
+                self.yielding = false;
+                return Exit::Yield;
+            }
+            if self.tsc >= until {
+                return Exit::Deadline;
+            }
+            if self.stop.load(Ordering::Relaxed) {
+                return Exit::Stopped;
+            }
+            if self.code.is_dirty() {
+                self.drain_code_reports();
+            }
+            if self.blocks.has_dropped() {
+                self.blocks.bury();
+            }
+            if self.take_events().is_err() {
+                return Exit::TripleFault;
+            }
+            if self.sys.halted {
+                return Exit::Halted;
+            }
+            let timer = self.apic.next_timer().unwrap_or(u64::MAX).max(self.tsc + 1);
+            let limit = until.min(timer).min(self.tsc.saturating_add(SLICE));
+            let ended = if self.sys.interrupt_shadow || self.control & TF != 0 {
+                self.single_step()
+            } else {
+                self.run_blocks(limit)
+            };
+            if ended.is_err() && self.deliver_fault().is_err() {
+                return Exit::TripleFault;
+            }
+        }
+    }
+
+    /// Delivers what waits at this instruction boundary, in the order of priority (Intel SDM vol. 3, table 7-2).
+    fn take_events(&mut self) -> Result<(), crate::sys::interrupts::TripleFault> {
+        self.apic.advance(self.tsc);
+        if let Some(pending) = self.sys.pending_exception.take() {
+            self.fault = Fault { vector: pending.vector, error: pending.error_code };
+            return self.deliver_fault();
+        }
+        if self.sys.interrupt_shadow {
+            return Ok(());
+        }
+        if self.sys.nmi_pending && !self.sys.nmi_blocked {
+            self.sys.nmi_pending = false;
+            self.sys.nmi_blocked = true;
+            self.sys.halted = false;
+            return self.deliver_external(vector::NMI);
+        }
+        if self.control & IF != 0
+            && let Some(vector) = self.apic.highest_pending()
+        {
+            self.apic.accept(vector);
+            self.sys.halted = false;
+            let tsc = self.tsc;
+            self.bus().interrupt_delivered(tsc, vector);
+            return self.deliver_external(vector);
+        }
+        Ok(())
+    }
+
+    /// One instruction, then the end of the interrupt shadow and the single-step trap.
+    fn single_step(&mut self) -> Result<(), Trap> {
+        let stepping = self.control & TF != 0;
+        let shadowed = std::mem::take(&mut self.sys.interrupt_shadow);
+        let tsc = self.tsc;
+        let ended = self.find_block().and_then(|block| self.run_some(block, 1));
+        if ended.is_err() || self.tsc == tsc {
+            self.sys.interrupt_shadow |= shadowed && ended.is_ok();
+            return ended;
+        }
+        if stepping {
+            const SINGLE_STEP: u64 = 1 << 14;
+            self.sys.dr[6] |= SINGLE_STEP;
+            self.raise(vector::DB, None);
+            return Err(Trap);
+        }
+        Ok(())
+    }
+
+    /// Runs blocks until the limit, or until something must be looked at. An error: an exception waits.
+    fn run_blocks(&mut self, limit: u64) -> Result<(), Trap> {
+        let mut block = self.find_block()?;
+        loop {
+            // SAFETY: the block is live: found just now, or linked in this epoch; dropped blocks are freed only by
+            // `run_until`, never while blocks run.
+            let current = unsafe { &*block };
+            if self.tsc + current.len() > limit {
+                let most = limit - self.tsc;
+                return if most == 0 { Ok(()) } else { self.run_some(block, most) };
+            }
+            let start = self.rip;
+            self.gpr[RIP_BASE as usize / 8] = start;
+            let mut at = current.ops.as_ptr();
+            let (op, step) = loop {
+                // SAFETY: `at` stays inside the block: its last operation never returns `Next`.
+                let op = unsafe { &*at };
+                let step = (op.run)(self, op);
+                if step != Step::Next {
+                    break (op, step);
+                }
+                // SAFETY: see above.
+                at = unsafe { at.add(1) };
+            };
+            let retired = u64::from(op.nth) + 1;
+            let side = match step {
+                Step::Taken => 0,
+                Step::Fall => 1,
+                Step::Jump => 2,
+                Step::End => {
+                    self.tsc += u64::from(op.nth);
+                    self.rip = start.wrapping_add(u64::from(op.off));
+                    1
+                }
+                Step::Leave => {
+                    self.tsc += retired;
+                    return Ok(());
+                }
+                Step::Next | Step::Stop => {
+                    self.tsc += retired;
+                    self.rip = start.wrapping_add(op.end());
+                    return Ok(());
+                }
+                Step::Trap => {
+                    self.tsc += u64::from(op.nth);
+                    self.rip = start.wrapping_add(u64::from(op.off));
+                    return Err(Trap);
+                }
+            };
+            if step != Step::End {
+                self.tsc += retired;
+            }
+            if self.tsc >= limit || self.code.is_dirty() {
+                return Ok(());
+            }
+            block = if side == 2 { self.find_block()? } else { self.follow(block, start, side)? };
+        }
+    }
+
+    /// The block after a direct branch: by its link when it stays in the page, which is translated already.
+    #[inline(always)]
+    fn follow(&mut self, from: *mut Block, start: u64, side: usize) -> Result<*mut Block, Trap> {
+        // SAFETY: `from` has just run: it is not freed.
+        let link = unsafe { (&(*from).links)[side & 1] };
+        if link.epoch == self.blocks.epoch {
+            return Ok(link.to);
+        }
+        let to = self.find_block()?;
+        if (self.rip ^ start) & PAGE_MASK == 0 {
+            // SAFETY: as above; no reference to the block is held here. A block that was dropped in between is not
+            // reachable any more, but still allocated.
+            unsafe { (&mut (*from).links)[side & 1] = Link { to, epoch: self.blocks.epoch } };
+        }
+        Ok(to)
+    }
+
+    /// Runs at most `most` instructions of a block.
+    fn run_some(&mut self, block: *mut Block, most: u64) -> Result<(), Trap> {
+        let start = self.rip;
+        self.gpr[RIP_BASE as usize / 8] = start;
+        // SAFETY: as in `run_blocks`.
+        let ops = unsafe { &(*block).ops };
+        for op in ops.iter() {
+            if u64::from(op.nth) == most {
+                self.tsc += most;
+                self.rip = start.wrapping_add(u64::from(op.off));
+                return Ok(());
+            }
+            match (op.run)(self, op) {
+                Step::Next => {}
+                Step::Taken | Step::Fall | Step::Jump | Step::Leave => {
+                    self.tsc += u64::from(op.nth) + 1;
+                    return Ok(());
+                }
+                Step::Stop => {
+                    self.tsc += u64::from(op.nth) + 1;
+                    self.rip = start.wrapping_add(op.end());
+                    return Ok(());
+                }
+                step @ (Step::End | Step::Trap) => {
+                    self.tsc += u64::from(op.nth);
+                    self.rip = start.wrapping_add(u64::from(op.off));
+                    return if step == Step::Trap { Err(Trap) } else { Ok(()) };
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The block at RIP, decoded if need be. An error: fetching faults.
+    #[inline(always)]
+    fn find_block(&mut self) -> Result<*mut Block, Trap> {
+        if let Some(page) = self.tlb.code(self.user, self.rip) {
+            let block = self.blocks.find(page | self.rip & !PAGE_MASK, self.mode);
+            if !block.is_null() {
+                // SAFETY: found just now.
+                if unsafe { (*block).second.is_none() } {
+                    return Ok(block);
+                }
+            }
+        }
+        self.find_block_slow()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_block_slow(&mut self) -> Result<*mut Block, Trap> {
+        let rip = self.rip;
+        let mut how = self.system();
+        how.user = self.user != 0;
+        let gpa = match self.tlb.code(self.user, rip) {
+            Some(page) => page | rip & !PAGE_MASK,
+            None => self.translate(how, rip, Want::Fetch)?,
+        };
+        let block = self.blocks.find(gpa, self.mode);
+        if !block.is_null() {
+            // SAFETY: found just now.
+            let Some(second) = (unsafe { (*block).second }) else { return Ok(block) };
+            // An instruction that straddles pages: the second may be another one now.
+            let next = (rip & PAGE_MASK).wrapping_add(0x1000);
+            let found = match self.tlb.code(self.user, next) {
+                Some(page) => page,
+                None => self.translate(how, next, Want::Fetch)?,
+            };
+            if found == second {
+                return Ok(block);
+            }
+        }
+        if self.blocks.is_full() {
+            self.drop_all_code();
+        }
+        self.decode(rip, gpa)
+    }
+
+    /// Decodes the block at a physical address.
+    fn decode(&mut self, rip: u64, gpa: u64) -> Result<*mut Block, Trap> {
+        const MOST: usize = 512;
+        let mut bytes = [0u8; MOST + 16];
+        let in_page = (4096 - (gpa & 0xfff) as usize).min(MOST);
+        let mut len = in_page;
+        let Some(host) = self.ram.host(gpa, in_page as u64) else {
+            self.count_unknown("code outside RAM");
+            self.raise(vector::UD, None);
+            return Err(Trap);
+        };
+        // SAFETY: `host` gives `in_page` mapped bytes, and the buffer is longer.
+        unsafe { std::ptr::copy_nonoverlapping(host, bytes.as_mut_ptr(), in_page) };
+        let mut second = None;
+        let bits = self.code_bits();
+        if in_page < MOST_BYTES {
+            let mut probe = iced_x86::Decoder::with_ip(bits, &bytes[..len], rip, DECODER_OPTIONS);
+            let _ = probe.decode();
+            if probe.last_error() == iced_x86::DecoderError::NoMoreBytes {
+                let mut how = self.system();
+                how.user = self.user != 0;
+                let next = self.translate(how, (rip & PAGE_MASK).wrapping_add(0x1000), Want::Fetch)?;
+                if let Some(host) = self.ram.host(next, MOST_BYTES as u64) {
+                    // SAFETY: `host` gives 15 mapped bytes, and the buffer has room for them.
+                    unsafe {
+                        std::ptr::copy_nonoverlapping(host, bytes.as_mut_ptr().add(len), MOST_BYTES);
+                    }
+                    len += MOST_BYTES;
+                    second = Some(next);
+                }
+            }
+        }
+        self.counters.blocks_decoded += 1;
+        let block = lower_block(&bytes[..len], rip, gpa, bits, second);
+        for page in [Some(gpa), second].into_iter().flatten() {
+            if !self.code.holds_code(page >> 12) {
+                self.code.set_holds_code(page >> 12, true);
+                self.tlb.protect(page & PAGE_MASK);
+            }
+        }
+        Ok(self.blocks.insert(block))
+    }
+}
+
+/// CLFLUSHOPT and others are decoded too, and then refused by name.
+const DECODER_OPTIONS: u32 = iced_x86::DecoderOptions::NONE;
+
+/// Decodes instructions up to the end of the block. `second`: the first instruction straddles into this page, and is
+/// alone.
+fn lower_block(bytes: &[u8], rip: u64, gpa: u64, bits: u32, second: Option<u64>) -> Block {
+    let mut decoder = iced_x86::Decoder::with_ip(bits, bytes, rip, DECODER_OPTIONS);
+    let mut ctx = LowerCtx::new(rip, bits);
+    let mut ops: Vec<Op> = Vec::with_capacity(16);
+    let most = if second.is_some() { 1 } else { BLOCK_OPS };
+    let mut instr = iced_x86::Instruction::default();
+    let mut end = 0;
+    while ops.len() < most && end < bytes.len() {
+        decoder.decode_out(&mut instr);
+        // What cannot be decoded here is the first of a block of its own.
+        if instr.is_invalid() && !ops.is_empty() {
+            break;
+        }
+        ctx.nth = ops.len() as u8;
+        ops.push(crate::lower::lower(&instr, &ctx));
+        end = decoder.position();
+        if instr.is_invalid() || instr.flow_control() != iced_x86::FlowControl::Next {
+            break;
+        }
+    }
+    ctx.nth = ops.len() as u8;
+    let mut last = ctx.bare(&instr, end_of_block);
+    (last.off, last.len) = (end as u16, 0);
+    ops.push(last);
+    Block::new(gpa, bits as u8, second.map(|p| p & PAGE_MASK), ops, ctx.into_extended())
+}
+
+fn end_of_block(_: &mut Cpu, _: &Op) -> Step {
+    Step::End
+}

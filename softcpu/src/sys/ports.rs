@@ -1,0 +1,71 @@
+//! IN, OUT and the right to use them.
+
+use crate::bus::Flow;
+use crate::cpu::Cpu;
+use crate::flags::IOPL;
+use crate::op::{Int, Op, Step, Trap, vector};
+use crate::tri;
+
+impl Cpu {
+    /// Whether the running code may use these ports: by IOPL, or by the TSS's bitmap (Intel SDM vol. 1, 19.5.2).
+    pub(crate) fn check_port(&mut self, port: u16, bytes: u16) -> Result<(), Trap> {
+        if u64::from(self.cpl()) <= (self.control & IOPL) >> 12 {
+            return Ok(());
+        }
+        let tr = self.sys.tr;
+        let how = self.system();
+        let limit = u64::from(tr.limit);
+        let allowed = limit >= 103 && {
+            let map = u64::from(self.load_as::<u16>(how, tr.base.wrapping_add(102))?);
+            let at = map + u64::from(port) / 8;
+            // Two bytes are always read, so both must be inside.
+            at < limit && {
+                let bits = self.load_as::<u16>(how, tr.base.wrapping_add(at))?;
+                bits >> (port % 8) & ((1 << bytes) - 1) == 0
+            }
+        };
+        if allowed {
+            return Ok(());
+        }
+        self.raise(vector::GP, Some(0));
+        Err(Trap)
+    }
+
+    pub(crate) fn read_port(&mut self, tsc: u64, port: u16, bytes: usize) -> u32 {
+        let mut data = [0u8; 4];
+        self.bus().port_read(tsc, port, &mut data[..bytes]);
+        u32::from_le_bytes(data)
+    }
+
+    pub(crate) fn write_port(&mut self, tsc: u64, port: u16, value: u32, bytes: usize) -> Flow {
+        let flow = self.bus().port_write(tsc, port, &value.to_le_bytes()[..bytes]);
+        if flow == Flow::Yield {
+            self.yielding = true;
+        }
+        flow
+    }
+}
+
+/// The port: the immediate, or DX.
+#[inline(always)]
+fn port<const DX: bool>(cpu: &Cpu, op: &Op) -> u16 {
+    if DX { cpu.reg::<u16>(16) } else { op.imm as u8 as u16 }
+}
+
+pub(super) fn input<const DX: bool, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    let port = port::<DX>(cpu, op);
+    tri!(cpu.check_port(port, T::SIZE as u16));
+    let value = cpu.read_port(cpu.now(op), port, T::SIZE);
+    cpu.set_reg(0, T::cut(u64::from(value)));
+    Step::Next
+}
+
+pub(super) fn output<const DX: bool, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    let port = port::<DX>(cpu, op);
+    tri!(cpu.check_port(port, T::SIZE as u16));
+    let value = cpu.reg::<T>(0).wide() as u32;
+    match cpu.write_port(cpu.now(op), port, value, T::SIZE) {
+        Flow::Yield => Step::Stop,
+        Flow::Continue => Step::Next,
+    }
+}

@@ -1,0 +1,284 @@
+//! Control and debug registers, descriptor-table registers, and the instructions around them.
+
+use crate::cpu::Cpu;
+use crate::op::{Int, Op, Step, vector};
+use crate::state::{Segment, Table};
+use crate::tri;
+
+use super::segments::attr;
+use super::{
+    CR0_ALLOWED, CR0_ET, CR0_NE, CR0_PE, CR0_PG, CR0_TS, CR0_WP, CR4_ALLOWED, CR4_PAE, CR4_PGE, EFER_LMA,
+    EFER_LME,
+};
+
+impl Cpu {
+    /// Writes CR0, which may enter or leave long mode.
+    fn write_cr0(&mut self, value: u64) -> Step {
+        let pg = value & CR0_PG != 0;
+        let bad = value >> 32 != 0
+            || (pg && value & CR0_PE == 0)
+            || (value & super::CR0_NW != 0 && value & super::CR0_CD == 0)
+            || (!pg && self.in_long_code())
+            || (pg && self.sys.efer & EFER_LME != 0 && self.sys.cr4 & CR4_PAE == 0);
+        if bad {
+            return self.raise(vector::GP, Some(0));
+        }
+        let old = self.sys.cr0;
+        self.sys.cr0 = value & CR0_ALLOWED | CR0_ET | CR0_NE & value;
+        if (old ^ value) & CR0_PG != 0 {
+            if pg && self.sys.efer & EFER_LME != 0 {
+                self.sys.efer |= EFER_LMA;
+            } else {
+                self.sys.efer &= !EFER_LMA;
+            }
+        }
+        if (old ^ value) & (CR0_PG | CR0_WP | CR0_PE) != 0 {
+            self.tlb.flush_all();
+        }
+        Step::Stop
+    }
+
+    fn write_cr4(&mut self, value: u64) -> Step {
+        let bad = value & !CR4_ALLOWED != 0 || (self.in_long_mode() && value & CR4_PAE == 0);
+        if bad {
+            return self.raise(vector::GP, Some(0));
+        }
+        let changed = self.sys.cr4 ^ value;
+        self.sys.cr4 = value;
+        if changed & (CR4_PGE | CR4_PAE) != 0 {
+            self.tlb.flush_all();
+        }
+        Step::Stop
+    }
+}
+
+/// MOV from a control register (number in `src`).
+pub(super) fn read_cr(cpu: &mut Cpu, op: &Op) -> Step {
+    if !cpu.is_kernel() {
+        return cpu.raise(vector::GP, Some(0));
+    }
+    let value = match op.src {
+        0 => cpu.sys.cr0,
+        2 => cpu.sys.cr2,
+        3 => cpu.sys.cr3,
+        4 => cpu.sys.cr4,
+        8 => cpu.apic.cr8(),
+        _ => return cpu.raise(vector::UD, None),
+    };
+    cpu.set_reg(op.dst, value);
+    Step::Next
+}
+
+/// MOV to a control register (number in `dst`).
+pub(super) fn write_cr(cpu: &mut Cpu, op: &Op) -> Step {
+    if !cpu.is_kernel() {
+        return cpu.raise(vector::GP, Some(0));
+    }
+    let value = cpu.reg::<u64>(op.src);
+    match op.dst {
+        0 => cpu.write_cr0(value),
+        2 => {
+            cpu.sys.cr2 = value;
+            Step::Next
+        }
+        3 => {
+            if value >> crate::cpuid::PHYSICAL_BITS != 0 {
+                return cpu.raise(vector::GP, Some(0));
+            }
+            cpu.sys.cr3 = value;
+            cpu.tlb.flush_local();
+            Step::Stop
+        }
+        4 => cpu.write_cr4(value),
+        8 if value < 16 => {
+            cpu.apic.set_cr8(value);
+            Step::Stop
+        }
+        8 => cpu.raise(vector::GP, Some(0)),
+        _ => cpu.raise(vector::UD, None),
+    }
+}
+
+/// Which debug register is meant: DR4 and DR5 are DR6 and DR7 while CR4.DE is clear.
+fn debug_register(cpu: &Cpu, number: u8) -> Option<usize> {
+    match number {
+        4 | 5 if cpu.sys.cr4 & super::CR4_DE != 0 => None,
+        4 | 5 => Some(number as usize + 2),
+        _ => Some(number as usize & 7),
+    }
+}
+
+pub(super) fn read_dr(cpu: &mut Cpu, op: &Op) -> Step {
+    if !cpu.is_kernel() {
+        return cpu.raise(vector::GP, Some(0));
+    }
+    let Some(number) = debug_register(cpu, op.src) else { return cpu.raise(vector::UD, None) };
+    let value = match number {
+        6 => cpu.sys.dr[6] & 0xe00f | 0xffff_0ff0,
+        7 => cpu.sys.dr[7] & 0xffff_2bff | 0x400,
+        n => cpu.sys.dr[n],
+    };
+    cpu.set_reg(op.dst, value);
+    Step::Next
+}
+
+pub(super) fn write_dr(cpu: &mut Cpu, op: &Op) -> Step {
+    if !cpu.is_kernel() {
+        return cpu.raise(vector::GP, Some(0));
+    }
+    let Some(number) = debug_register(cpu, op.dst) else { return cpu.raise(vector::UD, None) };
+    let value = cpu.reg::<u64>(op.src);
+    if number >= 6 && value >> 32 != 0 {
+        return cpu.raise(vector::GP, Some(0));
+    }
+    cpu.sys.dr[number] = value;
+    Step::Next
+}
+
+pub(super) fn smsw_r<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    cpu.set_reg(op.dst, T::cut(cpu.sys.cr0));
+    Step::Next
+}
+
+pub(super) fn smsw_m(cpu: &mut Cpu, op: &Op) -> Step {
+    let value = cpu.sys.cr0 as u16;
+    cpu.store(op, cpu.ea(op), value)
+}
+
+/// LMSW: the low four bits; PE cannot be cleared.
+pub(super) fn lmsw<const MEMORY: bool>(cpu: &mut Cpu, op: &Op) -> Step {
+    if !cpu.is_kernel() {
+        return cpu.raise(vector::GP, Some(0));
+    }
+    let value = if MEMORY { tri!(cpu.load::<u16>(op, cpu.ea(op))) } else { cpu.reg::<u16>(op.dst) };
+    let kept = cpu.sys.cr0 & !0xe;
+    cpu.write_cr0(kept | u64::from(value) & 0xf)
+}
+
+pub(super) fn clts(cpu: &mut Cpu, _: &Op) -> Step {
+    if !cpu.is_kernel() {
+        return cpu.raise(vector::GP, Some(0));
+    }
+    cpu.sys.cr0 &= !CR0_TS;
+    Step::Next
+}
+
+/// LGDT, or LIDT when `IDT`. In 64-bit code the base has eight bytes, elsewhere four.
+pub(super) fn load_table<const IDT: bool>(cpu: &mut Cpu, op: &Op) -> Step {
+    if !cpu.is_kernel() {
+        return cpu.raise(vector::GP, Some(0));
+    }
+    let at = cpu.ea(op);
+    let limit = tri!(cpu.load::<u16>(op, at));
+    let at = at.wrapping_add(2);
+    let base = if cpu.in_long_code() {
+        tri!(cpu.load::<u64>(op, at))
+    } else {
+        u64::from(tri!(cpu.load::<u32>(op, at)))
+    };
+    if !crate::mem::access::canonical(base) {
+        return cpu.raise(vector::GP, Some(0));
+    }
+    *(if IDT { &mut cpu.sys.idtr } else { &mut cpu.sys.gdtr }) = Table { base, limit };
+    Step::Next
+}
+
+pub(super) fn store_table<const IDT: bool>(cpu: &mut Cpu, op: &Op) -> Step {
+    let table = if IDT { cpu.sys.idtr } else { cpu.sys.gdtr };
+    let at = cpu.ea(op);
+    let mut bytes = [0u8; 10];
+    bytes[..2].copy_from_slice(&table.limit.to_le_bytes());
+    bytes[2..].copy_from_slice(&table.base.to_le_bytes());
+    let used = if cpu.in_long_code() { 10 } else { 6 };
+    cpu.store_block(op, at, &bytes[..used])
+}
+
+/// LTR (selector in a register, or in memory).
+pub(super) fn ltr<const MEMORY: bool>(cpu: &mut Cpu, op: &Op) -> Step {
+    let selector = tri!(privileged_selector::<MEMORY>(cpu, op));
+    let Some((at, mut segment)) = tri!(cpu.system_segment(selector)) else {
+        return cpu.raise(vector::GP, Some(u32::from(selector & !3)));
+    };
+    let available = segment.attributes & (attr::S | attr::TYPE) == 9;
+    if selector & !3 == 0 || selector & 4 != 0 || !available {
+        return cpu.raise(vector::GP, Some(u32::from(selector & !3)));
+    }
+    if segment.attributes & attr::PRESENT == 0 {
+        return cpu.raise(vector::NP, Some(u32::from(selector & !3)));
+    }
+    segment.attributes |= 2;
+    let how = cpu.system();
+    let byte = tri!(cpu.load_as::<u8>(how, at.wrapping_add(5)));
+    let step = cpu.store_as(how, at.wrapping_add(5), byte | 2);
+    if step != Step::Trap {
+        cpu.sys.tr = segment;
+    }
+    step
+}
+
+/// LLDT.
+pub(super) fn lldt<const MEMORY: bool>(cpu: &mut Cpu, op: &Op) -> Step {
+    let selector = tri!(privileged_selector::<MEMORY>(cpu, op));
+    if selector & !3 == 0 {
+        cpu.sys.ldtr = Segment { selector, ..Segment::default() };
+        return Step::Next;
+    }
+    let Some((_, segment)) = tri!(cpu.system_segment(selector)) else {
+        return cpu.raise(vector::GP, Some(u32::from(selector & !3)));
+    };
+    if selector & 4 != 0 || segment.attributes & (attr::S | attr::TYPE) != 2 {
+        return cpu.raise(vector::GP, Some(u32::from(selector & !3)));
+    }
+    if segment.attributes & attr::PRESENT == 0 {
+        return cpu.raise(vector::NP, Some(u32::from(selector & !3)));
+    }
+    cpu.sys.ldtr = segment;
+    Step::Next
+}
+
+/// SLDT, or STR when `TASK`, to a register.
+pub(super) fn store_selector_r<const TASK: bool, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    let selector = if TASK { cpu.sys.tr.selector } else { cpu.sys.ldtr.selector };
+    cpu.set_reg(op.dst, T::cut(u64::from(selector)));
+    Step::Next
+}
+
+/// SLDT, or STR when `TASK`, to memory.
+pub(super) fn store_selector_m<const TASK: bool>(cpu: &mut Cpu, op: &Op) -> Step {
+    let selector = if TASK { cpu.sys.tr.selector } else { cpu.sys.ldtr.selector };
+    cpu.store(op, cpu.ea(op), selector)
+}
+
+fn privileged_selector<const MEMORY: bool>(cpu: &mut Cpu, op: &Op) -> Result<u16, crate::op::Trap> {
+    if !cpu.is_kernel() {
+        cpu.raise(vector::GP, Some(0));
+        return Err(crate::op::Trap);
+    }
+    if MEMORY { cpu.load::<u16>(op, cpu.ea(op)) } else { Ok(cpu.reg::<u16>(op.dst)) }
+}
+
+impl Cpu {
+    /// A 16-byte system descriptor of the GDT (8 bytes outside long mode) and where it lies.
+    fn system_segment(&mut self, selector: u16) -> Result<Option<(u64, Segment)>, crate::op::Trap> {
+        let long = self.in_long_mode();
+        let Some(at) = self.descriptor_address(selector, if long { 16 } else { 8 }) else { return Ok(None) };
+        let how = self.system();
+        let mut segment = super::segments::unpack(selector, self.load_as::<u64>(how, at)?);
+        if long {
+            let high = self.load_as::<u32>(how, at.wrapping_add(8))?;
+            segment.base |= u64::from(high) << 32;
+        }
+        Ok(Some((at, segment)))
+    }
+}
+
+/// INVLPG.
+pub(super) fn invlpg(cpu: &mut Cpu, op: &Op) -> Step {
+    if !cpu.is_kernel() {
+        return cpu.raise(vector::GP, Some(0));
+    }
+    let at = cpu.ea(op);
+    cpu.tlb.flush_page(at);
+    // The page may be the running one.
+    Step::Stop
+}
