@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use vm_memory::GuestMemoryMmap;
 
-use crate::apic::LocalApic;
+use crate::apic::{InterruptMessage, LocalApic};
 use crate::blocks::Blocks;
 use crate::bus::Bus;
 use crate::code::CodePages;
@@ -244,6 +244,14 @@ impl Cpu {
     /// The local APIC, for the machine's messages.
     pub fn apic_mut(&mut self) -> &mut LocalApic {
         &mut self.apic
+    }
+
+    /// Gives the local APIC a message from the machine, taken at the next instruction boundary.
+    pub fn deliver(&mut self, message: InterruptMessage) {
+        let effect = self.apic.deliver(message);
+        if effect.nmi {
+            self.sys.nmi_pending = true;
+        }
     }
 
     /// When the APIC timer fires next, as a TSC value.
