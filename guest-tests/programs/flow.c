@@ -10,9 +10,9 @@
  * For each frame, with TSC stamps:
  *   # frame K sequence S vblank V crc C
  *   # handoff K dqbuf=.. submit=.. fenced=.. commit=.. flip=.. captured=..
- * S is the camera's number of the frame, V the display's count of vertical
- * blanks (as DRM counts) at the one that latched it, C the CRC-32 of the
- * captured bytes. The stamps: DQBUF returned, the GPU's job is submitted, its
+ * S is the camera's number of the frame, V the count of vertical blanks at the
+ * one that latched it, C the CRC-32 of the captured bytes. V is DRM's count:
+ * the device's, and one more for each time that the screen was switched on. The stamps: DQBUF returned, the GPU's job is submitted, its
  * fence was seen to have signalled, the commit returned, the flip event came;
  * and by the device, the capture was complete.
  */

@@ -231,7 +231,6 @@ int fpcam_capture_init(struct fpcam *cam)
 	queue->ops = &fpcam_vb2_ops;
 	queue->mem_ops = &vb2_dma_sg_memops;
 	queue->timestamp_flags = V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC;
-	queue->max_num_buffers = FPCAM_MAX_BUFFERS;
 	return vb2_queue_init(queue);
 }
 
