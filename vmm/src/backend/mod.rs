@@ -1,5 +1,6 @@
 //! The two back ends that run the guest's CPU around the same machine.
 
+mod cpu;
 pub mod kvm;
 pub mod soft;
 
@@ -13,9 +14,10 @@ use vm_memory::GuestMemoryMmap;
 use crate::accel::Chosen;
 use crate::control::{Control, StopReason};
 use crate::error::HostError;
-use crate::machine::irq::InterruptController;
+use crate::machine::irq::{InterruptController, SoftInterrupts};
 use crate::machine::time::TimeBase;
 use crate::machine::{GuestEnd, Machine};
+use soft::Soft;
 
 /// Why a run is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,12 +52,15 @@ pub type Built = (Box<dyn BackEnd>, TimeBase, Box<dyn InterruptController>);
 pub fn build(
     chosen: Chosen,
     memory: &GuestMemoryMmap,
-    _code: &Arc<CodePages>,
+    code: &Arc<CodePages>,
     entry: &Entry,
-    _control: &Control,
+    control: &Control,
 ) -> Result<Built, HostError> {
     match chosen {
-        Chosen::Soft => Err(HostError::Host("this build has no software CPU yet; try --accel kvm".into())),
+        Chosen::Soft => {
+            let soft = Soft::new(cpu::at_entry(memory, code, entry, control));
+            Ok((Box::new(soft), TimeBase::virtual_from_zero(), Box::<SoftInterrupts>::default()))
+        }
         Chosen::Kvm => {
             let kvm = kvm::KvmBackEnd::new(memory, entry)?;
             let (time, interrupts) = (kvm.time(), Box::new(kvm.interrupts()));

@@ -1,0 +1,59 @@
+//! The project's own CPU as the loop's [`Processor`].
+
+use std::sync::Arc;
+
+use fencepost_firmware::Entry;
+use fencepost_softcpu::apic::InterruptMessage;
+use fencepost_softcpu::bus::{Bus, Exit};
+use fencepost_softcpu::code::CodePages;
+use fencepost_softcpu::cpu::{Config, Cpu};
+use fencepost_softcpu::cpuid::CpuidConfig;
+use fencepost_softcpu::state::CpuState;
+use vm_memory::GuestMemoryMmap;
+
+use super::soft::Processor;
+use crate::control::Control;
+use crate::entry;
+use crate::machine::time::SOFT_TSC_HZ;
+
+/// A CPU at the firmware's entry.
+pub fn at_entry(memory: &GuestMemoryMmap, code: &Arc<CodePages>, entry: &Entry, control: &Control) -> Cpu {
+    let cpuid = CpuidConfig { tsc_hz: SOFT_TSC_HZ as u32, ..CpuidConfig::default() };
+    let mut cpu = Cpu::new(memory.clone(), Arc::clone(code), control.stop_flag(), Config { cpuid });
+    let mut state = cpu.state();
+    entry::apply(entry, &mut state);
+    cpu.set_state(&state);
+    cpu
+}
+
+impl Processor for Cpu {
+    fn run(&mut self, bus: &mut dyn Bus, until_tsc: u64) -> Exit {
+        Cpu::run(self, bus, until_tsc)
+    }
+
+    fn tsc(&self) -> u64 {
+        Cpu::tsc(self)
+    }
+
+    fn skip_to(&mut self, tsc: u64) {
+        Cpu::skip_to(self, tsc);
+    }
+
+    fn next_timer(&self) -> Option<u64> {
+        Cpu::next_timer(self)
+    }
+
+    fn deliver(&mut self, message: InterruptMessage) {
+        Cpu::deliver(self, message);
+    }
+
+    fn state(&self) -> CpuState {
+        Cpu::state(self)
+    }
+
+    fn unknown(&self) -> Vec<(String, u64)> {
+        let counters = self.counters();
+        let msrs = counters.unknown_msrs.iter().map(|(msr, count)| (format!("MSR {msr:#x}"), *count));
+        counters.unknown.into_iter().chain(msrs).collect()
+    }
+}
