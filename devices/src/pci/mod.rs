@@ -13,6 +13,8 @@ pub mod testing;
 mod words;
 
 #[cfg(test)]
+mod random_tests;
+#[cfg(test)]
 mod tests;
 
 pub use endpoint::{BarKind, EndpointState};

@@ -8,6 +8,8 @@ pub mod regs;
 mod timer;
 
 #[cfg(test)]
+mod random_tests;
+#[cfg(test)]
 mod tests;
 
 pub use message::{BROADCAST, DeliveryMode, InterruptMessage, widen_destination};
