@@ -224,4 +224,23 @@ mod tests {
         let result = SgList::fetch(8, Iova(0x100), 1, &mut world.ports());
         assert_eq!(result, Err(SgError::Entry(0)));
     }
+
+    #[test]
+    fn a_far_offset_starts_in_its_own_segment() {
+        let mut world = World::new(0x10000);
+        world.memory_mut()[0x3000..0x3002].copy_from_slice(b"xy");
+        let sg = list(&[(0x1000, 3), (0x2000, 5), (0x3000, 2)]);
+        let mut buf = [0; 2];
+        sg.read(8, &mut buf, &mut world.ports()).unwrap();
+        assert_eq!(&buf, b"xy");
+    }
+
+    #[test]
+    fn a_saved_list_is_its_segments_and_is_checked_again() {
+        let sg = list(&[(0x2000, 4), (0x1000, 4)]);
+        let text = serde_json::to_string(&sg).unwrap();
+        assert_eq!(text, r#"[{"iova":8192,"len_bytes":4},{"iova":4096,"len_bytes":4}]"#);
+        assert_eq!(serde_json::from_str::<SgList>(&text).unwrap(), sg);
+        assert!(serde_json::from_str::<SgList>(&text.replace('4', "0")).is_err());
+    }
 }
