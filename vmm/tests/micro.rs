@@ -128,3 +128,8 @@ fn pci() {
 fn fence() {
     check("fence", &[]);
 }
+
+#[test]
+fn iommu() {
+    check("iommu", &[]);
+}
