@@ -26,6 +26,73 @@ pub enum Command {
     /// The exit status is the guest's own (exit port), 0 after power-off, 2 for bad input, 3 if the guest died
     /// (triple fault, or halted for ever), 4 after a guest reset, 124 after --timeout, 130 or 143 after a signal.
     Run(Box<RunArgs>),
+    /// Send camera frames through the GPU to the display, and check every pixel
+    ///
+    /// Boots the kernel with an initramfs that holds the drivers and the flow (`ci/guest` makes it), shows a progress
+    /// bar and a summary, and writes the frames that were on the screen as PNGs. The exit status is 0 when every pixel
+    /// of every frame is what the host computes from the source, 2 for bad input, anything else otherwise.
+    Demo(Box<DemoArgs>),
+}
+
+/// What the guest captures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum CaptureFormat {
+    /// Semi-planar 4:2:0.
+    Nv12,
+    /// Packed 4:2:2.
+    Yuyv,
+}
+
+/// `fencepost demo`.
+#[derive(Clone, Debug, Args)]
+pub struct DemoArgs {
+    /// Kernel: a vmlinux (ELF) or a distribution's bzImage
+    #[arg(long, value_name = "FILE")]
+    pub kernel: PathBuf,
+    /// Initial RAM file system with the drivers and the flow
+    #[arg(long, value_name = "FILE")]
+    pub initrd: PathBuf,
+    /// Pictures for the camera, Y4M or PNG; a test pattern when absent
+    #[arg(long, value_name = "FILE")]
+    pub camera_source: Option<PathBuf>,
+    /// Frames to show
+    #[arg(long, value_name = "COUNT", default_value = "120", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub frames: u32,
+    /// What the guest captures
+    #[arg(long, value_enum, default_value = "nv12")]
+    pub format: CaptureFormat,
+    /// Folder for the scanned-out frames and the guest's console
+    #[arg(long, value_name = "DIR", default_value = "demo-frames")]
+    pub out: PathBuf,
+    /// Kernel command line, without the job
+    #[arg(
+        long,
+        value_name = "STRING",
+        default_value = "console=ttyS0 quiet intel_iommu=on",
+        allow_hyphen_values = true
+    )]
+    pub append: String,
+    /// Guest memory, with K, M or G
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = memory_size)]
+    pub memory: Size,
+    /// What runs the guest's CPU
+    #[arg(long, value_enum, default_value = "auto")]
+    pub accel: Accel,
+    /// GPU cost model: latency=CYCLES, bytes-per-cycle=N
+    #[arg(long, value_name = "KEY=VALUE,...", default_value = "")]
+    pub gpu: GpuOptions,
+    /// Whether the guest finds an IOMMU (VT-d)
+    #[arg(long, value_enum, default_value = "on")]
+    pub iommu: Switch,
+    /// Give up after this many seconds of host time, with status 124
+    #[arg(long, value_name = "SECONDS", value_parser = timeout, allow_negative_numbers = true)]
+    pub timeout: Option<Duration>,
+    /// Write every traced event to a file, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    pub event_log: Option<PathBuf>,
+    /// Print the SHA-256 of guest memory at the end
+    #[arg(long)]
+    pub memory_hash: bool,
 }
 
 /// `fencepost run`.

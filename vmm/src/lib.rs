@@ -5,6 +5,7 @@ pub mod backend;
 pub mod cli;
 pub mod console;
 pub mod control;
+pub mod demo;
 pub mod devices;
 pub mod entry;
 pub mod error;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use fencepost::cli::{self, Command, RunArgs};
 use fencepost::console::{self, RawTerminal};
+use fencepost::demo::demo;
 use fencepost::error::HostError;
 use fencepost::run::{Hooks, run};
 use fencepost::{report, signals};
@@ -14,8 +15,10 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(status) => return exit_code(status),
     };
-    let Command::Run(args) = cli.command;
-    let result = run_command(&args);
+    let result = match cli.command {
+        Command::Run(args) => run_command(&args),
+        Command::Demo(args) => demo(&args),
+    };
     console::restore();
     match result {
         Ok(status) => exit_code(status),

@@ -1,0 +1,241 @@
+//! Compares what the display showed with what it must have shown, while the guest runs.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::expect::Expectation;
+use super::guest_report::GuestReport;
+use crate::frames::{Frame, FrameSink, write_png};
+
+/// Pictures that wait for the guest's word on what they are: more than that, and the oldest is given up.
+const MOST_WAITING: usize = 64;
+
+/// A picture that the display showed.
+struct Shown {
+    width: u32,
+    height: u32,
+    pixels: Vec<u8>,
+}
+
+/// What was found so far.
+pub struct Findings {
+    expectation: Expectation,
+    folder: PathBuf,
+    waiting: BTreeMap<u64, Shown>,
+    /// What the guest said.
+    pub guest: GuestReport,
+    /// All that came over the serial console.
+    pub console: Vec<u8>,
+    /// Frames that were compared.
+    pub compared: u32,
+    /// Those that differ, each with its first wrong pixel.
+    pub mismatches: Vec<String>,
+    /// Frames the guest spoke of that were not on the screen.
+    pub missing: Vec<u32>,
+    /// Why pictures could not be written.
+    pub write_error: Option<String>,
+    judged: BTreeMap<u32, ()>,
+}
+
+/// Console bytes kept for the report; a guest that says more has the rest cut.
+const CONSOLE_MAX: usize = 16 << 20;
+
+impl Findings {
+    /// Nothing found yet.
+    pub fn new(expectation: Expectation, folder: PathBuf) -> Self {
+        Findings {
+            expectation,
+            folder,
+            waiting: BTreeMap::new(),
+            guest: GuestReport::default(),
+            console: Vec::new(),
+            compared: 0,
+            mismatches: Vec::new(),
+            missing: Vec::new(),
+            write_error: None,
+            judged: BTreeMap::new(),
+        }
+    }
+
+    fn console(&mut self, bytes: &[u8]) {
+        let room = CONSOLE_MAX.saturating_sub(self.console.len());
+        self.console.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.guest.feed(bytes);
+        let new: Vec<(u32, u32, u64)> = self
+            .guest
+            .journeys()
+            .iter()
+            .filter(|(number, journey)| journey.vblank != 0 && !self.judged.contains_key(number))
+            .map(|(number, journey)| (*number, journey.sequence, journey.vblank))
+            .collect();
+        for (number, sequence, vblank) in new {
+            self.judged.insert(number, ());
+            match self.waiting.remove(&vblank) {
+                Some(shown) => self.judge(number, sequence, &shown),
+                None => self.missing.push(number),
+            }
+        }
+    }
+
+    fn judge(&mut self, number: u32, sequence: u32, shown: &Shown) {
+        self.compared += 1;
+        let expected = self.expectation.frame(sequence);
+        if let Some(what) = first_difference(shown, &expected) {
+            self.mismatches.push(format!("frame {number} (camera sequence {sequence}): {what}"));
+        }
+        self.write(&format!("frame-{number:04}.png"), shown);
+    }
+
+    fn write(&mut self, name: &str, shown: &Shown) {
+        if self.write_error.is_some() {
+            return;
+        }
+        let path = self.folder.join(name);
+        let frame = Frame {
+            vblank: 0,
+            flip: 0,
+            stamp: fencepost_trace::Stamp::default(),
+            width: shown.width,
+            height: shown.height,
+            pixels: &shown.pixels,
+        };
+        let written = std::fs::File::create(&path)
+            .map_err(|e| e.to_string())
+            .and_then(|file| write_png(std::io::BufWriter::new(file), &frame).map_err(|e| e.to_string()));
+        if let Err(error) = written {
+            self.write_error = Some(format!("{}: {error}", path.display()));
+        }
+    }
+}
+
+/// The first pixel that differs, in words.
+fn first_difference(shown: &Shown, expected: &[u8]) -> Option<String> {
+    if shown.pixels.len() != expected.len() {
+        return Some(format!("{}x{} pixels on the screen", shown.width, shown.height));
+    }
+    let differing = |(_, (a, b)): &(usize, (&[u8], &[u8]))| a[..3] != b[..3];
+    let mut all = shown.pixels.chunks_exact(4).zip(expected.chunks_exact(4)).enumerate().filter(differing);
+    let (at, (is, must)) = all.next()?;
+    let (x, y) = (at % shown.width as usize, at / shown.width as usize);
+    Some(format!(
+        "{} pixels differ, the first at x {x}, y {y}: is #{:02x}{:02x}{:02x}, must be #{:02x}{:02x}{:02x}",
+        1 + all.count(),
+        is[2],
+        is[1],
+        is[0],
+        must[2],
+        must[1],
+        must[0]
+    ))
+}
+
+/// The findings, shared between the machine's outputs.
+#[derive(Clone)]
+pub struct Checker(Arc<Mutex<Findings>>);
+
+impl Checker {
+    /// Shares `findings`.
+    pub fn new(findings: Findings) -> Self {
+        Checker(Arc::new(Mutex::new(findings)))
+    }
+
+    /// The findings. The one lock here is a leaf.
+    pub fn findings(&self) -> MutexGuard<'_, Findings> {
+        self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl FrameSink for Checker {
+    fn frame(&mut self, frame: &Frame<'_>) {
+        let mut findings = self.findings();
+        if findings.waiting.len() >= MOST_WAITING {
+            findings.waiting.pop_first();
+        }
+        let shown = Shown { width: frame.width, height: frame.height, pixels: frame.pixels.to_vec() };
+        findings.waiting.insert(frame.vblank, shown);
+    }
+}
+
+/// The serial console's end: reads the guest's words and moves the progress bar.
+pub struct ConsoleTap {
+    checker: Checker,
+    progress: Box<dyn FnMut(u32) + Send>,
+    seen: u32,
+}
+
+impl ConsoleTap {
+    /// Calls `progress` with the number of frames done whenever it grows.
+    pub fn new(checker: Checker, progress: Box<dyn FnMut(u32) + Send>) -> Self {
+        ConsoleTap { checker, progress, seen: 0 }
+    }
+}
+
+impl Write for ConsoleTap {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let mut findings = self.checker.findings();
+        findings.console(bytes);
+        let done = findings.compared + findings.missing.len() as u32;
+        drop(findings);
+        if done != self.seen {
+            self.seen = done;
+            (self.progress)(done);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::CaptureFormat;
+
+    fn shown(sequence: u32, folder: &std::path::Path, change: impl Fn(&mut Vec<u8>)) -> Checker {
+        let pattern = || Expectation::new(None, CaptureFormat::Nv12, (32, 32)).expect("the pattern");
+        let mut checker = Checker::new(Findings::new(pattern(), folder.into()));
+        let mut pixels = pattern().frame(sequence);
+        change(&mut pixels);
+        let stamp = fencepost_trace::Stamp::default();
+        checker.frame(&Frame { vblank: 9, flip: 1, stamp, width: 32, height: 32, pixels: &pixels });
+        let mut tap = ConsoleTap::new(checker.clone(), Box::new(|_| {}));
+        tap.write_all(b"# frame 0 sequence 5 vblank 9 crc 0x0\n").expect("taken");
+        checker
+    }
+
+    #[test]
+    fn the_right_picture_is_no_mismatch() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let checker = shown(5, folder.path(), |_| {});
+        let findings = checker.findings();
+        assert_eq!((findings.compared, findings.mismatches.len()), (1, 0));
+        assert!(folder.path().join("frame-0000.png").exists());
+    }
+
+    #[test]
+    fn one_wrong_pixel_is_found_and_named() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let checker = shown(5, folder.path(), |pixels| pixels[4 * (3 * 32 + 2)] ^= 1);
+        let findings = checker.findings();
+        assert!(findings.mismatches[0].contains("1 pixels differ, the first at x 2, y 3"));
+    }
+
+    #[test]
+    fn another_frame_is_a_mismatch() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        assert_eq!(shown(6, folder.path(), |_| {}).findings().mismatches.len(), 1);
+    }
+
+    #[test]
+    fn a_frame_that_was_never_on_the_screen_is_missing() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let checker = shown(5, folder.path(), |_| {});
+        let mut tap = ConsoleTap::new(checker.clone(), Box::new(|_| {}));
+        tap.write_all(b"# frame 1 sequence 6 vblank 10 crc 0x0\n").expect("taken");
+        assert_eq!(checker.findings().missing, [1]);
+    }
+}

@@ -1,0 +1,116 @@
+//! `fencepost demo`: camera frames go through the GPU to the display, and every pixel is checked.
+
+mod check;
+mod colour;
+mod expect;
+mod guest_report;
+mod handoffs;
+mod sources;
+mod summary;
+
+use std::path::Path;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::cli::{CaptureFormat, DemoArgs, RunArgs};
+use crate::error::HostError;
+use crate::run::{Hooks, RECORDS_DEFAULT, run};
+use crate::{report, signals, source};
+use check::{Checker, ConsoleTap, Findings};
+use expect::Expectation;
+
+/// The size that a pattern, or the window on a larger still picture, has.
+const PICTURE_PX: (u32, u32) = (640, 480);
+/// Recorder's bound: a flow's engine events and registers, about 30 a frame.
+const RECORDS_PER_FRAME: usize = 256;
+
+/// Runs the demo; the exit status is 0 when every pixel of every frame was right.
+pub fn demo(args: &DemoArgs) -> Result<i32, HostError> {
+    let size = picture_size(args.camera_source.as_deref())?;
+    let source = args.camera_source.as_deref();
+    let expectation = Expectation::new(source, args.format, size).map_err(HostError::Host)?;
+    std::fs::create_dir_all(&args.out)
+        .map_err(|error| HostError::file("--out", &args.out, &error, "name a folder that can be written"))?;
+    let checker = Checker::new(Findings::new(expectation, args.out.clone()));
+    let bar = progress_bar(args.frames);
+    let mut hooks = Hooks::new(Box::new(ConsoleTap::new(checker.clone(), on_progress(&bar, args.frames))));
+    hooks.frames = Some(Box::new(checker.clone()));
+    hooks.records = RECORDS_DEFAULT.max(args.frames as usize * RECORDS_PER_FRAME);
+    signals::watch(std::sync::Arc::clone(&hooks.control));
+    let machine = run_args(args, size)?;
+    let outcome = run(&machine, hooks);
+    bar.finish_and_clear();
+    let outcome = outcome?;
+    let console = args.out.join("console.log");
+    std::fs::write(&console, &checker.findings().console)
+        .map_err(|error| HostError::file("--out", &console, &error, "make room on the disk"))?;
+    for line in report::lines(&machine, &outcome) {
+        eprintln!("{line}");
+    }
+    Ok(summary::print(args, &outcome, &checker.findings()))
+}
+
+/// The machine of the demo, as `fencepost run` would be told it.
+fn run_args(args: &DemoArgs, (width, height): (u32, u32)) -> Result<RunArgs, HostError> {
+    let format = match args.format {
+        CaptureFormat::Nv12 => "nv12",
+        CaptureFormat::Yuyv => "yuyv",
+    };
+    let job = format!("flow --frames {} --format {format}", args.frames);
+    let mode = format!("mode={width}x{height}@60");
+    let mut camera =
+        crate::options::CameraOptions { source: args.camera_source.clone(), ..Default::default() };
+    if args.camera_source.is_none() {
+        (camera.width, camera.height) = (Some(width), Some(height));
+    }
+    Ok(RunArgs {
+        kernel: args.kernel.clone(),
+        initrd: Some(args.initrd.clone()),
+        append: format!("{} fencepost.run=\"{job}\"", args.append),
+        memory: args.memory,
+        accel: args.accel,
+        camera,
+        gpu: args.gpu,
+        display: mode.parse().map_err(|error| HostError::Input(format!("{mode}: {error}")))?,
+        iommu: args.iommu,
+        timeout: args.timeout,
+        stats: false,
+        event_log: args.event_log.clone(),
+        memory_hash: args.memory_hash,
+        frames: None,
+    })
+}
+
+fn picture_size(path: Option<&Path>) -> Result<(u32, u32), HostError> {
+    let Some(path) = path else { return Ok(PICTURE_PX) };
+    let source = source::open(path).map_err(|error| HostError::Input(format!("--camera-source {error}")))?;
+    let limits = source.sizes();
+    let within = |least: u32, most: u32, wanted: u32| wanted.clamp(least, most);
+    Ok((
+        within(limits.min.width_px, limits.max.width_px, PICTURE_PX.0),
+        within(limits.min.height_px, limits.max.height_px, PICTURE_PX.1),
+    ))
+}
+
+fn progress_bar(frames: u32) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(frames.into()), ProgressDrawTarget::stderr());
+    let style = ProgressStyle::with_template("{msg:>8} [{bar:40}] {pos}/{len} frames, {elapsed}")
+        .expect("the template is right");
+    bar.set_style(style.progress_chars("=> "));
+    bar.set_message("booting");
+    bar.enable_steady_tick(std::time::Duration::from_millis(200));
+    bar
+}
+
+/// Moves the bar; where there is no terminal, says a line now and then instead.
+fn on_progress(bar: &ProgressBar, frames: u32) -> Box<dyn FnMut(u32) + Send> {
+    let bar = bar.clone();
+    let step = (frames / 6).max(1);
+    Box::new(move |done| {
+        bar.set_message("running");
+        bar.set_position(done.into());
+        if bar.is_hidden() && (done % step == 0 || done == frames) {
+            eprintln!("fencepost: {done} of {frames} frames");
+        }
+    })
+}

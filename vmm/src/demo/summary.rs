@@ -1,0 +1,105 @@
+//! What the demo says at its end.
+
+use super::check::Findings;
+use super::handoffs::Handoffs;
+use crate::cli::DemoArgs;
+use crate::run::Outcome;
+
+use fencepost_trace::Event;
+
+/// Mismatches that are told one by one.
+const MOST_TOLD: usize = 5;
+/// Console lines shown when something went wrong.
+const CONSOLE_TAIL: usize = 15;
+
+/// Prints the summary; returns the exit status.
+pub fn print(args: &DemoArgs, outcome: &Outcome, findings: &Findings) -> i32 {
+    frames(args, outcome, findings);
+    handoffs(outcome, findings);
+    speed(outcome);
+    let problems = problems(args, outcome, findings);
+    for problem in &problems {
+        println!("FAILED: {problem}");
+    }
+    if problems.is_empty() {
+        println!("every pixel of every frame is what the host computed from the source");
+        return 0;
+    }
+    let console = String::from_utf8_lossy(&findings.console);
+    let lines: Vec<&str> = console.lines().collect();
+    println!("the end of the guest's console ({}):", args.out.join("console.log").display());
+    for line in &lines[lines.len().saturating_sub(CONSOLE_TAIL)..] {
+        println!("  {line}");
+    }
+    1.max(outcome.status())
+}
+
+fn frames(args: &DemoArgs, outcome: &Outcome, findings: &Findings) {
+    let dropped =
+        outcome.log.recorder.records().filter(|r| matches!(r.event, Event::FrameDropped { .. })).count();
+    println!(
+        "frames      {} shown of {} wanted, {} dropped by the camera, {} mismatches",
+        findings.compared,
+        args.frames,
+        dropped,
+        findings.mismatches.len()
+    );
+    println!("pictures    {}", args.out.join("frame-NNNN.png").display());
+}
+
+fn handoffs(outcome: &Outcome, findings: &Findings) {
+    let journeys = findings.guest.journeys();
+    let (mut all, missing) = Handoffs::join(journeys.values(), outcome.log.recorder.records());
+    println!("{:<34} {:>14} {:>14}", "hand-off, guest cycles", "mean", "worst");
+    for (name, mean, worst) in all.rows() {
+        println!("  {name:<32} {mean:>14} {worst:>14}");
+    }
+    if missing > 0 {
+        println!("  ({missing} frames without all their stamps are left out)");
+    }
+    match outcome.accel {
+        crate::accel::Chosen::Soft => {
+            println!(
+                "  exact: 1 instruction = 1 cycle = 1 ns of the guest's clock; engines by their cost models"
+            );
+        }
+        crate::accel::Chosen::Kvm => println!("  stamps of the guest's TSC, not exact cycles"),
+    }
+}
+
+fn speed(outcome: &Outcome) {
+    let stats = &outcome.stats;
+    let wall = stats.wall.as_secs_f64();
+    match (stats.instructions, stats.mips()) {
+        (Some(count), Some(mips)) => println!(
+            "time        {wall:.1} s for {:.2} billion guest instructions: {mips:.0} million a second",
+            count as f64 / 1e9
+        ),
+        _ => println!("time        {wall:.1} s"),
+    }
+    for (name, count) in &stats.unknown {
+        println!("unknown     instruction {name}, met {count} times");
+    }
+}
+
+fn problems(args: &DemoArgs, outcome: &Outcome, findings: &Findings) -> Vec<String> {
+    let mut problems: Vec<String> = findings.mismatches.iter().take(MOST_TOLD).cloned().collect();
+    if findings.mismatches.len() > MOST_TOLD {
+        problems.push(format!("and {} frames more differ", findings.mismatches.len() - MOST_TOLD));
+    }
+    if !findings.missing.is_empty() {
+        problems.push(format!(
+            "{} frames were reported by the guest but not on the screen at their vblank, the first is frame {}",
+            findings.missing.len(),
+            findings.missing[0]
+        ));
+    }
+    if findings.compared < args.frames {
+        problems.push(format!("only {} of {} frames were shown", findings.compared, args.frames));
+    }
+    if outcome.status() != 0 {
+        problems.push(format!("the guest ended with status {}", outcome.status()));
+    }
+    problems.extend(findings.write_error.iter().map(|error| format!("pictures were not written: {error}")));
+    problems
+}
