@@ -1,10 +1,10 @@
 //! Rounding an exact result to a format, with the exceptions that belong to it.
 
-use super::env::{Env, Rounding, Unit, flag};
+use super::env::{Env, Rounding, flag};
 use super::number::{Class, Format, Num};
 
-/// What x87 adds to or takes from the exponent of a result whose overflow or underflow is not masked
-/// (Intel SDM vol. 1, 8.5.4 and 8.5.5).
+/// What is added to or taken from the exponent of a result whose overflow or underflow is not masked (Intel SDM
+/// vol. 1, 8.5.4 and 8.5.5). x87 delivers such results; SSE delivers none, but finds precision in the same way.
 const EXPONENT_ADJUST: i32 = 24576;
 
 /// `value >> shift`, with the lowest bit set when any bit that is set was lost.
@@ -47,7 +47,7 @@ pub fn round(env: &mut Env, format: &Format, sign: bool, exp: i32, sig: u128) ->
     let rounded_exp = exp + i32::from(carried);
     if exp < format.emin {
         let tiny = rounded_exp < format.emin;
-        if tiny && env.unit == Unit::X87 && !env.masked(flag::UNDERFLOW) {
+        if tiny && !env.masked(flag::UNDERFLOW) {
             env.raise(flag::UNDERFLOW);
             return finish(env, &normal, format, sign, exp + EXPONENT_ADJUST);
         }
@@ -55,7 +55,7 @@ pub fn round(env: &mut Env, format: &Format, sign: bool, exp: i32, sig: u128) ->
     }
     if rounded_exp > format.emax {
         env.raise(flag::OVERFLOW);
-        if env.unit == Unit::X87 && !env.masked(flag::OVERFLOW) {
+        if !env.masked(flag::OVERFLOW) {
             return finish(env, &normal, format, sign, exp - EXPONENT_ADJUST);
         }
         env.raise(flag::PRECISION);
@@ -84,7 +84,7 @@ fn denormal(env: &mut Env, format: &Format, sign: bool, exp: i32, sig: u128, tin
     }
     let shift = (format.emin - exp) as u32;
     let cut = cut(shift_right_sticky(sig, shift), 128 - format.precision, sign, env.rounding);
-    if tiny && (cut.inexact || !env.masked(flag::UNDERFLOW)) {
+    if tiny && cut.inexact {
         env.raise(flag::UNDERFLOW);
     }
     if cut.inexact {

@@ -374,8 +374,9 @@ pub fn to_gpr_double<P: Place>(cpu: &mut Cpu, op: &Op, kernel: impl Kernel) -> S
 
 #[inline(always)]
 fn to_mmx_with(cpu: &mut Cpu, op: &Op, b: u128, kernel: impl Kernel) -> Step {
-    let result = tri!(compute(cpu, kernel, 0, b, 0));
+    // The registers become MMX's even when an exception leaves no result.
     claim_mmx(cpu);
+    let result = tri!(compute(cpu, kernel, 0, b, 0));
     write_mmx(cpu, op.dst, result);
     Step::Next
 }

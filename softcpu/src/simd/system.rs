@@ -4,7 +4,7 @@ use iced_x86::Code;
 
 use super::shape::{claim_mmx, enter_mmx, read_mmx, sse_usable};
 use crate::cpu::Cpu;
-use crate::op::{Handler, Op, Step, vector};
+use crate::op::{Handler, Op, Plain, Step, vector};
 use crate::tri;
 
 /// The bits of MXCSR that may be set (Intel SDM vol. 1, 11.6.6).
@@ -40,18 +40,14 @@ fn nothing(_: &mut Cpu, _: &Op) -> Step {
     Step::Next
 }
 
-/// Stores the bytes of `value` whose mask bytes have their top bit set. The first and the last of them are checked for
-/// write access before anything is written: there are no pages but theirs.
-fn masked_store(cpu: &mut Cpu, op: &Op, value: u128, mask: u128, bytes: u32) -> Step {
+/// Stores the bytes of `value` whose mask bytes have their top bit set. All the bytes `T` has must be writable,
+/// whatever the mask: the manual leaves it open, and processors do so.
+fn masked_store<T: Plain>(cpu: &mut Cpu, op: &Op, value: u128, mask: u128) -> Step {
     let address = cpu.ea(op);
-    let chosen = |i: &u32| mask >> (8 * i + 7) & 1 != 0;
-    let at = |i: u32| address.wrapping_add(u64::from(i));
-    for end in [(0..bytes).find(chosen), (0..bytes).rev().find(chosen)].into_iter().flatten() {
-        tri!(cpu.load_to_write::<u8>(op, at(end)));
-    }
+    tri!(cpu.load_to_write::<T>(op, address));
     let mut step = Step::Next;
-    for i in (0..bytes).filter(chosen) {
-        match cpu.store::<u8>(op, at(i), (value >> (8 * i)) as u8) {
+    for i in (0..T::SIZE as u64).filter(|i| mask >> (8 * i + 7) & 1 != 0) {
+        match cpu.store::<u8>(op, address.wrapping_add(i), (value >> (8 * i)) as u8) {
             Step::Next => {}
             other => step = other,
         }
@@ -62,18 +58,15 @@ fn masked_store(cpu: &mut Cpu, op: &Op, value: u128, mask: u128, bytes: u32) -> 
 fn maskmovdqu(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(sse_usable(cpu));
     let (value, mask) = (cpu.fpu.xmm[usize::from(op.dst & 15)], cpu.fpu.xmm[usize::from(op.src & 15)]);
-    masked_store(cpu, op, value, mask, 16)
+    masked_store::<u128>(cpu, op, value, mask)
 }
 
 fn maskmovq(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(sse_usable(cpu));
     tri!(enter_mmx(cpu));
     let (value, mask) = (read_mmx(cpu, op.dst), read_mmx(cpu, op.src));
-    let step = masked_store(cpu, op, value, mask, 8);
-    if step != Step::Trap {
-        claim_mmx(cpu);
-    }
-    step
+    claim_mmx(cpu);
+    masked_store::<u64>(cpu, op, value, mask)
 }
 
 /// The handler of one of these instructions.

@@ -1,0 +1,19 @@
+//! MMX, SSE and SSE2 against the host's processor.
+#![cfg(target_arch = "x86_64")]
+
+mod oracle;
+
+use iced_x86::{Code, CpuidFeature, Mnemonic};
+
+fn excluded(code: Code) -> Option<&'static str> {
+    match code.mnemonic() {
+        Mnemonic::Prefetchnta | Mnemonic::Prefetcht0 | Mnemonic::Prefetcht1 | Mnemonic::Prefetcht2 => None,
+        _ => None,
+    }
+}
+
+#[test]
+fn every_form_is_the_same_on_the_host() {
+    let features = &[CpuidFeature::MMX, CpuidFeature::SSE, CpuidFeature::SSE2, CpuidFeature::FXSR];
+    oracle::run(&oracle::Group { features, excluded, samples: 150, seed: 2 }, &[]);
+}

@@ -1,0 +1,26 @@
+//! x87 against the host's processor.
+#![cfg(target_arch = "x86_64")]
+
+mod oracle;
+
+use iced_x86::{Code, CpuidFeature, Mnemonic};
+
+fn excluded(code: Code) -> Option<&'static str> {
+    match code.mnemonic() {
+        Mnemonic::F2xm1
+        | Mnemonic::Fyl2x
+        | Mnemonic::Fyl2xp1
+        | Mnemonic::Fptan
+        | Mnemonic::Fpatan
+        | Mnemonic::Fsin
+        | Mnemonic::Fcos
+        | Mnemonic::Fsincos => Some("transcendental: compared within a tolerance elsewhere"),
+        _ => None,
+    }
+}
+
+#[test]
+fn every_form_is_the_same_on_the_host() {
+    let features = &[CpuidFeature::FPU, CpuidFeature::FPU287, CpuidFeature::FPU387, CpuidFeature::CMOV];
+    oracle::run(&oracle::Group { features, excluded, samples: 200, seed: 3 }, &[]);
+}

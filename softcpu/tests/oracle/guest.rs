@@ -1,0 +1,245 @@
+//! Runs one instruction on the software CPU, in user mode, at the same linear addresses as the host.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use fencepost_softcpu::bus::{Bus, Flow};
+use fencepost_softcpu::code::CodePages;
+use fencepost_softcpu::state::{CpuState, FpuState, Segment, Table, seg};
+use fencepost_softcpu::{Config, Cpu};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+
+use super::layout::{CODE, CODE_BYTES, DATA, DATA_BYTES, Machine, Outcome, PAGE, START};
+
+/// Physical places. Linear and physical address are the same for the system's pages.
+const PML4: u64 = 0x1000;
+const PDPT: u64 = 0x2000;
+const DIRECTORY: u64 = 0x3000;
+const SYSTEM_TABLE: u64 = 0x4000;
+const CODE_TABLE: u64 = 0x5000;
+const DATA_TABLE: u64 = 0x6000;
+const IDT: u64 = 0x8000;
+const TSS: u64 = 0x9000;
+const HANDLERS: u64 = 0xa000;
+const STACK_TOP: u64 = 0xc000;
+const CODE_PHYSICAL: u64 = 0x10000;
+const DATA_PHYSICAL: u64 = 0x20000;
+const GDT: u64 = 0x7000;
+const RAM: u64 = 0x40000;
+
+const PRESENT: u64 = 1;
+const WRITABLE: u64 = 2;
+const USER: u64 = 4;
+/// Present, writable, user: the upper levels allow everything.
+const OPEN: u64 = PRESENT | WRITABLE | USER;
+const KERNEL_CS: u64 = 0x10;
+const HANDLER_BYTES: u64 = 16;
+const HLT: u8 = 0xf4;
+const BREAKPOINT: u8 = 3;
+/// Exceptions that push an error code.
+const WITH_ERROR: u32 = 1 << 8 | 1 << 10 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 17;
+
+struct NoDevices;
+
+impl Bus for NoDevices {
+    fn mmio_read(&mut self, _: u64, gpa: u64, _: &mut [u8]) {
+        panic!("no device at {gpa:#x}");
+    }
+    fn mmio_write(&mut self, _: u64, gpa: u64, _: &[u8]) -> Flow {
+        panic!("no device at {gpa:#x}");
+    }
+    fn port_read(&mut self, _: u64, port: u16, _: &mut [u8]) {
+        panic!("no port {port:#x}");
+    }
+    fn port_write(&mut self, _: u64, port: u16, _: &[u8]) -> Flow {
+        panic!("no port {port:#x}");
+    }
+    fn end_of_interrupt(&mut self, _: u64, _: u8) -> Flow {
+        Flow::Continue
+    }
+    fn send_ipi(&mut self, _: u64, _: u64) -> Flow {
+        Flow::Continue
+    }
+    fn interrupt_delivered(&mut self, _: u64, _: u8) {}
+}
+
+/// The software CPU with its memory.
+pub struct Guest {
+    cpu: Cpu,
+    memory: GuestMemoryMmap<()>,
+    code: Arc<CodePages>,
+    base: CpuState,
+}
+
+fn segment(selector: u16, attributes: u16) -> Segment {
+    Segment { selector, base: 0, limit: u32::MAX, attributes }
+}
+
+impl Guest {
+    /// A machine in long mode at CPL 3.
+    pub fn new() -> Guest {
+        let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), RAM as usize)]).expect("guest memory");
+        let code = Arc::new(CodePages::new(RAM));
+        let cpu = Cpu::new(memory.clone(), code.clone(), Arc::new(AtomicBool::new(false)), Config::default());
+        let mut guest = Guest { cpu, memory, code, base: CpuState::default() };
+        guest.page_tables();
+        guest.interrupt_tables();
+        guest.base = guest.long_mode();
+        guest.put(CODE_PHYSICAL, &[0xcc; CODE_BYTES]);
+        guest
+    }
+
+    fn put(&self, at: u64, bytes: &[u8]) {
+        self.memory.write_slice(bytes, GuestAddress(at)).expect("inside guest memory");
+        self.code.written(at, bytes.len() as u64);
+    }
+
+    fn put_u64(&self, at: u64, value: u64) {
+        self.put(at, &value.to_le_bytes());
+    }
+
+    fn get_u64(&self, at: u64) -> u64 {
+        self.memory.read_obj(GuestAddress(at)).expect("inside guest memory")
+    }
+
+    fn page_tables(&self) {
+        let table_entry = |address: u64| DIRECTORY + 8 * (address >> 21);
+        self.put_u64(PML4, PDPT | OPEN);
+        self.put_u64(PDPT, DIRECTORY | OPEN);
+        for (address, table) in [(0, SYSTEM_TABLE), (CODE, CODE_TABLE), (DATA, DATA_TABLE)] {
+            self.put_u64(table_entry(address), table | OPEN);
+        }
+        for page in 0..16 {
+            self.put_u64(SYSTEM_TABLE + 8 * page, page * PAGE | PRESENT | WRITABLE);
+        }
+        for page in 0..CODE_BYTES as u64 / PAGE {
+            self.put_u64(CODE_TABLE + 8 * page, (CODE_PHYSICAL + page * PAGE) | OPEN);
+        }
+        for page in 0..DATA_BYTES as u64 / PAGE {
+            self.put_u64(DATA_TABLE + 8 * page, (DATA_PHYSICAL + page * PAGE) | OPEN);
+        }
+    }
+
+    /// A gate for each exception, to a HLT of its own; they all switch to the stack of the TSS. The breakpoint may be
+    /// raised by user mode.
+    fn interrupt_tables(&self) {
+        self.put_u64(GDT + KERNEL_CS, 0x00af_9b00_0000_ffff);
+        for vector in 0..32 {
+            let handler = HANDLERS + HANDLER_BYTES * vector;
+            let gate = handler & 0xffff | KERNEL_CS << 16 | 0xee << 40 | (handler >> 16 & 0xffff) << 48;
+            self.put_u64(IDT + 16 * vector, gate);
+            self.put_u64(IDT + 16 * vector + 8, handler >> 32);
+            self.put(handler, &[HLT]);
+        }
+        self.put_u64(TSS + 4, STACK_TOP);
+    }
+
+    fn long_mode(&self) -> CpuState {
+        let mut state = CpuState::default();
+        state.cr0 = 0x8001_003b & !0x8 | 0x20;
+        state.cr3 = PML4;
+        state.cr4 = 0x620;
+        state.efer = 0x500;
+        state.seg[seg::CS] = segment(0x33, 0xa0fb);
+        state.seg[seg::SS] = segment(0x2b, 0xc0f3);
+        for data in [seg::DS, seg::ES, seg::FS, seg::GS] {
+            state.seg[data] = segment(0, 0xc0f3);
+        }
+        state.tr = Segment { selector: 0x40, base: TSS, limit: 0x67, attributes: 0x8b };
+        state.gdtr = Table { base: GDT, limit: 0x7f };
+        state.idtr = Table { base: IDT, limit: 0x1ff };
+        state
+    }
+
+    /// The data pages, copied.
+    pub fn read_data(&self, bytes: &mut [u8]) {
+        self.memory.read_slice(bytes, GuestAddress(DATA_PHYSICAL)).expect("inside guest memory");
+    }
+
+    /// Replaces the data pages.
+    pub fn write_data(&self, bytes: &[u8]) {
+        self.put(DATA_PHYSICAL, bytes);
+    }
+
+    /// Instructions met that the CPU does not implement.
+    pub fn unknown(&self) -> u64 {
+        self.cpu.counters().unknown.values().sum()
+    }
+
+    /// Runs the instruction `code`.
+    pub fn run(&mut self, before: &Machine, code: &[u8]) -> Outcome {
+        let at = CODE_PHYSICAL + (START - CODE);
+        self.put(at, code);
+        let mut state = self.base.clone();
+        state.gpr = before.gpr;
+        state.rip = before.rip;
+        state.rflags = before.rflags | 0x200;
+        state.fpu = fpu_of(&before.fx);
+        self.cpu.set_state(&state);
+        // The instruction, the INT3 it leads to, and the handler's HLT.
+        let deadline = self.cpu.tsc() + 4;
+        self.cpu.run(&mut NoDevices, deadline);
+        self.put(at, &vec![0xcc; code.len()]);
+        self.outcome()
+    }
+
+    fn outcome(&self) -> Outcome {
+        let state = self.cpu.state();
+        let mut after =
+            Machine { gpr: state.gpr, rip: state.rip, rflags: state.rflags, fx: image_of(&state.fpu) };
+        if !(HANDLERS..HANDLERS + PAGE).contains(&state.rip) {
+            return Outcome { exception: None, after };
+        }
+        let vector = ((state.rip - HANDLERS) / HANDLER_BYTES) as u8;
+        let frame = state.gpr[4] + if WITH_ERROR >> vector & 1 != 0 { 8 } else { 0 };
+        after.rip = self.get_u64(frame);
+        after.rflags = self.get_u64(frame + 16);
+        after.gpr[4] = self.get_u64(frame + 24);
+        if vector == BREAKPOINT {
+            // The INT3 that every way out of the instruction meets, not an exception of its own.
+            after.rip -= 1;
+            return Outcome { exception: None, after };
+        }
+        Outcome { exception: Some(vector), after }
+    }
+}
+
+fn u16_at(image: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([image[at], image[at + 1]])
+}
+
+fn u128_at(image: &[u8], at: usize) -> u128 {
+    u128::from_le_bytes(std::array::from_fn(|i| image[at + i]))
+}
+
+/// The FPU state of an FXSAVE64 image (Intel SDM vol. 1, 10.5.1), written apart from the CPU's own FXRSTOR.
+fn fpu_of(image: &[u8; 512]) -> FpuState {
+    let fsw = u16_at(image, 2);
+    let top = usize::from(fsw >> 11 & 7);
+    let mut fpu = FpuState { fcw: u16_at(image, 0), fsw, ftw: image[4], ..FpuState::default() };
+    fpu.mxcsr = u32::from(u16_at(image, 24)) | u32::from(u16_at(image, 26)) << 16;
+    for i in 0..8 {
+        fpu.r[(top + i) % 8] = u128_at(image, 32 + 16 * i) & ((1 << 80) - 1);
+    }
+    for i in 0..16 {
+        fpu.xmm[i] = u128_at(image, 160 + 16 * i);
+    }
+    fpu
+}
+
+/// The inverse of [`fpu_of`].
+fn image_of(fpu: &FpuState) -> [u8; 512] {
+    let mut image = [0; 512];
+    image[0..2].copy_from_slice(&fpu.fcw.to_le_bytes());
+    image[2..4].copy_from_slice(&fpu.fsw.to_le_bytes());
+    image[4] = fpu.ftw;
+    image[24..28].copy_from_slice(&fpu.mxcsr.to_le_bytes());
+    let top = usize::from(fpu.fsw >> 11 & 7);
+    for i in 0..8 {
+        image[32 + 16 * i..48 + 16 * i].copy_from_slice(&(fpu.r[(top + i) % 8] & ((1 << 80) - 1)).to_le_bytes());
+    }
+    for i in 0..16 {
+        image[160 + 16 * i..176 + 16 * i].copy_from_slice(&fpu.xmm[i].to_le_bytes());
+    }
+    image
+}

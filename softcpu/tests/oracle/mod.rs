@@ -1,0 +1,176 @@
+//! The host's processor as the judge: every form of a group of instructions, with random operands and state, runs on the
+//! software CPU and natively, and everything either left is compared.
+
+mod compare;
+mod generate;
+mod guest;
+mod layout;
+mod native;
+mod random;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use iced_x86::{Code, CpuidFeature};
+
+use generate::Case;
+use guest::Guest;
+use layout::DATA_BYTES;
+use native::Native;
+use random::Random;
+
+/// A set of instruction forms.
+pub struct Group {
+    /// Forms that need these features and no others.
+    pub features: &'static [CpuidFeature],
+    /// Why a form is not tested, if it is not.
+    pub excluded: fn(Code) -> Option<&'static str>,
+    /// Cases for each form.
+    pub samples: usize,
+    /// Of the random numbers.
+    pub seed: u64,
+}
+
+/// What came out.
+#[derive(Default)]
+struct Report {
+    forms: usize,
+    cases: usize,
+    exceptions: usize,
+    left_out: BTreeMap<&'static str, Vec<Code>>,
+    unknown: Vec<Code>,
+    mismatches: Vec<(Code, usize, String)>,
+}
+
+fn forms(group: &Group) -> impl Iterator<Item = Code> {
+    Code::values().filter(|code| {
+        let features = code.cpuid_features();
+        code.op_code().is_instruction()
+            && code.op_code().mode64()
+            && !features.is_empty()
+            && features.iter().all(|f| group.features.contains(f))
+    })
+}
+
+/// One form: how many cases ran, and the first mismatch with the number of them.
+struct Bench {
+    native: Native,
+    guest: Guest,
+    ours: Vec<u8>,
+}
+
+enum Verdict {
+    Same { exception: bool },
+    Different(String),
+    Unknown,
+}
+
+impl Bench {
+    fn new(random: &mut Random) -> Bench {
+        let mut bench = Bench { native: Native::new(), guest: Guest::new(), ours: vec![0; DATA_BYTES] };
+        for chunk in bench.native.data().chunks_mut(16) {
+            chunk.copy_from_slice(&random.vector().to_le_bytes());
+        }
+        bench
+    }
+
+    fn run(&mut self, random: &mut Random, case: &Case) -> Verdict {
+        generate::fill_memory(random, case, self.native.data());
+        self.guest.write_data(self.native.data());
+        let unknown = self.guest.unknown();
+        let ours = self.guest.run(&case.before, &case.bytes);
+        if self.guest.unknown() != unknown {
+            return Verdict::Unknown;
+        }
+        let host = self.native.run(&case.before, &case.bytes);
+        self.guest.read_data(&mut self.ours);
+        compare::overlook(case, self.native.data(), &mut self.ours);
+        let mut differences = compare::differences(&case.instr, &ours, &host);
+        let data = self.native.data();
+        if let Some(at) = (0..DATA_BYTES).find(|&i| self.ours[i] != data[i]) {
+            let end = (at + 16).min(DATA_BYTES);
+            differences += &format!(" memory at {at:#x} {:02x?}, host {:02x?};", &self.ours[at..end], &data[at..end]);
+        }
+        if differences.is_empty() { Verdict::Same { exception: host.exception.is_some() } } else { Verdict::Different(differences) }
+    }
+}
+
+fn describe(case: &Case, differences: &str) -> String {
+    let fx = &case.before.fx;
+    format!(
+        "{} [{}]\n     {differences}\n      before: gpr {:x?} flags {:#x} fcw {:02x}{:02x} fsw {:02x}{:02x} tags {:02x} mxcsr {:02x}{:02x} address {:#x}",
+        case.instr,
+        case.bytes.iter().map(|b| format!("{b:02x}")).collect::<String>(),
+        case.before.gpr,
+        case.before.rflags,
+        fx[1],
+        fx[0],
+        fx[3],
+        fx[2],
+        fx[4],
+        fx[25],
+        fx[24],
+        case.address
+    )
+}
+
+fn check(group: &Group) -> Report {
+    let mut random = Random(group.seed);
+    let mut bench = Bench::new(&mut random);
+    let mut report = Report::default();
+    for code in forms(group) {
+        if let Some(reason) = (group.excluded)(code) {
+            report.left_out.entry(reason).or_default().push(code);
+            continue;
+        }
+        let (mut done, mut attempts, mut bad, mut first) = (0, 0, 0, None);
+        while done < group.samples && attempts < 20 * group.samples {
+            attempts += 1;
+            let Some(case) = generate::case(&mut random, code) else { continue };
+            done += 1;
+            match bench.run(&mut random, &case) {
+                Verdict::Same { exception } => report.exceptions += usize::from(exception),
+                Verdict::Different(differences) => {
+                    bad += 1;
+                    first.get_or_insert_with(|| describe(&case, &differences));
+                }
+                Verdict::Unknown => {
+                    report.unknown.push(code);
+                    break;
+                }
+            }
+        }
+        if done == 0 {
+            report.left_out.entry("the encoder has no operands for it").or_default().push(code);
+        } else if report.unknown.last() != Some(&code) {
+            report.forms += 1;
+            report.cases += done;
+        }
+        if let Some(first) = first {
+            report.mismatches.push((code, bad, first));
+        }
+    }
+    report
+}
+
+/// Checks a group: prints what was covered and what was not, and fails on the first difference. `unimplemented` are the
+/// forms known to raise #UD where the host runs them.
+pub fn run(group: &Group, unimplemented: &[Code]) {
+    let report = check(group);
+    println!(
+        "{} forms, {} cases ({} of them exceptions) are the same on the host",
+        report.forms - report.mismatches.len(),
+        report.cases,
+        report.exceptions
+    );
+    for (reason, codes) in &report.left_out {
+        println!("not tested, {reason}: {} forms: {codes:?}", codes.len());
+    }
+    println!("not implemented: {} forms: {:?}", report.unknown.len(), report.unknown);
+    for (code, bad, first) in &report.mismatches {
+        println!("{code:?}: {bad} of {} cases differ, first\n      {first}", group.samples);
+    }
+    let unknown: BTreeSet<_> = report.unknown.iter().collect();
+    let expected: BTreeSet<_> = unimplemented.iter().collect();
+    assert!(report.mismatches.is_empty(), "{} forms differ from the host", report.mismatches.len());
+    assert_eq!(unknown, expected, "the forms that are not implemented");
+}
