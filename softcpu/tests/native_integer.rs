@@ -15,17 +15,31 @@ fn excluded(code: Code) -> Option<&'static str> {
         return Some("16-bit branches differ between vendors in 64-bit mode");
     }
     match code.mnemonic() {
-        In | Out | Insb | Insw | Insd | Outsb | Outsw | Outsd | Cli | Sti | Hlt => Some("needs I/O privilege"),
+        In | Out | Insb | Insw | Insd | Outsb | Outsw | Outsd | Cli | Sti | Hlt => {
+            Some("needs I/O privilege")
+        }
         Lgdt | Lidt | Lldt | Ltr | Lmsw | Clts | Invd | Wbinvd | Invlpg | Swapgs => Some("privileged"),
-        Mov if (0..info.op_count()).any(|i| matches!(info.op_kind(i), OpCodeOperandKind::cr_reg | OpCodeOperandKind::dr_reg)) => {
+        Mov if (0..info.op_count())
+            .any(|i| matches!(info.op_kind(i), OpCodeOperandKind::cr_reg | OpCodeOperandKind::dr_reg)) =>
+        {
             Some("privileged")
         }
         Sgdt | Sidt | Sldt | Str | Smsw | Lar | Lsl | Verr | Verw => Some("shows the system's tables"),
         Int | Int1 | Int3 | Iret | Iretd | Iretq | Retf => Some("leaves for the system or another segment"),
-        Call | Jmp if format!("{code:?}").contains("_m16") => Some("leaves for the system or another segment"),
+        Call | Jmp if format!("{code:?}").contains("_m16") => {
+            Some("leaves for the system or another segment")
+        }
+        Bswap if matches!(code, Code::Bswap_r16) => Some("the manual leaves the result undefined"),
+        Reservednop if format!("{code:?}").ends_with("_0F0D") => {
+            Some("a register form that vendors treat differently")
+        }
         Lss | Lfs | Lgs => Some("loads a segment register"),
-        Pop if matches!(code, Code::Popw_FS | Code::Popq_FS | Code::Popw_GS | Code::Popq_GS) => Some("loads a segment register"),
-        Mov if matches!(code, Code::Mov_Sreg_rm16 | Code::Mov_Sreg_r32m16 | Code::Mov_Sreg_r64m16) => Some("loads a segment register"),
+        Pop if matches!(code, Code::Popw_FS | Code::Popq_FS | Code::Popw_GS | Code::Popq_GS) => {
+            Some("loads a segment register")
+        }
+        Mov if matches!(code, Code::Mov_Sreg_rm16 | Code::Mov_Sreg_r32m16 | Code::Mov_Sreg_r64m16) => {
+            Some("loads a segment register")
+        }
         _ => None,
     }
 }

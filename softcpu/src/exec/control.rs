@@ -4,6 +4,7 @@ use iced_x86::{Code, FlowControl, Instruction, Mnemonic, OpKind};
 
 use crate::cpu::Cpu;
 use crate::lower::{LowerCtx, Shape, condition, shape};
+use crate::mem::access::canonical;
 use crate::op::{Handler, Int, Op, Plain, RIP_BASE, Step, vector};
 use crate::state::reg;
 use crate::{by_condition, tri};
@@ -30,6 +31,9 @@ impl Cpu {
         let step = self.store(op, self.stack_linear(at), value);
         if step != Step::Trap {
             self.gpr[reg::RSP] = at;
+        } else if !canonical(at) {
+            // The instruction's own memory operand does not say that this is the stack.
+            self.raise(vector::SS, Some(0));
         }
         step
     }
@@ -79,7 +83,7 @@ fn jmp_m<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 /// A target that is not canonical is the jump's own fault.
 #[inline(always)]
 fn go(cpu: &mut Cpu, target: u64) -> Step {
-    if !crate::mem::access::canonical(target) {
+    if !canonical(target) {
         return cpu.raise(vector::GP, Some(0));
     }
     cpu.rip = target;
@@ -108,8 +112,10 @@ fn call_m<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 
 #[inline(always)]
 fn call_to<T: Int>(cpu: &mut Cpu, op: &Op, target: u64) -> Step {
-    if !crate::mem::access::canonical(target) {
-        return cpu.raise(vector::GP, Some(0));
+    if !canonical(target) {
+        // Of two bad addresses the stack's is found first.
+        let stack = canonical(cpu.stack_linear(cpu.gpr[reg::RSP].wrapping_sub(T::SIZE as u64)));
+        return cpu.raise(if stack { vector::GP } else { vector::SS }, Some(0));
     }
     let back = cpu.following(op);
     let step = cpu.push(op, T::cut(back));
@@ -123,7 +129,7 @@ fn call_to<T: Int>(cpu: &mut Cpu, op: &Op, target: u64) -> Step {
 fn ret<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let at = cpu.gpr[reg::RSP];
     let target = tri!(cpu.load::<T>(op, cpu.stack_linear(at))).wide();
-    if !crate::mem::access::canonical(target) {
+    if !canonical(target) {
         return cpu.raise(vector::GP, Some(0));
     }
     cpu.gpr[reg::RSP] = at.wrapping_add(T::SIZE as u64).wrapping_add(op.imm & 0xffff);
@@ -206,7 +212,7 @@ pub(super) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
             _ => return None,
         },
         M::Loop | M::Loope | M::Loopne | M::Jrcxz | M::Jecxz => pick_counted(instr)?,
-        M::Nop | M::Pause | M::Endbr64 | M::Endbr32 | M::Fnop => nop,
+        M::Nop | M::Pause | M::Endbr64 | M::Endbr32 => nop,
         M::Lfence | M::Mfence | M::Sfence => nop,
         M::Prefetcht0 | M::Prefetcht1 | M::Prefetcht2 | M::Prefetchnta | M::Prefetchw | M::Prefetch => nop,
         M::Reservednop => nop,

@@ -9,7 +9,7 @@ use super::stack::{self, ES, Unit};
 use crate::cpu::Cpu;
 use crate::flags::Flags;
 use crate::lower::LowerCtx;
-use crate::mem::access::Circumstance;
+use crate::mem::access::canonical;
 use crate::op::{Op, RIP_BASE, Step, Trap, vector};
 use crate::sys::{CR0_EM, CR0_MP, CR0_TS};
 use crate::tri;
@@ -138,9 +138,8 @@ pub(super) fn compare_both<const UNORDERED: bool>(cpu: &mut Cpu, op: &Op) -> Ste
 
 pub(super) fn compare_flags<const UNORDERED: bool, const POP: bool>(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(ready(cpu));
-    if let Some(bits) = run(cpu, op, None, |u| ops::compare_flags(u, op.src.into(), UNORDERED, POP)) {
-        cpu.flags = Flags::from_bits(bits);
-    }
+    let bits = run(cpu, op, None, |u| ops::compare_flags(u, op.src.into(), UNORDERED, POP));
+    cpu.flags = Flags::from_bits(bits);
     Step::Next
 }
 
@@ -156,13 +155,9 @@ pub(super) fn load<S: Source>(cpu: &mut Cpu, op: &Op) -> Step {
 /// Reads ten bytes.
 fn load_ten(cpu: &mut Cpu, op: &Op, address: u64) -> Result<u128, Trap> {
     let mut bytes = [0; 16];
-    let how = circumstance(cpu, op);
+    let how = cpu.circumstance(op);
     cpu.load_bytes(how, address, &mut bytes[..10])?;
     Ok(u128::from_le_bytes(bytes))
-}
-
-fn circumstance(cpu: &Cpu, op: &Op) -> Circumstance {
-    Circumstance { tsc: cpu.now(op), user: cpu.user != 0, stack: false }
 }
 
 pub(super) fn load_extended(cpu: &mut Cpu, op: &Op) -> Step {
@@ -187,6 +182,7 @@ fn store_with<T>(
     cpu: &mut Cpu,
     op: &Op,
     pop: bool,
+    bytes: u64,
     convert: impl FnOnce(&mut Unit) -> Option<T>,
     write: impl FnOnce(&mut Cpu, u64, T) -> Step,
 ) -> Step {
@@ -201,7 +197,12 @@ fn store_with<T>(
     unit.finish();
     let step = match value {
         Some(value) => write(cpu, address, value),
-        None => Step::Next,
+        None => {
+            // Nothing is stored, but the place must be one that could be written.
+            tri!(cpu.load_to_write::<u8>(op, address));
+            tri!(cpu.load_to_write::<u8>(op, address.wrapping_add(bytes - 1)));
+            Step::Next
+        }
     };
     if step == Step::Trap {
         return step;
@@ -214,39 +215,39 @@ fn store_with<T>(
 }
 
 pub(super) fn store_single<const POP: bool>(cpu: &mut Cpu, op: &Op) -> Step {
-    store_with(cpu, op, POP, ops::as_f32, |cpu, address, value| cpu.store(op, address, value))
+    store_with(cpu, op, POP, 4, ops::as_f32, |cpu, address, value| cpu.store(op, address, value))
 }
 
 pub(super) fn store_double<const POP: bool>(cpu: &mut Cpu, op: &Op) -> Step {
-    store_with(cpu, op, POP, ops::as_f64, |cpu, address, value| cpu.store(op, address, value))
+    store_with(cpu, op, POP, 8, ops::as_f64, |cpu, address, value| cpu.store(op, address, value))
 }
 
 fn store_ten(cpu: &mut Cpu, op: &Op, address: u64, value: u128) -> Step {
-    let how = circumstance(cpu, op);
+    let how = cpu.circumstance(op);
     cpu.store_bytes(how, address, &value.to_le_bytes()[..10])
 }
 
 pub(super) fn store_extended(cpu: &mut Cpu, op: &Op) -> Step {
-    store_with(cpu, op, true, ops::as_f80, |cpu, address, value| store_ten(cpu, op, address, value))
+    store_with(cpu, op, true, 10, ops::as_f80, |cpu, address, value| store_ten(cpu, op, address, value))
 }
 
 pub(super) fn store_bcd(cpu: &mut Cpu, op: &Op) -> Step {
-    store_with(cpu, op, true, ops::as_bcd, |cpu, address, value| store_ten(cpu, op, address, value))
+    store_with(cpu, op, true, 10, ops::as_bcd, |cpu, address, value| store_ten(cpu, op, address, value))
 }
 
 pub(super) fn store_i16<const POP: bool>(cpu: &mut Cpu, op: &Op) -> Step {
     let convert = |u: &mut Unit| ops::as_integer(u, 16);
-    store_with(cpu, op, POP, convert, |cpu, address, value| cpu.store(op, address, value as u16))
+    store_with(cpu, op, POP, 2, convert, |cpu, address, value| cpu.store(op, address, value as u16))
 }
 
 pub(super) fn store_i32<const POP: bool>(cpu: &mut Cpu, op: &Op) -> Step {
     let convert = |u: &mut Unit| ops::as_integer(u, 32);
-    store_with(cpu, op, POP, convert, |cpu, address, value| cpu.store(op, address, value as u32))
+    store_with(cpu, op, POP, 4, convert, |cpu, address, value| cpu.store(op, address, value as u32))
 }
 
 pub(super) fn store_i64(cpu: &mut Cpu, op: &Op) -> Step {
     let convert = |u: &mut Unit| ops::as_integer(u, 64);
-    store_with(cpu, op, true, convert, |cpu, address, value| cpu.store(op, address, value as u64))
+    store_with(cpu, op, true, 8, convert, |cpu, address, value| cpu.store(op, address, value as u64))
 }
 
 pub(super) fn constant(cpu: &mut Cpu, op: &Op, value: Constant) -> Step {
@@ -316,7 +317,7 @@ pub(super) fn status_to_ax(cpu: &mut Cpu, _: &Op) -> Step {
 
 pub(super) fn store_environment<const WIDE: bool>(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(available(cpu));
-    let (address, how) = (cpu.ea(op), circumstance(cpu, op));
+    let (address, how) = (cpu.ea(op), cpu.circumstance(op));
     let (bytes, len) = image::environment(&cpu.fpu, WIDE);
     let step = cpu.store_bytes(how, address, &bytes[..len]);
     if step != Step::Trap {
@@ -328,7 +329,7 @@ pub(super) fn store_environment<const WIDE: bool>(cpu: &mut Cpu, op: &Op) -> Ste
 
 pub(super) fn load_environment<const WIDE: bool>(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(ready(cpu));
-    let (address, how) = (cpu.ea(op), circumstance(cpu, op));
+    let (address, how) = (cpu.ea(op), cpu.circumstance(op));
     let mut bytes = [0; 28];
     let len = if WIDE { 28 } else { 14 };
     tri!(cpu.load_bytes(how, address, &mut bytes[..len]));
@@ -338,7 +339,7 @@ pub(super) fn load_environment<const WIDE: bool>(cpu: &mut Cpu, op: &Op) -> Step
 
 pub(super) fn save<const WIDE: bool>(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(available(cpu));
-    let (address, how) = (cpu.ea(op), circumstance(cpu, op));
+    let (address, how) = (cpu.ea(op), cpu.circumstance(op));
     let (environment, len) = image::environment(&cpu.fpu, WIDE);
     let mut bytes = [0; 108];
     bytes[..len].copy_from_slice(&environment[..len]);
@@ -352,7 +353,7 @@ pub(super) fn save<const WIDE: bool>(cpu: &mut Cpu, op: &Op) -> Step {
 
 pub(super) fn restore<const WIDE: bool>(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(ready(cpu));
-    let (address, how) = (cpu.ea(op), circumstance(cpu, op));
+    let (address, how) = (cpu.ea(op), cpu.circumstance(op));
     let mut bytes = [0; 108];
     let len = if WIDE { 28 } else { 14 };
     tri!(cpu.load_bytes(how, address, &mut bytes[..len + 80]));
@@ -365,20 +366,23 @@ pub(super) fn restore<const WIDE: bool>(cpu: &mut Cpu, op: &Op) -> Step {
 fn fx_address(cpu: &mut Cpu, op: &Op) -> Result<u64, Trap> {
     available(cpu)?;
     let address = cpu.ea(op);
-    crate::simd::check_aligned(cpu, address)?;
+    // An address that is not canonical goes on, to fault as such.
+    if canonical(address) {
+        crate::simd::check_aligned(cpu, address)?;
+    }
     Ok(address)
 }
 
 pub(super) fn fxsave<const WIDE: bool>(cpu: &mut Cpu, op: &Op) -> Step {
     let address = tri!(fx_address(cpu, op));
-    let how = circumstance(cpu, op);
+    let how = cpu.circumstance(op);
     let bytes = image::fxsave(&cpu.fpu, WIDE);
     cpu.store_bytes(how, address, &bytes)
 }
 
 pub(super) fn fxrstor<const WIDE: bool>(cpu: &mut Cpu, op: &Op) -> Step {
     let address = tri!(fx_address(cpu, op));
-    let how = circumstance(cpu, op);
+    let how = cpu.circumstance(op);
     let mut bytes = [0; image::FXSAVE_BYTES];
     tri!(cpu.load_bytes(how, address, &mut bytes));
     match image::fxrstor(&bytes, WIDE) {

@@ -88,11 +88,12 @@ fn conditions(order: Option<Ordering>) -> u16 {
     }
 }
 
+/// The conditions are set even when an unmasked exception waits; only the pops are not done then.
 fn compared(u: &mut Unit, order: Option<Ordering>, pops: usize) {
+    u.set_conditions(conditions(order));
     if u.blocked() {
         return;
     }
-    u.set_conditions(conditions(order));
     for _ in 0..pops {
         u.pop();
     }
@@ -123,21 +124,18 @@ fn order(u: &mut Unit, i: usize, unordered: bool) -> Option<Ordering> {
     arith::compare(&mut u.env, a, b, !unordered)
 }
 
-/// Compares into ZF, PF and CF, given back in RFLAGS' places (FCOMI and its kin); `None` changes no flag.
-pub fn compare_flags(u: &mut Unit, i: usize, unordered: bool, pop: bool) -> Option<u64> {
+/// Compares into ZF, PF and CF, given back in RFLAGS' places (FCOMI and its kin).
+pub fn compare_flags(u: &mut Unit, i: usize, unordered: bool, pop: bool) -> u64 {
     let order = order(u, i, unordered);
-    if u.blocked() {
-        return None;
-    }
-    if pop {
+    if pop && !u.blocked() {
         u.pop();
     }
-    Some(match order {
+    match order {
         None => 0x45,
         Some(Ordering::Greater) => 0,
         Some(Ordering::Less) => 0x01,
         Some(Ordering::Equal) => 0x40,
-    })
+    }
 }
 
 /// FTST.
@@ -183,8 +181,11 @@ pub fn load(u: &mut Unit, operand: Operand) {
 
 /// FLD ST(i).
 pub fn load_register(u: &mut Unit, i: usize) {
-    let bits = if u.any_empty(&[i]) { Num::default_nan().to_f80() } else { u.raw(i) };
-    u.push_raw(bits);
+    if u.any_empty(&[i]) {
+        u.push_indefinite();
+    } else {
+        u.push_raw(u.raw(i));
+    }
 }
 
 /// FST and FSTP to a register.
@@ -405,6 +406,7 @@ pub fn extract(u: &mut Unit) {
 
 /// FPREM and, with the quotient rounded to nearest, FPREM1.
 pub fn remainder(u: &mut Unit, nearest: bool) {
+    u.clear_c2();
     if u.any_empty(&[0, 1]) {
         u.set(0, Num::default_nan());
         return;

@@ -49,6 +49,10 @@ pub fn round(env: &mut Env, format: &Format, sign: bool, exp: i32, sig: u128) ->
         let tiny = rounded_exp < format.emin;
         if tiny && !env.masked(flag::UNDERFLOW) {
             env.raise(flag::UNDERFLOW);
+            if exp + EXPONENT_ADJUST < format.emin {
+                env.raise(flag::PRECISION);
+                return Num::zero(sign);
+            }
             return finish(env, &normal, format, sign, exp + EXPONENT_ADJUST);
         }
         return denormal(env, format, sign, exp, sig, tiny);
@@ -56,6 +60,11 @@ pub fn round(env: &mut Env, format: &Format, sign: bool, exp: i32, sig: u128) ->
     if rounded_exp > format.emax {
         env.raise(flag::OVERFLOW);
         if !env.masked(flag::OVERFLOW) {
+            if rounded_exp - EXPONENT_ADJUST > format.emax {
+                env.raise(flag::PRECISION);
+                env.rounded_up = true;
+                return Num::infinity(sign);
+            }
             return finish(env, &normal, format, sign, exp - EXPONENT_ADJUST);
         }
         env.raise(flag::PRECISION);

@@ -39,9 +39,11 @@ impl<'a> Unit<'a> {
 
     /// Ends the instruction: flags become sticky, C1 is set, and an unmasked exception waits for the next instruction.
     pub fn finish(self) {
+        // An unmasked exception found before computing leaves nothing to find after.
+        let flags = if self.blocked() { self.env.flags & flag::PRE_COMPUTATION } else { self.env.flags };
         let f = self.f;
         f.fsw &= !C1;
-        f.fsw |= u16::from(self.env.flags);
+        f.fsw |= u16::from(flags);
         if self.stack_fault {
             f.fsw |= SF;
         }
@@ -119,9 +121,14 @@ impl<'a> Unit<'a> {
         self.env.unmasked_raised() & flag::PRE_COMPUTATION != 0
     }
 
-    /// Whether an unmasked exception forbids storing to memory.
-    pub fn store_blocked(&self) -> bool {
-        self.env.unmasked_raised() & !flag::PRECISION != 0
+    /// Whether an unmasked exception forbids storing to memory; then nothing was rounded either.
+    pub fn store_blocked(&mut self) -> bool {
+        let blocked = self.env.unmasked_raised() & !flag::PRECISION != 0;
+        if blocked {
+            self.env.flags &= !flag::PRECISION;
+            self.c1 = false;
+        }
+        blocked
     }
 
     /// Writes 80 bits into ST(i), which is then in use.
@@ -151,6 +158,14 @@ impl<'a> Unit<'a> {
         self.set_raw(0, bits);
     }
 
+    /// Pushes the default NaN after a stack underflow, unless that is not masked.
+    pub fn push_indefinite(&mut self) {
+        if !self.blocked() {
+            self.set_top(self.physical(7));
+            self.set_raw(0, Num::default_nan().to_f80());
+        }
+    }
+
     /// Empties ST(0) and moves the stack top.
     pub fn pop(&mut self) {
         self.free(0);
@@ -165,6 +180,11 @@ impl<'a> Unit<'a> {
     /// Moves the stack top by `by` registers.
     pub fn rotate(&mut self, by: usize) {
         self.set_top(self.physical(by));
+    }
+
+    /// Clears C2: nothing is left to be done again.
+    pub fn clear_c2(&mut self) {
+        self.f.fsw &= !C2;
     }
 
     /// Sets C3, C2 and C0 to those of `bits`.

@@ -96,7 +96,8 @@ impl Cpu {
         self.tsc.wrapping_add(u64::from(op.nth))
     }
 
-    fn circumstance(&self, op: &Op) -> Circumstance {
+    /// What an access through the operation's memory operand is made under.
+    pub(crate) fn circumstance(&self, op: &Op) -> Circumstance {
         let stack = op.seg == NO_SEG && (op.base == (reg::RSP * 8) as u8 || op.base == (reg::RBP * 8) as u8);
         Circumstance { tsc: self.now(op), user: self.user != 0, stack }
     }

@@ -1,6 +1,9 @@
 //! Makes random instances of an instruction form, with the machine state that makes them worth running.
 
-use iced_x86::{Code, Decoder, DecoderOptions, Encoder, Instruction, MemorySize, Mnemonic, OpCodeOperandKind, OpKind, Register};
+use iced_x86::{
+    Code, Decoder, DecoderOptions, Encoder, Instruction, MemorySize, Mnemonic, OpCodeOperandKind, OpKind,
+    Register,
+};
 
 use super::layout::{DATA, DATA_BYTES, DIRECTION, Machine, PAGE, START, STATUS_FLAGS};
 use super::random::Random;
@@ -102,11 +105,22 @@ impl Maker<'_> {
         let kind = self.code.op_code().op_kind(n);
         match kind {
             K::r8_or_mem | K::r16_or_mem | K::r32_or_mem | K::r64_or_mem | K::xmm_or_mem | K::mm_or_mem => {
-                if self.random.once_in(2) { self.memory(n) } else { self.register(n, kind) }
+                if self.random.once_in(2) {
+                    self.memory(n)
+                } else {
+                    self.register(n, kind)
+                }
             }
             K::mem => self.memory(n),
             K::mem_offs => self.absolute(n),
-            K::imm8 | K::imm8sex16 | K::imm8sex32 | K::imm8sex64 | K::imm16 | K::imm32 | K::imm32sex64 | K::imm64
+            K::imm8
+            | K::imm8sex16
+            | K::imm8sex32
+            | K::imm8sex64
+            | K::imm16
+            | K::imm32
+            | K::imm32sex64
+            | K::imm64
             | K::imm8_const_1 => self.immediate(n, kind),
             K::br64_1 | K::br64_4 => self.target(n, kind),
             K::es_rDI => self.implicit(n, OpKind::MemoryESRDI),
@@ -163,7 +177,9 @@ impl Maker<'_> {
         let (op_kind, value) = match kind {
             K::imm8_const_1 => (OpKind::Immediate8, 1),
             // The second operand of ENTER is a nesting level: deep ones copy much.
-            K::imm8 if n == 1 && self.code.mnemonic() == Mnemonic::Enter => (OpKind::Immediate8_2nd, value & 3),
+            K::imm8 if n == 1 && self.code.mnemonic() == Mnemonic::Enter => {
+                (OpKind::Immediate8_2nd, value & 3)
+            }
             K::imm8 => (OpKind::Immediate8, value & 0xff),
             K::imm8sex16 => (OpKind::Immediate8to16, value as i8 as u64),
             K::imm8sex32 => (OpKind::Immediate8to32, value as i8 as u64),
@@ -224,7 +240,11 @@ impl Maker<'_> {
             _ => i64::from(self.random.bits() as i32 >> 4),
         };
         self.instr.set_memory_displ_size(if displacement == 0 { 0 } else { 8 });
-        self.instr.set_memory_displacement64(if narrow { displacement as u32 as u64 } else { displacement as u64 });
+        self.instr.set_memory_displacement64(if narrow {
+            displacement as u32 as u64
+        } else {
+            displacement as u64
+        });
         let mut rest = address.wrapping_sub(displacement as u64);
         let index = self.random.below(16) as usize;
         if index != RSP && index != base && self.random.once_in(2) {
@@ -255,10 +275,19 @@ impl Maker<'_> {
         }
     }
 
-    /// Bends register values to what the operands need: bit offsets that stay near, equal operands now and then.
+    /// Bends values to what the operands need: bit offsets that stay near, counts whose result is defined.
     fn adjust(&mut self) {
+        if matches!(self.code.mnemonic(), Mnemonic::Shld | Mnemonic::Shrd)
+            && self.instr.op1_register().is_gpr16()
+        {
+            self.gpr[1] = self.gpr[1] & !0x1f | self.random.below(17);
+            if self.instr.op_kind(2) == OpKind::Immediate8 {
+                self.instr.set_immediate8(self.random.below(17) as u8);
+            }
+        }
         let number = |register: Register| register.full_register().number();
-        let far = matches!(self.code.mnemonic(), Mnemonic::Bt | Mnemonic::Bts | Mnemonic::Btr | Mnemonic::Btc);
+        let far =
+            matches!(self.code.mnemonic(), Mnemonic::Bt | Mnemonic::Bts | Mnemonic::Btr | Mnemonic::Btc);
         if far && self.instr.op0_kind() == OpKind::Memory && self.instr.op1_kind() == OpKind::Register {
             let register = number(self.instr.op1_register());
             if number(self.instr.memory_base()) != register && number(self.instr.memory_index()) != register {
@@ -271,7 +300,9 @@ impl Maker<'_> {
 /// The x87, MMX and SSE state: mostly full and masked.
 fn fpu_image(random: &mut Random) -> [u8; 512] {
     let mut image = [0; 512];
-    let fcw = (random.bits() as u16 & 0x0f00) | 0x40 | if random.once_in(5) { random.bits() as u16 & 0x3f } else { 0x3f };
+    let fcw = (random.bits() as u16 & 0x0f00)
+        | 0x40
+        | if random.once_in(5) { random.bits() as u16 & 0x3f } else { 0x3f };
     // Sticky flags that are masked; now and then one that is not, which waits as #MF.
     let mut fsw = random.bits() as u16 & 0x7f7f;
     if !random.once_in(40) {
@@ -303,6 +334,12 @@ fn fpu_image(random: &mut Random) -> [u8; 512] {
 
 /// Fills what lies at the memory operand with values that suit its type.
 pub fn fill_memory(random: &mut Random, case: &Case, data: &mut [u8]) {
+    if matches!(case.instr.mnemonic(), Mnemonic::Popf | Mnemonic::Popfq) {
+        // Not the trap, nested-task and alignment flags: the host's own code would run with them.
+        let at = case.before.gpr[RSP].wrapping_sub(DATA) as usize;
+        let value = random.bits() & (STATUS_FLAGS | DIRECTION | 0x20_3202) | 2;
+        data[at..at + 8].copy_from_slice(&value.to_le_bytes());
+    }
     let start = case.address.wrapping_sub(DATA) as usize;
     if start >= data.len() {
         return;

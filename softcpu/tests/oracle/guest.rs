@@ -32,6 +32,8 @@ const WRITABLE: u64 = 2;
 const USER: u64 = 4;
 /// Present, writable, user: the upper levels allow everything.
 const OPEN: u64 = PRESENT | WRITABLE | USER;
+/// Data is data, as on the host.
+const NO_EXECUTE: u64 = 1 << 63;
 const KERNEL_CS: u64 = 0x10;
 const HANDLER_BYTES: u64 = 16;
 const HLT: u8 = 0xf4;
@@ -43,16 +45,16 @@ struct NoDevices;
 
 impl Bus for NoDevices {
     fn mmio_read(&mut self, _: u64, gpa: u64, _: &mut [u8]) {
-        panic!("no device at {gpa:#x}");
+        panic!("device address {gpa:#x} reached");
     }
     fn mmio_write(&mut self, _: u64, gpa: u64, _: &[u8]) -> Flow {
-        panic!("no device at {gpa:#x}");
+        panic!("device address {gpa:#x} reached");
     }
     fn port_read(&mut self, _: u64, port: u16, _: &mut [u8]) {
-        panic!("no port {port:#x}");
+        panic!("port {port:#x} reached from user mode");
     }
     fn port_write(&mut self, _: u64, port: u16, _: &[u8]) -> Flow {
-        panic!("no port {port:#x}");
+        panic!("port {port:#x} reached from user mode");
     }
     fn end_of_interrupt(&mut self, _: u64, _: u8) -> Flow {
         Flow::Continue
@@ -116,7 +118,7 @@ impl Guest {
             self.put_u64(CODE_TABLE + 8 * page, (CODE_PHYSICAL + page * PAGE) | OPEN);
         }
         for page in 0..DATA_BYTES as u64 / PAGE {
-            self.put_u64(DATA_TABLE + 8 * page, (DATA_PHYSICAL + page * PAGE) | OPEN);
+            self.put_u64(DATA_TABLE + 8 * page, (DATA_PHYSICAL + page * PAGE) | OPEN | NO_EXECUTE);
         }
     }
 
@@ -139,7 +141,7 @@ impl Guest {
         state.cr0 = 0x8001_003b & !0x8 | 0x20;
         state.cr3 = PML4;
         state.cr4 = 0x620;
-        state.efer = 0x500;
+        state.efer = 0xd00;
         state.seg[seg::CS] = segment(0x33, 0xa0fb);
         state.seg[seg::SS] = segment(0x2b, 0xc0f3);
         for data in [seg::DS, seg::ES, seg::FS, seg::GS] {
@@ -236,7 +238,8 @@ fn image_of(fpu: &FpuState) -> [u8; 512] {
     image[24..28].copy_from_slice(&fpu.mxcsr.to_le_bytes());
     let top = usize::from(fpu.fsw >> 11 & 7);
     for i in 0..8 {
-        image[32 + 16 * i..48 + 16 * i].copy_from_slice(&(fpu.r[(top + i) % 8] & ((1 << 80) - 1)).to_le_bytes());
+        image[32 + 16 * i..48 + 16 * i]
+            .copy_from_slice(&(fpu.r[(top + i) % 8] & ((1 << 80) - 1)).to_le_bytes());
     }
     for i in 0..16 {
         image[160 + 16 * i..176 + 16 * i].copy_from_slice(&fpu.xmm[i].to_le_bytes());

@@ -88,16 +88,21 @@ impl Bench {
         let data = self.native.data();
         if let Some(at) = (0..DATA_BYTES).find(|&i| self.ours[i] != data[i]) {
             let end = (at + 16).min(DATA_BYTES);
-            differences += &format!(" memory at {at:#x} {:02x?}, host {:02x?};", &self.ours[at..end], &data[at..end]);
+            differences +=
+                &format!(" memory at {at:#x} {:02x?}, host {:02x?};", &self.ours[at..end], &data[at..end]);
         }
-        if differences.is_empty() { Verdict::Same { exception: host.exception.is_some() } } else { Verdict::Different(differences) }
+        if differences.is_empty() {
+            Verdict::Same { exception: host.exception.is_some() }
+        } else {
+            Verdict::Different(differences)
+        }
     }
 }
 
 fn describe(case: &Case, differences: &str) -> String {
     let fx = &case.before.fx;
     format!(
-        "{} [{}]\n     {differences}\n      before: gpr {:x?} flags {:#x} fcw {:02x}{:02x} fsw {:02x}{:02x} tags {:02x} mxcsr {:02x}{:02x} address {:#x}",
+        "{} [{}]\n     {differences}\n      before: gpr {:x?} flags {:#x} fcw {:02x}{:02x} fsw {:02x}{:02x} tags {:02x} mxcsr {:02x}{:02x} address {:#x} st0 {:x?} st1 {:x?}",
         case.instr,
         case.bytes.iter().map(|b| format!("{b:02x}")).collect::<String>(),
         case.before.gpr,
@@ -109,7 +114,9 @@ fn describe(case: &Case, differences: &str) -> String {
         fx[4],
         fx[25],
         fx[24],
-        case.address
+        case.address,
+        u128::from_le_bytes(std::array::from_fn(|i| fx[32 + i])),
+        u128::from_le_bytes(std::array::from_fn(|i| fx[48 + i]))
     )
 }
 
@@ -121,6 +128,10 @@ fn check(group: &Group) -> Report {
         if let Some(reason) = (group.excluded)(code) {
             report.left_out.entry(reason).or_default().push(code);
             continue;
+        }
+        // With ORACLE_TRACE set, the last form named is the one that killed the process.
+        if std::env::var_os("ORACLE_TRACE").is_some() {
+            eprintln!("{code:?}");
         }
         let (mut done, mut attempts, mut bad, mut first) = (0, 0, 0, None);
         while done < group.samples && attempts < 20 * group.samples {

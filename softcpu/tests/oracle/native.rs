@@ -26,6 +26,8 @@ static EXIT: AtomicU64 = AtomicU64::new(0);
 static RUNNING: AtomicBool = AtomicBool::new(false);
 static SIGNAL_RIP: AtomicU64 = AtomicU64::new(0);
 static SIGNAL_TRAP: AtomicU64 = AtomicU64::new(NO_SIGNAL);
+const TRAP_FLAG: i64 = 0x100;
+const ALIGNMENT_CHECK: i64 = 0x4_0000;
 const NO_SIGNAL: u64 = u64::MAX;
 
 /// Assembles instructions with an absolute 32-bit address.
@@ -119,6 +121,8 @@ extern "C" fn on_signal(signal: i32, _: *mut libc::siginfo_t, context: *mut libc
     SIGNAL_RIP.store(registers[libc::REG_RIP as usize] as u64, Ordering::Relaxed);
     SIGNAL_TRAP.store(registers[libc::REG_TRAPNO as usize] as u64, Ordering::Relaxed);
     registers[libc::REG_RIP as usize] = EXIT.load(Ordering::Relaxed) as i64;
+    // POPF may have set them, and the exit stub must not trap.
+    registers[libc::REG_EFL as usize] &= !(TRAP_FLAG | ALIGNMENT_CHECK);
 }
 
 fn map(address: u64, bytes: usize, protection: i32) {
@@ -153,7 +157,8 @@ impl Native {
         let stack = libc::stack_t { ss_sp: null_mut(), ss_flags: 0, ss_size: 1 << 16 };
         // SAFETY: plain system calls; the alternate stack is never freed, as the handlers are never removed.
         unsafe {
-            let memory = libc::mmap(null_mut(), stack.ss_size, rw, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0);
+            let memory =
+                libc::mmap(null_mut(), stack.ss_size, rw, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0);
             let stack = libc::stack_t { ss_sp: memory, ..stack };
             assert_eq!(libc::sigaltstack(&stack, null_mut()), 0);
             let mut action: libc::sigaction = std::mem::zeroed();
@@ -191,7 +196,8 @@ impl Native {
     }
 
     fn outcome(&self) -> Outcome {
-        let mut after = Machine { gpr: [0; 16], rip: SIGNAL_RIP.load(Ordering::Relaxed), rflags: 0, fx: [0; 512] };
+        let mut after =
+            Machine { gpr: [0; 16], rip: SIGNAL_RIP.load(Ordering::Relaxed), rflags: 0, fx: [0; 512] };
         // SAFETY: the context page is mapped, and the stub has finished writing it.
         unsafe {
             after.gpr = (OUT_GPR as *const [u64; 16]).read();

@@ -46,7 +46,16 @@ impl Random {
     pub fn single(&mut self) -> u32 {
         let r = self.bits() as u32;
         match self.below(10) {
-            0 => self.pick(&[0, 0x8000_0000, 0x7f80_0000, 0xff80_0000, 0x7fc0_0000, 0xffc0_0000, 0x7f7f_ffff, 0x0080_0000]),
+            0 => self.pick(&[
+                0,
+                0x8000_0000,
+                0x7f80_0000,
+                0xff80_0000,
+                0x7fc0_0000,
+                0xffc0_0000,
+                0x7f7f_ffff,
+                0x0080_0000,
+            ]),
             1 => r & 0x807f_ffff,
             2 => 0x7f80_0000 | r & 0x807f_ffff,
             3 | 4 => r & 0x807f_ffff | (120 + (r >> 23) % 14) << 23,
@@ -63,7 +72,15 @@ impl Random {
         const FRACTION: u64 = 0x800f_ffff_ffff_ffff;
         const INFINITY: u64 = 0x7ff0_0000_0000_0000;
         match self.below(10) {
-            0 => self.pick(&[0, 1 << 63, INFINITY, INFINITY | 1 << 63, INFINITY | 1 << 51, 0x7fef_ffff_ffff_ffff, 1 << 52]),
+            0 => self.pick(&[
+                0,
+                1 << 63,
+                INFINITY,
+                INFINITY | 1 << 63,
+                INFINITY | 1 << 51,
+                0x7fef_ffff_ffff_ffff,
+                1 << 52,
+            ]),
             1 => r & FRACTION,
             2 => INFINITY | r & FRACTION,
             3 | 4 => r & FRACTION | (1016 + (r >> 52) % 14) << 52,
