@@ -5,11 +5,13 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <linux/dma-buf.h>
@@ -426,11 +428,93 @@ static void test_many(void)
 		    JOBS, ret);
 }
 
+/* A process that is killed with one job hanging on ring 1, and others behind it. */
+static void hang_and_wait_for_death(int ready)
+{
+	int fd = display_open_node("renderD", FENCEPOST_GPU_DRIVER_NAME);
+	struct drm_fencepost_gpu_command commands[2];
+
+	if (gpu_buffer_create(fd, 4096, &semaphore))
+		_exit(1);
+	commands[0] = semaphore_command(FENCEPOST_GPU_CMD_SEM_WAIT, 0, 1);
+	commands[1] = fill(&semaphore, 4096, 0);
+	for (int i = 0; i < 100; i++)
+		gpu_submit(fd, 1, commands, 2, -1);
+	if (write(ready, "", 1) == 1)
+		pause();
+	_exit(1);
+}
+
+static void test_killed(void)
+{
+	struct drm_fencepost_gpu_command command = fill(&a, 4096, 0xdeadbeef);
+	int pipes[2], ret = pipe(pipes);
+	char byte;
+	pid_t pid;
+
+	pid = ret ? -1 : fork();
+	if (!pid)
+		hang_and_wait_for_death(pipes[1]);
+	if (pid < 0 || read(pipes[0], &byte, 1) != 1 || kill(pid, SIGKILL) ||
+	    waitpid(pid, NULL, 0) != pid)
+		ret = -ECHILD;
+	if (!ret)
+		ret = gpu_run(gpu, 1, &command);
+	ktap_result(!ret && is_filled(a.map, 4096, 0xdeadbeef),
+		    "a process killed with jobs on a ring does not stop the others (%d)", ret);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
+static int write_driver(const char *file)
+{
+	static const char function[] = "0000:00:01.0";
+	char path[96];
+	int fd, ret;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/drivers/" FENCEPOST_GPU_DRIVER_NAME "/%s", file);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	ret = write(fd, function, strlen(function)) < 0 ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+/* The last test: the buffers of the first binding go with it. */
+static void test_unbind(void)
+{
+	struct drm_fencepost_gpu_command hang = semaphore_command(FENCEPOST_GPU_CMD_SEM_WAIT, 32, 1);
+	struct drm_fencepost_gpu_command command = fill(&a, 4096, 0);
+	int fence = gpu_submit(gpu, 0, &hang, 1, -1);
+	int unbound, lost, refused, ret;
+
+	unbound = write_driver("unbind");
+	lost = gpu_fence_wait(fence, TIMEOUT_MS);
+	refused = gpu_submit(gpu, 0, &command, 1, -1);
+	gpu_buffer_destroy(gpu, &a);
+	gpu_buffer_destroy(gpu, &b);
+	gpu_buffer_destroy(gpu, &semaphore);
+	close(gpu);
+
+	ret = write_driver("bind");
+	gpu = display_open_node("renderD", FENCEPOST_GPU_DRIVER_NAME);
+	if (!ret)
+		ret = gpu < 0 ? gpu : gpu_buffer_create(gpu, 4096, &a);
+	command = fill(&a, 4096, 0xb0b0b0b0);
+	if (!ret)
+		ret = gpu_run(gpu, 0, &command);
+	ktap_result(!unbound && lost == -ENODEV && refused == -ENODEV && !ret &&
+		    is_filled(a.map, 4096, 0xb0b0b0b0),
+		    "the driver unbinds with a job running, and binds again (%d %d %d %d)", unbound, lost,
+		    refused, ret);
+}
+
 int main(void)
 {
 	int ret;
 
-	ktap_plan(17);
+	ktap_plan(19);
 	gpu = display_open_node("renderD", FENCEPOST_GPU_DRIVER_NAME);
 	ret = gpu < 0 ? gpu : gpu_buffer_create(gpu, BUFFER_BYTES, &a);
 	if (!ret)
@@ -455,5 +539,7 @@ int main(void)
 	test_hang();
 	test_refusals();
 	test_many();
+	test_killed();
+	test_unbind();
 	return ktap_finish();
 }

@@ -8,6 +8,7 @@
 #include <linux/atomic.h>
 #include <linux/dma-fence.h>
 #include <linux/io.h>
+#include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
@@ -72,6 +73,7 @@ struct gpu_device {
 	void __iomem *regs;
 	unsigned int rings;
 	u32 max_dimension;
+	u32 max_sg_entries;
 	struct gpu_ring ring[GPU_MAX_RINGS];
 
 	/* Jobs that are not freed yet. */
@@ -83,6 +85,10 @@ struct gpu_device {
 };
 
 struct gpu_file {
+	/* The open file and each of its jobs. */
+	struct kref refs;
+	/* Nobody waits for this file's jobs by the file any more. */
+	bool closed;
 	/* Jobs of one file are armed and pushed in one order. */
 	struct mutex lock;
 	struct drm_sched_entity entity[GPU_MAX_RINGS];
@@ -102,6 +108,7 @@ struct gpu_bo {
 struct gpu_job {
 	struct drm_sched_job base;
 	struct gpu_ring *ring;
+	struct gpu_file *file;
 	struct gpu_fence *fence;
 	/* The fence is initialized, and this job holds a reference. */
 	bool emitted;
@@ -138,6 +145,9 @@ static inline void gpu_write64(void __iomem *at, u64 value)
 	writel(upper_32_bits(value), at + 4);
 }
 
+/* gpu_drv.c */
+void gpu_file_put(struct gpu_file *gpu_file);
+
 /* gpu_bo.c */
 struct drm_gem_object *gpu_bo_create_object(struct drm_device *drm, size_t size);
 int gpu_bo_prepare(struct gpu_device *gpu, struct drm_gem_object *obj);
@@ -150,7 +160,8 @@ int gpu_ioctl_bo_wait(struct drm_device *drm, void *data, struct drm_file *file)
 int gpu_ring_init(struct gpu_device *gpu, unsigned int index);
 void gpu_ring_emit(struct gpu_ring *ring, struct gpu_job *job);
 void gpu_ring_retire(struct gpu_ring *ring);
-void gpu_ring_fail(struct gpu_ring *ring, u64 seqno, int error);
+void gpu_ring_fail(struct gpu_ring *ring, struct gpu_fence *fence, int error);
+void gpu_ring_fail_all(struct gpu_ring *ring, int error);
 bool gpu_ring_is_idle(struct gpu_ring *ring);
 int gpu_ring_restart(struct gpu_ring *ring);
 void gpu_ring_stop(struct gpu_ring *ring);

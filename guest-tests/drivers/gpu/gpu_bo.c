@@ -54,13 +54,12 @@ static struct sg_table *gpu_bo_map(struct gpu_bo *bo)
 static int gpu_bo_build_table(struct gpu_bo *bo, struct sg_table *sgt)
 {
 	struct device *dev = bo->base.base.dev->dev;
-	struct gpu_device *gpu = to_gpu(bo->base.base.dev);
 	struct gpu_sg_entry *table;
 	struct scatterlist *sg;
 	size_t bytes;
 	unsigned int i;
 
-	if (!sgt->nents || sgt->nents > readl(gpu->regs + GPU_SG_MAX_ENTRIES))
+	if (!sgt->nents || sgt->nents > to_gpu(bo->base.base.dev)->max_sg_entries)
 		return -E2BIG;
 	bytes = array_size(sgt->nents, sizeof(*table));
 	table = dma_alloc_coherent(dev, bytes, &bo->table_dma, GFP_KERNEL);

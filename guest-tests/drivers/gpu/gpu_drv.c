@@ -76,12 +76,26 @@ static int gpu_ioctl_ring_info(struct drm_device *drm, void *data, struct drm_fi
 	return 0;
 }
 
-static void gpu_file_free(struct gpu_file *gpu_file, unsigned int entities)
+static void gpu_file_release(struct kref *refs)
 {
-	while (entities--)
-		drm_sched_entity_destroy(&gpu_file->entity[entities]);
+	struct gpu_file *gpu_file = container_of(refs, struct gpu_file, refs);
+
 	mutex_destroy(&gpu_file->lock);
 	kfree(gpu_file);
+}
+
+void gpu_file_put(struct gpu_file *gpu_file)
+{
+	kref_put(&gpu_file->refs, gpu_file_release);
+}
+
+/* Its jobs may outlive the file. */
+static void gpu_file_close(struct gpu_file *gpu_file, unsigned int entities)
+{
+	WRITE_ONCE(gpu_file->closed, true);
+	while (entities--)
+		drm_sched_entity_destroy(&gpu_file->entity[entities]);
+	gpu_file_put(gpu_file);
 }
 
 static int gpu_open(struct drm_device *drm, struct drm_file *file)
@@ -93,6 +107,7 @@ static int gpu_open(struct drm_device *drm, struct drm_file *file)
 
 	if (!gpu_file)
 		return -ENOMEM;
+	kref_init(&gpu_file->refs);
 	mutex_init(&gpu_file->lock);
 	for (i = 0; i < gpu->rings; i++) {
 		struct drm_gpu_scheduler *sched = &gpu->ring[i].sched;
@@ -100,7 +115,7 @@ static int gpu_open(struct drm_device *drm, struct drm_file *file)
 		ret = drm_sched_entity_init(&gpu_file->entity[i], DRM_SCHED_PRIORITY_NORMAL,
 					    &sched, 1, NULL);
 		if (ret) {
-			gpu_file_free(gpu_file, i);
+			gpu_file_close(gpu_file, i);
 			return ret;
 		}
 	}
@@ -110,7 +125,7 @@ static int gpu_open(struct drm_device *drm, struct drm_file *file)
 
 static void gpu_postclose(struct drm_device *drm, struct drm_file *file)
 {
-	gpu_file_free(file->driver_priv, to_gpu(drm)->rings);
+	gpu_file_close(file->driver_priv, to_gpu(drm)->rings);
 }
 
 static const struct drm_ioctl_desc gpu_ioctls[] = {
@@ -170,6 +185,7 @@ static int gpu_init_device(struct gpu_device *gpu, struct pci_dev *pdev)
 				     version);
 	gpu->rings = min_t(u32, readl(gpu->regs + GPU_RINGS), GPU_MAX_RINGS);
 	gpu->max_dimension = readl(gpu->regs + GPU_MAX_DIMENSION);
+	gpu->max_sg_entries = readl(gpu->regs + GPU_SG_MAX_ENTRIES);
 	if (!gpu->rings || readl(gpu->regs + GPU_VECTORS) < gpu->rings + 1 ||
 	    readl(gpu->regs + GPU_RING_MAX_PACKETS) < GPU_RING_PACKETS)
 		return dev_err_probe(&pdev->dev, -ENODEV, "too small a device\n");
@@ -243,7 +259,7 @@ static void gpu_remove(struct pci_dev *pdev)
 	drm_dev_unplug(&gpu->drm);
 	writel(GPU_CONTROL_RESET, gpu->regs + GPU_CONTROL);
 	for (i = 0; i < gpu->rings; i++)
-		gpu_ring_fail(&gpu->ring[i], U64_MAX, -ENODEV);
+		gpu_ring_fail_all(&gpu->ring[i], -ENODEV);
 	/* The scheduler frees jobs from a worker; those that wait for foreign fences may take longer. */
 	wait_event_timeout(gpu->jobs_gone, !atomic_read(&gpu->jobs), HZ);
 }

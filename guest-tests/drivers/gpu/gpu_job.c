@@ -5,6 +5,8 @@
 #include <linux/capability.h>
 #include <linux/slab.h>
 
+#include <drm/drm_file.h>
+
 #include "gpu.h"
 
 /* A window of @rows rows of @row bytes, wanted by a command. */
@@ -187,6 +189,7 @@ void gpu_job_free(struct gpu_job *job)
 		kfree(job->fence);
 	for (i = 0; i < job->obj_count; i++)
 		drm_gem_object_put(job->objs[i]);
+	gpu_file_put(job->file);
 	kvfree(job);
 	if (atomic_dec_and_test(&gpu->jobs))
 		wake_up_all(&gpu->jobs_gone);
@@ -203,6 +206,8 @@ struct gpu_job *gpu_job_create(struct gpu_ring *ring, struct drm_file *file,
 	if (!job)
 		return ERR_PTR(-ENOMEM);
 	job->ring = ring;
+	job->file = file->driver_priv;
+	kref_get(&job->file->refs);
 	job->packet_count = count;
 	atomic_inc(&ring->gpu->jobs);
 	job->fence = gpu_fence_alloc();

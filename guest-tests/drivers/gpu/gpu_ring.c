@@ -87,12 +87,25 @@ void gpu_ring_retire(struct gpu_ring *ring)
 	gpu_fences_signal(&done, 0);
 }
 
-/* Signals every fence that is left up to and with @seqno, with @error. */
-void gpu_ring_fail(struct gpu_ring *ring, u64 seqno, int error)
+/* Signals one fence with @error, unless it has signalled. */
+void gpu_ring_fail(struct gpu_ring *ring, struct gpu_fence *fence, int error)
+{
+	unsigned long flags;
+	LIST_HEAD(done);
+
+	spin_lock_irqsave(&ring->lock, flags);
+	if (!list_empty(&fence->link))
+		list_move_tail(&fence->link, &done);
+	spin_unlock_irqrestore(&ring->lock, flags);
+	gpu_fences_signal(&done, error);
+}
+
+/* Signals every fence that is left with @error. */
+void gpu_ring_fail_all(struct gpu_ring *ring, int error)
 {
 	LIST_HEAD(done);
 
-	gpu_ring_take(ring, seqno, &done);
+	gpu_ring_take(ring, U64_MAX, &done);
 	gpu_fences_signal(&done, error);
 }
 

@@ -65,22 +65,27 @@ static int gpu_ring_report(struct gpu_ring *ring)
 	return code == FENCEPOST_GPU_ERROR_TIMEOUT ? -ETIME : -EIO;
 }
 
-/* After a reset: fails the job that ran, emits those behind it again, and gives each back its fence. */
+/*
+ * After a reset: fails the job that ran, emits those behind it again, and gives each back its fence. What a closed file
+ * had queued behind its own failed job is not worth another hang.
+ */
 static void gpu_ring_replay(struct gpu_ring *ring, int error)
 {
 	struct drm_sched_job *sched_job;
-	bool found = false;
+	struct gpu_job *failed = NULL;
 
 	list_for_each_entry(sched_job, &ring->sched.pending_list, list) {
 		struct gpu_job *job = to_gpu_job(sched_job);
 		struct dma_fence *fence = &job->fence->base;
 
 		if (!dma_fence_is_signaled(fence)) {
-			if (found) {
-				gpu_ring_emit(ring, job);
+			if (!failed) {
+				failed = job;
+				gpu_ring_fail(ring, job->fence, error);
+			} else if (job->file == failed->file && READ_ONCE(job->file->closed)) {
+				gpu_ring_fail(ring, job->fence, -ECANCELED);
 			} else {
-				found = true;
-				gpu_ring_fail(ring, fence->seqno, error);
+				gpu_ring_emit(ring, job);
 			}
 		}
 		sched_job->s_fence->parent = dma_fence_get(fence);
@@ -93,7 +98,7 @@ static int gpu_ring_recover(struct gpu_ring *ring)
 	int error, idx;
 
 	if (!drm_dev_enter(&ring->gpu->drm, &idx)) {
-		gpu_ring_fail(ring, U64_MAX, -ENODEV);
+		gpu_ring_fail_all(ring, -ENODEV);
 		return -ENODEV;
 	}
 	error = gpu_ring_report(ring);
@@ -101,7 +106,7 @@ static int gpu_ring_recover(struct gpu_ring *ring)
 	gpu_ring_retire(ring);
 	if (gpu_ring_restart(ring)) {
 		drm_err(&ring->gpu->drm, "ring %u does not start again\n", ring->index);
-		gpu_ring_fail(ring, U64_MAX, -EIO);
+		gpu_ring_fail_all(ring, -EIO);
 	}
 	drm_dev_exit(idx);
 	return error;
@@ -111,10 +116,13 @@ static int gpu_ring_recover(struct gpu_ring *ring)
 static enum drm_gpu_sched_stat gpu_sched_timedout_job(struct drm_sched_job *sched_job)
 {
 	struct gpu_ring *ring = to_gpu_job(sched_job)->ring;
-	int error = 0;
+	int error = 0, idx;
 
 	/* Jobs that the device has done are not to be run again. */
-	gpu_ring_retire(ring);
+	if (drm_dev_enter(&ring->gpu->drm, &idx)) {
+		gpu_ring_retire(ring);
+		drm_dev_exit(idx);
+	}
 	drm_sched_stop(&ring->sched, sched_job);
 	if (!gpu_ring_is_idle(ring))
 		error = gpu_ring_recover(ring);
