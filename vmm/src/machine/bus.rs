@@ -24,6 +24,7 @@ impl Machine {
         for (index, byte) in (0u16..).zip(data.iter_mut()) {
             *byte = match port(first.wrapping_add(index)) {
                 Some((PortTarget::Serial, offset)) => self.read_serial(offset as u8),
+                Some((PortTarget::Clock, offset)) => self.clock.read(offset),
                 Some((PortTarget::KeyboardController, _)) => KEYBOARD_STATUS,
                 Some((PortTarget::SleepControl | PortTarget::SleepStatus, _)) => 0,
                 Some((PortTarget::Exit | PortTarget::Reset, _)) => u8::MAX,
@@ -43,6 +44,7 @@ impl Machine {
                     self.serial.write(offset as u8, byte);
                     self.serial_pulse();
                 }
+                Some((PortTarget::Clock, offset)) => self.clock.write(offset, byte),
                 Some((PortTarget::Exit, _)) => self.set_end(GuestEnd::Exit(byte)),
                 Some((PortTarget::KeyboardController, _)) if byte == KEYBOARD_RESET => {
                     self.set_end(GuestEnd::Reset);

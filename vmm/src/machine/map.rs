@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use fencepost_firmware::layout;
 
+use crate::machine::clock::CLOCK_PORTS;
 use crate::machine::serial::SERIAL_PORTS;
 
 /// What answers at a port.
@@ -15,6 +16,8 @@ pub enum PortTarget {
     Serial,
     /// The keyboard controller's reset command, which kernels fall back to.
     KeyboardController,
+    /// The date.
+    Clock,
     /// ACPI sleep control.
     SleepControl,
     /// ACPI sleep status.
@@ -43,8 +46,9 @@ const KEYBOARD_COMMAND_PORT: u16 = 0x64;
 const PAGE: u64 = 0x1000;
 
 /// Ports, end exclusive, in ascending order.
-const PORTS: [(Range<u16>, PortTarget); 6] = [
+const PORTS: [(Range<u16>, PortTarget); 7] = [
     (KEYBOARD_COMMAND_PORT..KEYBOARD_COMMAND_PORT + 1, PortTarget::KeyboardController),
+    (CLOCK_PORTS, PortTarget::Clock),
     (layout::EXIT_PORT..layout::EXIT_PORT + 1, PortTarget::Exit),
     (layout::SERIAL_PORT..layout::SERIAL_PORT + SERIAL_PORTS, PortTarget::Serial),
     (layout::SLEEP_CONTROL_PORT..layout::SLEEP_CONTROL_PORT + 1, PortTarget::SleepControl),

@@ -3,6 +3,7 @@
 //! One thread at a time works on it. Under `soft` there is only one; under `kvm` a mutex sees to it.
 
 mod bus;
+mod clock;
 pub mod events;
 pub mod irq;
 pub mod log;
@@ -30,6 +31,7 @@ use fencepost_trace::{Event, Stamp};
 use vm_memory::GuestMemoryMmap;
 
 use crate::control::Control;
+use clock::Clock;
 use events::EventQueue;
 use irq::InterruptController;
 use log::EventLog;
@@ -92,6 +94,7 @@ pub struct Machine {
     log: EventLog,
     interrupts: Box<dyn InterruptController>,
     serial: SerialPort,
+    clock: Clock,
     control: Arc<Control>,
     pci: PciRoot,
     iommu: Remapping,
@@ -114,6 +117,7 @@ impl Machine {
             log: parts.log,
             interrupts: parts.interrupts,
             serial: SerialPort::new(parts.console),
+            clock: Clock::default(),
             control: parts.control,
             pci: parts.pci,
             iommu: parts.iommu,
