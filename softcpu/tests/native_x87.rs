@@ -7,14 +7,6 @@ use iced_x86::{Code, CpuidFeature, Mnemonic};
 
 fn excluded(code: Code) -> Option<&'static str> {
     match code.mnemonic() {
-        Mnemonic::F2xm1
-        | Mnemonic::Fyl2x
-        | Mnemonic::Fyl2xp1
-        | Mnemonic::Fptan
-        | Mnemonic::Fpatan
-        | Mnemonic::Fsin
-        | Mnemonic::Fcos
-        | Mnemonic::Fsincos => Some("transcendental: compared within a tolerance elsewhere"),
         Mnemonic::Fstpnce => Some("not documented"),
         _ => None,
     }

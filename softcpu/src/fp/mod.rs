@@ -7,6 +7,7 @@
 pub mod arith;
 pub mod env;
 mod exec;
+mod functions;
 mod image;
 pub mod number;
 pub mod ops;
@@ -15,5 +16,7 @@ pub mod stack;
 mod table;
 #[cfg(test)]
 mod tests;
+mod transcendental;
+mod wide;
 
 pub(crate) use exec::lower;

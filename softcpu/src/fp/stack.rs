@@ -187,6 +187,11 @@ impl<'a> Unit<'a> {
         self.f.fsw &= !C2;
     }
 
+    /// Sets C2: the operand must be reduced first.
+    pub fn set_c2(&mut self) {
+        self.f.fsw |= C2;
+    }
+
     /// Sets C3, C2 and C0 to those of `bits`.
     pub fn set_conditions(&mut self, bits: u16) {
         self.f.fsw = self.f.fsw & !(C0 | C2 | C3) | bits & (C0 | C2 | C3);

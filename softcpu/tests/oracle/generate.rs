@@ -47,7 +47,8 @@ pub fn case(random: &mut Random, code: Code) -> Option<Case> {
     let Maker { gpr, instr, .. } = maker;
     let (bytes, instr) = encode(&instr)?;
     let rflags = 0x202 | random.bits() & STATUS_FLAGS | if random.once_in(4) { DIRECTION } else { 0 };
-    let before = Machine { gpr, rip: START, rflags, fx: fpu_image(random) };
+    let mut before = Machine { gpr, rip: START, rflags, fx: fpu_image(random) };
+    limit_argument(random, code.mnemonic(), &mut before.fx);
     Some(Case { instr, bytes, before, address })
 }
 
@@ -83,12 +84,10 @@ fn general_registers(random: &mut Random, code: Code) -> [u64; 16] {
         gpr[RSP] &= !7;
     }
     match code.mnemonic() {
-        Mnemonic::Div | Mnemonic::Idiv => {
-            // Mostly quotients that fit.
-            if !random.once_in(4) {
-                let wide = random.once_in(2);
-                gpr[2] = if wide { (gpr[0] as i64 >> 63) as u64 } else { random.below(2) };
-            }
+        // Mostly quotients that fit.
+        Mnemonic::Div | Mnemonic::Idiv if !random.once_in(4) => {
+            let wide = random.once_in(2);
+            gpr[2] = if wide { (gpr[0] as i64 >> 63) as u64 } else { random.below(2) };
         }
         Mnemonic::Xlatb => gpr[3] = middle(random),
         Mnemonic::Loop | Mnemonic::Loope | Mnemonic::Loopne | Mnemonic::Jecxz | Mnemonic::Jrcxz => {
@@ -297,6 +296,22 @@ impl Maker<'_> {
     }
 }
 
+/// Keeps the argument of a transcendental function where the manual defines the result, and angles where the width of pi
+/// does not matter.
+fn limit_argument(random: &mut Random, mnemonic: Mnemonic, image: &mut [u8; 512]) {
+    let most = match mnemonic {
+        Mnemonic::F2xm1 => 0x3ffe,
+        Mnemonic::Fyl2xp1 => 0x3ffc,
+        Mnemonic::Fsin | Mnemonic::Fcos | Mnemonic::Fsincos | Mnemonic::Fptan => 0x4000,
+        _ => return,
+    };
+    let top = u16::from_le_bytes([image[40], image[41]]);
+    if (most..0x7fff).contains(&(top & 0x7fff)) {
+        let exponent = most - random.below(20) as u16;
+        image[40..42].copy_from_slice(&(top & 0x8000 | exponent).to_le_bytes());
+    }
+}
+
 /// The x87, MMX and SSE state: mostly full and masked.
 fn fpu_image(random: &mut Random) -> [u8; 512] {
     let mut image = [0; 512];
@@ -332,14 +347,18 @@ fn fpu_image(random: &mut Random) -> [u8; 512] {
     image
 }
 
-/// Fills what lies at the memory operand with values that suit its type.
+/// Fills what lies at the memory operand, or is popped, with values that suit.
 pub fn fill_memory(random: &mut Random, case: &Case, data: &mut [u8]) {
+    fill_operand(random, case, data);
     if matches!(case.instr.mnemonic(), Mnemonic::Popf | Mnemonic::Popfq) {
         // Not the trap, nested-task and alignment flags: the host's own code would run with them.
         let at = case.before.gpr[RSP].wrapping_sub(DATA) as usize;
         let value = random.bits() & (STATUS_FLAGS | DIRECTION | 0x20_3202) | 2;
         data[at..at + 8].copy_from_slice(&value.to_le_bytes());
     }
+}
+
+fn fill_operand(random: &mut Random, case: &Case, data: &mut [u8]) {
     let start = case.address.wrapping_sub(DATA) as usize;
     if start >= data.len() {
         return;
@@ -354,6 +373,10 @@ pub fn fill_memory(random: &mut Random, case: &Case, data: &mut [u8]) {
                 *byte = (random.below(10) << 4 | random.below(10)) as u8;
             }
             bytes[9] = random.pick(&[0, 0x80]);
+        }
+        // The host's own mode bit (misaligned SSE operands) is not ours.
+        MemorySize::UInt32 if case.instr.mnemonic() == Mnemonic::Ldmxcsr => {
+            bytes[..4].copy_from_slice(&(random.integer() as u32 & !0x2_0000).to_le_bytes());
         }
         MemorySize::UInt64 | MemorySize::Int64 | MemorySize::UInt32 | MemorySize::Int32 => {
             let value = if random.once_in(4) { case.before.gpr[0] } else { random.integer() };

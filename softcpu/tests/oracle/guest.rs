@@ -112,7 +112,7 @@ impl Guest {
             self.put_u64(table_entry(address), table | OPEN);
         }
         for page in 0..16 {
-            self.put_u64(SYSTEM_TABLE + 8 * page, page * PAGE | PRESENT | WRITABLE);
+            self.put_u64(SYSTEM_TABLE + 8 * page, (page * PAGE) | PRESENT | WRITABLE);
         }
         for page in 0..CODE_BYTES as u64 / PAGE {
             self.put_u64(CODE_TABLE + 8 * page, (CODE_PHYSICAL + page * PAGE) | OPEN);
@@ -137,11 +137,8 @@ impl Guest {
     }
 
     fn long_mode(&self) -> CpuState {
-        let mut state = CpuState::default();
-        state.cr0 = 0x8001_003b & !0x8 | 0x20;
-        state.cr3 = PML4;
-        state.cr4 = 0x620;
-        state.efer = 0xd00;
+        let mut state =
+            CpuState { cr0: 0x8001_0033, cr3: PML4, cr4: 0x620, efer: 0xd00, ..CpuState::default() };
         state.seg[seg::CS] = segment(0x33, 0xa0fb);
         state.seg[seg::SS] = segment(0x2b, 0xc0f3);
         for data in [seg::DS, seg::ES, seg::FS, seg::GS] {
