@@ -38,6 +38,8 @@ struct gpu_fence {
 	spinlock_t lock;
 	/* In gpu_ring.pending while the device may still write its number. */
 	struct list_head link;
+	/* The scheduler's fence, which lives as long as this one has not signalled. */
+	struct dma_fence *finished;
 };
 
 struct gpu_ring {
@@ -166,7 +168,8 @@ bool gpu_ring_is_idle(struct gpu_ring *ring);
 int gpu_ring_restart(struct gpu_ring *ring);
 void gpu_ring_stop(struct gpu_ring *ring);
 struct gpu_fence *gpu_fence_alloc(void);
-void gpu_fence_begin(struct gpu_ring *ring, struct gpu_fence *fence);
+void gpu_fence_begin(struct gpu_ring *ring, struct gpu_fence *fence, struct dma_fence *finished);
+void gpu_fence_signal(struct gpu_fence *fence, int error);
 
 /* gpu_sched.c */
 int gpu_sched_init(struct gpu_ring *ring);

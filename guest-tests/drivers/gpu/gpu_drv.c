@@ -14,6 +14,7 @@
 #include <drm/drm_print.h>
 
 #include "gpu.h"
+#include "gpu_compat.h"
 
 static irqreturn_t gpu_fence_interrupt(int irq, void *data)
 {
@@ -144,6 +145,7 @@ static const struct drm_driver gpu_driver = {
 	.open = gpu_open,
 	.postclose = gpu_postclose,
 	.gem_create_object = gpu_bo_create_object,
+	GPU_COMPAT_PRIME_OPS
 	.gem_prime_import_sg_table = drm_gem_shmem_prime_import_sg_table,
 	.ioctls = gpu_ioctls,
 	.num_ioctls = ARRAY_SIZE(gpu_ioctls),
@@ -213,7 +215,7 @@ static int gpu_init_pci(struct gpu_device *gpu, struct pci_dev *pdev)
 	ret = pcim_enable_device(pdev);
 	if (ret)
 		return ret;
-	gpu->regs = pcim_iomap_region(pdev, 0, FENCEPOST_GPU_DRIVER_NAME);
+	gpu->regs = gpu_compat_iomap(pdev, 0, FENCEPOST_GPU_DRIVER_NAME);
 	if (IS_ERR(gpu->regs))
 		return PTR_ERR(gpu->regs);
 	ret = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64));

@@ -40,9 +40,10 @@ struct gpu_fence *gpu_fence_alloc(void)
 	return kzalloc(sizeof(struct gpu_fence), GFP_KERNEL);
 }
 
-/* Makes @fence the next of @ring. */
-void gpu_fence_begin(struct gpu_ring *ring, struct gpu_fence *fence)
+/* Makes @fence the next of @ring, on behalf of @finished, the scheduler's fence. */
+void gpu_fence_begin(struct gpu_ring *ring, struct gpu_fence *fence, struct dma_fence *finished)
 {
+	fence->finished = finished;
 	spin_lock_init(&fence->lock);
 	INIT_LIST_HEAD(&fence->link);
 	dma_fence_init(&fence->base, &gpu_fence_ops, &fence->lock, ring->fence_context,
@@ -64,6 +65,16 @@ static void gpu_ring_take(struct gpu_ring *ring, u64 seqno, struct list_head *do
 	spin_unlock_irqrestore(&ring->lock, flags);
 }
 
+/* Signals @fence. The scheduler's fence, which follows, is to say the same; not every kernel passes an error on. */
+void gpu_fence_signal(struct gpu_fence *fence, int error)
+{
+	if (error) {
+		dma_fence_set_error(fence->finished, error);
+		dma_fence_set_error(&fence->base, error);
+	}
+	dma_fence_signal(&fence->base);
+}
+
 /* Signals @done, and drops the references that the ring held. */
 static void gpu_fences_signal(struct list_head *done, int error)
 {
@@ -71,9 +82,7 @@ static void gpu_fences_signal(struct list_head *done, int error)
 
 	list_for_each_entry_safe(fence, next, done, link) {
 		list_del_init(&fence->link);
-		if (error)
-			dma_fence_set_error(&fence->base, error);
-		dma_fence_signal(&fence->base);
+		gpu_fence_signal(fence, error);
 		dma_fence_put(&fence->base);
 	}
 }

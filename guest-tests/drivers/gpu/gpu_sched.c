@@ -7,6 +7,7 @@
 #include <drm/drm_print.h>
 
 #include "gpu.h"
+#include "gpu_compat.h"
 
 /*
  * A hang that the device does not notice itself. It gives up a semaphore wait after a second, and has no other job that
@@ -25,14 +26,13 @@ static struct dma_fence *gpu_sched_run_job(struct drm_sched_job *sched_job)
 	struct gpu_ring *ring = job->ring;
 	int idx;
 
-	gpu_fence_begin(ring, job->fence);
+	gpu_fence_begin(ring, job->fence, &sched_job->s_fence->finished);
 	job->emitted = true;
 	if (drm_dev_enter(&ring->gpu->drm, &idx)) {
 		gpu_ring_emit(ring, job);
 		drm_dev_exit(idx);
 	} else {
-		dma_fence_set_error(&job->fence->base, -ENODEV);
-		dma_fence_signal(&job->fence->base);
+		gpu_fence_signal(job->fence, -ENODEV);
 	}
 	return dma_fence_get(&job->fence->base);
 }
@@ -127,7 +127,7 @@ static enum drm_gpu_sched_stat gpu_sched_timedout_job(struct drm_sched_job *sche
 	if (!gpu_ring_is_idle(ring))
 		error = gpu_ring_recover(ring);
 	gpu_ring_replay(ring, error);
-	drm_sched_start(&ring->sched);
+	gpu_compat_sched_start(&ring->sched);
 	return DRM_GPU_SCHED_STAT_NOMINAL;
 }
 
@@ -144,16 +144,10 @@ static void gpu_sched_fini(struct drm_device *drm, void *data)
 
 int gpu_sched_init(struct gpu_ring *ring)
 {
-	const struct drm_sched_init_args args = {
-		.ops = &gpu_sched_ops,
-		.num_rqs = DRM_SCHED_PRIORITY_COUNT,
-		/* One slot stays empty, so that a full ring is not an empty one. */
-		.credit_limit = GPU_RING_PACKETS - 1,
-		.timeout = msecs_to_jiffies(GPU_JOB_TIMEOUT_MS),
-		.name = ring->name,
-		.dev = ring->gpu->drm.dev,
-	};
-	int ret = drm_sched_init(&ring->sched, &args);
+	/* One slot of the ring stays empty, so that a full ring is not an empty one. */
+	int ret = gpu_compat_sched_init(&ring->sched, &gpu_sched_ops, GPU_RING_PACKETS - 1,
+					GPU_MAX_COMMANDS + 1, msecs_to_jiffies(GPU_JOB_TIMEOUT_MS),
+					ring->name, ring->gpu->drm.dev);
 
 	if (ret)
 		return ret;

@@ -12,6 +12,7 @@
 #include <drm/drm_syncobj.h>
 
 #include "gpu.h"
+#include "gpu_compat.h"
 
 #define GPU_SUBMIT_FLAGS	(FENCEPOST_GPU_SUBMIT_FENCE_FD_IN | \
 				 FENCEPOST_GPU_SUBMIT_FENCE_FD_OUT | \
@@ -238,8 +239,8 @@ static struct gpu_job *gpu_submit_make_job(struct gpu_ring *ring, struct drm_fil
 	if (IS_ERR(job))
 		return job;
 	/* A credit is a packet: one for each command, and the fence. */
-	ret = drm_sched_job_init(&job->base, &gpu_file->entity[ring->index],
-				 args->command_count + 1, NULL, file->client_id);
+	ret = gpu_compat_job_init(&job->base, &gpu_file->entity[ring->index],
+				  args->command_count + 1, file);
 	if (ret) {
 		gpu_job_free(job);
 		return ERR_PTR(ret);

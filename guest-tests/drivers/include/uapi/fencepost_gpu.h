@@ -180,8 +180,11 @@ struct drm_fencepost_gpu_command {
 	__u32 opcode;
 	/** @flags: see above, by opcode */
 	__u32 flags;
+	/** @dst: where to */
 	struct drm_fencepost_gpu_operand dst;
+	/** @src: where from */
 	struct drm_fencepost_gpu_operand src;
+	/** @src2: the plane of chroma */
 	struct drm_fencepost_gpu_operand src2;
 	/** @width: bytes or pixels in a row */
 	__u32 width;
