@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 
-use crate::options::{Accel, CameraOptions, GpuOptions, Size, Switch, memory_size, timeout};
+use crate::options::{MEMORY_DEFAULT, Accel, CameraOptions, GpuOptions, Size, Switch, memory_size, timeout};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -105,7 +105,9 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub initrd: Option<PathBuf>,
     /// Kernel command line
-    #[arg(long, value_name = "STRING", default_value = "console=ttyS0", allow_hyphen_values = true)]
+    ///
+    /// A stock kernel needs reboot=acpi to find the reset register: on hardware-reduced ACPI it would ask EFI.
+    #[arg(long, value_name = "STRING", default_value = DEFAULT_APPEND, allow_hyphen_values = true)]
     pub append: String,
     /// Guest memory, with K, M or G
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = memory_size)]
@@ -141,6 +143,31 @@ pub struct RunArgs {
     /// Write every picture that the display flips to into this folder, as PNG
     #[arg(long, value_name = "DIR")]
     pub frames: Option<PathBuf>,
+}
+
+/// The kernel command line when none is given: console on the serial port, and a panic ends the machine.
+pub const DEFAULT_APPEND: &str = "console=ttyS0 panic=-1 reboot=acpi";
+
+impl RunArgs {
+    /// All defaults, for `kernel`.
+    pub fn new(kernel: impl Into<PathBuf>) -> Self {
+        RunArgs {
+            kernel: kernel.into(),
+            initrd: None,
+            append: DEFAULT_APPEND.into(),
+            memory: MEMORY_DEFAULT,
+            accel: Accel::Auto,
+            camera: CameraOptions::default(),
+            gpu: GpuOptions::default(),
+            display: fencepost_devices::display::Config::default(),
+            iommu: Switch::On,
+            timeout: None,
+            stats: false,
+            event_log: None,
+            memory_hash: false,
+            frames: None,
+        }
+    }
 }
 
 /// Parses the process's arguments; on an error (or --help) prints it and gives the exit status.
@@ -189,6 +216,13 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_are_the_same_with_and_without_a_command_line() {
+        let Command::Run(parsed) =
+            Cli::try_parse_from(["fencepost", "run", "--kernel", "k"]).expect("enough").command;
+        assert_eq!(format!("{:?}", *parsed), format!("{:?}", RunArgs::new("k")));
     }
 
     #[test]

@@ -47,6 +47,9 @@ impl FromStr for Size {
     }
 }
 
+/// Guest memory unless told otherwise.
+pub const MEMORY_DEFAULT: Size = Size(256 << 20);
+
 /// Parses `--memory`.
 pub fn memory_size(text: &str) -> Result<Size, String> {
     let size: Size = text.parse()?;

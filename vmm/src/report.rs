@@ -5,7 +5,7 @@ use fencepost_softcpu::state::{CpuState, reg, seg};
 use crate::backend::End;
 use crate::cli::RunArgs;
 use crate::control::StopReason;
-use crate::machine::GuestEnd;
+use crate::machine::{GuestEnd, Unclaimed};
 use crate::run::{Outcome, RunStats};
 
 /// The lines that `fencepost run` ends with.
@@ -102,9 +102,19 @@ fn stats_lines(outcome: &Outcome) -> Vec<String> {
     for (name, count) in &stats.unknown {
         lines.push(format!("stats: unknown instruction {name}, met {count} times"));
     }
-    lines.push(format!(
-        "stats: unclaimed accesses: {} port bytes, {} memory-mapped",
-        stats.unclaimed.ports, stats.unclaimed.mmio
-    ));
+    lines.push(unclaimed_line(&stats.unclaimed));
     lines
+}
+
+/// Most ports named in a line.
+const PORTS_NAMED: usize = 4;
+
+fn unclaimed_line(unclaimed: &Unclaimed) -> String {
+    let total: u64 = unclaimed.ports.values().sum();
+    let mut most: Vec<(u16, u64)> = unclaimed.ports.iter().map(|(port, count)| (*port, *count)).collect();
+    most.sort_by_key(|&(port, count)| (std::cmp::Reverse(count), port));
+    let named: Vec<String> =
+        most.iter().take(PORTS_NAMED).map(|(port, count)| format!("{port:#x} {count} times")).collect();
+    let named = if named.is_empty() { String::new() } else { format!(" (most: {})", named.join(", ")) };
+    format!("stats: accesses that nobody answered: {total} port bytes{named}, {} memory-mapped", unclaimed.mmio)
 }

@@ -22,14 +22,15 @@ impl Machine {
     /// Reads `data.len()` bytes from a port. Ports are a byte wide: a wider access reads those that follow.
     pub fn read_port(&mut self, first: u16, data: &mut [u8]) {
         for (index, byte) in (0u16..).zip(data.iter_mut()) {
-            *byte = match port(first.wrapping_add(index)) {
+            let number = first.wrapping_add(index);
+            *byte = match port(number) {
                 Some((PortTarget::Serial, offset)) => self.read_serial(offset as u8),
                 Some((PortTarget::Clock, offset)) => self.clock.read(offset),
                 Some((PortTarget::KeyboardController, _)) => KEYBOARD_STATUS,
                 Some((PortTarget::SleepControl | PortTarget::SleepStatus, _)) => 0,
                 Some((PortTarget::Exit | PortTarget::Reset, _)) => u8::MAX,
                 None => {
-                    self.unclaimed.ports += 1;
+                    self.unclaimed.port(number);
                     u8::MAX
                 }
             };
@@ -39,7 +40,8 @@ impl Machine {
     /// Writes `data` to a port. The exit port takes the low byte of any width.
     pub fn write_port(&mut self, first: u16, data: &[u8]) {
         for (index, &byte) in (0u16..).zip(data) {
-            match port(first.wrapping_add(index)) {
+            let number = first.wrapping_add(index);
+            match port(number) {
                 Some((PortTarget::Serial, offset)) => {
                     self.serial.write(offset as u8, byte);
                     self.serial_pulse();
@@ -54,7 +56,7 @@ impl Machine {
                     self.set_end(GuestEnd::PowerOff)
                 }
                 Some(_) => {}
-                None => self.unclaimed.ports += 1,
+                None => self.unclaimed.port(number),
             }
         }
     }

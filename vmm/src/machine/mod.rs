@@ -19,6 +19,7 @@ mod pci_tests;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -77,12 +78,18 @@ pub struct Parts {
 }
 
 /// Accesses that nobody answered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unclaimed {
-    /// Of ports.
-    pub ports: u64,
-    /// Of memory-mapped registers.
+    /// Bytes of ports, by port.
+    pub ports: BTreeMap<u16, u64>,
+    /// Accesses of memory-mapped registers.
     pub mmio: u64,
+}
+
+impl Unclaimed {
+    fn port(&mut self, port: u16) {
+        *self.ports.entry(port).or_default() += 1;
+    }
 }
 
 /// The machine.
@@ -159,8 +166,8 @@ impl Machine {
     }
 
     /// Accesses that nobody answered.
-    pub fn unclaimed(&self) -> Unclaimed {
-        self.unclaimed
+    pub fn unclaimed(&self) -> &Unclaimed {
+        &self.unclaimed
     }
 
     /// When the next call is due, in nanoseconds.

@@ -95,7 +95,8 @@ fn nothing_reads_as_all_ones_and_is_counted() {
     machine.mmio_read(0, 0xf000_0000, &mut mmio);
     assert_eq!((port, mmio), ([0xff; 4], [0xff; 8]));
     assert_eq!(machine.mmio_write(0, 0xf000_0000, &[1]), Flow::Continue);
-    assert_eq!(machine.unclaimed(), Unclaimed { ports: 4, mmio: 2 });
+    let ports = [0x1234, 0x1235, 0x1236, 0x1237].map(|port| (port, 1)).into();
+    assert_eq!(machine.unclaimed(), &Unclaimed { ports, mmio: 2 });
 }
 
 #[test]

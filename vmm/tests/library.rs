@@ -1,0 +1,130 @@
+//! `fencepost::run::run` as other programs call it: hooks, outcome, and the same run twice to the byte.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use fencepost::backend::End;
+use fencepost::cli::RunArgs;
+use fencepost::control::StopReason;
+use fencepost::machine::GuestEnd;
+use fencepost::options::{Accel, Size};
+use fencepost::run::{Hooks, Outcome, run};
+
+/// Builds the micro-guests once; `None` when there is no C compiler.
+fn micro_guest(name: &str) -> Option<PathBuf> {
+    static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let build = || {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("micro-library");
+        let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/../guest-tests/micro");
+        let mut make = Command::new("make");
+        make.args(["-C", sources, &format!("OUT={}", folder.display())]).stdout(Stdio::null());
+        let made = make.status().ok()?;
+        assert!(made.success());
+        Some(folder)
+    };
+    FOLDER.get_or_init(build).as_ref().map(|folder| folder.join(name))
+}
+
+#[derive(Clone, Default)]
+struct Screen(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Screen {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("not poisoned").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn soft(name: &str) -> Option<(Outcome, String)> {
+    let Some(kernel) = micro_guest(name) else {
+        println!("skipped: micro-guest {name}: make is not installed");
+        return None;
+    };
+    let args = RunArgs {
+        accel: Accel::Soft,
+        memory: Size(32 << 20),
+        memory_hash: true,
+        timeout: Some(Duration::from_secs(300)),
+        ..RunArgs::new(kernel)
+    };
+    let screen = Screen::default();
+    let outcome = run(&args, Hooks::new(Box::new(screen.clone()))).expect("a good machine");
+    let text = String::from_utf8(screen.0.lock().expect("not poisoned").clone()).expect("ASCII");
+    Some((outcome, text))
+}
+
+#[test]
+fn the_outcome_tells_end_output_and_figures() {
+    let Some((outcome, console)) = soft("hello") else { return };
+    assert_eq!(outcome.end, End::Guest(GuestEnd::Exit(42)));
+    assert_eq!(outcome.status(), 42);
+    assert!(console.contains("command line"), "{console}");
+    let instructions = outcome.stats.instructions.expect("counted");
+    assert!((100..10_000_000).contains(&instructions), "{instructions}");
+    assert_eq!(outcome.stats.unknown, []);
+}
+
+#[test]
+fn two_runs_are_the_same_to_the_byte() {
+    for name in ["fence", "iommu", "timer"] {
+        let (Some((first, said)), Some((second, again))) = (soft(name), soft(name)) else { return };
+        assert_eq!(first.end, End::Guest(GuestEnd::Exit(0)), "{name}: {said}");
+        assert_eq!(said, again, "{name}");
+        assert!(first.log.count > 0, "{name} leaves events");
+        assert_eq!((first.log.count, &first.log.digest), (second.log.count, &second.log.digest), "{name}");
+        assert_eq!(first.memory_digest, second.memory_digest, "{name}");
+        let figures = |outcome: &Outcome| (outcome.stats.instructions, outcome.stats.cycles);
+        assert_eq!(figures(&first), figures(&second), "{name}");
+    }
+}
+
+#[test]
+fn different_guests_leave_different_digests() {
+    let (Some((fence, _)), Some((iommu, _))) = (soft("fence"), soft("iommu")) else { return };
+    assert_ne!(fence.log.digest, iommu.log.digest);
+    assert_ne!(fence.memory_digest, iommu.memory_digest);
+}
+
+#[test]
+fn a_caller_can_stop_a_guest_that_never_ends() {
+    // An ELF file that jumps to itself.
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let kernel = folder.path().join("spin");
+    std::fs::write(&kernel, spinning_kernel()).expect("written");
+    for accel in [Accel::Soft, Accel::Kvm] {
+        if accel == Accel::Kvm && !std::path::Path::new("/dev/kvm").exists() {
+            println!("skipped: stopping a guest under kvm: no /dev/kvm");
+            continue;
+        }
+        let args = RunArgs { accel, memory: Size(16 << 20), ..RunArgs::new(&kernel) };
+        let hooks = Hooks::new(Box::new(std::io::sink()));
+        hooks.control.stop(StopReason::Quit);
+        let outcome = run(&args, hooks).expect("a good machine");
+        assert_eq!(outcome.end, End::Host(StopReason::Quit));
+        let limited = RunArgs { timeout: Some(Duration::from_millis(50)), ..args };
+        let outcome = run(&limited, Hooks::new(Box::new(std::io::sink()))).expect("a good machine");
+        assert_eq!((outcome.end.clone(), outcome.status()), (End::Host(StopReason::Timeout), 124));
+    }
+}
+
+fn spinning_kernel() -> Vec<u8> {
+    let mut elf = vec![0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    elf.extend([2, 0, 62, 0, 1, 0, 0, 0]);
+    for word in [0x10_0000u64, 64, 0] {
+        elf.extend(word.to_le_bytes());
+    }
+    elf.extend([0, 0, 0, 0, 64, 0, 56, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+    elf.extend([1, 0, 0, 0, 7, 0, 0, 0]);
+    for word in [0x1000u64, 0x10_0000, 0x10_0000, 2, 0x1000, 0x1000] {
+        elf.extend(word.to_le_bytes());
+    }
+    elf.resize(0x1000, 0);
+    elf.extend([0xeb, 0xfe]);
+    elf
+}
