@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 
-use crate::options::{MEMORY_DEFAULT, Accel, CameraOptions, GpuOptions, Size, Switch, memory_size, timeout};
+use crate::options::{Accel, CameraOptions, GpuOptions, MEMORY_DEFAULT, Size, Switch, memory_size, timeout};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -220,8 +220,8 @@ mod tests {
 
     #[test]
     fn defaults_are_the_same_with_and_without_a_command_line() {
-        let Command::Run(parsed) =
-            Cli::try_parse_from(["fencepost", "run", "--kernel", "k"]).expect("enough").command;
+        let cli = Cli::try_parse_from(["fencepost", "run", "--kernel", "k"]).expect("enough");
+        let Command::Run(parsed) = cli.command else { panic!("another command") };
         assert_eq!(format!("{:?}", *parsed), format!("{:?}", RunArgs::new("k")));
     }
 

@@ -116,5 +116,8 @@ fn unclaimed_line(unclaimed: &Unclaimed) -> String {
     let named: Vec<String> =
         most.iter().take(PORTS_NAMED).map(|(port, count)| format!("{port:#x} {count} times")).collect();
     let named = if named.is_empty() { String::new() } else { format!(" (most: {})", named.join(", ")) };
-    format!("stats: accesses that nobody answered: {total} port bytes{named}, {} memory-mapped", unclaimed.mmio)
+    format!(
+        "stats: accesses that nobody answered: {total} port bytes{named}, {} memory-mapped",
+        unclaimed.mmio
+    )
 }
