@@ -12,7 +12,7 @@ guest_if_built() {
 
 guest selfmod 900 "selfmod"
 guest_if_built gpu 900 "gpu_test"
-guest_if_built display 900 "display"
+guest_if_built display 900 "test_display" --display width=320,height=240
 guest_if_built camera 900 "test_camera"
 guest_if_built flow 900 "flow --frames 30"
 if [ -e "$GUEST/programs/flow" ]; then
