@@ -21,6 +21,9 @@
 #include "display.h"
 #include "ktap.h"
 
+#define PCI_SLOT "0000:00:03.0"
+#define PCI_DEVICE "/sys/bus/pci/devices/" PCI_SLOT
+#define PCI_DRIVER "/sys/bus/pci/drivers/" DISPLAY_DRIVER_NAME
 #define FLIPS 8
 /* Long enough for a machine that is slow beside its own clock. */
 #define TIMEOUT_MS 5000
@@ -271,6 +274,80 @@ static void test_refusals(struct display_fb *fb)
 	ioctl(display.fd, DRM_IOCTL_MODE_RMFB, &bad.fb);
 }
 
+/* The CRC of what is on the screen some frames from now. */
+static uint32_t crc_on_screen(void)
+{
+	int crcs = open_crcs();
+	uint32_t crc = 0;
+	char line[64];
+
+	/* The first may be of a frame that began before. */
+	for (int i = 0; i < 3 && crcs >= 0; i++) {
+		ssize_t len = read(crcs, line, sizeof(line) - 1);
+
+		if (len <= 0)
+			break;
+		line[len] = '\0';
+		sscanf(line, "%*x %x", &crc);
+	}
+	if (crcs >= 0)
+		close(crcs);
+	return crc;
+}
+
+/* Sets or clears bus mastering (bit 2 of the PCI command register). */
+static int set_bus_master(bool on)
+{
+	int config = open(PCI_DEVICE "/config", O_RDWR | O_CLOEXEC);
+	uint16_t command = 0;
+	int ret = -1;
+
+	if (config >= 0 && pread(config, &command, sizeof(command), 4) == sizeof(command)) {
+		command = on ? command | 4 : command & ~4;
+		if (pwrite(config, &command, sizeof(command), 4) == sizeof(command))
+			ret = 0;
+	}
+	close(config);
+	return ret;
+}
+
+/*
+ * Takes the memory away from under the display for some frames. Its interrupts are memory writes
+ * and stop too, so that what it showed meanwhile cannot be asked; but it must go on afterwards.
+ */
+static void test_refused_memory(uint32_t crc)
+{
+	int off = set_bus_master(false);
+	int on;
+
+	usleep(100000);
+	on = set_bus_master(true);
+	ktap_result(!off && !on && crc_on_screen() == crc,
+		    "the picture comes back after bus mastering was off");
+}
+
+static int write_file(const char *path, const char *text)
+{
+	int file = open(path, O_WRONLY | O_CLOEXEC);
+	ssize_t len = write(file, text, strlen(text));
+
+	close(file);
+	return len == (ssize_t)strlen(text) ? 0 : -1;
+}
+
+/* Takes the driver away under a screen that is on, and brings it back. */
+static void test_unbinding(void)
+{
+	struct display_fb fb = { 0 };
+
+	ktap_result(!write_file(PCI_DRIVER "/unbind", PCI_SLOT) &&
+		    display_create_dumb(&display, &fb) == -ENODEV,
+		    "without its driver the display is gone for who has it open");
+	close(display.fd);
+	ktap_result(!write_file(PCI_DRIVER "/bind", PCI_SLOT) &&
+		    !display_open(&display, DISPLAY_DRIVER_NAME), "with the driver again it opens");
+}
+
 static bool make_pictures(struct display_fb *fbs, uint32_t *crcs)
 {
 	for (uint32_t i = 0; i < 2; i++) {
@@ -293,7 +370,7 @@ int main(void)
 	uint32_t crcs[2] = { 0 };
 	int ret;
 
-	ktap_plan(17);
+	ktap_plan(21);
 	ret = display_open(&display, DISPLAY_DRIVER_NAME);
 	if (!ktap_result(ret == 0, "the display opens (%d)", ret))
 		return ktap_finish();
@@ -313,6 +390,10 @@ int main(void)
 	/* The screen is off now, since what it showed was destroyed. */
 	ret = display_modeset(&display, fbs[1].fb);
 	ktap_result(!ret && flip_shows(fbs[0].fb, crcs[0]), "the display goes on after all that");
+	test_refused_memory(crcs[0]);
+	test_unbinding();
+	ktap_result(make_pictures(fbs, crcs) && !display_modeset(&display, fbs[0].fb) &&
+		    flip_shows(fbs[1].fb, crcs[1]), "and shows pictures");
 	display_close(&display);
 	return ktap_finish();
 }
