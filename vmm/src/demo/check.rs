@@ -1,6 +1,6 @@
 //! Compares what the display showed with what it must have shown, while the guest runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -32,11 +32,9 @@ pub struct Findings {
     pub compared: u32,
     /// Those that differ, each with its first wrong pixel.
     pub mismatches: Vec<String>,
-    /// Frames the guest spoke of that were not on the screen.
-    pub missing: Vec<u32>,
     /// Why pictures could not be written.
     pub write_error: Option<String>,
-    judged: BTreeMap<u32, ()>,
+    judged: BTreeSet<u32>,
 }
 
 /// Console bytes kept for the report; a guest that says more has the rest cut.
@@ -53,9 +51,8 @@ impl Findings {
             console: Vec::new(),
             compared: 0,
             mismatches: Vec::new(),
-            missing: Vec::new(),
             write_error: None,
-            judged: BTreeMap::new(),
+            judged: BTreeSet::new(),
         }
     }
 
@@ -63,20 +60,29 @@ impl Findings {
         let room = CONSOLE_MAX.saturating_sub(self.console.len());
         self.console.extend_from_slice(&bytes[..bytes.len().min(room)]);
         self.guest.feed(bytes);
-        let new: Vec<(u32, u32, u64)> = self
+        self.judge_known();
+    }
+
+    /// Judges every frame that both the guest has told of and the display has finished scanning out.
+    fn judge_known(&mut self) {
+        let told: Vec<(u32, u32, u64)> = self
             .guest
             .journeys()
             .iter()
-            .filter(|(number, journey)| journey.vblank != 0 && !self.judged.contains_key(number))
+            .filter(|(number, journey)| journey.vblank != 0 && !self.judged.contains(number))
             .map(|(number, journey)| (*number, journey.sequence, journey.vblank))
             .collect();
-        for (number, sequence, vblank) in new {
-            self.judged.insert(number, ());
-            match self.waiting.remove(&vblank) {
-                Some(shown) => self.judge(number, sequence, &shown),
-                None => self.missing.push(number),
+        for (number, sequence, vblank) in told {
+            if let Some(shown) = self.waiting.remove(&vblank) {
+                self.judged.insert(number);
+                self.judge(number, sequence, &shown);
             }
         }
+    }
+
+    /// Frames that the guest told of and that were not on the screen at their vblank.
+    pub fn missing(&self) -> Vec<u32> {
+        self.guest.journeys().keys().filter(|number| !self.judged.contains(number)).copied().collect()
     }
 
     fn judge(&mut self, number: u32, sequence: u32, shown: &Shown) {
@@ -155,6 +161,7 @@ impl FrameSink for Checker {
         }
         let shown = Shown { width: frame.width, height: frame.height, pixels: frame.pixels.to_vec() };
         findings.waiting.insert(frame.vblank, shown);
+        findings.judge_known();
     }
 }
 
@@ -176,7 +183,7 @@ impl Write for ConsoleTap {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let mut findings = self.checker.findings();
         findings.console(bytes);
-        let done = findings.compared + findings.missing.len() as u32;
+        let done = findings.compared;
         drop(findings);
         if done != self.seen {
             self.seen = done;
@@ -203,7 +210,7 @@ mod tests {
         let stamp = fencepost_trace::Stamp::default();
         checker.frame(&Frame { vblank: 9, flip: 1, stamp, width: 32, height: 32, pixels: &pixels });
         let mut tap = ConsoleTap::new(checker.clone(), Box::new(|_| {}));
-        tap.write_all(b"# frame 0 sequence 5 vblank 9 crc 0x0\n").expect("taken");
+        tap.write_all(b"# frame 0 sequence 5 vblank 10 crc 0x0\n").expect("taken");
         checker
     }
 
@@ -235,7 +242,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("temporary folder");
         let checker = shown(5, folder.path(), |_| {});
         let mut tap = ConsoleTap::new(checker.clone(), Box::new(|_| {}));
-        tap.write_all(b"# frame 1 sequence 6 vblank 10 crc 0x0\n").expect("taken");
-        assert_eq!(checker.findings().missing, [1]);
+        tap.write_all(b"# frame 1 sequence 6 vblank 11 crc 0x0\n").expect("taken");
+        assert_eq!(checker.findings().missing(), [1]);
     }
 }

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 pub struct Journey {
     /// The V4L2 sequence number of the captured frame.
     pub sequence: u32,
-    /// The display's frame counter at the vblank which latched it.
+    /// The display's frame counter at the vblank which latched it; 0 before the guest has said so.
     pub vblank: u64,
     /// The hand-offs' stamps, if the guest printed them.
     pub stamps: Option<Stamps>,
@@ -44,14 +44,17 @@ pub struct GuestReport {
     journeys: BTreeMap<u32, Journey>,
 }
 
+/// DRM's count of vertical blanks is ahead of the display's own by one for each time the screen was switched on
+/// (`drm_crtc_vblank_on` counts one), and the flow switches it on once.
+const DRM_AHEAD: u64 = 1;
 /// A longer line is not one of the flow's; it is dropped so that a guest cannot make the host's buffer grow.
 const MAX_LINE_BYTES: usize = 4096;
 /// More frames than any run asks for; further ones are ignored.
 const MAX_FRAMES: usize = 1 << 20;
 
 impl GuestReport {
-    /// Takes console bytes as they come; returns how many frames are known so far.
-    pub fn feed(&mut self, bytes: &[u8]) -> usize {
+    /// Takes console bytes as they come.
+    pub fn feed(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             if byte == b'\n' {
                 let line = std::mem::take(&mut self.partial);
@@ -60,7 +63,6 @@ impl GuestReport {
                 self.partial.push(byte);
             }
         }
-        self.journeys.values().filter(|j| j.vblank != 0).count()
     }
 
     /// The frames by their number in the flow.
@@ -90,7 +92,7 @@ impl GuestReport {
             words.get(at + 1)
         };
         let sequence = after("sequence")?.parse().ok()?;
-        let vblank = after("vblank")?.parse().ok()?;
+        let vblank = after("vblank")?.parse::<u64>().ok()?.checked_sub(DRM_AHEAD)?;
         let journey = self.entry(number)?;
         journey.sequence = sequence;
         journey.vblank = vblank;
@@ -125,9 +127,10 @@ mod tests {
     #[test]
     fn a_frame_split_over_two_writes_is_read_whole() {
         let mut report = GuestReport::default();
-        assert_eq!(report.feed(b"noise\n# frame 7 sequ"), 0);
-        assert_eq!(report.feed(b"ence 9 vblank 31 crc 0x1\r\n"), 1);
-        assert_eq!(report.journeys()[&7], Journey { sequence: 9, vblank: 31, stamps: None });
+        report.feed(b"noise\n# frame 7 sequ");
+        assert!(report.journeys().is_empty());
+        report.feed(b"ence 9 vblank 31 crc 0x1\r\n");
+        assert_eq!(report.journeys()[&7], Journey { sequence: 9, vblank: 30, stamps: None });
     }
 
     #[test]

@@ -57,7 +57,7 @@ fn run_args(args: &DemoArgs, (width, height): (u32, u32)) -> Result<RunArgs, Hos
         CaptureFormat::Yuyv => "yuyv",
     };
     let job = format!("flow --frames {} --format {format}", args.frames);
-    let mode = format!("mode={width}x{height}@60");
+    let mode = format!("width={width},height={height},hz=60");
     let mut camera =
         crate::options::CameraOptions { source: args.camera_source.clone(), ..Default::default() };
     if args.camera_source.is_none() {

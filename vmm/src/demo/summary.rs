@@ -87,11 +87,12 @@ fn problems(args: &DemoArgs, outcome: &Outcome, findings: &Findings) -> Vec<Stri
     if findings.mismatches.len() > MOST_TOLD {
         problems.push(format!("and {} frames more differ", findings.mismatches.len() - MOST_TOLD));
     }
-    if !findings.missing.is_empty() {
+    let missing = findings.missing();
+    if !missing.is_empty() {
         problems.push(format!(
             "{} frames were reported by the guest but not on the screen at their vblank, the first is frame {}",
-            findings.missing.len(),
-            findings.missing[0]
+            missing.len(),
+            missing[0]
         ));
     }
     if findings.compared < args.frames {
