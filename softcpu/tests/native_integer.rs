@@ -29,6 +29,7 @@ fn excluded(code: Code) -> Option<&'static str> {
         Call | Jmp if format!("{code:?}").contains("_m16") => {
             Some("leaves for the system or another segment")
         }
+        Movsxd if code == Code::Movsxd_r16_rm16 => Some("vendors read two bytes or four"),
         Bswap if matches!(code, Code::Bswap_r16) => Some("the manual leaves the result undefined"),
         Reservednop if format!("{code:?}").ends_with("_0F0D") => {
             Some("a register form that vendors treat differently")

@@ -114,8 +114,12 @@ fn call_m<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 fn call_to<T: Int>(cpu: &mut Cpu, op: &Op, target: u64) -> Step {
     if !canonical(target) {
         // Of two bad addresses the stack's is found first.
-        let stack = canonical(cpu.stack_linear(cpu.gpr[reg::RSP].wrapping_sub(T::SIZE as u64)));
-        return cpu.raise(if stack { vector::GP } else { vector::SS }, Some(0));
+        let at = cpu.stack_linear(cpu.gpr[reg::RSP].wrapping_sub(T::SIZE as u64));
+        if !canonical(at) {
+            return cpu.raise(vector::SS, Some(0));
+        }
+        tri!(cpu.load_to_write::<T>(op, at));
+        return cpu.raise(vector::GP, Some(0));
     }
     let back = cpu.following(op);
     let step = cpu.push(op, T::cut(back));
