@@ -11,6 +11,7 @@ guest_if_built() {
 }
 
 guest selfmod 900 "selfmod"
+guest_if_built iommu 900 "test_iommu"
 guest_if_built gpu 900 "gpu_test"
 guest_if_built display 900 "test_display" --display width=320,height=240
 guest_if_built camera 900 "test_camera"
