@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::cpu::Cpu;
-use crate::lower::Extended;
+use crate::lower::Pinned;
 use crate::op::Op;
 
 /// Most instructions in a block.
@@ -23,14 +23,14 @@ pub(crate) struct Block {
     /// The instructions, and one more that only ends the block.
     pub ops: Box<[Op]>,
     /// What some of the instructions point to.
-    pub _extended: Vec<Box<Extended>>,
+    pub _extended: Vec<Pinned>,
     /// Known successors in the same page: by the taken side of the last branch and the other side.
     pub links: [Link; 2],
     next: *mut Block,
 }
 
 impl Block {
-    pub fn new(gpa: u64, mode: u8, second: Option<u64>, ops: Vec<Op>, extended: Vec<Box<Extended>>) -> Block {
+    pub fn new(gpa: u64, mode: u8, second: Option<u64>, ops: Vec<Op>, extended: Vec<Pinned>) -> Block {
         Block {
             gpa,
             mode,
@@ -129,7 +129,8 @@ impl Blocks {
                 list.retain(|b| *b != at);
             }
             // SAFETY: as above.
-            self.ops -= unsafe { (&(*at).ops).len() };
+            let ops: &[Op] = unsafe { &(*at).ops };
+            self.ops -= ops.len();
             self.graveyard.push(at);
         }
     }

@@ -18,7 +18,7 @@ pub struct LowerCtx {
     /// The memory operand being lowered does not fit an [`Op`]: its displacement, and the mask of its sum.
     odd: Cell<Option<(u64, u64)>>,
     /// Where such operands go: operations point into these.
-    extended: RefCell<Vec<Box<Extended>>>,
+    extended: RefCell<Vec<Pinned>>,
 }
 
 /// An instruction whose memory operand needs more than an [`Op`] has room for: its address is computed into
@@ -33,6 +33,9 @@ pub struct Extended {
     /// The instruction, its memory operand being `[TEMP]`.
     inner: Op,
 }
+
+/// An extended operand at an address that does not change, since operations point to it.
+pub type Pinned = Box<Extended>;
 
 /// Byte offset of a general register, of any size, in the register file.
 pub fn gpr_offset(register: Register) -> u8 {
@@ -56,7 +59,7 @@ impl LowerCtx {
     }
 
     /// What the operations made so far point into.
-    pub(crate) fn into_extended(self) -> Vec<Box<Extended>> {
+    pub(crate) fn into_extended(self) -> Vec<Pinned> {
         self.extended.into_inner()
     }
 

@@ -133,3 +133,7 @@ fn reserved(shift: u32, leaf: bool, nxe: bool) -> u64 {
     };
     RESERVED | nx | low
 }
+
+#[cfg(test)]
+#[path = "walk_tests.rs"]
+mod tests;
