@@ -136,3 +136,27 @@ int gpu_run(int fd, uint32_t ring, const struct drm_fencepost_gpu_command *comma
 {
 	return gpu_fence_wait(gpu_submit(fd, ring, command, 1, -1), RUN_TIMEOUT_MS);
 }
+
+struct drm_fencepost_gpu_command gpu_fill(const struct gpu_buffer *dst, uint32_t bytes,
+					  uint32_t pattern)
+{
+	return (struct drm_fencepost_gpu_command) {
+		.opcode = FENCEPOST_GPU_CMD_FILL,
+		.dst.handle = dst->handle,
+		.width = bytes,
+		.height = 1,
+		.value = pattern,
+	};
+}
+
+struct drm_fencepost_gpu_command gpu_copy(const struct gpu_buffer *dst,
+					  const struct gpu_buffer *src, uint32_t bytes)
+{
+	return (struct drm_fencepost_gpu_command) {
+		.opcode = FENCEPOST_GPU_CMD_COPY,
+		.dst.handle = dst->handle,
+		.src.handle = src->handle,
+		.width = bytes,
+		.height = 1,
+	};
+}

@@ -57,4 +57,12 @@ int gpu_fence_is_done(int fence);
 /* One command, waited for. */
 int gpu_run(int fd, uint32_t ring, const struct drm_fencepost_gpu_command *command);
 
+/* The command that fills the first bytes of a buffer. */
+struct drm_fencepost_gpu_command gpu_fill(const struct gpu_buffer *dst, uint32_t bytes,
+					  uint32_t pattern);
+
+/* The command that copies the first bytes of a buffer. */
+struct drm_fencepost_gpu_command gpu_copy(const struct gpu_buffer *dst,
+					  const struct gpu_buffer *src, uint32_t bytes);
+
 #endif /* FENCEPOST_GPU_CLIENT_H */

@@ -17,6 +17,7 @@
 #include <linux/dma-buf.h>
 #include <linux/dma-heap.h>
 
+#include "bt601.h"
 #include "display.h"
 #include "gpu_client.h"
 #include "ktap.h"
@@ -30,28 +31,6 @@
 
 static int gpu;
 static struct gpu_buffer a, b, semaphore;
-
-static struct drm_fencepost_gpu_command fill(const struct gpu_buffer *dst, uint32_t bytes, uint32_t pattern)
-{
-	return (struct drm_fencepost_gpu_command) {
-		.opcode = FENCEPOST_GPU_CMD_FILL,
-		.dst.handle = dst->handle,
-		.width = bytes,
-		.height = 1,
-		.value = pattern,
-	};
-}
-
-static struct drm_fencepost_gpu_command copy(const struct gpu_buffer *dst, const struct gpu_buffer *src, uint32_t bytes)
-{
-	return (struct drm_fencepost_gpu_command) {
-		.opcode = FENCEPOST_GPU_CMD_COPY,
-		.dst.handle = dst->handle,
-		.src.handle = src->handle,
-		.width = bytes,
-		.height = 1,
-	};
-}
 
 static struct drm_fencepost_gpu_command semaphore_command(uint32_t opcode, uint64_t offset, uint64_t value)
 {
@@ -119,7 +98,7 @@ static void test_info(void)
 
 static void test_fill(void)
 {
-	struct drm_fencepost_gpu_command command = fill(&a, BUFFER_BYTES, 0x11223344);
+	struct drm_fencepost_gpu_command command = gpu_fill(&a, BUFFER_BYTES, 0x11223344);
 	int ret = gpu_run(gpu, 0, &command);
 
 	ktap_result(!ret && is_filled(a.map, BUFFER_BYTES, 0x11223344), "a fill fills (%d)", ret);
@@ -127,7 +106,7 @@ static void test_fill(void)
 
 static void test_implicit(void)
 {
-	struct drm_fencepost_gpu_command first = fill(&a, BUFFER_BYTES, 0x55667788), second = copy(&b, &a, BUFFER_BYTES);
+	struct drm_fencepost_gpu_command first = gpu_fill(&a, BUFFER_BYTES, 0x55667788), second = gpu_copy(&b, &a, BUFFER_BYTES);
 	int first_fence, ret;
 
 	memset(b.map, 0, BUFFER_BYTES);
@@ -138,26 +117,6 @@ static void test_implicit(void)
 	ktap_result(!ret && gpu_fence_is_done(first_fence) && is_filled(b.map, BUFFER_BYTES, 0x55667788),
 		    "a copy on one ring waits implicitly for a fill on the other (%d)", ret);
 	close(first_fence);
-}
-
-/* One colour by the equations of BT.601 in real numbers. */
-static bool is_colour(uint8_t got, double want)
-{
-	want = want < 0 ? 0 : want > 255 ? 255 : want;
-	/* Half a step, and what fixed-point coefficients may add. */
-	return got - want < 0.51 && want - got < 0.51;
-}
-
-static bool is_pixel(const uint8_t *bgrx, bool full, uint8_t luma, uint8_t cb, uint8_t cr)
-{
-	double y = full ? luma : (luma - 16) * 255.0 / 219;
-	double scale = full ? 1 : 255.0 / 224;
-	double red = y + 1.402 * scale * (cr - 128);
-	double blue = y + 1.772 * scale * (cb - 128);
-	double green = (y - 0.299 * red - 0.114 * blue) / 0.587;
-
-	return is_colour(bgrx[2], red) && is_colour(bgrx[1], green) && is_colour(bgrx[0], blue) &&
-	       bgrx[3] == 0xff;
 }
 
 static unsigned int wrong_pixels(bool nv12, bool full)
@@ -171,7 +130,7 @@ static unsigned int wrong_pixels(bool nv12, bool full)
 			uint8_t luma = nv12 ? a.map[y * WIDTH + x] : pair[x % 2 * 2];
 			uint8_t cb = nv12 ? chroma[0] : pair[1], cr = nv12 ? chroma[1] : pair[3];
 
-			wrong += !is_pixel(b.map + (y * WIDTH + x) * 4, full, luma, cb, cr);
+			wrong += !bt601_is_pixel(b.map + (y * WIDTH + x) * 4, full, luma, cb, cr);
 		}
 	}
 	return wrong;
@@ -193,7 +152,7 @@ static void test_convert(uint32_t flags, const char *name)
 
 static void test_semaphore(void)
 {
-	struct drm_fencepost_gpu_command waiter[2] = { semaphore_command(FENCEPOST_GPU_CMD_SEM_WAIT, 8, 7), fill(&a, 4096, 7) };
+	struct drm_fencepost_gpu_command waiter[2] = { semaphore_command(FENCEPOST_GPU_CMD_SEM_WAIT, 8, 7), gpu_fill(&a, 4096, 7) };
 	struct drm_fencepost_gpu_command signal = semaphore_command(FENCEPOST_GPU_CMD_SEM_SIGNAL, 8, 7);
 	struct drm_fencepost_gpu_submit submit = {
 		.ring = 1,
@@ -218,7 +177,7 @@ static void test_semaphore(void)
 static void test_explicit(void)
 {
 	struct drm_fencepost_gpu_command blocker = semaphore_command(FENCEPOST_GPU_CMD_SEM_WAIT, 16, 1);
-	struct drm_fencepost_gpu_command late = fill(&b, 4096, 0xabcdef01);
+	struct drm_fencepost_gpu_command late = gpu_fill(&b, 4096, 0xabcdef01);
 	int first, second, early, ret;
 
 	memset(b.map, 0, 4096);
@@ -256,7 +215,7 @@ static int wait_syncobj(uint32_t handle, uint64_t point)
 
 static void test_syncobj(void)
 {
-	struct drm_fencepost_gpu_command first = fill(&a, 4096, 1), second = fill(&b, 4096, 2);
+	struct drm_fencepost_gpu_command first = gpu_fill(&a, 4096, 1), second = gpu_fill(&b, 4096, 2);
 	struct drm_fencepost_gpu_sync binary = { .handle = create_syncobj() };
 	struct drm_fencepost_gpu_sync timeline = { .handle = create_syncobj(), .point = 5 };
 	struct drm_fencepost_gpu_submit submit = {
@@ -290,7 +249,7 @@ static void test_prime(void)
 
 	memset(a.map, 0, 4096);
 	ret = dmabuf < 0 ? dmabuf : gpu_import(other, dmabuf, &imported.handle);
-	command = fill(&imported, 4096, 0x600d600d);
+	command = gpu_fill(&imported, 4096, 0x600d600d);
 	if (!ret)
 		ret = gpu_run(other, 0, &command);
 	ktap_result(!ret && is_filled(a.map, 4096, 0x600d600d),
@@ -317,7 +276,7 @@ static void test_import(void)
 	}
 	map = mmap(NULL, BUFFER_BYTES, PROT_READ, MAP_SHARED, heap.fd, 0);
 	ret = gpu_import(gpu, heap.fd, &imported.handle);
-	command = fill(&imported, BUFFER_BYTES, 0x0ff1ce00);
+	command = gpu_fill(&imported, BUFFER_BYTES, 0x0ff1ce00);
 	if (!ret)
 		ret = gpu_run(gpu, 1, &command);
 	if (!ret)
@@ -333,7 +292,7 @@ static void test_import(void)
 static void fail_between(uint32_t ring, const struct drm_fencepost_gpu_command *bad, int error, uint32_t code, const char *name)
 {
 	struct drm_fencepost_gpu_ring_info info = { .ring = ring };
-	struct drm_fencepost_gpu_command before = fill(&a, 4096, 0xbef0be), after = fill(&b, 4096, 0xaf7e4);
+	struct drm_fencepost_gpu_command before = gpu_fill(&a, 4096, 0xbef0be), after = gpu_fill(&b, 4096, 0xaf7e4);
 	int fences[3], results[3], ret;
 
 	memset(a.map, 0, 4096);
@@ -374,7 +333,7 @@ static void test_hang(void)
 
 static void test_refusals(void)
 {
-	const struct drm_fencepost_gpu_command good = fill(&a, 4096, 0), good_convert = convert(0);
+	const struct drm_fencepost_gpu_command good = gpu_fill(&a, 4096, 0), good_convert = convert(0);
 	struct drm_fencepost_gpu_command commands[12];
 	int wanted[12], count = 0, wrong = 0;
 
@@ -414,7 +373,7 @@ static void test_many(void)
 	int ret = 0, fence = -1;
 
 	for (int i = 0; !ret && i < JOBS; i++) {
-		struct drm_fencepost_gpu_command commands[3] = { fill(&a, 64, i), copy(&b, &a, 64), fill(&a, 64, ~i) };
+		struct drm_fencepost_gpu_command commands[3] = { gpu_fill(&a, 64, i), gpu_copy(&b, &a, 64), gpu_fill(&a, 64, ~i) };
 
 		if (fence >= 0)
 			close(fence);
@@ -437,7 +396,7 @@ static void hang_and_wait_for_death(int ready)
 	if (gpu_buffer_create(fd, 4096, &semaphore))
 		_exit(1);
 	commands[0] = semaphore_command(FENCEPOST_GPU_CMD_SEM_WAIT, 0, 1);
-	commands[1] = fill(&semaphore, 4096, 0);
+	commands[1] = gpu_fill(&semaphore, 4096, 0);
 	for (int i = 0; i < 100; i++)
 		gpu_submit(fd, 1, commands, 2, -1);
 	if (write(ready, "", 1) == 1)
@@ -447,7 +406,7 @@ static void hang_and_wait_for_death(int ready)
 
 static void test_killed(void)
 {
-	struct drm_fencepost_gpu_command command = fill(&a, 4096, 0xdeadbeef);
+	struct drm_fencepost_gpu_command command = gpu_fill(&a, 4096, 0xdeadbeef);
 	int pipes[2], ret = pipe(pipes);
 	char byte;
 	pid_t pid;
@@ -485,7 +444,7 @@ static int write_driver(const char *file)
 static void test_unbind(void)
 {
 	struct drm_fencepost_gpu_command hang = semaphore_command(FENCEPOST_GPU_CMD_SEM_WAIT, 32, 1);
-	struct drm_fencepost_gpu_command command = fill(&a, 4096, 0);
+	struct drm_fencepost_gpu_command command = gpu_fill(&a, 4096, 0);
 	int fence = gpu_submit(gpu, 0, &hang, 1, -1);
 	int unbound, lost, refused, ret;
 
@@ -501,7 +460,7 @@ static void test_unbind(void)
 	gpu = display_open_node("renderD", FENCEPOST_GPU_DRIVER_NAME);
 	if (!ret)
 		ret = gpu < 0 ? gpu : gpu_buffer_create(gpu, 4096, &a);
-	command = fill(&a, 4096, 0xb0b0b0b0);
+	command = gpu_fill(&a, 4096, 0xb0b0b0b0);
 	if (!ret)
 		ret = gpu_run(gpu, 0, &command);
 	ktap_result(!unbound && lost == -ENODEV && refused == -ENODEV && !ret &&
