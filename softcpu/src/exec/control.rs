@@ -5,7 +5,7 @@ use iced_x86::{Code, FlowControl, Instruction, Mnemonic, OpKind};
 use crate::cpu::Cpu;
 use crate::lower::{LowerCtx, Shape, condition, shape};
 use crate::mem::access::canonical;
-use crate::op::{Handler, Int, Op, Plain, RIP_BASE, Step, vector};
+use crate::op::{Handler, Int, Op, Plain, RIP_BASE, Step, Trap, vector};
 use crate::state::reg;
 use crate::{by_condition, tri};
 
@@ -36,6 +36,18 @@ impl Cpu {
             self.raise(vector::SS, Some(0));
         }
         step
+    }
+
+    /// Reads the stack at an offset: a bad address is #SS whatever the instruction's memory operand is.
+    #[inline(always)]
+    pub(crate) fn load_stack<T: Plain>(&mut self, op: &Op, offset: u64) -> Result<T, Trap> {
+        let at = self.stack_linear(offset);
+        self.load(op, at).map_err(|trap| {
+            if !canonical(at) {
+                self.raise(vector::SS, Some(0));
+            }
+            trap
+        })
     }
 
     /// The linear address of a stack offset. The stack segment has a base only outside 64-bit code.
@@ -132,7 +144,7 @@ fn call_to<T: Int>(cpu: &mut Cpu, op: &Op, target: u64) -> Step {
 /// RET, with the bytes to drop in the immediate.
 fn ret<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let at = cpu.gpr[reg::RSP];
-    let target = tri!(cpu.load::<T>(op, cpu.stack_linear(at))).wide();
+    let target = tri!(cpu.load_stack::<T>(op, at)).wide();
     if !canonical(target) {
         return cpu.raise(vector::GP, Some(0));
     }

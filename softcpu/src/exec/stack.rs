@@ -29,7 +29,7 @@ fn push_segment<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 
 fn pop_r<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let at = cpu.gpr[reg::RSP];
-    let value = tri!(cpu.load::<T>(op, cpu.stack_linear(at)));
+    let value = tri!(cpu.load_stack::<T>(op, at));
     // The destination may be RSP itself.
     cpu.gpr[reg::RSP] = at.wrapping_add(T::SIZE as u64);
     cpu.set_reg(op.dst, value);
@@ -39,7 +39,7 @@ fn pop_r<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 /// An address that uses RSP uses the one after the pop.
 fn pop_m<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let at = cpu.gpr[reg::RSP];
-    let value = tri!(cpu.load::<T>(op, cpu.stack_linear(at)));
+    let value = tri!(cpu.load_stack::<T>(op, at));
     cpu.gpr[reg::RSP] = at.wrapping_add(T::SIZE as u64);
     let step = cpu.store(op, cpu.ea(op), value);
     if step == Step::Trap {
@@ -55,7 +55,7 @@ fn pushf<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 
 fn popf<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let at = cpu.gpr[reg::RSP];
-    let value = tri!(cpu.load::<T>(op, cpu.stack_linear(at))).wide();
+    let value = tri!(cpu.load_stack::<T>(op, at)).wide();
     cpu.gpr[reg::RSP] = at.wrapping_add(T::SIZE as u64);
     let mut allowed = flags::STATUS | flags::TF | flags::DF | flags::NT | flags::AC | flags::ID;
     let iopl = (cpu.control & flags::IOPL) >> 12;
@@ -88,7 +88,7 @@ fn enter<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
         }
         let value = if n < level {
             let link = old_frame.wrapping_sub(n * size);
-            tri!(cpu.load::<T>(op, cpu.stack_linear(link)))
+            tri!(cpu.load_stack::<T>(op, link))
         } else {
             T::cut(frame)
         };
@@ -111,7 +111,7 @@ fn worse(a: Step, b: Step) -> Step {
 
 fn leave<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let at = cpu.gpr[reg::RBP];
-    let value = tri!(cpu.load::<T>(op, cpu.stack_linear(at)));
+    let value = tri!(cpu.load_stack::<T>(op, at));
     cpu.gpr[reg::RSP] = at.wrapping_add(T::SIZE as u64);
     cpu.set_reg((reg::RBP * 8) as u8, value);
     Step::Next
@@ -119,7 +119,7 @@ fn leave<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 
 fn pop_segment<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let at = cpu.gpr[reg::RSP];
-    let selector = tri!(cpu.load::<T>(op, cpu.stack_linear(at))).wide() as u16;
+    let selector = tri!(cpu.load_stack::<T>(op, at)).wide() as u16;
     tri!(cpu.load_segment(op.dst as usize, selector));
     cpu.gpr[reg::RSP] = at.wrapping_add(T::SIZE as u64);
     cpu.after_segment_load(op.dst as usize)

@@ -176,7 +176,10 @@ pub fn load(u: &mut Unit, operand: Operand) {
         u.env.raise(flag::DENORMAL);
     }
     let n = convert(&mut u.env, &F80, n);
-    u.push_raw(n.to_f80());
+    // A denormal is loaded even when its exception is not masked.
+    if u.env.masked(flag::INVALID) || u.env.flags & flag::INVALID == 0 {
+        u.push_unchecked(n.to_f80());
+    }
 }
 
 /// FLD ST(i).

@@ -151,19 +151,22 @@ impl<'a> Unit<'a> {
     /// Pushes a value (the default NaN on overflow), unless an unmasked exception forbids it.
     pub fn push_raw(&mut self, bits: u128) {
         let bits = if self.overflows() { Num::default_nan().to_f80() } else { bits };
-        if self.blocked() {
-            return;
+        if !self.blocked() {
+            self.push_unchecked(bits);
         }
-        self.set_top(self.physical(7));
-        self.set_raw(0, bits);
     }
 
     /// Pushes the default NaN after a stack underflow, unless that is not masked.
     pub fn push_indefinite(&mut self) {
         if !self.blocked() {
-            self.set_top(self.physical(7));
-            self.set_raw(0, Num::default_nan().to_f80());
+            self.push_unchecked(Num::default_nan().to_f80());
         }
+    }
+
+    /// Pushes onto a stack that is known to have room.
+    pub fn push_unchecked(&mut self, bits: u128) {
+        self.set_top(self.physical(7));
+        self.set_raw(0, bits);
     }
 
     /// Empties ST(0) and moves the stack top.

@@ -83,6 +83,12 @@ fn general_registers(random: &mut Random, code: Code) -> [u64; 16] {
     if !random.once_in(4) {
         gpr[RSP] &= !7;
     }
+    match random.below(60) {
+        0 => gpr[RSP] |= 0x4000_0000_0000_0000,
+        1 => gpr[RSP] = DATA + random.below(24),
+        2 => gpr[RSP] = DATA + DATA_BYTES as u64 - random.below(24),
+        _ => {}
+    }
     match code.mnemonic() {
         // Mostly quotients that fit.
         Mnemonic::Div | Mnemonic::Idiv if !random.once_in(4) => {
@@ -229,7 +235,8 @@ impl Maker<'_> {
             _ => {}
         }
         let base = self.random.below(16) as usize;
-        let narrow = address < 1 << 31 && self.random.once_in(12);
+        // Not for bit strings: where 32-bit addresses wrap differs once the bit offset is added.
+        let narrow = address < 1 << 31 && self.random.once_in(12) && !self.is_bit_test();
         let first = if narrow { Register::EAX } else { Register::RAX };
         let register = |number: usize| Register::try_from(first as usize + number).ok();
         self.instr.set_memory_base(register(base)?);
@@ -255,6 +262,10 @@ impl Maker<'_> {
         // With 32-bit addresses the upper half of the register does not count.
         self.gpr[base] = if narrow { rest & 0xffff_ffff | self.random.bits() << 32 } else { rest };
         Some(())
+    }
+
+    fn is_bit_test(&self) -> bool {
+        matches!(self.code.mnemonic(), Mnemonic::Bt | Mnemonic::Bts | Mnemonic::Btr | Mnemonic::Btc)
     }
 
     fn prefixes(&mut self) {
@@ -285,9 +296,10 @@ impl Maker<'_> {
             }
         }
         let number = |register: Register| register.full_register().number();
-        let far =
-            matches!(self.code.mnemonic(), Mnemonic::Bt | Mnemonic::Bts | Mnemonic::Btr | Mnemonic::Btc);
-        if far && self.instr.op0_kind() == OpKind::Memory && self.instr.op1_kind() == OpKind::Register {
+        if self.is_bit_test()
+            && self.instr.op0_kind() == OpKind::Memory
+            && self.instr.op1_kind() == OpKind::Register
+        {
             let register = number(self.instr.op1_register());
             if number(self.instr.memory_base()) != register && number(self.instr.memory_index()) != register {
                 self.gpr[register] = (self.random.bits() as i16 as i64 >> 4) as u64;
@@ -354,7 +366,9 @@ pub fn fill_memory(random: &mut Random, case: &Case, data: &mut [u8]) {
         // Not the trap, nested-task and alignment flags: the host's own code would run with them.
         let at = case.before.gpr[RSP].wrapping_sub(DATA) as usize;
         let value = random.bits() & (STATUS_FLAGS | DIRECTION | 0x20_3202) | 2;
-        data[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        if at + 8 <= data.len() {
+            data[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        }
     }
 }
 
