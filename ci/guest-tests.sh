@@ -10,6 +10,15 @@ guest_if_built() {
     fi
 }
 
+# Debian 12's own 6.1 kernel, whose payload is xz, boots to init too.
+boot_stable() {
+    "$ROOT/ci/kernel" --stable || return 1
+    "$FENCEPOST" run --kernel "$CACHE/kernel-stable/vmlinuz" --initrd "$GUEST/initrd-boot" --accel soft \
+        --memory 256M --timeout 300 --append "$GUEST_COMMAND_LINE" </dev/null >"$logs/stable" || return 1
+    grep 'init: is up' "$logs/stable"
+}
+check "boot: the kernel of the 6.1 series" boot_stable
+
 guest selfmod 900 "selfmod"
 guest_if_built iommu 900 "test_iommu"
 guest_if_built gpu 900 "gpu_test"
