@@ -92,6 +92,9 @@ impl Control {
     pub fn take_input(&self, max: usize) -> Vec<u8> {
         let mut notes = self.notes();
         let count = max.min(notes.input.len());
+        if count == 0 {
+            return Vec::new();
+        }
         let bytes = notes.input.drain(..count).collect();
         drop(notes);
         self.changed.notify_all();
