@@ -1,5 +1,7 @@
 //! The command itself: bad input is one clear line and exit status 2, before any guest starts.
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -24,31 +26,8 @@ fn refused(arguments: &[&str], names: &[&str]) {
     }
 }
 
-/// The smallest ELF that is a kernel: one segment of `memory_bytes` at 1 MiB that jumps to itself.
 fn tiny_kernel(folder: &Path, memory_bytes: u64) -> PathBuf {
-    let code = [0xebu8, 0xfe];
-    let mut elf = Vec::new();
-    elf.extend([0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-    elf.extend(2u16.to_le_bytes());
-    elf.extend(62u16.to_le_bytes());
-    elf.extend(1u32.to_le_bytes());
-    elf.extend(0x10_0000u64.to_le_bytes());
-    elf.extend(64u64.to_le_bytes());
-    elf.extend(0u64.to_le_bytes());
-    elf.extend(0u32.to_le_bytes());
-    for half in [64u16, 56, 1, 0, 0, 0] {
-        elf.extend(half.to_le_bytes());
-    }
-    elf.extend(1u32.to_le_bytes());
-    elf.extend(7u32.to_le_bytes());
-    for word in [0x1000u64, 0x10_0000, 0x10_0000, code.len() as u64, memory_bytes, 0x1000] {
-        elf.extend(word.to_le_bytes());
-    }
-    elf.resize(0x1000, 0);
-    elf.extend(code);
-    let path = folder.join("kernel");
-    std::fs::write(&path, elf).expect("written");
-    path
+    common::kernel(folder, &common::SPIN, memory_bytes)
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! `fencepost::run::run` as other programs call it: hooks, outcome, and the same run twice to the byte.
 
+mod common;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -93,10 +95,8 @@ fn different_guests_leave_different_digests() {
 
 #[test]
 fn a_caller_can_stop_a_guest_that_never_ends() {
-    // An ELF file that jumps to itself.
     let folder = tempfile::tempdir().expect("temporary folder");
-    let kernel = folder.path().join("spin");
-    std::fs::write(&kernel, spinning_kernel()).expect("written");
+    let kernel = common::kernel(folder.path(), &common::SPIN, 0x1000);
     for accel in [Accel::Soft, Accel::Kvm] {
         if accel == Accel::Kvm && !std::path::Path::new("/dev/kvm").exists() {
             println!("skipped: stopping a guest under kvm: no /dev/kvm");
@@ -111,20 +111,4 @@ fn a_caller_can_stop_a_guest_that_never_ends() {
         let outcome = run(&limited, Hooks::new(Box::new(std::io::sink()))).expect("a good machine");
         assert_eq!((outcome.end.clone(), outcome.status()), (End::Host(StopReason::Timeout), 124));
     }
-}
-
-fn spinning_kernel() -> Vec<u8> {
-    let mut elf = vec![0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    elf.extend([2, 0, 62, 0, 1, 0, 0, 0]);
-    for word in [0x10_0000u64, 64, 0] {
-        elf.extend(word.to_le_bytes());
-    }
-    elf.extend([0, 0, 0, 0, 64, 0, 56, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
-    elf.extend([1, 0, 0, 0, 7, 0, 0, 0]);
-    for word in [0x1000u64, 0x10_0000, 0x10_0000, 2, 0x1000, 0x1000] {
-        elf.extend(word.to_le_bytes());
-    }
-    elf.resize(0x1000, 0);
-    elf.extend([0xeb, 0xfe]);
-    elf
 }

@@ -63,7 +63,7 @@ pub fn build(
         }
         Chosen::Kvm => {
             let kvm = kvm::KvmBackEnd::new(memory, entry)?;
-            let (time, interrupts) = (kvm.time(), Box::new(kvm.interrupts()));
+            let (time, interrupts) = (kvm.time()?, Box::new(kvm.interrupts()));
             Ok((Box::new(kvm), time, interrupts))
         }
     }

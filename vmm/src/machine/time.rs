@@ -21,7 +21,7 @@ pub enum TimeBase {
     Host {
         /// When the machine started.
         start: Instant,
-        /// Host TSC at that time; the guest's TSC started at zero then.
+        /// What the host's TSC read when the guest's was zero.
         tsc_start: u64,
         /// TSC cycles per second.
         hz: u64,
@@ -36,9 +36,9 @@ impl TimeBase {
         TimeBase::Virtual { cycles: 0, hz: SOFT_TSC_HZ }
     }
 
-    /// The host's time from now on; `hz` is the TSC's frequency.
-    pub fn host(hz: u64) -> Self {
-        TimeBase::Host { start: Instant::now(), tsc_start: host_tsc(), hz }
+    /// The host's time from now on; `hz` is the TSC's frequency, `guest_tsc` what the guest's counter reads now.
+    pub fn host(hz: u64, guest_tsc: u64) -> Self {
+        TimeBase::Host { start: Instant::now(), tsc_start: host_tsc().wrapping_sub(guest_tsc), hz }
     }
 
     /// Tells virtual time what the CPU's counter is. It never goes back. Host time ignores it.

@@ -72,9 +72,9 @@ impl KvmBackEnd {
         KernelInterrupts { vm: Arc::clone(&self.vm) }
     }
 
-    /// The host's clocks.
-    pub fn time(&self) -> TimeBase {
-        TimeBase::host(self.vcpu.tsc_hz())
+    /// The host's clocks, with cycles as the guest's own TSC counts them.
+    pub fn time(&self) -> Result<TimeBase, HostError> {
+        Ok(TimeBase::host(self.vcpu.tsc_hz(), self.vcpu.tsc()?))
     }
 }
 

@@ -14,6 +14,8 @@ use super::{host_error, lock, state};
 use crate::error::HostError;
 use crate::machine::{GuestEnd, Machine};
 
+const IA32_TSC: u32 = 0x10;
+
 /// What one entry into the guest came to.
 pub enum Step {
     /// An exit was handled.
@@ -53,6 +55,15 @@ impl Vcpu {
         self.tsc_hz
     }
 
+    /// The guest's TSC now.
+    pub fn tsc(&self) -> Result<u64, HostError> {
+        let unread = |e| host_error("the guest's TSC cannot be read", e);
+        let mut msrs = Msrs::from_entries(&[kvm_msr_entry { index: IA32_TSC, ..kvm_msr_entry::default() }])
+            .map_err(|e| host_error("too many MSRs", format!("{e:?}")))?;
+        self.fd.get_msrs(&mut msrs).map_err(unread)?;
+        Ok(msrs.as_slice().first().map_or(0, |entry| entry.data))
+    }
+
     fn set_registers(&self, entry: &Entry) -> Result<(), HostError> {
         let refused = |e| host_error("it refuses the entry registers", e);
         let mut sregs = self.fd.get_sregs().map_err(refused)?;
@@ -66,7 +77,6 @@ impl Vcpu {
     }
 
     fn set_msrs(&self) -> Result<(), HostError> {
-        const IA32_TSC: u32 = 0x10;
         const IA32_MTRR_DEF_TYPE: u32 = 0x2ff;
         const MTRR_ENABLED_WRITE_BACK: u64 = 1 << 11 | 6;
         let entry = |index, data| kvm_msr_entry { index, data, ..kvm_msr_entry::default() };

@@ -1,0 +1,29 @@
+//! What several test programs share.
+
+use std::path::{Path, PathBuf};
+
+/// Writes the smallest ELF file that is a kernel: one segment at 1 MiB with `code`, `memory_bytes` long.
+pub fn kernel(folder: &Path, code: &[u8], memory_bytes: u64) -> PathBuf {
+    let mut elf = vec![0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    // Executable, x86-64, version 1.
+    elf.extend([2, 0, 62, 0, 1, 0, 0, 0]);
+    // Entry, program headers, no section headers.
+    for word in [0x10_0000u64, 64, 0] {
+        elf.extend(word.to_le_bytes());
+    }
+    elf.extend([0, 0, 0, 0, 64, 0, 56, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
+    // PT_LOAD, readable, writable, executable: offset, addresses, sizes, alignment.
+    elf.extend([1, 0, 0, 0, 7, 0, 0, 0]);
+    for word in [0x1000u64, 0x10_0000, 0x10_0000, code.len() as u64, memory_bytes, 0x1000] {
+        elf.extend(word.to_le_bytes());
+    }
+    elf.resize(0x1000, 0);
+    elf.extend(code);
+    let path = folder.join("kernel");
+    std::fs::write(&path, elf).expect("written");
+    path
+}
+
+/// `jmp .`
+#[allow(dead_code, reason = "not every test program uses every part")]
+pub const SPIN: [u8; 2] = [0xeb, 0xfe];

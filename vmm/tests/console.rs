@@ -1,0 +1,121 @@
+//! The console as a person and as a script use it: raw mode and its end, the escape key, signals, pipes.
+
+mod common;
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// Echoes what it receives; leaves with status 7 after a `q`.
+const ECHO: [u8; 24] = [
+    0x66, 0xba, 0xfd, 0x03, // mov dx, 0x3fd
+    0xec, // in al, dx
+    0xa8, 0x01, // test al, 1
+    0x74, 0xfb, // jz to the `in`
+    0x66, 0xba, 0xf8, 0x03, // mov dx, 0x3f8
+    0xec, 0xee, // in al, dx; out dx, al
+    0x3c, 0x71, // cmp al, 'q'
+    0x75, 0xed, // jne to the start
+    0xb0, 0x07, 0xe6, 0xf4, // mov al, 7; out 0xf4, al
+    0xf4, // hlt
+];
+
+fn fencepost(code: &[u8], folder: &std::path::Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fencepost"));
+    command.args(["run", "--accel", "soft", "--memory", "16M", "--timeout", "300", "--kernel"]);
+    command.arg(common::kernel(folder, code, 0x1000));
+    command
+}
+
+#[test]
+fn a_pipe_feeds_the_guest_and_its_answer_comes_out() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let mut child = fencepost(&ECHO, folder.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    // More than the FIFO holds, and bytes that would be escapes if a person typed them.
+    let mut text = vec![b'a'; 500];
+    text.extend(b"\x1dx\nq");
+    child.stdin.take().expect("piped").write_all(&text).expect("written");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(7));
+    assert_eq!(output.stdout, text);
+}
+
+/// A pseudo-terminal: our side and the program's.
+fn terminal() -> (File, File) {
+    let (mut ours, mut theirs) = (0, 0);
+    let null = std::ptr::null_mut();
+    // SAFETY: both descriptors are written to live locals; the other arguments may be null.
+    let result = unsafe { libc::openpty(&mut ours, &mut theirs, null, null.cast(), null.cast()) };
+    assert_eq!(result, 0, "a pseudo-terminal can be had");
+    // SAFETY: openpty gave two descriptors that nobody else owns.
+    unsafe { (File::from_raw_fd(ours), File::from_raw_fd(theirs)) }
+}
+
+fn local_flags(terminal: &File) -> libc::tcflag_t {
+    let mut settings = MaybeUninit::<libc::termios>::zeroed();
+    // SAFETY: the descriptor is open, and there is room for what is written.
+    assert_eq!(unsafe { libc::tcgetattr(terminal.as_raw_fd(), settings.as_mut_ptr()) }, 0);
+    // SAFETY: tcgetattr filled it.
+    unsafe { settings.assume_init() }.c_lflag
+}
+
+const COOKED: libc::tcflag_t = libc::ICANON | libc::ECHO | libc::ISIG;
+
+fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let limit = Instant::now() + Duration::from_secs(120);
+    while !holds() {
+        assert!(Instant::now() < limit, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Starts an echoing guest on a terminal, in raw mode when this returns.
+fn on_terminal(folder: &std::path::Path) -> (File, File, Child) {
+    let (ours, theirs) = terminal();
+    assert_eq!(local_flags(&ours) & COOKED, COOKED);
+    let child = fencepost(&ECHO, folder)
+        .stdin(theirs.try_clone().expect("duplicated"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the command starts");
+    wait_until("the terminal becomes raw", || local_flags(&ours) & COOKED == 0);
+    (ours, theirs, child)
+}
+
+fn ends(child: &mut Child) -> ExitStatus {
+    child.wait().expect("it ends")
+}
+
+#[test]
+fn the_escape_key_ends_the_machine_and_the_terminal_is_as_before() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let (mut ours, _theirs, mut child) = on_terminal(folder.path());
+    // Ctrl-C belongs to the guest, which echoes it; so does a doubled escape.
+    ours.write_all(b"\x03\x1d\x1d\n").expect("typed");
+    let mut echoed = [0; 3];
+    child.stdout.as_mut().expect("piped").read_exact(&mut echoed).expect("echoed");
+    assert_eq!(&echoed, b"\x03\x1d\n");
+    ours.write_all(b"\x1dq").expect("typed");
+    assert_eq!(ends(&mut child).code(), Some(0));
+    assert_eq!(local_flags(&ours) & COOKED, COOKED);
+}
+
+#[test]
+fn a_signal_ends_the_machine_and_the_terminal_is_as_before() {
+    for (signal, status) in [(libc::SIGTERM, 143), (libc::SIGINT, 130)] {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let (ours, _theirs, mut child) = on_terminal(folder.path());
+        // SAFETY: the child has not been waited for, so its process id is its own.
+        assert_eq!(unsafe { libc::kill(child.id() as i32, signal) }, 0);
+        assert_eq!(ends(&mut child).code(), Some(status));
+        assert_eq!(local_flags(&ours) & COOKED, COOKED);
+    }
+}
