@@ -28,11 +28,19 @@ impl Cpu {
     #[inline(always)]
     pub(crate) fn push<T: Plain>(&mut self, op: &Op, value: T) -> Step {
         let at = self.gpr[reg::RSP].wrapping_sub(T::SIZE as u64);
-        let step = self.store(op, self.stack_linear(at), value);
+        let step = self.store_stack(op, at, value);
         if step != Step::Trap {
             self.gpr[reg::RSP] = at;
-        } else if !canonical(at) {
-            // The instruction's own memory operand does not say that this is the stack.
+        }
+        step
+    }
+
+    /// Writes the stack at an offset: a bad address is #SS whatever the instruction's memory operand is.
+    #[inline(always)]
+    pub(crate) fn store_stack<T: Plain>(&mut self, op: &Op, offset: u64, value: T) -> Step {
+        let at = self.stack_linear(offset);
+        let step = self.store(op, at, value);
+        if step == Step::Trap && !canonical(at) {
             self.raise(vector::SS, Some(0));
         }
         step
@@ -42,11 +50,10 @@ impl Cpu {
     #[inline(always)]
     pub(crate) fn load_stack<T: Plain>(&mut self, op: &Op, offset: u64) -> Result<T, Trap> {
         let at = self.stack_linear(offset);
-        self.load(op, at).map_err(|trap| {
+        self.load(op, at).inspect_err(|_| {
             if !canonical(at) {
                 self.raise(vector::SS, Some(0));
             }
-            trap
         })
     }
 

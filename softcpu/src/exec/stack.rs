@@ -81,7 +81,7 @@ fn enter<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let old_frame = cpu.gpr[reg::RBP];
     let mut at = cpu.gpr[reg::RSP].wrapping_sub(size);
     let frame = at;
-    let mut end = cpu.store(op, cpu.stack_linear(at), T::cut(old_frame));
+    let mut end = cpu.store_stack(op, at, T::cut(old_frame));
     for n in 1..=level {
         if end == Step::Trap {
             return end;
@@ -93,7 +93,7 @@ fn enter<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
             T::cut(frame)
         };
         at = at.wrapping_sub(size);
-        end = worse(end, cpu.store(op, cpu.stack_linear(at), value));
+        end = worse(end, cpu.store_stack(op, at, value));
     }
     let top = at.wrapping_sub(op.imm & 0xffff);
     // The new top of stack must be writable too.

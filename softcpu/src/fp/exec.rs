@@ -39,7 +39,20 @@ fn ready(cpu: &mut Cpu) -> Result<(), Trap> {
 fn remember(cpu: &mut Cpu, op: &Op, memory: Option<u64>) {
     cpu.fpu.fip = cpu.reg::<u64>(RIP_BASE).wrapping_add(u64::from(op.off));
     cpu.fpu.fdp = memory.unwrap_or(0);
-    cpu.fpu.fop = op.aux;
+    cpu.fpu.fop = opcode(cpu, op).unwrap_or(0);
+}
+
+/// The eleven bits of the opcode (Intel SDM vol. 1, 8.1.9), read again from behind the prefixes.
+fn opcode(cpu: &mut Cpu, op: &Op) -> Option<u16> {
+    let start = cpu.fpu.fip;
+    for i in 0..u64::from(op.len) {
+        let byte: u8 = cpu.load(op, start.wrapping_add(i)).ok()?;
+        if byte & 0xf8 == 0xd8 {
+            let second: u8 = cpu.load(op, start.wrapping_add(i + 1)).ok()?;
+            return Some(u16::from(byte & 7) << 8 | u16::from(second));
+        }
+    }
+    None
 }
 
 /// Runs one instruction on the stack.

@@ -67,13 +67,13 @@ pub fn differences(instr: &Instruction, ours: &Outcome, host: &Outcome) -> Strin
     out
 }
 
-/// Bits of the status word on which manuals or processors differ: C1 where it is left or cleared; C1 and the precision
-/// flag of functions whose last bits are each processor's own.
+/// Bits of the status word on which manuals or processors differ: C1 where it is left or cleared; C1, and whether the
+/// result counts as inexact (and so, if tiny, as underflow), of functions whose last bits are each processor's own.
 fn unsettled_status(instr: &Instruction) -> u16 {
     const C1: u16 = 0x200;
-    const PRECISION: u16 = 0x20;
+    const INEXACT: u16 = 0x30;
     match instr.mnemonic() {
-        mnemonic if transcendental(mnemonic) => C1 | PRECISION,
+        mnemonic if transcendental(mnemonic) => C1 | INEXACT,
         _ if leaves_c1(instr.code()) => C1,
         _ => 0,
     }
@@ -125,7 +125,7 @@ fn stack_matches(instr: &Instruction, ours: &[u8], host: &[u8]) -> bool {
     if ours == host || !transcendental(instr.mnemonic()) {
         return ours == host;
     }
-    let below_one = (0x3fff - (i32::from(host[9]) << 8 | i32::from(host[8])) & 0x7fff).clamp(0, 40);
+    let below_one = (0x3fff - ((i32::from(host[9]) << 8 | i32::from(host[8])) & 0x7fff)).clamp(0, 40);
     let tolerance = if trigonometric(instr.mnemonic()) { 2i128 << below_one } else { 2 };
     (value(ours) - value(host)).abs() <= tolerance
 }

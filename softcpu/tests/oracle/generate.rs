@@ -366,8 +366,8 @@ pub fn fill_memory(random: &mut Random, case: &Case, data: &mut [u8]) {
         // Not the trap, nested-task and alignment flags: the host's own code would run with them.
         let at = case.before.gpr[RSP].wrapping_sub(DATA) as usize;
         let value = random.bits() & (STATUS_FLAGS | DIRECTION | 0x20_3202) | 2;
-        if at + 8 <= data.len() {
-            data[at..at + 8].copy_from_slice(&value.to_le_bytes());
+        for (place, byte) in data.iter_mut().skip(at).zip(value.to_le_bytes()) {
+            *place = byte;
         }
     }
 }
