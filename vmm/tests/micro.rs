@@ -5,9 +5,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-/// The back ends as `--accel` names them.
-const BACK_ENDS: [&str; 2] = ["soft", "kvm"];
-
 fn sources() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-tests/micro")
 }
@@ -67,65 +64,51 @@ fn differences<'a>(expected: &'a str, got: &'a str) -> Vec<(&'a str, &'a str)> {
     }
 }
 
-/// Runs one micro-guest on every back end; `host_lines` start with what a KVM may replace by its own values.
-fn check(name: &str, host_lines: &[&str]) {
+/// Runs one micro-guest on one back end; `host_lines` start with what a KVM may replace by its own values.
+fn check(name: &str, accel: &str, host_lines: &[&str]) {
+    let skip = |why: &str| println!("skipped: micro-guest {name} on {accel}: {why}");
     let Some(folder) = built() else {
-        println!("skipped: micro-guest {name}: make is not installed");
-        return;
+        return skip("make is not installed");
     };
-    let expected = std::fs::read_to_string(sources().join(format!("{name}.expected"))).unwrap();
-    for accel in BACK_ENDS {
-        if accel == "kvm" && std::fs::File::options().read(true).write(true).open("/dev/kvm").is_err() {
-            println!("skipped: micro-guest {name} on kvm: /dev/kvm does not open");
-            continue;
-        }
-        let (got, said) = run(folder, name, accel);
-        if said.contains("an instruction that it does not know") {
-            println!("skipped: micro-guest {name} on kvm: this KVM cannot emulate one of its instructions");
-            continue;
-        }
-        let different = differences(&expected, &got);
-        let host_made = |(wanted, _): &(&str, &str)| host_lines.iter().any(|start| wanted.starts_with(start));
-        if accel == "kvm" && !different.is_empty() && different.iter().all(host_made) {
-            println!("skipped: micro-guest {name} on kvm: this KVM changes {different:?}");
-            continue;
-        }
-        assert!(different.is_empty(), "{name} on {accel}: {different:#?}\nall of it:\n{got}\n{said}");
+    let kvm = accel == "kvm";
+    if kvm && std::fs::File::options().read(true).write(true).open("/dev/kvm").is_err() {
+        return skip("/dev/kvm does not open");
     }
+    let expected = std::fs::read_to_string(sources().join(format!("{name}.expected"))).unwrap();
+    let (got, said) = run(folder, name, accel);
+    if kvm && said.contains("an instruction that it does not know") {
+        return skip("this KVM cannot emulate one of its instructions");
+    }
+    let different = differences(&expected, &got);
+    let host_made = |(wanted, _): &(&str, &str)| host_lines.iter().any(|start| wanted.starts_with(start));
+    if kvm && !different.is_empty() && different.iter().all(host_made) {
+        return skip(&format!("this KVM changes {different:?}"));
+    }
+    assert!(different.is_empty(), "{name} on {accel}: {different:#?}\nall of it:\n{got}\n{said}");
 }
 
-#[test]
-fn hello() {
-    check("hello", &[]);
+/// A test of a micro-guest on each back end.
+macro_rules! micro_guest {
+    ($name:ident $(, $host_line:literal)*) => {
+        mod $name {
+            #[test]
+            fn soft() {
+                super::check(stringify!($name), "soft", &[$($host_line),*]);
+            }
+
+            #[test]
+            fn kvm() {
+                super::check(stringify!($name), "kvm", &[$($host_line),*]);
+            }
+        }
+    };
 }
 
-#[test]
-fn cpuid() {
-    // Feature bits and the XSAVE leaf: a KVM without hardware virtualization puts the host's in.
-    check("cpuid", &["00000001.", "00000007.", "0000000d."]);
-}
-
-#[test]
-fn exceptions() {
-    check("exceptions", &[]);
-}
-
-#[test]
-fn timer() {
-    check("timer", &[]);
-}
-
-#[test]
-fn pci() {
-    check("pci", &[]);
-}
-
-#[test]
-fn fence() {
-    check("fence", &[]);
-}
-
-#[test]
-fn iommu() {
-    check("iommu", &[]);
-}
+micro_guest!(hello);
+// Feature bits and the XSAVE leaf: a KVM without hardware virtualization puts the host's in.
+micro_guest!(cpuid, "00000001.", "00000007.", "0000000d.");
+micro_guest!(exceptions);
+micro_guest!(timer);
+micro_guest!(pci);
+micro_guest!(fence);
+micro_guest!(iommu);
