@@ -11,6 +11,8 @@ pub mod shuffle;
 mod system;
 mod table_float;
 mod table_integer;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use shape::check_aligned;
 
