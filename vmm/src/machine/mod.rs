@@ -17,6 +17,8 @@ pub mod time;
 #[cfg(test)]
 mod pci_tests;
 #[cfg(test)]
+mod random_tests;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,118 @@
+//! A guest that does anything at all to the whole machine: it must neither panic nor stop time.
+
+use fencepost_firmware::layout;
+use fencepost_softcpu::bus::Bus;
+use fencepost_softcpu::code::CodePages;
+use vm_memory::{Bytes, GuestAddress};
+
+use super::irq::SoftInterrupts;
+use super::log::EventLog;
+use super::remap::Remapping;
+use super::time::TimeBase;
+use super::*;
+use crate::cli::RunArgs;
+
+/// xorshift64*.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    /// Small numbers, RAM addresses, single bits and anything: what registers take seriously.
+    fn value(&mut self) -> u64 {
+        match self.below(5) {
+            0 => self.below(16),
+            1 => self.below(memory::MEMORY_MIN_BYTES) & !0xff,
+            2 => 1 << self.below(64),
+            3 => u64::MAX,
+            _ => self.next(),
+        }
+    }
+
+    /// An address where registers are, most often those of a function.
+    fn gpa(&mut self) -> u64 {
+        const FUNCTIONS: u64 = 6 * 0x1000;
+        match self.below(8) {
+            0 => layout::ECAM.start + self.below(4 << 15),
+            1 => layout::IOAPIC + self.below(0x50),
+            2 => layout::DMAR_UNIT + self.below(0x300),
+            3 => layout::PCI_WINDOW.start + self.below(1 << 29),
+            _ => layout::PCI_WINDOW.start + self.below(FUNCTIONS),
+        }
+    }
+}
+
+fn machine() -> Machine {
+    let memory = memory::map(memory::MEMORY_MIN_BYTES).expect("mapped");
+    let pci = crate::devices::plug(&RunArgs::new("none"), None).expect("good options");
+    Machine::new(Parts {
+        code: Arc::new(CodePages::new(memory::end(&memory))),
+        memory,
+        time: TimeBase::virtual_from_zero(),
+        interrupts: Box::<SoftInterrupts>::default(),
+        console: Box::new(std::io::sink()),
+        control: Arc::default(),
+        log: EventLog::new(1000, None),
+        pci,
+        iommu: Remapping::new(true),
+    })
+}
+
+/// Every function awake, at its place, decoding and mastering the bus: else nothing much happens.
+fn enable(machine: &mut Machine) {
+    for (slot, bar) in [(layout::GPU_SLOT, 0u32), (layout::CAMERA_SLOT, 2), (layout::DISPLAY_SLOT, 4)] {
+        let function = layout::ECAM.start + (u64::from(slot) << 15);
+        let base = layout::PCI_WINDOW.start as u32 + bar * 0x1000;
+        for (register, value) in [(0x10, base), (0x18, base + 0x1000), (4, 6)] {
+            machine.write_mmio(function + register, &value.to_le_bytes());
+        }
+    }
+}
+
+fn access(machine: &mut Machine, random: &mut Random, tsc: u64) {
+    let size = 1 << random.below(4);
+    let value = random.value().to_le_bytes();
+    let gpa = random.gpa() & !(size - 1);
+    let port = random.next() as u16;
+    let mut data = value;
+    match random.below(16) {
+        0..8 => drop(machine.mmio_write(tsc, gpa, &value[..size as usize])),
+        8..13 => machine.mmio_read(tsc, gpa, &mut data[..size as usize]),
+        13 => drop(machine.port_write(tsc, port, &value[..size.min(4) as usize])),
+        14 => machine.port_read(tsc, port, &mut data[..size.min(4) as usize]),
+        _ => {
+            let at = GuestAddress(random.below(memory::MEMORY_MIN_BYTES - 8));
+            machine.memory().write_slice(&value, at).expect("RAM");
+        }
+    }
+}
+
+#[test]
+fn no_sequence_of_accesses_panics_or_stops_time() {
+    for seed in 1..=8 {
+        let mut random = Random(seed * 0x9e37_79b9_7f4a_7c15);
+        let mut machine = machine();
+        let mut tsc = 0;
+        for step in 0..20_000 {
+            if step % 20 == 0 {
+                enable(&mut machine);
+            }
+            tsc += 1 + random.below(100_000);
+            access(&mut machine, &mut random, tsc);
+            machine.run_due();
+            machine.take_messages();
+            assert!(machine.cpu_deadline() > machine.now().cycles, "seed {seed}, step {step}");
+        }
+        let count = machine.finish().log.count;
+        assert!(count > 2000, "seed {seed} reached the devices {count} times");
+    }
+}
