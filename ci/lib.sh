@@ -44,4 +44,4 @@ hold_lock() {
 FENCEPOST=${CARGO_TARGET_DIR:-$ROOT/target}/release/fencepost
 # The kernel command line of every guest: docs/boot.md says what each part saves, and what it costs.
 GUEST_COMMAND_LINE="console=ttyS0 quiet panic=-1 intel_iommu=on rodata=off cryptomgr.notests initcall_blacklist=\
-jent_mod_init,load_system_certificate_list,bpf_tcp_ca_kfunc_init,bpf_dummy_struct_ops_init,trace_eval_init"
+jent_mod_init,load_system_certificate_list,bpf_tcp_ca_kfunc_init,bpf_dummy_struct_ops_init,trace_eval_init,mcheck_init_device"
