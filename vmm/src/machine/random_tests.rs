@@ -99,7 +99,7 @@ fn access(machine: &mut Machine, random: &mut Random, tsc: u64) {
 #[test]
 fn no_sequence_of_accesses_panics_or_stops_time() {
     for seed in 1..=8 {
-        let mut random = Random(seed * 0x9e37_79b9_7f4a_7c15);
+        let mut random = Random(0x9e37_79b9_7f4a_7c15u64.wrapping_mul(seed));
         let mut machine = machine();
         let mut tsc = 0;
         for step in 0..20_000 {
