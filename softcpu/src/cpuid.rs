@@ -38,8 +38,9 @@ pub const LEAF1_ECX: u32 = bits(&[13, 21, 23, 24]);
 /// Leaf 1 EDX: FPU 0, DE 2, PSE 3, TSC 4, MSR 5, PAE 6, CX8 8, APIC 9, SEP 11, MTRR 12, PGE 13, CMOV 15, PAT 16,
 /// CLFSH 19, MMX 23, FXSR 24, SSE 25, SSE2 26.
 pub const LEAF1_EDX: u32 = bits(&[0, 2, 3, 4, 5, 6, 8, 9, 11, 12, 13, 15, 16, 19, 23, 24, 25, 26]);
-/// Leaf 7 EBX: ERMS 9, so that guests copy with REP MOVSB, which the software CPU does in bulk.
-pub const LEAF7_EBX: u32 = bits(&[9]);
+/// Leaf 7 EBX: FDP_EXCPTN_ONLY 6 (the x87 data pointer moves only with an unmasked exception), ERMS 9, so that guests
+/// copy with REP MOVSB, which the software CPU does in bulk.
+pub const LEAF7_EBX: u32 = bits(&[6, 9]);
 /// Leaf 7 EDX: FSRM 4, ARCH_CAPABILITIES 29.
 pub const LEAF7_EDX: u32 = bits(&[4, 29]);
 /// Leaf 0x80000001 EDX: SYSCALL 11, NX 20, 1 GiB pages 26, RDTSCP 27, long mode 29.
