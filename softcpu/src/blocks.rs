@@ -10,7 +10,8 @@ use crate::op::Op;
 pub const BLOCK_OPS: usize = 64;
 /// Most decoded instructions kept; beyond that everything is dropped and decoded again.
 const MOST_OPS: usize = 500_000;
-const BUCKETS: usize = 1 << 14;
+/// Enough that a stock boot's blocks (some 100,000) mostly have one each.
+const BUCKETS: usize = 1 << 17;
 
 /// A straight run of instructions within one page.
 pub(crate) struct Block {
@@ -74,7 +75,7 @@ pub(crate) struct Blocks {
 
 #[inline(always)]
 fn bucket(gpa: u64) -> usize {
-    ((gpa ^ gpa >> 13) as usize) & (BUCKETS - 1)
+    ((gpa ^ gpa >> 17) as usize) & (BUCKETS - 1)
 }
 
 impl Blocks {

@@ -63,6 +63,19 @@ fn ri<O: Binary, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 }
 
 fn rm<O: Binary, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    let at = cpu.ea(op);
+    let Some(b) = cpu.probe::<T>(at) else { return rm_slow::<O, T>(cpu, op) };
+    let a = cpu.reg::<T>(op.dst);
+    let result = O::apply(cpu, a, b);
+    if O::WRITES {
+        cpu.set_reg(op.dst, result);
+    }
+    Step::Next
+}
+
+#[cold]
+#[inline(never)]
+fn rm_slow<O: Binary, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let b = tri!(cpu.load::<T>(op, cpu.ea(op)));
     let a = cpu.reg::<T>(op.dst);
     let result = O::apply(cpu, a, b);
@@ -85,12 +98,19 @@ fn mi<O: Binary, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 fn to_memory<O: Binary, T: Int>(cpu: &mut Cpu, op: &Op, b: T) -> Step {
     let at = cpu.ea(op);
     if O::WRITES {
-        cpu.modify::<T>(op, at, |cpu, a| O::apply(cpu, a, b))
-    } else {
-        let a = tri!(cpu.load::<T>(op, at));
-        O::apply(cpu, a, b);
-        Step::Next
+        return cpu.modify::<T>(op, at, |cpu, a| O::apply(cpu, a, b));
     }
+    let Some(a) = cpu.probe::<T>(at) else { return compare_slow::<O, T>(cpu, op, b) };
+    O::apply(cpu, a, b);
+    Step::Next
+}
+
+#[cold]
+#[inline(never)]
+fn compare_slow<O: Binary, T: Int>(cpu: &mut Cpu, op: &Op, b: T) -> Step {
+    let a = tri!(cpu.load::<T>(op, cpu.ea(op)));
+    O::apply(cpu, a, b);
+    Step::Next
 }
 
 /// XOR of a register with itself: zero, without reading it.

@@ -110,6 +110,19 @@ fn go(cpu: &mut Cpu, target: u64) -> Step {
 }
 
 fn call<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    let at = cpu.gpr[reg::RSP].wrapping_sub(T::SIZE as u64);
+    let back = T::cut(cpu.following(op));
+    if !cpu.put(cpu.stack_linear(at), back) {
+        return call_slow::<T>(cpu, op);
+    }
+    cpu.gpr[reg::RSP] = at;
+    cpu.rip = cpu.start().wrapping_add(op.imm);
+    Step::Taken
+}
+
+#[cold]
+#[inline(never)]
+fn call_slow<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let back = cpu.following(op);
     let target = cpu.start().wrapping_add(op.imm);
     let step = cpu.push(op, T::cut(back));
@@ -150,6 +163,20 @@ fn call_to<T: Int>(cpu: &mut Cpu, op: &Op, target: u64) -> Step {
 
 /// RET, with the bytes to drop in the immediate.
 fn ret<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    let at = cpu.gpr[reg::RSP];
+    match cpu.probe::<T>(cpu.stack_linear(at)).map(Int::wide) {
+        Some(target) if canonical(target) => {
+            cpu.gpr[reg::RSP] = at.wrapping_add(T::SIZE as u64).wrapping_add(op.imm & 0xffff);
+            cpu.rip = target;
+            Step::Jump
+        }
+        _ => ret_slow::<T>(cpu, op),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn ret_slow<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let at = cpu.gpr[reg::RSP];
     let target = tri!(cpu.load_stack::<T>(op, at)).wide();
     if !canonical(target) {

@@ -18,7 +18,17 @@ fn mov_ri<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     Step::Next
 }
 
+/// The commonest instruction of all: what misses the TLB goes elsewhere by a jump, so that this needs no stack frame.
 fn mov_rm<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    let at = cpu.ea(op);
+    let Some(value) = cpu.probe::<T>(at) else { return mov_rm_slow::<T>(cpu, op) };
+    cpu.set_reg(op.dst, value);
+    Step::Next
+}
+
+#[cold]
+#[inline(never)]
+fn mov_rm_slow<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let value = tri!(cpu.load::<T>(op, cpu.ea(op)));
     cpu.set_reg(op.dst, value);
     Step::Next
@@ -46,6 +56,15 @@ fn movzx_r<D: Int, S: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 }
 
 fn movzx_m<D: Int, S: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    let at = cpu.ea(op);
+    let Some(value) = cpu.probe::<S>(at) else { return movzx_m_slow::<D, S>(cpu, op) };
+    cpu.set_reg(op.dst, D::cut(value.wide()));
+    Step::Next
+}
+
+#[cold]
+#[inline(never)]
+fn movzx_m_slow<D: Int, S: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let value = tri!(cpu.load::<S>(op, cpu.ea(op))).wide();
     cpu.set_reg(op.dst, D::cut(value));
     Step::Next

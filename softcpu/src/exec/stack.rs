@@ -10,6 +10,18 @@ use crate::{flags, tri};
 
 fn push_r<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let value = cpu.reg::<T>(op.dst);
+    let at = cpu.gpr[reg::RSP].wrapping_sub(T::SIZE as u64);
+    if !cpu.put(cpu.stack_linear(at), value) {
+        return push_r_slow::<T>(cpu, op);
+    }
+    cpu.gpr[reg::RSP] = at;
+    Step::Next
+}
+
+#[cold]
+#[inline(never)]
+fn push_r_slow<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    let value = cpu.reg::<T>(op.dst);
     cpu.push(op, value)
 }
 
@@ -29,8 +41,18 @@ fn push_segment<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 
 fn pop_r<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let at = cpu.gpr[reg::RSP];
-    let value = tri!(cpu.load_stack::<T>(op, at));
+    let Some(value) = cpu.probe::<T>(cpu.stack_linear(at)) else { return pop_r_slow::<T>(cpu, op) };
     // The destination may be RSP itself.
+    cpu.gpr[reg::RSP] = at.wrapping_add(T::SIZE as u64);
+    cpu.set_reg(op.dst, value);
+    Step::Next
+}
+
+#[cold]
+#[inline(never)]
+fn pop_r_slow<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    let at = cpu.gpr[reg::RSP];
+    let value = tri!(cpu.load_stack::<T>(op, at));
     cpu.gpr[reg::RSP] = at.wrapping_add(T::SIZE as u64);
     cpu.set_reg(op.dst, value);
     Step::Next

@@ -40,10 +40,35 @@ impl Cpu {
             .wrapping_add(op.disp as i64 as u64)
     }
 
+    /// Reads memory if the TLB knows the page: for handlers that leave everything else to a function of their own.
+    #[inline(always)]
+    pub(crate) fn probe<T: Plain>(&self, addr: u64) -> Option<T> {
+        let entry = self.tlb.entry(slot(self.user, addr));
+        if entry.read != addr.wrapping_add(T::SIZE as u64 - 1) & PAGE_MASK {
+            return None;
+        }
+        let host = addr.wrapping_add(entry.addend) as *const T;
+        // SAFETY: as in `load`.
+        Some(unsafe { host.read_unaligned() })
+    }
+
+    /// Writes memory if the TLB knows that the page may be written; whether it did.
+    #[inline(always)]
+    pub(crate) fn put<T: Plain>(&mut self, addr: u64, value: T) -> bool {
+        let entry = self.tlb.entry(slot(self.user, addr));
+        if entry.write != addr.wrapping_add(T::SIZE as u64 - 1) & PAGE_MASK {
+            return false;
+        }
+        let host = addr.wrapping_add(entry.addend) as *mut T;
+        // SAFETY: as in `store`.
+        unsafe { host.write_unaligned(value) };
+        true
+    }
+
     /// Reads memory with the rights of the current privilege.
     #[inline(always)]
     pub fn load<T: Plain>(&mut self, op: &Op, addr: u64) -> Result<T, Trap> {
-        let entry = &self.tlb.sets[self.user & 1].data[slot(addr)];
+        let entry = self.tlb.entry(slot(self.user, addr));
         if entry.read == addr.wrapping_add(T::SIZE as u64 - 1) & PAGE_MASK {
             let host = addr.wrapping_add(entry.addend) as *const T;
             // SAFETY: the entry says that the whole linear page is mapped at this distance, and the access lies in it.
@@ -55,7 +80,7 @@ impl Cpu {
     /// Writes memory with the rights of the current privilege. Not [`Step::Next`]: pass it on.
     #[inline(always)]
     pub fn store<T: Plain>(&mut self, op: &Op, addr: u64, value: T) -> Step {
-        let entry = &self.tlb.sets[self.user & 1].data[slot(addr)];
+        let entry = self.tlb.entry(slot(self.user, addr));
         if entry.write == addr.wrapping_add(T::SIZE as u64 - 1) & PAGE_MASK {
             let host = addr.wrapping_add(entry.addend) as *mut T;
             // SAFETY: as in `load`; the entry says the page may be written.
@@ -68,7 +93,7 @@ impl Cpu {
     /// Reads, applies `change`, writes. `change` runs only when the write cannot fault any more.
     #[inline(always)]
     pub fn modify<T: Plain>(&mut self, op: &Op, addr: u64, change: impl FnOnce(&mut Cpu, T) -> T) -> Step {
-        let entry = &self.tlb.sets[self.user & 1].data[slot(addr)];
+        let entry = self.tlb.entry(slot(self.user, addr));
         if entry.write == addr.wrapping_add(T::SIZE as u64 - 1) & PAGE_MASK {
             let host = addr.wrapping_add(entry.addend) as *mut T;
             // SAFETY: as in `load` and `store`. `change` cannot unmap guest memory.
@@ -294,14 +319,14 @@ impl Cpu {
     /// Where a byte may be read in the host, and the rest of its page, when the TLB knows.
     #[inline(always)]
     pub(crate) fn readable(&self, addr: u64) -> Option<*const u8> {
-        let entry = &self.tlb.sets[self.user & 1].data[slot(addr)];
+        let entry = self.tlb.entry(slot(self.user, addr));
         (entry.read == addr & PAGE_MASK).then(|| addr.wrapping_add(entry.addend) as *const u8)
     }
 
     /// Where a byte may be written in the host, and the rest of its page, when the TLB knows.
     #[inline(always)]
     pub(crate) fn writable(&self, addr: u64) -> Option<*mut u8> {
-        let entry = &self.tlb.sets[self.user & 1].data[slot(addr)];
+        let entry = self.tlb.entry(slot(self.user, addr));
         (entry.write == addr & PAGE_MASK).then(|| addr.wrapping_add(entry.addend) as *mut u8)
     }
 }

@@ -2,6 +2,8 @@
 
 /// Entries of each set; a power of two.
 pub const ENTRIES: usize = 1024;
+/// Non-global fills after which the non-global translations are dropped anyway.
+const MOST_LOCAL: usize = 4 * ENTRIES;
 /// The bits of an address above the page offset.
 pub const PAGE_MASK: u64 = !0xfff;
 /// A tag that no address has.
@@ -32,17 +34,12 @@ pub struct CodeEntry {
 const NO_DATA: DataEntry = DataEntry { read: NOTHING, write: NOTHING, addend: 0, gpa: NOTHING };
 const NO_CODE: CodeEntry = CodeEntry { tag: NOTHING, gpa: NOTHING };
 
-/// The translations of one privilege.
-pub struct Set {
-    pub(super) data: [DataEntry; ENTRIES],
-    code: [CodeEntry; ENTRIES],
-    /// Entries (of either array) that hold a non-global translation: what a load of CR3 drops.
-    local: Vec<u16>,
-}
-
-/// Both sets: 0 the supervisor's, 1 the user's.
+/// The translations, those of the supervisor's view in the first half of each array and the user's in the second.
 pub struct Tlb {
-    pub(super) sets: Box<[Set; 2]>,
+    pub(super) data: Box<[DataEntry]>,
+    code: Box<[CodeEntry]>,
+    /// Slots (of either array) that hold a non-global translation: what a load of CR3 drops.
+    local: Vec<u16>,
     /// Which 1 GiB stretches (hashed) have had a translation from a large page.
     large: u64,
     /// Slow-path fills since reset.
@@ -51,10 +48,10 @@ pub struct Tlb {
     pub flushes: u64,
 }
 
-/// The slot of an address.
+/// The slot of an address, as the user (1) or the supervisor (0) sees it.
 #[inline(always)]
-pub fn slot(addr: u64) -> usize {
-    (addr >> 12) as usize & (ENTRIES - 1)
+pub fn slot(user: usize, addr: u64) -> usize {
+    (user & 1) * ENTRIES | (addr >> 12) as usize & (ENTRIES - 1)
 }
 
 /// What a fill says of a page.
@@ -79,22 +76,35 @@ impl Default for Tlb {
 impl Tlb {
     /// An empty TLB.
     pub fn new() -> Tlb {
-        let set =
-            || Set { data: [NO_DATA; ENTRIES], code: [NO_CODE; ENTRIES], local: Vec::with_capacity(256) };
-        Tlb { sets: Box::new([set(), set()]), large: 0, fills: 0, flushes: 0 }
+        Tlb {
+            data: vec![NO_DATA; 2 * ENTRIES].into_boxed_slice(),
+            code: vec![NO_CODE; 2 * ENTRIES].into_boxed_slice(),
+            local: Vec::with_capacity(MOST_LOCAL),
+            large: 0,
+            fills: 0,
+            flushes: 0,
+        }
+    }
+
+    /// The data entry of a slot.
+    #[inline(always)]
+    pub(super) fn entry(&self, slot: usize) -> &DataEntry {
+        debug_assert!(slot < 2 * ENTRIES);
+        // SAFETY: `slot()` gives numbers below `2 * ENTRIES`, the length of the array.
+        unsafe { self.data.get_unchecked(slot) }
     }
 
     /// The physical page of a linear address that code may be fetched from.
     #[inline(always)]
     pub fn code(&self, user: usize, addr: u64) -> Option<u64> {
-        let entry = &self.sets[user & 1].code[slot(addr)];
+        let entry = &self.code[slot(user, addr)];
         (entry.tag == addr & PAGE_MASK).then_some(entry.gpa)
     }
 
     /// Remembers a page that may be read, and written if `write`.
     pub fn fill_data(&mut self, user: usize, fill: Fill, host_page: *mut u8, write: bool) {
         self.note(user, fill);
-        let entry = &mut self.sets[user & 1].data[slot(fill.page)];
+        let entry = &mut self.data[slot(user, fill.page)];
         let write = if write { fill.page } else { NOTHING };
         let addend = (host_page as u64).wrapping_sub(fill.page);
         *entry = DataEntry { read: fill.page, write, addend, gpa: fill.gpa };
@@ -103,7 +113,7 @@ impl Tlb {
     /// Remembers a page that code may be fetched from.
     pub fn fill_code(&mut self, user: usize, fill: Fill) {
         self.note(user, fill);
-        self.sets[user & 1].code[slot(fill.page)] = CodeEntry { tag: fill.page, gpa: fill.gpa };
+        self.code[slot(user, fill.page)] = CodeEntry { tag: fill.page, gpa: fill.gpa };
     }
 
     fn note(&mut self, user: usize, fill: Fill) {
@@ -112,13 +122,10 @@ impl Tlb {
             self.large |= region_bit(fill.page);
         }
         if !fill.global {
-            let set = &mut self.sets[user & 1];
-            if set.local.len() < 4 * ENTRIES {
-                set.local.push(slot(fill.page) as u16);
-            } else {
-                set.drop_local();
-                set.local.push(slot(fill.page) as u16);
+            if self.local.len() == MOST_LOCAL {
+                self.drop_local();
             }
+            self.local.push(slot(user, fill.page) as u16);
         }
     }
 
@@ -126,45 +133,35 @@ impl Tlb {
     pub fn flush_all(&mut self) {
         self.flushes += 1;
         self.large = 0;
-        for set in self.sets.iter_mut() {
-            set.data.fill(NO_DATA);
-            set.code.fill(NO_CODE);
-            set.local.clear();
-        }
+        self.data.fill(NO_DATA);
+        self.code.fill(NO_CODE);
+        self.local.clear();
     }
 
     /// Forgets every translation that is not global.
     pub fn flush_local(&mut self) {
         self.flushes += 1;
-        for set in self.sets.iter_mut() {
-            set.drop_local();
-        }
+        self.drop_local();
     }
 
     /// Forgets the translation of one address, and of the whole large page it may lie in.
     pub fn flush_page(&mut self, addr: u64) {
-        let whole = self.large & region_bit(addr) != 0;
-        for set in self.sets.iter_mut() {
-            if whole {
-                let same = |page: u64| page != NOTHING && page >> 30 == addr >> 30;
-                set.data.iter_mut().filter(|e| same(e.read)).for_each(|e| *e = NO_DATA);
-                set.code.iter_mut().filter(|e| same(e.tag)).for_each(|e| *e = NO_CODE);
-            } else {
-                set.data[slot(addr)] = NO_DATA;
-                set.code[slot(addr)] = NO_CODE;
-            }
+        if self.large & region_bit(addr) != 0 {
+            let same = |page: u64| page != NOTHING && page >> 30 == addr >> 30;
+            self.data.iter_mut().filter(|e| same(e.read)).for_each(|e| *e = NO_DATA);
+            self.code.iter_mut().filter(|e| same(e.tag)).for_each(|e| *e = NO_CODE);
+        }
+        for user in 0..2 {
+            self.data[slot(user, addr)] = NO_DATA;
+            self.code[slot(user, addr)] = NO_CODE;
         }
     }
 
     /// Sends later writes to a physical page through the slow path: code was decoded from it.
     pub fn protect(&mut self, gpa_page: u64) {
-        for set in self.sets.iter_mut() {
-            set.data.iter_mut().filter(|e| e.gpa == gpa_page).for_each(|e| e.write = NOTHING);
-        }
+        self.data.iter_mut().filter(|e| e.gpa == gpa_page).for_each(|e| e.write = NOTHING);
     }
-}
 
-impl Set {
     /// A slot that was refilled by a global translation since is dropped with the others: that is allowed.
     fn drop_local(&mut self) {
         for &slot in &self.local {
