@@ -7,6 +7,7 @@
 
 #include <drm/drm_gem_framebuffer_helper.h>
 #include <drm/drm_gem_shmem_helper.h>
+#include <drm/drm_plane.h>
 
 #include "display_drv.h"
 
@@ -39,6 +40,9 @@ struct drm_framebuffer *fpd_fb_create(struct drm_device *drm, struct drm_file *f
 	int ret;
 
 	BUILD_BUG_ON(offsetof(struct fpd_framebuffer, base) != 0);
+	/* Newer kernels ask this themselves; Linux 6.1 leaves it to the driver. */
+	if (!drm_any_plane_has_format(drm, cmd->pixel_format, cmd->modifier[0]))
+		return ERR_PTR(-EINVAL);
 
 	fpd_fb = kzalloc(sizeof(*fpd_fb), GFP_KERNEL);
 	if (!fpd_fb)

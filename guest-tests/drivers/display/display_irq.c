@@ -4,6 +4,7 @@
 #include <linux/interrupt.h>
 #include <linux/pci.h>
 
+#include <drm/drm_crtc.h>
 #include <drm/drm_debugfs_crc.h>
 #include <drm/drm_print.h>
 #include <drm/drm_vblank.h>

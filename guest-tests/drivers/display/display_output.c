@@ -2,6 +2,7 @@
 /* The encoder, and the connector with its monitor. */
 
 #include <linux/minmax.h>
+#include <linux/version.h>
 
 #include <drm/drm_atomic_helper.h>
 #include <drm/drm_atomic_state_helper.h>
@@ -31,10 +32,14 @@ static int fpd_connector_get_modes(struct drm_connector *connector)
 {
 	struct fpd_device *fpd = to_fpd(connector->dev);
 	const struct drm_edid *edid = drm_edid_read_custom(connector, read_edid_block, fpd);
+	int modes = drm_edid_connector_update(connector, edid);
 
-	drm_edid_connector_update(connector, edid);
 	drm_edid_free(edid);
-	return drm_edid_connector_add_modes(connector);
+	/* Since Linux 6.3 the update adds no modes; before, it adds and counts them. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+	modes = drm_edid_connector_add_modes(connector);
+#endif
+	return modes;
 }
 
 static enum drm_connector_status fpd_connector_detect(struct drm_connector *connector, bool force)

@@ -16,7 +16,8 @@
 
 #define GPU_COMPAT_PRIME_OPS					\
 	.prime_handle_to_fd = drm_gem_prime_handle_to_fd,	\
-	.prime_fd_to_handle = drm_gem_prime_fd_to_handle,
+	.prime_fd_to_handle = drm_gem_prime_fd_to_handle,	\
+	.gem_prime_mmap = drm_gem_prime_mmap,
 
 static inline void __iomem *gpu_compat_iomap(struct pci_dev *pdev, int bar, const char *name)
 {
