@@ -9,6 +9,7 @@ pub mod demo;
 pub mod devices;
 pub mod entry;
 pub mod error;
+pub mod footprint;
 pub mod frames;
 pub mod kernel;
 pub mod machine;

@@ -99,6 +99,12 @@ fn stats_lines(outcome: &Outcome) -> Vec<String> {
             stats.cycles as f64 / crate::machine::time::SOFT_TSC_HZ as f64
         ));
     }
+    if let Some(bytes) = stats.beyond_ram_bytes {
+        lines.push(format!(
+            "stats: {:.1} MiB of host memory beyond guest RAM",
+            bytes as f64 / f64::from(1 << 20)
+        ));
+    }
     for (name, count) in &stats.unknown {
         lines.push(format!("stats: unknown instruction {name}, met {count} times"));
     }

@@ -16,6 +16,7 @@ use crate::cli::RunArgs;
 use crate::control::{Control, StopReason};
 use crate::devices;
 use crate::error::{HostError, plain, read_file};
+use crate::footprint;
 use crate::frames::{FrameSink, PngFolder};
 use crate::kernel;
 use crate::machine::log::{EventLog, FinishedLog};
@@ -68,6 +69,8 @@ pub struct RunStats {
     pub unknown: Vec<(String, u64)>,
     /// Accesses that nobody answered.
     pub unclaimed: Unclaimed,
+    /// Resident host memory beyond guest RAM at the end, where the host tells.
+    pub beyond_ram_bytes: Option<u64>,
 }
 
 impl RunStats {
@@ -161,6 +164,7 @@ fn finish(
         cycles: ran.state.tsc,
         unknown: ran.unknown,
         unclaimed: remains.unclaimed,
+        beyond_ram_bytes: footprint::beyond_ram_bytes(&remains.memory),
     };
     Ok(Outcome { end: ran.end, accel, stats, log: remains.log, memory_digest })
 }
