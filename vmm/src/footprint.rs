@@ -1,6 +1,6 @@
 //! How much of the host's memory the monitor takes beyond the guest's RAM.
 
-use vm_memory::{GuestMemory, GuestMemoryMmap, GuestMemoryRegion};
+use vm_memory::{GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
 /// Resident bytes of this process that are not guest RAM, as `/proc/self/smaps` counts them now; `None` where the
 /// host does not tell.

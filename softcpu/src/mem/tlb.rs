@@ -51,7 +51,7 @@ pub struct Tlb {
 /// The slot of an address, as the user (1) or the supervisor (0) sees it.
 #[inline(always)]
 pub fn slot(user: usize, addr: u64) -> usize {
-    (user & 1) * ENTRIES | (addr >> 12) as usize & (ENTRIES - 1)
+    ((user & 1) * ENTRIES) | ((addr >> 12) as usize & (ENTRIES - 1))
 }
 
 /// What a fill says of a page.
