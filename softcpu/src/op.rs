@@ -39,6 +39,7 @@ use crate::cpu::Cpu;
 pub enum Step {
     /// Retired: go on with the next instruction of the block.
     Next = 0,
+    // The next three are what blocks usually end with; the run loop relies on their order.
     /// Retired; RIP is set, by the taken side of a direct branch.
     Taken,
     /// Retired; RIP is set, by the other side of a direct branch.
@@ -49,8 +50,6 @@ pub enum Step {
     Leave,
     /// Retired; RIP is not set: the next instruction follows, but the block ends here.
     Stop,
-    /// Not an instruction: the block ran to its end, and the next one follows.
-    End,
     /// Not retired: an exception waits in [`Cpu::fault`].
     Trap,
 }

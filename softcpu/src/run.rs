@@ -137,42 +137,42 @@ impl Cpu {
                 // SAFETY: see above.
                 at = unsafe { at.add(1) };
             };
-            let retired = u64::from(op.nth) + 1;
-            let side = match step {
-                Step::Taken => 0,
-                Step::Fall => 1,
-                Step::Jump => 2,
-                Step::End => {
-                    self.tsc += u64::from(op.nth);
-                    self.rip = start.wrapping_add(u64::from(op.off));
-                    1
-                }
-                Step::Leave => {
-                    self.tsc += retired;
-                    return Ok(());
-                }
-                Step::Next | Step::Stop => {
-                    self.tsc += retired;
-                    self.rip = start.wrapping_add(op.end());
-                    return Ok(());
-                }
-                Step::Trap => {
-                    self.tsc += u64::from(op.nth);
-                    self.rip = start.wrapping_add(u64::from(op.off));
-                    return Err(Trap);
-                }
-            };
-            if step != Step::End {
-                self.tsc += retired;
+            // No table of cases here: which side a branch took is data, not another jump to be guessed.
+            if step as u8 > Step::Jump as u8 {
+                return self.end_run(op, start, step);
             }
+            self.tsc += u64::from(op.nth) + 1;
             if self.tsc >= limit || self.code.is_dirty() {
                 return Ok(());
             }
-            block = if side == 2 { self.find_block()? } else { self.follow(block, start, side)? };
+            block = if step == Step::Jump {
+                self.find_block()?
+            } else {
+                self.follow(block, start, step as usize - Step::Taken as usize)?
+            };
         }
     }
 
-    /// The block after a direct branch: by its link when it stays in the page, which is translated already.
+    /// Brings time and RIP up to date after the last instruction of a run.
+    fn end_run(&mut self, op: &Op, start: u64, step: Step) -> Result<(), Trap> {
+        let before = u64::from(op.nth);
+        match step {
+            Step::Taken | Step::Fall | Step::Jump | Step::Leave => self.tsc += before + 1,
+            Step::Next | Step::Stop => {
+                self.tsc += before + 1;
+                self.rip = start.wrapping_add(op.end());
+            }
+            Step::Trap => {
+                self.tsc += before;
+                self.rip = start.wrapping_add(u64::from(op.off));
+                return Err(Trap);
+            }
+        }
+        Ok(())
+    }
+
+    /// The block after a direct branch: by its link when it stays in the page, which is translated already. (A block
+    /// that straddles pages has no links to it: its second page must be looked up each time.)
     #[inline(always)]
     fn follow(&mut self, from: *mut Block, start: u64, side: usize) -> Result<*mut Block, Trap> {
         // SAFETY: `from` has just run: it is not freed.
@@ -181,7 +181,9 @@ impl Cpu {
             return Ok(link.to);
         }
         let to = self.find_block()?;
-        if (self.rip ^ start) & PAGE_MASK == 0 {
+        // SAFETY: found just now.
+        let straddles = unsafe { (*to).second.is_some() };
+        if (self.rip ^ start) & PAGE_MASK == 0 && !straddles {
             // SAFETY: as above; no reference to the block is held here. A block that was dropped in between is not
             // reachable any more, but still allocated.
             unsafe { (&mut (*from).links)[side & 1] = Link { to, epoch: self.blocks.epoch } };
@@ -195,28 +197,15 @@ impl Cpu {
         self.gpr[RIP_BASE as usize / 8] = start;
         // SAFETY: as in `run_blocks`.
         let ops = unsafe { &(*block).ops };
-        for op in ops.iter() {
-            if u64::from(op.nth) == most {
+        for (n, op) in ops.iter().enumerate() {
+            if n as u64 == most {
                 self.tsc += most;
                 self.rip = start.wrapping_add(u64::from(op.off));
                 return Ok(());
             }
-            match (op.run)(self, op) {
-                Step::Next => {}
-                Step::Taken | Step::Fall | Step::Jump | Step::Leave => {
-                    self.tsc += u64::from(op.nth) + 1;
-                    return Ok(());
-                }
-                Step::Stop => {
-                    self.tsc += u64::from(op.nth) + 1;
-                    self.rip = start.wrapping_add(op.end());
-                    return Ok(());
-                }
-                step @ (Step::End | Step::Trap) => {
-                    self.tsc += u64::from(op.nth);
-                    self.rip = start.wrapping_add(u64::from(op.off));
-                    return if step == Step::Trap { Err(Trap) } else { Ok(()) };
-                }
+            let step = (op.run)(self, op);
+            if step != Step::Next {
+                return self.end_run(op, start, step);
             }
         }
         Ok(())
@@ -336,13 +325,15 @@ fn lower_block(bytes: &[u8], rip: u64, gpa: u64, bits: u32, second: Option<u64>)
             break;
         }
     }
-    ctx.nth = ops.len() as u8;
+    // The end counts as the last instruction: that is how many have retired when it is reached.
     let mut last = ctx.bare(&instr, end_of_block);
     (last.off, last.len) = (end as u16, 0);
     ops.push(last);
     Block::new(gpa, bits as u8, second.map(|p| p & PAGE_MASK), ops, ctx.into_extended())
 }
 
-fn end_of_block(_: &mut Cpu, _: &Op) -> Step {
-    Step::End
+/// Not an instruction: the next block follows.
+fn end_of_block(cpu: &mut Cpu, op: &Op) -> Step {
+    cpu.rip = cpu.following(op);
+    Step::Fall
 }

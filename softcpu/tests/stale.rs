@@ -175,3 +175,34 @@ fn invlpg_and_cr3_forget_translations() {
     assert_eq!((gpr[reg::RAX], gpr[reg::RDX], gpr[reg::RSI]), (1, 2, 1));
     assert_eq!(gpr[reg::RBX], 1, "a TLB holds a translation until it is told to drop it");
 }
+
+#[test]
+fn a_jump_to_a_straddling_instruction_looks_at_its_second_page_each_time() {
+    let mut m = Machine::new();
+    let linear = 0x60_0000u64;
+    m.map(linear, FUNCTION, PRESENT | WRITE);
+    m.map(linear + 0x1000, FUNCTION + 0x1000, PRESENT | WRITE);
+    write_function(&m, FUNCTION + 0xffd, 0x1111_1111);
+    let other = 0x22_0000;
+    m.write(other, [0x22u8, 0x22, 0xc3]);
+    let entry = m.leaf(linear + 0x1000);
+    // A jump within the page, so that the two blocks are linked.
+    m.write(FUNCTION + 0xff0, [0xebu8, 0x0b]);
+    m.assemble(CODE, |a| {
+        let mut top = a.create_label();
+        a.mov(rbx, linear + 0xff0).unwrap();
+        a.mov(ebp, 3).unwrap();
+        a.set_label(&mut top).unwrap();
+        a.call(rbx).unwrap();
+        a.mov(r8d, eax).unwrap();
+        a.dec(ebp).unwrap();
+        a.jnz(top).unwrap();
+        a.mov(rcx, other | PRESENT | WRITE).unwrap();
+        a.mov(qword_ptr(entry), rcx).unwrap();
+        a.invlpg(byte_ptr(linear + 0x1000)).unwrap();
+        a.call(rbx).unwrap();
+        a.hlt().unwrap();
+    });
+    assert_eq!(m.run(), Exit::Halted);
+    assert_eq!((m.cpu.state().gpr[8], m.cpu.state().gpr[reg::RAX]), (0x1111_1111, 0x2222_1111));
+}

@@ -79,14 +79,12 @@ fn jmp(cpu: &mut Cpu, op: &Op) -> Step {
     Step::Taken
 }
 
+/// Both sides are computed: what the guest's branch does is a choice of data here, not a branch.
 fn jcc<const CC: u8>(cpu: &mut Cpu, op: &Op) -> Step {
-    if cpu.flags.condition::<CC>() {
-        cpu.rip = cpu.start().wrapping_add(op.imm);
-        Step::Taken
-    } else {
-        cpu.rip = cpu.following(op);
-        Step::Fall
-    }
+    let taken = cpu.flags.condition::<CC>();
+    let distance = if taken { op.imm } else { op.end() };
+    cpu.rip = cpu.start().wrapping_add(distance);
+    if taken { Step::Taken } else { Step::Fall }
 }
 
 fn jmp_r<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
