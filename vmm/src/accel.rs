@@ -148,11 +148,13 @@ mod tests {
 
     #[test]
     fn a_measured_speed_decides() {
-        if let Ok(mips) = measure() {
-            assert!(mips > 0.01, "{mips}");
-            let (chosen, _) = choose(Accel::Auto).expect("auto never fails");
-            let far = !(KVM_WORTH_MIPS / 4.0..KVM_WORTH_MIPS * 4.0).contains(&mips);
-            assert!(!far || (chosen == Chosen::Kvm) == (mips >= KVM_WORTH_MIPS));
-        }
+        let mips = match measure() {
+            Ok(mips) => mips,
+            Err(why) => return println!("skipped: choosing by KVM's measured speed: {why}"),
+        };
+        assert!(mips > 0.01, "{mips}");
+        let (chosen, _) = choose(Accel::Auto).expect("auto never fails");
+        let far = !(KVM_WORTH_MIPS / 4.0..KVM_WORTH_MIPS * 4.0).contains(&mips);
+        assert!(!far || (chosen == Chosen::Kvm) == (mips >= KVM_WORTH_MIPS));
     }
 }

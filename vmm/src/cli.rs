@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ErrorKind};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::options::{Accel, CameraOptions, GpuOptions, MEMORY_DEFAULT, Size, Switch, memory_size, timeout};
 
@@ -43,8 +43,9 @@ pub enum CaptureFormat {
     Yuyv,
 }
 
-/// `fencepost demo`.
+/// `fencepost demo`. Of an option that is given twice the last counts, so that a script can have defaults.
 #[derive(Clone, Debug, Args)]
+#[command(args_override_self = true)]
 pub struct DemoArgs {
     /// Kernel: a vmlinux (ELF) or a distribution's bzImage
     #[arg(long, value_name = "FILE")]
@@ -68,7 +69,7 @@ pub struct DemoArgs {
     #[arg(
         long,
         value_name = "STRING",
-        default_value = "console=ttyS0 quiet intel_iommu=on",
+        default_value = "console=ttyS0 quiet panic=-1 reboot=acpi intel_iommu=on",
         allow_hyphen_values = true
     )]
     pub append: String,
@@ -172,6 +173,7 @@ impl RunArgs {
 
 /// Parses the process's arguments; on an error (or --help) prints it and gives the exit status.
 pub fn parse() -> Result<Cli, i32> {
+    let subcommand = std::env::args().nth(1);
     Cli::try_parse().map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             let _ = error.print();
@@ -182,14 +184,14 @@ pub fn parse() -> Result<Cli, i32> {
             2
         }
         _ => {
-            eprintln!("fencepost: {}", one_line(&error));
+            eprintln!("fencepost: {}", one_line(&error, subcommand.as_deref()));
             2
         }
     })
 }
 
-/// clap's message without its usage lines: what is wrong, and what would be right.
-fn one_line(error: &clap::Error) -> String {
+/// clap's message without its usage lines: what is wrong, and what would be right. `subcommand` is the first argument.
+fn one_line(error: &clap::Error, subcommand: Option<&str>) -> String {
     let text = error.to_string();
     let body = text.split("\n\n").next().unwrap_or_default();
     let mut line = body.lines().map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join(" ");
@@ -198,7 +200,9 @@ fn one_line(error: &clap::Error) -> String {
     }
     let hinted = error.get(ContextKind::ValidValue).is_some() || line.contains(';');
     if !hinted && error.kind() != ErrorKind::ValueValidation {
-        line.push_str("; see 'fencepost run --help'");
+        let known = subcommand.filter(|name| Cli::command().find_subcommand(name).is_some());
+        let of = known.map(|name| format!("{name} ")).unwrap_or_default();
+        line.push_str(&format!("; see 'fencepost {of}--help'"));
     }
     line
 }
@@ -206,11 +210,30 @@ fn one_line(error: &clap::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
+
+    fn error_of_subcommand(name: &str, arguments: &[&str]) -> String {
+        let all = ["fencepost", name].into_iter().chain(arguments.iter().copied());
+        one_line(&Cli::try_parse_from(all).expect_err("must be refused"), Some(name))
+    }
 
     fn error_of(arguments: &[&str]) -> String {
-        let all = ["fencepost", "run"].iter().chain(arguments).copied();
-        one_line(&Cli::try_parse_from(all).expect_err("must be refused"))
+        error_of_subcommand("run", arguments)
+    }
+
+    #[test]
+    fn the_hint_names_the_subcommand() {
+        assert!(error_of(&["--wings"]).ends_with("; see 'fencepost run --help'"));
+        assert!(error_of_subcommand("demo", &["--wings"]).ends_with("; see 'fencepost demo --help'"));
+        assert!(error_of_subcommand("dance", &[]).ends_with("; see 'fencepost --help'"));
+    }
+
+    #[test]
+    fn the_last_of_two_counts_for_a_demo() {
+        let line = "fencepost demo --kernel k --initrd i --timeout 1800 --timeout 5";
+        let Command::Demo(demo) = Cli::try_parse_from(line.split(' ')).expect("taken").command else {
+            panic!("another command")
+        };
+        assert_eq!(demo.timeout, Some(Duration::from_secs(5)));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::error::{HostError, plain, read_file};
 use crate::footprint;
 use crate::frames::{FrameSink, PngFolder};
 use crate::kernel;
-use crate::machine::log::{EventLog, FinishedLog};
+use crate::machine::log::{EventLog, FinishedLog, Keep};
 use crate::machine::remap::Remapping;
 use crate::machine::{GuestEnd, Machine, Parts, Unclaimed, memory};
 use crate::options::Switch;
@@ -37,6 +37,8 @@ pub struct Hooks {
     pub frames: Option<Box<dyn FrameSink>>,
     /// How many trace records to keep for [`Outcome::log`].
     pub records: usize,
+    /// Which of them to keep; all when absent.
+    pub keep: Option<Keep>,
     /// Shows a line to the user while the run is prepared.
     pub say: Box<dyn FnMut(&str)>,
 }
@@ -49,6 +51,7 @@ impl Hooks {
             control: Arc::default(),
             frames: None,
             records: RECORDS_DEFAULT,
+            keep: None,
             say: Box::new(|line| eprintln!("fencepost: {line}")),
         }
     }
@@ -112,7 +115,10 @@ impl Outcome {
 pub fn run(args: &RunArgs, mut hooks: Hooks) -> Result<Outcome, HostError> {
     let start = Instant::now();
     let (memory, entry) = load(args)?;
-    let log = EventLog::new(hooks.records, event_file(args)?);
+    let mut log = EventLog::new(hooks.records, event_file(args)?);
+    if let Some(keep) = hooks.keep.take() {
+        log = log.keep_only(keep);
+    }
     if let Some(folder) = &args.frames {
         let png = PngFolder::create(folder.clone())?;
         hooks.frames = Some(both(hooks.frames.take(), png));

@@ -86,6 +86,21 @@ fn outputs_that_cannot_be_written_are_named_before_the_guest_starts() {
 }
 
 #[test]
+fn a_source_that_the_demo_cannot_show_is_named_with_the_mend() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let source = folder.path().join("small.y4m");
+    let mut video = b"YUV4MPEG2 W16 H16 F30:1 Cmono\nFRAME\n".to_vec();
+    video.extend_from_slice(&[7; 256]);
+    std::fs::write(&source, video).expect("written");
+    let source = source.to_str().expect("UTF-8");
+    let demo = ["demo", "--kernel", MEDIA, "--initrd", MEDIA, "--camera-source"];
+    refused(&[&demo[..], &[source]].concat(), &["small.y4m", "16x16", "64x64", "scale"]);
+    refused(&[&demo[..], &["/nowhere/x.y4m"]].concat(), &["--camera-source /nowhere/x.y4m", "No such file"]);
+    let gone = fencepost(&[&demo[..], &["/nowhere/x.y4m"]].concat());
+    assert!(!String::from_utf8_lossy(&gone.stderr).contains("os error"));
+}
+
+#[test]
 fn help_and_version_are_no_errors() {
     for arguments in [&["--help"][..], &["run", "--help"], &["--version"]] {
         let output = fencepost(arguments);

@@ -1,10 +1,35 @@
 //! How long each hand-off of a buffer took, in guest cycles.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use fencepost_trace::{Event, Record};
 
+use crate::machine::log::Keep;
+
 use super::guest_report::Journey;
+
+/// How many frames the camera had no buffer for; counted as it happens, so that no bound of a recorder matters.
+#[derive(Clone, Debug, Default)]
+pub struct Dropped(Arc<AtomicU64>);
+
+impl Dropped {
+    /// The number so far.
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Keeps the events that [`Handoffs::join`] reads, and counts dropped frames.
+pub fn keep(dropped: Dropped) -> Keep {
+    Box::new(move |event| {
+        if let Event::FrameDropped { .. } = event {
+            dropped.0.fetch_add(1, Ordering::Relaxed);
+        }
+        matches!(event, Event::FrameEnd { .. } | Event::Flip { .. })
+    })
+}
 
 /// Running mean and worst of one hand-off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -125,6 +150,17 @@ mod tests {
         assert_eq!(missing, 0);
         let means: Vec<u64> = all.rows().iter().map(|row| row.1).collect();
         assert_eq!(means, [10, 40, 150, 400, 10, 600]);
+    }
+
+    #[test]
+    fn dropped_frames_are_counted_and_not_kept() {
+        let dropped = Dropped::default();
+        let mut keep = keep(dropped.clone());
+        assert!(!keep(&Event::FrameDropped { sequence: 3 }));
+        assert!(keep(&Event::Flip { frame: 1, flip: 1 }));
+        assert!(keep(&Event::FrameEnd { sequence: 4, buffer: 0, bytes: 0, crc: 0 }));
+        assert!(!keep(&Event::Vblank { frame: 2 }));
+        assert_eq!(dropped.count(), 1);
     }
 
     #[test]

@@ -18,17 +18,20 @@ use crate::run::{Hooks, RECORDS_DEFAULT, run};
 use crate::{report, signals, source};
 use check::{Checker, ConsoleTap, Findings};
 use expect::Expectation;
+use handoffs::Dropped;
 
 /// The size that a pattern, or the window on a larger still picture, has.
 const PICTURE_PX: (u32, u32) = (640, 480);
-/// Recorder's bound: a flow's engine events and registers, about 30 a frame.
-const RECORDS_PER_FRAME: usize = 256;
+/// Recorder's bound: a captured frame and a flip for each frame shown, and as much again for those that are not.
+const RECORDS_PER_FRAME: usize = 4;
 
 /// Runs the demo; the exit status is 0 when every pixel of every frame was right.
 pub fn demo(args: &DemoArgs) -> Result<i32, HostError> {
-    let size = picture_size(args.camera_source.as_deref())?;
     let source = args.camera_source.as_deref();
-    let expectation = Expectation::new(source, args.format, size).map_err(HostError::Host)?;
+    let size = picture_size(source)?;
+    let machine = run_args(args, size)?;
+    let expectation = Expectation::new(source, args.format, size)
+        .map_err(|error| HostError::Input(format!("--camera-source {error}")))?;
     std::fs::create_dir_all(&args.out)
         .map_err(|error| HostError::file("--out", &args.out, &error, "name a folder that can be written"))?;
     let checker = Checker::new(Findings::new(expectation, args.out.clone()));
@@ -36,8 +39,9 @@ pub fn demo(args: &DemoArgs) -> Result<i32, HostError> {
     let mut hooks = Hooks::new(Box::new(ConsoleTap::new(checker.clone(), on_progress(&bar, args.frames))));
     hooks.frames = Some(Box::new(checker.clone()));
     hooks.records = RECORDS_DEFAULT.max(args.frames as usize * RECORDS_PER_FRAME);
+    let dropped = Dropped::default();
+    hooks.keep = Some(handoffs::keep(dropped.clone()));
     signals::watch(std::sync::Arc::clone(&hooks.control));
-    let machine = run_args(args, size)?;
     let outcome = run(&machine, hooks);
     bar.finish_and_clear();
     let outcome = outcome?;
@@ -47,7 +51,7 @@ pub fn demo(args: &DemoArgs) -> Result<i32, HostError> {
     for line in report::lines(&machine, &outcome) {
         eprintln!("{line}");
     }
-    Ok(summary::print(args, &outcome, &checker.findings()))
+    Ok(summary::print(args, &outcome, &checker.findings(), &dropped))
 }
 
 /// The machine of the demo, as `fencepost run` would be told it.
@@ -71,7 +75,7 @@ fn run_args(args: &DemoArgs, (width, height): (u32, u32)) -> Result<RunArgs, Hos
         accel: args.accel,
         camera,
         gpu: args.gpu,
-        display: mode.parse().map_err(|error| HostError::Input(format!("{mode}: {error}")))?,
+        display: mode.parse().map_err(|_| unshowable(args.camera_source.as_deref(), width, height))?,
         iommu: args.iommu,
         timeout: args.timeout,
         stats: false,
@@ -79,6 +83,18 @@ fn run_args(args: &DemoArgs, (width, height): (u32, u32)) -> Result<RunArgs, Hos
         memory_hash: args.memory_hash,
         frames: None,
     })
+}
+
+/// The display does not take pictures of this size.
+fn unshowable(source: Option<&Path>, width: u32, height: u32) -> HostError {
+    let name = source.map(|path| format!("--camera-source {}: ", path.display())).unwrap_or_default();
+    HostError::input(
+        format!(
+            "{name}pictures of {width}x{height} pixels, but the demo shows 64x64 to 4095x4095, and 10 million pixels \
+             at most"
+        ),
+        "scale it, for example with `ffmpeg -i FILE -vf scale=640:480 OUT.y4m`",
+    )
 }
 
 fn picture_size(path: Option<&Path>) -> Result<(u32, u32), HostError> {

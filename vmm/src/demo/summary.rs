@@ -1,11 +1,9 @@
 //! What the demo says at its end.
 
 use super::check::Findings;
-use super::handoffs::Handoffs;
+use super::handoffs::{Dropped, Handoffs};
 use crate::cli::DemoArgs;
 use crate::run::Outcome;
-
-use fencepost_trace::Event;
 
 /// Mismatches that are told one by one.
 const MOST_TOLD: usize = 5;
@@ -13,8 +11,8 @@ const MOST_TOLD: usize = 5;
 const CONSOLE_TAIL: usize = 15;
 
 /// Prints the summary; returns the exit status.
-pub fn print(args: &DemoArgs, outcome: &Outcome, findings: &Findings) -> i32 {
-    frames(args, outcome, findings);
+pub fn print(args: &DemoArgs, outcome: &Outcome, findings: &Findings, dropped: &Dropped) -> i32 {
+    frames(args, findings, dropped);
     handoffs(outcome, findings);
     speed(outcome);
     let problems = problems(args, outcome, findings);
@@ -34,14 +32,12 @@ pub fn print(args: &DemoArgs, outcome: &Outcome, findings: &Findings) -> i32 {
     1.max(outcome.status())
 }
 
-fn frames(args: &DemoArgs, outcome: &Outcome, findings: &Findings) {
-    let dropped =
-        outcome.log.recorder.records().filter(|r| matches!(r.event, Event::FrameDropped { .. })).count();
+fn frames(args: &DemoArgs, findings: &Findings, dropped: &Dropped) {
     println!(
         "frames      {} shown of {} wanted, {} dropped by the camera, {} mismatches",
         findings.compared,
         args.frames,
-        dropped,
+        dropped.count(),
         findings.mismatches.len()
     );
     println!("pictures    {}", args.out.join("frame-NNNN.png").display());
@@ -56,6 +52,10 @@ fn handoffs(outcome: &Outcome, findings: &Findings) {
     }
     if missing > 0 {
         println!("  ({missing} frames without all their stamps are left out)");
+    }
+    let lost = outcome.log.recorder.lost();
+    if lost > 0 {
+        println!("  (the oldest {lost} stamps of camera and display were given up for memory)");
     }
     match outcome.accel {
         crate::accel::Chosen::Soft => {

@@ -23,8 +23,12 @@ impl Hasher for DigestHasher {
     }
 }
 
+/// Sees every event as it happens, and says whether the recorder keeps it.
+pub type Keep = Box<dyn FnMut(&Event) -> bool + Send>;
+
 /// Collects the events of one machine.
 pub struct EventLog {
+    keep: Option<Keep>,
     recorder: Recorder,
     hasher: DigestHasher,
     count: u64,
@@ -36,12 +40,19 @@ impl EventLog {
     /// A log that keeps the newest `capacity` records and writes all of them, one JSON object a line, to `file`.
     pub fn new(capacity: usize, file: Option<Box<dyn Write + Send>>) -> Self {
         EventLog {
+            keep: None,
             recorder: Recorder::new(capacity),
             hasher: DigestHasher::default(),
             count: 0,
             file,
             file_error: None,
         }
+    }
+
+    /// Has the recorder keep only what `keep` says; digest, count and file are of all events all the same.
+    pub fn keep_only(mut self, keep: Keep) -> Self {
+        self.keep = Some(keep);
+        self
     }
 
     /// Adds an event.
@@ -59,7 +70,9 @@ impl EventLog {
                 self.file_error = Some(error);
             }
         }
-        self.recorder.push(stamp, event);
+        if self.keep.as_mut().is_none_or(|keep| keep(&event)) {
+            self.recorder.push(stamp, event);
+        }
     }
 
     /// Ends the log: writes out what is buffered.
@@ -112,6 +125,19 @@ mod tests {
         assert_ne!(base, digest_of(&[(2, 2), (1, 1)]));
         assert_ne!(base, digest_of(&[(1, 1), (3, 2)]));
         assert_ne!(base, digest_of(&[(1, 1), (2, 3)]));
+    }
+
+    #[test]
+    fn what_is_not_kept_counts_all_the_same() {
+        let events = || (0..9).map(|frame| (Stamp { cycles: frame, ns: frame }, Event::Vblank { frame }));
+        let odd = |event: &Event| matches!(event, Event::Vblank { frame } if frame % 2 == 1);
+        let (mut all, mut some) = (EventLog::new(9, None), EventLog::new(9, None).keep_only(Box::new(odd)));
+        events().for_each(|(stamp, event)| all.push(stamp, event));
+        events().for_each(|(stamp, event)| some.push(stamp, event));
+        let (all, some) = (all.finish(), some.finish());
+        assert_eq!((&all.digest, all.count), (&some.digest, some.count));
+        let kept: Vec<u64> = some.recorder.records().map(|record| record.stamp.cycles).collect();
+        assert_eq!((kept, some.recorder.lost()), (vec![1, 3, 5, 7], 0));
     }
 
     #[test]

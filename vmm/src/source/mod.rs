@@ -87,7 +87,7 @@ fn check_size(width_px: u32, height_px: u32) -> Result<(), Problem> {
 
 impl From<std::io::Error> for Problem {
     fn from(error: std::io::Error) -> Self {
-        Problem::Unreadable(error.to_string())
+        Problem::Unreadable(crate::error::plain(&error))
     }
 }
 
