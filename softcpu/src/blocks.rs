@@ -84,8 +84,7 @@ impl Blocks {
         Blocks { buckets, pages: HashMap::new(), graveyard: Vec::new(), ops: 0, epoch: 1 }
     }
 
-    /// The block decoded at a physical address. `second` tells the page after the linear page, asked for only when the
-    /// block straddles.
+    /// The block decoded at a physical address; null if there is none.
     #[inline(always)]
     pub fn find(&self, gpa: u64, mode: u8) -> *mut Block {
         let mut at = self.buckets[bucket(gpa)];

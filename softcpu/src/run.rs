@@ -300,7 +300,7 @@ impl Cpu {
     }
 }
 
-/// CLFLUSHOPT and others are decoded too, and then refused by name.
+/// Everything iced knows is decoded, so that what is not implemented can be refused by name.
 const DECODER_OPTIONS: u32 = iced_x86::DecoderOptions::NONE;
 
 /// Decodes instructions up to the end of the block. `second`: the first instruction straddles into this page, and is

@@ -1,0 +1,62 @@
+//! 32-bit code in long mode's compatibility mode, and addresses with a size prefix.
+
+mod machine;
+
+use fencepost_softcpu::bus::Exit;
+use fencepost_softcpu::state::{Segment, reg, seg};
+use machine::*;
+use vm_memory::{Bytes, GuestAddress};
+
+/// A machine that runs these bytes as 32-bit code.
+fn compatibility(bytes: &[u8]) -> Machine {
+    let mut m = Machine::new();
+    m.memory.write_slice(bytes, GuestAddress(CODE)).unwrap();
+    m.with_state(|s| {
+        s.seg[seg::CS] = Segment { selector: KERNEL_CS, base: 0, limit: !0, attributes: 0xc09b };
+    });
+    m
+}
+
+#[test]
+fn compatibility_code_has_32_bit_stacks_calls_and_its_own_opcodes() {
+    let mut m = compatibility(&[
+        0xb8, 0x78, 0x56, 0x34, 0x12, // mov eax, 0x12345678
+        0x50, // push eax
+        0x59, // pop ecx
+        0x40, // inc eax (a REX prefix in 64-bit code)
+        0x68, 0x44, 0x33, 0x22, 0x11, // push 0x11223344
+        0xe8, 0x01, 0x00, 0x00, 0x00, // call over the HLT
+        0xf4, // hlt
+        0x8b, 0x54, 0x24, 0x04, // mov edx, [esp + 4]
+        0xc2, 0x04, 0x00, // ret 4
+    ]);
+    assert_eq!(m.run(), Exit::Halted);
+    let s = m.cpu.state();
+    assert_eq!((s.gpr[reg::RAX], s.gpr[reg::RCX], s.gpr[reg::RDX]), (0x1234_5679, 0x1234_5678, 0x1122_3344));
+    assert_eq!((s.gpr[reg::RSP], s.rip), (STACK, CODE + 19));
+    assert_eq!(m.read::<u32>(STACK - 4), 0x1122_3344);
+    assert_eq!(m.read::<u32>(STACK - 8), CODE as u32 + 18);
+}
+
+#[test]
+fn an_exception_in_compatibility_code_goes_through_a_64_bit_gate() {
+    let mut m = compatibility(&[0x90, 0x0f, 0x0b]);
+    let (vector, frame) = m.run_to_handler(false);
+    assert_eq!((vector, frame.rip, frame.rsp), (6, CODE + 1, STACK));
+}
+
+#[test]
+fn a_32_bit_address_wraps_and_is_zero_extended() {
+    let mut m = Machine::new();
+    // mov eax, [ebx + esi * 2 - 4], then lea rdx of the same.
+    m.memory.write_slice(&[0x67, 0x8b, 0x44, 0x73, 0xfc], GuestAddress(CODE)).unwrap();
+    m.memory.write_slice(&[0x67, 0x48, 0x8d, 0x54, 0x73, 0xfc, 0xf4], GuestAddress(CODE + 5)).unwrap();
+    m.write(0x20_0000, 0xfeed_f00du32);
+    m.with_state(|s| {
+        s.gpr[reg::RBX] = 0xdead_0000_ffff_fff0;
+        s.gpr[reg::RSI] = 0xbeef_0000_0010_000a;
+    });
+    assert_eq!(m.run(), Exit::Halted);
+    let s = m.cpu.state();
+    assert_eq!((s.gpr[reg::RAX], s.gpr[reg::RDX]), (0xfeed_f00d, 0x20_0000));
+}
