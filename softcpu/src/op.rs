@@ -12,7 +12,7 @@
 //! Memory goes through [`Cpu::load`] and [`Cpu::store`] (1, 2, 4, 8 or 16 bytes: any [`Plain`]). Nothing of the guest's
 //! state may change before the last thing that can fault has succeeded:
 //!
-//! ```ignore
+//! ```text
 //! fn movups_store(cpu: &mut Cpu, op: &Op) -> Step {
 //!     let value = cpu.fpu.xmm[op.src as usize];
 //!     cpu.store::<u128>(op, cpu.ea(op), value)      // Step::Next, Step::Stop or Step::Trap: pass it on
