@@ -52,7 +52,12 @@ impl CodePages {
         }
     }
 
-    /// Whether [`take_written`](Self::take_written) has anything to give.
+    /// Makes the CPU return to its run loop after the block it runs, as a report does.
+    pub(crate) fn call_for_attention(&self) {
+        self.dirty.store(true, Ordering::Release);
+    }
+
+    /// Whether the CPU shall call [`take_written`](Self::take_written).
     pub fn is_dirty(&self) -> bool {
         self.dirty.load(Ordering::Acquire)
     }

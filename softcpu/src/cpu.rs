@@ -1,6 +1,7 @@
 //! The CPU itself: what is hot lies first and flat, the rest is kept as the state struct has it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -30,8 +31,10 @@ pub struct Config {
 pub struct Counters {
     /// Instructions nobody implemented, by name, and how often the guest met them.
     pub unknown: BTreeMap<String, u64>,
-    /// MSRs nobody implemented, and how often the guest tried to read or write them.
+    /// MSRs nobody implemented, and how often the guest tried to read or write them: the first [`MSRS_NAMED`].
     pub unknown_msrs: BTreeMap<u32, u64>,
+    /// How often it tried others.
+    pub other_msrs: u64,
     /// Blocks decoded.
     pub blocks_decoded: u64,
     /// Pages whose blocks were dropped because they were written.
@@ -44,6 +47,21 @@ pub struct Counters {
     pub interrupts: u64,
     /// Exceptions delivered, by vector.
     pub exceptions: [u64; 32],
+}
+
+/// Unknown MSRs that are counted one by one: a guest that tries all of them must not fill the host's memory.
+pub const MSRS_NAMED: usize = 256;
+
+impl Counters {
+    /// Counts an access to an MSR that is not implemented.
+    pub(crate) fn count_msr(&mut self, msr: u32) {
+        let full = self.unknown_msrs.len() >= MSRS_NAMED;
+        let count = match self.unknown_msrs.entry(msr) {
+            Entry::Vacant(_) if full => &mut self.other_msrs,
+            entry => entry.or_default(),
+        };
+        *count = count.saturating_add(1);
+    }
 }
 
 /// One software x86-64 CPU. See [`Cpu::run`].

@@ -18,4 +18,11 @@ pub mod simd;
 pub mod state;
 mod sys;
 
-pub use cpu::{Config, Counters, Cpu};
+// The integration tests' machine, for the tests of what only the crate sees.
+#[cfg(test)]
+extern crate self as fencepost_softcpu;
+#[cfg(test)]
+#[path = "../tests/machine/mod.rs"]
+mod machine;
+
+pub use cpu::{Config, Counters, Cpu, MSRS_NAMED};

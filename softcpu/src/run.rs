@@ -14,6 +14,8 @@ use crate::op::{Fault, Op, RIP_BASE, Step, Trap, vector};
 
 /// Cycles after which the run loop looks at the stop flag again.
 const SLICE: u64 = 1 << 18;
+/// Blocks that may wait to be freed before the run loop is asked to.
+const MOST_DROPPED: usize = 1000;
 /// Longest instruction.
 const MOST_BYTES: usize = 15;
 
@@ -53,7 +55,7 @@ impl Cpu {
             if self.sys.halted {
                 return Exit::Halted;
             }
-            let timer = self.apic.next_timer().unwrap_or(u64::MAX).max(self.tsc + 1);
+            let timer = self.apic.next_timer().unwrap_or(u64::MAX).max(self.tsc.saturating_add(1));
             let limit = until.min(timer).min(self.tsc.saturating_add(SLICE));
             let ended = if self.sys.interrupt_shadow || self.control & TF != 0 {
                 self.single_step()
@@ -120,8 +122,8 @@ impl Cpu {
             // SAFETY: the block is live: found just now, or linked in this epoch; dropped blocks are freed only by
             // `run_until`, never while blocks run.
             let current = unsafe { &*block };
-            if self.tsc + current.len() > limit {
-                let most = limit - self.tsc;
+            let most = limit - self.tsc;
+            if current.len() > most {
                 return if most == 0 { Ok(()) } else { self.run_some(block, most) };
             }
             let start = self.rip;
@@ -290,6 +292,10 @@ impl Cpu {
         }
         self.counters.blocks_decoded += 1;
         let block = lower_block(&bytes[..len], rip, gpa, bits, second);
+        // An instruction that straddles into two pages in turn is decoded again each time, without an end to the slice.
+        if self.blocks.dropped() > MOST_DROPPED {
+            self.code.call_for_attention();
+        }
         for page in [Some(gpa), second].into_iter().flatten() {
             if !self.code.holds_code(page >> 12) {
                 self.code.set_holds_code(page >> 12, true);

@@ -2,6 +2,7 @@
 
 mod machine;
 
+use fencepost_softcpu::MSRS_NAMED;
 use fencepost_softcpu::bus::Exit;
 use fencepost_softcpu::state::{PendingException, reg};
 use iced_x86::code_asm::*;
@@ -211,4 +212,23 @@ fn ports_need_the_right() {
     let (vector, frame) = m.run_to_handler(true);
     assert_eq!((vector, frame.error), (13, Some(0)));
     assert!(m.bus.ports.is_empty());
+}
+
+#[test]
+fn a_guest_that_tries_every_msr_fills_no_memory() {
+    let mut m = Machine::new();
+    m.assemble(CODE, |a| a.rdmsr().unwrap());
+    let tried = MSRS_NAMED as u64 + 44;
+    for msr in (0..tried).chain([0, 1]) {
+        m.with_state(|s| {
+            s.rip = CODE;
+            s.halted = false;
+            s.gpr[reg::RCX] = 0x5000_0000 + msr;
+        });
+        assert_eq!(m.run(), Exit::Halted);
+    }
+    let counters = m.cpu.counters();
+    assert_eq!(counters.unknown_msrs.len(), MSRS_NAMED);
+    assert_eq!(counters.unknown_msrs[&0x5000_0001], 2, "known names go on counting");
+    assert_eq!(counters.other_msrs, 44);
 }

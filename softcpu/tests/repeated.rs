@@ -149,3 +149,54 @@ fn comparing_and_scanning_stop_where_the_manual_says() {
     assert_eq!((gpr[8], gpr[reg::RSI]), (1, FROM + 8));
     assert_eq!((gpr[reg::RDI], gpr[reg::RCX]), (FROM + 10, 90));
 }
+
+/// Every element raises the stop flag; it is looked at after a pass, with the instruction ready to go on.
+#[test]
+fn a_repetition_can_be_stopped_between_passes() {
+    let mut m = Machine::new();
+    m.assemble(CODE, |a| {
+        a.mov(edx, i32::from(STOP)).unwrap();
+        a.rep().outsb().unwrap();
+        a.hlt().unwrap();
+    });
+    m.with_state(|s| {
+        s.gpr[reg::RSI] = FROM;
+        s.gpr[reg::RCX] = 1 << 47;
+    });
+    assert_eq!(m.run(), Exit::Stopped);
+    let state = m.cpu.state();
+    assert_eq!((state.gpr[reg::RSI], state.gpr[reg::RCX]), (FROM + (1 << 16), (1 << 47) - (1 << 16)));
+    assert_eq!((state.rip, state.retired), (CODE + 5, 2));
+}
+
+/// Passes fall by the count alone, wherever deadlines lie, and end to the same state.
+#[test]
+fn a_long_repetition_is_the_same_in_pieces() {
+    let count = 3 * (1 << 16) + 5;
+    let run = |pieces: &[u64]| {
+        let mut m = Machine::new();
+        m.assemble(CODE, |a| {
+            a.nop().unwrap();
+            a.rep().stosb().unwrap();
+            a.inc(rbx).unwrap();
+            a.hlt().unwrap();
+        });
+        m.with_state(|s| {
+            s.gpr[reg::RAX] = 0x5a;
+            s.gpr[reg::RDI] = TO;
+            s.gpr[reg::RCX] = count;
+        });
+        for until in pieces {
+            assert_eq!(m.cpu.run(&mut m.bus, *until), Exit::Deadline);
+        }
+        assert_eq!(m.run(), Exit::Halted);
+        assert_eq!(bytes(&m, TO, count as usize), vec![0x5a; count as usize]);
+        assert_eq!(bytes(&m, TO + count, 1), [0]);
+        m.cpu.state()
+    };
+    let whole = run(&[]);
+    // NOP, three full passes and the rest, INC, HLT.
+    assert_eq!(whole.retired, 7);
+    assert_eq!(run(&[1, 2, 3, 4, 5, 6]), whole);
+    assert_eq!(run(&[3, 5]), whole);
+}

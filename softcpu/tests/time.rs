@@ -178,3 +178,13 @@ fn device_accesses_are_split_at_eight_bytes() {
     );
     assert_eq!(m.cpu.state().gpr[reg::RBX], 0x0b0a_0908_0706_0504);
 }
+
+#[test]
+fn time_may_come_to_its_end() {
+    let mut m = Machine::new();
+    busy(&mut m);
+    m.cpu.skip_to(u64::MAX - 100);
+    assert_eq!(m.cpu.run(&mut m.bus, u64::MAX), Exit::Deadline);
+    assert_eq!((m.cpu.tsc(), m.cpu.retired()), (u64::MAX, 100));
+    assert_eq!(m.cpu.run(&mut m.bus, u64::MAX), Exit::Deadline);
+}

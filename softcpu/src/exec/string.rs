@@ -1,7 +1,8 @@
 //! MOVS, STOS, LODS, SCAS, CMPS, INS, OUTS, alone and repeated.
 //!
-//! A repeated instruction retires once. RCX, RSI and RDI are brought up to date after every element or stretch, so a
-//! fault in the middle restarts where it stopped. MOVS and STOS work through host memory a page at a time.
+//! A repeated instruction retires once for every [`PASS`] elements begun. RCX, RSI and RDI are brought up to date after
+//! every element or stretch, so a fault in the middle restarts where it stopped. MOVS and STOS work through host memory
+//! a page at a time.
 
 use iced_x86::{Instruction, Mnemonic, OpKind};
 
@@ -9,13 +10,18 @@ use crate::bus::Flow;
 use crate::cpu::Cpu;
 use crate::flags::DF;
 use crate::lower::LowerCtx;
-use crate::op::{Handler, Int, Op, Step};
+use crate::op::{Handler, Int, Op, RIP_BASE, Step};
 use crate::state::{reg, seg};
 use crate::tri;
 
 const ONCE: u8 = 0;
 const REP: u8 = 1;
 const REPNE: u8 = 2;
+
+/// Elements after which a repeated instruction returns to the run loop with RIP still on it: a count of 2^47 must not
+/// keep the host from looking at its stop flag, nor an interrupt from being taken. Each such pass retires as one
+/// instruction, so that time goes on. It depends on the count alone, never on deadlines: every run has the same passes.
+const PASS: u64 = 1 << 16;
 
 /// Register width of addresses and counter: 64, 32 or 16 bits, in [`Op::aux`].
 #[inline(always)]
@@ -78,16 +84,22 @@ fn string<O: Element, const HOW: u8, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
         return O::element::<T>(cpu, op);
     }
     let mut end = Step::Next;
+    let mut left = PASS;
     loop {
         let count = cpu.counter(op);
         if count == 0 {
             return end;
         }
-        let done = O::bulk::<T>(cpu, op, count);
+        if left == 0 {
+            return again(cpu, op);
+        }
+        let done = O::bulk::<T>(cpu, op, count.min(left));
         if done != 0 {
             cpu.advance(op, reg::RCX, done.wrapping_neg());
+            left -= done;
             continue;
         }
+        left -= 1;
         let step = O::element::<T>(cpu, op);
         if step == Step::Trap {
             return step;
@@ -100,6 +112,13 @@ fn string<O: Element, const HOW: u8, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
             return end;
         }
     }
+}
+
+/// The end of a pass that is not the last: the same instruction is next.
+#[cold]
+fn again(cpu: &mut Cpu, op: &Op) -> Step {
+    cpu.rip = cpu.reg::<u64>(RIP_BASE).wrapping_add(u64::from(op.off));
+    Step::Leave
 }
 
 /// Bytes from `addr` to the end of its page.

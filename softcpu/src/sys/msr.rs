@@ -196,7 +196,7 @@ pub(super) fn wrmsr(cpu: &mut Cpu, op: &Op) -> Step {
 
 fn refuse(cpu: &mut Cpu, msr: u32) -> Step {
     if !expected_missing(msr) {
-        *cpu.counters.unknown_msrs.entry(msr).or_default() += 1;
+        cpu.counters.count_msr(msr);
     }
     cpu.raise(vector::GP, Some(0))
 }

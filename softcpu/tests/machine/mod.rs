@@ -3,7 +3,7 @@
 #![allow(dead_code)]
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use fencepost_softcpu::bus::{Bus, Exit, Flow};
 use fencepost_softcpu::code::CodePages;
@@ -39,9 +39,13 @@ pub const USER: u64 = 4;
 /// A port that asks for the machine's attention.
 pub const ATTENTION: u16 = 0xf4;
 
+/// A port that raises the stop flag, as another thread of the host may at any time.
+pub const STOP: u16 = 0xf5;
+
 /// What the CPU said to the bus.
 #[derive(Default)]
 pub struct Devices {
+    stop: Arc<AtomicBool>,
     pub ports: Vec<(u64, u16, u32)>,
     pub mmio: Vec<(u64, u64, Vec<u8>)>,
     pub interrupts: Vec<(u64, u8)>,
@@ -64,6 +68,9 @@ impl Bus for Devices {
         let mut word = [0; 4];
         word[..data.len()].copy_from_slice(data);
         self.ports.push((tsc, port, u32::from_le_bytes(word)));
+        if port == STOP {
+            self.stop.store(true, Ordering::Relaxed);
+        }
         if port == ATTENTION { Flow::Yield } else { Flow::Continue }
     }
     fn end_of_interrupt(&mut self, _: u64, _: u8) -> Flow {
@@ -85,8 +92,8 @@ pub struct Machine {
     next_table: u64,
 }
 
-fn cpu(memory: &GuestMemoryMmap<()>, code: &Arc<CodePages>) -> Cpu {
-    Cpu::new(memory.clone(), Arc::clone(code), Arc::new(AtomicBool::new(false)), Config::default())
+fn cpu(memory: &GuestMemoryMmap<()>, code: &Arc<CodePages>, stop: &Arc<AtomicBool>) -> Cpu {
+    Cpu::new(memory.clone(), Arc::clone(code), Arc::clone(stop), Config::default())
 }
 
 impl Machine {
@@ -95,8 +102,9 @@ impl Machine {
     pub fn new() -> Machine {
         let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), RAM_BYTES as usize)]).unwrap();
         let code = Arc::new(CodePages::new(RAM_BYTES));
-        let cpu = cpu(&memory, &code);
-        let mut machine = Machine { cpu, memory, code, bus: Devices::default(), next_table: TABLES };
+        let bus = Devices::default();
+        let cpu = cpu(&memory, &code, &bus.stop);
+        let mut machine = Machine { cpu, memory, code, bus, next_table: TABLES };
         for page in (0..0x40_0000).step_by(4096) {
             machine.map(page, page, PRESENT | WRITE | USER);
         }
@@ -227,7 +235,7 @@ impl Machine {
 
     /// A second CPU on the same memory.
     pub fn another_cpu(&self) -> Cpu {
-        cpu(&self.memory, &self.code)
+        cpu(&self.memory, &self.code, &self.bus.stop)
     }
 }
 

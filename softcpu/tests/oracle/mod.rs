@@ -28,7 +28,12 @@ pub struct Group {
     pub samples: usize,
     /// Of the random numbers.
     pub seed: u64,
+    /// Forms that must have run at least: a group that shrinks to nothing must not pass.
+    pub floor: usize,
 }
+
+/// Why a form that can be encoded in no way is left out.
+const NO_OPERANDS: &str = "the encoder has no operands for it";
 
 /// What came out.
 #[derive(Default)]
@@ -160,7 +165,7 @@ fn check(group: &Group) -> Report {
             }
         }
         if done == 0 {
-            report.left_out.entry("the encoder has no operands for it").or_default().push(code);
+            report.left_out.entry(NO_OPERANDS).or_default().push(code);
         } else if report.unknown.last() != Some(&code) {
             report.forms += 1;
             report.cases += done;
@@ -193,4 +198,6 @@ pub fn run(group: &Group, unimplemented: &[Code]) {
     let expected: BTreeSet<_> = unimplemented.iter().collect();
     assert!(report.mismatches.is_empty(), "{} forms differ from the host", report.mismatches.len());
     assert_eq!(unknown, expected, "the forms that are not implemented");
+    assert_eq!(report.left_out.get(NO_OPERANDS), None, "forms without operands were not tested");
+    assert!(report.forms >= group.floor, "only {} forms ran, not {}", report.forms, group.floor);
 }

@@ -54,6 +54,7 @@ impl Processor for Cpu {
     fn unknown(&self) -> Vec<(String, u64)> {
         let counters = self.counters();
         let msrs = counters.unknown_msrs.iter().map(|(msr, count)| (format!("MSR {msr:#x}"), *count));
-        counters.unknown.into_iter().chain(msrs).collect()
+        let others = (counters.other_msrs != 0).then(|| ("other MSRs".to_string(), counters.other_msrs));
+        counters.unknown.into_iter().chain(msrs).chain(others).collect()
     }
 }

@@ -9,6 +9,10 @@ use crate::control::Control;
 use crate::error::HostError;
 use crate::machine::{GuestEnd, Machine};
 
+/// A time stamp (three centuries after the start) that counts as never: a guest that sets its timer to the end of time
+/// and halts is as dead as one without a timer, and the counter stays far from wrapping.
+const NEVER: u64 = 1 << 63;
+
 /// What the loop needs of a CPU.
 pub trait Processor {
     /// Runs until the counter reaches `until_tsc`, or for another of the reasons in [`Exit`].
@@ -68,7 +72,7 @@ impl<P: Processor> Soft<P> {
         }
         machine.flush_console();
         let event = machine.next_event_ns().map(|_| machine.cpu_deadline());
-        let next = event.into_iter().chain(self.processor.next_timer()).min();
+        let next = event.into_iter().chain(self.processor.next_timer()).min().filter(|tsc| *tsc < NEVER);
         match next {
             Some(tsc) => {
                 self.processor.skip_to(tsc);

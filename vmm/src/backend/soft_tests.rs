@@ -169,6 +169,17 @@ fn a_guest_that_nothing_can_wake_is_dead() {
 }
 
 #[test]
+fn a_timer_at_the_end_of_time_wakes_nobody() {
+    for after in [NEVER, u64::MAX - 10] {
+        let (ran, _) = run(vec![Step::Timer(after), Step::Halt]);
+        assert!(matches!(ran.end, End::Guest(GuestEnd::Dead(_))), "{after:#x}");
+        assert_eq!(ran.state.tsc, 2, "time did not jump");
+    }
+    let (ran, _) = run(vec![Step::Timer(NEVER - 10), Step::Halt, Step::Port(layout::EXIT_PORT, 3)]);
+    assert_eq!(ran.end, End::Guest(GuestEnd::Exit(3)));
+}
+
+#[test]
 fn a_halted_guest_with_open_input_waits_for_it() {
     let control = Arc::new(Control::default());
     control.set_input_open(true);
