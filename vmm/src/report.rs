@@ -106,7 +106,7 @@ fn stats_lines(outcome: &Outcome) -> Vec<String> {
         ));
     }
     for (name, count) in &stats.unknown {
-        lines.push(format!("stats: unknown instruction {name}, met {count} times"));
+        lines.push(format!("stats: not known: {name}, {count} times"));
     }
     lines.push(unclaimed_line(&stats.unclaimed));
     lines

@@ -68,7 +68,7 @@ pub struct RunStats {
     pub instructions: Option<u64>,
     /// The guest's TSC at the end, idle time included.
     pub cycles: u64,
-    /// Instructions that were not known, by name, with how often each was met.
+    /// Instructions and MSRs that were not known, by name, with how often each was met.
     pub unknown: Vec<(String, u64)>,
     /// Accesses that nobody answered.
     pub unclaimed: Unclaimed,

@@ -55,6 +55,8 @@ impl Processor for Cpu {
         let counters = self.counters();
         let msrs = counters.unknown_msrs.iter().map(|(msr, count)| (format!("MSR {msr:#x}"), *count));
         let others = (counters.other_msrs != 0).then(|| ("other MSRs".to_string(), counters.other_msrs));
-        counters.unknown.into_iter().chain(msrs).chain(others).collect()
+        let instructions =
+            counters.unknown.iter().map(|(name, count)| (format!("instruction {name}"), *count));
+        instructions.chain(msrs).chain(others).collect()
     }
 }

@@ -78,7 +78,7 @@ fn speed(outcome: &Outcome) {
         _ => println!("time        {wall:.1} s"),
     }
     for (name, count) in &stats.unknown {
-        println!("unknown     instruction {name}, met {count} times");
+        println!("not known   {name}, {count} times");
     }
 }
 
