@@ -51,18 +51,28 @@ impl PngFolder {
         let path = self.folder.join(format!("flip-{:06}.png", frame.flip));
         let named = |what: String| format!("{}: {what}", path.display());
         let file = File::create(&path).map_err(|error| named(plain(&error)))?;
-        write_png(BufWriter::new(file), frame).map_err(|error| named(error.to_string()))
+        write_png(BufWriter::new(file), frame).map_err(|error| named(plain(&error)))
     }
 }
 
-/// Writes one picture as an RGB PNG.
-pub fn write_png(to: impl std::io::Write, frame: &Frame<'_>) -> Result<(), png::EncodingError> {
+/// Writes one picture as an RGB PNG, to the last byte: a full disk is an error here, not when `to` is dropped.
+pub fn write_png(mut to: impl std::io::Write, frame: &Frame<'_>) -> std::io::Result<()> {
+    encode(&mut to, frame).map_err(|error| match error {
+        png::EncodingError::IoError(error) => error,
+        other => std::io::Error::other(other),
+    })?;
+    to.flush()
+}
+
+fn encode(to: impl std::io::Write, frame: &Frame<'_>) -> Result<(), png::EncodingError> {
     let mut encoder = png::Encoder::new(to, frame.width, frame.height);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
     encoder.set_compression(png::Compression::Fast);
     let rgb: Vec<u8> = frame.pixels.chunks_exact(4).flat_map(|bgrx| [bgrx[2], bgrx[1], bgrx[0]]).collect();
-    encoder.write_header()?.write_image_data(&rgb)
+    let mut writer = encoder.write_header()?;
+    writer.write_image_data(&rgb)?;
+    writer.finish()
 }
 
 impl FrameSink for PngFolder {
@@ -80,6 +90,17 @@ impl FrameSink for PngFolder {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_an_error_even_for_the_last_bytes() {
+        let Ok(full) = File::options().write(true).open("/dev/full") else {
+            return println!("skipped: pictures on a full disk: /dev/full does not open");
+        };
+        let frame =
+            Frame { vblank: 1, flip: 1, stamp: Stamp::default(), width: 1, height: 1, pixels: &[0; 4] };
+        let error = write_png(BufWriter::new(full), &frame).expect_err("no room");
+        assert_eq!(plain(&error), "No space left on device");
+    }
 
     #[test]
     fn a_written_picture_reads_back_with_its_colours() {

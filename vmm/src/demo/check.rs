@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::expect::Expectation;
 use super::guest_report::GuestReport;
+use crate::error::plain;
 use crate::frames::{Frame, FrameSink, write_png};
 
 /// Pictures that wait for the guest's word on what they are: more than that, and the oldest is given up.
@@ -87,8 +88,11 @@ impl Findings {
 
     fn judge(&mut self, number: u32, sequence: u32, shown: &Shown) {
         self.compared += 1;
-        let expected = self.expectation.frame(sequence);
-        if let Some(what) = first_difference(shown, &expected) {
+        let wrong = match self.expectation.frame(sequence) {
+            Ok(expected) => first_difference(shown, &expected),
+            Err(error) => Some(format!("cannot be checked: {error}")),
+        };
+        if let Some(what) = wrong {
             self.mismatches.push(format!("frame {number} (camera sequence {sequence}): {what}"));
         }
         self.write(&format!("frame-{number:04}.png"), shown);
@@ -108,8 +112,8 @@ impl Findings {
             pixels: &shown.pixels,
         };
         let written = std::fs::File::create(&path)
-            .map_err(|e| e.to_string())
-            .and_then(|file| write_png(std::io::BufWriter::new(file), &frame).map_err(|e| e.to_string()));
+            .map_err(|e| plain(&e))
+            .and_then(|file| write_png(std::io::BufWriter::new(file), &frame).map_err(|e| plain(&e)));
         if let Err(error) = written {
             self.write_error = Some(format!("{}: {error}", path.display()));
         }
@@ -205,7 +209,7 @@ mod tests {
     fn shown(sequence: u32, folder: &std::path::Path, change: impl Fn(&mut Vec<u8>)) -> Checker {
         let pattern = || Expectation::new(None, CaptureFormat::Nv12, (32, 32)).expect("the pattern");
         let mut checker = Checker::new(Findings::new(pattern(), folder.into()));
-        let mut pixels = pattern().frame(sequence);
+        let mut pixels = pattern().frame(sequence).expect("drawn");
         change(&mut pixels);
         let stamp = fencepost_trace::Stamp::default();
         checker.frame(&Frame { vblank: 9, flip: 1, stamp, width: 32, height: 32, pixels: &pixels });

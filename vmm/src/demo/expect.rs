@@ -6,11 +6,12 @@
 use std::path::Path;
 
 use super::colour::Planar;
-use super::sources::{pan, pattern, read_png, read_y4m};
+use super::sources::{Video, pan, pattern, read_png};
 use crate::cli::CaptureFormat;
+use crate::error::plain;
 
 enum Source {
-    Video(Vec<Planar>),
+    Video(Video),
     Still(Planar),
     Pattern,
 }
@@ -33,15 +34,16 @@ impl Expectation {
         let source = match path {
             None => Source::Pattern,
             Some(path) if is_png(path)? => Source::Still(read_png(path)?),
-            Some(path) => Source::Video(read_y4m(path)?),
+            Some(path) => Source::Video(Video::open(path)?),
         };
         Ok(Expectation { source, format, width: width as usize, height: height as usize })
     }
 
-    /// XRGB8888 of the camera's frame `sequence`, rows without padding, the X byte zero.
-    pub fn frame(&self, sequence: u32) -> Vec<u8> {
+    /// XRGB8888 of the camera's frame `sequence`, rows without padding, the X byte zero. Fails when the source's file can
+    /// no longer be read.
+    pub fn frame(&self, sequence: u32) -> Result<Vec<u8>, String> {
         let picture = match &self.source {
-            Source::Video(frames) => frames[sequence as usize % frames.len()].clone(),
+            Source::Video(video) => video.frame(sequence)?,
             Source::Still(whole) => {
                 let x = pan(sequence, whole.width - self.width);
                 let y = pan(sequence, whole.height - self.height);
@@ -50,14 +52,14 @@ impl Expectation {
             Source::Pattern => pattern(sequence, self.width, self.height),
         };
         let fewer_lines = self.format == CaptureFormat::Nv12 && picture.sub_y == 1;
-        if fewer_lines { picture.halve_chroma(false).to_xrgb() } else { picture.to_xrgb() }
+        Ok(if fewer_lines { picture.halve_chroma(false).to_xrgb() } else { picture.to_xrgb() })
     }
 }
 
 fn is_png(path: &Path) -> Result<bool, String> {
     let mut magic = [0; 4];
     let read = std::fs::File::open(path).and_then(|mut f| std::io::Read::read_exact(&mut f, &mut magic));
-    read.map_err(|e| format!("{}: {e}", path.display()))?;
+    read.map_err(|e| format!("{}: {}", path.display(), plain(&e)))?;
     Ok(&magic == b"\x89PNG")
 }
 

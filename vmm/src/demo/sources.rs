@@ -1,22 +1,96 @@
 //! The camera's sources, read and drawn a second time by code of their own.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::colour::{Planar, Range};
+use crate::error::plain;
 
-/// Every frame of a Y4M file, as the camera gives it: 4:4:4 becomes 4:2:2, grey gets neutral chroma.
-pub fn read_y4m(path: &Path) -> Result<Vec<Planar>, String> {
-    let name = path.display();
-    let data = std::fs::read(path).map_err(|e| format!("{name}: {e}"))?;
-    let bad = |what: &str| format!("{name}: {what}");
-    let end = data.iter().position(|b| *b == b'\n').ok_or_else(|| bad("no header"))?;
-    let header = std::str::from_utf8(&data[..end]).map_err(|_| bad("the header is not text"))?;
-    let mut rest = &data[end + 1..];
+/// A Y4M file: where its frames are, each read when it is asked for.
+pub struct Video {
+    file: File,
+    name: String,
+    layout: Layout,
+    colour: String,
+    /// Offset of each frame's first byte of luma.
+    frames: Vec<u64>,
+}
+
+/// Of each picture, before 4:4:4 becomes 4:2:2.
+struct Layout {
+    width: usize,
+    height: usize,
+    sub_x: usize,
+    sub_y: usize,
+    range: Range,
+}
+
+impl Layout {
+    fn luma_bytes(&self) -> usize {
+        self.width * self.height
+    }
+
+    fn chroma_bytes(&self) -> usize {
+        self.width / self.sub_x * (self.height / self.sub_y)
+    }
+}
+
+impl Video {
+    /// Reads the header and finds the frames.
+    pub fn open(path: &Path) -> Result<Self, String> {
+        let name = path.display().to_string();
+        let bad = |what: &str| format!("{name}: {what}");
+        let io = |error: std::io::Error| bad(&plain(&error));
+        let mut reader = BufReader::new(File::open(path).map_err(io)?);
+        let mut header = Vec::new();
+        let mut at = reader.read_until(b'\n', &mut header).map_err(io)? as u64;
+        let header = std::str::from_utf8(&header).map_err(|_| bad("the header is not text"))?;
+        let (layout, colour) = parse_header(header.trim_end()).map_err(bad)?;
+        let chroma = if colour == "mono" { 0 } else { 2 * layout.chroma_bytes() };
+        let picture = (layout.luma_bytes() + chroma) as u64;
+        let end = reader.get_ref().metadata().map_err(io)?.len();
+        let mut frames = Vec::new();
+        while at < end {
+            let line = reader.read_until(b'\n', &mut Vec::new()).map_err(io)? as u64;
+            frames.push(at + line);
+            at += line + picture;
+            reader.seek(SeekFrom::Start(at)).map_err(io)?;
+        }
+        if frames.is_empty() || at != end {
+            return Err(bad("no frames, or the last one is cut off"));
+        }
+        let file = reader.into_inner();
+        Ok(Video { file, name, layout, colour, frames })
+    }
+
+    /// The frame that the camera gives at `sequence`: 4:4:4 becomes 4:2:2, grey gets neutral chroma.
+    pub fn frame(&self, sequence: u32) -> Result<Planar, String> {
+        let Layout { width, height, sub_x, sub_y, range } = self.layout;
+        let start = self.frames[sequence as usize % self.frames.len()];
+        let plane = |skip: usize, bytes: usize| {
+            let mut plane = vec![0; bytes];
+            let read = self.file.read_exact_at(&mut plane, start + skip as u64);
+            read.map(|()| plane).map_err(|error| format!("{}: {}", self.name, plain(&error)))
+        };
+        let (luma, chroma) = (self.layout.luma_bytes(), self.layout.chroma_bytes());
+        let planes = match self.colour.as_str() {
+            "mono" => [plane(0, luma)?, vec![128; chroma], vec![128; chroma]],
+            _ => [plane(0, luma)?, plane(luma, chroma)?, plane(luma + chroma, chroma)?],
+        };
+        let frame = Planar { width, height, sub_x, sub_y, range, planes };
+        Ok(if sub_x == 1 { frame.halve_chroma(true) } else { frame })
+    }
+}
+
+/// A Y4M header's layout and colour space.
+fn parse_header(header: &str) -> Result<(Layout, String), &'static str> {
     let (mut width, mut height, mut colour, mut range) = (0usize, 0usize, "420jpeg", None);
     for word in header.split(' ').skip(1) {
         match word.split_at_checked(1) {
-            Some(("W", v)) => width = v.parse().map_err(|_| bad("bad width"))?,
-            Some(("H", v)) => height = v.parse().map_err(|_| bad("bad height"))?,
+            Some(("W", v)) => width = v.parse().map_err(|_| "bad width")?,
+            Some(("H", v)) => height = v.parse().map_err(|_| "bad height")?,
             Some(("C", v)) => colour = v,
             Some(("X", "COLORRANGE=FULL")) => range = Some(Range::Full),
             Some(("X", "COLORRANGE=LIMITED")) => range = Some(Range::Limited),
@@ -29,32 +103,14 @@ pub fn read_y4m(path: &Path) -> Result<Vec<Planar>, String> {
         _ => (2, 2),
     };
     let range = range.unwrap_or(if colour == "420jpeg" { Range::Full } else { Range::Limited });
-    let chroma = width / sub_x * (height / sub_y);
-    let mut frames = Vec::new();
-    while !rest.is_empty() {
-        let end = rest.iter().position(|b| *b == b'\n').ok_or_else(|| bad("no frame header"))?;
-        rest = &rest[end + 1..];
-        let mut take = |len: usize| {
-            let (plane, after) = rest.split_at_checked(len).ok_or_else(|| bad("cut-off frame"))?;
-            rest = after;
-            Ok::<_, String>(plane.to_vec())
-        };
-        let luma = take(width * height)?;
-        let planes = match colour {
-            "mono" => [luma, vec![128; chroma], vec![128; chroma]],
-            _ => [luma, take(chroma)?, take(chroma)?],
-        };
-        let frame = Planar { width, height, sub_x, sub_y, range, planes };
-        frames.push(if sub_x == 1 { frame.halve_chroma(true) } else { frame });
-    }
-    if frames.is_empty() { Err(bad("no frames")) } else { Ok(frames) }
+    Ok((Layout { width, height, sub_x, sub_y, range }, colour.to_string()))
 }
 
 /// A PNG as full-range 4:2:2.
 pub fn read_png(path: &Path) -> Result<Planar, String> {
     let bad = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
-    let file = std::fs::File::open(path).map_err(|e| bad(&e))?;
-    let mut decoder = png::Decoder::new(std::io::BufReader::new(file));
+    let file = File::open(path).map_err(|e| bad(&plain(&e)))?;
+    let mut decoder = png::Decoder::new(BufReader::new(file));
     decoder.set_transformations(png::Transformations::EXPAND | png::Transformations::STRIP_16);
     let mut reader = decoder.read_info().map_err(|e| bad(&e))?;
     let mut bytes = vec![0; reader.output_buffer_size().ok_or_else(|| bad(&"too large"))?];
@@ -105,22 +161,12 @@ impl Planar {
 
 /// Where the camera's window on a still picture stands: 2 pixels a frame, to and fro.
 pub fn pan(sequence: u32, room: usize) -> usize {
-    let mut at = 0usize;
-    let mut forward = true;
-    for _ in 0..sequence {
-        if room == 0 {
-            return 0;
-        }
-        forward = if at == room {
-            false
-        } else if at == 0 {
-            true
-        } else {
-            forward
-        };
-        at = if forward { at + 2 } else { at - 2 };
+    let steps = room / 2;
+    if steps == 0 {
+        return 0;
     }
-    at
+    let (way, step) = (sequence as usize / steps, sequence as usize % steps);
+    if way % 2 == 0 { 2 * step } else { room - 2 * step }
 }
 
 /// Eight bars of 75 % colour as (Y, Cb, Cr) in limited range, from BT.601's equations.
@@ -173,6 +219,8 @@ pub fn pattern(sequence: u32, width: usize, height: usize) -> Planar {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use super::*;
 
     #[test]
@@ -180,6 +228,26 @@ mod tests {
         let places: Vec<usize> = (0..8).map(|n| pan(n, 6)).collect();
         assert_eq!(places, [0, 2, 4, 6, 4, 2, 0, 2]);
         assert_eq!(pan(5, 0), 0);
+        assert_eq!((pan(u32::MAX, 0), pan(u32::MAX, 6), pan(6 * 100_000_001 + 1, 6)), (0, 6, 2));
+    }
+
+    #[test]
+    fn a_video_is_read_frame_by_frame_and_repeats() {
+        let mut file = tempfile::NamedTempFile::new().expect("temporary file");
+        let mut bytes = b"YUV4MPEG2 W2 H2 F30:1 C444 XCOLORRANGE=FULL\n".to_vec();
+        for first in [0u8, 100] {
+            bytes.extend_from_slice(b"FRAME Ip\n");
+            bytes.extend(first..first + 12);
+        }
+        file.write_all(&bytes).expect("written");
+        let video = Video::open(file.path()).expect("a good file");
+        let frame = video.frame(3).expect("read");
+        assert_eq!(frame.planes, [vec![100, 101, 102, 103], vec![105, 107], vec![109, 111]]);
+        assert_eq!((frame.sub_x, frame.sub_y, frame.range), (2, 1, Range::Full));
+        assert_eq!(video.frame(4).expect("read").planes[0], [0, 1, 2, 3]);
+        file.as_file().set_len(bytes.len() as u64 - 1).expect("cut");
+        assert!(Video::open(file.path()).is_err());
+        assert!(video.frame(1).is_err(), "a file that shrinks is an error, not a panic");
     }
 
     #[test]
