@@ -2,32 +2,15 @@
 
 use super::*;
 use crate::function::Function;
-use crate::testing::World;
+use crate::testing::{Random, World};
 
-/// A small generator, so that a failure is found again (Marsaglia's xorshift64).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    /// One of 0 to `end`, exclusive.
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    /// A value that some register takes, or is just beyond what it takes, or anything.
-    fn value(&mut self) -> u32 {
-        let likely =
-            [0, 1, 2, 3, 4, 16, 30, 32, 64, 128, 255, 256, 257, 0x1000, 0x2000, 0x5659_5559, 0x3231_564e];
-        match self.below(4) {
-            0 => self.next() as u32,
-            _ => likely[self.below(likely.len() as u64) as usize],
-        }
+/// A value that some register takes, or is just beyond what it takes, or anything.
+fn value(random: &mut Random) -> u32 {
+    let likely =
+        [0, 1, 2, 3, 4, 16, 30, 32, 64, 128, 255, 256, 257, 0x1000, 0x2000, 0x5659_5559, 0x3231_564e];
+    match random.below(4) {
+        0 => random.word() as u32,
+        _ => likely[random.below(likely.len() as u64) as usize],
     }
 }
 
@@ -48,7 +31,7 @@ fn put(world: &mut World, at: u64, words: [u32; 16]) {
 fn scribble(random: &mut Random, world: &mut World) {
     let mut words = if random.below(2) == 0 { GOOD_DESCRIPTOR } else { GOOD_LIST };
     if random.below(4) == 0 {
-        words[random.below(16) as usize] = random.value();
+        words[random.below(16) as usize] = value(random);
     }
     put(world, random.below(MEMORY / 64) * 64, words);
 }
@@ -72,7 +55,7 @@ fn run(seed: u64) -> (u32, u32) {
     let max = Size { width_px: 64, height_px: 32 };
     let config = CameraConfig { rid: 0x10, cost: CameraCost::default() };
     let mut camera = Camera::new(config, Box::new(TestPattern::new(max)));
-    let (mut random, mut world) = (Random(seed * 0x9e37_79b9 + 1), World::new(MEMORY as usize));
+    let (mut random, mut world) = (Random::new(seed * 0x9e37_79b9 + 1), World::new(MEMORY as usize));
     let mut now_ns = 0;
     for step in 0..600 {
         match random.below(8) {
@@ -92,7 +75,7 @@ fn run(seed: u64) -> (u32, u32) {
             }
             _ => {
                 let offset = (0x80 + random.below(0xa0)) as u32 & !3;
-                camera.write(offset, random.value(), &mut world.ports());
+                camera.write(offset, value(&mut random), &mut world.ports());
             }
         }
         let (tail, head) = (camera.read(0xc8, &mut world.ports()), camera.read(0xcc, &mut world.ports()));

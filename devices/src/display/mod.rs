@@ -2,6 +2,8 @@
 
 mod config;
 mod core;
+#[cfg(test)]
+mod doc_tests;
 mod edid;
 mod plane;
 #[cfg(test)]

@@ -2,23 +2,7 @@
 
 use super::*;
 use crate::function::Function;
-use crate::testing::World;
-
-/// Marsaglia's xorshift64: the same walk every time.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[(self.roll() % from.len() as u64) as usize]
-    }
-}
+use crate::testing::{Random, World};
 
 /// Values that pass the checks often enough to get far, mixed with those at the edges.
 const VALUES: [u32; 14] = [
@@ -39,13 +23,13 @@ const VALUES: [u32; 14] = [
 ];
 
 /// One random step: a register write, a read or a pause.
-fn step(dice: &mut Dice, world: &mut World, display: &mut Display) {
-    let offset = (dice.pick(&[0, 0x100, 0x400, 0x800]) + (dice.roll() % 0x60) as u32) & !3;
-    match dice.roll() % 8 {
+fn step(dice: &mut Random, world: &mut World, display: &mut Display) {
+    let offset = (dice.pick(&[0, 0x100, 0x400, 0x800]) + (dice.word() % 0x60) as u32) & !3;
+    match dice.word() % 8 {
         0 => drop(display.read(offset, &mut world.ports())),
         1 => {
             let now_ns = world.ports().clock.now().ns;
-            world.advance_to(now_ns + dice.roll() % 40_000_000, display);
+            world.advance_to(now_ns + dice.word() % 40_000_000, display);
         }
         2 => commit_something(dice, world, display),
         _ => display.write(offset, dice.pick(&VALUES), &mut world.ports()),
@@ -53,7 +37,7 @@ fn step(dice: &mut Dice, world: &mut World, display: &mut Display) {
 }
 
 /// Registers that are nearly right, so that scan-out is reached.
-fn commit_something(dice: &mut Dice, world: &mut World, display: &mut Display) {
+fn commit_something(dice: &mut Random, world: &mut World, display: &mut Display) {
     let writes = [
         (0x100, dice.pick(&[1, 1, 1, 1, 1, 1, 1, 0])),
         (0x104, 64 | 48 << 16),
@@ -77,7 +61,7 @@ fn commit_something(dice: &mut Dice, world: &mut World, display: &mut Display) {
 
 #[test]
 fn a_driver_that_writes_anything_meets_every_error_and_breaks_nothing() {
-    let mut dice = Dice(0x5eed);
+    let mut dice = Random::new(0x5eed);
     let mut world = World::new(0x20000);
     for (at, iova, len) in [(0x1000, 0x4000u64, 0x2000u32), (0x1010, 0x8000, 0x4000)] {
         world.memory_mut()[at..at + 8].copy_from_slice(&iova.to_le_bytes());

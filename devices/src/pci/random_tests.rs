@@ -2,17 +2,7 @@
 
 use super::testing::{FakePlatform, ToyFunction};
 use super::*;
-
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-}
+use crate::testing::Random;
 
 const BAR0: u64 = 0xc000_0000;
 const BAR2: u64 = 0xc000_1000;
@@ -25,27 +15,27 @@ fn word(root: &mut PciRoot, register: u64) -> u32 {
 
 fn act(root: &mut PciRoot, platform: &mut FakePlatform, random: &mut Random) {
     // Half of the time small, so that vectors and mask bits are met.
-    let value = random.next();
+    let value = random.word();
     let data = if value >> 63 == 0 { value & 3 } else { value }.to_le_bytes();
-    let bytes = [1, 2, 4, 8][(random.next() % 4) as usize];
+    let bytes = [1, 2, 4, 8][(random.word() % 4) as usize];
     let data = &data[..bytes];
-    platform.lend(|p| match random.next() % 6 {
-        0 => root.ecam_write((1 << 15) + random.next() % 0x120, data, p),
-        1 => root.ecam_write((1 << 15) + 0x04, &[(random.next() & 6) as u8, 0], p),
-        2 => root.ecam_write((1 << 15) + 0x52, &[0, (random.next() & 0xc0) as u8], p),
+    platform.lend(|p| match random.word() % 6 {
+        0 => root.ecam_write((1 << 15) + random.word() % 0x120, data, p),
+        1 => root.ecam_write((1 << 15) + 0x04, &[(random.word() & 6) as u8, 0], p),
+        2 => root.ecam_write((1 << 15) + 0x52, &[0, (random.word() & 0xc0) as u8], p),
         3 => root.assign_bars(BAR0..0xd000_0000).unwrap(),
         4 => {
-            root.mmio_write(BAR2 + random.next() % 0x80, data, p);
+            root.mmio_write(BAR2 + random.word() % 0x80, data, p);
         }
         _ => {
-            root.mmio_write(BAR0 + (random.next() % 8) * 4, data, p);
+            root.mmio_write(BAR0 + (random.word() % 8) * 4, data, p);
         }
     });
 }
 
 #[test]
 fn a_random_guest_breaks_no_rule() {
-    let mut random = Random(0x0bad_cafe_1234_5671);
+    let mut random = Random::new(0x0bad_cafe_1234_5671);
     let mut root = PciRoot::new();
     root.add(1, Box::new(ToyFunction::default())).unwrap();
     let mut platform = FakePlatform::new(0x10000, Untranslated);

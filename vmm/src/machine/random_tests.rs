@@ -1,5 +1,6 @@
 //! A guest that does anything at all to the whole machine: it must neither panic nor stop time.
 
+use fencepost_devices::testing::Random;
 use fencepost_firmware::layout;
 use fencepost_softcpu::bus::Bus;
 use fencepost_softcpu::code::CodePages;
@@ -12,42 +13,26 @@ use super::time::TimeBase;
 use super::*;
 use crate::cli::RunArgs;
 
-/// xorshift64*.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+/// Small numbers, RAM addresses, single bits and anything: what registers take seriously.
+fn value(random: &mut Random) -> u64 {
+    match random.below(5) {
+        0 => random.below(16),
+        1 => random.below(memory::MEMORY_MIN_BYTES) & !0xff,
+        2 => 1 << random.below(64),
+        3 => u64::MAX,
+        _ => random.word(),
     }
+}
 
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    /// Small numbers, RAM addresses, single bits and anything: what registers take seriously.
-    fn value(&mut self) -> u64 {
-        match self.below(5) {
-            0 => self.below(16),
-            1 => self.below(memory::MEMORY_MIN_BYTES) & !0xff,
-            2 => 1 << self.below(64),
-            3 => u64::MAX,
-            _ => self.next(),
-        }
-    }
-
-    /// An address where registers are, most often those of a function.
-    fn gpa(&mut self) -> u64 {
-        const FUNCTIONS: u64 = 6 * 0x1000;
-        match self.below(8) {
-            0 => layout::ECAM.start + self.below(4 << 15),
-            1 => layout::IOAPIC + self.below(0x50),
-            2 => layout::DMAR_UNIT + self.below(0x300),
-            3 => layout::PCI_WINDOW.start + self.below(1 << 29),
-            _ => layout::PCI_WINDOW.start + self.below(FUNCTIONS),
-        }
+/// An address where registers are, most often those of a function.
+fn gpa(random: &mut Random) -> u64 {
+    const FUNCTIONS: u64 = 6 * 0x1000;
+    match random.below(8) {
+        0 => layout::ECAM.start + random.below(4 << 15),
+        1 => layout::IOAPIC + random.below(0x50),
+        2 => layout::DMAR_UNIT + random.below(0x300),
+        3 => layout::PCI_WINDOW.start + random.below(1 << 29),
+        _ => layout::PCI_WINDOW.start + random.below(FUNCTIONS),
     }
 }
 
@@ -80,9 +65,9 @@ fn enable(machine: &mut Machine) {
 
 fn access(machine: &mut Machine, random: &mut Random, tsc: u64) {
     let size = 1 << random.below(4);
-    let value = random.value().to_le_bytes();
-    let gpa = random.gpa() & !(size - 1);
-    let port = random.next() as u16;
+    let value = value(random).to_le_bytes();
+    let gpa = gpa(random) & !(size - 1);
+    let port = random.word() as u16;
     let mut data = value;
     match random.below(16) {
         0..8 => drop(machine.mmio_write(tsc, gpa, &value[..size as usize])),
@@ -99,7 +84,7 @@ fn access(machine: &mut Machine, random: &mut Random, tsc: u64) {
 #[test]
 fn no_sequence_of_accesses_panics_or_stops_time() {
     for seed in 1..=8 {
-        let mut random = Random(0x9e37_79b9_7f4a_7c15u64.wrapping_mul(seed));
+        let mut random = Random::new(0x9e37_79b9_7f4a_7c15u64.wrapping_mul(seed));
         let mut machine = machine();
         let mut tsc = 0;
         for step in 0..20_000 {

@@ -185,13 +185,6 @@ impl Driver {
 
 /// Bytes without an obvious pattern.
 pub fn noise(bytes: usize) -> Vec<u8> {
-    let mut x = 0x2545_f491_4f6c_dd1du64;
-    (0..bytes)
-        .map(|_| {
-            x ^= x << 13;
-            x ^= x >> 7;
-            x ^= x << 17;
-            (x >> 32) as u8
-        })
-        .collect()
+    let mut random = crate::testing::Random::new(0x2545_f491_4f6c_dd1d);
+    (0..bytes).map(|_| (random.word() >> 32) as u8).collect()
 }

@@ -2,6 +2,7 @@
 
 mod faults;
 mod invalidation;
+mod page;
 mod random;
 mod translation;
 mod with_bus;

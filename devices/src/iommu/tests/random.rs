@@ -1,25 +1,15 @@
 //! A random guest: whatever it writes, the unit neither panics nor breaks its own rules.
 
 use super::*;
+use crate::testing::Random;
 
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    /// A value with few or many bits set, or a plausible table address.
-    fn value(&mut self) -> u64 {
-        match self.next() % 4 {
-            0 => self.next(),
-            1 => self.next() & self.next() & self.next(),
-            2 => ((self.next() % 16) << 12) | (self.next() & 0xff),
-            _ => 1 << (self.next() % 64),
-        }
+/// A value with few or many bits set, or a plausible table address.
+fn value(random: &mut Random) -> u64 {
+    match random.word() % 4 {
+        0 => random.word(),
+        1 => random.word() & random.word() & random.word(),
+        2 => ((random.word() % 16) << 12) | (random.word() & 0xff),
+        _ => 1 << (random.word() % 64),
     }
 }
 
@@ -29,17 +19,17 @@ const OFFSETS: [u64; 24] = [
 ];
 
 fn one_write(bench: &mut Bench, random: &mut Random) {
-    let offset = match random.next() % 8 {
-        0 => random.next() % 5000,
-        pick => OFFSETS[((pick + random.next()) % 24) as usize],
+    let offset = match random.word() % 8 {
+        0 => random.word() % 5000,
+        pick => OFFSETS[((pick + random.word()) % 24) as usize],
     };
-    let value = random.value();
-    if random.next() & 1 == 0 { bench.write64(offset, value) } else { bench.write32(offset, value as u32) }
+    let value = value(random);
+    if random.word() & 1 == 0 { bench.write64(offset, value) } else { bench.write32(offset, value as u32) }
 }
 
 fn one_access(bench: &mut Bench, random: &mut Random) {
-    let (rid, iova, len) = (random.next() as u16 & 0x1f, random.value(), 1 + random.next() % 0x3000);
-    let access = if random.next() & 1 == 0 { Access::Read } else { Access::Write };
+    let (rid, iova, len) = (random.word() as u16 & 0x1f, value(random), 1 + random.word() % 0x3000);
+    let access = if random.word() & 1 == 0 { Access::Read } else { Access::Write };
     let before = bench.unit.faults();
     match bench.translate(rid, iova, len, access) {
         Ok(ranges) => assert_eq!(ranges.iter().map(|range| range.1).sum::<u64>(), len),
@@ -63,11 +53,11 @@ fn check_rules(bench: &Bench) {
 
 #[test]
 fn a_random_guest_breaks_no_rule() {
-    let mut random = Random(0x1234_5678_9abc_def1);
+    let mut random = Random::new(0x1234_5678_9abc_def1);
     for _ in 0..20 {
         let mut bench = Bench::running();
         for gpa in (0..0x1_0000).step_by(8) {
-            let value = random.value();
+            let value = value(&mut random);
             bench.platform.write_u64(gpa, value);
         }
         for _ in 0..500 {

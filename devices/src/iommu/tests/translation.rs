@@ -1,18 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-
-/// A small generator with a fixed seed (xorshift), so that the tables are the same in every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
-}
+use crate::testing::Random;
 
 /// The oracle: a list of mappings, looked up byte by byte, that knows nothing of tables.
 #[derive(Default)]
@@ -36,7 +25,7 @@ impl Model {
 
 #[test]
 fn random_tables_translate_as_a_naive_model_says() {
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut random = Random::new(0x9e37_79b9_7f4a_7c15);
     let mut bench = Bench::running();
     let mut model = Model::default();
     let regions = [0, 0x4000_0000, 0x7f_ffff_c000_0000, 0xffff_c000_0000];
