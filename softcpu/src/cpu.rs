@@ -64,6 +64,18 @@ impl Counters {
     }
 }
 
+/// Whether an instruction runs by itself, so that what it brings about is looked at right after it. Loads have no other
+/// way to end a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Alone {
+    /// In a block.
+    No,
+    /// It was left undone, and shall run again alone.
+    Wanted,
+    /// It does.
+    Yes,
+}
+
 /// One software x86-64 CPU. See [`Cpu::run`].
 pub struct Cpu {
     pub(crate) gpr: [u64; FILE],
@@ -96,6 +108,8 @@ pub struct Cpu {
     pub(crate) stop: Arc<AtomicBool>,
     pub(crate) config: Config,
     pub(crate) bus: Option<NonNull<dyn Bus>>,
+    /// Whether an instruction runs alone.
+    pub(crate) alone: Alone,
     /// A bus access asked to return to the machine.
     pub(crate) yielding: bool,
     pub(crate) counters: Counters,
@@ -139,6 +153,7 @@ impl Cpu {
             stop,
             config,
             bus: None,
+            alone: Alone::No,
             yielding: false,
             counters: Counters::default(),
         }
@@ -177,6 +192,7 @@ impl Cpu {
         } else {
             LocalApic::restore(id, &state.apic, msr.apic_base, msr.tsc_deadline, state.tsc)
         };
+        self.alone = Alone::No;
         self.yielding = false;
         self.tlb.flush_all();
         self.segments_changed();

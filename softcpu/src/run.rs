@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use crate::blocks::{BLOCK_OPS, Block, Link};
 use crate::bus::{Bus, Exit};
-use crate::cpu::Cpu;
+use crate::cpu::{Alone, Cpu};
 use crate::flags::{IF, TF};
 use crate::lower::LowerCtx;
 use crate::mem::tlb::PAGE_MASK;
@@ -57,11 +57,15 @@ impl Cpu {
             }
             let timer = self.apic.next_timer().unwrap_or(u64::MAX).max(self.tsc.saturating_add(1));
             let limit = until.min(timer).min(self.tsc.saturating_add(SLICE));
-            let ended = if self.sys.interrupt_shadow || self.control & TF != 0 {
+            let alone = self.alone == Alone::Wanted;
+            let ended = if alone || self.sys.interrupt_shadow || self.control & TF != 0 {
                 self.single_step()
             } else {
                 self.run_blocks(limit)
             };
+            if self.alone == Alone::Wanted {
+                continue;
+            }
             if ended.is_err() && self.deliver_fault().is_err() {
                 return Exit::TripleFault;
             }
@@ -101,7 +105,9 @@ impl Cpu {
         let stepping = self.control & TF != 0;
         let shadowed = std::mem::take(&mut self.sys.interrupt_shadow);
         let tsc = self.tsc;
+        self.alone = Alone::Yes;
         let ended = self.find_block().and_then(|block| self.run_some(block, 1));
+        self.alone = Alone::No;
         if ended.is_err() || self.tsc == tsc {
             self.sys.interrupt_shadow |= shadowed && ended.is_ok();
             return ended;

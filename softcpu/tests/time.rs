@@ -188,3 +188,31 @@ fn time_may_come_to_its_end() {
     assert_eq!((m.cpu.tsc(), m.cpu.retired()), (u64::MAX, 100));
     assert_eq!(m.cpu.run(&mut m.bus, u64::MAX), Exit::Deadline);
 }
+
+/// A read beyond the APIC's registers raises the error interrupt: right after the instruction, wherever a slice ends.
+#[test]
+fn an_apic_read_interrupts_at_once() {
+    for first in [1, 4, 5, 6, 7, 1_000_000] {
+        let mut m = Machine::new();
+        m.map(0x50_0000, 0xfee0_0000, PRESENT | WRITE);
+        m.assemble(CODE, |a| {
+            // Spurious-vector register: on; the error entry: vector 49.
+            a.mov(dword_ptr(0x50_00f0u64), 0x1ff).unwrap();
+            a.mov(dword_ptr(0x50_0370u64), 49).unwrap();
+            a.sti().unwrap();
+            a.inc(rbx).unwrap();
+            a.mov(eax, dword_ptr(0x50_0400u64)).unwrap();
+            a.inc(rbx).unwrap();
+            a.inc(rbx).unwrap();
+            a.hlt().unwrap();
+        });
+        m.with_state(|s| s.gpr[reg::RAX] = 99);
+        m.cpu.run(&mut m.bus, first);
+        let (vector, frame) = m.run_to_handler(false);
+        assert_eq!((vector, m.bus.interrupts.clone()), (49, vec![(5, 49)]), "slice {first}");
+        let gpr = m.cpu.state().gpr;
+        assert_eq!((gpr[reg::RAX], gpr[reg::RBX]), (0, 1));
+        assert_eq!(m.read::<[u8; 3]>(frame.rip), [0x48, 0xff, 0xc3], "the second INC is next");
+        assert_eq!(m.cpu.retired(), 6);
+    }
+}

@@ -190,6 +190,11 @@ impl LocalApic {
         }
     }
 
+    /// Whether [`read`](Self::read) would raise the error interrupt.
+    pub fn read_interrupts(&self, offset: u32) -> bool {
+        (offset >> 4) as usize >= COUNT && self.regs[LVT_ERROR] & LVT_MASKED == 0
+    }
+
     fn read_register(&self, index: usize, tsc: u64) -> u32 {
         match index {
             PPR => self.ppr(),

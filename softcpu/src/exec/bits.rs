@@ -56,11 +56,12 @@ fn bit_ri<const WHAT: u8, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     on_register::<T, WHAT>(cpu, op, op.imm)
 }
 
-/// A register's bit position reaches beyond the operand, to either side.
+/// A register's bit position reaches beyond the operand, to either side, within the address size ([`Op::imm`] masks it).
 fn bit_mr<const WHAT: u8, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let position = cpu.reg::<T>(op.dst).sext();
     let words = position >> T::BITS.trailing_zeros();
-    let at = cpu.ea(op).wrapping_add((words as u64).wrapping_mul(T::SIZE as u64));
+    let offset = cpu.offset(op).wrapping_add((words as u64).wrapping_mul(T::SIZE as u64)) & op.imm;
+    let at = offset.wrapping_add(cpu.seg_base[(op.seg & 7) as usize]);
     on_memory::<T, WHAT>(cpu, op, at, position as u64)
 }
 
@@ -204,5 +205,9 @@ pub(super) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
         M::Sahf => sahf,
         _ => return None,
     };
-    Some(ctx.op(instr, run))
+    let mut op = ctx.op(instr, run);
+    if matches!(instr.mnemonic(), M::Bt | M::Bts | M::Btr | M::Btc) && shape.kind == Shape::MemReg {
+        op.imm = ctx.operand_mask();
+    }
+    Some(op)
 }

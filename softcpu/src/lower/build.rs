@@ -171,6 +171,16 @@ impl LowerCtx {
         }
     }
 
+    /// What of the address of the memory operand just lowered counts.
+    pub(crate) fn operand_mask(&self) -> u64 {
+        self.odd.get().map_or(!0, |(_, mask)| mask)
+    }
+
+    /// Gives the operation being lowered an address of fewer than 64 bits: what of base, index and displacement counts.
+    pub(crate) fn narrow_address(&self, mask: u64) {
+        self.odd.set(Some((0, mask)));
+    }
+
     /// Puts the address computation before the instruction, if [`op`](Self::op) found that it must.
     pub(crate) fn finish(&self, op: Op) -> Op {
         let Some((disp, mask)) = self.odd.take() else { return op };

@@ -3,7 +3,7 @@
 use super::tlb::{Fill, PAGE_MASK, slot};
 use super::walk::Want;
 use crate::bus::Flow;
-use crate::cpu::Cpu;
+use crate::cpu::{Alone, Cpu};
 use crate::op::{NO_SEG, Op, Plain, Step, Trap, vector};
 use crate::state::reg;
 use crate::tri;
@@ -17,6 +17,8 @@ pub(crate) struct Circumstance {
     pub user: bool,
     /// Through the stack segment: a non-canonical address is #SS.
     pub stack: bool,
+    /// By the instruction itself, which a failure leaves undone.
+    pub restarts: bool,
 }
 
 /// Whether an address is canonical for four-level paging.
@@ -124,12 +126,12 @@ impl Cpu {
     /// What an access through the operation's memory operand is made under.
     pub(crate) fn circumstance(&self, op: &Op) -> Circumstance {
         let stack = op.seg == NO_SEG && (op.base == (reg::RSP * 8) as u8 || op.base == (reg::RBP * 8) as u8);
-        Circumstance { tsc: self.now(op), user: self.user != 0, stack }
+        Circumstance { tsc: self.now(op), user: self.user != 0, stack, restarts: true }
     }
 
     /// As the processor itself (descriptor tables, TSS): supervisor's rights whatever the privilege.
     pub(crate) fn system(&self) -> Circumstance {
-        Circumstance { tsc: self.tsc, user: false, stack: false }
+        Circumstance { tsc: self.tsc, user: false, stack: false, restarts: false }
     }
 
     #[cold]
@@ -188,7 +190,7 @@ impl Cpu {
                 Some(host) => unsafe {
                     std::ptr::copy_nonoverlapping(host, chunk.as_mut_ptr(), chunk.len());
                 },
-                None => self.device_read(how.tsc, gpa, chunk),
+                None => self.device_read(how, gpa, chunk)?,
             }
             rest = tail;
             at = at.wrapping_add(in_page as u64);
@@ -263,14 +265,21 @@ impl Cpu {
         }
     }
 
-    /// Reads device registers, in pieces that cross no 8-byte boundary and are 1, 2, 4 or 8 bytes.
-    fn device_read(&mut self, tsc: u64, gpa: u64, bytes: &mut [u8]) {
+    /// Reads device registers, in pieces that cross no 8-byte boundary and are 1, 2, 4 or 8 bytes. An error: the
+    /// instruction is to run again, alone.
+    fn device_read(&mut self, how: Circumstance, gpa: u64, bytes: &mut [u8]) -> Result<(), Trap> {
+        let tsc = how.tsc;
         if self.apic.page() == Some(gpa & PAGE_MASK) {
-            let value = self.apic.read((gpa & 0xffc) as u32, tsc).to_le_bytes();
+            let offset = (gpa & 0xffc) as u32;
+            if how.restarts && self.alone == Alone::No && self.apic.read_interrupts(offset) {
+                self.alone = Alone::Wanted;
+                return Err(Trap);
+            }
+            let value = self.apic.read(offset, tsc).to_le_bytes();
             for (n, byte) in bytes.iter_mut().enumerate() {
                 *byte = value.get((gpa & 3) as usize + n).copied().unwrap_or(0);
             }
-            return;
+            return Ok(());
         }
         let mut done = 0;
         while done < bytes.len() {
@@ -279,6 +288,7 @@ impl Cpu {
             self.bus().mmio_read(tsc, at, &mut bytes[done..done + len]);
             done += len;
         }
+        Ok(())
     }
 
     /// Writes device registers, in the same pieces.

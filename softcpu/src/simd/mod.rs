@@ -44,9 +44,10 @@ pub(crate) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
     if matches!(code, Code::Maskmovq_rDI_mm_mm | Code::Maskmovdqu_rDI_xmm_xmm) {
         op.base = gpr_offset(Register::RDI);
         op.seg = ctx.segment(instr.memory_segment());
-        // MASKMOV with 32-bit addresses (a prefix no compiler emits) is left unknown rather than wrong.
-        if instr.op0_kind() != OpKind::MemorySegRDI {
-            return None;
+        match instr.op0_kind() {
+            OpKind::MemorySegEDI => ctx.narrow_address(0xffff_ffff),
+            OpKind::MemorySegDI => ctx.narrow_address(0xffff),
+            _ => {}
         }
     }
     Some(op)
