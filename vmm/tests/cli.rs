@@ -101,6 +101,32 @@ fn a_source_that_the_demo_cannot_show_is_named_with_the_mend() {
 }
 
 #[test]
+fn a_demo_that_is_interrupted_ends_with_its_summary_and_status_130() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let (kernel, out) = (tiny_kernel(folder.path(), 4096), folder.path().join("out"));
+    let demo = Command::new(env!("CARGO_BIN_EXE_fencepost"))
+        .args(["demo", "--accel", "soft", "--timeout", "60", "--initrd", MEDIA, "--kernel"])
+        .arg(kernel)
+        .arg("--out")
+        .arg(&out)
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    // The folder is made when the signals are watched; a while later all threads are there.
+    while !out.exists() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let sent = Command::new("bash").args(["-c", &format!("kill -INT {}", demo.id())]).status();
+    assert!(sent.expect("bash runs").success());
+    let output = demo.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(130), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("0 of 120 frames were shown"));
+}
+
+#[test]
 fn help_and_version_are_no_errors() {
     for arguments in [&["--help"][..], &["run", "--help"], &["--version"]] {
         let output = fencepost(arguments);

@@ -9,11 +9,13 @@ mod sources;
 mod summary;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::{CaptureFormat, DemoArgs, RunArgs};
-use crate::error::HostError;
+use crate::control::Control;
+use crate::error::{HostError, plain};
 use crate::run::{Hooks, RECORDS_DEFAULT, run};
 use crate::{report, signals, source};
 use check::{Checker, ConsoleTap, Findings};
@@ -32,6 +34,9 @@ pub fn demo(args: &DemoArgs) -> Result<i32, HostError> {
     let machine = run_args(args, size)?;
     let expectation = Expectation::new(source, args.format, size)
         .map_err(|error| HostError::Input(format!("--camera-source {error}")))?;
+    // Before the bar, whose thread would else take the signals and die of them.
+    let control = Arc::<Control>::default();
+    signals::watch(Arc::clone(&control));
     std::fs::create_dir_all(&args.out)
         .map_err(|error| HostError::file("--out", &args.out, &error, "name a folder that can be written"))?;
     let checker = Checker::new(Findings::new(expectation, args.out.clone()));
@@ -41,13 +46,16 @@ pub fn demo(args: &DemoArgs) -> Result<i32, HostError> {
     hooks.records = RECORDS_DEFAULT.max(args.frames as usize * RECORDS_PER_FRAME);
     let dropped = Dropped::default();
     hooks.keep = Some(handoffs::keep(dropped.clone()));
-    signals::watch(std::sync::Arc::clone(&hooks.control));
+    hooks.control = control;
     let outcome = run(&machine, hooks);
     bar.finish_and_clear();
     let outcome = outcome?;
     let console = args.out.join("console.log");
-    std::fs::write(&console, &checker.findings().console)
-        .map_err(|error| HostError::file("--out", &console, &error, "make room on the disk"))?;
+    let written = std::fs::write(&console, &checker.findings().console);
+    if let Err(error) = written {
+        let told = format!("{}: {}", console.display(), plain(&error));
+        checker.findings().write_error.get_or_insert(told);
+    }
     for line in report::lines(&machine, &outcome) {
         eprintln!("{line}");
     }

@@ -101,6 +101,6 @@ fn problems(args: &DemoArgs, outcome: &Outcome, findings: &Findings) -> Vec<Stri
     if outcome.status() != 0 {
         problems.push(format!("the guest ended with status {}", outcome.status()));
     }
-    problems.extend(findings.write_error.iter().map(|error| format!("pictures were not written: {error}")));
+    problems.extend(findings.write_error.iter().map(|error| format!("not everything was written: {error}")));
     problems
 }
