@@ -1,5 +1,8 @@
 //! What the guest finds at reset: kernel, initramfs, boot parameters, page tables, GDT, ACPI tables.
 
+#![deny(clippy::unwrap_used)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod acpi;
 mod boot_params;
 pub mod kernel;

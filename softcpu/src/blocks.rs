@@ -1,5 +1,8 @@
 //! Decoded blocks, kept by the physical address they were decoded from.
 
+#![deny(clippy::arithmetic_side_effects)]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
+
 use std::collections::HashMap;
 
 use crate::cpu::Cpu;
@@ -46,7 +49,7 @@ impl Block {
     /// Instructions in the block.
     #[inline(always)]
     pub fn len(&self) -> u64 {
-        self.ops.len() as u64 - 1
+        (self.ops.len() as u64).wrapping_sub(1)
     }
 }
 
@@ -103,7 +106,7 @@ impl Blocks {
         if !old.is_null() {
             self.drop_page(block.gpa >> 12);
         }
-        self.ops += block.ops.len();
+        self.ops = self.ops.saturating_add(block.ops.len());
         let pages = [Some(block.gpa >> 12), block.second.map(|p| p >> 12)];
         let head = bucket(block.gpa);
         let at = Box::into_raw(Box::new(block));
@@ -119,7 +122,7 @@ impl Blocks {
     /// Drops every block of a physical page.
     pub fn drop_page(&mut self, page: u64) {
         let Some(dropped) = self.pages.remove(&page) else { return };
-        self.epoch += 1;
+        self.epoch = self.epoch.wrapping_add(1);
         for at in dropped {
             self.unlink(at);
             // SAFETY: a block stays allocated while any page lists it.
@@ -130,7 +133,7 @@ impl Blocks {
             }
             // SAFETY: as above.
             let ops: &[Op] = unsafe { &(*at).ops };
-            self.ops -= ops.len();
+            self.ops = self.ops.saturating_sub(ops.len());
             self.graveyard.push(at);
         }
     }
@@ -192,7 +195,7 @@ impl Drop for Blocks {
 impl Cpu {
     /// Forgets the code decoded from a physical page (a page number): it was, or is about to be, written.
     pub(crate) fn drop_code(&mut self, page: u64) {
-        self.counters.pages_dropped += 1;
+        self.counters.pages_dropped = self.counters.pages_dropped.saturating_add(1);
         self.blocks.drop_page(page);
         self.code.set_holds_code(page, false);
     }

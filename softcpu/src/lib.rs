@@ -1,5 +1,8 @@
 //! A software x86-64 CPU: deterministic, portable, counts every instruction, knows no device.
 
+#![deny(clippy::unwrap_used)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod apic;
 mod blocks;
 pub mod bus;

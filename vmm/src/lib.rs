@@ -1,5 +1,8 @@
 //! The virtual machine monitor: machine, back ends, command line.
 
+#![deny(clippy::unwrap_used)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod accel;
 pub mod backend;
 pub mod cli;

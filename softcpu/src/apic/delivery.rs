@@ -22,8 +22,8 @@ impl LocalApic {
     /// The highest vector in one of the 256-bit registers.
     fn highest(&self, base: usize) -> Option<u8> {
         (0..8).rev().find_map(|word| {
-            let bits = self.regs[base + word];
-            (bits != 0).then(|| (word * 32 + 31 - bits.leading_zeros() as usize) as u8)
+            let bits = self.regs[base | word];
+            (bits != 0).then(|| (word << 5) as u8 | (31 ^ bits.leading_zeros()) as u8)
         })
     }
 
@@ -56,8 +56,8 @@ impl LocalApic {
     /// The CPU takes `vector`, which [`highest_pending`](Self::highest_pending) returned: request becomes service.
     pub fn accept(&mut self, vector: u8) {
         let (word, mask) = bit(vector);
-        self.regs[IRR + word] &= !mask;
-        self.regs[ISR + word] |= mask;
+        self.regs[IRR | word] &= !mask;
+        self.regs[ISR | word] |= mask;
     }
 
     /// Whether `message` names this APIC as a destination.
@@ -117,11 +117,11 @@ impl LocalApic {
 
     fn request(&mut self, vector: u8, level: bool) {
         let (word, mask) = bit(vector);
-        self.regs[IRR + word] |= mask;
+        self.regs[IRR | word] |= mask;
         if level {
-            self.regs[TMR + word] |= mask;
+            self.regs[TMR | word] |= mask;
         } else {
-            self.regs[TMR + word] &= !mask;
+            self.regs[TMR | word] &= !mask;
         }
     }
 
@@ -139,8 +139,8 @@ impl LocalApic {
     pub(super) fn end_of_interrupt(&mut self) -> ApicEffect {
         let Some(vector) = self.highest(ISR) else { return ApicEffect::NONE };
         let (word, mask) = bit(vector);
-        self.regs[ISR + word] &= !mask;
-        let level = self.regs[TMR + word] & mask != 0;
+        self.regs[ISR | word] &= !mask;
+        let level = self.regs[TMR | word] & mask != 0;
         ApicEffect { end_of_interrupt: level.then_some(vector), ..ApicEffect::NONE }
     }
 

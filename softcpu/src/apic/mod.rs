@@ -1,6 +1,9 @@
 //! The local APIC as a pure state machine (Intel SDM vol. 3, chapter 11): time comes in as TSC values, and what it
 //! does to the rest of the machine comes out as an [`ApicEffect`].
 
+#![deny(clippy::arithmetic_side_effects)]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
+
 mod delivery;
 mod message;
 mod msr;
@@ -97,7 +100,7 @@ impl LocalApic {
         let phase = std::mem::take(&mut apic.regs[SAVED_TIMER_PHASE]);
         apic.timer.due = match apic.timer_mode() {
             Mode::TscDeadline => (tsc_deadline != 0).then_some(tsc_deadline),
-            _ => match u64::from(apic.regs[CURRENT_COUNT]) * divisor(apic.regs[DIVIDE]) {
+            _ => match u64::from(apic.regs[CURRENT_COUNT]).saturating_mul(divisor(apic.regs[DIVIDE])) {
                 0 => None,
                 left => Some(tsc.saturating_add(left.saturating_sub(u64::from(phase)))),
             },
@@ -303,7 +306,7 @@ impl LocalApic {
             return false;
         }
         let period = (self.timer_mode() == Mode::Periodic)
-            .then(|| u64::from(self.regs[INITIAL_COUNT]) * divisor(self.regs[DIVIDE]));
+            .then(|| u64::from(self.regs[INITIAL_COUNT]).saturating_mul(divisor(self.regs[DIVIDE])));
         let lvt = self.regs[LVT_TIMER];
         let fired = self.timer.expire(tsc, period) && lvt & LVT_MASKED == 0;
         if fired {

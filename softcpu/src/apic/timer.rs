@@ -36,13 +36,13 @@ pub struct Timer {
 pub fn divisor(divide: u32) -> u64 {
     let code = (divide & 3) | ((divide >> 1) & 4);
     // 0 is divide by 2, ... 6 is divide by 128, 7 is divide by 1.
-    1 << ((code + 1) & 7)
+    1 << (code.wrapping_add(1) & 7)
 }
 
 impl Timer {
     /// Starts counting `count` ticks of `divisor` cycles.
     pub fn start(&mut self, tsc: u64, count: u32, divisor: u64) {
-        self.due = (count != 0).then(|| tsc.saturating_add(u64::from(count) * divisor));
+        self.due = (count != 0).then(|| tsc.saturating_add(u64::from(count).saturating_mul(divisor)));
     }
 
     /// Ticks left.
@@ -51,23 +51,20 @@ impl Timer {
         u32::try_from(left.div_ceil(divisor)).unwrap_or(u32::MAX)
     }
 
-    /// Cycles already spent of the current tick.
+    /// Cycles already spent of the current tick. The divisor is a power of two.
     pub fn phase(&self, tsc: u64, divisor: u64) -> u32 {
         let left = self.due.map_or(0, |due| due.saturating_sub(tsc));
-        ((divisor - left % divisor) % divisor) as u32
+        left.wrapping_neg() as u32 & divisor.wrapping_sub(1) as u32
     }
 
     /// Whether the timer fired at or before `tsc`. A periodic timer (`period` in cycles) is left at its first
     /// expiry after `tsc`; periods missed in between are one interrupt, as they would be in IRR.
     pub fn expire(&mut self, tsc: u64, period: Option<u64>) -> bool {
         let Some(due) = self.due.filter(|&due| due <= tsc) else { return false };
-        self.due = match period {
-            Some(period) if period > 0 => {
-                let missed = (tsc - due) / period + 1;
-                due.checked_add(missed.saturating_mul(period))
-            }
-            _ => None,
-        };
+        self.due = period.and_then(|period| {
+            let missed = tsc.saturating_sub(due).checked_div(period)?.saturating_add(1);
+            due.checked_add(missed.saturating_mul(period))
+        });
         true
     }
 }

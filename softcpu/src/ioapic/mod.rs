@@ -1,5 +1,8 @@
 //! The I/O APIC: 24 pins, each with a redirection entry (82093AA data sheet, with the EOI register of version 0x20).
 
+#![deny(clippy::arithmetic_side_effects)]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
+
 #[cfg(test)]
 mod tests;
 
@@ -102,7 +105,7 @@ impl IoApic {
     /// The pin, and the first bit of its entry, that the selected index names.
     fn selected_entry(&self) -> Option<(usize, u32)> {
         let index = usize::from(self.select.checked_sub(INDEX_ENTRIES)?);
-        (index / 2 < PINS).then_some((index / 2, index as u32 % 2 * 32))
+        (index / 2 < PINS).then_some((index / 2, (index as u32 & 1) << 5))
     }
 
     /// Writes the 32-bit register at byte `offset` of the page. Returns the messages to send: unmasking an asserted

@@ -107,7 +107,8 @@ impl Cpu {
             }
             table = entry & ADDRESS;
         }
-        unreachable!("the last level is always a leaf")
+        // Not reached: the last level is always a leaf.
+        Err(code | code::PRESENT | code::RESERVED)
     }
 
     /// Sets the accessed bits along the path, and the dirty bit of its last entry.

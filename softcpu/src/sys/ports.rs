@@ -1,5 +1,8 @@
 //! IN, OUT and the right to use them.
 
+#![deny(clippy::arithmetic_side_effects)]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
+
 use crate::bus::Flow;
 use crate::cpu::Cpu;
 use crate::flags::IOPL;
@@ -17,11 +20,11 @@ impl Cpu {
         let limit = u64::from(tr.limit);
         let allowed = limit >= 103 && {
             let map = u64::from(self.load_as::<u16>(how, tr.base.wrapping_add(102))?);
-            let at = map + u64::from(port) / 8;
+            let at = map.saturating_add(u64::from(port) / 8);
             // Two bytes are always read, so both must be inside.
             at < limit && {
                 let bits = self.load_as::<u16>(how, tr.base.wrapping_add(at))?;
-                bits >> (port % 8) & ((1 << bytes) - 1) == 0
+                bits >> (port % 8) & !(!0 << bytes) == 0
             }
         };
         if allowed {
