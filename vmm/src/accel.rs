@@ -30,7 +30,7 @@ impl Chosen {
 
 /// KVM must run kernel code at least this fast to be worth more than the software CPU, in million instructions a
 /// second. The software CPU reaches about 100; a processor that runs the guest natively, thousands.
-const KVM_WORTH_MIPS: f64 = 400.0;
+pub const KVM_WORTH_MIPS: f64 = 400.0;
 
 /// Picks a back end. The second value is the line that says what was picked and why, when something was measured.
 pub fn choose(wanted: Accel) -> Result<(Chosen, Option<String>), HostError> {

@@ -32,6 +32,20 @@ pub enum Command {
     /// bar and a summary, and writes the frames that were on the screen as PNGs. The exit status is 0 when every pixel
     /// of every frame is what the host computes from the source, 2 for bad input, anything else otherwise.
     Demo(Box<DemoArgs>),
+    /// Say what KVM is worth on this host, what is there to build and boot guests, and how to mend what is not
+    ///
+    /// Run the commands it names in Fencepost's source folder. The exit status is KVM's class: 0 native, 10 slow (KVM
+    /// works but emulates kernel mode), 11 none (no KVM that can run a guest); 2 for bad input. Everything else that
+    /// is amiss is shown and leaves the status alone.
+    Doctor(DoctorArgs),
+}
+
+/// `fencepost doctor`.
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    /// One JSON object instead: class, status, checks, and the facts behind them
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What the guest captures.

@@ -10,6 +10,7 @@ pub mod console;
 pub mod control;
 pub mod demo;
 pub mod devices;
+pub mod doctor;
 pub mod entry;
 pub mod error;
 pub mod footprint;

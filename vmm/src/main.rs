@@ -6,6 +6,7 @@ use std::sync::Arc;
 use fencepost::cli::{self, Command, RunArgs};
 use fencepost::console::{self, RawTerminal};
 use fencepost::demo::demo;
+use fencepost::doctor::doctor;
 use fencepost::error::HostError;
 use fencepost::run::{Hooks, run};
 use fencepost::{report, signals};
@@ -18,6 +19,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Run(args) => run_command(&args),
         Command::Demo(args) => demo(&args),
+        Command::Doctor(args) => Ok(doctor(&args)),
     };
     console::restore();
     match result {

@@ -1,0 +1,20 @@
+//! `fencepost doctor`: what this host can do for a guest, and how to mend what it cannot, on one screen.
+
+pub mod facts;
+mod probe;
+pub mod report;
+
+use std::io::Write;
+
+use self::report::Report;
+use crate::cli::DoctorArgs;
+
+/// Probes the host, prints what was found, and gives the exit status (see [`report::Class::status`]).
+pub fn doctor(args: &DoctorArgs) -> i32 {
+    let facts = probe::facts();
+    let report = Report::of(&facts);
+    let text = if args.json { report.json(&facts) } else { report.lines().join("\n") };
+    // Whoever closed the pipe early has read enough; the status is still the answer.
+    let _ = writeln!(std::io::stdout(), "{text}");
+    report.class.status()
+}
