@@ -13,7 +13,7 @@
 
 #include <linux/videodev2.h>
 
-#include <uapi/fencepost_camera.h>
+#include <uapi/fencepost.h>
 
 /* vb2 gives no more. */
 #define CAMERA_MAX_BUFFERS 32

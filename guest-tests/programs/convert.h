@@ -14,7 +14,7 @@
 
 #include <linux/videodev2.h>
 
-#include <uapi/fencepost_gpu.h>
+#include <uapi/fencepost.h>
 
 struct converter {
 	int fd;

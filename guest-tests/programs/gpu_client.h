@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-#include <uapi/fencepost_gpu.h>
+#include <uapi/fencepost.h>
 
 /* A buffer of one open render node. */
 struct gpu_buffer {

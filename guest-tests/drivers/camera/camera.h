@@ -10,7 +10,7 @@
 #include <media/v4l2-device.h>
 #include <media/videobuf2-v4l2.h>
 
-#include <uapi/fencepost_camera.h>
+#include <uapi/fencepost.h>
 
 #include "regs.h"
 

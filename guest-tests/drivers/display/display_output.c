@@ -2,7 +2,6 @@
 /* The encoder, and the connector with its monitor. */
 
 #include <linux/minmax.h>
-#include <linux/version.h>
 
 #include <drm/drm_atomic_helper.h>
 #include <drm/drm_atomic_state_helper.h>
@@ -35,8 +34,8 @@ static int fpd_connector_get_modes(struct drm_connector *connector)
 	int modes = drm_edid_connector_update(connector, edid);
 
 	drm_edid_free(edid);
-	/* Since Linux 6.3 the update adds no modes; before, it adds and counts them. */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+	/* Linux 6.1's update (Kbuild defines the symbol) adds and counts the modes; later ones do not. */
+#ifndef FENCEPOST_LINUX_6_1
 	modes = drm_edid_connector_add_modes(connector);
 #endif
 	return modes;

@@ -18,7 +18,7 @@
 #include <drm/drm_gem_shmem_helper.h>
 #include <drm/gpu_scheduler.h>
 
-#include <uapi/fencepost_gpu.h>
+#include <uapi/fencepost.h>
 
 #include "gpu_regs.h"
 

@@ -1,19 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
 /*
- * Userspace interface of "fencepost_gpu", the DRM render driver of the
- * Fencepost GPU. The device itself is described in docs/gpu.md.
+ * Userspace interface of Fencepost's drivers, beyond what DRM and V4L2 define:
+ * "fencepost_gpu", the DRM render driver (docs/gpu.md has the device), and
+ * "fencepost_camera", the V4L2 capture driver (docs/camera.md). The display's
+ * driver has none of its own.
  *
  * Fields that a caller does not use, and all reserved fields, must be zero.
  * PRIME import and export, and syncobjs, are DRM's own ioctls.
  */
-#ifndef _UAPI_FENCEPOST_GPU_H
-#define _UAPI_FENCEPOST_GPU_H
+#ifndef _UAPI_FENCEPOST_H
+#define _UAPI_FENCEPOST_H
 
 #include <drm/drm.h>
+#include <linux/types.h>
+#include <linux/videodev2.h>
 
 #if defined(__cplusplus)
 extern "C" {
 #endif
+
+/* The GPU */
 
 #define FENCEPOST_GPU_DRIVER_NAME	"fencepost_gpu"
 
@@ -263,8 +269,43 @@ struct drm_fencepost_gpu_submit {
 #define DRM_IOCTL_FENCEPOST_GPU_SUBMIT \
 	DRM_IOWR(DRM_COMMAND_BASE + DRM_FENCEPOST_GPU_SUBMIT, struct drm_fencepost_gpu_submit)
 
+/* The camera */
+
+#define FENCEPOST_CAMERA_DRIVER_NAME	"fencepost_camera"
+
+/**
+ * struct fencepost_camera_frame - what the device says about a captured frame
+ *
+ * FENCEPOST_CAMERA_IOC_FRAME tells it for the frame that a buffer held last.
+ * It is that of VIDIOC_DQBUF until the buffer is queued again. -EINVAL for a
+ * buffer that is not there, -ENODATA for one that has held no frame.
+ */
+struct fencepost_camera_frame {
+	/** @index: in, number of the buffer */
+	__u32 index;
+	/** @sequence: out, number of the frame since the stream went on */
+	__u32 sequence;
+	/** @status: out, 0 or an error code of the device */
+	__u32 status;
+	/** @bytes: out, bytes that the device wrote */
+	__u32 bytes;
+	/** @crc: out, CRC-32 of those bytes, as zlib computes it */
+	__u32 crc;
+	/** @dropped: out, frames dropped since the device was reset */
+	__u32 dropped;
+	/** @start_cycles: out, TSC when the read-out began */
+	__u64 start_cycles;
+	/** @end_cycles: out, TSC when the frame was complete */
+	__u64 end_cycles;
+	/** @fault_iova: out, the I/O virtual address that was refused, or 0 */
+	__u64 fault_iova;
+};
+
+#define FENCEPOST_CAMERA_IOC_FRAME \
+	_IOWR('V', BASE_VIDIOC_PRIVATE, struct fencepost_camera_frame)
+
 #if defined(__cplusplus)
 }
 #endif
 
-#endif /* _UAPI_FENCEPOST_GPU_H */
+#endif /* _UAPI_FENCEPOST_H */
