@@ -24,7 +24,10 @@ struct Shown {
 pub struct Findings {
     expectation: Expectation,
     folder: PathBuf,
+    /// Pictures by the vblank that latched them, until the guest tells which frame they are.
     waiting: BTreeMap<u64, Shown>,
+    /// Frames by their vblank, until the display has shown them.
+    told: BTreeMap<u64, u32>,
     /// What the guest said.
     pub guest: GuestReport,
     /// All that came over the serial console.
@@ -48,6 +51,7 @@ impl Findings {
             expectation,
             folder,
             waiting: BTreeMap::new(),
+            told: BTreeMap::new(),
             guest: GuestReport::default(),
             console: Vec::new(),
             compared: 0,
@@ -60,24 +64,27 @@ impl Findings {
     fn console(&mut self, bytes: &[u8]) {
         let room = CONSOLE_MAX.saturating_sub(self.console.len());
         self.console.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        self.guest.feed(bytes);
-        self.judge_known();
+        for number in self.guest.feed(bytes) {
+            let journeys = self.guest.journeys();
+            let vblank = journeys[&number].vblank;
+            // One vblank for each frame at most, whatever a guest says twice.
+            if !self.judged.contains(&number) && self.told.len() < journeys.len() {
+                self.told.entry(vblank).or_insert(number);
+                self.judge_known(vblank);
+            }
+        }
     }
 
-    /// Judges every frame that both the guest has told of and the display has finished scanning out.
-    fn judge_known(&mut self) {
-        let told: Vec<(u32, u32, u64)> = self
-            .guest
-            .journeys()
-            .iter()
-            .filter(|(number, journey)| journey.vblank != 0 && !self.judged.contains(number))
-            .map(|(number, journey)| (*number, journey.sequence, journey.vblank))
-            .collect();
-        for (number, sequence, vblank) in told {
-            if let Some(shown) = self.waiting.remove(&vblank) {
-                self.judged.insert(number);
-                self.judge(number, sequence, &shown);
-            }
+    /// Judges the frame of a vblank once the guest has told of it and the display has finished scanning it out.
+    fn judge_known(&mut self, vblank: u64) {
+        if !self.told.contains_key(&vblank) {
+            return;
+        }
+        if let Some(shown) = self.waiting.remove(&vblank)
+            && let Some(number) = self.told.remove(&vblank)
+        {
+            self.judged.insert(number);
+            self.judge(number, self.guest.journeys()[&number].sequence, &shown);
         }
     }
 
@@ -165,7 +172,7 @@ impl FrameSink for Checker {
         }
         let shown = Shown { width: frame.width, height: frame.height, pixels: frame.pixels.to_vec() };
         findings.waiting.insert(frame.vblank, shown);
-        findings.judge_known();
+        findings.judge_known(frame.vblank);
     }
 }
 
@@ -239,6 +246,20 @@ mod tests {
     fn another_frame_is_a_mismatch() {
         let folder = tempfile::tempdir().expect("temporary folder");
         assert_eq!(shown(6, folder.path(), |_| {}).findings().mismatches.len(), 1);
+    }
+
+    #[test]
+    fn a_picture_that_comes_after_the_word_on_it_is_judged_once() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let mut checker = shown(5, folder.path(), |_| {});
+        let mut tap = ConsoleTap::new(checker.clone(), Box::new(|_| {}));
+        tap.write_all(b"# frame 1 sequence 6 vblank 12 crc 0x0\n").expect("taken");
+        tap.write_all(b"# frame 1 sequence 6 vblank 12 crc 0x0\n").expect("taken");
+        let pixels = checker.findings().expectation.frame(6).expect("drawn");
+        let stamp = fencepost_trace::Stamp::default();
+        checker.frame(&Frame { vblank: 11, flip: 2, stamp, width: 32, height: 32, pixels: &pixels });
+        let findings = checker.findings();
+        assert_eq!((findings.compared, findings.mismatches.len(), findings.missing().len()), (2, 0, 0));
     }
 
     #[test]

@@ -53,16 +53,18 @@ const MAX_LINE_BYTES: usize = 4096;
 const MAX_FRAMES: usize = 1 << 20;
 
 impl GuestReport {
-    /// Takes console bytes as they come.
-    pub fn feed(&mut self, bytes: &[u8]) {
+    /// Takes console bytes as they come; gives the numbers of the frames that they told the vblank of.
+    pub fn feed(&mut self, bytes: &[u8]) -> Vec<u32> {
+        let mut told = Vec::new();
         for &byte in bytes {
             if byte == b'\n' {
                 let line = std::mem::take(&mut self.partial);
-                self.line(String::from_utf8_lossy(&line).trim());
+                told.extend(self.line(String::from_utf8_lossy(&line).trim()));
             } else if self.partial.len() < MAX_LINE_BYTES {
                 self.partial.push(byte);
             }
         }
+        told
     }
 
     /// The frames by their number in the flow.
@@ -70,13 +72,14 @@ impl GuestReport {
         &self.journeys
     }
 
-    fn line(&mut self, line: &str) {
+    fn line(&mut self, line: &str) -> Option<u32> {
         // The kernel may print in the middle of a console, so the marker is looked for anywhere in the line.
-        if let Some(at) = line.find("# frame ") {
-            self.frame(&line[at + "# frame ".len()..]);
-        } else if let Some(at) = line.find("# handoff ") {
-            self.handoff(&line[at + "# handoff ".len()..]);
+        if let Some((_, rest)) = line.split_once("# frame ") {
+            return self.frame(rest);
         }
+        let (_, rest) = line.split_once("# handoff ")?;
+        self.handoff(rest);
+        None
     }
 
     fn entry(&mut self, number: u32) -> Option<&mut Journey> {
@@ -84,7 +87,7 @@ impl GuestReport {
         room.then(|| self.journeys.entry(number).or_default())
     }
 
-    fn frame(&mut self, rest: &str) -> Option<()> {
+    fn frame(&mut self, rest: &str) -> Option<u32> {
         let words: Vec<&str> = rest.split_whitespace().collect();
         let number = words.first()?.parse().ok()?;
         let after = |name: &str| {
@@ -96,7 +99,7 @@ impl GuestReport {
         let journey = self.entry(number)?;
         journey.sequence = sequence;
         journey.vblank = vblank;
-        Some(())
+        Some(number)
     }
 
     fn handoff(&mut self, rest: &str) -> Option<()> {
