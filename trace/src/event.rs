@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::guest::GuestEvent;
+
 /// A part of the machine that does work of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Engine {
     /// The GPU's command processor.
     Gpu,
@@ -14,18 +16,89 @@ pub enum Engine {
 }
 
 /// What an event is about; recording is switched on and off by category.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Category {
-    /// Register accesses and doorbells.
+    /// Register accesses.
     Register,
-    /// DMA by devices.
+    /// DMA by devices: descriptors and data.
     Dma,
-    /// IOMMU look-ups, invalidations and faults.
+    /// IOMMU invalidations and faults.
     Iommu,
-    /// Engine jobs, fences, frames, flips.
+    /// IOTLB hits and misses.
+    Iotlb,
+    /// Engine jobs, doorbells, fences, frames, flips.
     Engine,
     /// Interrupts, from the device's write to the guest's end-of-interrupt.
     Interrupt,
+    /// What makes a vCPU leave the guest, and moves between back ends.
+    Vcpu,
+    /// The guest's own tracepoints.
+    Guest,
+}
+
+impl Category {
+    /// All of them, in order.
+    pub const ALL: [Category; 8] = [
+        Category::Register,
+        Category::Dma,
+        Category::Iommu,
+        Category::Iotlb,
+        Category::Engine,
+        Category::Interrupt,
+        Category::Vcpu,
+        Category::Guest,
+    ];
+    /// Those that are on unless the command line says otherwise.
+    pub const DEFAULT: [Category; 6] = [
+        Category::Register,
+        Category::Dma,
+        Category::Iommu,
+        Category::Engine,
+        Category::Interrupt,
+        Category::Guest,
+    ];
+
+    /// Its name on the command line and in outputs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Category::Register => "register",
+            Category::Dma => "dma",
+            Category::Iommu => "iommu",
+            Category::Iotlb => "iotlb",
+            Category::Engine => "engine",
+            Category::Interrupt => "interrupt",
+            Category::Vcpu => "vcpu",
+            Category::Guest => "guest",
+        }
+    }
+}
+
+/// What runs the guest's CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Accel {
+    /// The software CPU: cycles are exact.
+    Soft,
+    /// KVM: cycles are stamps of the guest's TSC.
+    Kvm,
+}
+
+/// Why a vCPU left the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum ExitReason {
+    /// A port was read or written; `address` is the port.
+    Port,
+    /// Memory outside RAM was read or written; `address` is guest-physical.
+    Mmio,
+    /// HLT.
+    Halt,
+    /// The host wanted the vCPU's thread.
+    Kick,
+    /// An instruction that KVM could not emulate; `address` is its RIP.
+    Assist,
+    /// Triple fault.
+    Shutdown,
+    /// Anything else.
+    Other,
 }
 
 /// One thing that happened. `rid` is a PCI requester id (bus << 8 | device << 3 | function).
@@ -33,22 +106,26 @@ pub enum Category {
 pub enum Event {
     /// The guest read a device register.
     RegisterRead { rid: u16, offset: u64, value: u64 },
-    /// The guest wrote a device register (a doorbell is one).
+    /// The guest wrote a device register.
     RegisterWrite { rid: u16, offset: u64, value: u64 },
-    /// A device fetched a descriptor or packet.
+    /// A device was told of new work: `queue` is the ring (or 0), `tail` what it was told of.
+    Doorbell { engine: Engine, queue: u32, tail: u64 },
+    /// A device fetched a descriptor, packet or scatter-gather list.
     DescriptorFetch { rid: u16, iova: u64, len: u64 },
-    /// A device read guest memory.
-    DmaRead { rid: u16, iova: u64, len: u64 },
-    /// A device wrote guest memory.
-    DmaWrite { rid: u16, iova: u64, len: u64 },
+    /// A device read guest memory: one physically contiguous range.
+    DmaRead { rid: u16, iova: u64, gpa: u64, len: u64 },
+    /// A device wrote guest memory: one physically contiguous range.
+    DmaWrite { rid: u16, iova: u64, gpa: u64, len: u64 },
     /// The IOMMU dropped cached translations (`domain` is None for a global invalidation).
     IotlbInvalidate { domain: Option<u16>, iova: u64, len: u64 },
+    /// A translation was in the IOTLB.
+    IotlbHit { rid: u16, iova: u64 },
     /// A translation was not in the IOTLB and the page tables were walked.
     IotlbMiss { rid: u16, iova: u64 },
     /// The IOMMU refused an access.
     IommuFault { rid: u16, iova: u64, write: bool, reason: u8 },
-    /// An engine began a job; `queue` and `seqno` name it.
-    JobStart { engine: Engine, queue: u32, seqno: u64 },
+    /// An engine began a job; `queue` and `seqno` name it, `kind` is the device's own word for it.
+    JobStart { engine: Engine, queue: u32, seqno: u64, kind: JobKind },
     /// An engine ended a job.
     JobEnd { engine: Engine, queue: u32, seqno: u64, ok: bool },
     /// The GPU wrote a fence's sequence number.
@@ -65,7 +142,9 @@ pub enum Event {
     FrameDropped { sequence: u32 },
     /// A vertical blank began.
     Vblank { frame: u64 },
-    /// The display latched new registers at vblank (`flip`: its cookie, counted by the display).
+    /// The display latched commit number `commit` at the vertical blank that began `frame`.
+    Latch { frame: u64, commit: u64 },
+    /// What was latched is another buffer than before (`flip`: the commit's number): its flip is done.
     Flip { frame: u64, flip: u64 },
     /// The display composed a frame, with the CRC-32 of its XRGB8888 bytes, padding byte as zero.
     ScanOut { frame: u64, crc: u32 },
@@ -77,6 +156,33 @@ pub enum Event {
     InterruptDelivered { cpu: u32, vector: u8 },
     /// The CPU signalled end-of-interrupt.
     EndOfInterrupt { cpu: u32, vector: u8 },
+    /// A vCPU left the guest.
+    VcpuExit { cpu: u32, reason: ExitReason, address: u64 },
+    /// The machine moved to another back end.
+    Moved { to: Accel },
+    /// A tracepoint of the guest's kernel fired.
+    Guest(Box<GuestEvent>),
+}
+
+/// What a job does, in the GPU's packet names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum JobKind {
+    /// Nothing.
+    Nop,
+    /// Fill.
+    Fill,
+    /// Copy.
+    Copy,
+    /// Colour conversion.
+    Convert,
+    /// Waits on a semaphore.
+    SemaphoreWait,
+    /// Signals a semaphore.
+    SemaphoreSignal,
+    /// Writes a fence.
+    Fence,
+    /// A word that the device does not know.
+    Unknown,
 }
 
 impl Event {
@@ -86,8 +192,10 @@ impl Event {
         match self {
             RegisterRead { .. } | RegisterWrite { .. } => Category::Register,
             DescriptorFetch { .. } | DmaRead { .. } | DmaWrite { .. } => Category::Dma,
-            IotlbInvalidate { .. } | IotlbMiss { .. } | IommuFault { .. } => Category::Iommu,
-            JobStart { .. }
+            IotlbInvalidate { .. } | IommuFault { .. } => Category::Iommu,
+            IotlbHit { .. } | IotlbMiss { .. } => Category::Iotlb,
+            Doorbell { .. }
+            | JobStart { .. }
             | JobEnd { .. }
             | FenceWrite { .. }
             | SemaphoreSignal { .. }
@@ -96,10 +204,13 @@ impl Event {
             | FrameEnd { .. }
             | FrameDropped { .. }
             | Vblank { .. }
+            | Latch { .. }
             | Flip { .. }
             | ScanOut { .. }
             | Underrun { .. } => Category::Engine,
             MsiRaised { .. } | InterruptDelivered { .. } | EndOfInterrupt { .. } => Category::Interrupt,
+            VcpuExit { .. } | Moved { .. } => Category::Vcpu,
+            Guest(_) => Category::Guest,
         }
     }
 }

@@ -4,9 +4,12 @@
 //! This crate knows nothing of devices: requester ids, I/O virtual addresses and vectors are plain numbers here.
 
 mod event;
+pub mod file;
+mod guest;
 mod recorder;
 
-pub use event::{Category, Engine, Event};
+pub use event::{Accel, Category, Engine, Event, ExitReason, JobKind};
+pub use guest::{GuestEvent, GuestFormat, GuestView, Value};
 pub use recorder::{Record, Recorder};
 
 /// A point in time: guest cycles (TSC) and nanoseconds since the machine started.

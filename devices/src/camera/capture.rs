@@ -159,7 +159,7 @@ impl Camera {
             if len == 0 {
                 break;
             }
-            ports.trace.record(Event::DmaWrite { rid: self.config.rid, iova: segment.iova.0, len });
+            ports.trace.record(Event::DmaWrite { rid: self.config.rid, iova: segment.iova.0, gpa: 0, len });
             left = left.saturating_sub(len);
         }
         Ok(())
@@ -211,7 +211,7 @@ impl Camera {
         let fault = |fault| Failure::fault(ErrorCode::RingFault, &fault);
         ports.dma.write(at, body).map_err(fault)?;
         ports.dma.write(ordinal_at, ordinal).map_err(fault)?;
-        ports.trace.record(Event::DmaWrite { rid: self.config.rid, iova: at.0, len: RECORD_BYTES });
+        ports.trace.record(Event::DmaWrite { rid: self.config.rid, iova: at.0, gpa: 0, len: RECORD_BYTES });
         Ok(())
     }
 

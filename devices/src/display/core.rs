@@ -147,6 +147,7 @@ impl Core {
         let Some(plane) = self.state.pending.take() else { return };
         self.state.latched = self.state.accepted;
         self.state.shown = Some(Shown { plane, list: None, offered: Offered::Nothing });
+        ports.trace.record(Event::Latch { frame, commit: self.state.latched });
         ports.trace.record(Event::Flip { frame, flip: self.state.latched });
         self.signal(Irq::FLIP_DONE, ports);
     }

@@ -162,7 +162,7 @@ fn trace_reads(rid: u16, list: &SgList, start: u64, len: u64, ports: &mut Ports<
         if skip < bytes {
             let take = bytes.saturating_sub(skip).min(left);
             let iova = segment.iova.0.saturating_add(skip);
-            ports.trace.record(Event::DmaRead { rid, iova, len: take });
+            ports.trace.record(Event::DmaRead { rid, iova, gpa: 0, len: take });
             left = left.saturating_sub(take);
         }
         skip = skip.saturating_sub(bytes);

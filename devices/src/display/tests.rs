@@ -444,6 +444,6 @@ fn reads_are_traced_segment_by_segment() {
         .cloned()
         .collect();
     // 152 bytes from byte 4: 48 in the first segment, 104 in the second.
-    let read = |iova, len| Event::DmaRead { rid: 0x18, iova, len };
+    let read = |iova, len| Event::DmaRead { rid: 0x18, iova, gpa: 0, len };
     assert_eq!(reads, [read(0x3004, 48), read(0x27fc, 104)]);
 }

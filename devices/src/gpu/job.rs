@@ -104,8 +104,8 @@ impl Window {
                 let iova = segment.iova.0.saturating_add(from.saturating_sub(start));
                 let len = to.saturating_sub(from);
                 ports.trace.record(match access {
-                    Access::Read => Event::DmaRead { rid, iova, len },
-                    Access::Write => Event::DmaWrite { rid, iova, len },
+                    Access::Read => Event::DmaRead { rid, iova, gpa: 0, len },
+                    Access::Write => Event::DmaWrite { rid, iova, gpa: 0, len },
                 });
             }
             start = stop;

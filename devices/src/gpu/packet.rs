@@ -1,5 +1,6 @@
 //! Wire formats: 128 bytes of a ring become a [`Packet`] once, and here only.
 
+use fencepost_trace::JobKind;
 use serde::{Deserialize, Serialize};
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -128,6 +129,20 @@ pub enum Packet {
 }
 
 impl RawPacket {
+    /// What traces call the job, right or not.
+    pub fn kind(&self) -> JobKind {
+        match self.opcode.get() {
+            0 => JobKind::Nop,
+            1 => JobKind::Fill,
+            2 => JobKind::Copy,
+            3 => JobKind::Convert,
+            4 => JobKind::SemaphoreWait,
+            5 => JobKind::SemaphoreSignal,
+            6 => JobKind::Fence,
+            _ => JobKind::Unknown,
+        }
+    }
+
     /// Checks everything that can be checked without memory.
     pub fn parse(&self) -> Result<Packet, GpuError> {
         let packet = match self.opcode.get() {

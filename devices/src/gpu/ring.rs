@@ -229,7 +229,12 @@ impl Ring {
         }
         let seqno = raw.seqno.get();
         cx.ports.trace.record(Event::DescriptorFetch { rid: cx.rid, iova: at, len: u64::from(PACKET_BYTES) });
-        cx.ports.trace.record(Event::JobStart { engine: TraceEngine::Gpu, queue: cx.index, seqno });
+        cx.ports.trace.record(Event::JobStart {
+            engine: TraceEngine::Gpu,
+            queue: cx.index,
+            seqno,
+            kind: raw.kind(),
+        });
         match raw.parse().and_then(|packet| Job::fetch(packet, cx.rid, cx.ports)) {
             Ok(job) => self.activate(seqno, job, cx),
             Err(error) => {

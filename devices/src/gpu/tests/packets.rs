@@ -4,7 +4,7 @@ use super::fixture::*;
 use crate::gpu::packet::{RawOperand, RawPacket};
 use crate::pixel::{self, Range};
 use crate::testing::FakeTrace;
-use fencepost_trace::{Engine, Event};
+use fencepost_trace::{Engine, Event, JobKind};
 
 fn copy(dst: RawOperand, src: RawOperand, width: u32, height: u32) -> RawPacket {
     RawPacket { dst, src, width: U32::new(width), height: U32::new(height), ..packet(2) }
@@ -140,13 +140,13 @@ fn a_job_is_traced_from_fetch_to_fence() {
         events(&mut driver.world.trace),
         [
             Event::DescriptorFetch { rid, iova: ring_base(0), len: 128 },
-            Event::JobStart { engine, queue, seqno: 7 },
+            Event::JobStart { engine, queue, seqno: 7, kind: JobKind::Fill },
             Event::DescriptorFetch { rid, iova: list.table, len: 32 },
-            Event::DmaWrite { rid, iova: PAGES[0] + 4092, len: 4 },
-            Event::DmaWrite { rid, iova: PAGES[1], len: 4 },
+            Event::DmaWrite { rid, iova: PAGES[0] + 4092, gpa: 0, len: 4 },
+            Event::DmaWrite { rid, iova: PAGES[1], gpa: 0, len: 4 },
             Event::JobEnd { engine, queue, seqno: 7, ok: true },
             Event::DescriptorFetch { rid, iova: ring_base(0) + 128, len: 128 },
-            Event::JobStart { engine, queue, seqno: 8 },
+            Event::JobStart { engine, queue, seqno: 8, kind: JobKind::Fence },
             Event::FenceWrite { queue, seqno: 8 },
             Event::JobEnd { engine, queue, seqno: 8, ok: true },
         ],

@@ -1,0 +1,116 @@
+//! The trace file: what is streamed while the machine runs and can be read after a crash. `docs/trace.md` is its page.
+//!
+//! A file is [`MAGIC`], [`VERSION`] as a little-endian u32, and frames. A frame is its kind (u8), the length of its
+//! payload (u32), the CRC-32 of kind, length and payload (u32), and the payload. No frame needs another to be decoded, so damage costs the
+//! frames that it touches and no more.
+
+mod reader;
+mod writer;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Accel, Category, Engine};
+use crate::guest::GuestFormat;
+
+pub use reader::{Damage, ReadError, TraceFile};
+pub use writer::FileWriter;
+
+/// The first bytes of a trace file.
+pub const MAGIC: [u8; 8] = *b"FPTRACE\n";
+/// The version of the format that this crate writes, and the only one that it reads.
+pub const VERSION: u32 = 1;
+
+/// Kinds of frames.
+mod kind {
+    /// [`super::Header`], as JSON. The first frame.
+    pub const HEADER: u8 = 1;
+    /// Records, see [`super::writer`].
+    pub const RECORDS: u8 = 2;
+    /// One [`super::Definition`], as JSON.
+    pub const DEFINITION: u8 = 3;
+    /// [`super::Totals`], as JSON: the file is complete.
+    pub const END: u8 = 4;
+}
+
+/// Bytes before a frame's payload.
+const FRAME_HEADER_BYTES: usize = 9;
+
+/// What was traced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// The back end that the machine started on.
+    pub accel: Accel,
+    /// Guest cycles (TSC) a second.
+    pub tsc_hz: u64,
+    /// What was switched on.
+    pub categories: Vec<Category>,
+    /// The functions on the PCI bus.
+    pub functions: Vec<FunctionName>,
+    /// The cost models in force, as `name: words`.
+    pub costs: Vec<(String, String)>,
+    /// `--seed`, when given.
+    pub seed: Option<u64>,
+}
+
+/// A PCI function and the engine in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FunctionName {
+    /// Requester id.
+    pub rid: u16,
+    /// Its name (`gpu`).
+    pub name: String,
+    /// The engine in it.
+    pub engine: Engine,
+}
+
+impl Header {
+    /// One line that says what the stamps are worth; every output shows it.
+    pub fn stamps(&self) -> String {
+        let mhz = self.tsc_hz / 1_000_000;
+        match self.accel {
+            Accel::Soft => format!(
+                "exact cycles: 1 instruction = 1 cycle, {mhz} million a second of the guest's clock; engines by their cost models"
+            ),
+            Accel::Kvm => {
+                format!("stamps of the guest's TSC, {mhz} MHz, taken by the host when it saw the event")
+            }
+        }
+    }
+}
+
+/// What later records refer to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Definition {
+    /// A guest tracepoint's layout.
+    Format(GuestFormat),
+    /// The name of a guest thread.
+    Task {
+        /// Its number.
+        pid: u32,
+        /// Its name.
+        name: String,
+    },
+}
+
+/// What a complete file ends with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Records written.
+    pub records: u64,
+    /// Events lost because the writer fell behind its bound.
+    pub lost: u64,
+    /// Guest events that the guest itself lost.
+    pub guest_lost: u64,
+}
+
+/// The checksum over a frame.
+fn checksum(kind: u8, payload: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&[kind]);
+    hasher.update(&(payload.len() as u32).to_le_bytes());
+    hasher.update(payload);
+    hasher.finalize()
+}
+
+#[cfg(test)]
+mod tests;

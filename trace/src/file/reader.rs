@@ -1,0 +1,182 @@
+//! Reading a trace file, and what is left of a damaged one.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use crate::event::Event;
+use crate::file::{Definition, FRAME_HEADER_BYTES, Header, MAGIC, Totals, VERSION, checksum, kind};
+use crate::guest::{GuestFormat, GuestView};
+use crate::{Record, Stamp};
+
+/// Why a file cannot be read at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The file itself.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// Another kind of file.
+    #[error("This is not a Fencepost trace")]
+    Foreign,
+    /// Another version of the format.
+    #[error("The trace has format version {0}; this Fencepost reads version {VERSION}")]
+    Version(u32),
+    /// Nothing can be read without its first frame.
+    #[error("The trace's header is damaged")]
+    Header,
+}
+
+/// What is wrong with a file that can be read in part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Damage {
+    /// It ends without its last frame: the machine was killed, or the file was cut at this byte.
+    Truncated {
+        /// Where the readable part ends.
+        at: u64,
+    },
+    /// A frame's checksum or content is wrong; it was left out.
+    Frame {
+        /// Where it begins.
+        at: u64,
+    },
+}
+
+impl std::fmt::Display for Damage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Damage::Truncated { at } => write!(f, "The trace is not complete: it ends at byte {at}"),
+            Damage::Frame { at } => write!(f, "The frame at byte {at} is damaged and was left out"),
+        }
+    }
+}
+
+/// A trace in memory.
+#[derive(Clone, Debug)]
+pub struct TraceFile {
+    /// What was traced.
+    pub header: Header,
+    /// Layouts of the guest's tracepoints by id.
+    pub formats: BTreeMap<u32, GuestFormat>,
+    /// Names of the guest's threads.
+    pub tasks: BTreeMap<u32, String>,
+    /// All records by time; of one time, in the order of the file.
+    pub records: Vec<Record>,
+    /// What the last frame says; absent from an incomplete file.
+    pub totals: Option<Totals>,
+    /// What could not be read.
+    pub damage: Vec<Damage>,
+}
+
+impl TraceFile {
+    /// Reads a trace, leaving out what is damaged.
+    pub fn read(mut from: impl Read) -> Result<TraceFile, ReadError> {
+        let mut bytes = Vec::new();
+        from.read_to_end(&mut bytes)?;
+        let Some((magic, rest)) = bytes.split_at_checked(MAGIC.len()) else { return Err(ReadError::Foreign) };
+        if magic != MAGIC {
+            return Err(ReadError::Foreign);
+        }
+        let version =
+            rest.get(..4).and_then(|v| v.try_into().ok()).map(u32::from_le_bytes).ok_or(ReadError::Header)?;
+        if version != VERSION {
+            return Err(ReadError::Version(version));
+        }
+        let mut frames = Frames { bytes: &bytes, at: MAGIC.len() + 4 };
+        let header = match frames.next() {
+            Some(Frame { kind: kind::HEADER, payload: Some(payload), .. }) => {
+                serde_json::from_slice(payload).map_err(|_| ReadError::Header)?
+            }
+            _ => return Err(ReadError::Header),
+        };
+        let mut trace = TraceFile {
+            header,
+            formats: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            records: Vec::new(),
+            totals: None,
+            damage: Vec::new(),
+        };
+        while let Some(frame) = frames.next() {
+            let taken = frame.payload.is_some_and(|payload| trace.take(frame.kind, payload));
+            if !taken {
+                trace.damage.push(Damage::Frame { at: frame.at as u64 });
+            }
+        }
+        if trace.totals.is_none() || frames.at < bytes.len() {
+            trace.damage.push(Damage::Truncated { at: frames.at as u64 });
+        }
+        // Guest events come in later than what the host saw meanwhile.
+        trace.records.sort_by_key(|record| record.stamp);
+        Ok(trace)
+    }
+
+    /// A guest event with its layout; `None` for other events, and where the layout was lost.
+    pub fn guest<'a>(&'a self, record: &'a Record) -> Option<GuestView<'a>> {
+        let Event::Guest(event) = &record.event else { return None };
+        let format = self.formats.get(&event.format)?;
+        Some(GuestView { format, event })
+    }
+
+    fn take(&mut self, kind: u8, payload: &[u8]) -> bool {
+        match kind {
+            kind::RECORDS => match records(payload) {
+                Some(records) => self.records.extend(records),
+                None => return false,
+            },
+            kind::DEFINITION => match serde_json::from_slice(payload) {
+                Ok(Definition::Format(format)) => {
+                    self.formats.insert(format.id, format);
+                }
+                Ok(Definition::Task { pid, name }) => {
+                    self.tasks.insert(pid, name);
+                }
+                Err(_) => return false,
+            },
+            kind::END => match serde_json::from_slice(payload) {
+                Ok(totals) => self.totals = Some(totals),
+                Err(_) => return false,
+            },
+            _ => return false,
+        }
+        true
+    }
+}
+
+fn records(mut payload: &[u8]) -> Option<Vec<Record>> {
+    let mut records = Vec::new();
+    let mut stamp = Stamp::default();
+    while !payload.is_empty() {
+        let ((cycles, ns, event), rest): ((i64, i64, Event), _) = postcard::take_from_bytes(payload).ok()?;
+        stamp =
+            Stamp { cycles: stamp.cycles.wrapping_add(cycles as u64), ns: stamp.ns.wrapping_add(ns as u64) };
+        records.push(Record { stamp, event });
+        payload = rest;
+    }
+    Some(records)
+}
+
+struct Frame<'a> {
+    at: usize,
+    kind: u8,
+    /// Absent when the checksum is wrong.
+    payload: Option<&'a [u8]>,
+}
+
+struct Frames<'a> {
+    bytes: &'a [u8],
+    /// Where the next frame begins; at the end, where the readable part ends.
+    at: usize,
+}
+
+impl<'a> Frames<'a> {
+    fn next(&mut self) -> Option<Frame<'a>> {
+        let rest = self.bytes.get(self.at..)?;
+        let head = rest.get(..FRAME_HEADER_BYTES)?;
+        let word = |at: usize| head.get(at..at + 4).and_then(|w| w.try_into().ok()).map(u32::from_le_bytes);
+        let (kind, length, crc) = (*head.first()?, word(1)? as usize, word(5)?);
+        let payload = rest.get(FRAME_HEADER_BYTES..FRAME_HEADER_BYTES.checked_add(length)?)?;
+        let at = self.at;
+        self.at += FRAME_HEADER_BYTES + length;
+        let sound = checksum(kind, payload) == crc;
+        Some(Frame { at, kind, payload: sound.then_some(payload) })
+    }
+}

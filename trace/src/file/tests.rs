@@ -1,0 +1,120 @@
+//! Files as written, and as damage leaves them.
+
+use super::*;
+use crate::event::Event;
+use crate::guest::{GuestEvent, Value};
+use crate::{Record, Stamp};
+
+fn header() -> Header {
+    Header {
+        accel: Accel::Soft,
+        tsc_hz: 1_000_000_000,
+        categories: Category::DEFAULT.to_vec(),
+        functions: vec![FunctionName { rid: 8, name: "gpu".into(), engine: Engine::Gpu }],
+        costs: vec![("gpu".into(), "500 cycles a packet".into())],
+        seed: Some(7),
+    }
+}
+
+fn record(cycles: u64, event: Event) -> Record {
+    Record { stamp: Stamp { cycles, ns: cycles * 2 }, event }
+}
+
+fn vblank(cycles: u64) -> Record {
+    record(cycles, Event::Vblank { frame: cycles })
+}
+
+/// A file of many frames.
+fn long_file(count: u64) -> Vec<u8> {
+    let mut writer = FileWriter::new(Vec::new(), &header()).expect("memory takes it");
+    for cycles in 0..count {
+        writer.record(&vblank(cycles)).expect("memory takes it");
+    }
+    writer.finish().expect("memory takes it")
+}
+
+#[test]
+fn what_was_written_is_read_in_the_order_of_time() {
+    let format = GuestFormat {
+        id: 300,
+        system: "dma_fence".into(),
+        name: "dma_fence_signaled".into(),
+        fields: vec!["driver".into(), "context".into(), "seqno".into()],
+    };
+    let guest = GuestEvent {
+        format: 300,
+        cpu: 0,
+        pid: 71,
+        values: vec![Value::Text("fencepost".into()), Value::Unsigned(4), Value::Signed(9)],
+    };
+    let mut writer = FileWriter::new(Vec::new(), &header()).expect("memory takes it");
+    writer.record(&vblank(50)).expect("memory takes it");
+    writer.define(&Definition::Format(format)).expect("memory takes it");
+    writer.define(&Definition::Task { pid: 71, name: "flow".into() }).expect("memory takes it");
+    writer.record(&record(20, Event::Guest(Box::new(guest)))).expect("memory takes it");
+    writer.record(&vblank(u64::MAX / 4)).expect("memory takes it");
+    writer.lost(3, 1);
+    let bytes = writer.finish().expect("memory takes it");
+    let trace = TraceFile::read(&bytes[..]).expect("readable");
+    assert_eq!(trace.header, header());
+    assert_eq!(trace.records.iter().map(|r| r.stamp.cycles).collect::<Vec<_>>(), [20, 50, u64::MAX / 4]);
+    assert_eq!(trace.totals, Some(Totals { records: 3, lost: 3, guest_lost: 1 }));
+    assert!(trace.damage.is_empty());
+    assert_eq!(trace.tasks[&71], "flow");
+    let view = trace.guest(&trace.records[0]).expect("a guest event");
+    assert!(view.is("dma_fence", "dma_fence_signaled"));
+    assert_eq!(
+        (view.text("driver"), view.u64("context"), view.u64("seqno")),
+        (Some("fencepost"), Some(4), Some(9))
+    );
+}
+
+#[test]
+fn a_cut_file_is_readable_up_to_its_last_whole_frame() {
+    let bytes = long_file(40_000);
+    for cut in [bytes.len() - 1, bytes.len() / 2, bytes.len() / 3] {
+        let trace = TraceFile::read(&bytes[..cut]).expect("readable in part");
+        assert!(
+            matches!(trace.damage[..], [Damage::Truncated { at }] if at <= cut as u64),
+            "{:?}",
+            trace.damage
+        );
+        assert!(trace.records.len() > 5000, "{}", trace.records.len());
+        assert!(trace.records.iter().zip(0..).all(|(r, n)| r.event == Event::Vblank { frame: n }));
+    }
+}
+
+#[test]
+fn a_damaged_frame_costs_itself_alone() {
+    let mut bytes = long_file(40_000);
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x10;
+    let trace = TraceFile::read(&bytes[..]).expect("readable in part");
+    assert!(matches!(trace.damage[..], [Damage::Frame { .. }]), "{:?}", trace.damage);
+    assert!(trace.totals.is_some());
+    assert!((20_000..40_000).contains(&trace.records.len()), "{}", trace.records.len());
+}
+
+#[test]
+fn any_single_flipped_bit_is_found() {
+    let whole = long_file(20);
+    for bit in 0..whole.len() * 8 {
+        let mut bytes = whole.clone();
+        bytes[bit / 8] ^= 1 << (bit % 8);
+        let found = match TraceFile::read(&bytes[..]) {
+            Err(_) => true,
+            Ok(trace) => !trace.damage.is_empty(),
+        };
+        assert!(found, "bit {bit}");
+    }
+}
+
+#[test]
+fn foreign_and_newer_files_are_told_apart() {
+    assert!(matches!(TraceFile::read(&b""[..]), Err(ReadError::Foreign)));
+    assert!(matches!(TraceFile::read(&b"\x7fELF and more"[..]), Err(ReadError::Foreign)));
+    let mut newer = long_file(1);
+    newer[8] = 9;
+    assert!(matches!(TraceFile::read(&newer[..]), Err(ReadError::Version(9))));
+    assert!(matches!(TraceFile::read(&newer[..8]), Err(ReadError::Header)));
+}

@@ -1,0 +1,94 @@
+//! Writing a trace file.
+//!
+//! The payload of a records frame is, for each record: the stamp's cycles and nanoseconds (the first record's as they are, of the
+//! others the difference to the record before it, signed), then the event; all in postcard's encoding.
+
+use std::io::{self, Write};
+
+use crate::file::{Definition, Header, MAGIC, Totals, VERSION, checksum, kind};
+use crate::{Record, Stamp};
+
+/// A records frame is written out when it has grown to this.
+const FRAME_BYTES: usize = 64 * 1024;
+
+/// Writes a trace file frame by frame.
+pub struct FileWriter<W: Write> {
+    out: W,
+    payload: Vec<u8>,
+    before: Stamp,
+    totals: Totals,
+}
+
+impl<W: Write> FileWriter<W> {
+    /// Begins a file.
+    pub fn new(mut out: W, header: &Header) -> io::Result<Self> {
+        out.write_all(&MAGIC)?;
+        out.write_all(&VERSION.to_le_bytes())?;
+        let mut writer =
+            FileWriter { out, payload: Vec::new(), before: Stamp::default(), totals: Totals::default() };
+        writer.frame(kind::HEADER, &serde_json::to_vec(header)?)?;
+        writer.out.flush()?;
+        Ok(writer)
+    }
+
+    /// Adds what later records refer to.
+    pub fn define(&mut self, definition: &Definition) -> io::Result<()> {
+        self.flush_records()?;
+        self.frame(kind::DEFINITION, &serde_json::to_vec(definition)?)
+    }
+
+    /// Adds a record.
+    pub fn record(&mut self, record: &Record) -> io::Result<()> {
+        let delta = Stamp {
+            cycles: record.stamp.cycles.wrapping_sub(self.before.cycles),
+            ns: record.stamp.ns.wrapping_sub(self.before.ns),
+        };
+        self.before = record.stamp;
+        let entry = (delta.cycles as i64, delta.ns as i64, &record.event);
+        self.payload =
+            postcard::to_extend(&entry, std::mem::take(&mut self.payload)).map_err(io::Error::other)?;
+        self.totals.records = self.totals.records.saturating_add(1);
+        if self.payload.len() >= FRAME_BYTES { self.flush_records() } else { Ok(()) }
+    }
+
+    /// Counts events that never came here.
+    pub fn lost(&mut self, events: u64, guest_events: u64) {
+        self.totals.lost = self.totals.lost.saturating_add(events);
+        self.totals.guest_lost = self.totals.guest_lost.saturating_add(guest_events);
+    }
+
+    /// Writes out all records so far.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.flush_records()?;
+        self.out.flush()
+    }
+
+    /// Completes the file.
+    pub fn finish(mut self) -> io::Result<W> {
+        self.flush_records()?;
+        let totals = serde_json::to_vec(&self.totals)?;
+        self.frame(kind::END, &totals)?;
+        self.out.flush()?;
+        Ok(self.out)
+    }
+
+    fn flush_records(&mut self) -> io::Result<()> {
+        if self.payload.is_empty() {
+            return Ok(());
+        }
+        let payload = std::mem::take(&mut self.payload);
+        self.before = Stamp::default();
+        let result = self.frame(kind::RECORDS, &payload);
+        self.payload = payload;
+        self.payload.clear();
+        result
+    }
+
+    fn frame(&mut self, kind: u8, payload: &[u8]) -> io::Result<()> {
+        let length = u32::try_from(payload.len()).map_err(io::Error::other)?;
+        self.out.write_all(&[kind])?;
+        self.out.write_all(&length.to_le_bytes())?;
+        self.out.write_all(&checksum(kind, payload).to_le_bytes())?;
+        self.out.write_all(payload)
+    }
+}
