@@ -20,6 +20,18 @@ pub struct Identity {
     pub vectors: u16,
 }
 
+/// A register that only tells the function to look: what there is to see is in guest memory, or known beforehand. So
+/// the machine may learn of the write without its value, and later (KVM's ioeventfd). It keeps PCI's order all the same:
+/// doorbells rung are delivered, once or more, before the function sees any later access from the same CPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doorbell {
+    /// Where in BAR 0 the 4-byte write goes.
+    pub offset: u32,
+    /// The one value that rings it, to be given to [`Function::write`]; other values are ordinary writes. None: any
+    /// value does, and the function does not look at it.
+    pub value: Option<u32>,
+}
+
 /// A device core behind the PCI adapter.
 ///
 /// BAR 0 is little-endian registers of 4 or 8 bytes. The adapter splits what the guest does once: `offset` here is
@@ -31,6 +43,10 @@ pub trait Function: Send {
     fn read(&mut self, offset: u32, ports: &mut Ports<'_>) -> u32;
     /// Writes the 32-bit register word at `offset` of BAR 0. Unknown and read-only offsets ignore it.
     fn write(&mut self, offset: u32, value: u32, ports: &mut Ports<'_>);
+    /// The doorbells among the registers, constant over the function's life.
+    fn doorbells(&self) -> Vec<Doorbell> {
+        Vec::new()
+    }
     /// A call asked for with [`crate::ports::Clock::call_at`].
     fn timer(&mut self, token: u32, ports: &mut Ports<'_>);
     /// Function-level reset: back to the state after power-on, pending timers cancelled.
