@@ -88,6 +88,8 @@ pub trait DmaExt {
     fn read(&mut self, iova: Iova, buf: &mut [u8]) -> Result<(), DmaFault>;
     /// Writes `buf` at `iova`.
     fn write(&mut self, iova: Iova, buf: &[u8]) -> Result<(), DmaFault>;
+    /// Reads a little-endian 32-bit word.
+    fn read_u32(&mut self, iova: Iova) -> Result<u32, DmaFault>;
     /// Reads a little-endian 64-bit word.
     fn read_u64(&mut self, iova: Iova) -> Result<u64, DmaFault>;
     /// Writes a little-endian 64-bit word.
@@ -113,6 +115,12 @@ impl<D: Dma + ?Sized> DmaExt for D {
             span.copy_from(head);
             rest = tail;
         })
+    }
+
+    fn read_u32(&mut self, iova: Iova) -> Result<u32, DmaFault> {
+        let mut bytes = [0; 4];
+        self.read(iova, &mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
     }
 
     fn read_u64(&mut self, iova: Iova) -> Result<u64, DmaFault> {

@@ -216,7 +216,7 @@ impl Camera {
     }
 
     /// A ring faulted: nothing can be told through it, so nothing more happens until the stream is stopped.
-    fn halt(&mut self, failure: Failure, ports: &mut Ports<'_>) {
+    pub(super) fn halt(&mut self, failure: Failure, ports: &mut Ports<'_>) {
         if let Some(stream) = &mut self.state.stream {
             stream.halted = true;
             stream.in_flight = None;

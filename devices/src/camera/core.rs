@@ -8,8 +8,8 @@ use super::regs::{self, Register, Rights};
 use super::source::{FrameSource, Range, SourceError};
 use super::state::{CameraState, RestoreError, Stream};
 use super::wire::{ErrorCode, Failure};
-use crate::function::{Function, Identity};
-use crate::ports::Ports;
+use crate::function::{Doorbell, Function, Identity};
+use crate::ports::{DmaExt, Iova, Ports};
 
 /// Timer: the read-out of the next frame.
 pub(super) const TIMER_READ_OUT: u32 = 0;
@@ -119,7 +119,24 @@ impl Camera {
         }
     }
 
-    fn doorbell(&mut self, tail: u32, ports: &mut Ports<'_>) {
+    /// QUEUE_DOORBELL: the tail is in memory.
+    fn doorbell(&mut self, ports: &mut Ports<'_>) {
+        let at = self.state.queue_tail_address;
+        let halted = self.state.stream.as_ref().is_some_and(|stream| stream.halted);
+        if at == 0 || halted {
+            return;
+        }
+        match ports.dma.read_u32(Iova(at)) {
+            Ok(tail) => {
+                ports.trace.record(Event::DmaRead { rid: self.config.rid, iova: at, gpa: 0, len: 4 });
+                self.advance(tail, ports);
+            }
+            Err(fault) => self.halt(Failure::fault(ErrorCode::RingFault, &fault), ports),
+        }
+    }
+
+    /// The descriptors up to `tail` are posted.
+    fn advance(&mut self, tail: u32, ports: &mut Ports<'_>) {
         if tail.wrapping_sub(self.state.queue_head) > self.state.ring_entries {
             return self.fail(Failure::plain(ErrorCode::QueueOverflow), ports);
         }
@@ -176,12 +193,15 @@ impl Camera {
             Register::CompletionBaseLow => low(state.completion_base),
             Register::CompletionBaseHigh => high(state.completion_base),
             Register::RingEntries => state.ring_entries,
+            Register::QueueTailAddressLow => low(state.queue_tail_address),
+            Register::QueueTailAddressHigh => high(state.queue_tail_address),
             Register::Control => u32::from(state.stream.is_some()),
             Register::Status => self.status(),
             Register::QueueTail => state.queue_tail,
             Register::QueueHead => state.queue_head,
             Register::Completed => state.completed,
             Register::Sequence => state.sequence,
+            Register::QueueDoorbell => 0,
             Register::ErrorCode => state.error_code,
             Register::ErrorIovaLow => low(state.error_iova),
             Register::ErrorIovaHigh => high(state.error_iova),
@@ -206,6 +226,8 @@ impl Camera {
             Register::CompletionBaseLow => set_low(&mut state.completion_base, value),
             Register::CompletionBaseHigh => set_high(&mut state.completion_base, value),
             Register::RingEntries => state.ring_entries = value,
+            Register::QueueTailAddressLow => set_low(&mut state.queue_tail_address, value),
+            Register::QueueTailAddressHigh => set_high(&mut state.queue_tail_address, value),
             _ => {}
         }
     }
@@ -234,13 +256,18 @@ impl Function for Camera {
                 self.fail(Failure::plain(ErrorCode::Locked), ports);
             }
             (Rights::Locked, _) => self.set_locked(register, value),
+            (Rights::WriteOnly, _) => self.doorbell(ports),
             (Rights::ReadWrite, Register::Control) => self.control(value, ports),
-            (Rights::ReadWrite, Register::QueueTail) => self.doorbell(value, ports),
+            (Rights::ReadWrite, Register::QueueTail) => self.advance(value, ports),
             (Rights::ReadWrite, _) => {
                 self.state.error_code = 0;
                 self.state.error_iova = 0;
             }
         }
+    }
+
+    fn doorbells(&self) -> Vec<Doorbell> {
+        vec![Doorbell { offset: regs::QUEUE_DOORBELL, value: None }]
     }
 
     fn timer(&mut self, token: u32, ports: &mut Ports<'_>) {

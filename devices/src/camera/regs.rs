@@ -31,12 +31,15 @@ pub enum Register {
     CompletionBaseLow,
     CompletionBaseHigh,
     RingEntries,
+    QueueTailAddressLow,
+    QueueTailAddressHigh,
     Control,
     Status,
     QueueTail,
     QueueHead,
     Completed,
     Sequence,
+    QueueDoorbell,
     ErrorCode,
     ErrorIovaLow,
     ErrorIovaHigh,
@@ -52,12 +55,14 @@ pub enum Rights {
     ReadOnly,
     /// Writes take effect at any time.
     ReadWrite,
+    /// Writes take effect at any time; reads as zero.
+    WriteOnly,
     /// Writes take effect while the stream is off.
     Locked,
 }
 
 /// Offset, register, rights and the name in `docs/camera.md`, in order of offset.
-pub const TABLE: [(u32, Register, Rights, &str); 40] = [
+pub const TABLE: [(u32, Register, Rights, &str); 43] = [
     (0x000, Register::Id, Rights::ReadOnly, "ID"),
     (0x004, Register::Version, Rights::ReadOnly, "VERSION"),
     (0x008, Register::Formats, Rights::ReadOnly, "FORMATS"),
@@ -86,12 +91,15 @@ pub const TABLE: [(u32, Register, Rights, &str); 40] = [
     (0x0a0, Register::CompletionBaseLow, Rights::Locked, "COMPLETION_BASE"),
     (0x0a4, Register::CompletionBaseHigh, Rights::Locked, "COMPLETION_BASE"),
     (0x0a8, Register::RingEntries, Rights::Locked, "RING_ENTRIES"),
+    (0x0b0, Register::QueueTailAddressLow, Rights::Locked, "QUEUE_TAIL_ADDR"),
+    (0x0b4, Register::QueueTailAddressHigh, Rights::Locked, "QUEUE_TAIL_ADDR"),
     (0x0c0, Register::Control, Rights::ReadWrite, "CONTROL"),
     (0x0c4, Register::Status, Rights::ReadOnly, "STATUS"),
     (0x0c8, Register::QueueTail, Rights::ReadWrite, "QUEUE_TAIL"),
     (0x0cc, Register::QueueHead, Rights::ReadOnly, "QUEUE_HEAD"),
     (0x0d0, Register::Completed, Rights::ReadOnly, "COMPLETED"),
     (0x0d4, Register::Sequence, Rights::ReadOnly, "SEQUENCE"),
+    (QUEUE_DOORBELL, Register::QueueDoorbell, Rights::WriteOnly, "QUEUE_DOORBELL"),
     (0x100, Register::ErrorCode, Rights::ReadWrite, "ERROR_CODE"),
     (0x104, Register::ErrorIovaLow, Rights::ReadOnly, "ERROR_IOVA"),
     (0x108, Register::ErrorIovaHigh, Rights::ReadOnly, "ERROR_IOVA"),
@@ -100,12 +108,14 @@ pub const TABLE: [(u32, Register, Rights, &str); 40] = [
     (0x114, Register::FrameCount, Rights::ReadOnly, "FRAME_COUNT"),
 ];
 
+/// Offset of QUEUE_DOORBELL.
+pub const QUEUE_DOORBELL: u32 = 0x0d8;
 /// Size of BAR 0 in bytes.
 pub const BAR_BYTES: u32 = 4096;
 /// Value of ID: "FCAM".
 pub const ID: u32 = u32::from_le_bytes(*b"FCAM");
 /// Value of VERSION.
-pub const VERSION: u32 = 0x0001_0000;
+pub const VERSION: u32 = 0x0001_0001;
 /// Value of FORMATS.
 pub const FORMATS: u32 = 0x3;
 /// Value of SIZE_STEP, pixels.
@@ -158,6 +168,7 @@ mod tests {
             let rights = match cells[3] {
                 "RO" => Rights::ReadOnly,
                 "RW" => Rights::ReadWrite,
+                "W" => Rights::WriteOnly,
                 "RW, locked" => Rights::Locked,
                 other => panic!("unknown access {other} in {line}"),
             };

@@ -10,7 +10,7 @@ use crate::ports::Iova;
 use crate::sg::SgList;
 
 /// The version of [`CameraState`] that this code writes and reads.
-pub const STATE_VERSION: u32 = 1;
+pub const STATE_VERSION: u32 = 2;
 
 /// All that a camera remembers. The picture source is not part of it: it is the host's, and deterministic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,7 @@ pub struct CameraState {
     pub(super) queue_base: u64,
     pub(super) completion_base: u64,
     pub(super) ring_entries: u32,
+    pub(super) queue_tail_address: u64,
     pub(super) queue_tail: u32,
     pub(super) queue_head: u32,
     pub(super) completed: u32,
@@ -86,6 +87,7 @@ impl CameraState {
             queue_base: 0,
             completion_base: 0,
             ring_entries: 0,
+            queue_tail_address: 0,
             queue_tail: 0,
             queue_head: 0,
             completed: 0,
@@ -144,6 +146,7 @@ impl CameraState {
             && entries.is_power_of_two()
             && fits(self.queue_base)
             && fits(self.completion_base)
+            && self.queue_tail_address % 4 == 0
             && self.queued() <= entries
     }
 

@@ -23,7 +23,7 @@ pub use regs::Size;
 pub use state::{DisplayState, FrameCrc, LastVblank, Offered, ReadLatch, STATE_VERSION, Shown};
 
 use self::core::Core;
-use crate::function::{Function, Identity};
+use crate::function::{Doorbell, Function, Identity};
 use crate::ports::Ports;
 use regs::{ErrorBits, Irq};
 
@@ -214,6 +214,10 @@ impl Function for Display {
             regs::COMMIT if value & 1 != 0 => self.core.commit(ports),
             _ => self.write_plane(offset, value),
         }
+    }
+
+    fn doorbells(&self) -> Vec<Doorbell> {
+        vec![Doorbell { offset: regs::COMMIT, value: Some(1) }]
     }
 
     fn timer(&mut self, token: u32, ports: &mut Ports<'_>) {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use fencepost_trace::{Event, Stamp};
 
 use super::*;
-use crate::function::Function;
+use crate::function::{Doorbell, Function};
 use crate::testing::World;
 
 const IRQ_STATUS: u32 = 0x10;
@@ -446,4 +446,10 @@ fn reads_are_traced_segment_by_segment() {
     // 152 bytes from byte 4: 48 in the first segment, 104 in the second.
     let read = |iova, len| Event::DmaRead { rid: 0x18, iova, gpa: 0, len };
     assert_eq!(reads, [read(0x3004, 48), read(0x27fc, 104)]);
+}
+
+#[test]
+fn the_doorbell_is_a_commit_of_one() {
+    let bench = Bench::new("");
+    assert_eq!(bench.display.doorbells(), [Doorbell { offset: COMMIT, value: Some(1) }]);
 }

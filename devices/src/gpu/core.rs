@@ -5,7 +5,7 @@ use std::any::Any;
 use super::config::GpuConfig;
 use super::regs::{self, Half, Place};
 use super::ring::{Context, Outcome, Ring};
-use crate::function::{Function, Identity};
+use crate::function::{Doorbell, Function, Identity};
 use crate::ports::Ports;
 use crate::sg;
 
@@ -113,6 +113,13 @@ impl Function for Gpu {
             }
             Place::Global(..) | Place::Hole => {}
         }
+    }
+
+    fn doorbells(&self) -> Vec<Doorbell> {
+        (0..regs::RINGS)
+            .filter_map(|index| regs::ring_offset(index, regs::Ring::Doorbell))
+            .map(|offset| Doorbell { offset, value: None })
+            .collect()
     }
 
     fn timer(&mut self, token: u32, ports: &mut Ports<'_>) {

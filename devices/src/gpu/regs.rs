@@ -10,8 +10,8 @@ pub const ERROR_VECTOR: u16 = RINGS as u16;
 pub const VECTORS: u16 = ERROR_VECTOR.wrapping_add(1);
 /// `ID`: "FGPU" in memory order.
 pub const ID_VALUE: u32 = u32::from_le_bytes(*b"FGPU");
-/// `VERSION`: 1.0.
-pub const VERSION_VALUE: u32 = 0x0001_0000;
+/// `VERSION`: 1.1.
+pub const VERSION_VALUE: u32 = 0x0001_0001;
 /// `CAPS`: opcodes 0 to 6.
 pub const CAPS_VALUE: u32 = 0x7f;
 /// `RING_MAX_PACKETS`.
@@ -79,6 +79,8 @@ pub enum Ring {
     ErrorCount,
     WaitTimeout,
     Packets,
+    TailAddress,
+    Doorbell,
 }
 
 /// One row of the map.
@@ -131,6 +133,8 @@ pub const RING: &[Row<Ring>] = &[
     row(Ring::ErrorCount, "RING_ERROR_COUNT", 0x40, 4),
     row(Ring::WaitTimeout, "RING_WAIT_TIMEOUT", 0x44, 4),
     row(Ring::Packets, "RING_PACKETS", 0x48, 8),
+    row(Ring::TailAddress, "RING_TAIL_ADDR", 0x50, 8),
+    row(Ring::Doorbell, "RING_DOORBELL", 0x58, 4),
 ];
 
 /// The half of a register that a 32-bit word is.
@@ -158,6 +162,12 @@ impl Half {
             Half::High => (value & 0xffff_ffff) | (u64::from(half) << 32),
         }
     }
+}
+
+/// Where in BAR 0 the 32-bit `register` of ring `index` is, if it is in the map.
+pub fn ring_offset(index: u32, register: Ring) -> Option<u32> {
+    let row = RING.iter().find(|row| row.register == register)?;
+    Some(RING_FIRST.saturating_add(index.saturating_mul(RING_SPAN)).saturating_add(row.offset))
 }
 
 /// What a 32-bit word of BAR 0 is.

@@ -66,6 +66,7 @@ pub struct Ring {
     pub tail: u32,
     pub enabled: bool,
     pub fence: u64,
+    pub tail_address: u64,
     pub seqno: u64,
     pub halt: Option<Halt>,
     pub error_count: u32,
@@ -83,6 +84,7 @@ impl Default for Ring {
             tail: 0,
             enabled: false,
             fence: 0,
+            tail_address: 0,
             seqno: 0,
             halt: None,
             error_count: 0,
@@ -111,6 +113,8 @@ impl Ring {
             regs::Ring::ErrorCount => self.error_count.into(),
             regs::Ring::WaitTimeout => self.wait_timeout_us.into(),
             regs::Ring::Packets => self.packets,
+            regs::Ring::TailAddress => self.tail_address,
+            regs::Ring::Doorbell => 0,
         }
     }
 
@@ -138,10 +142,17 @@ impl Ring {
             regs::Ring::Base if !self.enabled => self.base = half.put(self.base, value),
             regs::Ring::Size if !self.enabled => self.size = value,
             regs::Ring::Fence if !self.enabled => self.fence = half.put(self.fence, value),
+            regs::Ring::TailAddress if !self.enabled => {
+                self.tail_address = half.put(self.tail_address, value);
+            }
             regs::Ring::WaitTimeout => self.wait_timeout_us = value,
             regs::Ring::Control => self.control(value, cx),
             regs::Ring::Tail => {
-                self.doorbell(value, cx);
+                self.advance(value, cx);
+                return Outcome::LookAgain;
+            }
+            regs::Ring::Doorbell => {
+                self.doorbell(cx);
                 return Outcome::LookAgain;
             }
             _ => {}
@@ -161,14 +172,15 @@ impl Ring {
         }
     }
 
-    /// Whether the ring may be enabled with its base, size and fence address.
+    /// Whether the ring may be enabled with its base, size, fence and tail addresses.
     pub fn is_valid(&self) -> bool {
         let size_is_right = (2..=regs::RING_MAX_PACKETS).contains(&self.size) && self.size.is_power_of_two();
         let bytes = u64::from(self.size).saturating_mul(u64::from(PACKET_BYTES));
         let base_is_right = self.base.trailing_zeros() >= PACKET_BYTES.trailing_zeros()
             && self.base.checked_add(bytes).is_some();
         let fence_is_right = self.fence % 8 == 0;
-        size_is_right && base_is_right && fence_is_right
+        let tail_is_right = self.tail_address % 4 == 0;
+        size_is_right && base_is_right && fence_is_right && tail_is_right
     }
 
     fn enable(&mut self, cx: &mut Context<'_, '_>) {
@@ -188,8 +200,36 @@ impl Ring {
         (self.head, self.tail, self.enabled) = (0, 0, false);
     }
 
-    fn doorbell(&mut self, tail: u32, cx: &mut Context<'_, '_>) {
-        if !self.enabled || self.halt.is_some() {
+    /// `RING_DOORBELL`: the tail is in memory.
+    fn doorbell(&mut self, cx: &mut Context<'_, '_>) {
+        if !self.listens() || self.tail_address == 0 {
+            return;
+        }
+        match cx.ports.dma.read_u32(Iova(self.tail_address)) {
+            Ok(tail) => {
+                cx.ports.trace.record(Event::DmaRead {
+                    rid: cx.rid,
+                    iova: self.tail_address,
+                    gpa: 0,
+                    len: 4,
+                });
+                self.advance(tail, cx);
+            }
+            Err(fault) => {
+                self.abandon(cx);
+                self.fail(fault.into(), cx);
+            }
+        }
+    }
+
+    /// Whether doorbells do anything.
+    fn listens(&self) -> bool {
+        self.enabled && self.halt.is_none()
+    }
+
+    /// The packets up to `tail` are there.
+    fn advance(&mut self, tail: u32, cx: &mut Context<'_, '_>) {
+        if !self.listens() {
             return;
         }
         if tail >= self.size {
@@ -217,7 +257,7 @@ impl Ring {
 
     /// Starts the packet at the head, if the ring is idle and there is one.
     fn start_next(&mut self, cx: &mut Context<'_, '_>) {
-        if !self.enabled || self.halt.is_some() || self.active.is_some() || self.head == self.tail {
+        if !self.listens() || self.active.is_some() || self.head == self.tail {
             return;
         }
         // Enabling checked that the whole ring is inside the address space.

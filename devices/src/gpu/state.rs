@@ -8,7 +8,7 @@ use super::regs;
 use super::ring::Ring;
 
 /// The layout of [`GpuState`] that this code writes and reads.
-pub const STATE_VERSION: u32 = 1;
+pub const STATE_VERSION: u32 = 2;
 
 /// All that a GPU is, but for its configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -26,6 +26,8 @@ pub const ERROR_PACKET: u32 = 0x34;
 pub const ERROR_ADDRESS: u32 = 0x38;
 pub const ERROR_COUNT: u32 = 0x40;
 pub const WAIT_TIMEOUT: u32 = 0x44;
+pub const TAIL_ADDR: u32 = 0x50;
+pub const DOORBELL: u32 = 0x58;
 
 pub struct Driver {
     pub gpu: Gpu,
@@ -47,6 +49,10 @@ pub fn ring_base(ring: u32) -> u64 {
 
 pub fn fence_word(ring: u32) -> u64 {
     0x6000 + 8 * u64::from(ring)
+}
+
+pub fn tail_word(ring: u32) -> u64 {
+    0x6100 + 4 * u64::from(ring)
 }
 
 pub fn packet(opcode: u32) -> RawPacket {
@@ -123,8 +129,14 @@ impl Driver {
         self.write(ring, offset + 4, (value >> 32) as u32);
     }
 
-    /// Writes packets at the tail, and rings the doorbell.
+    /// Writes packets at the tail, and writes that to its register.
     pub fn submit(&mut self, ring: u32, packets: &[RawPacket]) {
+        let tail = self.put(ring, packets);
+        self.write(ring, TAIL, tail);
+    }
+
+    /// Writes packets at the tail, which it returns.
+    pub fn put(&mut self, ring: u32, packets: &[RawPacket]) -> u32 {
         let mut tail = self.tails[ring as usize];
         for packet in packets {
             let at = ring_base(ring) as usize + 128 * tail as usize;
@@ -132,7 +144,7 @@ impl Driver {
             tail = (tail + 1) % RING_PACKETS;
         }
         self.tails[ring as usize] = tail;
-        self.write(ring, TAIL, tail);
+        tail
     }
 
     /// Submits, and runs for a millisecond.

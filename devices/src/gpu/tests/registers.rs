@@ -40,10 +40,10 @@ fn reset_values_are_those_of_the_documentation() {
     let mut driver = Driver::disabled(GpuConfig::default());
     let mut read = |offset| driver.gpu.read(offset, &mut driver.world.ports());
     let globals: Vec<u32> = (0x000..0x038).step_by(4).map(&mut read).collect();
-    assert_eq!(globals, [0x5550_4746, 0x0001_0000, 0x7f, 2, 4096, 32768, 8192, 3, 500, 0, 16, 10_000, 0, 0],);
+    assert_eq!(globals, [0x5550_4746, 0x0001_0001, 0x7f, 2, 4096, 32768, 8192, 3, 500, 0, 16, 10_000, 0, 0],);
     for ring in 0..2 {
-        let values: Vec<u32> = (0x00..0x50).step_by(4).map(|offset| driver.read(ring, offset)).collect();
-        let mut want = [0; 20];
+        let values: Vec<u32> = (0x00..0x5c).step_by(4).map(|offset| driver.read(ring, offset)).collect();
+        let mut want = [0; 23];
         want[0x44 / 4] = 1_000_000;
         assert_eq!(values, want);
     }
@@ -53,7 +53,7 @@ fn reset_values_are_those_of_the_documentation() {
 fn unknown_offsets_read_as_zero_and_ignore_writes() {
     let mut driver = Driver::disabled(GpuConfig::default());
     let before = driver.gpu.save();
-    let holes = [0x038, 0x0fc, 0x11c, 0x150, 0x1fc, 0x300, 0xffc, 0x1000, 0xffff_fffc];
+    let holes = [0x038, 0x0fc, 0x11c, 0x15c, 0x1fc, 0x300, 0xffc, 0x1000, 0xffff_fffc];
     for offset in holes {
         driver.gpu.write(offset, u32::MAX, &mut driver.world.ports());
         assert_eq!(driver.gpu.read(offset, &mut driver.world.ports()), 0, "{offset:#x}");

@@ -62,9 +62,10 @@ fn states_that_cannot_be_are_refused() {
         change(&mut state);
         Gpu::restore(RID, GpuConfig::default(), state).unwrap_err()
     };
-    assert_eq!(refuse(&|state| state.version = 2), RestoreError::Version(2));
+    assert_eq!(refuse(&|state| state.version = 1), RestoreError::Version(1));
     assert_eq!(refuse(&|state| state.rings.truncate(1)), RestoreError::Rings(1));
     assert_eq!(refuse(&|state| state.rings[1].size = 3), RestoreError::Ring(1));
+    assert_eq!(refuse(&|state| state.rings[0].tail_address = 6), RestoreError::Ring(0));
     assert_eq!(refuse(&|state| state.rings[0].head = 8), RestoreError::Ring(0));
     assert_eq!(refuse(&|state| state.rings[0].enabled = false), RestoreError::Ring(0));
 }
