@@ -64,6 +64,9 @@ struct fpcam {
 	dma_addr_t descriptors_iova;
 	struct fpcam_record *records;
 	dma_addr_t records_iova;
+	/* As many as posted, for the device to read; NULL where it has no such word. */
+	__le32 *tail_word;
+	dma_addr_t tail_word_iova;
 	u32 posted;
 	u32 completed;
 	/* The buffers that the device holds, by index. */

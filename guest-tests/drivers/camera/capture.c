@@ -67,6 +67,21 @@ static int fpcam_buf_prepare(struct vb2_buffer *vb)
 	return 0;
 }
 
+/* Tells the device of the descriptors posted so far. */
+static void fpcam_doorbell(struct fpcam *cam)
+{
+	if (!cam->tail_word) {
+		/* writel() orders the descriptors before the doorbell. */
+		fpcam_write(cam, FPCAM_QUEUE_TAIL, cam->posted);
+		return;
+	}
+	/* An earlier doorbell may be on its way: the descriptors must be there before the word says so. */
+	dma_wmb();
+	WRITE_ONCE(*cam->tail_word, cpu_to_le32(cam->posted));
+	/* writel() orders the word before the doorbell. */
+	fpcam_write(cam, FPCAM_QUEUE_DOORBELL, 0);
+}
+
 static void fpcam_buf_queue(struct vb2_buffer *vb)
 {
 	struct fpcam *cam = vb2_get_drv_priv(vb->vb2_queue);
@@ -85,8 +100,7 @@ static void fpcam_buf_queue(struct vb2_buffer *vb)
 	descriptor->plane[0].len_bytes = cpu_to_le32(cam->pix.sizeimage);
 	cam->held[vb->index] = buffer;
 	cam->posted++;
-	/* writel() orders the descriptor before the doorbell. */
-	fpcam_write(cam, FPCAM_QUEUE_TAIL, cam->posted);
+	fpcam_doorbell(cam);
 	spin_unlock_irqrestore(&cam->ring_lock, flags);
 }
 
@@ -107,6 +121,8 @@ static void fpcam_stop(struct fpcam *cam, enum vb2_buffer_state state)
 	}
 	cam->posted = 0;
 	cam->completed = 0;
+	if (cam->tail_word)
+		WRITE_ONCE(*cam->tail_word, 0);
 	memset(cam->records, 0, RING_BYTES);
 	spin_unlock_irqrestore(&cam->ring_lock, flags);
 }
@@ -205,22 +221,40 @@ static void fpcam_write_address(struct fpcam *cam, u32 offset, dma_addr_t iova)
 	fpcam_write(cam, offset + 4, upper_32_bits(iova));
 }
 
-/* Makes the rings and the vb2 queue. */
-int fpcam_capture_init(struct fpcam *cam)
+/* Makes the rings, and the tail word if the device reads one. */
+static int fpcam_alloc_rings(struct fpcam *cam)
 {
 	struct device *dev = &cam->pdev->dev;
-	struct vb2_queue *queue = &cam->queue;
 
 	cam->descriptors = dmam_alloc_coherent(dev, RING_BYTES, &cam->descriptors_iova, GFP_KERNEL);
 	cam->records = dmam_alloc_coherent(dev, RING_BYTES, &cam->records_iova, GFP_KERNEL);
 	if (!cam->descriptors || !cam->records)
 		return -ENOMEM;
+	if (fpcam_read(cam, FPCAM_VERSION) < FPCAM_VERSION_TAIL_WORD)
+		return 0;
+	cam->tail_word = dmam_alloc_coherent(dev, sizeof(*cam->tail_word), &cam->tail_word_iova,
+					     GFP_KERNEL);
+	return cam->tail_word ? 0 : -ENOMEM;
+}
+
+/* Makes the rings and the vb2 queue. */
+int fpcam_capture_init(struct fpcam *cam)
+{
+	struct device *dev = &cam->pdev->dev;
+	struct vb2_queue *queue = &cam->queue;
+	int ret;
+
+	ret = fpcam_alloc_rings(cam);
+	if (ret)
+		return ret;
 
 	/* Buffers may be posted before the stream goes on, so the rings are told now. */
 	fpcam_write(cam, FPCAM_CONTROL, 0);
 	fpcam_write_address(cam, FPCAM_QUEUE_BASE, cam->descriptors_iova);
 	fpcam_write_address(cam, FPCAM_COMPLETION_BASE, cam->records_iova);
 	fpcam_write(cam, FPCAM_RING_ENTRIES, FPCAM_RING_ENTRIES_USED);
+	if (cam->tail_word)
+		fpcam_write_address(cam, FPCAM_QUEUE_TAIL_ADDR, cam->tail_word_iova);
 
 	queue->type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
 	queue->io_modes = VB2_MMAP | VB2_DMABUF;
@@ -241,5 +275,7 @@ void fpcam_capture_exit(struct fpcam *cam)
 	fpcam_write(cam, FPCAM_RING_ENTRIES, 0);
 	fpcam_write_address(cam, FPCAM_QUEUE_BASE, 0);
 	fpcam_write_address(cam, FPCAM_COMPLETION_BASE, 0);
+	if (cam->tail_word)
+		fpcam_write_address(cam, FPCAM_QUEUE_TAIL_ADDR, 0);
 	fpcam_read(cam, FPCAM_STATUS);
 }

@@ -49,8 +49,8 @@ struct gpu_ring {
 
 	struct gpu_packet *packets;
 	dma_addr_t packets_dma;
-	__le64 *fence_word;
-	dma_addr_t fence_dma;
+	struct gpu_ring_words *words;
+	dma_addr_t words_dma;
 	/* Only the scheduler's run_job and, while that is stopped, a reset use these two. */
 	u32 tail;
 	u64 last_seqno;
@@ -76,6 +76,8 @@ struct gpu_device {
 	unsigned int rings;
 	u32 max_dimension;
 	u32 max_sg_entries;
+	/* The rings take their tail from memory. */
+	bool has_tail_words;
 	struct gpu_ring ring[GPU_MAX_RINGS];
 
 	/* Jobs that are not freed yet. */

@@ -67,7 +67,7 @@ static int gpu_ioctl_ring_info(struct drm_device *drm, void *data, struct drm_fi
 		return -ENODEV;
 	ring = &gpu->ring[args->ring];
 	args->error_count = readl(ring->regs + GPU_RING_ERROR_COUNT);
-	args->seqno = le64_to_cpu(READ_ONCE(*ring->fence_word));
+	args->seqno = le64_to_cpu(READ_ONCE(ring->words->fence));
 	mutex_lock(&ring->stats_lock);
 	args->resets = ring->resets;
 	args->last_error = ring->last_error;
@@ -187,6 +187,7 @@ static int gpu_init_device(struct gpu_device *gpu, struct pci_dev *pdev)
 				     version);
 	gpu->rings = min_t(u32, readl(gpu->regs + GPU_RINGS), GPU_MAX_RINGS);
 	gpu->max_dimension = readl(gpu->regs + GPU_MAX_DIMENSION);
+	gpu->has_tail_words = version >= GPU_VERSION_TAIL_WORD;
 	gpu->max_sg_entries = readl(gpu->regs + GPU_SG_MAX_ENTRIES);
 	if (!gpu->rings || readl(gpu->regs + GPU_VECTORS) < gpu->rings + 1 ||
 	    readl(gpu->regs + GPU_RING_MAX_PACKETS) < GPU_RING_PACKETS)

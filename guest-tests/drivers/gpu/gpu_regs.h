@@ -15,6 +15,8 @@
 #define GPU_ID_VALUE			0x55504746
 #define GPU_VERSION			0x004
 #define GPU_VERSION_MAJOR		1
+/* The first with tail words. */
+#define GPU_VERSION_TAIL_WORD		0x00010001
 #define GPU_CAPS			0x008
 #define GPU_RINGS			0x00c
 #define GPU_RING_MAX_PACKETS		0x010
@@ -41,11 +43,22 @@
 #define GPU_RING_ERROR_PACKET		0x34
 #define GPU_RING_ERROR_ADDRESS		0x38
 #define GPU_RING_ERROR_COUNT		0x40
+#define GPU_RING_TAIL_ADDR		0x50
+#define GPU_RING_DOORBELL		0x58
 
 #define GPU_MAX_AREA_BYTES		BIT_ULL(30)
 #define GPU_MAX_ROWS			65536
 
 #define GPU_OPCODE_FENCE		6
+
+/* Words that a ring and its driver share. */
+struct gpu_ring_words {
+	/* Written by the device. */
+	__le64 fence;
+	/* Written by the driver. */
+	__le32 tail;
+	__le32 unused;
+};
 
 /* An entry of a scatter-gather list. */
 struct gpu_sg_entry {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Rings: packets in coherent memory, the fence word, and the fences that it signals.
+ * Rings: packets and shared words in coherent memory, and the fences that it signals.
  */
 #include <linux/dma-mapping.h>
 #include <linux/slab.h>
@@ -92,7 +92,7 @@ void gpu_ring_retire(struct gpu_ring *ring)
 {
 	LIST_HEAD(done);
 
-	gpu_ring_take(ring, le64_to_cpu(READ_ONCE(*ring->fence_word)), &done);
+	gpu_ring_take(ring, le64_to_cpu(READ_ONCE(ring->words->fence)), &done);
 	gpu_fences_signal(&done, 0);
 }
 
@@ -135,6 +135,21 @@ static void gpu_ring_put(struct gpu_ring *ring, const struct gpu_packet *packet)
 	ring->tail = (ring->tail + 1) % GPU_RING_PACKETS;
 }
 
+/* Tells the device of the packets up to the tail. */
+static void gpu_ring_doorbell(struct gpu_ring *ring)
+{
+	if (!ring->gpu->has_tail_words) {
+		/* writel() orders the packets before the doorbell. */
+		writel(ring->tail, ring->regs + GPU_RING_TAIL);
+		return;
+	}
+	/* An earlier doorbell may still be on its way: the packets must be there before the word says so. */
+	dma_wmb();
+	WRITE_ONCE(ring->words->tail, cpu_to_le32(ring->tail));
+	/* writel() orders the word before the doorbell. */
+	writel(0, ring->regs + GPU_RING_DOORBELL);
+}
+
 /*
  * Writes a job's packets and its fence, and rings the doorbell. There is room: the scheduler's credits are the ring's
  * packets. A job whose fence is pending already is emitted again, after a reset.
@@ -162,8 +177,7 @@ void gpu_ring_emit(struct gpu_ring *ring, struct gpu_job *job)
 	}
 	spin_unlock_irqrestore(&ring->lock, flags);
 
-	/* writel() orders the packets before the doorbell. */
-	writel(ring->tail, ring->regs + GPU_RING_TAIL);
+	gpu_ring_doorbell(ring);
 }
 
 /* Stops the ring and forgets its packets; the device drops what it was doing. */
@@ -180,7 +194,14 @@ int gpu_ring_restart(struct gpu_ring *ring)
 {
 	gpu_write64(ring->regs + GPU_RING_BASE, ring->packets_dma);
 	writel(GPU_RING_PACKETS, ring->regs + GPU_RING_SIZE);
-	gpu_write64(ring->regs + GPU_RING_FENCE, ring->fence_dma);
+	gpu_write64(ring->regs + GPU_RING_FENCE,
+		    ring->words_dma + offsetof(struct gpu_ring_words, fence));
+	if (ring->gpu->has_tail_words) {
+		/* Enabling makes the tail 0. */
+		WRITE_ONCE(ring->words->tail, 0);
+		gpu_write64(ring->regs + GPU_RING_TAIL_ADDR,
+			    ring->words_dma + offsetof(struct gpu_ring_words, tail));
+	}
 	writel(GPU_RING_CONTROL_ENABLE, ring->regs + GPU_RING_CONTROL);
 	if (readl(ring->regs + GPU_RING_STATUS) & GPU_RING_STATUS_ERROR)
 		return -EIO;
@@ -203,9 +224,8 @@ int gpu_ring_init(struct gpu_device *gpu, unsigned int index)
 
 	ring->packets = dmam_alloc_coherent(dev, GPU_RING_PACKETS * sizeof(*ring->packets),
 					    &ring->packets_dma, GFP_KERNEL);
-	ring->fence_word = dmam_alloc_coherent(dev, sizeof(*ring->fence_word), &ring->fence_dma,
-					       GFP_KERNEL);
-	if (!ring->packets || !ring->fence_word)
+	ring->words = dmam_alloc_coherent(dev, sizeof(*ring->words), &ring->words_dma, GFP_KERNEL);
+	if (!ring->packets || !ring->words)
 		return -ENOMEM;
 
 	gpu_ring_stop(ring);
