@@ -8,7 +8,7 @@ pub mod arith;
 pub mod env;
 mod exec;
 mod functions;
-mod image;
+pub mod image;
 pub mod number;
 pub mod ops;
 pub mod round;

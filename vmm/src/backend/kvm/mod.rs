@@ -4,7 +4,7 @@
 //! calls, feeds the console and stops the CPU when the host wants an end. Both work on the machine under its mutex,
 //! which neither holds while the CPU runs. Lock order: machine, then the notes in [`Control`].
 
-mod state;
+pub mod convert;
 mod vcpu;
 
 use std::sync::atomic::{AtomicBool, Ordering};

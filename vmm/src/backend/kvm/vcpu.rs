@@ -10,11 +10,10 @@ use kvm_bindings::{CpuId, Msrs, kvm_cpuid_entry2, kvm_fpu, kvm_mp_state, kvm_msr
 use kvm_ioctls::{VcpuExit, VcpuFd, VmFd};
 use vmm_sys_util::signal::{SIGRTMIN, register_signal_handler};
 
-use super::{host_error, lock, state};
+use super::convert::{self, IA32_TSC, VcpuState};
+use super::{host_error, lock};
 use crate::error::HostError;
 use crate::machine::{GuestEnd, Machine};
-
-const IA32_TSC: u32 = 0x10;
 
 /// What one entry into the guest came to.
 pub enum Step {
@@ -67,9 +66,9 @@ impl Vcpu {
     fn set_registers(&self, entry: &Entry) -> Result<(), HostError> {
         let refused = |e| host_error("it refuses the entry registers", e);
         let mut sregs = self.fd.get_sregs().map_err(refused)?;
-        state::entry_sregs(entry, &mut sregs);
+        convert::entry_sregs(entry, &mut sregs);
         self.fd.set_sregs(&sregs).map_err(refused)?;
-        self.fd.set_regs(&state::entry_regs(entry)).map_err(refused)?;
+        self.fd.set_regs(&convert::entry_regs(entry)).map_err(refused)?;
         let fpu = kvm_fpu { fcw: 0x37f, mxcsr: 0x1f80, ..kvm_fpu::default() };
         self.fd.set_fpu(&fpu).map_err(refused)?;
         // Without this a CPU behind in-kernel APICs may wait for a start-up message.
@@ -89,12 +88,9 @@ impl Vcpu {
         }
     }
 
-    /// The whole state, as far as KVM tells it here.
+    /// The whole state.
     pub fn state(&self) -> Result<CpuState, HostError> {
-        let failed = |e| host_error("the registers cannot be read", e);
-        let regs = self.fd.get_regs().map_err(failed)?;
-        let sregs = self.fd.get_sregs().map_err(failed)?;
-        Ok(state::to_cpu_state(&regs, &sregs))
+        Ok(VcpuState::get(&self.fd)?.to_cpu())
     }
 
     /// Enters the guest once and handles its exit.
@@ -157,7 +153,8 @@ fn port_read(machine: &mut Machine, port: u16, data: &mut [u8]) -> Flow {
     Flow::Continue
 }
 
-fn cpuid_table(config: &CpuidConfig) -> Result<CpuId, HostError> {
+/// What the guest's CPUID answers.
+pub(super) fn cpuid_table(config: &CpuidConfig) -> Result<CpuId, HostError> {
     /// KVM_CPUID_FLAG_SIGNIFCANT_INDEX: the subleaf matters.
     const INDEXED: u32 = 1;
     let basic = (0..=cpuid::MAX_BASIC).map(|leaf| (leaf, 0, 0));
