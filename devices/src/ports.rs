@@ -151,6 +151,9 @@ pub trait Clock {
     fn cancel(&mut self, token: u32);
     /// The length of `cycles` guest cycles in nanoseconds, rounded up.
     fn cycles_to_ns(&self, cycles: u64) -> u64;
+    /// The cycles that a job takes this time which takes `cycles` by its cost model: the same, or somewhat more if the
+    /// machine was told to vary what hardware may vary. Asked once a job.
+    fn vary(&mut self, cycles: u64) -> u64;
 }
 
 /// The four ports of one function, lent for one call.

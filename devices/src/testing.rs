@@ -53,6 +53,8 @@ pub struct FakeMsi {
 /// Virtual time at 1 cycle a nanosecond.
 #[derive(Default)]
 pub struct FakeClock {
+    /// Makes jobs take up to a quarter longer than their cost model says; none: exactly as long.
+    pub varied: Option<Random>,
     now_ns: u64,
     pending: BTreeMap<u32, u64>,
 }
@@ -183,6 +185,11 @@ impl Clock for FakeClock {
 
     fn cycles_to_ns(&self, cycles: u64) -> u64 {
         cycles
+    }
+
+    fn vary(&mut self, cycles: u64) -> u64 {
+        let longest = (cycles / 4).saturating_add(1);
+        self.varied.as_mut().map_or(cycles, |random| cycles.saturating_add(random.below(longest)))
     }
 }
 

@@ -14,6 +14,11 @@ pub enum Flow {
 pub trait Bus {
     /// Reads memory-mapped registers. Nothing there reads as all ones.
     fn mmio_read(&mut self, tsc: u64, gpa: u64, data: &mut [u8]);
+    /// Whether reading at `gpa` now would bring an interrupt in: the CPU then looks for it right after the instruction.
+    fn read_interrupts(&mut self, gpa: u64) -> bool {
+        let _ = gpa;
+        false
+    }
     /// Writes memory-mapped registers. Nothing there ignores it.
     fn mmio_write(&mut self, tsc: u64, gpa: u64, data: &[u8]) -> Flow;
     /// Reads a port (1, 2 or 4 bytes).

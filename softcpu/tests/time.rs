@@ -216,3 +216,27 @@ fn an_apic_read_interrupts_at_once() {
         assert_eq!(m.cpu.retired(), 6);
     }
 }
+
+/// So does a read that flushes a device's interrupt message: the machine has the CPU back right after it.
+#[test]
+fn a_device_read_that_brings_an_interrupt_ends_the_run_after_its_instruction() {
+    for first in [1, 2, 3, 1_000_000] {
+        let mut m = Machine::new();
+        m.map(0x50_0000, BRINGS_INTERRUPTS, PRESENT | WRITE);
+        m.assemble(CODE, |a| {
+            a.inc(rbx).unwrap();
+            a.mov(eax, dword_ptr(0x50_0004u64)).unwrap();
+            a.mov(eax, dword_ptr(0x50_0000u64)).unwrap();
+            a.inc(rbx).unwrap();
+            a.hlt().unwrap();
+        });
+        let (exit, count) = loop {
+            let exit = m.cpu.run(&mut m.bus, first.max(m.cpu.tsc() + 1));
+            if exit != Exit::Deadline {
+                break (exit, m.cpu.state().gpr[reg::RBX]);
+            }
+        };
+        assert_eq!((exit, count, m.cpu.tsc()), (Exit::Yield, 1, 3), "slice {first}");
+        assert_eq!((m.run(), m.cpu.state().gpr[reg::RBX]), (Exit::Halted, 2));
+    }
+}

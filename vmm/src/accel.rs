@@ -60,6 +60,18 @@ pub fn choose(wanted: Accel) -> Result<(Chosen, Option<String>), HostError> {
     }
 }
 
+/// What `--accel` comes to with `--seed`, which varies virtual time and nothing else.
+pub fn with_seed(wanted: Accel, seed: Option<u64>) -> Result<Accel, HostError> {
+    match (wanted, seed) {
+        (Accel::Kvm, Some(_)) => Err(HostError::input(
+            "--seed: under --accel kvm time is the host's, and no seed can repeat it",
+            "use --accel soft, or leave --seed out",
+        )),
+        (Accel::Auto, Some(_)) => Ok(Accel::Soft),
+        (wanted, _) => Ok(wanted),
+    }
+}
+
 /// A first taste, short because KVM may emulate each instruction; and the real measurement where it does not.
 const TASTE_LOOPS: u32 = 1000;
 const FULL_LOOPS: u32 = 1_000_000;

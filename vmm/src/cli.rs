@@ -99,6 +99,10 @@ pub struct DemoArgs {
     /// Whether the guest finds an IOMMU (VT-d)
     #[arg(long, value_enum, default_value = "on")]
     pub iommu: Switch,
+    /// Vary by this number what hardware may vary: how long jobs take, the order of what is due at one moment, the
+    /// delay of interrupts (docs/machine.md). The same number gives the same run. With --accel soft only
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
     /// Give up after this many seconds of host time, with status 124
     #[arg(long, value_name = "SECONDS", value_parser = timeout, allow_negative_numbers = true)]
     pub timeout: Option<Duration>,
@@ -143,6 +147,10 @@ pub struct RunArgs {
     /// Whether the guest finds an IOMMU (VT-d)
     #[arg(long, value_enum, default_value = "on")]
     pub iommu: Switch,
+    /// Vary by this number what hardware may vary: how long jobs take, the order of what is due at one moment, the
+    /// delay of interrupts (docs/machine.md). The same number gives the same run. With --accel soft only
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
     /// End the machine after this many seconds of host time, with status 124
     #[arg(long, value_name = "SECONDS", value_parser = timeout, allow_negative_numbers = true)]
     pub timeout: Option<Duration>,
@@ -176,6 +184,7 @@ impl RunArgs {
             gpu: GpuOptions::default(),
             display: fencepost_devices::display::Config::default(),
             iommu: Switch::On,
+            seed: None,
             timeout: None,
             stats: false,
             event_log: None,

@@ -14,6 +14,9 @@ pub fn lines(args: &RunArgs, outcome: &Outcome) -> Vec<String> {
     if args.stats {
         lines.extend(stats_lines(outcome));
     }
+    if let Some(seed) = args.seed {
+        lines.push(format!("seed: {seed}"));
+    }
     if args.event_log.is_some() || args.memory_hash {
         lines.push(format!("event log: {} events, sha256 {}", outcome.log.count, outcome.log.digest));
     }

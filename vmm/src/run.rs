@@ -124,14 +124,14 @@ pub fn run(args: &RunArgs, mut hooks: Hooks) -> Result<Outcome, HostError> {
         hooks.frames = Some(both(hooks.frames.take(), png));
     }
     let pci = devices::plug(args, hooks.frames.take())?;
-    let (chosen, why) = accel::choose(args.accel)?;
+    let (chosen, why) = accel::choose(accel::with_seed(args.accel, args.seed)?)?;
     if let Some(why) = why {
         (hooks.say)(&why);
     }
     let control = Arc::clone(&hooks.control);
     let code = Arc::new(CodePages::new(memory::end(&memory)));
     let (mut back_end, time, interrupts) = backend::build(chosen, &memory, &code, &entry, &control)?;
-    let machine = Machine::new(Parts {
+    let mut machine = Machine::new(Parts {
         memory,
         code,
         time,
@@ -142,6 +142,9 @@ pub fn run(args: &RunArgs, mut hooks: Hooks) -> Result<Outcome, HostError> {
         pci,
         iommu: Remapping::new(args.iommu == Switch::On),
     });
+    if let Some(seed) = args.seed {
+        machine.vary(seed);
+    }
     let limit = args.timeout.map(|limit| TimeLimit::start(limit, Arc::clone(&control)));
     let startup = start.elapsed();
     let first = Instant::now();

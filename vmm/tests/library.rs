@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -44,6 +45,10 @@ impl Write for Screen {
 }
 
 fn soft(name: &str) -> Option<(Outcome, String)> {
+    seeded(name, None)
+}
+
+fn seeded(name: &str, seed: Option<u64>) -> Option<(Outcome, String)> {
     let Some(kernel) = micro_guest(name) else {
         println!("skipped: micro-guest {name}: make is not installed");
         return None;
@@ -52,6 +57,7 @@ fn soft(name: &str) -> Option<(Outcome, String)> {
         accel: Accel::Soft,
         memory: Size(32 << 20),
         memory_hash: true,
+        seed,
         timeout: Some(Duration::from_secs(300)),
         ..RunArgs::new(kernel)
     };
@@ -84,6 +90,33 @@ fn two_runs_are_the_same_to_the_byte() {
         let figures = |outcome: &Outcome| (outcome.stats.instructions, outcome.stats.cycles);
         assert_eq!(figures(&first), figures(&second), "{name}");
     }
+}
+
+#[test]
+fn a_seed_gives_the_same_run_again_and_another_seed_another_that_says_the_same() {
+    for name in ["fence", "iommu"] {
+        let Some((plain, said)) = soft(name) else { return };
+        let mut digests = BTreeSet::from([plain.log.digest]);
+        for seed in 0..4 {
+            let once = seeded(name, Some(seed)).expect("built");
+            let again = seeded(name, Some(seed)).expect("built");
+            assert_eq!(once.1, said, "{name} with seed {seed}");
+            assert_eq!(once.0.log.digest, again.0.log.digest, "{name} with seed {seed}");
+            assert_eq!(once.0.memory_digest, again.0.memory_digest, "{name} with seed {seed}");
+            digests.insert(once.0.log.digest);
+        }
+        assert_eq!(digests.len(), 5, "{name}");
+    }
+}
+
+#[test]
+fn a_seed_is_for_virtual_time() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let kernel = common::kernel(folder.path(), &common::SPIN, 0x1000);
+    let args = RunArgs { accel: Accel::Kvm, memory: Size(16 << 20), seed: Some(1), ..RunArgs::new(kernel) };
+    let refused = run(&args, Hooks::new(Box::new(std::io::sink()))).err().expect("no seed under kvm");
+    assert_eq!(refused.status(), 2);
+    assert!(refused.to_string().starts_with("--seed"), "{refused}");
 }
 
 #[test]

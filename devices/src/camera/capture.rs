@@ -106,7 +106,8 @@ impl Camera {
 
     fn launch(&mut self, mut frame: InFlight, ports: &mut Ports<'_>) {
         let bytes = self.layout().map_or(0, |layout| layout.frame_bytes());
-        let cost_ns = ports.clock.cycles_to_ns(self.config.cost.cycles(u64::from(bytes)));
+        let cycles = ports.clock.vary(self.config.cost.cycles(u64::from(bytes)));
+        let cost_ns = ports.clock.cycles_to_ns(cycles);
         frame.end_ns = ports.clock.now().ns.saturating_add(cost_ns);
         ports.clock.call_at(frame.end_ns, TIMER_END);
         if let Some(stream) = &mut self.state.stream {

@@ -3,11 +3,13 @@
 
 mod doorbells;
 
+use std::collections::BTreeSet;
+
 use fencepost_trace::Event;
 
 use super::*;
 use crate::function::Function;
-use crate::testing::World;
+use crate::testing::{Random, World};
 
 const QUEUE: u64 = 0x1000;
 const RECORDS: u64 = 0x2000;
@@ -239,6 +241,27 @@ fn a_frame_that_takes_longer_than_a_period_drops_the_next() {
     bench.run_to_frame(1);
     assert_eq!(bench.world.take_raised(), [2, 0]);
     assert_eq!(bench.read(0xcc), 1);
+}
+
+#[test]
+fn varied_frames_take_up_to_a_quarter_longer_and_begin_on_time() {
+    let cycles = 100 + 64 * 16 / 4;
+    let mut lengths = BTreeSet::new();
+    for seed in 1..=100 {
+        let mut bench = Bench::new();
+        bench.world.clock.varied = Some(Random::new(seed));
+        bench.configure(YUYV, 64);
+        (0..2).for_each(|index| bench.post(index, 0x400));
+        bench.stream_on();
+        bench.run_to_frame(1);
+        assert_eq!(bench.world.take_raised(), [0, 0], "seed {seed}");
+        for (record, start) in [(RECORDS, PERIOD_NS as u32), (RECORDS + 64, 2 * PERIOD_NS as u32)] {
+            assert_eq!(bench.word(record + 24), start, "seed {seed}");
+            lengths.insert(bench.word(record + 32) - start);
+        }
+    }
+    assert!(lengths.len() > 50, "{lengths:?}");
+    assert!(lengths.iter().all(|length| (cycles..=cycles + cycles / 4).contains(length)), "{lengths:?}");
 }
 
 #[test]

@@ -289,7 +289,8 @@ impl Ring {
         let timeout_ns = u64::from(self.wait_timeout_us).saturating_mul(1000);
         let waits = matches!(job, Job::SemWait { .. }) && timeout_ns > 0;
         let deadline_ns = waits.then(|| now_ns.saturating_add(timeout_ns));
-        let due_ns = now_ns.saturating_add(cx.ports.clock.cycles_to_ns(cx.config.cycles(job.bytes())));
+        let cycles = cx.ports.clock.vary(cx.config.cycles(job.bytes()));
+        let due_ns = now_ns.saturating_add(cx.ports.clock.cycles_to_ns(cycles));
         cx.ports.clock.call_at(due_ns, cx.index);
         self.active = Some(Active { seqno, job, due_ns, deadline_ns, waiting: false });
     }

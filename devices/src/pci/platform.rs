@@ -87,6 +87,8 @@ pub trait BusClock {
     fn cancel(&mut self, rid: u16, token: u32);
     /// The length of `cycles` guest cycles in nanoseconds, rounded up.
     fn cycles_to_ns(&self, cycles: u64) -> u64;
+    /// [`Clock::vary`].
+    fn vary(&mut self, cycles: u64) -> u64;
 }
 
 /// What the machine lends for one call.
@@ -219,6 +221,10 @@ impl Clock for ClockPort<'_> {
 
     fn cycles_to_ns(&self, cycles: u64) -> u64 {
         self.clock.cycles_to_ns(cycles)
+    }
+
+    fn vary(&mut self, cycles: u64) -> u64 {
+        self.clock.vary(cycles)
     }
 }
 

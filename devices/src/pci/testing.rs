@@ -38,6 +38,10 @@ impl BusClock for FakeBusClock {
     fn cycles_to_ns(&self, cycles: u64) -> u64 {
         cycles
     }
+
+    fn vary(&mut self, cycles: u64) -> u64 {
+        cycles
+    }
 }
 
 /// Everything a [`Platform`] lends, owned by a test.

@@ -281,6 +281,13 @@ impl Cpu {
             }
             return Ok(());
         }
+        if self.bus().read_interrupts(gpa) {
+            if how.restarts && self.alone == Alone::No {
+                self.alone = Alone::Wanted;
+                return Err(Trap);
+            }
+            self.yielding = true;
+        }
         let mut done = 0;
         while done < bytes.len() {
             let at = gpa + done as u64;

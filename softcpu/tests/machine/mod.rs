@@ -39,6 +39,9 @@ pub const USER: u64 = 4;
 /// A port that asks for the machine's attention.
 pub const ATTENTION: u16 = 0xf4;
 
+/// A device address that brings an interrupt in when it is read.
+pub const BRINGS_INTERRUPTS: u64 = 0xc000_0000;
+
 /// A port that raises the stop flag, as another thread of the host may at any time.
 pub const STOP: u16 = 0xf5;
 
@@ -56,6 +59,9 @@ impl Bus for Devices {
         for (n, byte) in data.iter_mut().enumerate() {
             *byte = (gpa as u8).wrapping_add(n as u8);
         }
+    }
+    fn read_interrupts(&mut self, gpa: u64) -> bool {
+        gpa == BRINGS_INTERRUPTS
     }
     fn mmio_write(&mut self, tsc: u64, gpa: u64, data: &[u8]) -> Flow {
         self.mmio.push((tsc, gpa, data.to_vec()));

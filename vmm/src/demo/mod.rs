@@ -85,6 +85,7 @@ fn run_args(args: &DemoArgs, (width, height): (u32, u32)) -> Result<RunArgs, Hos
         gpu: args.gpu,
         display: mode.parse().map_err(|_| unshowable(args.camera_source.as_deref(), width, height))?,
         iommu: args.iommu,
+        seed: args.seed,
         timeout: args.timeout,
         stats: false,
         event_log: args.event_log.clone(),

@@ -7,13 +7,15 @@ use crate::run::Outcome;
 
 /// Mismatches that are told one by one.
 const MOST_TOLD: usize = 5;
+/// What stamps are under `soft`.
+const EXACT: &str = "exact: 1 instruction = 1 cycle = 1 ns of the guest's clock";
 /// Console lines shown when something went wrong.
 const CONSOLE_TAIL: usize = 15;
 
 /// Prints the summary; returns the exit status.
 pub fn print(args: &DemoArgs, outcome: &Outcome, findings: &Findings, dropped: &Dropped) -> i32 {
     frames(args, findings, dropped);
-    handoffs(outcome, findings);
+    handoffs(args.seed, outcome, findings);
     speed(outcome);
     let problems = problems(args, outcome, findings);
     for problem in &problems {
@@ -43,7 +45,7 @@ fn frames(args: &DemoArgs, findings: &Findings, dropped: &Dropped) {
     println!("pictures    {}", args.out.join("frame-NNNN.png").display());
 }
 
-fn handoffs(outcome: &Outcome, findings: &Findings) {
+fn handoffs(seed: Option<u64>, outcome: &Outcome, findings: &Findings) {
     let journeys = findings.guest.journeys();
     let (mut all, missing) = Handoffs::join(journeys.values(), outcome.log.recorder.records());
     println!("{:<34} {:>14} {:>14}", "hand-off, guest cycles", "mean", "worst");
@@ -57,13 +59,12 @@ fn handoffs(outcome: &Outcome, findings: &Findings) {
     if lost > 0 {
         println!("  (the oldest {lost} stamps of camera and display were given up for memory)");
     }
-    match outcome.accel {
-        crate::accel::Chosen::Soft => {
-            println!(
-                "  exact: 1 instruction = 1 cycle = 1 ns of the guest's clock; engines by their cost models"
-            );
+    match (outcome.accel, seed) {
+        (crate::accel::Chosen::Soft, None) => println!("  {EXACT}; engines by their cost models"),
+        (crate::accel::Chosen::Soft, Some(seed)) => {
+            println!("  {EXACT}; engines by their cost models, they and interrupts varied by --seed {seed}");
         }
-        crate::accel::Chosen::Kvm => println!("  stamps of the guest's TSC, not exact cycles"),
+        (crate::accel::Chosen::Kvm, _) => println!("  stamps of the guest's TSC, not exact cycles"),
     }
 }
 

@@ -72,6 +72,9 @@ impl Machine {
 
     /// Reads memory-mapped registers; nothing there reads as all ones.
     pub fn read_mmio(&mut self, gpa: u64, data: &mut [u8]) {
+        if self.read_flushes(gpa) {
+            self.flush_messages();
+        }
         let answered = match mmio(gpa) {
             Some((MmioTarget::PciWindow, _)) => {
                 self.on_bus(|pci, platform| pci.mmio_read(gpa, data, platform))
@@ -91,6 +94,12 @@ impl Machine {
             self.unclaimed.mmio += 1;
             data.fill(u8::MAX);
         }
+    }
+
+    /// Whether reading there brings messages in that are on their way.
+    fn read_flushes(&self, gpa: u64) -> bool {
+        let functions = [MmioTarget::PciWindow, MmioTarget::Ecam, MmioTarget::Dmar];
+        self.queue.in_flight() > 0 && mmio(gpa).is_some_and(|(target, _)| functions.contains(&target))
     }
 
     /// Writes memory-mapped registers; nothing there ignores it.
@@ -154,6 +163,10 @@ impl Bus for Machine {
     fn mmio_read(&mut self, tsc: u64, gpa: u64, data: &mut [u8]) {
         self.set_cycles(tsc);
         self.read_mmio(gpa, data);
+    }
+
+    fn read_interrupts(&mut self, gpa: u64) -> bool {
+        self.read_flushes(gpa)
     }
 
     fn mmio_write(&mut self, tsc: u64, gpa: u64, data: &[u8]) -> Flow {

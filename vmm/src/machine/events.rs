@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use fencepost_devices::pci::MsiWrite;
+
 /// Who is called, and with which token. There is one pending call for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Call {
@@ -11,22 +13,63 @@ pub struct Call {
     pub token: u32,
 }
 
-/// Calls ordered by (time, sequence of asking), so that equal times keep a fixed order.
+/// What falls due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// A function is to be called.
+    Call(Call),
+    /// An interrupt message arrives.
+    Message(MsiWrite),
+}
+
+/// When, in nanoseconds; the rank among those of the same time; the sequence of asking.
+type Key = (u64, u64, u64);
+
+/// What is to come, ordered by time, then rank, then sequence of asking, so that equal times keep a fixed order.
 #[derive(Debug, Default)]
 pub struct EventQueue {
-    by_time: BTreeMap<(u64, u64), Call>,
-    by_call: BTreeMap<Call, (u64, u64)>,
+    by_time: BTreeMap<Key, Due>,
+    by_call: BTreeMap<Call, Key>,
     sequence: u64,
 }
 
 impl EventQueue {
-    /// Schedules `call` at `at_ns`, in place of its earlier pending call if there is one.
-    pub fn schedule(&mut self, at_ns: u64, call: Call) {
-        self.cancel(call);
-        let key = (at_ns, self.sequence);
+    fn insert(&mut self, at_ns: u64, rank: u64, due: Due) -> Key {
+        let key = (at_ns, rank, self.sequence);
         self.sequence += 1;
-        self.by_time.insert(key, call);
+        self.by_time.insert(key, due);
+        key
+    }
+
+    /// Schedules `call` at `at_ns`, in place of its earlier pending call if there is one. Of calls at one time that of
+    /// lower `rank` is made first.
+    pub fn schedule(&mut self, at_ns: u64, rank: u64, call: Call) {
+        self.cancel(call);
+        let key = self.insert(at_ns, rank, Due::Call(call));
         self.by_call.insert(call, key);
+    }
+
+    /// Has `message` arrive at `at_ns`.
+    pub fn send(&mut self, at_ns: u64, rank: u64, message: MsiWrite) {
+        self.insert(at_ns, rank, Due::Message(message));
+    }
+
+    /// Messages on their way.
+    pub fn in_flight(&self) -> usize {
+        self.by_time.len() - self.by_call.len()
+    }
+
+    /// Takes all messages on their way, in the order in which they would have arrived.
+    pub fn take_messages(&mut self) -> Vec<MsiWrite> {
+        let mut messages = Vec::new();
+        self.by_time.retain(|_, due| match due {
+            Due::Call(_) => true,
+            Due::Message(message) => {
+                messages.push(*message);
+                false
+            }
+        });
+        messages
     }
 
     /// Withdraws `call` if it is pending.
@@ -36,25 +79,27 @@ impl EventQueue {
         }
     }
 
-    /// When the next call is due, in nanoseconds.
+    /// When the next thing is due, in nanoseconds.
     pub fn next_ns(&self) -> Option<u64> {
-        self.by_time.first_key_value().map(|(&(at_ns, _), _)| at_ns)
+        self.by_time.first_key_value().map(|(&(at_ns, ..), _)| at_ns)
     }
 
-    /// The sequence number that the next request will get: calls asked for from now on are not below it.
+    /// The sequence number that the next request will get: what is asked for from now on is not below it.
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
 
-    /// Takes the next call that is due at `now_ns` and was asked for before sequence number `before`.
+    /// Takes the next thing that is due at `now_ns` and was asked for before sequence number `before`.
     ///
     /// The bound keeps a function that always asks for "now" from holding the machine at one instant.
-    pub fn pop_due(&mut self, now_ns: u64, before: u64) -> Option<Call> {
-        let (&key, &call) =
-            self.by_time.iter().take_while(|(key, _)| key.0 <= now_ns).find(|(key, _)| key.1 < before)?;
+    pub fn pop_due(&mut self, now_ns: u64, before: u64) -> Option<Due> {
+        let (&key, &due) =
+            self.by_time.iter().take_while(|(key, _)| key.0 <= now_ns).find(|(key, _)| key.2 < before)?;
         self.by_time.remove(&key);
-        self.by_call.remove(&call);
-        Some(call)
+        if let Due::Call(call) = &due {
+            self.by_call.remove(call);
+        }
+        Some(due)
     }
 }
 
@@ -70,42 +115,66 @@ mod tests {
     fn equal_times_keep_the_order_of_asking() {
         let mut queue = EventQueue::default();
         for token in [7, 3, 5] {
-            queue.schedule(100, call(token));
+            queue.schedule(100, 0, call(token));
         }
-        queue.schedule(50, call(9));
-        let order: Vec<u32> = std::iter::from_fn(|| queue.pop_due(100, u64::MAX)).map(|c| c.token).collect();
-        assert_eq!(order, [9, 7, 3, 5]);
+        queue.schedule(50, 0, call(9));
+        let order: Vec<Due> = std::iter::from_fn(|| queue.pop_due(100, u64::MAX)).collect();
+        assert_eq!(order, [9, 7, 3, 5].map(|token| Due::Call(call(token))));
     }
 
     #[test]
     fn a_later_request_replaces_the_earlier_one() {
         let mut queue = EventQueue::default();
-        queue.schedule(10, call(1));
-        queue.schedule(30, call(1));
+        queue.schedule(10, 0, call(1));
+        queue.schedule(30, 0, call(1));
         assert_eq!(queue.next_ns(), Some(30));
         assert_eq!(queue.pop_due(29, u64::MAX), None);
-        assert_eq!(queue.pop_due(30, u64::MAX), Some(call(1)));
+        assert_eq!(queue.pop_due(30, u64::MAX), Some(Due::Call(call(1))));
         assert_eq!(queue.next_ns(), None);
     }
 
     #[test]
     fn a_cancelled_call_is_not_made() {
         let mut queue = EventQueue::default();
-        queue.schedule(10, call(1));
-        queue.schedule(10, Call { rid: 16, token: 1 });
+        queue.schedule(10, 0, call(1));
+        queue.schedule(10, 0, Call { rid: 16, token: 1 });
         queue.cancel(call(1));
-        assert_eq!(queue.pop_due(10, u64::MAX), Some(Call { rid: 16, token: 1 }));
+        assert_eq!(queue.pop_due(10, u64::MAX), Some(Due::Call(Call { rid: 16, token: 1 })));
         assert_eq!(queue.pop_due(10, u64::MAX), None);
     }
 
     #[test]
     fn calls_asked_for_during_a_round_wait_for_the_next_round() {
         let mut queue = EventQueue::default();
-        queue.schedule(10, call(1));
+        queue.schedule(10, 0, call(1));
         let round = queue.sequence();
-        assert_eq!(queue.pop_due(10, round), Some(call(1)));
-        queue.schedule(10, call(1));
+        assert_eq!(queue.pop_due(10, round), Some(Due::Call(call(1))));
+        queue.schedule(10, 0, call(1));
         assert_eq!(queue.pop_due(10, round), None);
-        assert_eq!(queue.pop_due(10, queue.sequence()), Some(call(1)));
+        assert_eq!(queue.pop_due(10, queue.sequence()), Some(Due::Call(call(1))));
+    }
+
+    #[test]
+    fn ranks_order_equal_times_only() {
+        let mut queue = EventQueue::default();
+        for (at_ns, rank, token) in [(100, 2, 1), (100, 1, 2), (99, 3, 3)] {
+            queue.schedule(at_ns, rank, call(token));
+        }
+        let order: Vec<Due> = std::iter::from_fn(|| queue.pop_due(100, u64::MAX)).collect();
+        assert_eq!(order, [3, 2, 1].map(|token| Due::Call(call(token))));
+    }
+
+    #[test]
+    fn messages_are_never_replaced_and_can_be_taken_early() {
+        let mut queue = EventQueue::default();
+        let message = |data| MsiWrite { address: 0xfee0_0000, data };
+        queue.schedule(15, 0, call(1));
+        for (at_ns, data) in [(30, 7), (10, 8), (20, 7)] {
+            queue.send(at_ns, 0, message(data));
+        }
+        assert_eq!((queue.in_flight(), queue.next_ns()), (3, Some(10)));
+        assert_eq!(queue.pop_due(10, u64::MAX), Some(Due::Message(message(8))));
+        assert_eq!(queue.take_messages(), [message(7), message(7)]);
+        assert_eq!((queue.in_flight(), queue.next_ns()), (0, Some(15)));
     }
 }

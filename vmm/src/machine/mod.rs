@@ -13,6 +13,7 @@ mod ports;
 pub mod remap;
 pub mod serial;
 pub mod time;
+pub mod variation;
 
 #[cfg(test)]
 mod pci_tests;
@@ -20,6 +21,8 @@ mod pci_tests;
 mod random_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod variation_tests;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -35,12 +38,13 @@ use vm_memory::GuestMemoryMmap;
 
 use crate::control::Control;
 use clock::Clock;
-use events::EventQueue;
+use events::{Due, EventQueue};
 use irq::InterruptController;
 use log::EventLog;
 use remap::Remapping;
 use serial::SerialPort;
 use time::TimeBase;
+use variation::Variation;
 
 /// How a guest ended by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +104,7 @@ pub struct Machine {
     code: Arc<CodePages>,
     time: TimeBase,
     queue: EventQueue,
+    variation: Option<Variation>,
     log: EventLog,
     interrupts: Box<dyn InterruptController>,
     serial: SerialPort,
@@ -123,6 +128,7 @@ impl Machine {
             code: parts.code,
             time: parts.time,
             queue: EventQueue::default(),
+            variation: None,
             log: parts.log,
             interrupts: parts.interrupts,
             serial: SerialPort::new(parts.console),
@@ -135,6 +141,11 @@ impl Machine {
             unclaimed: Unclaimed::default(),
             cpu_deadline_ns: u64::MAX,
         }
+    }
+
+    /// From now on, varies by `seed` what hardware may vary.
+    pub fn vary(&mut self, seed: u64) {
+        self.variation = Some(Variation::new(seed));
     }
 
     /// Now.
@@ -172,7 +183,7 @@ impl Machine {
         &self.unclaimed
     }
 
-    /// When the next call is due, in nanoseconds.
+    /// When the next event is due, in nanoseconds.
     pub fn next_event_ns(&self) -> Option<u64> {
         self.queue.next_ns()
     }
@@ -200,12 +211,15 @@ impl Machine {
         self.serial.flush();
     }
 
-    /// Makes the calls that are due now, in order. Those asked for meanwhile wait for the next round.
+    /// Does what is due now, in order. What is asked for meanwhile waits for the next round.
     pub fn run_due(&mut self) {
         let now_ns = self.time.now().ns;
         let round = self.queue.sequence();
-        while let Some(call) = self.queue.pop_due(now_ns, round) {
-            self.call(call);
+        while let Some(due) = self.queue.pop_due(now_ns, round) {
+            match due {
+                Due::Call(call) => self.call(call),
+                Due::Message(message) => self.interrupts.msi(message.address, message.data),
+            }
         }
     }
 

@@ -8,12 +8,14 @@ use super::Machine;
 use super::events::{Call, EventQueue};
 use super::log::EventLog;
 use super::time::TimeBase;
+use super::variation::{IN_FLIGHT_MAX, Variation};
 
 /// Time for one call: now does not advance while a device handles it.
 struct CallClock<'a> {
     now: Stamp,
     time: TimeBase,
     queue: &'a mut EventQueue,
+    variation: Option<&'a mut Variation>,
 }
 
 impl BusClock for CallClock<'_> {
@@ -22,7 +24,8 @@ impl BusClock for CallClock<'_> {
     }
 
     fn call_at(&mut self, rid: u16, token: u32, at_ns: u64) {
-        self.queue.schedule(at_ns, Call { rid, token });
+        let rank = self.variation.as_mut().map_or(0, |variation| variation.tie());
+        self.queue.schedule(at_ns, rank, Call { rid, token });
     }
 
     fn cancel(&mut self, rid: u16, token: u32) {
@@ -31,6 +34,10 @@ impl BusClock for CallClock<'_> {
 
     fn cycles_to_ns(&self, cycles: u64) -> u64 {
         self.time.cycles_to_ns(cycles)
+    }
+
+    fn vary(&mut self, cycles: u64) -> u64 {
+        self.variation.as_mut().map_or(cycles, |variation| variation.duration(cycles))
     }
 }
 
@@ -55,7 +62,12 @@ impl Machine {
             memory: &self.memory,
             translation: &mut self.iommu,
             written: &|gpa: Gpa, len| code.written(gpa.0, len),
-            clock: &mut CallClock { now, time: self.time, queue: &mut self.queue },
+            clock: &mut CallClock {
+                now,
+                time: self.time,
+                queue: &mut self.queue,
+                variation: self.variation.as_mut(),
+            },
             trace: &mut CallTrace { now, log: &mut self.log },
             messages: &mut self.messages,
         };
@@ -64,9 +76,24 @@ impl Machine {
         result
     }
 
-    /// Sends the messages that devices raised, in order.
+    /// Sends the messages that devices raised, in order. They arrive at once, unless their time is to be varied.
     pub(super) fn send_messages(&mut self) {
         for message in self.messages.drain(..) {
+            match &mut self.variation {
+                Some(variation) if self.queue.in_flight() < IN_FLIGHT_MAX => {
+                    let at_ns = self.time.now().ns.saturating_add(variation.delay_ns());
+                    self.queue.send(at_ns, variation.tie(), message);
+                }
+                _ => self.interrupts.msi(message.address, message.data),
+            }
+        }
+    }
+
+    /// Has every message on its way arrive now. The answer to a read cannot pass what the function wrote before (PCI
+    /// Express Base Specification 5.0, 2.4.1), and an interrupt message is a write: a driver that has switched an
+    /// interrupt off and reads something back knows that none is on its way any more.
+    pub(super) fn flush_messages(&mut self) {
+        for message in self.queue.take_messages() {
             self.interrupts.msi(message.address, message.data);
         }
     }

@@ -1,7 +1,10 @@
+use std::collections::BTreeSet;
+
 use zerocopy::little_endian::U32;
 
 use super::fixture::*;
 use crate::gpu::packet::{RawOperand, RawPacket};
+use crate::testing::Random;
 
 fn convert(flags: u32, src2: bool) -> (Driver, RawPacket) {
     let mut driver = Driver::new();
@@ -43,6 +46,35 @@ fn a_conversion_of_yuyv_takes_six_bytes_a_pixel() {
 fn a_conversion_of_nv12_takes_five_and_a_half_bytes_a_pixel() {
     let (driver, packet) = convert(1, true);
     ends_after(driver, packet, 500 + 32 * 16 * 11 / 2 / 16);
+}
+
+/// When the fences of both rings, begun together, were written, in nanoseconds; and the vectors raised.
+fn fences(seed: u64) -> (Vec<u64>, Vec<u16>) {
+    let mut driver = Driver::new();
+    driver.world.clock.varied = Some(Random::new(seed));
+    for ring in 0..2 {
+        driver.submit(ring, &[fence(1), fence(2), fence(3)]);
+    }
+    let mut times = Vec::new();
+    for ns in 1..=3 * 625 {
+        driver.wait_ns(1);
+        let written = [0, 1].map(|ring| driver.read64(ring, SEQNO)).iter().sum::<u64>();
+        times.resize(written as usize, ns);
+    }
+    (times, driver.world.take_raised())
+}
+
+#[test]
+fn varied_jobs_take_up_to_a_quarter_longer_and_raise_every_vector() {
+    let mut orders = BTreeSet::new();
+    for seed in 1..=200 {
+        let (times, raised) = fences(seed);
+        assert_eq!(times.len(), 6, "seed {seed}");
+        assert!(times[0] >= 500 && times[5] >= 1500, "seed {seed}: {times:?}");
+        assert_eq!([0, 1].map(|ring| raised.iter().filter(|&&vector| vector == ring).count()), [3, 3]);
+        orders.insert(raised);
+    }
+    assert!(orders.len() > 4, "{orders:?}");
 }
 
 #[test]
