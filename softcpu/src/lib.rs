@@ -15,6 +15,7 @@ pub mod fp;
 pub mod ioapic;
 pub mod lower;
 pub mod mem;
+pub mod one;
 pub mod op;
 mod run;
 pub mod simd;

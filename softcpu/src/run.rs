@@ -22,13 +22,18 @@ const MOST_BYTES: usize = 15;
 impl Cpu {
     /// Runs until the TSC reaches `until_tsc` (exactly), or something else ends it. `bus` is the machine.
     pub fn run(&mut self, bus: &mut dyn Bus, until_tsc: u64) -> Exit {
+        self.with_bus(bus, |cpu| cpu.run_until(until_tsc))
+    }
+
+    /// Does `work` with the machine in reach.
+    pub(crate) fn with_bus<R>(&mut self, bus: &mut dyn Bus, work: impl FnOnce(&mut Cpu) -> R) -> R {
         let bus: NonNull<dyn Bus + '_> = NonNull::from(bus);
         // SAFETY: only the lifetime changes; the pointer is cleared below, before the borrow ends.
         let bus: NonNull<dyn Bus + 'static> = unsafe { std::mem::transmute(bus) };
         self.bus = Some(bus);
-        let exit = self.run_until(until_tsc);
+        let result = work(self);
         self.bus = None;
-        exit
+        result
     }
 
     fn run_until(&mut self, until: u64) -> Exit {
@@ -101,7 +106,7 @@ impl Cpu {
     }
 
     /// One instruction, then the end of the interrupt shadow and the single-step trap.
-    fn single_step(&mut self) -> Result<(), Trap> {
+    pub(crate) fn single_step(&mut self) -> Result<(), Trap> {
         let stepping = self.control & TF != 0;
         let shadowed = std::mem::take(&mut self.sys.interrupt_shadow);
         let tsc = self.tsc;
@@ -238,11 +243,9 @@ impl Cpu {
     #[inline(never)]
     fn find_block_slow(&mut self) -> Result<*mut Block, Trap> {
         let rip = self.rip;
-        let mut how = self.system();
-        how.user = self.user != 0;
         let gpa = match self.tlb.code(self.user, rip) {
             Some(page) => page | rip & !PAGE_MASK,
-            None => self.translate(how, rip, Want::Fetch)?,
+            None => self.code_address(rip)?,
         };
         let block = self.blocks.find(gpa, self.mode);
         if !block.is_null() {
@@ -252,7 +255,7 @@ impl Cpu {
             let next = (rip & PAGE_MASK).wrapping_add(0x1000);
             let found = match self.tlb.code(self.user, next) {
                 Some(page) => page,
-                None => self.translate(how, next, Want::Fetch)?,
+                None => self.code_address(next)?,
             };
             if found == second {
                 return Ok(block);
@@ -264,11 +267,17 @@ impl Cpu {
         self.decode(rip, gpa)
     }
 
-    /// Decodes the block at a physical address.
-    fn decode(&mut self, rip: u64, gpa: u64) -> Result<*mut Block, Trap> {
-        const MOST: usize = 512;
-        let mut bytes = [0u8; MOST + 16];
-        let in_page = (4096 - (gpa & 0xfff) as usize).min(MOST);
+    /// The physical address of the code at `rip`.
+    pub(crate) fn code_address(&mut self, rip: u64) -> Result<u64, Trap> {
+        let mut how = self.system();
+        how.user = self.user != 0;
+        self.translate(how, rip, Want::Fetch)
+    }
+
+    /// The bytes from `rip`, which is at `gpa`, to the end of the page, or of the one instruction that straddles it.
+    pub(crate) fn fetch(&mut self, rip: u64, gpa: u64) -> Result<Fetched, Trap> {
+        let mut bytes = [0u8; FETCH_MOST + 16];
+        let in_page = (4096 - (gpa & 0xfff) as usize).min(FETCH_MOST);
         let mut len = in_page;
         let Some(host) = self.ram.host(gpa, in_page as u64) else {
             self.count_unknown("code outside RAM");
@@ -278,14 +287,11 @@ impl Cpu {
         // SAFETY: `host` gives `in_page` mapped bytes, and the buffer is longer.
         unsafe { std::ptr::copy_nonoverlapping(host, bytes.as_mut_ptr(), in_page) };
         let mut second = None;
-        let bits = self.code_bits();
         if in_page < MOST_BYTES {
-            let mut probe = iced_x86::Decoder::with_ip(bits, &bytes[..len], rip, DECODER_OPTIONS);
+            let mut probe = iced_x86::Decoder::with_ip(self.code_bits(), &bytes[..len], rip, DECODER_OPTIONS);
             let _ = probe.decode();
             if probe.last_error() == iced_x86::DecoderError::NoMoreBytes {
-                let mut how = self.system();
-                how.user = self.user != 0;
-                let next = self.translate(how, (rip & PAGE_MASK).wrapping_add(0x1000), Want::Fetch)?;
+                let next = self.code_address((rip & PAGE_MASK).wrapping_add(0x1000))?;
                 if let Some(host) = self.ram.host(next, MOST_BYTES as u64) {
                     // SAFETY: `host` gives 15 mapped bytes, and the buffer has room for them.
                     unsafe {
@@ -296,8 +302,14 @@ impl Cpu {
                 }
             }
         }
+        Ok(Fetched { bytes, len, second })
+    }
+
+    /// Decodes the block at a physical address.
+    fn decode(&mut self, rip: u64, gpa: u64) -> Result<*mut Block, Trap> {
+        let Fetched { bytes, len, second } = self.fetch(rip, gpa)?;
         self.counters.blocks_decoded += 1;
-        let block = lower_block(&bytes[..len], rip, gpa, bits, second);
+        let block = lower_block(&bytes[..len], rip, gpa, self.code_bits(), second);
         // An instruction that straddles into two pages in turn is decoded again each time, without an end to the slice.
         if self.blocks.dropped() > MOST_DROPPED {
             self.code.call_for_attention();
@@ -312,8 +324,21 @@ impl Cpu {
     }
 }
 
+/// Most bytes of code that are looked at at once.
+const FETCH_MOST: usize = 512;
+
+/// Code out of memory.
+pub(crate) struct Fetched {
+    /// What was read, zeroes after it.
+    pub bytes: [u8; FETCH_MOST + 16],
+    /// How much.
+    pub len: usize,
+    /// Physical address of the next page, when the first instruction straddles into it.
+    pub second: Option<u64>,
+}
+
 /// Everything iced knows is decoded, so that what is not implemented can be refused by name.
-const DECODER_OPTIONS: u32 = iced_x86::DecoderOptions::NONE;
+pub(crate) const DECODER_OPTIONS: u32 = iced_x86::DecoderOptions::NONE;
 
 /// Decodes instructions up to the end of the block. `second`: the first instruction straddles into this page, and is
 /// alone.
