@@ -16,6 +16,7 @@ pub mod error;
 pub mod footprint;
 pub mod frames;
 pub mod kernel;
+pub mod lengths;
 pub mod machine;
 pub mod options;
 pub mod report;

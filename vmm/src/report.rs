@@ -3,14 +3,17 @@
 use fencepost_softcpu::state::{CpuState, reg, seg};
 
 use crate::backend::End;
+use crate::backend::kvm::assist::Assists;
 use crate::cli::RunArgs;
 use crate::control::StopReason;
+use crate::lengths::us;
 use crate::machine::{GuestEnd, Unclaimed};
 use crate::run::{Outcome, RunStats};
 
 /// The lines that `fencepost run` ends with.
 pub fn lines(args: &RunArgs, outcome: &Outcome) -> Vec<String> {
     let mut lines = end_lines(&outcome.end);
+    lines.extend(assists_line(&outcome.stats.assists));
     if args.stats {
         lines.extend(stats_lines(outcome));
     }
@@ -113,6 +116,22 @@ fn stats_lines(outcome: &Outcome) -> Vec<String> {
     }
     lines.push(unclaimed_line(&stats.unclaimed));
     lines
+}
+
+/// Says which instructions KVM left to the software CPU, if it did, and how long that took.
+fn assists_line(assists: &Assists) -> Option<String> {
+    let lengths = &assists.lengths;
+    let (half, most) = (lengths.percentile(50)?, lengths.percentile(99)?);
+    let mut names: Vec<(&String, u64)> = assists.by_name.iter().map(|(name, count)| (name, *count)).collect();
+    names.sort_by_key(|&(name, count)| (std::cmp::Reverse(count), name));
+    let names: Vec<String> = names.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    Some(format!(
+        "fencepost: assists: {} instructions that KVM did not know ({}), p50 {}, p99 {} each",
+        lengths.count(),
+        names.join(", "),
+        us(half),
+        us(most)
+    ))
 }
 
 /// Most ports named in a line.

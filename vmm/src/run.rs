@@ -11,6 +11,7 @@ use fencepost_softcpu::code::CodePages;
 use vm_memory::GuestMemoryMmap;
 
 use crate::accel::{self, Chosen};
+use crate::backend::kvm::assist::Assists;
 use crate::backend::{self, End, Ran};
 use crate::cli::RunArgs;
 use crate::control::{Control, StopReason};
@@ -70,6 +71,8 @@ pub struct RunStats {
     pub cycles: u64,
     /// Instructions and MSRs that were not known, by name, with how often each was met.
     pub unknown: Vec<(String, u64)>,
+    /// What the software CPU did for KVM.
+    pub assists: Assists,
     /// Accesses that nobody answered.
     pub unclaimed: Unclaimed,
     /// Resident host memory beyond guest RAM at the end, where the host tells.
@@ -172,6 +175,7 @@ fn finish(
         instructions: (accel == Chosen::Soft).then_some(ran.state.retired),
         cycles: ran.state.tsc,
         unknown: ran.unknown,
+        assists: ran.assists,
         unclaimed: remains.unclaimed,
         beyond_ram_bytes: footprint::beyond_ram_bytes(&remains.memory),
     };

@@ -17,6 +17,7 @@ use crate::error::HostError;
 use crate::machine::irq::{InterruptController, SoftInterrupts};
 use crate::machine::time::TimeBase;
 use crate::machine::{GuestEnd, Machine};
+use kvm::assist::Assists;
 use soft::Soft;
 
 /// Why a run is over.
@@ -37,6 +38,8 @@ pub struct Ran {
     pub state: CpuState,
     /// Instructions that were not known, by name, with how often each was met.
     pub unknown: Vec<(String, u64)>,
+    /// What the software CPU did for KVM.
+    pub assists: Assists,
 }
 
 /// Runs a guest to its end.

@@ -4,6 +4,7 @@ use fencepost_softcpu::apic::InterruptMessage;
 use fencepost_softcpu::bus::{Bus, Exit};
 use fencepost_softcpu::state::CpuState;
 
+use super::kvm::assist::Assists;
 use super::{BackEnd, End, Ran};
 use crate::control::Control;
 use crate::error::HostError;
@@ -93,7 +94,12 @@ impl<P: Processor> BackEnd for Soft<P> {
             }
         };
         machine.set_cycles(self.processor.tsc());
-        let ran = Ran { end, state: self.processor.state(), unknown: self.processor.unknown() };
+        let ran = Ran {
+            end,
+            state: self.processor.state(),
+            unknown: self.processor.unknown(),
+            assists: Assists::default(),
+        };
         Ok((machine, ran))
     }
 }

@@ -4,6 +4,7 @@
 //! calls, feeds the console and stops the CPU when the host wants an end. Both work on the machine under its mutex,
 //! which neither holds while the CPU runs. Lock order: machine, then the notes in [`Control`].
 
+pub mod assist;
 pub mod convert;
 mod vcpu;
 
@@ -63,7 +64,7 @@ impl KvmBackEnd {
             unsafe { vm.set_user_memory_region(region) }
                 .map_err(|e| host_error("cannot give it memory", e))?;
         }
-        let vcpu = Vcpu::new(&vm, entry)?;
+        let vcpu = Vcpu::new(&vm, memory, entry)?;
         Ok(KvmBackEnd { vcpu, vm: Arc::new(vm), _memory: memory.clone() })
     }
 
@@ -140,7 +141,9 @@ impl BackEnd for KvmBackEnd {
             end
         })?;
         let machine = machine.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
-        Ok((machine, Ran { end, state: self.vcpu.state()?, unknown: Vec::new() }))
+        let assists = self.vcpu.assists();
+        let ran = Ran { end, state: self.vcpu.state()?, unknown: assists.unknown.clone(), assists };
+        Ok((machine, ran))
     }
 }
 

@@ -5,11 +5,14 @@ use std::sync::Mutex;
 use fencepost_firmware::Entry;
 use fencepost_softcpu::bus::Flow;
 use fencepost_softcpu::cpuid::{self, CpuidConfig};
+use fencepost_softcpu::one::Outcome;
 use fencepost_softcpu::state::CpuState;
 use kvm_bindings::{CpuId, Msrs, kvm_cpuid_entry2, kvm_fpu, kvm_mp_state, kvm_msr_entry};
 use kvm_ioctls::{VcpuExit, VcpuFd, VmFd};
+use vm_memory::GuestMemoryMmap;
 use vmm_sys_util::signal::{SIGRTMIN, register_signal_handler};
 
+use super::assist::{Assistant, Assists};
 use super::convert::{self, IA32_TSC, VcpuState};
 use super::{host_error, lock};
 use crate::error::HostError;
@@ -31,19 +34,23 @@ pub enum Step {
 pub struct Vcpu {
     fd: VcpuFd,
     tsc_hz: u64,
+    cpuid: CpuidConfig,
+    memory: GuestMemoryMmap,
+    /// Made when it is first needed: on real hardware never.
+    assistant: Option<Assistant>,
 }
 
 impl Vcpu {
     /// Makes CPU 0 of `vm`, ready for the instruction at `entry`.
-    pub fn new(vm: &VmFd, entry: &Entry) -> Result<Self, HostError> {
+    pub fn new(vm: &VmFd, memory: &GuestMemoryMmap, entry: &Entry) -> Result<Self, HostError> {
         let fd = vm.create_vcpu(0).map_err(|e| host_error("cannot make a CPU", e))?;
         let tsc_khz = fd.get_tsc_khz().map_err(|e| host_error("the TSC's frequency is not known", e))?;
         let tsc_hz = u64::from(tsc_khz) * 1000;
-        let config =
+        let cpuid =
             CpuidConfig { tsc_hz: u32::try_from(tsc_hz).unwrap_or(u32::MAX), ..CpuidConfig::default() };
-        let table = cpuid_table(&config)?;
+        let table = cpuid_table(&cpuid)?;
         fd.set_cpuid2(&table).map_err(|e| host_error("it refuses the CPUID model", e))?;
-        let vcpu = Vcpu { fd, tsc_hz };
+        let vcpu = Vcpu { fd, tsc_hz, cpuid, memory: memory.clone(), assistant: None };
         vcpu.set_registers(entry)?;
         vcpu.set_msrs()?;
         Ok(vcpu)
@@ -105,7 +112,10 @@ impl Vcpu {
             }
             Ok(VcpuExit::Shutdown) => return Ok(Step::Shutdown),
             Ok(VcpuExit::Intr | VcpuExit::IrqWindowOpen | VcpuExit::Hlt) => Flow::Continue,
-            Ok(VcpuExit::InternalError) => return Err(self.internal_error()),
+            Ok(VcpuExit::InternalError) => match self.internal_error(machine)? {
+                Outcome::TripleFault => return Ok(Step::Shutdown),
+                Outcome::Retired | Outcome::Raised(_) => lock(machine).flow(),
+            },
             Ok(exit) => {
                 let what = format!("{exit:?}");
                 return Err(host_error("the guest stopped for an unforeseen reason", what));
@@ -120,16 +130,25 @@ impl Vcpu {
         Ok(end.map_or(Step::EventsChanged, Step::Ended))
     }
 
-    fn internal_error(&mut self) -> HostError {
+    /// KVM gave up: where that is for want of an instruction, the software CPU executes it.
+    fn internal_error(&mut self, machine: &Mutex<Machine>) -> Result<Outcome, HostError> {
         const EMULATION: u32 = 1;
         // SAFETY: after KVM_EXIT_INTERNAL_ERROR this is the member of the union that the kernel filled.
         let suberror = unsafe { self.fd.get_kvm_run().__bindgen_anon_1.internal.suberror };
+        if suberror == EMULATION {
+            let assistant = self.assistant.get_or_insert_with(|| Assistant::new(&self.memory, self.cpuid));
+            return assistant.assist(&self.fd, &mut lock(machine));
+        }
         let rip = self.fd.get_regs().map_or(0, |regs| regs.rip);
-        let why = match suberror {
-            EMULATION => "this KVM has to emulate an instruction that it does not know".to_string(),
-            other => format!("internal error, suberror {other}"),
-        };
-        host_error(&format!("the guest stopped at rip {rip:#x}"), why)
+        Err(host_error(
+            &format!("the guest stopped at rip {rip:#x}"),
+            format!("internal error, suberror {suberror}"),
+        ))
+    }
+
+    /// What the software CPU did for KVM.
+    pub fn assists(&self) -> Assists {
+        self.assistant.as_ref().map(Assistant::done).unwrap_or_default()
     }
 }
 

@@ -13,7 +13,7 @@ mod registers;
 mod tests;
 mod vcpu;
 #[cfg(test)]
-mod vcpu_tests;
+pub mod vcpu_tests;
 
 use fencepost_softcpu::state::CpuState;
 use kvm_bindings::{

@@ -1,0 +1,167 @@
+//! Assists asked for by hand, so that they are tested on hosts whose KVM needs none.
+
+use std::sync::Arc;
+
+use fencepost_devices::pci::PciRoot;
+use fencepost_softcpu::state::{CpuState, PendingException, Segment, Table, reg, seg};
+use kvm_bindings::kvm_userspace_memory_region;
+use kvm_ioctls::VmFd;
+use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend};
+
+use super::super::convert::vcpu_tests::vcpu;
+use super::*;
+use crate::machine::Parts;
+use crate::machine::irq::SoftInterrupts;
+use crate::machine::log::EventLog;
+use crate::machine::remap::Remapping;
+use crate::machine::time::TimeBase;
+
+const TABLES: u64 = 0x1000;
+const IDT: u64 = 0x4000;
+const GDT: u64 = 0x5000;
+const HANDLER: u64 = 0x6000;
+const CODE: u64 = 0x8000;
+const STACK: u64 = 0xa000;
+
+struct Bench {
+    assistant: Assistant,
+    machine: Machine,
+    fd: VcpuFd,
+    _vm: VmFd,
+    memory: GuestMemoryMmap,
+}
+
+/// 64-bit kernel code at [`CODE`], its first 2 MiB mapped onto themselves, every exception to [`HANDLER`].
+fn state() -> CpuState {
+    let data = Segment { selector: 0x10, base: 0, limit: !0, attributes: 0xc093 };
+    let mut state = VcpuState::get(&vcpu().expect("there is KVM").1).expect("readable").to_cpu();
+    state.seg = [data; 6];
+    state.seg[seg::CS] = Segment { selector: 8, base: 0, limit: !0, attributes: 0xa09b };
+    state.gdtr = Table { base: GDT, limit: 23 };
+    state.idtr = Table { base: IDT, limit: 0xfff };
+    (state.cr0, state.cr3, state.cr4, state.efer) = (0x8000_0033, TABLES, 0x6a0, 0xd00);
+    (state.rip, state.rflags, state.gpr[reg::RSP]) = (CODE, 2, STACK);
+    state
+}
+
+fn bench(code: &[u8]) -> Option<Bench> {
+    let (vm, fd) = vcpu()?;
+    let memory = memory::map(memory::MEMORY_MIN_BYTES).expect("mapped");
+    let put = |gpa: u64, value: u64| memory.write_obj(value, GuestAddress(gpa)).expect("RAM");
+    put(TABLES, TABLES + 0x1003);
+    put(TABLES + 0x1000, TABLES + 0x2003);
+    put(TABLES + 0x2000, 0x83);
+    put(GDT + 8, 0x00af_9b00_0000_ffff);
+    put(GDT + 16, 0x00cf_9300_0000_ffff);
+    for vector in 0..32 {
+        put(IDT + 16 * vector, HANDLER | 8 << 16 | 0x8e << 40);
+    }
+    memory.write_slice(code, GuestAddress(CODE)).expect("RAM");
+    let host = memory.get_host_address(GuestAddress(0)).expect("mapped");
+    let region = kvm_userspace_memory_region {
+        slot: 0,
+        guest_phys_addr: 0,
+        memory_size: memory::MEMORY_MIN_BYTES,
+        userspace_addr: host as u64,
+        flags: 0,
+    };
+    // SAFETY: mapped RAM of this length; the bench drops the VM before it.
+    unsafe { vm.set_user_memory_region(region) }.expect("taken");
+    let machine = Machine::new(Parts {
+        code: Arc::new(CodePages::new(memory::end(&memory))),
+        memory: memory.clone(),
+        time: TimeBase::virtual_from_zero(),
+        interrupts: Box::<SoftInterrupts>::default(),
+        console: Box::new(std::io::sink()),
+        control: Arc::default(),
+        log: EventLog::new(1, None),
+        pci: PciRoot::new(),
+        iommu: Remapping::Off,
+    });
+    let assistant = Assistant::new(&memory, CpuidConfig::default());
+    Some(Bench { assistant, machine, fd, _vm: vm, memory })
+}
+
+impl Bench {
+    fn start(&self, state: &CpuState) -> CpuState {
+        VcpuState::from_cpu(state).set(&self.fd).expect("taken");
+        self.state()
+    }
+
+    fn assist(&mut self) -> Outcome {
+        self.assistant.assist(&self.fd, &mut self.machine).expect("the vCPU takes it back")
+    }
+
+    fn state(&self) -> CpuState {
+        VcpuState::get(&self.fd).expect("readable").to_cpu()
+    }
+}
+
+#[test]
+fn only_what_the_instruction_changes_changes() {
+    // movaps xmm1, xmm0: the FPU goes back too.
+    let Some(mut bench) = bench(&[0x0f, 0x28, 0xc8]) else { return };
+    let mut state = state();
+    state.fpu.xmm[0] = 0x1234_5678_9abc_def0;
+    state.rflags |= 0x200;
+    let before = bench.start(&state);
+    assert_eq!(bench.assist(), Outcome::Retired);
+    let after = bench.state();
+    assert!(after.tsc > before.tsc, "time goes on");
+    let mut expected = CpuState { rip: CODE + 3, tsc: after.tsc, ..before };
+    expected.fpu.xmm[1] = 0x1234_5678_9abc_def0;
+    assert_eq!(after, expected);
+}
+
+#[test]
+fn the_exception_that_kvm_queued_for_it_is_dropped_and_others_stay() {
+    let Some(mut bench) = bench(&[0x90, 0x90]) else { return };
+    let waits = |vector| Some(PendingException { vector, error_code: None });
+    bench.start(&CpuState { pending_exception: waits(6), ..state() });
+    bench.assist();
+    assert_eq!(bench.state().pending_exception, None);
+    bench.start(&CpuState { pending_exception: waits(0), ..state() });
+    bench.assist();
+    assert_eq!(bench.state().pending_exception, waits(0));
+}
+
+#[test]
+fn a_breakpoint_is_delivered() {
+    let Some(mut bench) = bench(&[0xcc]) else { return };
+    bench.start(&state());
+    assert_eq!(bench.assist(), Outcome::Retired);
+    let after = bench.state();
+    assert_eq!((after.rip, after.gpr[reg::RSP]), (HANDLER, STACK - 40));
+    assert_eq!(bench.memory.read_obj::<u64>(GuestAddress(STACK - 40)).expect("RAM"), CODE + 1);
+}
+
+#[test]
+fn an_instruction_that_writes_the_apic_changes_the_kernels() {
+    // mov cr8, rax
+    let Some(mut bench) = bench(&[0x44, 0x0f, 0x22, 0xc0]) else { return };
+    let mut state = state();
+    state.gpr[reg::RAX] = 9;
+    bench.start(&state);
+    assert_eq!(bench.assist(), Outcome::Retired);
+    assert_eq!(bench.fd.get_sregs().expect("readable").cr8, 9);
+}
+
+#[test]
+fn an_interrupt_handler_that_cannot_be_reached_is_a_triple_fault() {
+    let Some(mut bench) = bench(&[0x0f, 0x0b]) else { return };
+    bench.start(&CpuState { idtr: Table::default(), ..state() });
+    assert_eq!(bench.assist(), Outcome::TripleFault);
+}
+
+#[test]
+fn assists_are_counted_by_name() {
+    let Some(mut bench) = bench(&[0x90, 0xf9, 0x90]) else { return };
+    bench.start(&state());
+    for _ in 0..3 {
+        bench.assist();
+    }
+    let done = bench.assistant.done();
+    let counts: Vec<(&str, u64)> = done.by_name.iter().map(|(name, count)| (name.as_str(), *count)).collect();
+    assert_eq!(counts, [("nop", 2), ("stc", 1)]);
+    assert_eq!(done.lengths.count(), 3);
+}
