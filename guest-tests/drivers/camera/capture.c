@@ -75,7 +75,7 @@ static void fpcam_doorbell(struct fpcam *cam)
 		fpcam_write(cam, FPCAM_QUEUE_TAIL, cam->posted);
 		return;
 	}
-	/* An earlier doorbell may be on its way: the descriptors must be there before the word says so. */
+	/* An earlier doorbell may be on its way: first the descriptors, then the word that tells. */
 	dma_wmb();
 	WRITE_ONCE(*cam->tail_word, cpu_to_le32(cam->posted));
 	/* writel() orders the word before the doorbell. */

@@ -143,7 +143,7 @@ static void gpu_ring_doorbell(struct gpu_ring *ring)
 		writel(ring->tail, ring->regs + GPU_RING_TAIL);
 		return;
 	}
-	/* An earlier doorbell may still be on its way: the packets must be there before the word says so. */
+	/* An earlier doorbell may be on its way: first the packets, then the word that tells. */
 	dma_wmb();
 	WRITE_ONCE(ring->words->tail, cpu_to_le32(ring->tail));
 	/* writel() orders the word before the doorbell. */
