@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
+use vmm_sys_util::eventfd::EventFd;
+
 /// Console input kept for a guest that does not read it: more is refused, and the reader waits.
 const INPUT_MAX_BYTES: usize = 64 * 1024;
 
@@ -27,6 +29,8 @@ struct Notes {
     stop: Option<StopReason>,
     input: VecDeque<u8>,
     input_open: bool,
+    /// Written for every note, for a back end that waits for descriptors.
+    event: Option<EventFd>,
 }
 
 /// Shared between the machine's thread and the threads that watch the host.
@@ -50,8 +54,21 @@ impl Control {
     fn raise(&self) {
         self.attention.store(true, Ordering::Release);
         // Whoever is about to wait has looked at the flag under the lock: it must not miss this.
-        drop(self.notes());
+        if let Some(event) = &self.notes().event {
+            // Fails only when the count is full: then it is readable all the same.
+            let _ = event.write(1);
+        }
         self.changed.notify_all();
+    }
+
+    /// From now on has every note written to `event` too, which must not block; with none, no longer.
+    pub fn set_event(&self, event: Option<EventFd>) {
+        self.notes().event = event;
+    }
+
+    /// Whether console input may still come.
+    pub fn input_open(&self) -> bool {
+        self.notes().input_open
     }
 
     /// Asks the machine to end. The first reason stays.

@@ -1,6 +1,6 @@
 //! Fault recording and the two event interrupts (Intel VT-d specification 3.3, 7.2 to 7.4, 10.4.9 to 10.4.14).
 
-use crate::pci::{MsiWrite, Outbox};
+use crate::pci::{MsiSource, MsiWrite, Outbox};
 use crate::ports::Access;
 
 use super::Iommu;
@@ -77,9 +77,22 @@ impl Iommu {
             return;
         }
         self.file.set_word(control, value & !EVENT_PENDING);
+        out.messages.push(self.event_message(control));
+    }
+
+    /// What the event whose control register is at `control` sends.
+    fn event_message(&self, control: usize) -> MsiWrite {
         let part = |offset: usize| self.file.word(control.saturating_add(offset));
         let address = u64::from(part(EVENT_UPPER_ADDRESS)) << 32 | u64::from(part(EVENT_ADDRESS));
-        out.messages.push(MsiWrite { address, data: part(EVENT_DATA) });
+        let source =
+            if control == FAULT_CONTROL { MsiSource::FaultEvent } else { MsiSource::CompletionEvent };
+        MsiWrite { source, address, data: part(EVENT_DATA) }
+    }
+
+    /// What the fault event and the completion event would send now; none while masked.
+    pub fn open_events(&self) -> [Option<MsiWrite>; 2] {
+        [FAULT_CONTROL, COMPLETION_CONTROL]
+            .map(|control| (self.file.word(control) & EVENT_MASKED == 0).then(|| self.event_message(control)))
     }
 
     /// After a write to an event control register: a pending event that is unmasked is sent.

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use fencepost_trace::{Event, Trace};
 use serde::{Deserialize, Serialize};
 
-use crate::function::Function;
+use crate::function::{Doorbell, Function};
 use crate::ports::Ports;
 use crate::registers::RegisterFile;
 
@@ -21,6 +21,17 @@ pub enum BarKind {
     Registers,
     /// BAR 2: the MSI-X table and pending bits.
     Msix,
+}
+
+/// A doorbell and where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlacedDoorbell {
+    /// Requester id of the function.
+    pub rid: u16,
+    /// The register.
+    pub bell: Doorbell,
+    /// Its guest-physical address; none while BAR 0 decodes nothing.
+    pub gpa: Option<u64>,
 }
 
 /// The saved state of the bus side of one function; the core has its own.
@@ -123,6 +134,22 @@ impl Endpoint {
         })
     }
 
+    /// What each vector that is not held back would send now.
+    pub fn open_vectors(&self) -> impl Iterator<Item = MsiWrite> + '_ {
+        self.msix.open(self.gate()).map(|outgoing| outgoing.sent_by(self.rid))
+    }
+
+    /// The function's doorbells, and where BAR 0 puts them now.
+    pub fn doorbells(&self) -> Vec<PlacedDoorbell> {
+        let base = u64::from(self.config.word(config::BAR0));
+        let decodes = self.command(config::COMMAND_MEMORY) && base != 0;
+        let place = |bell: Doorbell| {
+            let gpa = decodes.then(|| base.saturating_add(u64::from(bell.offset)));
+            PlacedDoorbell { rid: self.rid, bell, gpa }
+        };
+        self.function.doorbells().into_iter().map(place).collect()
+    }
+
     pub fn config_read(&self, offset: usize, data: &mut [u8]) {
         self.config.read(offset, data);
     }
@@ -136,7 +163,7 @@ impl Endpoint {
             self.function_level_reset(platform);
         }
         let released = self.msix.release(self.gate());
-        platform.messages.extend(released.into_iter().map(|(address, data)| MsiWrite { address, data }));
+        platform.messages.extend(released.into_iter().map(|outgoing| outgoing.sent_by(self.rid)));
     }
 
     /// PCI Express Base Specification 5.0, 6.6.2: everything but what firmware initialises, the BARs included.
@@ -174,7 +201,7 @@ impl Endpoint {
             match kind {
                 BarKind::Msix => {
                     let message = self.msix.write(word.offset, value, self.gate());
-                    platform.messages.extend(message.map(|(address, data)| MsiWrite { address, data }));
+                    platform.messages.extend(message.map(|outgoing| outgoing.sent_by(self.rid)));
                 }
                 BarKind::Registers => self.register_write(word.offset, value, platform),
             }

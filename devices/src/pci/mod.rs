@@ -17,9 +17,11 @@ mod random_tests;
 #[cfg(test)]
 mod tests;
 
-pub use endpoint::{BarKind, EndpointState};
+pub use endpoint::{BarKind, EndpointState, PlacedDoorbell};
 pub use msix::{MAX_VECTORS, MsixState};
-pub use platform::{BusClock, DmaRequest, GpaRange, MsiWrite, Outbox, Platform, Translation, Untranslated};
+pub use platform::{
+    BusClock, DmaRequest, GpaRange, MsiSource, MsiWrite, Outbox, Platform, Translation, Untranslated,
+};
 pub use root::{PciError, PciRoot, PciRootState};
 
 /// Bytes of configuration space of one function.

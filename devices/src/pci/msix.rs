@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::platform::{MsiSource, MsiWrite};
+
 /// The largest table the capability can describe.
 pub const MAX_VECTORS: u16 = 2048;
 const ENTRY_WORDS: usize = 4;
@@ -26,6 +28,22 @@ pub struct Gate {
     pub enabled: bool,
     /// Not held back by the function mask, by bus mastering being off, or by a power state.
     pub open: bool,
+}
+
+/// What one vector sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    vector: u16,
+    address: u64,
+    data: u32,
+}
+
+impl Outgoing {
+    /// The message, of the function with requester id `rid`.
+    pub fn sent_by(self, rid: u16) -> MsiWrite {
+        let source = MsiSource::Vector { rid, vector: self.vector };
+        MsiWrite { source, address: self.address, data: self.data }
+    }
 }
 
 /// The saved state of [`Msix`].
@@ -87,9 +105,9 @@ impl Msix {
         (0u32..).zip(bits).fold(0, |word, (bit, &pending)| word | u32::from(pending) << bit)
     }
 
-    /// Writes the aligned word at `offset` of the BAR; the pending bits are read-only. Returns the message, as
-    /// address and data, of a vector that was pending and is now free to go.
-    pub fn write(&mut self, offset: u64, value: u32, gate: Gate) -> Option<(u64, u32)> {
+    /// Writes the aligned word at `offset` of the BAR; the pending bits are read-only. Returns the message of a
+    /// vector that was pending and is now free to go.
+    pub fn write(&mut self, offset: u64, value: u32, gate: Gate) -> Option<Outgoing> {
         let word = (offset / 4) as usize;
         let vector = word / ENTRY_WORDS;
         let place = self.table.get_mut(vector)?.get_mut(word % ENTRY_WORDS)?;
@@ -104,7 +122,7 @@ impl Msix {
 
     /// Raises `vector`. Returns the message to send now; a vector held back becomes pending. Without MSI-X enabled,
     /// and beyond the table, nothing happens.
-    pub fn raise(&mut self, vector: u16, gate: Gate) -> Option<(u64, u32)> {
+    pub fn raise(&mut self, vector: u16, gate: Gate) -> Option<Outgoing> {
         if !gate.enabled {
             return None;
         }
@@ -113,14 +131,25 @@ impl Msix {
     }
 
     /// The messages of all pending vectors that are free to go, lowest first: to be called when the gate opens.
-    pub fn release(&mut self, gate: Gate) -> Vec<(u64, u32)> {
+    pub fn release(&mut self, gate: Gate) -> Vec<Outgoing> {
         (0..self.table.len()).filter_map(|vector| self.deliver(vector, gate)).collect()
     }
 
-    fn deliver(&mut self, vector: usize, gate: Gate) -> Option<(u64, u32)> {
+    /// What each vector that is not held back would send, lowest first.
+    pub fn open(&self, gate: Gate) -> impl Iterator<Item = Outgoing> + '_ {
+        (0..self.table.len()).filter_map(move |vector| self.outgoing(vector, gate))
+    }
+
+    /// What the vector sends; none while it is held back.
+    fn outgoing(&self, vector: usize, gate: Gate) -> Option<Outgoing> {
         let &[low, high, data, control] = self.table.get(vector)?;
-        let pending = self.pending.get_mut(vector)?;
         let free = gate.enabled && gate.open && control & CONTROL_MASKED == 0;
-        (free && std::mem::take(pending)).then_some((u64::from(high) << 32 | u64::from(low), data))
+        let (vector, address) = (u16::try_from(vector).ok()?, u64::from(high) << 32 | u64::from(low));
+        free.then_some(Outgoing { vector, address, data })
+    }
+
+    fn deliver(&mut self, vector: usize, gate: Gate) -> Option<Outgoing> {
+        let outgoing = self.outgoing(vector, gate)?;
+        std::mem::take(self.pending.get_mut(vector)?).then_some(outgoing)
     }
 }

@@ -9,9 +9,29 @@ use crate::ports::{Access, Clock, Dma, DmaFault, Gpa, Iova, Msi};
 
 use super::msix::{Gate, Msix};
 
+/// Who sends a message, so that a machine can give each sender a way to the CPU of its own (KVM's irqfd).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+pub enum MsiSource {
+    /// A vector of a function's MSI-X table.
+    Vector {
+        /// Requester id of the function.
+        rid: u16,
+        /// Index in its table.
+        vector: u16,
+    },
+    /// The remapping unit's fault event.
+    FaultEvent,
+    /// The remapping unit's invalidation completion event.
+    CompletionEvent,
+    /// A processor's own store to the interrupt range.
+    Processor,
+}
+
 /// A message-signalled interrupt: a 32-bit write to the interrupt range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct MsiWrite {
+    /// Who sends it.
+    pub source: MsiSource,
     /// Where.
     pub address: u64,
     /// What.
@@ -194,8 +214,8 @@ pub(super) struct MsiPort<'s, 'a, 'm> {
 impl Msi for MsiPort<'_, '_, '_> {
     fn raise(&mut self, vector: u16) {
         self.shared.trace.borrow_mut().record(Event::MsiRaised { rid: self.rid, vector });
-        if let Some((address, data)) = self.msix.raise(vector, self.gate) {
-            self.shared.messages.borrow_mut().push(MsiWrite { address, data });
+        if let Some(outgoing) = self.msix.raise(vector, self.gate) {
+            self.shared.messages.borrow_mut().push(outgoing.sent_by(self.rid));
         }
     }
 }

@@ -7,9 +7,9 @@ use crate::ports::Ports;
 use crate::registers::RegisterFile;
 
 use super::config;
-use super::endpoint::{Endpoint, EndpointState};
+use super::endpoint::{BarKind, Endpoint, EndpointState, PlacedDoorbell};
 use super::msix::MAX_VECTORS;
-use super::platform::Platform;
+use super::platform::{MsiWrite, Platform};
 use super::{CONFIG_BYTES, requester_id};
 
 /// Why a function or a saved state was refused: errors of the host's configuration.
@@ -50,6 +50,8 @@ pub struct PciRootState {
 pub struct PciRoot {
     host_bridge: RegisterFile,
     endpoints: Vec<Endpoint>,
+    /// Counts what may have changed [`PciRoot::open_vectors`] or [`PciRoot::doorbells`].
+    revision: u64,
 }
 
 impl Default for PciRoot {
@@ -57,6 +59,7 @@ impl Default for PciRoot {
         PciRoot {
             host_bridge: RegisterFile::new(config::host_bridge(), config::HEADER_BYTES),
             endpoints: Vec::new(),
+            revision: 0,
         }
     }
 }
@@ -161,7 +164,24 @@ impl PciRoot {
             self.host_bridge.write(register, data);
         } else if let Some(endpoint) = rid.and_then(|rid| self.endpoint(rid)) {
             endpoint.config_write(register, data, platform);
+            self.revision = self.revision.wrapping_add(1);
         }
+    }
+
+    /// A number that is another one whenever [`open_vectors`](Self::open_vectors) or [`doorbells`](Self::doorbells) may
+    /// have changed.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// What each MSI-X vector that is not held back would send now, by ascending requester id and vector.
+    pub fn open_vectors(&self) -> impl Iterator<Item = MsiWrite> + '_ {
+        self.endpoints.iter().flat_map(Endpoint::open_vectors)
+    }
+
+    /// The doorbells of all functions, by ascending requester id: always the same ones, at changing addresses.
+    pub fn doorbells(&self) -> Vec<PlacedDoorbell> {
+        self.endpoints.iter().flat_map(Endpoint::doorbells).collect()
     }
 
     /// Whether some function's BAR decodes `gpa` now.
@@ -182,13 +202,15 @@ impl PciRoot {
 
     /// Writes BAR memory at `gpa`. False when no BAR decodes it.
     pub fn mmio_write(&mut self, gpa: u64, data: &[u8], platform: &mut Platform<'_>) -> bool {
-        self.endpoints.iter_mut().any(|endpoint| match endpoint.decode(gpa) {
-            Some((kind, offset)) => {
-                endpoint.mmio_write(kind, offset, data, platform);
-                true
-            }
-            None => false,
-        })
+        let found = self.endpoints.iter_mut().find_map(|endpoint| {
+            let (kind, offset) = endpoint.decode(gpa)?;
+            endpoint.mmio_write(kind, offset, data, platform);
+            Some(kind)
+        });
+        if found == Some(BarKind::Msix) {
+            self.revision = self.revision.wrapping_add(1);
+        }
+        found.is_some()
     }
 
     /// Makes the call that `rid` asked its clock for. Unknown requester ids are ignored.

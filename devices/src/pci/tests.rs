@@ -215,7 +215,10 @@ fn dma_beyond_ram_is_refused() {
 fn a_raised_vector_sends_its_tables_message() {
     let mut bench = Bench::running();
     bench.write(BAR0_BASE + 0xc, 0);
-    assert_eq!(bench.platform.messages, [MsiWrite { address: 0xfee0_0000, data: 0x41 }]);
+    assert_eq!(
+        bench.platform.messages,
+        [MsiWrite { source: MsiSource::Vector { rid: 8, vector: 0 }, address: 0xfee0_0000, data: 0x41 }]
+    );
     assert!(bench.platform.trace.events.contains(&Event::MsiRaised { rid: 8, vector: 0 }));
 }
 

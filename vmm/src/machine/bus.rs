@@ -1,5 +1,6 @@
 //! Dispatch of the CPU's accesses outside RAM.
 
+use fencepost_devices::pci::{MsiSource, MsiWrite};
 use fencepost_firmware::layout::S5_SLP_TYP;
 use fencepost_softcpu::bus::{Bus, Flow};
 use fencepost_trace::Event;
@@ -117,7 +118,8 @@ impl Machine {
                 true
             }
             Some((MmioTarget::Messages, _)) if data.len() == 4 => {
-                self.interrupts.msi(gpa, low_word(data));
+                let source = MsiSource::Processor;
+                self.interrupts.msi(MsiWrite { source, address: gpa, data: low_word(data) });
                 true
             }
             Some((MmioTarget::Dmar, offset)) => self.write_remapping(offset, data),
@@ -128,14 +130,8 @@ impl Machine {
         }
     }
 
-    /// A write at the machine's own time, for a back end whose CPU does not tell the time.
-    pub fn mmio_write_now(&mut self, gpa: u64, data: &[u8]) -> Flow {
-        self.write_mmio(gpa, data);
-        self.flow()
-    }
-
     /// Whether the CPU must come back for what was just done.
-    pub fn flow(&self) -> Flow {
+    fn flow(&self) -> Flow {
         if self.wants_cpu() { Flow::Yield } else { Flow::Continue }
     }
 }

@@ -167,7 +167,8 @@ mod tests {
     #[test]
     fn messages_are_never_replaced_and_can_be_taken_early() {
         let mut queue = EventQueue::default();
-        let message = |data| MsiWrite { address: 0xfee0_0000, data };
+        let source = fencepost_devices::pci::MsiSource::Processor;
+        let message = |data| MsiWrite { source, address: 0xfee0_0000, data };
         queue.schedule(15, 0, call(1));
         for (at_ns, data) in [(30, 7), (10, 8), (20, 7)] {
             queue.send(at_ns, 0, message(data));

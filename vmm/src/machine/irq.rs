@@ -1,12 +1,18 @@
 //! Interrupts on their way to the CPU: pins of the I/O APIC and messages of MSI-X.
 
+use fencepost_devices::pci::MsiWrite;
 use fencepost_softcpu::apic::InterruptMessage;
 use fencepost_softcpu::ioapic::{IoApic, WINDOW_BYTES};
 
 /// What delivers interrupts: the machine's own I/O APIC under `soft`, the host kernel's under `kvm`.
 pub trait InterruptController: Send {
-    /// A function wrote an interrupt message.
-    fn msi(&mut self, address: u64, data: u32);
+    /// An interrupt message was written.
+    fn msi(&mut self, message: MsiWrite);
+    /// What the senders of messages would send has changed. `open` lists it: one message for each sender that is not
+    /// held back. Only for a delivery that prepares the way of each sender.
+    fn follow(&mut self, open: &dyn Fn() -> Vec<MsiWrite>) {
+        let _ = open;
+    }
     /// An edge-triggered line pulsed.
     fn pulse(&mut self, gsi: u32);
     /// The guest reads the I/O APIC's page.
@@ -37,9 +43,9 @@ impl Default for SoftInterrupts {
 }
 
 impl InterruptController for SoftInterrupts {
-    fn msi(&mut self, address: u64, data: u32) {
+    fn msi(&mut self, message: MsiWrite) {
         // A message that means nothing is lost, as on a bus.
-        self.outbox.extend(InterruptMessage::from_msi(address, data));
+        self.outbox.extend(InterruptMessage::from_msi(message.address, message.data));
     }
 
     fn pulse(&mut self, gsi: u32) {
@@ -77,6 +83,7 @@ impl InterruptController for SoftInterrupts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fencepost_devices::pci::MsiSource;
 
     /// Redirection entry registers of pin 4.
     const PIN4_LOW: u32 = 0x18;
@@ -97,9 +104,10 @@ mod tests {
     #[test]
     fn a_write_outside_the_message_window_is_no_interrupt() {
         let mut interrupts = SoftInterrupts::default();
-        interrupts.msi(0x1000, 0x41);
+        let write = |address| MsiWrite { source: MsiSource::Processor, address, data: 0x41 };
+        interrupts.msi(write(0x1000));
         assert!(!interrupts.waiting());
-        interrupts.msi(0xfee0_0000, 0x41);
+        interrupts.msi(write(0xfee0_0000));
         assert_eq!(interrupts.take().len(), 1);
     }
 }

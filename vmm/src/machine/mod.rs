@@ -28,7 +28,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 
-use fencepost_devices::pci::{MsiWrite, PciRoot};
+use fencepost_devices::pci::{MsiWrite, PciRoot, PlacedDoorbell};
 use fencepost_firmware::layout;
 use fencepost_softcpu::apic::InterruptMessage;
 use fencepost_softcpu::code::CodePages;
@@ -114,6 +114,8 @@ pub struct Machine {
     iommu: Remapping,
     /// Messages raised during a bus call; empty between calls.
     messages: Vec<MsiWrite>,
+    /// The bus's revision that interrupt delivery was told of last.
+    routed_revision: u64,
     end: Option<GuestEnd>,
     unclaimed: Unclaimed,
     /// What the CPU was told to run until; an earlier event must stop it.
@@ -137,6 +139,7 @@ impl Machine {
             pci: parts.pci,
             iommu: parts.iommu,
             messages: Vec::new(),
+            routed_revision: 0,
             end: None,
             unclaimed: Unclaimed::default(),
             cpu_deadline_ns: u64::MAX,
@@ -156,6 +159,11 @@ impl Machine {
     /// Tells virtual time what the CPU's counter is.
     pub fn set_cycles(&mut self, cycles: u64) {
         self.time.set_cycles(cycles);
+    }
+
+    /// Tells host time what the guest's counter reads more than the host's.
+    pub fn set_tsc_offset(&mut self, offset: u64) {
+        self.time.set_offset(offset);
     }
 
     /// Guest RAM.
@@ -218,9 +226,24 @@ impl Machine {
         while let Some(due) = self.queue.pop_due(now_ns, round) {
             match due {
                 Due::Call(call) => self.call(call),
-                Due::Message(message) => self.interrupts.msi(message.address, message.data),
+                Due::Message(message) => self.interrupts.msi(message),
             }
         }
+    }
+
+    /// Whether the console has an unfinished line to show.
+    pub fn console_unfinished(&self) -> bool {
+        self.serial.unfinished()
+    }
+
+    /// The doorbells of all functions, always the same ones in the same order, and where they are now.
+    pub fn doorbells(&self) -> Vec<PlacedDoorbell> {
+        self.pci.doorbells()
+    }
+
+    /// Another number whenever [`doorbells`](Self::doorbells) may have moved.
+    pub fn bus_revision(&self) -> u64 {
+        self.pci.revision()
     }
 
     /// Takes the interrupt messages for the local APIC.

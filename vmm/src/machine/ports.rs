@@ -72,8 +72,20 @@ impl Machine {
             messages: &mut self.messages,
         };
         let result = call(&mut self.pci, &mut platform);
+        if self.pci.revision() != self.routed_revision {
+            self.routed_revision = self.pci.revision();
+            self.follow_routes();
+        }
         self.send_messages();
         result
+    }
+
+    /// Tells interrupt delivery what each sender of messages would send now: the guest has changed it, or the delivery
+    /// is another one than before.
+    pub fn follow_routes(&mut self) {
+        let (pci, iommu) = (&self.pci, &self.iommu);
+        self.interrupts
+            .follow(&|| pci.open_vectors().chain(iommu.open_events().into_iter().flatten()).collect());
     }
 
     /// Sends the messages that devices raised, in order. They arrive at once, unless their time is to be varied.
@@ -84,7 +96,7 @@ impl Machine {
                     let at_ns = self.time.now().ns.saturating_add(variation.delay_ns());
                     self.queue.send(at_ns, variation.tie(), message);
                 }
-                _ => self.interrupts.msi(message.address, message.data),
+                _ => self.interrupts.msi(message),
             }
         }
     }
@@ -94,7 +106,7 @@ impl Machine {
     /// interrupt off and reads something back knows that none is on its way any more.
     pub(super) fn flush_messages(&mut self) {
         for message in self.queue.take_messages() {
-            self.interrupts.msi(message.address, message.data);
+            self.interrupts.msi(message);
         }
     }
 

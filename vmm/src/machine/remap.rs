@@ -1,7 +1,7 @@
 //! The IOMMU's place in the machine: there or not, and its register page on the memory bus.
 
 use fencepost_devices::iommu::{Iommu, Surroundings};
-use fencepost_devices::pci::{DmaRequest, GpaRange, Outbox, Translation, Untranslated};
+use fencepost_devices::pci::{DmaRequest, GpaRange, MsiWrite, Outbox, Translation, Untranslated};
 use fencepost_devices::ports::{DmaFault, Gpa};
 use vm_memory::GuestMemoryMmap;
 
@@ -20,6 +20,14 @@ impl Remapping {
     /// A unit after power-on, or none.
     pub fn new(on: bool) -> Self {
         if on { Remapping::On(Box::default()) } else { Remapping::Off }
+    }
+
+    /// What the unit's events would send now; none where masked.
+    pub fn open_events(&self) -> [Option<MsiWrite>; 2] {
+        match self {
+            Remapping::Off => [None; 2],
+            Remapping::On(unit) => unit.open_events(),
+        }
     }
 }
 
@@ -61,7 +69,11 @@ impl Machine {
             written: &|gpa: Gpa, len| code.written(gpa.0, len),
             out: Outbox { trace: &mut trace, messages: &mut self.messages },
         };
+        let open_before = unit.open_events();
         unit.write(offset, data, &mut around);
+        if unit.open_events() != open_before {
+            self.follow_routes();
+        }
         self.send_messages();
         true
     }

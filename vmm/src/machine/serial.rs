@@ -99,6 +99,11 @@ impl SerialPort {
         self.pulse.0.swap(false, Ordering::Relaxed)
     }
 
+    /// Whether there is an unfinished line to show.
+    pub fn unfinished(&self) -> bool {
+        !self.uart.writer().line.is_empty()
+    }
+
     /// Shows what the guest has written of an unfinished line, such as a prompt.
     pub fn flush(&mut self) {
         let writer = self.uart.writer_mut();

@@ -1,6 +1,4 @@
-//! The machine's time: virtual cycles under `soft`, the host's clocks under `kvm`.
-
-use std::time::Instant;
+//! The machine's time: virtual cycles under `soft`, the host's TSC under `kvm`.
 
 use fencepost_trace::Stamp;
 
@@ -17,14 +15,15 @@ pub enum TimeBase {
         /// Cycles per second.
         hz: u64,
     },
-    /// The host's monotonic clock, and its TSC, which the guest sees with an offset.
+    /// The host's TSC, which the guest sees with an offset. Nanoseconds are worked out from it, by the frequency that
+    /// the guest is told: one clock, so that nothing the guest reads can drift against the machine's.
     Host {
-        /// When the machine started.
-        start: Instant,
-        /// What the host's TSC read when the guest's was zero.
-        tsc_start: u64,
+        /// What the guest's TSC reads more than the host's, modulo 2^64.
+        offset: u64,
         /// TSC cycles per second.
         hz: u64,
+        /// A moment at which both are known.
+        base: Stamp,
     },
 }
 
@@ -36,9 +35,21 @@ impl TimeBase {
         TimeBase::Virtual { cycles: 0, hz: SOFT_TSC_HZ }
     }
 
-    /// The host's time from now on; `hz` is the TSC's frequency, `guest_tsc` what the guest's counter reads now.
-    pub fn host(hz: u64, guest_tsc: u64) -> Self {
-        TimeBase::Host { start: Instant::now(), tsc_start: host_tsc().wrapping_sub(guest_tsc), hz }
+    /// The host's time: the guest's TSC reads `offset` more than the host's and counts `hz` cycles a second. At `base`,
+    /// which is not after now, nanoseconds are the given ones; after power-on that is zero at zero.
+    pub fn host(hz: u64, offset: u64, base: Stamp) -> Self {
+        TimeBase::Host { offset, hz, base }
+    }
+
+    /// Has cycles follow a guest that set its counter: `offset` as in [`host`](Self::host). Nanoseconds go on.
+    pub fn set_offset(&mut self, now_offset: u64) {
+        let ns = self.now().ns;
+        if let TimeBase::Host { offset, base, .. } = self {
+            if *offset != now_offset {
+                *offset = now_offset;
+                *base = Stamp { cycles: host_tsc().wrapping_add(now_offset), ns };
+            }
+        }
     }
 
     /// Tells virtual time what the CPU's counter is. It never goes back. Host time ignores it.
@@ -52,10 +63,12 @@ impl TimeBase {
     pub fn now(&self) -> Stamp {
         match *self {
             TimeBase::Virtual { cycles, .. } => Stamp { cycles, ns: self.cycles_to_ns_floor(cycles) },
-            TimeBase::Host { start, tsc_start, .. } => Stamp {
-                cycles: host_tsc().wrapping_sub(tsc_start),
-                ns: u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX),
-            },
+            TimeBase::Host { offset, base, .. } => {
+                let cycles = host_tsc().wrapping_add(offset);
+                // Another processor's counter may be a few cycles behind; the distance is never negative.
+                let since = (cycles.wrapping_sub(base.cycles) as i64).max(0) as u64;
+                Stamp { cycles, ns: base.ns.saturating_add(self.cycles_to_ns_floor(since)) }
+            }
         }
     }
 
@@ -99,6 +112,26 @@ mod tests {
         time.set_cycles(500);
         time.set_cycles(400);
         assert_eq!(time.now(), Stamp { cycles: 500, ns: 500 });
+    }
+
+    #[test]
+    fn host_time_counts_both_from_one_counter() {
+        let hz = 2_000_000_000;
+        let from = host_tsc();
+        let time = TimeBase::host(hz, from.wrapping_neg(), Stamp { cycles: 0, ns: 0 });
+        let (before, now, after) = (host_tsc(), time.now(), host_tsc());
+        assert!((before - from..=after - from).contains(&now.cycles), "{now:?}");
+        assert_eq!(now.ns, now.cycles / 2);
+    }
+
+    #[test]
+    fn nanoseconds_go_on_when_the_guest_sets_its_counter() {
+        let mut time = TimeBase::host(1_000_000_000, host_tsc().wrapping_neg(), Stamp { cycles: 0, ns: 0 });
+        let before = time.now();
+        time.set_offset(5_000_000_000_000u64.wrapping_sub(host_tsc()));
+        let after = time.now();
+        assert!(after.cycles >= 5_000_000_000_000 && after.ns >= before.ns);
+        assert!(after.ns - before.ns < 1_000_000_000, "{before:?} {after:?}");
     }
 
     #[test]

@@ -19,7 +19,10 @@ fn a_refused_write_is_recorded_and_raises_the_fault_event() {
     bench.probe(0xdead_b123).unwrap_err();
     assert_eq!(record(&bench, 0), (true, true, 6, RID, 0xdead_b000));
     assert_eq!(bench.read32(0x34), 2, "PPF, record 0");
-    assert_eq!(bench.take_messages(), [MsiWrite { address: 0xfee0_0000, data: 0x4021 }]);
+    assert_eq!(
+        bench.take_messages(),
+        [MsiWrite { source: MsiSource::FaultEvent, address: 0xfee0_0000, data: 0x4021 }]
+    );
     let event = Event::IommuFault { rid: RID, iova: 0xdead_b123, write: false, reason: 6 };
     assert!(bench.platform.trace.events.contains(&event));
 }

@@ -120,7 +120,10 @@ fn a_wait_descriptor_interrupts_once_until_served() {
     bench.write32(0xa0, 0);
     bench.queue(5 | 1 << 4, 0);
     bench.queue(5 | 1 << 4, 0);
-    assert_eq!(bench.take_messages(), [MsiWrite { address: 0xfee0_1000, data: 0x4022 }]);
+    assert_eq!(
+        bench.take_messages(),
+        [MsiWrite { source: MsiSource::CompletionEvent, address: 0xfee0_1000, data: 0x4022 }]
+    );
     assert_eq!(bench.read32(0x9c), 1);
     bench.write32(0x9c, 1);
     assert_eq!(bench.read32(0x9c), 0);

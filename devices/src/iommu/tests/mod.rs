@@ -8,8 +8,8 @@ mod translation;
 mod with_bus;
 
 use super::*;
-use crate::pci::MsiWrite;
 use crate::pci::testing::FakePlatform;
+use crate::pci::{MsiSource, MsiWrite};
 use crate::ports::Access;
 
 pub const RID: u16 = 0x08;

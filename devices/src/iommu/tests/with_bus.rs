@@ -3,8 +3,8 @@
 use vm_memory::{Bytes, GuestAddress};
 
 use super::*;
-use crate::pci::PciRoot;
 use crate::pci::testing::{FakePlatform, ToyFunction};
+use crate::pci::{MsiSource, PciRoot};
 
 const BAR0: u64 = 0xc000_0000;
 
@@ -87,7 +87,10 @@ fn a_refused_dma_reaches_the_device_the_record_and_the_fault_event() {
     let mut page = [0; 8];
     machine.platform.translation.read(0x220, &mut page);
     assert_eq!(u64::from_le_bytes(page), 0x6000);
-    assert_eq!(machine.platform.messages, [MsiWrite { address: 0xfee0_0000, data: 0x4021 }]);
+    assert_eq!(
+        machine.platform.messages,
+        [MsiWrite { source: MsiSource::FaultEvent, address: 0xfee0_0000, data: 0x4021 }]
+    );
     machine.device_write(0x00, 0x5000);
     machine.device_write(0x08, 1);
     assert_eq!(machine.device_read(0x08), 0, "and the device lives on");

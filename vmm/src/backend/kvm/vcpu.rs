@@ -1,43 +1,26 @@
-//! One CPU of KVM's: its setup, its exits, and how another thread stops it.
-
-use std::sync::Mutex;
+//! One CPU of KVM's and its setup.
 
 use fencepost_firmware::Entry;
-use fencepost_softcpu::bus::Flow;
 use fencepost_softcpu::cpuid::{self, CpuidConfig};
-use fencepost_softcpu::one::Outcome;
 use fencepost_softcpu::state::CpuState;
 use kvm_bindings::{CpuId, Msrs, kvm_cpuid_entry2, kvm_fpu, kvm_mp_state, kvm_msr_entry};
-use kvm_ioctls::{VcpuExit, VcpuFd, VmFd};
+use kvm_ioctls::{VcpuFd, VmFd};
 use vm_memory::GuestMemoryMmap;
-use vmm_sys_util::signal::{SIGRTMIN, register_signal_handler};
 
 use super::assist::{Assistant, Assists};
 use super::convert::{self, IA32_TSC, VcpuState};
-use super::{host_error, lock};
+use super::kick::Kick;
+use super::{host_error, tsc};
 use crate::error::HostError;
-use crate::machine::{GuestEnd, Machine};
-
-/// What one entry into the guest came to.
-pub enum Step {
-    /// An exit was handled.
-    Handled,
-    /// An exit was handled, and the machine's next event is now earlier.
-    EventsChanged,
-    /// Triple fault.
-    Shutdown,
-    /// The guest ended.
-    Ended(GuestEnd),
-}
 
 /// The CPU.
 pub struct Vcpu {
-    fd: VcpuFd,
+    pub(super) fd: VcpuFd,
     tsc_hz: u64,
-    cpuid: CpuidConfig,
-    memory: GuestMemoryMmap,
+    pub(super) cpuid: CpuidConfig,
+    pub(super) memory: GuestMemoryMmap,
     /// Made when it is first needed: on real hardware never.
-    assistant: Option<Assistant>,
+    pub(super) assistant: Option<Assistant>,
 }
 
 impl Vcpu {
@@ -61,13 +44,14 @@ impl Vcpu {
         self.tsc_hz
     }
 
-    /// The guest's TSC now.
-    pub fn tsc(&self) -> Result<u64, HostError> {
-        let unread = |e| host_error("the guest's TSC cannot be read", e);
-        let mut msrs = Msrs::from_entries(&[kvm_msr_entry { index: IA32_TSC, ..kvm_msr_entry::default() }])
-            .map_err(|e| host_error("too many MSRs", format!("{e:?}")))?;
-        self.fd.get_msrs(&mut msrs).map_err(unread)?;
-        Ok(msrs.as_slice().first().map_or(0, |entry| entry.data))
+    /// What the guest's TSC reads more than the host's, modulo 2^64.
+    pub fn tsc_offset(&self) -> Result<u64, HostError> {
+        tsc::offset(&self.fd)
+    }
+
+    /// How other threads reach the thread that runs this CPU.
+    pub fn kick(&self) -> Result<Kick, HostError> {
+        Kick::new(&self.fd)
     }
 
     fn set_registers(&self, entry: &Entry) -> Result<(), HostError> {
@@ -100,76 +84,10 @@ impl Vcpu {
         Ok(VcpuState::get(&self.fd)?.to_cpu())
     }
 
-    /// Enters the guest once and handles its exit.
-    pub fn step(&mut self, machine: &Mutex<Machine>) -> Result<Step, HostError> {
-        let flow = match self.fd.run() {
-            Ok(VcpuExit::IoOut(port, data)) => port_write(&mut lock(machine), port, data),
-            Ok(VcpuExit::IoIn(port, data)) => port_read(&mut lock(machine), port, data),
-            Ok(VcpuExit::MmioWrite(gpa, data)) => lock(machine).mmio_write_now(gpa, data),
-            Ok(VcpuExit::MmioRead(gpa, data)) => {
-                lock(machine).read_mmio(gpa, data);
-                Flow::Continue
-            }
-            Ok(VcpuExit::Shutdown) => return Ok(Step::Shutdown),
-            Ok(VcpuExit::Intr | VcpuExit::IrqWindowOpen | VcpuExit::Hlt) => Flow::Continue,
-            Ok(VcpuExit::InternalError) => match self.internal_error(machine)? {
-                Outcome::TripleFault => return Ok(Step::Shutdown),
-                Outcome::Retired | Outcome::Raised(_) => lock(machine).flow(),
-            },
-            Ok(exit) => {
-                let what = format!("{exit:?}");
-                return Err(host_error("the guest stopped for an unforeseen reason", what));
-            }
-            Err(error) if [libc::EINTR, libc::EAGAIN].contains(&error.errno()) => Flow::Continue,
-            Err(error) => return Err(host_error("the guest cannot be entered", error)),
-        };
-        if flow == Flow::Continue {
-            return Ok(Step::Handled);
-        }
-        let end = lock(machine).end().cloned();
-        Ok(end.map_or(Step::EventsChanged, Step::Ended))
-    }
-
-    /// KVM gave up: where that is for want of an instruction, the software CPU executes it.
-    fn internal_error(&mut self, machine: &Mutex<Machine>) -> Result<Outcome, HostError> {
-        const EMULATION: u32 = 1;
-        // SAFETY: after KVM_EXIT_INTERNAL_ERROR this is the member of the union that the kernel filled.
-        let suberror = unsafe { self.fd.get_kvm_run().__bindgen_anon_1.internal.suberror };
-        if suberror == EMULATION {
-            let assistant = self.assistant.get_or_insert_with(|| Assistant::new(&self.memory, self.cpuid));
-            return assistant.assist(&self.fd, &mut lock(machine));
-        }
-        let rip = self.fd.get_regs().map_or(0, |regs| regs.rip);
-        Err(host_error(
-            &format!("the guest stopped at rip {rip:#x}"),
-            format!("internal error, suberror {suberror}"),
-        ))
-    }
-
     /// What the software CPU did for KVM.
     pub fn assists(&self) -> Assists {
         self.assistant.as_ref().map(Assistant::done).unwrap_or_default()
     }
-}
-
-/// KVM hands over all elements of a string instruction at once; anything longer than one access is such a string of
-/// bytes to one port.
-const PORT_ACCESS_MAX: usize = 4;
-
-fn port_write(machine: &mut Machine, port: u16, data: &[u8]) -> Flow {
-    let size = if data.len() > PORT_ACCESS_MAX { 1 } else { data.len() };
-    for element in data.chunks(size.max(1)) {
-        machine.write_port(port, element);
-    }
-    machine.flow()
-}
-
-fn port_read(machine: &mut Machine, port: u16, data: &mut [u8]) -> Flow {
-    let size = if data.len() > PORT_ACCESS_MAX { 1 } else { data.len() };
-    for element in data.chunks_mut(size.max(1)) {
-        machine.read_port(port, element);
-    }
-    Flow::Continue
 }
 
 /// What the guest's CPUID answers.
@@ -189,28 +107,4 @@ pub(super) fn cpuid_table(config: &CpuidConfig) -> Result<CpuId, HostError> {
         })
         .collect();
     CpuId::from_entries(&entries).map_err(|e| host_error("the CPUID table is too long", format!("{e:?}")))
-}
-
-/// Makes the CPU's thread leave the guest.
-pub struct Kick {
-    thread: libc::pthread_t,
-    signal: libc::c_int,
-}
-
-extern "C" fn ignore(_: libc::c_int, _: *mut libc::siginfo_t, _: *mut libc::c_void) {}
-
-impl Kick {
-    /// Kicks the calling thread.
-    pub fn of_this_thread() -> Result<Self, HostError> {
-        let signal = SIGRTMIN();
-        register_signal_handler(signal, ignore).map_err(|e| host_error("no signal can be used", e))?;
-        // SAFETY: pthread_self has no preconditions.
-        Ok(Kick { thread: unsafe { libc::pthread_self() }, signal })
-    }
-
-    /// Interrupts the thread's system call.
-    pub fn send(&self) {
-        // SAFETY: the event thread is joined before the CPU's thread ends, so the thread exists.
-        unsafe { libc::pthread_kill(self.thread, self.signal) };
-    }
 }

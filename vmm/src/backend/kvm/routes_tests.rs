@@ -1,0 +1,73 @@
+//! The routing table as the guest's tables change. KVM takes and checks it; what it holds is compared here.
+
+use super::*;
+use kvm_ioctls::Kvm;
+
+fn routes() -> Option<Routes> {
+    let vm = match Kvm::new().and_then(|kvm| kvm.create_vm()) {
+        Ok(vm) => vm,
+        Err(error) => {
+            println!("skipped: routes of interrupts under kvm: {error}");
+            return None;
+        }
+    };
+    vm.create_irq_chip().unwrap();
+    Some(Routes::new(Arc::new(vm)))
+}
+
+fn message(vector: u16, data: u32) -> MsiWrite {
+    MsiWrite { source: MsiSource::Vector { rid: 8, vector }, address: 0xfee0_0000, data }
+}
+
+/// GSI, and data of the message or pin, of every route.
+fn table(routes: &Routes) -> Vec<(u32, u32)> {
+    let number = |entry: &kvm_irq_routing_entry| match entry.type_ {
+        // SAFETY: the type says which member of the union was written.
+        KVM_IRQ_ROUTING_MSI => unsafe { entry.u.msi.data },
+        // SAFETY: as above.
+        _ => unsafe { entry.u.irqchip.pin },
+    };
+    routes.entries().iter().map(|entry| (entry.gsi, number(entry))).collect()
+}
+
+#[test]
+fn pins_keep_their_numbers_and_senders_follow() {
+    let Some(mut routes) = routes() else { return };
+    let pins: Vec<(u32, u32)> = (0..24).map(|pin| (pin, pin)).collect();
+    assert_eq!(table(&routes), pins);
+    routes.follow(&[message(0, 0x41), message(2, 0x43)]);
+    assert_eq!(table(&routes), [&pins[..], &[(24, 0x41), (25, 0x43)]].concat());
+    routes.follow(&[message(2, 0x53)]);
+    assert_eq!(
+        table(&routes),
+        [&pins[..], &[(25, 0x53)]].concat(),
+        "a masked vector has no route, and one was changed"
+    );
+    routes.follow(&[message(0, 0x41), message(2, 0x53)]);
+    assert_eq!(
+        table(&routes),
+        [&pins[..], &[(24, 0x41), (25, 0x53)]].concat(),
+        "the vector has its own GSI again"
+    );
+    routes.follow(&[]);
+    assert_eq!(table(&routes), pins);
+}
+
+#[test]
+fn only_what_the_route_says_goes_by_it() {
+    let Some(mut routes) = routes() else { return };
+    assert!(!routes.send(&message(0, 0x41)), "no way yet");
+    routes.follow(&[message(0, 0x41)]);
+    assert!(routes.send(&message(0, 0x41)));
+    assert!(!routes.send(&message(0, 0x42)), "another vector than the route's");
+    assert!(!routes.send(&MsiWrite { source: MsiSource::Processor, ..message(0, 0x41) }));
+    routes.follow(&[]);
+    assert!(!routes.send(&message(0, 0x41)), "masked");
+}
+
+#[test]
+fn a_message_that_is_no_interrupt_gets_no_route() {
+    let Some(mut routes) = routes() else { return };
+    routes.follow(&[MsiWrite { address: 0x1000, ..message(0, 0x41) }]);
+    assert_eq!(table(&routes).len(), 24);
+}

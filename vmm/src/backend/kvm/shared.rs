@@ -1,0 +1,170 @@
+//! The machine under its lock, and what has to happen whenever somebody enters it or leaves it.
+//!
+//! Lock order: the machine, then one of the leaves: the end ([`Ending`]), the notes in [`Control`].
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use kvm_ioctls::VmFd;
+use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
+use vmm_sys_util::timerfd::TimerFd;
+
+use super::doorbells::Doorbells;
+use super::host_error;
+use crate::backend::End;
+use crate::control::Control;
+use crate::error::HostError;
+use crate::machine::Machine;
+
+/// An unfinished line of the console (a prompt) is shown when it is this old.
+const PROMPT_NS: u64 = 20_000_000;
+
+/// What the lock protects.
+struct Inside {
+    machine: Machine,
+    doorbells: Doorbells,
+    timer: TimerFd,
+    /// What the timer is set to, in the machine's nanoseconds.
+    armed_ns: Option<u64>,
+    /// When the console's unfinished line is to be shown.
+    prompt_ns: Option<u64>,
+}
+
+/// Shared by the event loop and the vCPUs' threads.
+pub struct Shared<'a> {
+    inside: Mutex<Inside>,
+    /// The outside world's notes.
+    pub control: &'a Control,
+    /// Whether it is over, and why.
+    pub ending: Ending,
+}
+
+impl<'a> Shared<'a> {
+    /// Takes `machine` to run on `vm`.
+    pub fn new(vm: Arc<VmFd>, machine: Machine, control: &'a Control) -> Result<Self, HostError> {
+        let timer = TimerFd::new().map_err(|e| host_error("no timer", e))?;
+        let doorbells = Doorbells::new(vm, &machine)?;
+        let inside = Inside { machine, doorbells, timer, armed_ns: None, prompt_ns: None };
+        Ok(Shared { inside: Mutex::new(inside), control, ending: Ending::new()? })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Works on the machine.
+    ///
+    /// The doorbells that were rung before are handled first, so that a vCPU that rang one finds it heard at its next
+    /// access. Afterwards KVM is told where the doorbells are now, and the timer of the next event; and if the guest has
+    /// ended, everybody stops.
+    pub fn with<R>(&self, work: impl FnOnce(&mut Machine) -> R) -> R {
+        let mut inside = self.lock();
+        let inside = &mut *inside;
+        inside.doorbells.ring(&mut inside.machine);
+        let result = work(&mut inside.machine);
+        inside.doorbells.follow(&inside.machine);
+        inside.arm();
+        if let Some(end) = inside.machine.end() {
+            self.ending.finish(Ok(End::Guest(end.clone())));
+        }
+        result
+    }
+
+    /// The timer has fired: does what is due.
+    pub fn on_time(&self) {
+        self.lock().disarm();
+        self.with(Machine::run_due);
+        let mut inside = self.lock();
+        let now_ns = inside.machine.now().ns;
+        if inside.prompt_ns.is_some_and(|at_ns| at_ns <= now_ns) {
+            inside.prompt_ns = None;
+            inside.machine.flush_console();
+        }
+    }
+
+    /// Descriptors of the timer and of the doorbells, for the event loop to wait for.
+    pub fn descriptors(&self) -> Result<(i32, Vec<EventFd>), HostError> {
+        use std::os::fd::AsRawFd;
+        let inside = self.lock();
+        Ok((inside.timer.as_raw_fd(), inside.doorbells.events()?))
+    }
+
+    /// The machine, when nobody works on it any more.
+    pub fn into_machine(self) -> Machine {
+        self.inside.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()).machine
+    }
+}
+
+impl Inside {
+    /// Sets the timer to whatever comes next, if that is not what it is set to already.
+    fn arm(&mut self) {
+        let now_ns = self.machine.now().ns;
+        if self.machine.console_unfinished() {
+            self.prompt_ns.get_or_insert(now_ns.saturating_add(PROMPT_NS));
+        } else {
+            self.prompt_ns = None;
+        }
+        let next = self.machine.next_event_ns().into_iter().chain(self.prompt_ns).min();
+        if next == self.armed_ns {
+            return;
+        }
+        self.armed_ns = next;
+        match next {
+            // Zero would disarm it.
+            Some(at_ns) => {
+                let wait = Duration::from_nanos(at_ns.saturating_sub(now_ns).max(1));
+                self.timer.reset(wait, None).expect("any time to come can be set")
+            }
+            None => self.timer.clear().expect("a timer can be cleared"),
+        }
+    }
+
+    /// Forgets what the timer was set to. Setting or clearing it also takes back its being readable, which is why nobody
+    /// reads it: somebody else may have set it anew since it fired, and the read would block.
+    fn disarm(&mut self) {
+        self.armed_ns = None;
+        self.timer.clear().expect("a timer can be cleared");
+    }
+}
+
+/// How the run ends: the first reason counts.
+pub struct Ending {
+    first: Mutex<Option<Result<End, HostError>>>,
+    over: AtomicBool,
+    /// Readable when it is over.
+    event: EventFd,
+}
+
+impl Ending {
+    fn new() -> Result<Self, HostError> {
+        let event = EventFd::new(EFD_NONBLOCK).map_err(|e| host_error("no eventfd", e))?;
+        Ok(Ending { first: Mutex::new(None), over: AtomicBool::new(false), event })
+    }
+
+    /// Ends the run: the event loop and, by it, every vCPU.
+    pub fn finish(&self, how: Result<End, HostError>) {
+        let mut first = self.first.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if first.is_none() {
+            *first = Some(how);
+            self.over.store(true, Ordering::SeqCst);
+            // The count is zero, so there is room for one.
+            let _ = self.event.write(1);
+        }
+    }
+
+    /// Whether it is over.
+    pub fn is_over(&self) -> bool {
+        self.over.load(Ordering::SeqCst)
+    }
+
+    /// Readable when it is over.
+    pub fn event(&self) -> &EventFd {
+        &self.event
+    }
+
+    /// Why it is over.
+    pub fn take(&self) -> Option<Result<End, HostError>> {
+        self.first.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take()
+    }
+}
