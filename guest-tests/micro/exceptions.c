@@ -1,33 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
-/* Exceptions with their error codes, page faults with every bit that CPL 0 can make, accessed and dirty bits. */
+/* Exceptions at CPL 0 with their vectors and error codes, a double fault and an NMI; page faults are pagefaults.c. */
 #include "micro.h"
 
-#define PRESENT 1ull
-#define WRITABLE 2ull
-#define ACCESSED 0x20ull
-#define DIRTY 0x40ull
-#define NO_EXECUTE (1ull << 63)
-/* In the second entry of the top table, which the firmware leaves empty. */
-#define WINDOW (1ull << 39)
+/* The firmware's six descriptors, and data that is not present as the seventh. */
+static uint64_t descriptors[7] __attribute__((aligned(16)));
+#define ABSENT_SELECTOR 0x30
 
-static uint64_t pointers[512] __attribute__((aligned(PAGE)));
-static uint64_t directory[512] __attribute__((aligned(PAGE)));
-static uint64_t table[512] __attribute__((aligned(PAGE)));
-static uint8_t page[PAGE] __attribute__((aligned(PAGE)));
-
-static void set_page(uint64_t bits)
+static void copy_descriptors(void)
 {
-	table[0] = (uint64_t)page | bits;
-	asm volatile("invlpg (%0)" : : "r"(WINDOW) : "memory");
-}
+	struct {
+		uint16_t limit;
+		uint64_t base;
+	} __attribute__((packed)) table;
 
-static void print_bits(const char *name)
-{
-	volatile uint64_t *entry = table;
-
-	print(name);
-	print(*entry & ACCESSED ? ": accessed" : ": not accessed");
-	print(*entry & DIRTY ? ", dirty\n" : ", clean\n");
+	asm volatile("sgdt %0" : "=m"(table));
+	for (int n = 0; n < 6; n++)
+		descriptors[n] = ((const volatile uint64_t *)table.base)[n];
+	descriptors[6] = 0x00cf13000000ffff;
+	table.limit = sizeof(descriptors) - 1;
+	table.base = (uint64_t)descriptors;
+	asm volatile("lgdt %0" : : "m"(table) : "memory");
 }
 
 static void faults(void)
@@ -38,64 +30,56 @@ static void faults(void)
 	print_trap("division by zero", 0);
 	ATTEMPT("movq (%%rcx), %%rax", 1ull << 62);
 	print_trap("non-canonical address", 0);
-	ATTEMPT("mov %%cx, %%ds", 0xfff8);
-	print_trap("selector beyond the GDT", 0);
+	ATTEMPT("xchg %%rcx, %%rbp\n\tmovq (%%rbp), %%rax", 1ull << 62);
+	print_trap("non-canonical stack address", 0);
 	ATTEMPT("rdmsr", 0x12345678);
 	print_trap("unknown MSR", 0);
+	ATTEMPT("mov %%rcx, %%cr4", 1ull << 40);
+	print_trap("reserved bit of CR4", 0);
 }
 
-static void page_faults(void)
+static void selectors(void)
 {
-	set_page(0);
-	ATTEMPT("movq 8(%%rcx), %%rax", WINDOW);
-	print_trap("read, not present", 1);
-	ATTEMPT("movq %%rax, 16(%%rcx)", WINDOW);
-	print_trap("write, not present", 1);
-	ATTEMPT("jmp *%%rcx", WINDOW);
-	print_trap("fetch, not present", 1);
-	set_page(PRESENT);
-	ATTEMPT("movq %%rax, 24(%%rcx)", WINDOW);
-	print_trap("write, read-only", 1);
-	WRITE_CONTROL(0, READ_CONTROL(0) & ~(1ull << 16));
-	ATTEMPT("movq %%rax, 32(%%rcx)", WINDOW);
-	print_trap("write, read-only without WP", 1);
-	WRITE_CONTROL(0, READ_CONTROL(0) | 1ull << 16);
-	set_page(PRESENT | WRITABLE | NO_EXECUTE);
-	ATTEMPT("jmp *%%rcx", WINDOW);
-	print_trap("fetch, no-execute", 1);
-	/* The page-size bit of a top-level entry is reserved. */
-	*(volatile uint64_t *)(READ_CONTROL(3) + 8) |= 0x80;
-	WRITE_CONTROL(3, READ_CONTROL(3));
-	ATTEMPT("movq 40(%%rcx), %%rax", WINDOW);
-	print_trap("read, reserved bit", 1);
-	*(volatile uint64_t *)(READ_CONTROL(3) + 8) &= ~0x80ull;
-	WRITE_CONTROL(3, READ_CONTROL(3));
+	ATTEMPT("mov %%cx, %%ds", 0xfff8);
+	print_trap("selector beyond the GDT", 0);
+	ATTEMPT("mov %%cx, %%es", CODE_SELECTOR + 3);
+	print_trap("readable code as data", 0);
+	asm volatile("mov %0, %%es" : : "r"(DATA_SELECTOR));
+	ATTEMPT("mov %%cx, %%fs", ABSENT_SELECTOR);
+	print_trap("absent segment", 0);
+	ATTEMPT("mov %%cx, %%ss", ABSENT_SELECTOR);
+	print_trap("absent stack segment", 0);
+	ATTEMPT("mov %%cx, %%ss", 0);
+	print_trap("null stack segment", 0);
+	asm volatile("mov %0, %%ss" : : "r"(DATA_SELECTOR));
 }
 
-static void accessed_and_dirty(void)
+/* A division error whose gate is absent: the second fault while the first is delivered makes a double fault. */
+static void double_fault(void)
 {
-	set_page(PRESENT | WRITABLE);
-	print_bits("untouched");
-	page[0] = 0x5a;
-	print_value("read through the window", ATTEMPT("movzbl (%%rcx), %%eax", WINDOW));
-	print_bits("read");
-	ATTEMPT("movb $0x7e, (%%rcx)", WINDOW);
-	print_bits("written");
-	print_value("the page itself", *(volatile uint8_t *)page);
+	struct {
+		uint16_t limit;
+		uint64_t base;
+	} __attribute__((packed)) table;
+	volatile uint32_t *gate;
+
+	asm volatile("sidt %0" : "=m"(table));
+	gate = (volatile uint32_t *)table.base;
+	gate[1] &= ~(1u << 15);
+	ATTEMPT("xor %%eax, %%eax\n\txor %%edx, %%edx\n\tdivq %%rcx", 0);
+	print_trap("absent gate of a division by zero", 0);
+	gate[1] |= 1u << 15;
+	ATTEMPT("xor %%eax, %%eax\n\txor %%edx, %%edx\n\tdivq %%rcx", 0);
+	print_trap("the gate is back", 0);
 }
 
 int micro_main(const uint8_t *zero_page)
 {
 	(void)zero_page;
+	copy_descriptors();
 	install_interrupts();
-	write_msr(0xc0000080, read_msr(0xc0000080) | 1 << 11);
-	WRITE_CONTROL(0, READ_CONTROL(0) | 1ull << 16);
-	pointers[0] = (uint64_t)directory | PRESENT | WRITABLE;
-	directory[0] = (uint64_t)table | PRESENT | WRITABLE;
-	*(volatile uint64_t *)(READ_CONTROL(3) + 8) = (uint64_t)pointers | PRESENT | WRITABLE;
-	WRITE_CONTROL(3, READ_CONTROL(3));
 	faults();
-	page_faults();
-	accessed_and_dirty();
+	selectors();
+	double_fault();
 	return 0;
 }

@@ -3,7 +3,7 @@
 #ifndef MICRO_GPU_H
 #define MICRO_GPU_H
 
-#include "micro.h"
+#include "sg.h"
 
 #define GPU_ID 0x000
 #define RING 0x100
@@ -14,14 +14,20 @@
 #define RING_CONTROL (RING + 0x14)
 #define RING_STATUS (RING + 0x18)
 #define RING_FENCE (RING + 0x20)
+#define RING_HALTED 8
 #define RING_SEQNO (RING + 0x28)
 #define RING_ERROR_CODE (RING + 0x30)
 #define RING_ERROR_ADDRESS (RING + 0x38)
+/* From one ring's registers to those of the next. */
+#define RING_BYTES 0x100
 #define GPU_VECTOR_RING 0
 #define GPU_VECTOR_ERROR 2
 
 #define OPCODE_NOP 0
 #define OPCODE_FILL 1
+#define OPCODE_COPY 2
+#define OPCODE_SEM_WAIT 4
+#define OPCODE_SEM_SIGNAL 5
 #define OPCODE_FENCE 6
 
 struct gpu_operand {
@@ -39,11 +45,6 @@ struct gpu_packet {
 };
 
 _Static_assert(sizeof(struct gpu_packet) == 128, "a packet has 128 bytes");
-
-struct sg_entry {
-	uint64_t iova;
-	uint32_t length, reserved;
-};
 
 /* Starts ring 0 with packets and fence word at the given I/O virtual addresses. */
 static inline void start_ring(uint64_t gpu, uint64_t base, uint64_t fence)

@@ -4,11 +4,12 @@
 
 #define SERIAL 0x3f8
 #define EXIT_PORT 0xf4
-#define APIC 0xfee00000ul
 
 volatile struct trap trap;
 volatile uint64_t resume;
 volatile uint64_t irq_counts[IRQ_VECTORS];
+volatile uint64_t irq_order;
+volatile uint64_t nmi_count;
 
 /* Memory functions that the compiler may call. */
 void *memcpy(void *to, const void *from, size_t size)
@@ -75,17 +76,23 @@ void require(int holds, const char *what)
 	leave(1);
 }
 
-/* What the CPU pushes. */
-struct frame {
-	uint64_t rip, cs, flags, rsp, ss;
-};
-
 static void exception(struct frame *frame, uint64_t vector, uint64_t error)
 {
+	if (frame->rip == (uint64_t)user_return) {
+		leave_user(frame);
+		return;
+	}
 	trap.vector = vector;
 	trap.error = error;
 	trap.address = READ_CONTROL(2);
+	trap.rip = frame->rip;
 	trap.count++;
+	/* A single step steps once. */
+	frame->flags &= ~0x100ull;
+	if (frame->cs & 3) {
+		leave_user(frame);
+		return;
+	}
 	if (!resume) {
 		print_value("unexpected exception", vector);
 		print_value("error code", error);
@@ -110,6 +117,7 @@ static void exception(struct frame *frame, uint64_t vector, uint64_t error)
 	{                                                                 \
 		(void)frame;                                              \
 		irq_counts[n]++;                                          \
+		irq_order = irq_order << 4 | (n + 1);                     \
 		write32(APIC + 0xb0, 0);                                  \
 	}
 
@@ -124,10 +132,19 @@ EXCEPTION_WITH_CODE(11)
 EXCEPTION_WITH_CODE(12)
 EXCEPTION_WITH_CODE(13)
 EXCEPTION_WITH_CODE(14)
+EXCEPTION(16)
+EXCEPTION_WITH_CODE(17)
+EXCEPTION(19)
 IRQ(0)
 IRQ(1)
 IRQ(2)
 IRQ(3)
+
+__attribute__((interrupt)) static void nmi(struct frame *frame)
+{
+	(void)frame;
+	nmi_count++;
+}
 
 static struct gate {
 	uint16_t offset_low, selector, flags, offset_middle;
@@ -142,6 +159,31 @@ static void set_gate(int vector, void *handler)
 	gates[vector] = (struct gate){ address, 0x10, 0x8e00, address >> 16, address >> 32, 0 };
 }
 
+static const struct {
+	int vector;
+	void *handler;
+} handlers[] = {
+	{ 0, exception_0 },
+	{ 1, exception_1 },
+	{ 2, nmi },
+	{ 3, exception_3 },
+	{ 6, exception_6 },
+	{ 7, exception_7 },
+	{ 8, exception_8 },
+	{ 10, exception_10 },
+	{ 11, exception_11 },
+	{ 12, exception_12 },
+	{ 13, exception_13 },
+	{ 14, exception_14 },
+	{ 16, exception_16 },
+	{ 17, exception_17 },
+	{ 19, exception_19 },
+	{ IRQ_VECTOR + 0, irq_0 },
+	{ IRQ_VECTOR + 1, irq_1 },
+	{ IRQ_VECTOR + 2, irq_2 },
+	{ IRQ_VECTOR + 3, irq_3 },
+};
+
 void install_interrupts(void)
 {
 	struct {
@@ -149,21 +191,8 @@ void install_interrupts(void)
 		void *base;
 	} __attribute__((packed)) table = { sizeof(gates) - 1, gates };
 
-	set_gate(0, exception_0);
-	set_gate(1, exception_1);
-	set_gate(3, exception_3);
-	set_gate(6, exception_6);
-	set_gate(7, exception_7);
-	set_gate(8, exception_8);
-	set_gate(10, exception_10);
-	set_gate(11, exception_11);
-	set_gate(12, exception_12);
-	set_gate(13, exception_13);
-	set_gate(14, exception_14);
-	set_gate(IRQ_VECTOR + 0, irq_0);
-	set_gate(IRQ_VECTOR + 1, irq_1);
-	set_gate(IRQ_VECTOR + 2, irq_2);
-	set_gate(IRQ_VECTOR + 3, irq_3);
+	for (size_t n = 0; n < sizeof(handlers) / sizeof(handlers[0]); n++)
+		set_gate(handlers[n].vector, handlers[n].handler);
 	asm volatile("lidt %0" : : "m"(table));
 }
 
@@ -172,6 +201,15 @@ void enable_apic(void)
 	/* Spurious vector 0xff, software enable; accept every priority. */
 	write32(APIC + 0xf0, 0x1ff);
 	write32(APIC + 0x80, 0);
+}
+
+void open_interrupts(void)
+{
+	/* A KVM without hardware under it looks for interrupts when it comes back from an exit. */
+	asm volatile("sti");
+	for (int n = 0; n < 4; n++)
+		in8(NOBODY_PORT);
+	asm volatile("cli");
 }
 
 void wait_irq(int n, uint64_t count)
@@ -187,7 +225,7 @@ void wait_irq(int n, uint64_t count)
 void print_trap(const char *name, int with_address)
 {
 	print(name);
-	if (trap.vector == 0x100) {
+	if (trap.vector == NO_TRAP) {
 		print(": no exception\n");
 		return;
 	}
@@ -210,16 +248,28 @@ uint64_t enable_function(int slot)
 	return read32(CONFIG(slot, 0x10)) & ~15u;
 }
 
-void route_vector(int slot, int entry, uint8_t vector)
+uint64_t msix_capability(int slot)
 {
-	uint64_t capability = CONFIG(slot, read32(CONFIG(slot, 0x34)) & 0xff), table;
+	uint64_t capability = CONFIG(slot, read32(CONFIG(slot, 0x34)) & 0xff);
 
 	while ((read32(capability) & 0xff) != 0x11) {
 		require(read32(capability) >> 8 & 0xff, "no MSI-X capability");
 		capability = CONFIG(slot, read32(capability) >> 8 & 0xff);
 	}
-	table = read32(capability + 4);
-	table = (read32(CONFIG(slot, 0x10 + 4 * (table & 7))) & ~15u) + (table & ~7u) + 16 * entry;
+	return capability;
+}
+
+uint64_t msix_memory(int slot, int at)
+{
+	uint32_t place = read32(msix_capability(slot) + at);
+
+	return (read32(CONFIG(slot, 0x10 + 4 * (place & 7))) & ~15u) + (place & ~7u);
+}
+
+void route_vector(int slot, int entry, uint8_t vector)
+{
+	uint64_t capability = msix_capability(slot), table = msix_memory(slot, 4) + 16 * entry;
+
 	/* Message to APIC 0: fixed, edge. Then unmask the entry and switch MSI-X on. */
 	write32(table, 0xfee00000);
 	write32(table + 4, 0);

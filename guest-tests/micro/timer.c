@@ -5,14 +5,6 @@
 #define TSC_DEADLINE 0x6e0
 #define LVT_TIMER 0xfee00320ul
 
-static uint64_t tsc(void)
-{
-	uint32_t low, high;
-
-	asm volatile("rdtsc" : "=a"(low), "=d"(high));
-	return low | (uint64_t)high << 32;
-}
-
 int micro_main(const uint8_t *zero_page)
 {
 	uint64_t deadline;

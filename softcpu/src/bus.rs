@@ -9,8 +9,8 @@ pub enum Flow {
     Yield,
 }
 
-/// The machine around a CPU. All addresses are guest-physical; `data` is 1, 2, 4 or 8 bytes, little-endian; an
-/// access never crosses an 8-byte boundary (the CPU splits those that would). `tsc` is the time of the access.
+/// The machine around a CPU. All addresses are guest-physical; `data` is 1 to 8 bytes, little-endian, and need not be
+/// aligned (the CPU splits longer accesses, and those that cross a page). `tsc` is the time of the access.
 pub trait Bus {
     /// Reads memory-mapped registers. Nothing there reads as all ones.
     fn mmio_read(&mut self, tsc: u64, gpa: u64, data: &mut [u8]);

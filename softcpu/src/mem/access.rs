@@ -265,8 +265,8 @@ impl Cpu {
         }
     }
 
-    /// Reads device registers, in pieces that cross no 8-byte boundary and are 1, 2, 4 or 8 bytes. An error: the
-    /// instruction is to run again, alone.
+    /// Reads device registers, in pieces of at most 8 bytes that need not be aligned. An error: the instruction is to
+    /// run again, alone.
     fn device_read(&mut self, how: Circumstance, gpa: u64, bytes: &mut [u8]) -> Result<(), Trap> {
         let tsc = how.tsc;
         if self.apic.page() == Some(gpa & PAGE_MASK) {
@@ -291,7 +291,7 @@ impl Cpu {
         let mut done = 0;
         while done < bytes.len() {
             let at = gpa + done as u64;
-            let len = piece(at, bytes.len() - done);
+            let len = PIECE_BYTES.min(bytes.len() - done);
             self.bus().mmio_read(tsc, at, &mut bytes[done..done + len]);
             done += len;
         }
@@ -314,7 +314,7 @@ impl Cpu {
         let mut flow = Flow::Continue;
         while done < bytes.len() {
             let at = gpa + done as u64;
-            let len = piece(at, bytes.len() - done);
+            let len = PIECE_BYTES.min(bytes.len() - done);
             if self.bus().mmio_write(tsc, at, &bytes[done..done + len]) == Flow::Yield {
                 self.yielding = true;
                 flow = Flow::Yield;
@@ -325,12 +325,9 @@ impl Cpu {
     }
 }
 
-/// The longest access of 1, 2, 4 or 8 bytes that starts here, crosses no 8-byte boundary and is no longer than `len`.
-fn piece(at: u64, len: usize) -> usize {
-    let room = 8 - (at & 7) as usize;
-    let most = room.min(len);
-    if most >= 8 { 8 } else { 1 << most.ilog2() }
-}
+/// The longest access that a bus takes, as KVM hands them over too. How an unaligned one meets registers is the
+/// device's business: splitting it here could leave no piece that covers a whole register.
+const PIECE_BYTES: usize = 8;
 
 impl Cpu {
     /// Where a byte may be read in the host, and the rest of its page, when the TLB knows.

@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use fencepost_firmware::Entry;
 use fencepost_trace::Stamp;
-use kvm_bindings::kvm_userspace_memory_region;
+use kvm_bindings::{kvm_irqchip, kvm_userspace_memory_region};
 use kvm_ioctls::{Kvm, VmFd};
 use vm_memory::{Address, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
@@ -43,6 +43,18 @@ fn host_error(what: &str, error: impl std::fmt::Display) -> HostError {
     HostError::Host(format!("KVM: {what}: {error}; try --accel soft"))
 }
 
+/// The machine has no 8259, but KVM's interrupt chip brings two, which would deliver every pin of the I/O APIC a second
+/// time: all their inputs are masked.
+fn silence_pics(vm: &VmFd) -> Result<(), HostError> {
+    for chip_id in [kvm_bindings::KVM_IRQCHIP_PIC_MASTER, kvm_bindings::KVM_IRQCHIP_PIC_SLAVE] {
+        let mut chip = kvm_irqchip { chip_id, ..kvm_irqchip::default() };
+        vm.get_irqchip(&mut chip).map_err(|e| host_error("the 8259 cannot be read", e))?;
+        chip.chip.pic.imr = u8::MAX;
+        vm.set_irqchip(&chip).map_err(|e| host_error("the 8259 cannot be masked", e))?;
+    }
+    Ok(())
+}
+
 /// A VM with its CPUs (one, so far), ready for the first instruction.
 pub struct KvmBackEnd {
     vcpus: Vec<Vcpu>,
@@ -58,6 +70,7 @@ impl KvmBackEnd {
         let vm = kvm.create_vm().map_err(|e| host_error("cannot make a VM", e))?;
         vm.set_tss_address(TSS_ADDRESS).map_err(|e| host_error("cannot place the TSS", e))?;
         vm.create_irq_chip().map_err(|e| host_error("cannot make the APICs", e))?;
+        silence_pics(&vm)?;
         for (slot, region) in (0..).zip(memory.iter()) {
             let address = memory
                 .get_host_address(region.start_addr())
