@@ -6,6 +6,7 @@
 mod event;
 pub mod file;
 mod guest;
+pub mod journey;
 mod recorder;
 
 pub use event::{Accel, Category, Engine, Event, ExitReason, JobKind};

@@ -1,0 +1,292 @@
+//! No event stands before its cause, and nobody touches what is another's.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::journey::interrupts::{Wire, Wires};
+use crate::journey::{At, FenceId, Journeys, Stage};
+
+/// What must not be. `docs/trace-report.md` says what joins the two events of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// A stage of a frame before a stage that brings it about.
+    StageOrder,
+    /// The guest's fence signalled before the GPU wrote it.
+    SignalBeforeWrite,
+    /// A fence written before it was made.
+    WriteBeforeMade,
+    /// The CPU took a function's interrupt that was not raised.
+    DeliveredUnraised,
+    /// A handler began without its interrupt.
+    HandlerUnraised,
+    /// A job ended before it began, or began before its doorbell.
+    JobOrder,
+    /// A device wrote a buffer that the display still showed.
+    WriteWhileShown,
+    /// A device wrote a buffer that a GPU job was reading.
+    WriteWhileRead,
+    /// The camera began to write a buffer that was the guest's.
+    CaptureNotQueued,
+}
+
+impl Rule {
+    /// All of them, in order.
+    pub const ALL: [Rule; 9] = [
+        Rule::StageOrder,
+        Rule::SignalBeforeWrite,
+        Rule::WriteBeforeMade,
+        Rule::DeliveredUnraised,
+        Rule::HandlerUnraised,
+        Rule::JobOrder,
+        Rule::WriteWhileShown,
+        Rule::WriteWhileRead,
+        Rule::CaptureNotQueued,
+    ];
+
+    /// One line that says what happened.
+    pub fn says(self) -> &'static str {
+        match self {
+            Rule::StageOrder => "a stage stands before its cause",
+            Rule::SignalBeforeWrite => "a dma-fence was signalled before the GPU wrote it",
+            Rule::WriteBeforeMade => "the GPU wrote a fence before the kernel made it",
+            Rule::DeliveredUnraised => "the CPU took an interrupt that no function raised",
+            Rule::HandlerUnraised => "an interrupt handler began without its interrupt",
+            Rule::JobOrder => "a job began before its doorbell or ended before its begin",
+            Rule::WriteWhileShown => "a device wrote a buffer that the display still showed",
+            Rule::WriteWhileRead => "a device wrote a buffer that a GPU job was reading",
+            Rule::CaptureNotQueued => "the camera wrote a buffer that was not queued",
+        }
+    }
+}
+
+/// Two events in the wrong order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Violation {
+    /// What must not be.
+    pub rule: Rule,
+    /// What should come first, or whose time it was; absent where there is no cause at all.
+    pub cause: Option<At>,
+    /// What should come after it.
+    pub effect: At,
+    /// The stages, for [`Rule::StageOrder`].
+    pub stages: Option<(Stage, Stage)>,
+    /// The frame, where it is known.
+    pub frame: Option<usize>,
+    /// The buffer, where it is about one.
+    pub buffer: Option<usize>,
+}
+
+/// Causes and effects among a frame's stages.
+pub const STAGE_ORDER: [(Stage, Stage); 30] = {
+    use Stage::*;
+    [
+        (FrameStart, FrameEnd),
+        (FrameEnd, CaptureMsi),
+        (CaptureMsi, CaptureDelivered),
+        (CaptureMsi, CaptureHandler),
+        (CaptureDelivered, CaptureHandler),
+        (FrameEnd, BufferDone),
+        (BufferDone, Dequeued),
+        (Dequeued, JobStart),
+        (Dequeued, Requeued),
+        (Submitted, Scheduled),
+        (Scheduled, FenceMade),
+        (FenceMade, GpuDoorbell),
+        (GpuDoorbell, JobStart),
+        (FrameEnd, JobStart),
+        (JobStart, JobEnd),
+        (JobEnd, FenceWrite),
+        (FenceWrite, FenceMsi),
+        (FenceMsi, FenceDelivered),
+        (FenceDelivered, FenceHandler),
+        (FenceWrite, FenceSignaled),
+        (FrameEnd, Latch),
+        (FenceSignaled, Commit),
+        (JobEnd, Latch),
+        (Commit, Latch),
+        (Latch, Flip),
+        (Flip, FlipMsi),
+        (FlipMsi, FlipDelivered),
+        (FlipDelivered, FlipHandler),
+        (Latch, OutFence),
+        (Latch, FlipEvent),
+    ]
+};
+
+/// All violations, by time of the effect.
+pub(super) fn check(journeys: &Journeys, wires: &Wires) -> Vec<Violation> {
+    let mut found = journeys.violations.clone();
+    stages(journeys, &mut found);
+    fences(journeys, &mut found);
+    jobs(journeys, &mut found);
+    for wire in wires.wires.values() {
+        interrupts(wire, &mut found);
+    }
+    shown(journeys, &mut found);
+    read(journeys, &mut found);
+    found.sort_by_key(|violation| (violation.effect, violation.rule));
+    found
+}
+
+fn violation(rule: Rule, cause: Option<At>, effect: At) -> Violation {
+    Violation { rule, cause, effect, stages: None, frame: None, buffer: None }
+}
+
+/// Whether the effect is before its cause. What happens in one cycle is in order.
+fn reversed(cause: At, effect: At) -> bool {
+    effect.stamp.cycles < cause.stamp.cycles
+}
+
+fn stages(journeys: &Journeys, found: &mut Vec<Violation>) {
+    for frame in &journeys.frames {
+        for (cause_stage, effect_stage) in STAGE_ORDER {
+            let (Some(cause), Some(effect)) = (frame.at(cause_stage), frame.at(effect_stage)) else {
+                continue;
+            };
+            if reversed(cause, effect) {
+                found.push(Violation {
+                    stages: Some((cause_stage, effect_stage)),
+                    frame: Some(frame.number),
+                    buffer: frame.source,
+                    ..violation(Rule::StageOrder, Some(cause), effect)
+                });
+            }
+        }
+    }
+}
+
+/// Fences of no frame; those of frames are stages.
+fn fences(journeys: &Journeys, found: &mut Vec<Violation>) {
+    let of_frames: BTreeSet<_> = journeys.frames.iter().filter_map(|frame| frame.fence).collect();
+    for timeline in &journeys.timelines {
+        for point in &timeline.points {
+            let Some(write) = point.written.and_then(|at| journeys.fences.get(at)) else { continue };
+            let id = FenceId { context: timeline.context, seqno: point.seqno };
+            if let Some(made) = point.made
+                && reversed(made, write.at)
+            {
+                found.push(violation(Rule::WriteBeforeMade, Some(made), write.at));
+            }
+            if let Some(signaled) = point.signaled
+                && reversed(write.at, signaled)
+                && !of_frames.contains(&id)
+            {
+                found.push(violation(Rule::SignalBeforeWrite, Some(write.at), signaled));
+            }
+        }
+    }
+}
+
+fn jobs(journeys: &Journeys, found: &mut Vec<Violation>) {
+    for job in journeys.jobs.iter().filter(|job| job.captures.is_empty()) {
+        let pairs = [(job.doorbell, Some(job.start)), (Some(job.start), job.end)];
+        for (cause, effect) in pairs {
+            if let (Some(cause), Some(effect)) = (cause, effect)
+                && reversed(cause, effect)
+            {
+                found.push(violation(Rule::JobOrder, Some(cause), effect));
+            }
+        }
+    }
+}
+
+/// An interrupt is pending from its raising to its delivery; raisings meanwhile are one.
+fn interrupts(wire: &Wire, found: &mut Vec<Violation>) {
+    let mut next = 0;
+    for (number, delivered) in wire.delivered.iter().enumerate() {
+        let before = next;
+        while wire.raised.get(next).is_some_and(|raised| !reversed(*raised, *delivered)) {
+            next += 1;
+        }
+        // What was raised before the trace began is not in it.
+        if next == before && number > 0 {
+            found.push(violation(Rule::DeliveredUnraised, wire.raised.get(next).copied(), *delivered));
+        }
+    }
+    let causes = if wire.delivered.is_empty() { &wire.raised } else { &wire.delivered };
+    handlers(causes, &wire.handled, found);
+}
+
+/// One interrupt can be in service and one more be pending: so many handlers can follow without another cause.
+const PENDING: usize = 2;
+
+fn handlers(causes: &[At], handled: &[At], found: &mut Vec<Violation>) {
+    let (mut next, mut pending) = (0, 1);
+    for handler in handled {
+        while causes.get(next).is_some_and(|cause| !reversed(*cause, *handler)) {
+            next += 1;
+            pending = (pending + 1).min(PENDING);
+        }
+        if pending == 0 {
+            found.push(violation(Rule::HandlerUnraised, causes.get(next).copied(), *handler));
+        } else {
+            pending -= 1;
+        }
+    }
+}
+
+/// Writes to a buffer between the latch that shows it and a later read for the same commit: the screen tore.
+fn shown(journeys: &Journeys, found: &mut Vec<Violation>) {
+    let mut writes: BTreeMap<usize, Vec<(At, Option<usize>)>> = BTreeMap::new();
+    for frame in &journeys.frames {
+        if let (Some(buffer), Some(at)) = (frame.source, frame.at(Stage::FrameEnd)) {
+            writes.entry(buffer).or_default().push((at, Some(frame.number)));
+        }
+    }
+    for job in &journeys.jobs {
+        for buffer in &job.writes {
+            if let Some(end) = job.end {
+                writes.entry(*buffer).or_default().push((end, job.captures.first().copied()));
+            }
+        }
+    }
+    for all in writes.values_mut() {
+        all.sort_unstable();
+    }
+    for flip in &journeys.flips {
+        let (Some(buffer), Some(last)) = (flip.buffer, flip.last_read) else { continue };
+        let Some(all) = writes.get(&buffer) else { continue };
+        let first = all.partition_point(|(at, _)| at.stamp.cycles <= flip.latch.stamp.cycles);
+        for (at, frame) in all.get(first..).unwrap_or_default() {
+            if at.stamp.cycles >= last.stamp.cycles {
+                break;
+            }
+            found.push(Violation {
+                frame: *frame,
+                buffer: Some(buffer),
+                ..violation(Rule::WriteWhileShown, Some(last), *at)
+            });
+        }
+    }
+}
+
+/// The camera's writing of a buffer while a job reads it.
+fn read(journeys: &Journeys, found: &mut Vec<Violation>) {
+    let mut captured: BTreeMap<usize, Vec<(At, At, usize)>> = BTreeMap::new();
+    for frame in &journeys.frames {
+        if let (Some(buffer), Some(start), Some(end)) =
+            (frame.source, frame.at(Stage::FrameStart), frame.at(Stage::FrameEnd))
+        {
+            captured.entry(buffer).or_default().push((start, end, frame.number));
+        }
+    }
+    for job in &journeys.jobs {
+        let Some(end) = job.end else { continue };
+        for buffer in &job.reads {
+            let Some(all) = captured.get(buffer) else { continue };
+            let first = all.partition_point(|(_, done, _)| done.stamp.cycles <= job.start.stamp.cycles);
+            for (start, done, frame) in all.get(first..).unwrap_or_default() {
+                if start.stamp.cycles >= end.stamp.cycles {
+                    break;
+                }
+                found.push(Violation {
+                    frame: Some(*frame),
+                    buffer: Some(*buffer),
+                    ..violation(Rule::WriteWhileRead, Some(end), *done)
+                });
+            }
+        }
+    }
+}

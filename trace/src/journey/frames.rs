@@ -1,0 +1,380 @@
+//! Joining the devices' events with the guest's into frames and fence timelines.
+
+use std::collections::BTreeMap;
+
+use crate::journey::devices::{Capture, Devices, FenceWrite, Flip, Job, Msi};
+use crate::journey::guest::{Guest, Vb2};
+use crate::journey::interrupts::Wires;
+use crate::journey::outcome::Outcome;
+use crate::journey::{
+    At, Buffer, FenceId, FencePoint, FenceTimeline, Frame, Journeys, Rule, Stage, Step, Violation,
+};
+
+/// As many fence writes of a ring say which timeline is its.
+const VOTES: usize = 1000;
+
+/// Fills `journeys` with what was found on both sides.
+pub(super) fn join(journeys: &mut Journeys, devices: Devices, guest: Guest, wires: &Wires) {
+    let Devices { buffers, captures, jobs, fences, flips } = devices;
+    let mut timelines: Vec<FenceTimeline> = guest
+        .fences
+        .iter()
+        .map(|(context, found)| {
+            let (driver, name, points) = found;
+            FenceTimeline {
+                context: *context,
+                driver: driver.clone(),
+                name: name.clone(),
+                queue: None,
+                points: points.values().cloned().collect(),
+            }
+        })
+        .collect();
+    find_queues(&mut timelines, &fences);
+    let written = link_writes(&mut timelines, &fences);
+    let links = Links::new(&captures, &jobs, &flips);
+    let capture_queue = capture_queue(&guest, &captures);
+    let joiner = Joiner {
+        guest: &guest,
+        wires,
+        timelines: &timelines,
+        fences: &fences,
+        written: &written,
+        capture_queue,
+    };
+    let frames = captures.iter().enumerate().map(|(number, capture)| {
+        let job = links.job(number);
+        let flip = links.flip(number, job);
+        let found = Found { job: job.and_then(|at| jobs.get(at)), flip: flip.and_then(|at| flips.get(at)) };
+        let (steps, fence) = joiner.steps(capture, &found);
+        Frame {
+            number,
+            sequence: capture.sequence,
+            index: capture.index,
+            source: capture.buffer,
+            shown: found.flip.and_then(|flip| flip.buffer),
+            job,
+            flip,
+            fence,
+            outcome: Outcome::Complete,
+            steps,
+        }
+    });
+    journeys.frames = frames.collect();
+    journeys.buffers = buffers;
+    name_buffers(&mut journeys.buffers, &guest);
+    journeys.violations = not_queued(&captures, &guest, capture_queue);
+    (journeys.timelines, journeys.captures) = (timelines, captures);
+    (journeys.jobs, journeys.fences, journeys.flips) = (jobs, fences, flips);
+}
+
+/// Which jobs read a frame, and which flips show a job.
+struct Links {
+    jobs_of: BTreeMap<usize, Vec<usize>>,
+    flip_of_job: BTreeMap<usize, usize>,
+    flip_of_capture: BTreeMap<usize, usize>,
+}
+
+impl Links {
+    fn new(captures: &[Capture], jobs: &[Job], flips: &[Flip]) -> Links {
+        let mut links = Links {
+            jobs_of: BTreeMap::new(),
+            flip_of_job: BTreeMap::new(),
+            flip_of_capture: BTreeMap::new(),
+        };
+        for (number, job) in jobs.iter().enumerate() {
+            for capture in job.captures.iter().filter(|capture| **capture < captures.len()) {
+                links.jobs_of.entry(*capture).or_default().push(number);
+            }
+        }
+        for (number, flip) in flips.iter().enumerate() {
+            for job in &flip.jobs {
+                links.flip_of_job.entry(*job).or_insert(number);
+            }
+            for capture in &flip.captures {
+                links.flip_of_capture.entry(*capture).or_insert(number);
+            }
+        }
+        links
+    }
+
+    /// The first job that read a frame and was shown, or else the first that read it.
+    fn job(&self, capture: usize) -> Option<usize> {
+        let jobs = self.jobs_of.get(&capture)?;
+        jobs.iter().find(|job| self.flip_of_job.contains_key(job)).or(jobs.first()).copied()
+    }
+
+    fn flip(&self, capture: usize, job: Option<usize>) -> Option<usize> {
+        job.and_then(|job| self.flip_of_job.get(&job)).or_else(|| self.flip_of_capture.get(&capture)).copied()
+    }
+}
+
+/// Gives each timeline the ring whose fences it has: the ring whose writes are nearest to its signals.
+fn find_queues(timelines: &mut [FenceTimeline], fences: &[FenceWrite]) {
+    let mut votes: BTreeMap<(usize, u32), usize> = BTreeMap::new();
+    let mut voted: BTreeMap<u32, usize> = BTreeMap::new();
+    for fence in fences {
+        let count = voted.entry(fence.queue).or_default();
+        if *count >= VOTES {
+            continue;
+        }
+        *count += 1;
+        let distance = |timeline: &FenceTimeline| {
+            let signaled = point(timeline, fence.seqno)?.signaled?;
+            Some(signaled.stamp.cycles.abs_diff(fence.at.stamp.cycles))
+        };
+        let nearest = timelines
+            .iter()
+            .enumerate()
+            .filter(|(_, timeline)| timeline.driver != SCHEDULER)
+            .filter_map(|(at, timeline)| Some((distance(timeline)?, at)))
+            .min();
+        if let Some((_, at)) = nearest {
+            *votes.entry((at, fence.queue)).or_default() += 1;
+        }
+    }
+    for (at, timeline) in timelines.iter_mut().enumerate() {
+        let of_this = votes.range((at, 0)..=(at, u32::MAX));
+        timeline.queue = of_this.max_by_key(|(_, count)| **count).map(|((_, queue), _)| *queue);
+    }
+}
+
+/// The driver's name of the GPU scheduler's own fences, which only follow the device's.
+const SCHEDULER: &str = "drm_sched";
+
+fn point(timeline: &FenceTimeline, seqno: u64) -> Option<&FencePoint> {
+    let at = timeline.points.binary_search_by_key(&seqno, |point| point.seqno).ok()?;
+    timeline.points.get(at)
+}
+
+/// Joins each write of a fence with the kernel's fence. Gives the fence of each write.
+fn link_writes(timelines: &mut [FenceTimeline], fences: &[FenceWrite]) -> Vec<Option<FenceId>> {
+    let mut found = Vec::with_capacity(fences.len());
+    for (number, fence) in fences.iter().enumerate() {
+        // A driver that was loaded anew begins to count again, in another context.
+        let distance = |timeline: &FenceTimeline| {
+            let point = point(timeline, fence.seqno).filter(|point| point.written.is_none())?;
+            let near = point.signaled.or(point.made).or(point.emitted)?;
+            Some(near.stamp.cycles.abs_diff(fence.at.stamp.cycles))
+        };
+        let nearest = timelines
+            .iter()
+            .enumerate()
+            .filter(|(_, timeline)| timeline.queue == Some(fence.queue))
+            .filter_map(|(at, timeline)| Some((distance(timeline)?, at)))
+            .min();
+        let timeline = nearest.and_then(|(_, at)| timelines.get_mut(at));
+        found.push(timeline.and_then(|timeline| {
+            let at = timeline.points.binary_search_by_key(&fence.seqno, |point| point.seqno).ok()?;
+            timeline.points.get_mut(at)?.written = Some(number);
+            Some(FenceId { context: timeline.context, seqno: fence.seqno })
+        }));
+    }
+    found
+}
+
+/// The vb2 queue that is the camera's: the one that gives back a buffer after the camera wrote it, most often.
+fn capture_queue(guest: &Guest, captures: &[Capture]) -> Option<u64> {
+    let mut votes: BTreeMap<u64, usize> = BTreeMap::new();
+    for capture in captures.iter().take(VOTES) {
+        let (Some(end), Some(index)) = (capture.end, capture.index) else { continue };
+        let next = guest.vb2.iter().filter(|((_, at), _)| *at == index).filter_map(|((owner, _), events)| {
+            let after = events.get(events.partition_point(|(_, at)| *at < end)..)?;
+            let done = after.iter().find(|(what, _)| *what == Vb2::Done)?;
+            Some((done.1, *owner))
+        });
+        if let Some((_, owner)) = next.min() {
+            *votes.entry(owner).or_default() += 1;
+        }
+    }
+    votes.into_iter().max_by_key(|(owner, count)| (*count, std::cmp::Reverse(*owner))).map(|(owner, _)| owner)
+}
+
+/// What was joined to a frame by its pages.
+struct Found<'a> {
+    job: Option<&'a Job>,
+    flip: Option<&'a Flip>,
+}
+
+struct Joiner<'a> {
+    guest: &'a Guest,
+    wires: &'a Wires,
+    timelines: &'a [FenceTimeline],
+    fences: &'a [FenceWrite],
+    written: &'a [Option<FenceId>],
+    capture_queue: Option<u64>,
+}
+
+impl Joiner<'_> {
+    /// All steps of a frame, in the order of [`Stage`], and the kernel's fence for its job.
+    fn steps(&self, capture: &Capture, found: &Found<'_>) -> (Vec<Step>, Option<FenceId>) {
+        let mut steps = Vec::new();
+        let mut add = |stage, at: Option<At>| steps.extend(at.map(|at| Step { stage, at }));
+        add(Stage::FrameStart, capture.start.or(capture.dropped));
+        add(Stage::FrameEnd, capture.end);
+        self.interrupt(capture.msi.as_ref(), CAPTURE, &mut add);
+        self.in_guest(capture, &mut add);
+        let fence = found.job.and_then(|job| self.gpu(job, &mut add));
+        if let Some(flip) = found.flip {
+            self.display(flip, &mut add);
+        }
+        steps.sort_by_key(|step| step.stage);
+        (steps, fence)
+    }
+
+    fn interrupt(
+        &self,
+        msi: Option<&Msi>,
+        stages: [Stage; 3],
+        add: &mut impl FnMut(Stage, Option<At>),
+    ) -> Option<At> {
+        let msi = msi?;
+        let (delivered, handled) = self.wires.follow(msi);
+        let [raised_stage, delivered_stage, handled_stage] = stages;
+        add(raised_stage, Some(msi.at));
+        add(delivered_stage, delivered);
+        add(handled_stage, handled);
+        handled
+    }
+
+    /// The buffer in the guest: between the queueing before the frame and the next.
+    fn in_guest(&self, capture: &Capture, add: &mut impl FnMut(Stage, Option<At>)) {
+        let (Some(end), Some(index), Some(queue)) = (capture.end, capture.index, self.capture_queue) else {
+            return;
+        };
+        let Some(events) = self.guest.vb2.get(&(queue, index)) else { return };
+        let (turn, requeued) = turn(events, end);
+        let first = |what| turn.iter().find(|(found, _)| *found == what).map(|(_, at)| *at);
+        add(Stage::BufferDone, first(Vb2::Done));
+        add(Stage::Dequeued, first(Vb2::Dequeued));
+        add(Stage::Requeued, requeued);
+    }
+
+    fn gpu(&self, job: &Job, add: &mut impl FnMut(Stage, Option<At>)) -> Option<FenceId> {
+        add(Stage::GpuDoorbell, job.doorbell);
+        add(Stage::JobStart, Some(job.start));
+        add(Stage::JobEnd, job.end);
+        let write = job.fence?;
+        let fence = self.fences.get(write)?;
+        add(Stage::FenceWrite, Some(fence.at));
+        self.interrupt(fence.msi.as_ref(), FENCE, add);
+        let id = self.written.get(write).copied().flatten()?;
+        let timeline = self.timelines.binary_search_by_key(&id.context, |t| t.context).ok()?;
+        let point = point(self.timelines.get(timeline)?, id.seqno)?;
+        add(Stage::FenceSignaled, point.signaled);
+        let made = point.made.or(point.emitted);
+        add(Stage::FenceMade, made);
+        if let (Some(made), Some(pid)) = (made, self.guest.made_by.get(&(id.context, id.seqno))) {
+            let (submitted, run) = self.scheduled(made, *pid);
+            add(Stage::Submitted, submitted);
+            add(Stage::Scheduled, run);
+        }
+        Some(id)
+    }
+
+    /// The scheduler's events for the job whose fence was made on thread `pid` then.
+    fn scheduled(&self, made: At, pid: u32) -> (Option<At>, Option<At>) {
+        let before = self.guest.run.partition_point(|run| run.at <= made);
+        let recent = self.guest.run.get(..before).unwrap_or_default();
+        let Some(run) = recent.iter().rev().take(NEAR_RUNS).find(|run| run.pid == pid) else {
+            return (None, None);
+        };
+        let submitted = self
+            .guest
+            .submitted
+            .get(&run.fence)
+            .and_then(|all| all.get(all.partition_point(|at| *at <= run.at).checked_sub(1)?).copied());
+        (submitted, Some(run.at))
+    }
+
+    fn display(&self, flip: &Flip, add: &mut impl FnMut(Stage, Option<At>)) {
+        add(Stage::Commit, flip.doorbell);
+        add(Stage::Latch, Some(flip.latch));
+        add(Stage::Flip, flip.flip);
+        let handler = self.interrupt(flip.msi.as_ref(), FLIP, add);
+        let Some(handler) = handler else { return };
+        // Both are the handler's doing: they come before the next handler begins.
+        let next = self.next_entry(handler);
+        let within = |at: &At| *at >= handler && next.is_none_or(|next| *at < next);
+        let events = &self.guest.flip_events;
+        let event = events.get(events.partition_point(|at| *at < handler)).copied();
+        add(Stage::FlipEvent, event.filter(within));
+        add(Stage::OutFence, self.out_fence(handler).filter(within));
+    }
+
+    /// The next beginning of any handler on the CPU that began one at `handler`.
+    fn next_entry(&self, handler: At) -> Option<At> {
+        let cpu = self.guest.entries.values().find_map(|entries| {
+            let found = entries.binary_search_by_key(&handler, |entry| entry.at).ok()?;
+            entries.get(found).map(|entry| entry.cpu)
+        })?;
+        let next = self.guest.entries.values().filter_map(|entries| {
+            let later = entries.get(entries.partition_point(|entry| entry.at <= handler)..)?;
+            later.iter().find(|entry| entry.cpu == cpu).map(|entry| entry.at)
+        });
+        next.min()
+    }
+
+    /// The first signal of a CRTC's fence at or after `from`.
+    fn out_fence(&self, from: At) -> Option<At> {
+        let crtcs = self.timelines.iter().filter(|timeline| timeline.name.starts_with(CRTC));
+        let first = crtcs.filter_map(|timeline| {
+            // Fences of a CRTC are signalled in their order.
+            let later = timeline.points.partition_point(|point| point.signaled.is_none_or(|at| at < from));
+            timeline.points.get(later)?.signaled
+        });
+        first.min()
+    }
+}
+
+/// How DRM calls the timelines of OUT_FENCEs.
+const CRTC: &str = "CRTC:";
+/// A job's fence is made by the thread that ran it, so few runs of other threads can come between.
+const NEAR_RUNS: usize = 64;
+const CAPTURE: [Stage; 3] = [Stage::CaptureMsi, Stage::CaptureDelivered, Stage::CaptureHandler];
+const FENCE: [Stage; 3] = [Stage::FenceMsi, Stage::FenceDelivered, Stage::FenceHandler];
+const FLIP: [Stage; 3] = [Stage::FlipMsi, Stage::FlipDelivered, Stage::FlipHandler];
+
+/// The events of a buffer from the queueing that was in force at `at` up to the next queueing, and that one.
+fn turn(events: &[(Vb2, At)], at: At) -> (&[(Vb2, At)], Option<At>) {
+    let queued = |(what, _): &(Vb2, At)| *what == Vb2::Queued;
+    let split = events.partition_point(|(_, event)| event.stamp.cycles <= at.stamp.cycles);
+    let (before, after) = events.split_at(split);
+    let begin = before.iter().rposition(queued).unwrap_or(0);
+    let next = after.iter().position(queued).map(|next| split + next);
+    let turn = events.get(begin..next.unwrap_or(events.len())).unwrap_or_default();
+    (turn, next.and_then(|next| events.get(next)).map(|(_, at)| *at))
+}
+
+/// Frames that the camera began to write in buffers that were the guest's.
+fn not_queued(captures: &[Capture], guest: &Guest, queue: Option<u64>) -> Vec<Violation> {
+    let Some(queue) = queue else { return Vec::new() };
+    let one = |(number, capture): (usize, &Capture)| {
+        let (start, index) = (capture.start?, capture.index?);
+        let events = guest.vb2.get(&(queue, index))?;
+        let before = events.partition_point(|(_, at)| at.stamp.cycles <= start.stamp.cycles);
+        let (what, cause) = events.get(before.checked_sub(1)?)?;
+        (*what != Vb2::Queued).then_some(Violation {
+            rule: Rule::CaptureNotQueued,
+            cause: Some(*cause),
+            effect: start,
+            stages: None,
+            frame: Some(number),
+            buffer: capture.buffer,
+        })
+    };
+    captures.iter().enumerate().filter_map(one).collect()
+}
+
+/// Gives the buffers the names that the guest's kernel has for them.
+fn name_buffers(buffers: &mut [Buffer], guest: &Guest) {
+    for mapped in &guest.mapped {
+        let of = |buffer: &&mut Buffer| {
+            mapped.page.is_some_and(|page| buffer.has_page(page))
+                || mapped.iova.is_some_and(|iova| buffer.has_iova(iova))
+        };
+        if let Some(buffer) = buffers.iter_mut().find(of) {
+            buffer.name(&mapped.dma_buf);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Which CPU vector and which of the guest's interrupt numbers a function's MSI-X vector is.
+//!
+//! The trace does not say it: the guest programs it. It is learned from what follows what: of all candidates, the one that
+//! comes once after each raising, and not without one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::event::Event;
+use crate::file::TraceFile;
+use crate::journey::At;
+use crate::journey::devices::Msi;
+use crate::journey::guest::Guest;
+
+/// A function's MSI-X vector and what it is in the guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct InterruptLine {
+    /// The function.
+    pub rid: u16,
+    /// Its MSI-X vector.
+    pub msi: u16,
+    /// The CPU's vector.
+    pub cpu_vector: Option<u8>,
+    /// The guest's interrupt number.
+    pub irq: Option<u32>,
+    /// The guest's name for it.
+    pub name: Option<String>,
+    /// How often it was raised.
+    pub raised: usize,
+    /// How often the CPU took it.
+    pub delivered: usize,
+    /// How often its handler began.
+    pub handled: usize,
+}
+
+/// One line with its events, each in the order of time.
+#[derive(Debug, Default)]
+pub(super) struct Wire {
+    pub raised: Vec<At>,
+    pub cpu_vector: Option<u8>,
+    pub delivered: Vec<At>,
+    pub irq: Option<u32>,
+    pub handled: Vec<At>,
+}
+
+/// All lines.
+#[derive(Debug, Default)]
+pub(super) struct Wires {
+    pub wires: BTreeMap<(u16, u16), Wire>,
+    names: BTreeMap<u32, String>,
+}
+
+impl Wires {
+    /// Learns the lines from the whole trace.
+    pub fn learn(trace: &TraceFile, guest: &Guest) -> Wires {
+        let mut wires: BTreeMap<(u16, u16), Wire> = BTreeMap::new();
+        let mut delivered: BTreeMap<u8, Vec<At>> = BTreeMap::new();
+        for (record, one) in trace.records.iter().enumerate() {
+            let at = At { stamp: one.stamp, record };
+            match one.event {
+                Event::MsiRaised { rid, vector } => wires.entry((rid, vector)).or_default().raised.push(at),
+                Event::InterruptDelivered { vector, .. } => delivered.entry(vector).or_default().push(at),
+                _ => {}
+            }
+        }
+        let entries: BTreeMap<u32, Vec<At>> =
+            guest.entries.iter().map(|(irq, all)| (*irq, all.iter().map(|e| e.at).collect())).collect();
+        let raised: Vec<((u16, u16), &[At])> = wires.iter().map(|(key, w)| (*key, &w.raised[..])).collect();
+        let vectors = assign(&raised, &delivered);
+        let irqs = assign(&raised, &entries);
+        for (key, vector) in vectors {
+            if let Some(wire) = wires.get_mut(&key) {
+                wire.cpu_vector = Some(vector);
+                wire.delivered = delivered.remove(&vector).unwrap_or_default();
+            }
+        }
+        for (key, irq) in irqs {
+            if let Some(wire) = wires.get_mut(&key) {
+                wire.irq = Some(irq);
+                wire.handled = entries.get(&irq).cloned().unwrap_or_default();
+            }
+        }
+        Wires { wires, names: guest.irq_names.clone() }
+    }
+
+    /// When the CPU took `msi`, and when its handler began.
+    pub fn follow(&self, msi: &Msi) -> (Option<At>, Option<At>) {
+        let Some(wire) = self.wires.get(&(msi.rid, msi.vector)) else { return (None, None) };
+        let after = |all: &[At], from: At| all.get(all.partition_point(|at| *at < from)).copied();
+        let delivered = after(&wire.delivered, msi.at);
+        (delivered, after(&wire.handled, delivered.unwrap_or(msi.at)))
+    }
+
+    /// The lines as outputs show them.
+    pub fn into_lines(self) -> Vec<InterruptLine> {
+        let names = self.names;
+        let line = |((rid, msi), wire): ((u16, u16), Wire)| InterruptLine {
+            rid,
+            msi,
+            cpu_vector: wire.cpu_vector,
+            irq: wire.irq,
+            name: wire.irq.and_then(|irq| names.get(&irq).cloned()),
+            raised: wire.raised.len(),
+            delivered: wire.delivered.len(),
+            handled: wire.handled.len(),
+        };
+        self.wires.into_iter().map(line).collect()
+    }
+}
+
+/// Gives each line the candidate that fits best, each candidate to one line.
+fn assign<L: Copy + Ord, C: Copy + Ord>(lines: &[(L, &[At])], all: &BTreeMap<C, Vec<At>>) -> BTreeMap<L, C> {
+    let mut fits: Vec<(Fit, L, C)> = Vec::new();
+    for (line, raised) in lines {
+        let candidates = all.iter().filter_map(|(c, follows)| Some((fit(raised, follows)?, *line, *c)));
+        fits.extend(candidates);
+    }
+    // The best first; where two fit equally well, the lower vector has the lower number, as the kernel gives them.
+    fits.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2)));
+    let (mut taken, mut assigned) = (BTreeSet::new(), BTreeMap::new());
+    for (_, line, candidate) in fits {
+        if !assigned.contains_key(&line) && taken.insert(candidate) {
+            assigned.insert(line, candidate);
+        }
+    }
+    assigned
+}
+
+/// How well something follows a line's raisings: pairs among all, in parts of 1000.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Fit(u64);
+
+/// At least this many of 1000 must pair up.
+const LEAST_FIT: u64 = 300;
+
+fn fit(raised: &[At], follows: &[At]) -> Option<Fit> {
+    let (mut pairs, mut next, mut pending) = (0u64, 0, false);
+    for at in follows {
+        while raised.get(next).is_some_and(|raise| raise < at) {
+            pending = true;
+            next += 1;
+        }
+        pairs += u64::from(std::mem::take(&mut pending));
+    }
+    let either = (raised.len() + follows.len()) as u64 - pairs;
+    let fit = (pairs * 1000).checked_div(either)?;
+    (fit >= LEAST_FIT).then_some(Fit(fit))
+}
