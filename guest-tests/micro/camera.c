@@ -9,6 +9,7 @@
 
 static struct camera_descriptor queue[4] __attribute__((aligned(64)));
 static volatile struct camera_completion completions[4] __attribute__((aligned(64)));
+static volatile uint32_t tail_word __attribute__((aligned(4)));
 static struct sg_entry lists[FRAMES][2] __attribute__((aligned(16)));
 static volatile uint32_t frames[FRAMES][FRAME_WORDS] __attribute__((aligned(64)));
 
@@ -71,6 +72,7 @@ static void set_up(uint64_t camera)
 	write64(camera + CAMERA_QUEUE_BASE, (uint64_t)queue);
 	write64(camera + CAMERA_COMPLETION_BASE, (uint64_t)completions);
 	write32(camera + CAMERA_RING_ENTRIES, 4);
+	write64(camera + CAMERA_QUEUE_TAIL_ADDR, (uint64_t)&tail_word);
 }
 
 int micro_main(const uint8_t *zero_page)
@@ -95,7 +97,11 @@ int micro_main(const uint8_t *zero_page)
 
 	for (int n = 0; n < FRAMES; n++)
 		post(n);
-	write32(camera + CAMERA_QUEUE_TAIL, FRAMES);
+	/* One buffer by the register, the next by the tail word and the doorbell. */
+	write32(camera + CAMERA_QUEUE_TAIL, 1);
+	tail_word = FRAMES;
+	write32(camera + CAMERA_QUEUE_DOORBELL, 1);
+	print_value("posted", read32(camera + CAMERA_QUEUE_TAIL));
 	write32(camera + CAMERA_CONTROL, 1);
 	wait_irq(0, FRAMES);
 	for (int n = 0; n < FRAMES; n++)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
-/* A GPU job that fills memory and fences, its interrupt taken by MSI-X; the IOMMU stays off. */
+/* A GPU job that fills memory and fences, its interrupt taken by MSI-X; both ways to ring for it. The IOMMU stays off. */
 #include "gpu.h"
 
 static struct gpu_packet packets[16] __attribute__((aligned(PAGE)));
 static volatile uint64_t fence_word __attribute__((aligned(8)));
+static volatile uint32_t tail_word __attribute__((aligned(4)));
 static struct sg_entry list[2] __attribute__((aligned(16)));
 static volatile uint32_t pixels[64] __attribute__((aligned(64)));
 
@@ -28,6 +29,7 @@ int micro_main(const uint8_t *zero_page)
 	packets[0].value = 0xc0ffee00;
 	packets[1].opcode = OPCODE_FENCE;
 	packets[1].seqno = 7;
+	write64(gpu + RING_TAIL_ADDR, (uint64_t)&tail_word);
 	start_ring(gpu, (uint64_t)packets, (uint64_t)&fence_word);
 	write32(gpu + RING_TAIL, 2);
 	wait_irq(0, 1);
@@ -44,5 +46,15 @@ int micro_main(const uint8_t *zero_page)
 	wait_irq(0, 2);
 	print_value("fence word", fence_word);
 	print_value("head", read32(gpu + RING_HEAD));
+
+	/* A third by the tail word and the doorbell, whose value does not matter. */
+	packets[3].opcode = OPCODE_FENCE;
+	packets[3].seqno = 9;
+	tail_word = 4;
+	write32(gpu + RING_DOORBELL, 0x12345678);
+	wait_irq(0, 3);
+	print_value("fence word", fence_word);
+	print_value("tail", read32(gpu + RING_TAIL));
+	print_value("the doorbell reads as", read32(gpu + RING_DOORBELL));
 	return 0;
 }

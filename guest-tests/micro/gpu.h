@@ -20,6 +20,8 @@
 #define RING_ERROR_ADDRESS (RING + 0x38)
 /* From one ring's registers to those of the next. */
 #define RING_BYTES 0x100
+#define RING_TAIL_ADDR (RING + 0x50)
+#define RING_DOORBELL (RING + 0x58)
 #define GPU_VECTOR_RING 0
 #define GPU_VECTOR_ERROR 2
 

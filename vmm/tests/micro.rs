@@ -104,13 +104,12 @@ fn check(name: &str, accel: &str, excuse: Excuse) {
     assert!(different.is_empty(), "{name} on {accel}: {different:#?}\nall of it:\n{got}\n{said}");
 }
 
-/// A test of a micro-guest on each back end.
-macro_rules! micro_guest {
-    ($name:ident) => {
-        micro_guest!($name, Excuse::None);
-    };
-    ($name:ident, $excuse:expr) => {
-        mod $name {
+/// A test of each micro-guest on each back end, and the list of their names.
+macro_rules! micro_guests {
+    ($($name:ident: $excuse:expr,)*) => {
+        pub const NAMES: &[&str] = &[$(stringify!($name)),*];
+
+        $(mod $name {
             use super::{Excuse, check};
 
             #[test]
@@ -122,41 +121,57 @@ macro_rules! micro_guest {
             fn kvm() {
                 check(stringify!($name), "kvm", $excuse);
             }
-        }
+        })*
     };
 }
 
-/// The micro-guests, each named for what it proves (docs/micro.md). ci/test runs them first, by this module's name.
+/// The micro-guests (docs/micro.md). ci/test runs them first, by this module's name.
 mod micro_guest {
     use super::{Excuse, check};
 
-    micro_guest!(acpi);
-    micro_guest!(assist);
-    micro_guest!(camera);
-    micro_guest!(cpuid);
-    micro_guest!(display);
-    micro_guest!(exceptions);
-    micro_guest!(exit);
-    micro_guest!(features, Excuse::Slow("shows the host's own feature leaves"));
-    micro_guest!(fence);
-    micro_guest!(fpu);
-    micro_guest!(gates, Excuse::Slow("does not look at gates for INT at CPL 3"));
-    micro_guest!(hello);
-    micro_guest!(iommu);
-    micro_guest!(iotlb);
-    micro_guest!(ipi);
-    micro_guest!(lazyfpu, Excuse::Slow("lets CPL 3 use the FPU whatever CR0 and CR4 say"));
-    micro_guest!(mmio);
-    micro_guest!(msix);
-    micro_guest!(pagefaults);
-    micro_guest!(pci);
-    micro_guest!(ports);
-    micro_guest!(privilege);
-    micro_guest!(selfmod);
-    micro_guest!(semaphore);
-    micro_guest!(serial);
-    micro_guest!(syscall, Excuse::Slow("runs on at CPL 3 after SYSCALL"));
-    micro_guest!(timer);
-    micro_guest!(tsc);
-    micro_guest!(tscset, Excuse::Slow("cannot move a guest's counter"));
+    micro_guests! {
+        acpi: Excuse::None,
+        assist: Excuse::None,
+        camera: Excuse::None,
+        cpuid: Excuse::None,
+        display: Excuse::None,
+        exceptions: Excuse::None,
+        exit: Excuse::None,
+        features: Excuse::Slow("shows the host's own feature leaves"),
+        fence: Excuse::None,
+        fpu: Excuse::None,
+        gates: Excuse::Slow("does not look at gates for INT at CPL 3"),
+        hello: Excuse::None,
+        iommu: Excuse::None,
+        iotlb: Excuse::None,
+        ipi: Excuse::None,
+        lazyfpu: Excuse::Slow("lets CPL 3 use the FPU whatever CR0 and CR4 say"),
+        mmio: Excuse::None,
+        msix: Excuse::None,
+        pagefaults: Excuse::None,
+        pci: Excuse::None,
+        ports: Excuse::None,
+        privilege: Excuse::None,
+        selfmod: Excuse::None,
+        semaphore: Excuse::None,
+        serial: Excuse::None,
+        syscall: Excuse::Slow("runs on at CPL 3 after SYSCALL"),
+        timer: Excuse::None,
+        tsc: Excuse::None,
+        tscset: Excuse::Slow("cannot move a guest's counter"),
+    }
+}
+
+#[test]
+fn every_expectation_is_tested() {
+    let mut expected: Vec<String> = std::fs::read_dir(sources())
+        .unwrap()
+        .filter_map(|entry| {
+            let path = entry.unwrap().path();
+            let is_one = path.extension().is_some_and(|extension| extension == "expected");
+            is_one.then(|| path.file_stem().unwrap().to_string_lossy().into_owned())
+        })
+        .collect();
+    expected.sort();
+    assert_eq!(expected, micro_guest::NAMES);
 }
