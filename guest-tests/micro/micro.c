@@ -151,7 +151,7 @@ static struct gate {
 	uint32_t offset_high, reserved;
 } gates[256];
 
-static void set_gate(int vector, void *handler)
+void set_gate(int vector, void *handler)
 {
 	uint64_t address = (uint64_t)handler;
 

@@ -46,6 +46,8 @@ extern volatile uint64_t irq_counts[IRQ_VECTORS];
 /* The last interrupts in their order, a hexadecimal digit n + 1 for each IRQ_VECTOR + n, the newest lowest. */
 extern volatile uint64_t irq_order;
 extern volatile uint64_t nmi_count;
+/* Puts a handler of one's own into the table. */
+void set_gate(int vector, void *handler);
 /* Turns the local APIC on. */
 void enable_apic(void);
 /* Takes what interrupts wait, then switches them off again. */
