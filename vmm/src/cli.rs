@@ -24,7 +24,7 @@ pub enum Command {
     ///
     /// The serial console is on the terminal. Ctrl-] then q ends the machine; Ctrl-] twice sends one Ctrl-].
     /// The exit status is the guest's own (exit port), 0 after power-off, 2 for bad input, 3 if the guest died
-    /// (triple fault, or halted for ever), 4 after a guest reset, 124 after --timeout, 130 or 143 after a signal.
+    /// (triple fault, halted for ever, stuck by --watchdog), 4 after a guest reset, 124 after --timeout, 130 or 143 after a signal.
     Run(Box<RunArgs>),
     /// Send camera frames through the GPU to the display, and check every pixel
     ///
@@ -154,6 +154,10 @@ pub struct RunArgs {
     /// End the machine after this many seconds of host time, with status 124
     #[arg(long, value_name = "SECONDS", value_parser = timeout, allow_negative_numbers = true)]
     pub timeout: Option<Duration>,
+    /// Give up on a guest whose CPU has interrupts off and reaches no device for this many seconds, with status 3:
+    /// of the guest's time under soft, of the host's under kvm
+    #[arg(long, value_name = "SECONDS", value_parser = timeout, allow_negative_numbers = true)]
+    pub watchdog: Option<Duration>,
     /// Say at the end how much was executed, how fast, and what was not known
     #[arg(long)]
     pub stats: bool,
@@ -186,6 +190,7 @@ impl RunArgs {
             iommu: Switch::On,
             seed: None,
             timeout: None,
+            watchdog: None,
             stats: false,
             event_log: None,
             memory_hash: false,

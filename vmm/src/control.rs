@@ -29,6 +29,9 @@ struct Notes {
     stop: Option<StopReason>,
     input: VecDeque<u8>,
     input_open: bool,
+    /// The input's reader is wanted elsewhere.
+    input_closed: bool,
+    watchdog: Option<Duration>,
     /// Written for every note, for a back end that waits for descriptors.
     event: Option<EventFd>,
 }
@@ -94,10 +97,27 @@ impl Control {
         self.raise();
     }
 
+    /// Has [`push_input`](Self::push_input) wait for nothing any more: the guest is gone.
+    pub fn close_input(&self) {
+        self.notes().input_closed = true;
+        self.raise();
+    }
+
+    /// Sets how long a CPU may keep interrupts off without an access to the machine: of the host's time under `kvm`, of
+    /// the guest's under `soft`.
+    pub fn set_watchdog(&self, limit: Option<Duration>) {
+        self.notes().watchdog = limit;
+    }
+
+    /// How long a CPU may keep interrupts off without an access to the machine.
+    pub fn watchdog(&self) -> Option<Duration> {
+        self.notes().watchdog
+    }
+
     /// Adds console input; waits while the guest is far behind.
     pub fn push_input(&self, bytes: &[u8]) {
         let mut notes = self.notes();
-        while notes.input.len() >= INPUT_MAX_BYTES && notes.stop.is_none() {
+        while notes.input.len() >= INPUT_MAX_BYTES && notes.stop.is_none() && !notes.input_closed {
             notes = self.changed.wait(notes).unwrap_or_else(|poisoned| poisoned.into_inner());
         }
         notes.input.extend(bytes);

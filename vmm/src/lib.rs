@@ -11,6 +11,7 @@ pub mod control;
 pub mod demo;
 pub mod devices;
 pub mod doctor;
+pub mod dump;
 pub mod entry;
 pub mod error;
 pub mod footprint;

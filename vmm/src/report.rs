@@ -1,7 +1,5 @@
 //! What is said on standard error after a run.
 
-use fencepost_softcpu::state::{CpuState, reg, seg};
-
 use crate::backend::End;
 use crate::backend::kvm::assist::Assists;
 use crate::cli::RunArgs;
@@ -12,7 +10,7 @@ use crate::run::{Outcome, RunStats};
 
 /// The lines that `fencepost run` ends with.
 pub fn lines(args: &RunArgs, outcome: &Outcome) -> Vec<String> {
-    let mut lines = end_lines(&outcome.end);
+    let mut lines = end_lines(outcome);
     lines.extend(assists_line(&outcome.stats.assists));
     if args.stats {
         lines.extend(stats_lines(outcome));
@@ -29,66 +27,24 @@ pub fn lines(args: &RunArgs, outcome: &Outcome) -> Vec<String> {
     lines
 }
 
-fn end_lines(end: &End) -> Vec<String> {
+fn end_lines(outcome: &Outcome) -> Vec<String> {
     let line = |text: &str| vec![format!("fencepost: {text}")];
-    match end {
+    let with_dump = |text: &str| [line(text), outcome.last.lines()].concat();
+    match &outcome.end {
         End::Guest(GuestEnd::Exit(_) | GuestEnd::PowerOff) => vec![],
         End::Guest(GuestEnd::Reset) => line("the guest asked for a reset"),
-        End::Guest(GuestEnd::TripleFault(state)) => with_dump(
-            "the guest died of a triple fault (an exception while it handled a double fault)",
-            state,
-        ),
-        End::Guest(GuestEnd::Dead(state)) => {
-            with_dump("the guest halted and nothing is left that could wake it", state)
+        End::Guest(GuestEnd::TripleFault) => {
+            with_dump("the guest died of a triple fault (an exception while it handled a double fault)")
         }
-        End::Host(StopReason::Timeout) => line("stopped: the time of --timeout is over"),
+        End::Guest(GuestEnd::Dead) => with_dump("the guest halted and nothing is left that could wake it"),
+        End::Guest(GuestEnd::Stuck) => with_dump(
+            "the guest is stuck: interrupts off and no access to the machine for the time of --watchdog",
+        ),
+        End::Guest(GuestEnd::Unrunnable(why)) => with_dump(&format!("the guest cannot go on: {why}")),
+        End::Host(StopReason::Timeout) => with_dump("stopped: the time of --timeout is over"),
         End::Host(StopReason::Quit) => line("stopped by the escape key"),
-        End::Host(StopReason::Signal(signal)) => line(&format!("stopped by signal {signal}")),
+        End::Host(StopReason::Signal(signal)) => with_dump(&format!("stopped by signal {signal}")),
     }
-}
-
-fn with_dump(text: &str, state: &CpuState) -> Vec<String> {
-    let mut lines = vec![format!("fencepost: {text}")];
-    lines.extend(dump(state));
-    lines
-}
-
-/// The registers, as a kernel's own oops shows them.
-pub fn dump(state: &CpuState) -> Vec<String> {
-    const NAMES: [&str; 16] = [
-        "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13",
-        "r14", "r15",
-    ];
-    let mut lines = vec![format!(
-        "  rip {:#018x}  rflags {:#010x}  cs {:#06x}  ss {:#06x}  tsc {}  retired {}",
-        state.rip,
-        state.rflags,
-        state.seg[seg::CS].selector,
-        state.seg[seg::SS].selector,
-        state.tsc,
-        state.retired
-    )];
-    for (index, names) in NAMES.chunks(4).enumerate() {
-        let values = &state.gpr[index * 4..];
-        let parts: Vec<String> = names.iter().zip(values).map(|(n, v)| format!("{n:>3} {v:#018x}")).collect();
-        lines.push(format!("  {}", parts.join("  ")));
-    }
-    lines.push(format!(
-        "  cr0 {:#x}  cr2 {:#x}  cr3 {:#x}  cr4 {:#x}  efer {:#x}",
-        state.cr0, state.cr2, state.cr3, state.cr4, state.efer
-    ));
-    lines.push(format!(
-        "  fs {:#x}  gs {:#x}  kernel gs {:#x}  gdt {:#x}+{:#x}  idt {:#x}+{:#x}  stack {:#x}",
-        state.seg[seg::FS].base,
-        state.seg[seg::GS].base,
-        state.msr.kernel_gs_base,
-        state.gdtr.base,
-        state.gdtr.limit,
-        state.idtr.base,
-        state.idtr.limit,
-        state.gpr[reg::RSP]
-    ));
-    lines
 }
 
 fn stats_lines(outcome: &Outcome) -> Vec<String> {

@@ -3,6 +3,7 @@
 use std::io::{BufWriter, Write};
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use fencepost_firmware as firmware;
@@ -16,6 +17,7 @@ use crate::backend::{self, End, Ran};
 use crate::cli::RunArgs;
 use crate::control::{Control, StopReason};
 use crate::devices;
+use crate::dump::LastMoment;
 use crate::error::{HostError, plain, read_file};
 use crate::footprint;
 use crate::frames::{FrameSink, PngFolder};
@@ -98,6 +100,8 @@ pub struct Outcome {
     pub log: FinishedLog,
     /// SHA-256 of guest memory, if asked for.
     pub memory_digest: Option<String>,
+    /// The CPU as it was left.
+    pub last: LastMoment,
 }
 
 impl Outcome {
@@ -106,8 +110,8 @@ impl Outcome {
         match &self.end {
             End::Guest(GuestEnd::Exit(status)) => i32::from(*status),
             End::Guest(GuestEnd::PowerOff) | End::Host(StopReason::Quit) => 0,
-            End::Guest(GuestEnd::TripleFault(_) | GuestEnd::Dead(_)) => 3,
             End::Guest(GuestEnd::Reset) => 4,
+            End::Guest(_) => 3,
             End::Host(StopReason::Timeout) => 124,
             End::Host(StopReason::Signal(signal)) => 128 + signal,
         }
@@ -148,6 +152,7 @@ pub fn run(args: &RunArgs, mut hooks: Hooks) -> Result<Outcome, HostError> {
     if let Some(seed) = args.seed {
         machine.vary(seed);
     }
+    control.set_watchdog(args.watchdog);
     let limit = args.timeout.map(|limit| TimeLimit::start(limit, Arc::clone(&control)));
     let startup = start.elapsed();
     let first = Instant::now();
@@ -169,17 +174,20 @@ fn finish(
         return Err(HostError::Host(format!("--event-log {}: {}", path.display(), plain(error))));
     }
     let memory_digest = args.memory_hash.then(|| memory::digest(&remains.memory)).transpose()?;
+    let cycles = ran.state.tsc;
+    let instructions = (accel == Chosen::Soft).then_some(ran.state.retired);
+    let last = LastMoment::new(ran.state, &remains.memory, &remains.recent);
     let stats = RunStats {
         startup,
         wall,
-        instructions: (accel == Chosen::Soft).then_some(ran.state.retired),
-        cycles: ran.state.tsc,
+        instructions,
+        cycles,
         unknown: ran.unknown,
         assists: ran.assists,
         unclaimed: remains.unclaimed,
         beyond_ram_bytes: footprint::beyond_ram_bytes(&remains.memory),
     };
-    Ok(Outcome { end: ran.end, accel, stats, log: remains.log, memory_digest })
+    Ok(Outcome { end: ran.end, accel, stats, log: remains.log, memory_digest, last })
 }
 
 /// Reads kernel and initramfs and puts them into new guest memory.
@@ -235,7 +243,11 @@ fn both(first: Option<Box<dyn FrameSink>>, second: PngFolder) -> Box<dyn FrameSi
 }
 
 /// Stops the guest after a while of host time; dropped, it does nothing more.
-struct TimeLimit(#[allow(dead_code, reason = "dropping it ends the thread")] Sender<()>);
+struct TimeLimit {
+    /// Dropped, it ends the thread.
+    sender: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
 
 impl TimeLimit {
     fn start(limit: Duration, control: Arc<Control>) -> Self {
@@ -246,7 +258,15 @@ impl TimeLimit {
             }
         };
         // A host that cannot start a thread has no limit to enforce; the guest still ends by itself.
-        let _ = std::thread::Builder::new().name("time limit".into()).spawn(waiter);
-        TimeLimit(sender)
+        let thread = std::thread::Builder::new().name("time limit".into()).spawn(waiter).ok();
+        TimeLimit { sender: Some(sender), thread }
+    }
+}
+
+impl Drop for TimeLimit {
+    fn drop(&mut self) {
+        self.sender = None;
+        // Nothing in it can panic, and there is nothing to be told.
+        let _ = self.thread.take().map(JoinHandle::join);
     }
 }

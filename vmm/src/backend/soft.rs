@@ -2,6 +2,7 @@
 
 use fencepost_softcpu::apic::InterruptMessage;
 use fencepost_softcpu::bus::{Bus, Exit};
+use fencepost_softcpu::flags::IF;
 use fencepost_softcpu::state::CpuState;
 
 use super::kvm::assist::Assists;
@@ -35,12 +36,37 @@ pub trait Processor {
 /// The back end around one processor.
 pub struct Soft<P> {
     processor: P,
+    watch: Watch,
+}
+
+/// A watchdog has so many looks in its time.
+const LOOKS: u64 = 8;
+
+/// What the watchdog saw: in the guest's time, so that it ends the same guest at the same instruction.
+#[derive(Debug, Default)]
+struct Watch {
+    /// Since when every look found interrupts off.
+    since_ns: Option<u64>,
+    /// What had passed between CPU and machine then.
+    passed: u64,
+}
+
+impl Watch {
+    /// Looks; true when the CPU has had its interrupts off for this long, and nothing has passed.
+    fn is_stuck(&mut self, processor: &impl Processor, machine: &Machine, limit_ns: u64) -> bool {
+        let (now_ns, passed) = (machine.now().ns, machine.recent().count());
+        if passed != self.passed || processor.state().rflags & IF != 0 {
+            *self = Watch { since_ns: None, passed };
+            return false;
+        }
+        now_ns.saturating_sub(*self.since_ns.get_or_insert(now_ns)) >= limit_ns
+    }
 }
 
 impl<P: Processor> Soft<P> {
     /// The back end for a processor that is ready for its first instruction.
     pub fn new(processor: P) -> Self {
-        Soft { processor }
+        Soft { processor, watch: Watch::default() }
     }
 
     fn turn(&mut self, machine: &mut Machine, control: &Control) -> Option<End> {
@@ -56,11 +82,19 @@ impl<P: Processor> Soft<P> {
         if let Some(end) = machine.end() {
             return Some(End::Guest(end.clone()));
         }
-        let until = machine.cpu_deadline();
+        let mut until = machine.cpu_deadline();
+        if let Some(limit) = control.watchdog() {
+            let limit_ns = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
+            if self.watch.is_stuck(&self.processor, machine, limit_ns) {
+                return Some(End::Guest(GuestEnd::Stuck));
+            }
+            let look = machine.now().ns.saturating_add(limit_ns / LOOKS);
+            until = until.min(machine.cycles_at(look)).max(self.processor.tsc().saturating_add(1));
+        }
         match self.processor.run(machine, until) {
             Exit::Deadline | Exit::Yield | Exit::Stopped => None,
             Exit::Halted => self.idle(machine, control),
-            Exit::TripleFault => Some(End::Guest(GuestEnd::TripleFault(Box::new(self.processor.state())))),
+            Exit::TripleFault => Some(End::Guest(GuestEnd::TripleFault)),
         }
     }
 
@@ -73,15 +107,17 @@ impl<P: Processor> Soft<P> {
         }
         machine.flush_console();
         let event = machine.next_event_ns().map(|_| machine.cpu_deadline());
-        let next = event.into_iter().chain(self.processor.next_timer()).min().filter(|tsc| *tsc < NEVER);
-        match next {
+        // With interrupts off only an NMI wakes it, which devices may send, but neither the APIC's timer nor the console.
+        let deaf = self.processor.state().rflags & IF == 0;
+        let timer = self.processor.next_timer().filter(|_| !deaf);
+        match event.into_iter().chain(timer).min().filter(|tsc| *tsc < NEVER) {
             Some(tsc) => {
                 self.processor.skip_to(tsc);
                 None
             }
             // Only the console could still wake the guest.
-            None if control.wait(None) => None,
-            None => Some(End::Guest(GuestEnd::Dead(Box::new(self.processor.state())))),
+            None if !deaf && control.wait(None) => None,
+            None => Some(End::Guest(GuestEnd::Dead)),
         }
     }
 }

@@ -87,6 +87,7 @@ fn run_args(args: &DemoArgs, (width, height): (u32, u32)) -> Result<RunArgs, Hos
         iommu: args.iommu,
         seed: args.seed,
         timeout: args.timeout,
+        watchdog: None,
         stats: false,
         event_log: args.event_log.clone(),
         memory_hash: args.memory_hash,

@@ -6,6 +6,7 @@ use fencepost_softcpu::bus::{Bus, Flow};
 use fencepost_trace::Event;
 
 use super::map::{MmioTarget, PortTarget, mmio, port};
+use super::recent::ExitKind;
 use super::{GuestEnd, Machine};
 
 /// SLP_EN and SLP_TYP of the sleep control register (ACPI 6.5, table 4.21).
@@ -159,6 +160,7 @@ impl Bus for Machine {
     fn mmio_read(&mut self, tsc: u64, gpa: u64, data: &mut [u8]) {
         self.set_cycles(tsc);
         self.read_mmio(gpa, data);
+        self.note(ExitKind::MmioRead, gpa, data);
     }
 
     fn read_interrupts(&mut self, gpa: u64) -> bool {
@@ -167,6 +169,7 @@ impl Bus for Machine {
 
     fn mmio_write(&mut self, tsc: u64, gpa: u64, data: &[u8]) -> Flow {
         self.set_cycles(tsc);
+        self.note(ExitKind::MmioWrite, gpa, data);
         self.write_mmio(gpa, data);
         self.flow()
     }
@@ -174,10 +177,12 @@ impl Bus for Machine {
     fn port_read(&mut self, tsc: u64, port: u16, data: &mut [u8]) {
         self.set_cycles(tsc);
         self.read_port(port, data);
+        self.note(ExitKind::PortRead, port.into(), data);
     }
 
     fn port_write(&mut self, tsc: u64, port: u16, data: &[u8]) -> Flow {
         self.set_cycles(tsc);
+        self.note(ExitKind::PortWrite, port.into(), data);
         self.write_port(port, data);
         self.flow()
     }
@@ -185,6 +190,7 @@ impl Bus for Machine {
     fn end_of_interrupt(&mut self, tsc: u64, vector: u8) -> Flow {
         self.set_cycles(tsc);
         self.record(Event::EndOfInterrupt { cpu: 0, vector });
+        self.note(ExitKind::EndOfInterrupt, vector.into(), &[]);
         self.interrupts.end_of_interrupt(vector);
         self.flow()
     }
@@ -198,5 +204,6 @@ impl Bus for Machine {
     fn interrupt_delivered(&mut self, tsc: u64, vector: u8) {
         self.set_cycles(tsc);
         self.record(Event::InterruptDelivered { cpu: 0, vector });
+        self.note(ExitKind::Interrupt, vector.into(), &[]);
     }
 }

@@ -10,6 +10,7 @@ pub mod log;
 pub mod map;
 pub mod memory;
 mod ports;
+pub mod recent;
 pub mod remap;
 pub mod serial;
 pub mod time;
@@ -32,7 +33,6 @@ use fencepost_devices::pci::{MsiWrite, PciRoot, PlacedDoorbell};
 use fencepost_firmware::layout;
 use fencepost_softcpu::apic::InterruptMessage;
 use fencepost_softcpu::code::CodePages;
-use fencepost_softcpu::state::CpuState;
 use fencepost_trace::{Event, Stamp};
 use vm_memory::GuestMemoryMmap;
 
@@ -41,6 +41,7 @@ use clock::Clock;
 use events::{Due, EventQueue};
 use irq::InterruptController;
 use log::EventLog;
+use recent::{Exit, ExitKind, Recent};
 use remap::Remapping;
 use serial::SerialPort;
 use time::TimeBase;
@@ -56,9 +57,20 @@ pub enum GuestEnd {
     /// It asked for a reset.
     Reset,
     /// An exception while a double fault was delivered.
-    TripleFault(Box<CpuState>),
+    TripleFault,
     /// Halted, and nothing will ever wake it.
-    Dead(Box<CpuState>),
+    Dead,
+    /// Interrupts off and no access to the machine for as long as the watchdog allows.
+    Stuck,
+    /// KVM cannot go on: why.
+    Unrunnable(String),
+}
+
+impl GuestEnd {
+    /// Whether the guest died rather than ended.
+    pub fn is_death(&self) -> bool {
+        matches!(self, Self::TripleFault | Self::Dead | Self::Stuck | Self::Unrunnable(_))
+    }
 }
 
 /// What a machine is built of.
@@ -116,6 +128,7 @@ pub struct Machine {
     messages: Vec<MsiWrite>,
     /// The bus's revision that interrupt delivery was told of last.
     routed_revision: u64,
+    recent: Recent,
     end: Option<GuestEnd>,
     unclaimed: Unclaimed,
     /// What the CPU was told to run until; an earlier event must stop it.
@@ -140,6 +153,7 @@ impl Machine {
             iommu: parts.iommu,
             messages: Vec::new(),
             routed_revision: 0,
+            recent: Recent::default(),
             end: None,
             unclaimed: Unclaimed::default(),
             cpu_deadline_ns: u64::MAX,
@@ -181,6 +195,17 @@ impl Machine {
         self.end.as_ref()
     }
 
+    /// Notes something that passed between the CPU and the machine, now.
+    pub fn note(&mut self, kind: ExitKind, address: u64, data: &[u8]) {
+        let (width, value) = (data.len() as u8, recent::value_of(data));
+        self.recent.push(Exit { stamp: self.time.now(), kind, address, width, value });
+    }
+
+    /// What was noted last.
+    pub fn recent(&self) -> &Recent {
+        &self.recent
+    }
+
     /// Ends the guest. The first end stays.
     pub fn set_end(&mut self, end: GuestEnd) {
         self.end.get_or_insert(end);
@@ -203,6 +228,11 @@ impl Machine {
         let next_ns = self.queue.next_ns();
         self.cpu_deadline_ns = next_ns.unwrap_or(u64::MAX);
         next_ns.map_or(u64::MAX, |ns| self.time.ns_to_cycles(ns)).max(now.saturating_add(1))
+    }
+
+    /// The first cycle at which the clock reads at least `ns`.
+    pub fn cycles_at(&self, ns: u64) -> u64 {
+        self.time.ns_to_cycles(ns)
     }
 
     /// Gives the guest console input that waits, as much as fits.
@@ -274,7 +304,12 @@ impl Machine {
     /// Ends the machine and gives what is left of it.
     pub fn finish(mut self) -> Remains {
         self.serial.flush();
-        Remains { memory: self.memory, log: self.log.finish(), unclaimed: self.unclaimed }
+        Remains {
+            memory: self.memory,
+            log: self.log.finish(),
+            unclaimed: self.unclaimed,
+            recent: self.recent,
+        }
     }
 }
 
@@ -286,4 +321,6 @@ pub struct Remains {
     pub log: log::FinishedLog,
     /// Accesses that nobody answered.
     pub unclaimed: Unclaimed,
+    /// What passed between the CPU and the machine last.
+    pub recent: Recent,
 }

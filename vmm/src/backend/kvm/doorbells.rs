@@ -9,6 +9,7 @@ use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 use super::{host_error, ioctls};
 use crate::error::HostError;
 use crate::machine::Machine;
+use crate::machine::recent::ExitKind;
 
 /// A doorbell that needs a value is rung as often as it was written, since the function may count; but a guest cannot
 /// have the machine ring for ever.
@@ -75,7 +76,9 @@ impl Doorbells {
             let (Ok(count), Some(gpa)) = (bell.event.read(), bell.gpa) else { continue };
             let rings = if bell.value.is_some() { count.min(RINGS_MAX) } else { 1 };
             for _ in 0..rings {
-                machine.write_mmio(gpa, &bell.value.unwrap_or(0).to_le_bytes());
+                let data = bell.value.unwrap_or(0).to_le_bytes();
+                machine.note(ExitKind::Doorbell, gpa, &data);
+                machine.write_mmio(gpa, &data);
             }
         }
     }

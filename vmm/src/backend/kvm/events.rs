@@ -1,12 +1,17 @@
 //! The event loop: what wakes the devices while the vCPUs run.
 
+use std::cell::RefCell;
 use std::os::fd::{AsRawFd, RawFd};
+use std::time::{Duration, Instant};
 
 use event_manager::{EventManager, EventOps, EventSet, Events, MutEventSubscriber, SubscriberOps};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
+use vmm_sys_util::timerfd::TimerFd;
 
 use super::host_error;
 use super::shared::Shared;
+use super::threads::Link;
+use super::watch::{Next, Outlook, Watch};
 use crate::backend::End;
 use crate::error::HostError;
 
@@ -30,26 +35,32 @@ impl MutEventSubscriber for Source<'_> {
 }
 
 /// Runs until the run is over.
-pub fn run(shared: &Shared<'_>) -> Result<(), HostError> {
+pub fn run(shared: &Shared<'_>, links: &[Link]) -> Result<(), HostError> {
     let notes = EventFd::new(EFD_NONBLOCK).map_err(|e| host_error("no eventfd", e))?;
     let told = notes.try_clone().map_err(|e| host_error("no eventfd", e))?;
     shared.control.set_event(Some(told));
     // Whatever was noted before is looked at first.
     let _ = notes.write(1);
-    let result = serve(shared, &notes);
+    let result = serve(shared, links, &notes);
     shared.control.set_event(None);
     result
 }
 
-fn serve(shared: &Shared<'_>, notes: &EventFd) -> Result<(), HostError> {
+fn serve(shared: &Shared<'_>, links: &[Link], notes: &EventFd) -> Result<(), HostError> {
     let failed = |error| host_error("the event loop", error);
     let (timer, doorbells) = shared.descriptors()?;
-    let bells = doorbells.iter().map(AsRawFd::as_raw_fd).collect();
+    let looks = RefCell::new(Looks::new(shared, links)?);
+    let looks_timer = looks.borrow().timer.as_raw_fd();
     let sources = [
         Source { descriptors: vec![timer], wake: Box::new(|| shared.on_time()) },
         // Entering the machine is enough: that rings them.
-        Source { descriptors: bells, wake: Box::new(|| shared.with(|_| ())) },
+        Source {
+            descriptors: doorbells.iter().map(AsRawFd::as_raw_fd).collect(),
+            wake: Box::new(|| shared.with(|_| ())),
+        },
         Source { descriptors: vec![notes.as_raw_fd()], wake: Box::new(|| attend(shared, notes)) },
+        Source { descriptors: vec![looks_timer], wake: Box::new(|| looks.borrow_mut().begin()) },
+        Source { descriptors: vec![shared.looked.as_raw_fd()], wake: Box::new(|| looks.borrow_mut().end()) },
         // It stays readable; the loop below ends with it.
         Source { descriptors: vec![shared.ending.event().as_raw_fd()], wake: Box::new(|| ()) },
     ];
@@ -69,5 +80,54 @@ fn attend(shared: &Shared<'_>, notes: &EventFd) {
     match shared.control.attend() {
         Some(reason) => shared.ending.finish(Ok(End::Host(reason))),
         None => shared.with(|machine| machine.attend_console()),
+    }
+}
+
+/// The looks at the vCPUs: a timer says when, the vCPUs' threads what they see.
+struct Looks<'a> {
+    shared: &'a Shared<'a>,
+    links: &'a [Link],
+    timer: TimerFd,
+    watch: Watch,
+}
+
+impl<'a> Looks<'a> {
+    fn new(shared: &'a Shared<'a>, links: &'a [Link]) -> Result<Self, HostError> {
+        let timer = TimerFd::new().map_err(|e| host_error("no timer", e))?;
+        let watch = Watch::new(links.len(), shared.control.watchdog());
+        let mut looks = Looks { shared, links, timer, watch };
+        looks.wait(looks.watch.first());
+        Ok(looks)
+    }
+
+    fn wait(&mut self, time: Duration) {
+        self.timer.reset(time, None).expect("any time to come can be set");
+    }
+
+    /// Asks the threads to look, unless the guest shows by itself that it is alive.
+    fn begin(&mut self) {
+        match self.watch.progress(self.links.iter().map(Link::exits)) {
+            Some(time) => self.wait(time),
+            None => {
+                // Also takes back its being readable.
+                self.timer.clear().expect("a timer can be cleared");
+                self.links.iter().for_each(Link::ask);
+            }
+        }
+    }
+
+    /// A thread has looked: judges when all have.
+    fn end(&mut self) {
+        let _ = self.shared.looked.read();
+        let Some(views) = self.links.iter().map(Link::seen).collect::<Option<Vec<_>>>() else { return };
+        if let Some(time) = self.watch.progress(self.links.iter().map(Link::exits)) {
+            return self.wait(time);
+        }
+        let event = self.shared.with(|machine| machine.next_event_ns().is_some());
+        let outlook = Outlook { event, input: self.shared.control.input_open() };
+        match self.watch.judge(&views, outlook, Instant::now()) {
+            Next::Wait(time) => self.wait(time),
+            Next::End(end) => self.shared.ending.finish(Ok(End::Guest(end))),
+        }
     }
 }

@@ -10,6 +10,7 @@ use super::host_error;
 use super::shared::Shared;
 use super::vcpu::Vcpu;
 use crate::error::HostError;
+use crate::machine::recent::ExitKind;
 use crate::machine::{GuestEnd, Machine};
 
 /// What one entry into the guest came to.
@@ -32,6 +33,10 @@ struct PortAccess<'a> {
 }
 
 impl PortAccess<'_> {
+    fn last_element(&self) -> &[u8] {
+        &self.data[self.data.len().saturating_sub(self.size)..]
+    }
+
     fn make(&mut self, machine: &mut Machine) {
         for element in self.data.chunks_exact_mut(self.size.max(1)) {
             if self.write {
@@ -51,47 +56,43 @@ impl Vcpu {
                 let mut access = self.port_access();
                 shared.with(|machine| {
                     access.make(machine);
-                    passed(machine, ExitReason::Port, port.into());
+                    let kind = if access.write { ExitKind::PortWrite } else { ExitKind::PortRead };
+                    let noted = Some((kind, access.last_element()));
+                    passed(machine, ExitReason::Port, port.into(), noted);
                 });
                 Ok(Step::Handled)
             }
             Ok(VcpuExit::MmioRead(gpa, data)) => {
                 shared.with(|machine| {
                     machine.read_mmio(gpa, data);
-                    passed(machine, ExitReason::Mmio, gpa);
+                    passed(machine, ExitReason::Mmio, gpa, Some((ExitKind::MmioRead, data)));
                 });
                 Ok(Step::Handled)
             }
             Ok(VcpuExit::MmioWrite(gpa, data)) => {
                 shared.with(|machine| {
                     machine.write_mmio(gpa, data);
-                    passed(machine, ExitReason::Mmio, gpa);
+                    passed(machine, ExitReason::Mmio, gpa, Some((ExitKind::MmioWrite, data)));
                 });
                 Ok(Step::Handled)
             }
-            Ok(VcpuExit::Shutdown) => {
-                shared.with(|machine| passed(machine, ExitReason::Shutdown, 0));
-                let state = Box::new(self.state()?);
-                Ok(Step::Ended(GuestEnd::TripleFault(state)))
-            }
-            Ok(VcpuExit::Intr | VcpuExit::IrqWindowOpen | VcpuExit::Hlt) => {
-                shared.with(|machine| passed(machine, ExitReason::Kick, 0));
-                Ok(Step::Interrupted)
-            }
-            Ok(VcpuExit::InternalError) => match self.internal_error(shared)? {
-                Outcome::Retired | Outcome::Raised(_) => Ok(Step::Handled),
-                Outcome::TripleFault => Ok(Step::Ended(GuestEnd::TripleFault(Box::new(self.state()?)))),
-            },
+            Ok(VcpuExit::Shutdown) => Ok(self.stopped(shared, ExitReason::Shutdown, GuestEnd::TripleFault)),
+            Ok(VcpuExit::Intr | VcpuExit::IrqWindowOpen | VcpuExit::Hlt) => Ok(interrupted(shared)),
+            Ok(VcpuExit::InternalError) => self.internal_error(shared),
             Ok(exit) => {
-                let what = format!("{exit:?}");
-                Err(host_error("the guest stopped for an unforeseen reason", what))
+                let why = format!("KVM stopped for an unforeseen reason: {exit:?}");
+                Ok(self.stopped(shared, ExitReason::Other, GuestEnd::Unrunnable(why)))
             }
-            Err(error) if [libc::EINTR, libc::EAGAIN].contains(&error.errno()) => {
-                shared.with(|machine| passed(machine, ExitReason::Kick, 0));
-                Ok(Step::Interrupted)
-            }
+            Err(error) if [libc::EINTR, libc::EAGAIN].contains(&error.errno()) => Ok(interrupted(shared)),
             Err(error) => Err(host_error("the guest cannot be entered", error)),
         }
+    }
+
+    /// KVM will not go on with this guest.
+    fn stopped(&self, shared: &Shared<'_>, reason: ExitReason, end: GuestEnd) -> Step {
+        let rip = self.fd.get_regs().map_or(0, |regs| regs.rip);
+        shared.with(|machine| passed(machine, reason, rip, Some((ExitKind::Stop, &[]))));
+        Step::Ended(end)
     }
 
     /// The port access that the vCPU has just left the guest for.
@@ -109,25 +110,37 @@ impl Vcpu {
     }
 
     /// KVM gave up: where that is for want of an instruction, the software CPU executes it.
-    fn internal_error(&mut self, shared: &Shared<'_>) -> Result<Outcome, HostError> {
+    fn internal_error(&mut self, shared: &Shared<'_>) -> Result<Step, HostError> {
         const EMULATION: u32 = 1;
         // SAFETY: after KVM_EXIT_INTERNAL_ERROR this is the member of the union that the kernel filled.
         let suberror = unsafe { self.fd.get_kvm_run().__bindgen_anon_1.internal.suberror };
-        let rip = self.fd.get_regs().map_or(0, |regs| regs.rip);
         if suberror != EMULATION {
-            return Err(host_error(
-                &format!("the guest stopped at rip {rip:#x}"),
-                format!("internal error, suberror {suberror}"),
-            ));
+            let why = format!("KVM gave up with internal error {suberror}");
+            return Ok(self.stopped(shared, ExitReason::Other, GuestEnd::Unrunnable(why)));
         }
+        let rip = self.fd.get_regs().map_or(0, |regs| regs.rip);
         let assistant = self.assistant.get_or_insert_with(|| Assistant::new(&self.memory, self.cpuid));
-        shared.with(|machine| {
+        let outcome = shared.with(|machine| {
             let outcome = assistant.assist(&self.fd, machine);
-            passed(machine, ExitReason::Assist, rip);
+            passed(machine, ExitReason::Assist, rip, Some((ExitKind::Assist, &[])));
             outcome
+        })?;
+        Ok(match outcome {
+            Outcome::Retired | Outcome::Raised(_) => Step::Handled,
+            Outcome::TripleFault => Step::Ended(GuestEnd::TripleFault),
         })
     }
 }
 
-/// Every exit passes here, after it was handled, with the machine at hand.
-fn passed(_machine: &mut Machine, _reason: ExitReason, _address: u64) {}
+fn interrupted(shared: &Shared<'_>) -> Step {
+    shared.with(|machine| passed(machine, ExitReason::Kick, 0, None));
+    Step::Interrupted
+}
+
+/// Every exit passes here, after it was handled, with the machine at hand: why it came, at which port, guest-physical
+/// address or RIP, and what of it is noted for a dump.
+fn passed(machine: &mut Machine, _reason: ExitReason, address: u64, noted: Option<(ExitKind, &[u8])>) {
+    if let Some((kind, data)) = noted {
+        machine.note(kind, address, data);
+    }
+}

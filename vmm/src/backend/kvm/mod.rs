@@ -17,6 +17,7 @@ mod shared;
 mod threads;
 mod tsc;
 mod vcpu;
+mod watch;
 
 use std::sync::Arc;
 
@@ -27,8 +28,8 @@ use kvm_ioctls::{Kvm, VmFd};
 use vm_memory::{Address, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
 use self::interrupts::KernelInterrupts;
-use self::kick::Kick;
 use self::shared::Shared;
+use self::threads::Link;
 use self::vcpu::Vcpu;
 use super::{BackEnd, Ran};
 use crate::control::Control;
@@ -103,24 +104,35 @@ impl KvmBackEnd {
     }
 }
 
+/// Stops the vCPUs' threads when the event loop is left, by whichever way: they are waited for.
+struct StopAll<'a, 'b>(&'a Shared<'b>, &'a [Link]);
+
+impl Drop for StopAll<'_, '_> {
+    fn drop(&mut self) {
+        // Only if nobody said anything else before: then it is a panic on its way.
+        self.0.ending.finish(Err(HostError::Host("the event loop ended by itself".into())));
+        self.1.iter().for_each(|link| link.kick.send());
+    }
+}
+
 impl BackEnd for KvmBackEnd {
     fn run(&mut self, mut machine: Machine, control: &Control) -> Result<(Machine, Ran), HostError> {
         // A machine that ran elsewhere before already has vectors that are not held back.
         machine.follow_routes();
         let shared = Shared::new(Arc::clone(&self.vm), machine, control)?;
-        let kicks = self.vcpus.iter().map(Vcpu::kick).collect::<Result<Vec<_>, _>>()?;
+        let links = self.vcpus.iter().map(Link::new).collect::<Result<Vec<_>, _>>()?;
         std::thread::scope(|scope| {
-            for (index, (vcpu, kick)) in self.vcpus.iter_mut().zip(&kicks).enumerate() {
+            for (index, (vcpu, link)) in self.vcpus.iter_mut().zip(&links).enumerate() {
                 let thread = std::thread::Builder::new().name(format!("vcpu{index}"));
-                let started = thread.spawn_scoped(scope, || threads::run(vcpu, kick, &shared));
+                let started = thread.spawn_scoped(scope, || threads::run(vcpu, link, &shared));
                 if let Err(error) = started {
                     shared.ending.finish(Err(host_error("cannot start a thread", error)));
                 }
             }
-            if let Err(error) = events::run(&shared) {
+            let _stop = StopAll(&shared, &links);
+            if let Err(error) = events::run(&shared, &links) {
                 shared.ending.finish(Err(error));
             }
-            kicks.iter().for_each(Kick::send);
         });
         // What was rung last.
         shared.with(|_| ());

@@ -38,6 +38,8 @@ pub struct Shared<'a> {
     pub control: &'a Control,
     /// Whether it is over, and why.
     pub ending: Ending,
+    /// Written by a vCPU's thread that has looked at its vCPU.
+    pub looked: EventFd,
 }
 
 impl<'a> Shared<'a> {
@@ -46,7 +48,8 @@ impl<'a> Shared<'a> {
         let timer = TimerFd::new().map_err(|e| host_error("no timer", e))?;
         let doorbells = Doorbells::new(vm, &machine)?;
         let inside = Inside { machine, doorbells, timer, armed_ns: None, prompt_ns: None };
-        Ok(Shared { inside: Mutex::new(inside), control, ending: Ending::new()? })
+        let looked = EventFd::new(EFD_NONBLOCK).map_err(|e| host_error("no eventfd", e))?;
+        Ok(Shared { inside: Mutex::new(inside), control, ending: Ending::new()?, looked })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside> {

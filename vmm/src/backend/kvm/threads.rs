@@ -1,11 +1,68 @@
 //! The vCPUs' threads: each enters the guest again and again until the run is over.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
+
 use super::exits::Step;
 use super::kick::Kick;
 use super::shared::Shared;
 use super::vcpu::Vcpu;
+use super::watch::View;
 use crate::backend::End;
 use crate::error::HostError;
+
+/// What the event loop and one vCPU's thread have to do with each other.
+pub struct Link {
+    /// Makes the thread leave the guest.
+    pub kick: Kick,
+    /// Exits that the guest made.
+    exits: AtomicU64,
+    /// A look at the vCPU is wanted.
+    wanted: AtomicBool,
+    /// What the thread saw.
+    view: Mutex<Option<View>>,
+}
+
+impl Link {
+    /// The link to the thread of `vcpu`.
+    pub fn new(vcpu: &Vcpu) -> Result<Self, HostError> {
+        let (exits, wanted, view) = (AtomicU64::new(0), AtomicBool::new(false), Mutex::new(None));
+        Ok(Link { kick: vcpu.kick()?, exits, wanted, view })
+    }
+
+    /// Exits that the guest made so far; those that the host forced do not count.
+    pub fn exits(&self) -> u64 {
+        self.exits.load(Ordering::Relaxed)
+    }
+
+    fn view(&self) -> MutexGuard<'_, Option<View>> {
+        self.view.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Has the thread look at its vCPU, and tell [`Shared::looked`].
+    pub fn ask(&self) {
+        *self.view() = None;
+        self.wanted.store(true, Ordering::SeqCst);
+        self.kick.send();
+    }
+
+    /// What the thread saw, once it did.
+    pub fn seen(&self) -> Option<View> {
+        *self.view()
+    }
+
+    /// For the thread: looks, if that is wanted.
+    fn answer(&self, vcpu: &Vcpu, shared: &Shared<'_>) -> Result<(), HostError> {
+        if self.wanted.swap(false, Ordering::SeqCst) {
+            let offset = vcpu.tsc_offset()?;
+            shared.with(|machine| machine.set_tsc_offset(offset));
+            *self.view() = Some(View::of(&vcpu.state()?));
+            // Fails only when the count is full: then it is readable all the same.
+            let _ = shared.looked.write(1);
+        }
+        Ok(())
+    }
+}
 
 /// Ends the run should the thread end without having said why: a bug must not leave the event loop waiting.
 struct Sentinel<'a, 'b>(&'a Shared<'b>);
@@ -19,24 +76,31 @@ impl Drop for Sentinel<'_, '_> {
 }
 
 /// The body of the thread of `vcpu`.
-pub fn run(vcpu: &mut Vcpu, kick: &Kick, shared: &Shared<'_>) {
+pub fn run(vcpu: &mut Vcpu, link: &Link, shared: &Shared<'_>) {
     let _sentinel = Sentinel(shared);
-    let _attached = kick.attach();
-    match until_over(vcpu, kick, shared).and_then(|()| complete(vcpu, kick, shared)) {
+    let _attached = link.kick.attach();
+    match until_over(vcpu, link, shared).and_then(|()| complete(vcpu, &link.kick, shared)) {
         Ok(()) => {}
         Err(error) => shared.ending.finish(Err(error)),
     }
 }
 
-fn until_over(vcpu: &mut Vcpu, kick: &Kick, shared: &Shared<'_>) -> Result<(), HostError> {
+fn until_over(vcpu: &mut Vcpu, link: &Link, shared: &Shared<'_>) -> Result<(), HostError> {
     loop {
-        kick.clear();
+        link.kick.clear();
         if shared.ending.is_over() {
             return Ok(());
         }
-        if let Step::Ended(end) = vcpu.step(shared)? {
-            shared.ending.finish(Ok(End::Guest(end)));
-            return Ok(());
+        link.answer(vcpu, shared)?;
+        match vcpu.step(shared)? {
+            Step::Handled => {
+                link.exits.fetch_add(1, Ordering::Relaxed);
+            }
+            Step::Interrupted => {}
+            Step::Ended(end) => {
+                shared.ending.finish(Ok(End::Guest(end)));
+                return Ok(());
+            }
         }
     }
 }

@@ -1,0 +1,130 @@
+//! What is shown of a CPU that will not run again: its registers, the bytes at RIP, and what passed last.
+
+use fencepost_softcpu::state::{CpuState, Segment};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+
+use crate::machine::recent::{Exit, Recent};
+
+/// Bytes shown at RIP: as long as the longest instruction, and one.
+const CODE_BYTES: u64 = 16;
+
+/// The end of a CPU.
+#[derive(Clone, Debug)]
+pub struct LastMoment {
+    /// Its registers.
+    pub state: CpuState,
+    /// The bytes at RIP, as far as they are in RAM.
+    pub code: Vec<u8>,
+    /// What passed between it and the machine last, oldest first.
+    pub exits: Vec<Exit>,
+}
+
+impl LastMoment {
+    /// Looks at what is left.
+    pub fn new(state: CpuState, memory: &GuestMemoryMmap, recent: &Recent) -> Self {
+        let code = code_at(memory, &state);
+        LastMoment { state, code, exits: recent.exits().copied().collect() }
+    }
+
+    /// All of it, as a kernel's own oops shows it.
+    pub fn lines(&self) -> Vec<String> {
+        let mut lines = registers(&self.state);
+        let bytes: Vec<String> = self.code.iter().map(|byte| format!("{byte:02x}")).collect();
+        lines.push(match bytes.is_empty() {
+            true => "  code at rip: not in memory".into(),
+            false => format!("  code at rip: {}", bytes.join(" ")),
+        });
+        if self.exits.is_empty() {
+            lines.push("  nothing passed between the CPU and the machine".into());
+        } else {
+            lines.push(format!("  the last {} things that passed:", self.exits.len()));
+            lines.extend(self.exits.iter().map(|exit| format!("  {exit}")));
+        }
+        lines
+    }
+}
+
+fn registers(state: &CpuState) -> Vec<String> {
+    const NAMES: [&str; 16] = [
+        "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13",
+        "r14", "r15",
+    ];
+    let halted = if state.halted { "  halted" } else { "" };
+    let mut lines = vec![format!(
+        "  rip {:#018x}  rflags {:#010x}  tsc {}  retired {}{halted}",
+        state.rip, state.rflags, state.tsc, state.retired
+    )];
+    for (names, values) in NAMES.chunks(4).zip(state.gpr.chunks(4)) {
+        let parts: Vec<String> = names.iter().zip(values).map(|(n, v)| format!("{n:>3} {v:#018x}")).collect();
+        lines.push(format!("  {}", parts.join("  ")));
+    }
+    let segments = ["es", "cs", "ss", "ds", "fs", "gs"].into_iter().zip(&state.seg);
+    for (name, segment) in segments.chain([("ldt", &state.ldtr), ("tr", &state.tr)]) {
+        lines.push(segment_line(name, segment));
+    }
+    lines.push(format!(
+        "  gdt {:#x}+{:#x}  idt {:#x}+{:#x}  kernel gs {:#x}",
+        state.gdtr.base, state.gdtr.limit, state.idtr.base, state.idtr.limit, state.msr.kernel_gs_base
+    ));
+    lines.push(format!(
+        "  cr0 {:#x}  cr2 {:#x}  cr3 {:#x}  cr4 {:#x}  efer {:#x}",
+        state.cr0, state.cr2, state.cr3, state.cr4, state.efer
+    ));
+    lines
+}
+
+fn segment_line(name: &str, segment: &Segment) -> String {
+    let Segment { selector, base, limit, attributes } = segment;
+    format!(
+        "  {name:>3} {selector:#06x}  base {base:#018x}  limit {limit:#010x}  attributes {attributes:#06x}"
+    )
+}
+
+/// The bytes at RIP; fewer, or none, where they are not in RAM.
+fn code_at(memory: &GuestMemoryMmap, state: &CpuState) -> Vec<u8> {
+    let byte = |offset: u64| {
+        let gpa = physical(memory, state, linear_rip(state).wrapping_add(offset))?;
+        memory.read_obj::<u8>(GuestAddress(gpa)).ok()
+    };
+    (0..CODE_BYTES).map_while(byte).collect()
+}
+
+fn linear_rip(state: &CpuState) -> u64 {
+    /// The L bit of a segment's attributes.
+    const LONG: u16 = 1 << 13;
+    let cs = &state.seg[fencepost_softcpu::state::seg::CS];
+    if cs.attributes & LONG != 0 { state.rip } else { cs.base.wrapping_add(state.rip) & 0xffff_ffff }
+}
+
+/// The guest-physical address of a linear one, without a look at rights and without leaving a trace in the tables (Intel
+/// SDM vol. 3, 4.5): no paging, or four levels; other modes are not walked.
+fn physical(memory: &GuestMemoryMmap, state: &CpuState, linear: u64) -> Option<u64> {
+    const PAGING: u64 = 1 << 31;
+    const LONG_MODE_ACTIVE: u64 = 1 << 10;
+    const PRESENT: u64 = 1;
+    const LARGE: u64 = 1 << 7;
+    const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+    if state.cr0 & PAGING == 0 {
+        return Some(linear);
+    }
+    if state.efer & LONG_MODE_ACTIVE == 0 {
+        return None;
+    }
+    let mut table = state.cr3 & ADDRESS;
+    for shift in [39u32, 30, 21, 12] {
+        let entry: u64 = memory.read_obj(GuestAddress(table | (linear >> shift & 0x1ff) << 3)).ok()?;
+        if entry & PRESENT == 0 {
+            return None;
+        }
+        let within = (1u64 << shift) - 1;
+        if shift == 12 || (shift < 39 && entry & LARGE != 0) {
+            return Some(entry & ADDRESS & !within | linear & within);
+        }
+        table = entry & ADDRESS;
+    }
+    None
+}
+
+#[cfg(test)]
+#[path = "dump_tests.rs"]
+mod tests;
