@@ -6,7 +6,9 @@ use std::time::Duration;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::options::{Accel, CameraOptions, GpuOptions, MEMORY_DEFAULT, Size, Switch, memory_size, timeout};
+use crate::options::{
+    Accel, CameraOptions, GpuOptions, MEMORY_DEFAULT, MoveAt, Size, Switch, memory_size, timeout,
+};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -103,6 +105,13 @@ pub struct DemoArgs {
     /// delay of interrupts (docs/machine.md). The same number gives the same run. With --accel soft only
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// Move the running machine to another back end (kvm or soft) at a mark: the flow writes 1 when everything is set
+    /// up and 2 after the last frame
+    #[arg(long = "move", value_name = "MARK=BACKEND")]
+    pub moves: Vec<MoveAt>,
+    /// Refreshes of the display, and frames of the camera if not 60, a second
+    #[arg(long, value_name = "HZ", default_value = "60", value_parser = clap::value_parser!(u16).range(1..=240))]
+    pub rate: u16,
     /// Give up after this many seconds of host time, with status 124
     #[arg(long, value_name = "SECONDS", value_parser = timeout, allow_negative_numbers = true)]
     pub timeout: Option<Duration>,
@@ -151,6 +160,9 @@ pub struct RunArgs {
     /// delay of interrupts (docs/machine.md). The same number gives the same run. With --accel soft only
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
+    /// Move the running machine to another back end (kvm or soft) when the guest writes this number to the mark port
+    #[arg(long = "move", value_name = "MARK=BACKEND")]
+    pub moves: Vec<MoveAt>,
     /// End the machine after this many seconds of host time, with status 124
     #[arg(long, value_name = "SECONDS", value_parser = timeout, allow_negative_numbers = true)]
     pub timeout: Option<Duration>,
@@ -189,6 +201,7 @@ impl RunArgs {
             display: fencepost_devices::display::Config::default(),
             iommu: Switch::On,
             seed: None,
+            moves: Vec::new(),
             timeout: None,
             watchdog: None,
             stats: false,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use fencepost_devices::camera::CameraCost;
 
+use crate::accel::Chosen;
 use crate::machine::memory::{MEMORY_MAX_BYTES, MEMORY_MIN_BYTES};
 
 /// Which back end runs the guest's CPU.
@@ -72,6 +73,26 @@ pub fn timeout(text: &str) -> Result<Duration, String> {
         .ok()
         .filter(|d| !d.is_zero())
         .ok_or_else(|| "write seconds, more than 0".into())
+}
+
+/// `--move`: where the machine goes at a mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MoveAt {
+    /// What the guest writes to the mark port.
+    pub mark: u8,
+    /// The back end that takes over.
+    pub to: Chosen,
+}
+
+impl FromStr for MoveAt {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("'{text}' is not MARK=kvm or MARK=soft, with a mark from 0 to 255");
+        let (mark, to) = text.split_once('=').ok_or_else(wrong)?;
+        let to = [Chosen::Kvm, Chosen::Soft].into_iter().find(|each| each.name() == to).ok_or_else(wrong)?;
+        Ok(MoveAt { mark: mark.parse().map_err(|_| wrong())?, to })
+    }
 }
 
 /// `--camera`: every part has a default.
@@ -206,6 +227,15 @@ mod tests {
         let options: CameraOptions = "source=a,,b.y4m,fps=30".parse().expect("good");
         assert_eq!(options.source, Some("a,b.y4m".into()));
         assert_eq!(options.fps, Some(30));
+    }
+
+    #[test]
+    fn a_move_is_a_mark_and_a_back_end() {
+        assert_eq!("7=kvm".parse(), Ok(MoveAt { mark: 7, to: Chosen::Kvm }));
+        assert_eq!("255=soft".parse(), Ok(MoveAt { mark: 255, to: Chosen::Soft }));
+        for wrong in ["", "kvm", "256=kvm", "1=auto", "=soft", "1=kvm=2"] {
+            assert!(wrong.parse::<MoveAt>().is_err_and(|e| e.contains("MARK=kvm")), "{wrong}");
+        }
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use crate::backend::End;
 use crate::backend::kvm::assist::Assists;
+use crate::backend::moves::Moves;
 use crate::cli::RunArgs;
 use crate::control::StopReason;
-use crate::lengths::us;
+use crate::lengths::{Lengths, us};
 use crate::machine::{GuestEnd, Unclaimed};
 use crate::run::{Outcome, RunStats};
 
@@ -31,7 +32,7 @@ fn end_lines(outcome: &Outcome) -> Vec<String> {
     let line = |text: &str| vec![format!("fencepost: {text}")];
     let with_dump = |text: &str| [line(text), outcome.last.lines()].concat();
     match &outcome.end {
-        End::Guest(GuestEnd::Exit(_) | GuestEnd::PowerOff) => vec![],
+        End::Guest(GuestEnd::Exit(_) | GuestEnd::PowerOff | GuestEnd::Mark(_)) => vec![],
         End::Guest(GuestEnd::Reset) => line("the guest asked for a reset"),
         End::Guest(GuestEnd::TripleFault) => {
             with_dump("the guest died of a triple fault (an exception while it handled a double fault)")
@@ -58,7 +59,7 @@ fn stats_lines(outcome: &Outcome) -> Vec<String> {
     if let (Some(instructions), Some(mips)) = (stats.instructions, stats.mips()) {
         lines.push(format!(
             "stats: {instructions} guest instructions, {mips:.1} MIPS, guest clock {:.3} s",
-            stats.cycles as f64 / crate::machine::time::SOFT_TSC_HZ as f64
+            stats.cycles as f64 / stats.tsc_hz as f64
         ));
     }
     if let Some(bytes) = stats.beyond_ram_bytes {
@@ -67,6 +68,7 @@ fn stats_lines(outcome: &Outcome) -> Vec<String> {
             bytes as f64 / f64::from(1 << 20)
         ));
     }
+    lines.extend(moves_lines(&stats.moves));
     for (name, count) in &stats.unknown {
         lines.push(format!("stats: not known: {name}, {count} times"));
     }
@@ -88,6 +90,15 @@ fn assists_line(assists: &Assists) -> Option<String> {
         us(half),
         us(most)
     ))
+}
+
+/// How many moves there were each way, and how long they took.
+fn moves_lines(moves: &Moves) -> Vec<String> {
+    let line = |to: &str, lengths: &Lengths| {
+        let (half, most) = (lengths.percentile(50)?, lengths.percentile(99)?);
+        Some(format!("stats: {} moves to {to}, p50 {}, p99 {}", lengths.count(), us(half), us(most)))
+    };
+    [line("kvm", &moves.to_kvm), line("soft", &moves.to_soft)].into_iter().flatten().collect()
 }
 
 /// Most ports named in a line.

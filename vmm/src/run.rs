@@ -13,6 +13,7 @@ use vm_memory::GuestMemoryMmap;
 
 use crate::accel::{self, Chosen};
 use crate::backend::kvm::assist::Assists;
+use crate::backend::moves::{Moves, Plan};
 use crate::backend::{self, End, Ran};
 use crate::cli::RunArgs;
 use crate::control::{Control, StopReason};
@@ -75,6 +76,10 @@ pub struct RunStats {
     pub unknown: Vec<(String, u64)>,
     /// What the software CPU did for KVM.
     pub assists: Assists,
+    /// The moves between back ends.
+    pub moves: Moves,
+    /// The guest's TSC frequency.
+    pub tsc_hz: u64,
     /// Accesses that nobody answered.
     pub unclaimed: Unclaimed,
     /// Resident host memory beyond guest RAM at the end, where the host tells.
@@ -109,7 +114,7 @@ impl Outcome {
     pub fn status(&self) -> i32 {
         match &self.end {
             End::Guest(GuestEnd::Exit(status)) => i32::from(*status),
-            End::Guest(GuestEnd::PowerOff) | End::Host(StopReason::Quit) => 0,
+            End::Guest(GuestEnd::PowerOff | GuestEnd::Mark(_)) | End::Host(StopReason::Quit) => 0,
             End::Guest(GuestEnd::Reset) => 4,
             End::Guest(_) => 3,
             End::Host(StopReason::Timeout) => 124,
@@ -132,12 +137,13 @@ pub fn run(args: &RunArgs, mut hooks: Hooks) -> Result<Outcome, HostError> {
     }
     let pci = devices::plug(args, hooks.frames.take())?;
     let (chosen, why) = accel::choose(accel::with_seed(args.accel, args.seed)?)?;
+    let plan = plan(args)?;
     if let Some(why) = why {
         (hooks.say)(&why);
     }
     let control = Arc::clone(&hooks.control);
     let code = Arc::new(CodePages::new(memory::end(&memory)));
-    let (mut back_end, time, interrupts) = backend::build(chosen, &memory, &code, &entry, &control)?;
+    let (mut back_end, time, interrupts) = backend::build(chosen, &plan, &memory, &code, &entry, &control)?;
     let mut machine = Machine::new(Parts {
         memory,
         code,
@@ -162,6 +168,26 @@ pub fn run(args: &RunArgs, mut hooks: Hooks) -> Result<Outcome, HostError> {
     finish(args, chosen, machine, ran, (startup, wall))
 }
 
+/// Where the machine goes at which mark.
+fn plan(args: &RunArgs) -> Result<Plan, HostError> {
+    let mut plan = Plan::new();
+    if args.seed.is_some() && !args.moves.is_empty() {
+        return Err(HostError::input(
+            "--seed holds under soft only, --move leaves it",
+            "leave one of them out",
+        ));
+    }
+    for at in &args.moves {
+        if plan.insert(at.mark, at.to).is_some_and(|to| to != at.to) {
+            return Err(HostError::input(
+                format!("--move: mark {} leads to both back ends", at.mark),
+                "give each mark one",
+            ));
+        }
+    }
+    Ok(plan)
+}
+
 fn finish(
     args: &RunArgs,
     accel: Chosen,
@@ -169,13 +195,15 @@ fn finish(
     ran: Ran,
     (startup, wall): (Duration, Duration),
 ) -> Result<Outcome, HostError> {
+    let tsc_hz = machine.tsc_hz();
     let remains = machine.finish();
     if let (Some(error), Some(path)) = (&remains.log.file_error, &args.event_log) {
         return Err(HostError::Host(format!("--event-log {}: {}", path.display(), plain(error))));
     }
     let memory_digest = args.memory_hash.then(|| memory::digest(&remains.memory)).transpose()?;
     let cycles = ran.state.tsc;
-    let instructions = (accel == Chosen::Soft).then_some(ran.state.retired);
+    // KVM counts none, so neither does a machine that was there for a while.
+    let instructions = (accel == Chosen::Soft && args.moves.is_empty()).then_some(ran.state.retired);
     let last = LastMoment::new(ran.state, &remains.memory, &remains.recent);
     let stats = RunStats {
         startup,
@@ -184,6 +212,8 @@ fn finish(
         cycles,
         unknown: ran.unknown,
         assists: ran.assists,
+        moves: ran.moves,
+        tsc_hz,
         unclaimed: remains.unclaimed,
         beyond_ram_bytes: footprint::beyond_ram_bytes(&remains.memory),
     };

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use fencepost::accel::{self, Chosen};
 use fencepost::backend::kvm::assist::Assists;
+use fencepost::backend::moves::Plan;
 use fencepost::backend::{self, End};
 use fencepost::control::{Control, StopReason};
 use fencepost::error::HostError;
@@ -83,7 +84,8 @@ fn measure(chosen: Chosen, guest: &Path, samples: u32) -> Result<Measured, HostE
     let entry = firmware::load(&memory, &mut image, None, "", 1, &firmware::Options::default())
         .map_err(|error| HostError::Host(error.to_string()))?;
     let code = Arc::new(CodePages::new(memory::end(&memory)));
-    let (mut back_end, time, interrupts) = backend::build(chosen, &memory, &code, &entry, &control)?;
+    let (mut back_end, time, interrupts) =
+        backend::build(chosen, &Plan::new(), &memory, &code, &entry, &control)?;
     let machine = Machine::new(Parts {
         memory: memory.clone(),
         code,

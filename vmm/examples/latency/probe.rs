@@ -1,11 +1,13 @@
 //! The device under the stopwatch, and an interrupt controller that sends one of its vectors the other way.
 
+use fencepost::error::HostError;
 use fencepost::machine::irq::InterruptController;
 use fencepost::machine::time::TimeBase;
 use fencepost_devices::function::{Doorbell, Function, Identity};
 use fencepost_devices::pci::{MsiSource, MsiWrite};
 use fencepost_devices::ports::{Clock, DmaExt, Iova, Ports};
 use fencepost_softcpu::apic::InterruptMessage;
+use fencepost_softcpu::ioapic::IoApicState;
 
 /// Registers of BAR 0, as guest-tests/micro/latency.c has them.
 mod register {
@@ -125,5 +127,9 @@ impl InterruptController for Hiding {
 
     fn take(&mut self) -> Vec<InterruptMessage> {
         self.0.take()
+    }
+
+    fn save(&mut self) -> Result<IoApicState, HostError> {
+        self.0.save()
     }
 }

@@ -14,11 +14,15 @@ use vm_memory::GuestMemoryMmap;
 use super::soft::Processor;
 use crate::control::Control;
 use crate::entry;
-use crate::machine::time::SOFT_TSC_HZ;
 
 /// A CPU at the firmware's entry.
-pub fn at_entry(memory: &GuestMemoryMmap, code: &Arc<CodePages>, entry: &Entry, control: &Control) -> Cpu {
-    let cpuid = CpuidConfig { tsc_hz: SOFT_TSC_HZ as u32, ..CpuidConfig::default() };
+pub fn at_entry(
+    memory: &GuestMemoryMmap,
+    code: &Arc<CodePages>,
+    entry: &Entry,
+    control: &Control,
+    cpuid: CpuidConfig,
+) -> Cpu {
     let mut cpu = Cpu::new(memory.clone(), Arc::clone(code), control.stop_flag(), Config { cpuid });
     let mut state = cpu.state();
     entry::apply(entry, &mut state);

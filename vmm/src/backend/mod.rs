@@ -2,12 +2,14 @@
 
 mod cpu;
 pub mod kvm;
+pub mod moves;
 pub mod soft;
 
 use std::sync::Arc;
 
 use fencepost_firmware::Entry;
 use fencepost_softcpu::code::CodePages;
+use fencepost_softcpu::cpuid::CpuidConfig;
 use fencepost_softcpu::state::CpuState;
 use vm_memory::GuestMemoryMmap;
 
@@ -15,9 +17,10 @@ use crate::accel::Chosen;
 use crate::control::{Control, StopReason};
 use crate::error::HostError;
 use crate::machine::irq::{InterruptController, SoftInterrupts};
-use crate::machine::time::TimeBase;
+use crate::machine::time::{SOFT_TSC_HZ, TimeBase};
 use crate::machine::{GuestEnd, Machine};
 use kvm::assist::Assists;
+use moves::{Moves, Moving};
 use soft::Soft;
 
 /// Why a run is over.
@@ -40,6 +43,8 @@ pub struct Ran {
     pub unknown: Vec<(String, u64)>,
     /// What the software CPU did for KVM.
     pub assists: Assists,
+    /// The moves between back ends.
+    pub moves: Moves,
 }
 
 /// Runs a guest to its end.
@@ -51,17 +56,22 @@ pub trait BackEnd {
 /// A back end with the clock and the interrupt delivery that belong to it.
 pub type Built = (Box<dyn BackEnd>, TimeBase, Box<dyn InterruptController>);
 
-/// Makes the chosen back end, its CPU at `entry`.
+/// Makes the chosen back end, its CPU at `entry`; with a plan, one that changes between both.
 pub fn build(
     chosen: Chosen,
+    plan: &moves::Plan,
     memory: &GuestMemoryMmap,
     code: &Arc<CodePages>,
     entry: &Entry,
     control: &Control,
 ) -> Result<Built, HostError> {
+    if !plan.is_empty() {
+        return Moving::build(chosen, plan, memory, code, entry, control);
+    }
     match chosen {
         Chosen::Soft => {
-            let soft = Soft::new(cpu::at_entry(memory, code, entry, control));
+            let cpuid = CpuidConfig { tsc_hz: SOFT_TSC_HZ as u32, ..CpuidConfig::default() };
+            let soft = Soft::new(cpu::at_entry(memory, code, entry, control, cpuid));
             Ok((Box::new(soft), TimeBase::virtual_from_zero(), Box::<SoftInterrupts>::default()))
         }
         Chosen::Kvm => {

@@ -6,6 +6,7 @@ use fencepost_softcpu::flags::IF;
 use fencepost_softcpu::state::CpuState;
 
 use super::kvm::assist::Assists;
+use super::moves::Moves;
 use super::{BackEnd, End, Ran};
 use crate::control::Control;
 use crate::error::HostError;
@@ -67,6 +68,16 @@ impl<P: Processor> Soft<P> {
     /// The back end for a processor that is ready for its first instruction.
     pub fn new(processor: P) -> Self {
         Soft { processor, watch: Watch::default() }
+    }
+
+    /// The processor, while it does not run.
+    pub fn processor(&mut self) -> &mut P {
+        &mut self.processor
+    }
+
+    /// Instructions that were not known, by name.
+    pub fn unknown(&self) -> Vec<(String, u64)> {
+        self.processor.unknown()
     }
 
     fn turn(&mut self, machine: &mut Machine, control: &Control) -> Option<End> {
@@ -135,6 +146,7 @@ impl<P: Processor> BackEnd for Soft<P> {
             state: self.processor.state(),
             unknown: self.processor.unknown(),
             assists: Assists::default(),
+            moves: Moves::default(),
         };
         Ok((machine, ran))
     }

@@ -24,6 +24,8 @@ use handoffs::Dropped;
 
 /// The size that a pattern, or the window on a larger still picture, has.
 const PICTURE_PX: (u32, u32) = (640, 480);
+/// The display's refresh unless told otherwise; the camera has its source's own rate then.
+const RATE_HZ: u16 = 60;
 /// Recorder's bound: a captured frame and a flip for each frame shown, and as much again for those that are not.
 const RECORDS_PER_FRAME: usize = 4;
 
@@ -69,9 +71,10 @@ fn run_args(args: &DemoArgs, (width, height): (u32, u32)) -> Result<RunArgs, Hos
         CaptureFormat::Yuyv => "yuyv",
     };
     let job = format!("flow --frames {} --format {format}", args.frames);
-    let mode = format!("width={width},height={height},hz=60");
+    let mode = format!("width={width},height={height},hz={}", args.rate);
     let mut camera =
         crate::options::CameraOptions { source: args.camera_source.clone(), ..Default::default() };
+    camera.fps = (args.rate != RATE_HZ).then(|| args.rate.into());
     if args.camera_source.is_none() {
         (camera.width, camera.height) = (Some(width), Some(height));
     }
@@ -86,6 +89,7 @@ fn run_args(args: &DemoArgs, (width, height): (u32, u32)) -> Result<RunArgs, Hos
         display: mode.parse().map_err(|_| unshowable(args.camera_source.as_deref(), width, height))?,
         iommu: args.iommu,
         seed: args.seed,
+        moves: args.moves.clone(),
         timeout: args.timeout,
         watchdog: None,
         stats: false,

@@ -30,7 +30,7 @@ impl Machine {
                 Some((PortTarget::Clock, offset)) => self.clock.read(offset),
                 Some((PortTarget::KeyboardController, _)) => KEYBOARD_STATUS,
                 Some((PortTarget::SleepControl | PortTarget::SleepStatus, _)) => 0,
-                Some((PortTarget::Exit | PortTarget::Reset, _)) => u8::MAX,
+                Some((PortTarget::Exit | PortTarget::Mark | PortTarget::Reset, _)) => u8::MAX,
                 None => {
                     self.unclaimed.port(number);
                     u8::MAX
@@ -50,6 +50,7 @@ impl Machine {
                 }
                 Some((PortTarget::Clock, offset)) => self.clock.write(offset, byte),
                 Some((PortTarget::Exit, _)) => self.set_end(GuestEnd::Exit(byte)),
+                Some((PortTarget::Mark, _)) => self.come_to(byte),
                 Some((PortTarget::KeyboardController, _)) if byte == KEYBOARD_RESET => {
                     self.set_end(GuestEnd::Reset);
                 }

@@ -2,7 +2,9 @@
 
 use fencepost_devices::pci::MsiWrite;
 use fencepost_softcpu::apic::InterruptMessage;
-use fencepost_softcpu::ioapic::{IoApic, WINDOW_BYTES};
+use fencepost_softcpu::ioapic::{IoApic, IoApicState, WINDOW_BYTES};
+
+use crate::error::HostError;
 
 /// What delivers interrupts: the machine's own I/O APIC under `soft`, the host kernel's under `kvm`.
 pub trait InterruptController: Send {
@@ -25,12 +27,22 @@ pub trait InterruptController: Send {
     fn waiting(&self) -> bool;
     /// Takes the messages for the local APIC, oldest first.
     fn take(&mut self) -> Vec<InterruptMessage>;
+    /// The I/O APIC's state. Whatever was sent has arrived, and the delivery sends nothing after this.
+    fn save(&mut self) -> Result<IoApicState, HostError>;
 }
 
 /// The machine's own I/O APIC, with an outbox that the back end empties at the next instruction boundary.
 pub struct SoftInterrupts {
     ioapic: IoApic,
     outbox: Vec<InterruptMessage>,
+}
+
+impl SoftInterrupts {
+    /// An I/O APIC in a state that [`InterruptController::save`] gave.
+    pub fn restore(state: &IoApicState) -> Self {
+        let ioapic = IoApic::restore(state).expect("the state has this version's layout");
+        SoftInterrupts { ioapic, outbox: Vec::new() }
+    }
 }
 
 /// The I/O APIC's id, as the MADT has it.
@@ -77,6 +89,10 @@ impl InterruptController for SoftInterrupts {
 
     fn take(&mut self) -> Vec<InterruptMessage> {
         std::mem::take(&mut self.outbox)
+    }
+
+    fn save(&mut self) -> Result<IoApicState, HostError> {
+        Ok(self.ioapic.save())
     }
 }
 

@@ -12,6 +12,8 @@ use crate::machine::serial::SERIAL_PORTS;
 pub enum PortTarget {
     /// Ends the VM with a status.
     Exit,
+    /// Tells the host how far the guest has come.
+    Mark,
     /// The 16550.
     Serial,
     /// The keyboard controller's reset command, which kernels fall back to.
@@ -46,10 +48,11 @@ const KEYBOARD_COMMAND_PORT: u16 = 0x64;
 const PAGE: u64 = 0x1000;
 
 /// Ports, end exclusive, in ascending order.
-const PORTS: [(Range<u16>, PortTarget); 7] = [
+const PORTS: [(Range<u16>, PortTarget); 8] = [
     (KEYBOARD_COMMAND_PORT..KEYBOARD_COMMAND_PORT + 1, PortTarget::KeyboardController),
     (CLOCK_PORTS, PortTarget::Clock),
     (layout::EXIT_PORT..layout::EXIT_PORT + 1, PortTarget::Exit),
+    (layout::MARK_PORT..layout::MARK_PORT + 1, PortTarget::Mark),
     (layout::SERIAL_PORT..layout::SERIAL_PORT + SERIAL_PORTS, PortTarget::Serial),
     (layout::SLEEP_CONTROL_PORT..layout::SLEEP_CONTROL_PORT + 1, PortTarget::SleepControl),
     (layout::SLEEP_STATUS_PORT..layout::SLEEP_STATUS_PORT + 1, PortTarget::SleepStatus),

@@ -25,7 +25,7 @@ mod tests;
 #[cfg(test)]
 mod variation_tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::Arc;
 
@@ -33,10 +33,12 @@ use fencepost_devices::pci::{MsiWrite, PciRoot, PlacedDoorbell};
 use fencepost_firmware::layout;
 use fencepost_softcpu::apic::InterruptMessage;
 use fencepost_softcpu::code::CodePages;
+use fencepost_softcpu::ioapic::IoApicState;
 use fencepost_trace::{Event, Stamp};
 use vm_memory::GuestMemoryMmap;
 
 use crate::control::Control;
+use crate::error::HostError;
 use clock::Clock;
 use events::{Due, EventQueue};
 use irq::InterruptController;
@@ -64,6 +66,8 @@ pub enum GuestEnd {
     Stuck,
     /// KVM cannot go on: why.
     Unrunnable(String),
+    /// It came to a mark at which another back end takes over: the end of this back end's part only.
+    Mark(u8),
 }
 
 impl GuestEnd {
@@ -130,6 +134,7 @@ pub struct Machine {
     routed_revision: u64,
     recent: Recent,
     end: Option<GuestEnd>,
+    marks: BTreeSet<u8>,
     unclaimed: Unclaimed,
     /// What the CPU was told to run until; an earlier event must stop it.
     cpu_deadline_ns: u64,
@@ -155,6 +160,7 @@ impl Machine {
             routed_revision: 0,
             recent: Recent::default(),
             end: None,
+            marks: BTreeSet::new(),
             unclaimed: Unclaimed::default(),
             cpu_deadline_ns: u64::MAX,
         }
@@ -180,6 +186,11 @@ impl Machine {
         self.time.set_offset(offset);
     }
 
+    /// The guest's TSC frequency.
+    pub fn tsc_hz(&self) -> u64 {
+        self.time.hz()
+    }
+
     /// Guest RAM.
     pub fn memory(&self) -> &GuestMemoryMmap {
         &self.memory
@@ -188,6 +199,37 @@ impl Machine {
     /// Who must be told of writes to RAM that are not the CPU's.
     pub fn code(&self) -> &CodePages {
         &self.code
+    }
+
+    /// The marks at which the back end's part ends; the guest passes all others.
+    pub fn stop_at(&mut self, marks: impl IntoIterator<Item = u8>) {
+        self.marks = marks.into_iter().collect();
+    }
+
+    /// The guest has come to a mark.
+    fn come_to(&mut self, mark: u8) {
+        if self.marks.contains(&mark) {
+            self.set_end(GuestEnd::Mark(mark));
+        }
+    }
+
+    /// Another back end takes over: its time, which goes on where the old one's is, and its interrupt delivery.
+    pub fn go_on_with(&mut self, time: TimeBase, interrupts: Box<dyn InterruptController>) {
+        self.time = time;
+        self.interrupts = interrupts;
+        self.pass_mark();
+    }
+
+    /// The guest goes on behind the mark that it has come to.
+    pub fn pass_mark(&mut self) {
+        if matches!(self.end, Some(GuestEnd::Mark(_))) {
+            self.end = None;
+        }
+    }
+
+    /// The I/O APIC, when nothing that the machine has sent is on its way any more.
+    pub fn ioapic(&mut self) -> Result<IoApicState, HostError> {
+        self.interrupts.save()
     }
 
     /// How the guest ended, if it has.
@@ -227,12 +269,12 @@ impl Machine {
         let now = self.time.now().cycles;
         let next_ns = self.queue.next_ns();
         self.cpu_deadline_ns = next_ns.unwrap_or(u64::MAX);
-        next_ns.map_or(u64::MAX, |ns| self.time.ns_to_cycles(ns)).max(now.saturating_add(1))
+        next_ns.map_or(u64::MAX, |ns| self.time.cycle_at(ns)).max(now.saturating_add(1))
     }
 
     /// The first cycle at which the clock reads at least `ns`.
     pub fn cycles_at(&self, ns: u64) -> u64 {
-        self.time.ns_to_cycles(ns)
+        self.time.cycle_at(ns)
     }
 
     /// Gives the guest console input that waits, as much as fits.

@@ -14,6 +14,8 @@ pub enum TimeBase {
         cycles: u64,
         /// Cycles per second.
         hz: u64,
+        /// A moment at which both are known.
+        base: Stamp,
     },
     /// The host's TSC, which the guest sees with an offset. Nanoseconds are worked out from it, by the frequency that
     /// the guest is told: one clock, so that nothing the guest reads can drift against the machine's.
@@ -32,7 +34,12 @@ const NS_PER_SECOND: u128 = 1_000_000_000;
 impl TimeBase {
     /// Virtual time from zero.
     pub fn virtual_from_zero() -> Self {
-        TimeBase::Virtual { cycles: 0, hz: SOFT_TSC_HZ }
+        TimeBase::virtual_from(SOFT_TSC_HZ, Stamp { cycles: 0, ns: 0 })
+    }
+
+    /// Virtual time from `base` on, at `hz` cycles a second.
+    pub fn virtual_from(hz: u64, base: Stamp) -> Self {
+        TimeBase::Virtual { cycles: base.cycles, hz, base }
     }
 
     /// The host's time: the guest's TSC reads `offset` more than the host's and counts `hz` cycles a second. At `base`,
@@ -62,7 +69,10 @@ impl TimeBase {
     /// Now.
     pub fn now(&self) -> Stamp {
         match *self {
-            TimeBase::Virtual { cycles, .. } => Stamp { cycles, ns: self.cycles_to_ns_floor(cycles) },
+            TimeBase::Virtual { cycles, base, .. } => {
+                let since = cycles.saturating_sub(base.cycles);
+                Stamp { cycles, ns: base.ns.saturating_add(self.cycles_to_ns_floor(since)) }
+            }
             TimeBase::Host { offset, base, .. } => {
                 let cycles = host_tsc().wrapping_add(offset);
                 // Another processor's counter may be a few cycles behind; the distance is never negative.
@@ -72,7 +82,14 @@ impl TimeBase {
         }
     }
 
-    fn hz(&self) -> u64 {
+    fn base(&self) -> Stamp {
+        match *self {
+            TimeBase::Virtual { base, .. } | TimeBase::Host { base, .. } => base,
+        }
+    }
+
+    /// Cycles per second.
+    pub fn hz(&self) -> u64 {
         match *self {
             TimeBase::Virtual { hz, .. } | TimeBase::Host { hz, .. } => hz,
         }
@@ -89,10 +106,12 @@ impl TimeBase {
         u64::try_from(ns).unwrap_or(u64::MAX)
     }
 
-    /// The first cycle at which the clock reads at least `ns`.
-    pub fn ns_to_cycles(&self, ns: u64) -> u64 {
-        let cycles = (u128::from(ns) * u128::from(self.hz())).div_ceil(NS_PER_SECOND);
-        u64::try_from(cycles).unwrap_or(u64::MAX)
+    /// The first cycle at which the clock reads at least `ns`, not before the moment from which it counts.
+    pub fn cycle_at(&self, ns: u64) -> u64 {
+        let base = self.base();
+        let since = u128::from(ns.saturating_sub(base.ns));
+        let cycles = (since * u128::from(self.hz())).div_ceil(NS_PER_SECOND);
+        u64::try_from(cycles).unwrap_or(u64::MAX).saturating_add(base.cycles)
     }
 }
 
@@ -136,9 +155,9 @@ mod tests {
 
     #[test]
     fn conversions_round_so_that_a_deadline_is_never_early() {
-        let time = TimeBase::Virtual { cycles: 0, hz: 3_000_000_000 };
+        let time = TimeBase::virtual_from(3_000_000_000, Stamp { cycles: 0, ns: 0 });
         for ns in [0, 1, 2, 3, 999, 1_000_000_007] {
-            let cycles = time.ns_to_cycles(ns);
+            let cycles = time.cycle_at(ns);
             let mut at = time;
             at.set_cycles(cycles);
             assert!(at.now().ns >= ns, "{ns}");

@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use fencepost_devices::pci::MsiWrite;
 use fencepost_softcpu::apic::InterruptMessage;
+use fencepost_softcpu::ioapic::IoApicState;
 use kvm_bindings::kvm_msi;
 use kvm_ioctls::VmFd;
 
+use super::convert::ioapic;
 use super::routes::Routes;
+use crate::error::HostError;
 use crate::machine::irq::InterruptController;
 
 /// The host kernel's APICs.
@@ -66,5 +69,11 @@ impl InterruptController for KernelInterrupts {
 
     fn take(&mut self) -> Vec<InterruptMessage> {
         Vec::new()
+    }
+
+    fn save(&mut self) -> Result<IoApicState, HostError> {
+        // Taking the eventfds away waits for those whose interrupt is still on its way.
+        self.routes = Routes::new(Arc::clone(&self.vm));
+        ioapic::get(&self.vm)
     }
 }

@@ -13,6 +13,7 @@ use vmm_sys_util::ioctl::ioctl_with_ref;
 use vmm_sys_util::ioctl_iow_nr;
 
 ioctl_iow_nr!(KVM_IOEVENTFD, KVMIO, 0x79, kvm_ioeventfd);
+ioctl_iow_nr!(KVM_SET_DEVICE_ATTR, KVMIO, 0xe1, kvm_device_attr);
 ioctl_iow_nr!(KVM_GET_DEVICE_ATTR, KVMIO, 0xe2, kvm_device_attr);
 
 /// Has 4-byte writes to `gpa` (of `value` only, if there is one) signal `event`, or, with `on` false, no longer.
@@ -49,15 +50,25 @@ pub fn ioeventfd(
 /// What the vCPU's TSC reads more than the host's, modulo 2^64, if this kernel tells (since 5.16).
 pub fn tsc_offset(fd: &VcpuFd) -> Result<u64, errno::Error> {
     let mut offset = 0u64;
-    let request = kvm_device_attr {
-        group: KVM_VCPU_TSC_CTRL,
-        attr: KVM_VCPU_TSC_OFFSET.into(),
-        addr: std::ptr::from_mut(&mut offset) as u64,
-        flags: 0,
-    };
+    let request = tsc_offset_at(std::ptr::from_mut(&mut offset) as u64);
     // SAFETY: this is a vCPU's descriptor; the attribute is eight bytes, which the kernel writes to `offset`.
     match unsafe { ioctl_with_ref(fd, KVM_GET_DEVICE_ATTR(), &request) } {
         0 => Ok(offset),
         _ => Err(errno::Error::last()),
     }
+}
+
+/// Has the vCPU's TSC read `offset` more than the host's, modulo 2^64, if this kernel can (since 5.16).
+pub fn set_tsc_offset(fd: &VcpuFd, offset: u64) -> Result<(), errno::Error> {
+    let request = tsc_offset_at(std::ptr::from_ref(&offset) as u64);
+    // SAFETY: this is a vCPU's descriptor; the attribute is eight bytes, which the kernel reads from `offset`.
+    match unsafe { ioctl_with_ref(fd, KVM_SET_DEVICE_ATTR(), &request) } {
+        0 => Ok(()),
+        _ => Err(errno::Error::last()),
+    }
+}
+
+/// The attribute, at an address of this process.
+fn tsc_offset_at(addr: u64) -> kvm_device_attr {
+    kvm_device_attr { group: KVM_VCPU_TSC_CTRL, attr: KVM_VCPU_TSC_OFFSET.into(), addr, flags: 0 }
 }

@@ -22,20 +22,24 @@ mod watch;
 use std::sync::Arc;
 
 use fencepost_firmware::Entry;
+use fencepost_softcpu::ioapic::IoApicState;
+use fencepost_softcpu::state::CpuState;
 use fencepost_trace::Stamp;
 use kvm_bindings::{kvm_irqchip, kvm_userspace_memory_region};
 use kvm_ioctls::{Kvm, VmFd};
 use vm_memory::{Address, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
+use self::assist::Assists;
 use self::interrupts::KernelInterrupts;
 use self::shared::Shared;
 use self::threads::Link;
 use self::vcpu::Vcpu;
+use super::moves::Moves;
 use super::{BackEnd, Ran};
 use crate::control::Control;
 use crate::error::HostError;
 use crate::machine::Machine;
-use crate::machine::time::TimeBase;
+use crate::machine::time::{TimeBase, host_tsc};
 
 /// Where KVM may keep its task-state segment on Intel hosts: three pages below the top of 4 GiB, away from all else.
 const TSS_ADDRESS: usize = 0xfffb_d000;
@@ -92,6 +96,36 @@ impl KvmBackEnd {
         Ok(KvmBackEnd { vcpus, vm: Arc::new(vm), _memory: memory.clone() })
     }
 
+    /// Takes over a CPU and an I/O APIC from another back end, at the machine's time `now_ns` (the state has it in
+    /// cycles); the machine's time from now on.
+    pub fn enter(&self, state: &CpuState, ioapic: &IoApicState, now_ns: u64) -> Result<TimeBase, HostError> {
+        convert::ioapic::set(&self.vm, ioapic)?;
+        let first = &self.vcpus[0];
+        let base = Stamp { cycles: state.tsc.wrapping_add(state.msr.tsc_adjust), ns: now_ns };
+        let offset = first.enter(state)?;
+        Ok(TimeBase::host(first.tsc_hz(), offset, base))
+    }
+
+    /// The CPU, for another back end to take over.
+    pub fn leave(&self) -> Result<CpuState, HostError> {
+        self.vcpus[0].state()
+    }
+
+    /// What the software CPU did for KVM so far.
+    pub fn assists(&self) -> Assists {
+        self.vcpus[0].assists()
+    }
+
+    /// Where the guest's TSC must be to run here: how far it is now, if that cannot be chosen.
+    pub fn tsc_is(&self) -> Result<Option<u64>, HostError> {
+        Ok(self.vcpus[0].fixed_tsc_offset()?.map(|offset| host_tsc().wrapping_add(offset)))
+    }
+
+    /// The TSC frequency that the guest gets.
+    pub fn tsc_hz(&self) -> u64 {
+        self.vcpus[0].tsc_hz()
+    }
+
     /// Interrupt delivery of this VM.
     pub fn interrupts(&self) -> KernelInterrupts {
         KernelInterrupts::new(Arc::clone(&self.vm))
@@ -138,6 +172,9 @@ impl BackEnd for KvmBackEnd {
         shared.with(|_| ());
         let end = shared.ending.take().expect("the event loop ends when the run is over")?;
         let (state, assists) = (self.vcpus[0].state()?, self.vcpus[0].assists());
-        Ok((shared.into_machine(), Ran { end, state, unknown: assists.unknown.clone(), assists }))
+        Ok((
+            shared.into_machine(),
+            Ran { end, state, unknown: assists.unknown.clone(), assists, moves: Moves::default() },
+        ))
     }
 }

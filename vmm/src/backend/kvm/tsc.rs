@@ -3,7 +3,7 @@
 use kvm_ioctls::VcpuFd;
 
 use super::convert::{IA32_TSC, get_msrs};
-use super::ioctls;
+use super::{host_error, ioctls};
 use crate::error::HostError;
 use crate::machine::time::host_tsc;
 
@@ -17,6 +17,22 @@ pub fn offset(fd: &VcpuFd) -> Result<u64, HostError> {
         Ok(offset) => Ok(offset),
         Err(_) => measured(fd),
     }
+}
+
+/// The offset that this guest has to live with, where KVM cannot give it another (without hardware under it, or before
+/// Linux 5.16); none where it can.
+pub fn fixed_offset(fd: &VcpuFd) -> Result<Option<u64>, HostError> {
+    let now = offset(fd)?;
+    let other = now.wrapping_add(1 << 32);
+    if ioctls::set_tsc_offset(fd, other).is_err() {
+        return Ok(Some(now));
+    }
+    let got = offset(fd)?;
+    if got != other {
+        return Ok(Some(got));
+    }
+    ioctls::set_tsc_offset(fd, now).map_err(|e| host_error("it refuses a TSC offset that it had", e))?;
+    Ok(None)
 }
 
 fn measured(fd: &VcpuFd) -> Result<u64, HostError> {

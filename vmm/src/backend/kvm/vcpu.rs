@@ -10,8 +10,9 @@ use vm_memory::GuestMemoryMmap;
 use super::assist::{Assistant, Assists};
 use super::convert::{self, IA32_TSC, VcpuState};
 use super::kick::Kick;
-use super::{host_error, tsc};
+use super::{host_error, ioctls, tsc};
 use crate::error::HostError;
+use crate::machine::time::host_tsc;
 
 /// The CPU.
 pub struct Vcpu {
@@ -47,6 +48,28 @@ impl Vcpu {
     /// What the guest's TSC reads more than the host's, modulo 2^64.
     pub fn tsc_offset(&self) -> Result<u64, HostError> {
         tsc::offset(&self.fd)
+    }
+
+    /// Becomes the CPU that `state` says, its counter going on where it is, or further on
+    /// where that is fixed; the counter's new offset.
+    pub fn enter(&self, state: &CpuState) -> Result<u64, HostError> {
+        // First: the timer's deadline is compared with it.
+        let offset = match self.fixed_tsc_offset()? {
+            Some(fixed) => fixed,
+            None => {
+                let offset = state.tsc.wrapping_add(state.msr.tsc_adjust).wrapping_sub(host_tsc());
+                ioctls::set_tsc_offset(&self.fd, offset)
+                    .map_err(|e| host_error("it refuses a TSC offset", e))?;
+                offset
+            }
+        };
+        VcpuState::from_cpu(state).set(&self.fd)?;
+        Ok(offset)
+    }
+
+    /// What the guest's TSC reads more than the host's whatever anybody wants, if that is so.
+    pub fn fixed_tsc_offset(&self) -> Result<Option<u64>, HostError> {
+        tsc::fixed_offset(&self.fd)
     }
 
     /// How other threads reach the thread that runs this CPU.

@@ -58,7 +58,7 @@ impl VcpuState {
         })
     }
 
-    /// Makes the vCPU this, time apart: what its counter reads is set by whoever moves a machine.
+    /// Makes the vCPU this, time apart: whoever moves a machine has set what its counter reads.
     pub fn set(&self, fd: &VcpuFd) -> Result<(), HostError> {
         // APIC base first: it says what the APIC's page and the deadline mean. Events last: setting registers drops
         // exceptions that wait.

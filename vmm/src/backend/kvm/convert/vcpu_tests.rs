@@ -158,8 +158,6 @@ fn the_io_apic_comes_back_from_the_kernel() {
         let _ = soft.write(0x10, value);
     }
     let state = soft.save();
-    vm.set_irqchip(&ioapic::to_kvm(&state)).expect("taken");
-    let mut chip = ioapic::request();
-    vm.get_irqchip(&mut chip).expect("readable");
-    assert_eq!(ioapic::from_kvm(&chip), state);
+    ioapic::set(&vm, &state).expect("taken");
+    assert_eq!(ioapic::get(&vm).expect("readable"), state);
 }

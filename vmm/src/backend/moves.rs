@@ -1,0 +1,193 @@
+//! A machine that moves between the two back ends while it runs.
+//!
+//! The guest writes a number to the mark port ([`fencepost_firmware::layout::MARK_PORT`]); where the plan names that mark,
+//! the back end's part ends behind that very instruction, and the other back end goes on. What moves: the CPU's whole
+//! state ([`CpuState`]), the I/O APIC, time. What stays where it is: guest memory, the devices, their calls to come.
+//!
+//! Time goes on: the guest's TSC reads at the first instruction after a move what it read at the last one before it, or
+//! more. Its frequency cannot change under way, so a guest that shall move is told the host's from the start. Where KVM
+//! cannot give the counter an offset either, it reads the host's own counter: then the machine begins with that under
+//! `soft` too, and at a move jumps forward by what virtual time lags behind, or waits for what it is ahead.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fencepost_firmware::Entry;
+use fencepost_softcpu::Cpu;
+use fencepost_softcpu::code::CodePages;
+use fencepost_softcpu::cpuid::CpuidConfig;
+use fencepost_softcpu::ioapic::IoApicState;
+use fencepost_softcpu::state::CpuState;
+use fencepost_trace::Stamp;
+use vm_memory::GuestMemoryMmap;
+
+use super::kvm::KvmBackEnd;
+use super::soft::Soft;
+use super::{BackEnd, Built, End, Ran, cpu};
+use crate::accel::Chosen;
+use crate::control::{Control, StopReason};
+use crate::error::HostError;
+use crate::lengths::Lengths;
+use crate::machine::irq::{InterruptController, SoftInterrupts};
+use crate::machine::time::TimeBase;
+use crate::machine::{GuestEnd, Machine};
+
+/// How exactly an offset is known where KVM does not tell it: to a hundred-thousandth of a second with room to spare.
+const MARGIN_PER_SECOND: u64 = 100_000;
+/// The longest wait without a look at the reasons to stop.
+const LOOK_AROUND: Duration = Duration::from_millis(10);
+
+/// At which mark the machine goes where.
+pub type Plan = BTreeMap<u8, Chosen>;
+
+/// The moves that were made, and how long each took: from the end of one back end's part to where the other's begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Moves {
+    /// From the software CPU to KVM.
+    pub to_kvm: Lengths,
+    /// From KVM to the software CPU.
+    pub to_soft: Lengths,
+}
+
+/// Both back ends around one machine.
+pub struct Moving {
+    soft: Soft<Cpu>,
+    kvm: KvmBackEnd,
+    plan: Plan,
+    at: Chosen,
+    done: Moves,
+}
+
+impl Moving {
+    /// Both back ends, the machine in `first` at `entry`.
+    pub fn build(
+        first: Chosen,
+        plan: &Plan,
+        memory: &GuestMemoryMmap,
+        code: &Arc<CodePages>,
+        entry: &Entry,
+        control: &Control,
+    ) -> Result<Built, HostError> {
+        let kvm = KvmBackEnd::new(memory, entry)?;
+        let tsc_hz = u32::try_from(kvm.tsc_hz()).ok().filter(|hz| *hz != 0).ok_or_else(|| frequency(&kvm))?;
+        let cpuid = CpuidConfig { tsc_hz, ..CpuidConfig::default() };
+        let mut soft = Soft::new(cpu::at_entry(memory, code, entry, control, cpuid));
+        let (time, interrupts): (_, Box<dyn InterruptController>) = match first {
+            Chosen::Soft => {
+                let base = Stamp { cycles: kvm.tsc_is()?.unwrap_or(0), ns: 0 };
+                soft.processor().skip_to(base.cycles);
+                (TimeBase::virtual_from(tsc_hz.into(), base), Box::<SoftInterrupts>::default())
+            }
+            Chosen::Kvm => (kvm.time()?, Box::new(kvm.interrupts())),
+        };
+        let moving = Moving { soft, kvm, plan: plan.clone(), at: first, done: Moves::default() };
+        Ok((Box::new(moving), time, interrupts))
+    }
+
+    fn go(&mut self, to: Chosen, machine: &mut Machine) -> Result<(), HostError> {
+        let start = Instant::now();
+        let ioapic = machine.ioapic()?;
+        match to {
+            Chosen::Kvm => self.resume_in_kvm(machine, &ioapic)?,
+            Chosen::Soft => self.resume_in_soft(machine, &ioapic)?,
+        }
+        self.at = to;
+        let lengths = match to {
+            Chosen::Kvm => &mut self.done.to_kvm,
+            Chosen::Soft => &mut self.done.to_soft,
+        };
+        lengths.push(start.elapsed());
+        Ok(())
+    }
+
+    /// Lets host time pass while the machine's is ahead of a counter that cannot be set. A reason to stop ends it.
+    fn wait_for_time(
+        &self,
+        to: Chosen,
+        machine: &Machine,
+        control: &Control,
+    ) -> Result<Option<StopReason>, HostError> {
+        let mut reason = None;
+        while to == Chosen::Kvm && reason.is_none() {
+            let wanted = machine.now().cycles.saturating_add(self.kvm.tsc_hz() / MARGIN_PER_SECOND);
+            let ahead = self.kvm.tsc_is()?.map_or(0, |is| wanted.saturating_sub(is));
+            if ahead == 0 {
+                break;
+            }
+            let wait = Duration::from_secs_f64(ahead as f64 / self.kvm.tsc_hz() as f64);
+            std::thread::sleep(wait.min(LOOK_AROUND));
+            reason = control.stop_reason();
+        }
+        Ok(reason)
+    }
+
+    fn resume_in_kvm(&mut self, machine: &mut Machine, ioapic: &IoApicState) -> Result<(), HostError> {
+        let cpu = self.soft.processor();
+        // KVM's CPU writes memory without a report.
+        cpu.forget_code();
+        let time = self.kvm.enter(&cpu.state(), ioapic, machine.now().ns)?;
+        machine.go_on_with(time, Box::new(self.kvm.interrupts()));
+        Ok(())
+    }
+
+    fn resume_in_soft(&mut self, machine: &mut Machine, ioapic: &IoApicState) -> Result<(), HostError> {
+        let before = machine.now();
+        let mut state = self.kvm.leave()?;
+        // Read after `before`, so not below it unless the guest has set its counter back.
+        state.tsc = state.tsc.max(before.cycles);
+        let cpu = self.soft.processor();
+        state.retired = cpu.retired();
+        cpu.set_state(&state);
+        let mut time = TimeBase::virtual_from(self.kvm.tsc_hz(), before);
+        time.set_cycles(state.tsc);
+        machine.go_on_with(time, Box::new(SoftInterrupts::restore(ioapic)));
+        Ok(())
+    }
+
+    /// One back end's part.
+    fn part(&mut self, machine: Machine, control: &Control) -> Result<(Machine, Ran), HostError> {
+        match self.at {
+            Chosen::Soft => self.soft.run(machine, control),
+            Chosen::Kvm => self.kvm.run(machine, control),
+        }
+    }
+
+    /// What both back ends tell together.
+    fn ran(&self, end: End, state: CpuState, soft: Vec<(String, u64)>) -> Ran {
+        let assists = self.kvm.assists();
+        let unknown = soft.into_iter().chain(assists.unknown.clone()).collect();
+        Ran { end, state, unknown, assists, moves: self.done.clone() }
+    }
+}
+
+fn frequency(kvm: &KvmBackEnd) -> HostError {
+    HostError::input(
+        format!("--move: a guest cannot be told KVM's TSC frequency of {} Hz", kvm.tsc_hz()),
+        "leave --move out",
+    )
+}
+
+impl BackEnd for Moving {
+    fn run(&mut self, mut machine: Machine, control: &Control) -> Result<(Machine, Ran), HostError> {
+        machine.stop_at(self.plan.keys().copied());
+        loop {
+            let (after, ran) = self.part(machine, control)?;
+            machine = after;
+            let End::Guest(GuestEnd::Mark(mark)) = ran.end else {
+                let soft = self.soft.unknown();
+                return Ok((machine, self.ran(ran.end, ran.state, soft)));
+            };
+            match self.plan.get(&mark) {
+                Some(&to) if to != self.at => {
+                    if let Some(reason) = self.wait_for_time(to, &machine, control)? {
+                        let soft = self.soft.unknown();
+                        return Ok((machine, self.ran(End::Host(reason), ran.state, soft)));
+                    }
+                    self.go(to, &mut machine)?;
+                }
+                _ => machine.pass_mark(),
+            }
+        }
+    }
+}
