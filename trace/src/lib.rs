@@ -7,7 +7,10 @@ mod event;
 pub mod file;
 mod guest;
 pub mod journey;
+mod outputs;
+pub mod perfetto;
 mod recorder;
+pub mod timeline;
 
 pub use event::{Accel, Category, Engine, Event, ExitReason, JobKind};
 pub use guest::{GuestEvent, GuestFormat, GuestView, Value};

@@ -16,7 +16,7 @@ mod interrupts;
 mod outcome;
 mod stage;
 #[cfg(test)]
-mod synthetic;
+pub(crate) mod synthetic;
 #[cfg(test)]
 mod tests;
 
