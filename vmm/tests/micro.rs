@@ -147,6 +147,7 @@ mod micro_guest {
         ipi: Excuse::None,
         lazyfpu: Excuse::Slow("lets CPL 3 use the FPU whatever CR0 and CR4 say"),
         mmio: Excuse::None,
+        moves: Excuse::None,
         msix: Excuse::None,
         pagefaults: Excuse::None,
         pci: Excuse::None,
