@@ -29,22 +29,14 @@ fn built() -> Option<&'static Path> {
     FOLDER.get_or_init(build).as_deref()
 }
 
-/// Console output and exit status of a micro-guest, and what fencepost itself said.
-fn run(folder: &Path, name: &str, accel: &str) -> (String, String) {
+/// Console output and exit status of a micro-guest, and what fencepost itself said. `accel` is that option's value, with
+/// further options behind it.
+fn run(folder: &Path, name: &str, accel: &[&str]) -> (String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_fencepost"))
-        .args([
-            "run",
-            "--memory",
-            "32M",
-            "--timeout",
-            "120",
-            "--append",
-            "a b c",
-            "--accel",
-            accel,
-            "--kernel",
-        ])
+        .args(["run", "--memory", "32M", "--timeout", "120", "--append", "a b c", "--kernel"])
         .arg(folder.join(name))
+        .arg("--accel")
+        .args(accel)
         .stdin(Stdio::null())
         .output()
         .unwrap();
@@ -82,12 +74,13 @@ fn kvm_is_slow() -> bool {
 }
 
 /// Runs one micro-guest on one back end.
-fn check(name: &str, accel: &str, excuse: Excuse) {
-    let skip = |why: &str| println!("skipped: micro-guest {name} on {accel}: {why}");
+fn check(name: &str, accel: &[&str], excuse: Excuse) {
+    let on = accel.join(" ");
+    let skip = |why: &str| println!("skipped: micro-guest {name} on {on}: {why}");
     let Some(folder) = built() else {
         return skip("make is not installed");
     };
-    let kvm = accel == "kvm";
+    let kvm = accel.iter().any(|word| word.contains("kvm"));
     if kvm && std::fs::File::options().read(true).write(true).open("/dev/kvm").is_err() {
         return skip("/dev/kvm does not open");
     }
@@ -101,7 +94,7 @@ fn check(name: &str, accel: &str, excuse: Excuse) {
     {
         return skip(&format!("a KVM without hardware {what}; {} lines differ", different.len()));
     }
-    assert!(different.is_empty(), "{name} on {accel}: {different:#?}\nall of it:\n{got}\n{said}");
+    assert!(different.is_empty(), "{name} on {on}: {different:#?}\nall of it:\n{got}\n{said}");
 }
 
 /// A test of each micro-guest on each back end, and the list of their names.
@@ -114,12 +107,12 @@ macro_rules! micro_guests {
 
             #[test]
             fn soft() {
-                check(stringify!($name), "soft", Excuse::None);
+                check(stringify!($name), &["soft"], Excuse::None);
             }
 
             #[test]
             fn kvm() {
-                check(stringify!($name), "kvm", $excuse);
+                check(stringify!($name), &["kvm"], $excuse);
             }
         })*
     };
@@ -128,6 +121,21 @@ macro_rules! micro_guests {
 /// The micro-guests (docs/micro.md). ci/test runs them first, by this module's name.
 mod micro_guest {
     use super::{Excuse, check};
+
+    /// One that moves from one back end to the other and back at each of its marks.
+    mod moving {
+        use super::{Excuse, check};
+
+        #[test]
+        fn soft_kvm() {
+            check("moves", &["soft", "--move", "1=kvm", "--move", "2=soft"], Excuse::None);
+        }
+
+        #[test]
+        fn kvm_soft() {
+            check("moves", &["kvm", "--move", "1=soft", "--move", "2=kvm"], Excuse::None);
+        }
+    }
 
     micro_guests! {
         acpi: Excuse::None,
