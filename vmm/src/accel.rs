@@ -6,6 +6,7 @@ use kvm_bindings::{kvm_regs, kvm_segment, kvm_userspace_memory_region};
 use kvm_ioctls::{Kvm, VcpuExit, VcpuFd};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 
+use crate::doctor;
 use crate::error::HostError;
 use crate::options::Accel;
 
@@ -38,10 +39,12 @@ pub fn choose(wanted: Accel) -> Result<(Chosen, Option<String>), HostError> {
         Accel::Soft => Ok((Chosen::Soft, None)),
         Accel::Kvm => match Kvm::new() {
             Ok(_) => Ok((Chosen::Kvm, None)),
-            Err(error) => Err(HostError::input(
-                format!("--accel kvm: /dev/kvm cannot be opened ({error})"),
-                "use --accel soft or auto",
-            )),
+            Err(error) => {
+                let unknown = || (format!("/dev/kvm does not open: {error}"), "see fencepost doctor".into());
+                let (why, mend) = doctor::kvm_refusal().unwrap_or_else(unknown);
+                let mend = mend.split_whitespace().collect::<Vec<_>>().join(" ");
+                Err(HostError::input(format!("--accel kvm: {why}"), format!("{mend}, or use --accel soft")))
+            }
         },
         Accel::Auto => Ok(match measure() {
             Ok(mips) if mips >= KVM_WORTH_MIPS => {

@@ -1,9 +1,13 @@
 //! The host's terminal as the guest's console: raw mode, the escape key, and input from pipes.
 
+use std::fs::File;
 use std::io::{IsTerminal, Read};
 use std::mem::MaybeUninit;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use crate::control::{Control, StopReason};
 
@@ -100,35 +104,81 @@ impl EscapeFilter {
     }
 }
 
-/// Starts the thread that reads standard input for the guest. It lives until input or the process ends.
-pub fn read_stdin(control: Arc<Control>, terminal: bool) {
+/// Reads standard input for the guest, in a thread of its own that is joined when this is dropped.
+pub struct Reader {
+    control: Arc<Control>,
+    stop: Option<EventFd>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Starts reading standard input for the guest.
+pub fn read_stdin(control: Arc<Control>, terminal: bool) -> Reader {
     control.set_input_open(true);
-    let reader = move || {
-        let mut filter = EscapeFilter::default();
-        let mut buffer = [0; 256];
-        let mut stdin = std::io::stdin().lock();
-        loop {
-            let count = match stdin.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => count,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(_) => break,
-            };
-            // Only a person types escapes; a pipe's bytes all belong to the guest.
-            if !terminal {
-                control.push_input(&buffer[..count]);
-                continue;
-            }
-            let typed = filter.filter(&buffer[..count]);
-            control.push_input(&typed.bytes);
-            if typed.quit {
-                control.stop(StopReason::Quit);
-            }
+    let started = EventFd::new(EFD_NONBLOCK).and_then(|stop| {
+        // Not through std's buffer: what is in there would not make the descriptor readable.
+        let input = File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+        let (told, guest) = (stop.try_clone()?, Arc::clone(&control));
+        let reader = move || {
+            read_until(&told, input, &guest, terminal);
+            guest.set_input_open(false);
+        };
+        Ok((stop, std::thread::Builder::new().name("console".into()).spawn(reader)?))
+    });
+    match started {
+        Ok((stop, thread)) => Reader { control, stop: Some(stop), thread: Some(thread) },
+        // Without the thread the guest merely gets no input.
+        Err(_) => {
+            control.set_input_open(false);
+            Reader { control, stop: None, thread: None }
         }
-        control.set_input_open(false);
-    };
-    // Without the thread the guest merely gets no input.
-    let _ = std::thread::Builder::new().name("console".into()).spawn(reader);
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.control.close_input();
+        // There is room for one: nobody else writes it.
+        let _ = self.stop.take().map(|stop| stop.write(1));
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// Waits for input or for the end; true for input.
+fn wait_for(input: &File, stop: &EventFd) -> bool {
+    let descriptor = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    let mut both = [descriptor(input.as_raw_fd()), descriptor(stop.as_raw_fd())];
+    loop {
+        // SAFETY: the pointer and the count are of one live array.
+        if unsafe { libc::poll(both.as_mut_ptr(), 2, -1) } >= 0 {
+            return both[1].revents == 0;
+        }
+        if std::io::Error::last_os_error().kind() != std::io::ErrorKind::Interrupted {
+            return false;
+        }
+    }
+}
+
+fn read_until(stop: &EventFd, mut input: File, control: &Control, terminal: bool) {
+    let mut filter = EscapeFilter::default();
+    let mut buffer = [0; 256];
+    while wait_for(&input, stop) {
+        let count = match input.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(_) => break,
+        };
+        // Only a person types escapes; a pipe's bytes all belong to the guest.
+        if !terminal {
+            control.push_input(&buffer[..count]);
+            continue;
+        }
+        let typed = filter.filter(&buffer[..count]);
+        control.push_input(&typed.bytes);
+        if typed.quit {
+            control.stop(StopReason::Quit);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -34,11 +34,13 @@ fn main() -> ExitCode {
 fn run_command(args: &RunArgs) -> Result<i32, HostError> {
     let hooks = Hooks::new(Box::new(std::io::stdout()));
     let control = Arc::clone(&hooks.control);
-    signals::watch(Arc::clone(&control));
+    let _signals = signals::watch(Arc::clone(&control));
     let terminal = RawTerminal::enter();
-    console::read_stdin(control, terminal.is_some());
-    let outcome = run(args, hooks)?;
+    let reader = console::read_stdin(control, terminal.is_some());
+    let outcome = run(args, hooks);
+    drop(reader);
     drop(terminal);
+    let outcome = outcome?;
     for line in report::lines(args, &outcome) {
         eprintln!("{line}");
     }

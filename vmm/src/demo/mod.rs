@@ -38,7 +38,7 @@ pub fn demo(args: &DemoArgs) -> Result<i32, HostError> {
         .map_err(|error| HostError::Input(format!("--camera-source {error}")))?;
     // Before the bar, whose thread would else take the signals and die of them.
     let control = Arc::<Control>::default();
-    signals::watch(Arc::clone(&control));
+    let _signals = signals::watch(Arc::clone(&control));
     std::fs::create_dir_all(&args.out)
         .map_err(|error| HostError::file("--out", &args.out, &error, "name a folder that can be written"))?;
     let checker = Checker::new(Findings::new(expectation, args.out.clone()));

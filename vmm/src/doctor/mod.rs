@@ -9,6 +9,11 @@ use std::io::Write;
 use self::report::Report;
 use crate::cli::DoctorArgs;
 
+/// Why `/dev/kvm` does not open, and the mend, for a command that needs it; none when it opens.
+pub fn kvm_refusal() -> Option<(String, String)> {
+    report::refusal(&probe::kvm_facts())
+}
+
 /// Probes the host, prints what was found, and gives the exit status (see [`report::Class::status`]).
 pub fn doctor(args: &DoctorArgs) -> i32 {
     let facts = probe::facts();

@@ -40,6 +40,12 @@ pub fn facts() -> Facts {
     Facts { kvm: device(), kvm_module: kvm_module(), cache, kernels, missing_tools }
 }
 
+/// Probes only `/dev/kvm`.
+pub fn kvm_facts() -> Facts {
+    let (kernels, missing_tools) = (Vec::new(), Vec::new());
+    Facts { kvm: device(), kvm_module: kvm_module(), cache: PathBuf::new(), kernels, missing_tools }
+}
+
 fn device() -> Device {
     let meta = match fs::metadata(NODE) {
         Ok(meta) => meta,

@@ -113,26 +113,34 @@ impl Report {
     }
 }
 
-fn kvm(facts: &Facts) -> (Class, Vec<Check>) {
-    let there = good("/dev/kvm", "is there");
+/// Why `/dev/kvm` does not open, and the mend; none when it opens.
+pub fn refusal(facts: &Facts) -> Option<(String, String)> {
     match &facts.kvm {
-        Device::Absent => (Class::None, vec![bad("/dev/kvm", "is not there", load(facts))]),
-        Device::Broken { why } => {
-            (Class::None, vec![there, bad("open", format!("/dev/kvm does not open: {why}"), load(facts))])
-        }
+        Device::Absent => Some(("/dev/kvm is not there".into(), load(facts))),
+        Device::Broken { why } => Some((format!("/dev/kvm does not open: {why}"), load(facts))),
         Device::Refused { group } => {
             let mend = match group {
                 Some(group) => format!("sudo usermod -aG {group} \"$USER\"   (then log in again)"),
                 None => "sudo chown \"$USER\" /dev/kvm   (until the next boot)".into(),
             };
-            (Class::None, vec![there, bad("open", "you may not open /dev/kvm", mend)])
+            Some(("you may not open /dev/kvm".into(), mend))
         }
-        Device::Opens { kernel_mode, capabilities } => {
+        Device::Opens { .. } => None,
+    }
+}
+
+fn kvm(facts: &Facts) -> (Class, Vec<Check>) {
+    let there = good("/dev/kvm", "is there");
+    match (&facts.kvm, refusal(facts)) {
+        (Device::Absent, Some((_, mend))) => (Class::None, vec![bad("/dev/kvm", "is not there", mend)]),
+        (_, Some((found, mend))) => (Class::None, vec![there, bad("open", found, mend)]),
+        (Device::Opens { kernel_mode, capabilities }, None) => {
             let (able, abilities) = abilities(capabilities);
             let (class, speed) = speed(kernel_mode);
             let class = if able { class } else { Class::None };
             (class, vec![there, good("open", "you may open it"), abilities, speed])
         }
+        (_, None) => unreachable!("whatever does not open has its reason"),
     }
 }
 
