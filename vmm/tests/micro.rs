@@ -140,6 +140,7 @@ mod micro_guest {
     micro_guests! {
         acpi: Excuse::None,
         assist: Excuse::None,
+        bells: Excuse::None,
         camera: Excuse::None,
         cpuid: Excuse::None,
         display: Excuse::None,

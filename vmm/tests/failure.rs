@@ -1,0 +1,191 @@
+//! Guests that fail, on both back ends: what is said, the exit status, and nothing left behind.
+
+mod common;
+
+use std::io::Read;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// `mov al, 0x55; out 0x80, al`: something for the list of what passed last.
+const MARK: [u8; 4] = [0xb0, 0x55, 0xe6, 0x80];
+/// `ud2`: there is no table of interrupts.
+const UD2: [u8; 2] = [0x0f, 0x0b];
+/// `cli; hlt; jmp .`
+const CLI_HLT: [u8; 4] = [0xfa, 0xf4, 0xeb, 0xfe];
+/// `sti; hlt; jmp .`
+const STI_HLT: [u8; 4] = [0xfb, 0xf4, 0xeb, 0xfe];
+/// `cli; jmp .`
+const CLI_SPIN: [u8; 3] = [0xfa, 0xeb, 0xfe];
+
+/// The back ends that this host has; the other one is named.
+fn back_ends(what: &str) -> Vec<&'static str> {
+    let kvm = std::fs::File::options().read(true).write(true).open("/dev/kvm").is_ok();
+    if !kvm {
+        println!("skipped: {what} on kvm: /dev/kvm does not open");
+    }
+    ["soft", "kvm"].into_iter().filter(|name| kvm || *name == "soft").collect()
+}
+
+fn command(folder: &Path, accel: &str, code: &[u8], options: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fencepost"));
+    command.args(["run", "--memory", "16M", "--accel", accel, "--kernel"]);
+    command.arg(common::kernel(folder, code, 0x1000)).args(options).stdin(Stdio::null());
+    command
+}
+
+fn run(accel: &str, code: &[u8], options: &[&str]) -> Output {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    command(folder.path(), accel, code, options).output().expect("the command starts")
+}
+
+/// Exit status, and a dump that holds all of `names`.
+fn check(accel: &str, output: &Output, status: i32, names: &[&str]) {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(status), "{accel}: {said}");
+    let registers =
+        ["rip 0x", "rflags", "rax 0x", "r15 0x", " cs 0x", " tr 0x", "gdt", "idt", "cr0", "cr4", "efer 0x"];
+    for name in registers.iter().chain(names) {
+        assert!(said.contains(name), "{accel}: {name:?} is not in:\n{said}");
+    }
+}
+
+const LIMIT: [&str; 2] = ["--timeout", "100"];
+
+#[test]
+fn a_triple_fault_is_told_with_registers_code_and_the_last_exits() {
+    for accel in back_ends("a triple fault") {
+        let output = run(accel, &[&MARK[..], &UD2].concat(), &LIMIT);
+        let rip = "rip 0x0000000000100004";
+        check(
+            accel,
+            &output,
+            3,
+            &["triple fault", rip, "code at rip: 0f 0b", "port write", "0x80  1 bytes  0x55"],
+        );
+    }
+}
+
+#[test]
+fn a_jump_to_where_no_memory_is_ends_with_the_address() {
+    // `mov eax, ADDRESS; jmp rax`: an address beyond RAM, and one where devices are.
+    for address in [0x8000_0000u32, 0xc000_0000] {
+        let code = [&MARK[..], &[0xb8], &address.to_le_bytes(), &[0xff, 0xe0]].concat();
+        for accel in back_ends("a jump into nowhere") {
+            let output = run(accel, &code, &LIMIT);
+            let rip = format!("rip {address:#018x}");
+            check(accel, &output, 3, &["guest", &rip, "code at rip: not in memory", "0x80  1 bytes  0x55"]);
+        }
+    }
+}
+
+#[test]
+fn halted_for_ever_is_dead() {
+    for accel in back_ends("a halted guest") {
+        for code in [CLI_HLT, STI_HLT] {
+            let output = run(accel, &[&MARK[..], &code].concat(), &LIMIT);
+            check(accel, &output, 3, &["halted and nothing is left", "halted", "0x80  1 bytes  0x55"]);
+        }
+    }
+}
+
+#[test]
+fn spinning_with_interrupts_off_is_what_the_watchdog_ends() {
+    for accel in back_ends("the watchdog") {
+        let output = run(accel, &[&MARK[..], &CLI_SPIN].concat(), &["--watchdog", "0.2", "--timeout", "100"]);
+        check(
+            accel,
+            &output,
+            3,
+            &["--watchdog", "rip 0x0000000000100005", "code at rip: eb fe", "0x80  1 bytes  0x55"],
+        );
+    }
+}
+
+#[test]
+fn a_time_limit_shows_where_the_guest_was() {
+    for accel in back_ends("a time limit") {
+        let output = run(accel, &CLI_SPIN, &["--timeout", "0.3"]);
+        let nothing = "nothing passed between";
+        check(accel, &output, 124, &["--timeout", "rip 0x0000000000100001", nothing]);
+    }
+}
+
+#[test]
+fn a_signal_shows_where_the_guest_was() {
+    for accel in back_ends("a signal") {
+        for (signal, status) in [("INT", 130), ("TERM", 143)] {
+            let folder = tempfile::tempdir().expect("temporary folder");
+            // Says that it runs: `mov al, '.'; mov dx, 0x3f8; out dx, al; mov al, 10; out dx, al; jmp .`
+            let code = [0xb0, b'.', 0x66, 0xba, 0xf8, 0x03, 0xee, 0xb0, b'\n', 0xee, 0xeb, 0xfe];
+            let mut command = command(folder.path(), accel, &code, &LIMIT);
+            let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+            let mut line = [0; 2];
+            child.stdout.as_mut().expect("piped").read_exact(&mut line).expect("the guest speaks");
+            let sent = Command::new("bash").args(["-c", &format!("kill -{signal} {}", child.id())]).status();
+            assert!(sent.expect("bash runs").success());
+            let output = child.wait_with_output().expect("it ends");
+            check(
+                accel,
+                &output,
+                status,
+                &["stopped by signal", "code at rip: eb fe", "0x3f8  1 bytes  0xa"],
+            );
+        }
+    }
+}
+
+/// Without the right to open /dev/kvm: one line with the mend, and status 2.
+#[test]
+fn no_permission_is_one_line_with_the_mend() {
+    let skip = |why: &str| println!("skipped: --accel kvm without permission: {why}");
+    if !Path::new("/dev/kvm").exists() {
+        return skip("there is no /dev/kvm");
+    }
+    // A copy where anyone may run it: the build folder may be closed to others.
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let program = folder.path().join("fencepost");
+    std::fs::copy(env!("CARGO_BIN_EXE_fencepost"), &program).expect("copied");
+    let kernel = common::kernel(folder.path(), &common::SPIN, 0x1000);
+    for path in [folder.path(), &kernel] {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("changed");
+    }
+    let nobody = ["--reuid", "65534", "--regid", "65534", "--clear-groups"];
+    let may = |test: &str| Command::new("setpriv").args(nobody).args(["test", test, "/dev/kvm"]).status();
+    match may("-w") {
+        Ok(status) if status.code() == Some(1) => {}
+        _ => return skip("this user cannot become one who may not open it"),
+    }
+    let output = Command::new("setpriv")
+        .args(nobody)
+        .arg(program)
+        .args(["run", "--accel", "kvm", "--timeout", "20", "--kernel"])
+        .arg(kernel)
+        .stdin(Stdio::null())
+        .output()
+        .expect("it starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
+    for name in ["--accel kvm", "you may not open /dev/kvm", "sudo ", "--accel soft"] {
+        assert!(said.contains(name), "{name} is not in: {said}");
+    }
+}
+
+/// A guest that waits for its timer or for a key is alive, and a kick finds it at HLT too.
+#[test]
+fn a_halted_guest_that_may_get_input_is_stopped_in_time() {
+    for accel in back_ends("a guest that waits for input") {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let started = Instant::now();
+        let mut child = command(folder.path(), accel, &STI_HLT, &["--timeout", "1.5"])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let _open = child.stdin.take();
+        let output = child.wait_with_output().expect("it ends");
+        check(accel, &output, 124, &["--timeout", "halted"]);
+        assert!(started.elapsed() >= Duration::from_millis(1500), "not before its time");
+    }
+}

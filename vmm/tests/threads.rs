@@ -1,0 +1,52 @@
+//! No thread outlives a run. A program of its own: other tests' threads would be counted.
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fencepost::cli::RunArgs;
+use fencepost::control::Control;
+use fencepost::options::{Accel, Size};
+use fencepost::run::{Hooks, run};
+use fencepost::{console, signals};
+
+fn threads() -> Vec<String> {
+    let folder = std::fs::read_dir("/proc/self/task").expect("Linux");
+    let name = |entry: std::io::Result<std::fs::DirEntry>| {
+        std::fs::read_to_string(entry.ok()?.path().join("comm")).ok()
+    };
+    folder.filter_map(name).collect()
+}
+
+#[test]
+fn every_thread_of_a_run_is_joined() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    // Ends by itself; never ends.
+    let ends: [&[u8]; 3] = [&[0xb0, 0x07, 0xe6, 0xf4], &common::SPIN, &[0x0f, 0x0b]];
+    let before = threads();
+    for accel in [Accel::Soft, Accel::Kvm] {
+        for code in ends {
+            let args = RunArgs {
+                accel,
+                memory: Size(16 << 20),
+                timeout: Some(Duration::from_millis(300)),
+                watchdog: Some(Duration::from_secs(50)),
+                ..RunArgs::new(common::kernel(folder.path(), code, 0x1000))
+            };
+            match run(&args, Hooks::new(Box::new(std::io::sink()))) {
+                Ok(_) => {}
+                Err(error) if accel == Accel::Kvm => println!("skipped: threads of a run on kvm: {error}"),
+                Err(error) => panic!("{error}"),
+            }
+            assert_eq!(threads(), before, "{accel:?}");
+        }
+    }
+    let control = Arc::<Control>::default();
+    let watch = signals::watch(Arc::clone(&control));
+    let reader = console::read_stdin(Arc::clone(&control), false);
+    // The other one may have seen the end of its input already.
+    assert!(threads().len() > before.len(), "the signals' is there");
+    drop((watch, reader));
+    assert_eq!(threads(), before);
+}
