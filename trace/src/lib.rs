@@ -5,6 +5,7 @@
 
 mod event;
 pub mod file;
+pub mod ftrace;
 mod guest;
 pub mod journey;
 mod outputs;

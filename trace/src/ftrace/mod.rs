@@ -1,0 +1,18 @@
+//! The guest kernel's own trace: `format` files, ring-buffer pages, and the stream in which the guest's agent sends them.
+//!
+//! All of it is written by the guest: nothing here panics, and nothing grows without bound. What makes no sense is
+//! counted and left out. `docs/trace-agent.md` has the stream.
+
+#![deny(clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::indexing_slicing)]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects, clippy::unwrap_used, clippy::indexing_slicing))]
+
+mod format;
+mod page;
+mod stream;
+
+#[cfg(test)]
+mod tests;
+
+pub use format::Format;
+pub use page::{Broken, PageLayout, events};
+pub use stream::{Decoder, FRAME_MAX, HEADER_BYTES, News, kind};

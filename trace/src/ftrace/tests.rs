@@ -1,0 +1,128 @@
+//! The stream as a whole: pages captured from a real kernel, and noise.
+
+use super::*;
+use crate::file::Definition;
+use crate::guest::{GuestEvent, Value};
+
+const HEADER_PAGE: &str = "\tfield: u64 timestamp;\toffset:0;\tsize:8;\tsigned:0;\n\
+    \tfield: local_t commit;\toffset:8;\tsize:8;\tsigned:1;\n\
+    \tfield: char data;\toffset:16;\tsize:4080;\tsigned:0;\n";
+const FORMAT: &str = "demo\nname: tick\nID: 7\nformat:\n\
+    \tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\
+    \tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\
+    \tfield:u64 value;\toffset:8;\tsize:8;\tsigned:0;\n";
+
+fn frame(kind: u16, cpu: u16, payload: &[u8]) -> Vec<u8> {
+    let mut frame = [kind.to_le_bytes(), cpu.to_le_bytes()].concat();
+    frame.extend((payload.len() as u32).to_le_bytes());
+    frame.extend(payload);
+    frame.resize(frame.len().next_multiple_of(4), 0);
+    frame
+}
+
+/// A page with one event of `FORMAT` at `cycles`, of thread 9.
+fn page(cycles: u64, value: u64) -> Vec<u8> {
+    let mut page = [cycles.to_le_bytes(), 20u64.to_le_bytes()].concat();
+    page.extend(4u32.to_le_bytes());
+    page.extend([7, 0, 0, 0, 9, 0, 0, 0]);
+    page.extend(value.to_le_bytes());
+    page
+}
+
+fn stream() -> Vec<u8> {
+    [
+        frame(kind::HEADER_PAGE, 0, HEADER_PAGE.as_bytes()),
+        frame(kind::FORMAT, 0, FORMAT.as_bytes()),
+        frame(kind::PAGE, 2, &page(500, 42)),
+        frame(kind::TASKS, 0, b"9 kworker/0:1\n  12 a name\n"),
+        frame(kind::TASKS, 0, b"9 kworker/0:1\n"),
+        frame(kind::LOST, 2, &5u64.to_le_bytes()),
+        frame(kind::LOST, 2, &8u64.to_le_bytes()),
+    ]
+    .concat()
+}
+
+fn news_of(decoder: &mut Decoder, bytes: &[u8], step: usize) -> Vec<News> {
+    let mut all = Vec::new();
+    for part in bytes.chunks(step) {
+        decoder.push(part, &mut |news| all.push(news));
+    }
+    all
+}
+
+#[test]
+fn the_stream_may_come_in_any_parts() {
+    let whole = news_of(&mut Decoder::new(), &stream(), usize::MAX);
+    let task = |pid, name: &str| News::Definition(Definition::Task { pid, name: name.into() });
+    let event = GuestEvent { format: 7, cpu: 2, pid: 9, values: vec![Value::Unsigned(42)] };
+    assert!(matches!(&whole[0], News::Definition(Definition::Format(format)) if format.fields == ["value"]));
+    let expected =
+        [News::Event(500, event), task(9, "kworker/0:1"), task(12, "a name"), News::Lost(5), News::Lost(3)];
+    assert_eq!(whole[1..], expected);
+    for step in [1, 3, 4, 7, 100] {
+        let mut decoder = Decoder::new();
+        assert_eq!(news_of(&mut decoder, &stream(), step), whole, "{step}");
+        assert_eq!(decoder.refused(), 0);
+    }
+}
+
+#[test]
+fn after_a_frame_too_long_only_a_restart_helps() {
+    let mut decoder = Decoder::new();
+    let mut long = frame(kind::PAGE, 0, &[]);
+    long[4..8].copy_from_slice(&(FRAME_MAX as u32 + 1).to_le_bytes());
+    assert_eq!(news_of(&mut decoder, &[long, stream()].concat(), 4), []);
+    assert_eq!(decoder.refused(), 1);
+    decoder.restart();
+    assert_eq!(news_of(&mut decoder, &stream(), 4).len(), 6);
+}
+
+#[test]
+fn what_makes_no_sense_is_counted_and_the_rest_is_read() {
+    let mut unknown = page(1, 1);
+    unknown[20] = 8;
+    let noise = [
+        frame(99, 0, b"what"),
+        frame(kind::PAGE, 0, &unknown),
+        frame(kind::PAGE, 0, b"short"),
+        frame(kind::FORMAT, 0, b"no line"),
+        frame(kind::TASKS, 0, b"one two\n"),
+        frame(kind::LOST, 2, &[1]),
+        frame(kind::LOST, 2, &1u64.to_le_bytes()),
+    ];
+    let mut decoder = Decoder::new();
+    let before = news_of(&mut decoder, &stream(), 4);
+    assert_eq!(news_of(&mut decoder, &noise.concat(), 4), []);
+    assert_eq!(decoder.refused(), noise.len() as u64);
+    // Formats and threads are known already, and the lost events are behind the last count.
+    let again = news_of(&mut decoder, &frame(kind::PAGE, 2, &page(500, 42)), 4);
+    assert_eq!(again, before[1..2]);
+}
+
+/// A generator of noise (xorshift64), so that a failure comes again.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+}
+
+#[test]
+fn noise_never_panics_and_never_grows() {
+    let mut noise = Noise(0x9e37_79b9_7f4a_7c15);
+    let base = stream();
+    for _ in 0..20_000 {
+        let mut bytes = base.clone();
+        for _ in 0..=noise.next() % 8 {
+            let at = noise.next() as usize % bytes.len();
+            bytes[at] = noise.next() as u8;
+        }
+        let mut decoder = Decoder::new();
+        let news = news_of(&mut decoder, &bytes, 1 + noise.next() as usize % 64);
+        assert!(news.len() <= 64, "{}", news.len());
+    }
+}
