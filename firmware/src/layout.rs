@@ -31,6 +31,10 @@ pub const SLEEP_CONTROL_PORT: u16 = 0x600;
 pub const SLEEP_STATUS_PORT: u16 = 0x601;
 /// ACPI reset register: a write of 1 resets (ends the VM).
 pub const RESET_PORT: u16 = 0x602;
+/// Trace port, four bytes: what is written to any of them is the guest's trace (`docs/trace-agent.md`).
+pub const TRACE_PORT: std::ops::Range<u16> = 0x610..0x614;
+/// What the trace port reads while the guest's trace is wanted, as little-endian u32: "FPT1". Otherwise zero.
+pub const TRACE_WANTED: u32 = 0x3154_5046;
 /// The SLP_TYP value of `_S5`.
 pub const S5_SLP_TYP: u8 = 5;
 

@@ -7,10 +7,13 @@
  *   fencepost.run="flow --frames 120;selfmod"   programs of /bin with arguments, one after the other
  *   fencepost.run=sh                            a shell on the console, when busybox is there
  *
+ * When the machine wants a trace, /bin/trace_agent runs beside them.
+ *
  * Without `fencepost.run=` the file /run-default is read instead; with neither, init leaves at once.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +27,10 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "trace_port.h"
+
 #define EXIT_PORT 0xf4
+#define TRACE_AGENT "/bin/trace_agent"
 #define STATUS_INIT_FAILED 99
 #define MAX_ARGUMENTS 32
 
@@ -204,11 +210,44 @@ static int run(char *line)
 	return WEXITSTATUS(status);
 }
 
+/* Starts the trace's agent and waits until it records; its process, or 0 when there is none. */
+static pid_t start_trace(void)
+{
+	char *arguments[] = { TRACE_AGENT, NULL };
+	pid_t agent;
+	int status;
+
+	if (!trace_port_open())
+		return 0;
+	agent = fork();
+	if (!agent) {
+		execv(TRACE_AGENT, arguments);
+		say("cannot run", TRACE_AGENT, strerror(errno));
+		_exit(127);
+	}
+	/* Programs are not to inherit the right to the port. */
+	ioperm(TRACE_PORT, TRACE_PORT_BYTES, 0);
+	if (agent < 0 || waitpid(agent, &status, WUNTRACED) != agent || !WIFSTOPPED(status)) {
+		say("the guest is not traced", "", "");
+		return 0;
+	}
+	kill(agent, SIGCONT);
+	return agent;
+}
+
+/* Has the agent hand over what is left. */
+static void stop_trace(pid_t agent)
+{
+	if (agent && !kill(agent, SIGTERM))
+		waitpid(agent, NULL, 0);
+}
+
 int main(void)
 {
 	static char default_run[1024];
 	char *programs, *program;
 	int status = 0;
+	pid_t agent;
 
 	if (getpid() != 1) {
 		fprintf(stderr, "init: is the first process of a test guest, and nothing else\n");
@@ -224,6 +263,7 @@ int main(void)
 		say("cannot read", "/proc/cmdline", strerror(errno));
 	if (load_modules())
 		status = STATUS_INIT_FAILED;
+	agent = start_trace();
 	programs = option("fencepost.run=");
 	if (!programs && !read_file("/run-default", default_run, sizeof(default_run)))
 		programs = default_run;
@@ -233,5 +273,6 @@ int main(void)
 		if (ended && !status)
 			status = ended;
 	}
+	stop_trace(agent);
 	leave(status);
 }

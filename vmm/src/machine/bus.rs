@@ -1,7 +1,7 @@
 //! Dispatch of the CPU's accesses outside RAM.
 
 use fencepost_devices::pci::{MsiSource, MsiWrite};
-use fencepost_firmware::layout::S5_SLP_TYP;
+use fencepost_firmware::layout::{self, S5_SLP_TYP};
 use fencepost_softcpu::bus::{Bus, Flow};
 use fencepost_trace::Event;
 
@@ -31,6 +31,7 @@ impl Machine {
                 Some((PortTarget::KeyboardController, _)) => KEYBOARD_STATUS,
                 Some((PortTarget::SleepControl | PortTarget::SleepStatus, _)) => 0,
                 Some((PortTarget::Exit | PortTarget::Mark | PortTarget::Reset, _)) => u8::MAX,
+                Some((PortTarget::Trace, offset)) => self.read_trace_port(offset),
                 None => {
                     self.unclaimed.port(number);
                     u8::MAX
@@ -41,9 +42,14 @@ impl Machine {
 
     /// Writes `data` to a port. The exit port takes the low byte of any width.
     pub fn write_port(&mut self, first: u16, data: &[u8]) {
+        // By far the most written port of a traced machine: ahead of the others, and not byte by byte.
+        if first == layout::TRACE_PORT.start && data.len() <= layout::TRACE_PORT.len() {
+            return self.write_trace_port(data);
+        }
         for (index, &byte) in (0u16..).zip(data) {
             let number = first.wrapping_add(index);
             match port(number) {
+                Some((PortTarget::Trace, _)) => self.write_trace_port(&[byte]),
                 Some((PortTarget::Serial, offset)) => {
                     self.serial.write(offset as u8, byte);
                     self.serial_pulse();

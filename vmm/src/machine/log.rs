@@ -3,6 +3,7 @@
 use std::hash::{Hash, Hasher};
 use std::io::Write;
 
+use fencepost_trace::file::Definition;
 use fencepost_trace::{Event, Record, Recorder, Stamp};
 use sha2::{Digest, Sha256};
 
@@ -26,12 +27,17 @@ impl Hasher for DigestHasher {
 /// Sees every event as it happens, and says whether the recorder keeps it.
 pub type Keep = Box<dyn FnMut(&Event) -> bool + Send>;
 
+/// How many definitions are kept: a guest can name as many threads as it likes.
+const DEFINITIONS_MAX: usize = 1 << 14;
+
 /// Collects the events of one machine.
 pub struct EventLog {
     keep: Option<Keep>,
     recorder: Recorder,
     hasher: DigestHasher,
     count: u64,
+    definitions: Vec<Definition>,
+    guest_lost: u64,
     file: Option<Box<dyn Write + Send>>,
     file_error: Option<std::io::Error>,
 }
@@ -44,6 +50,8 @@ impl EventLog {
             recorder: Recorder::new(capacity),
             hasher: DigestHasher::default(),
             count: 0,
+            definitions: Vec::new(),
+            guest_lost: 0,
             file,
             file_error: None,
         }
@@ -75,6 +83,18 @@ impl EventLog {
         }
     }
 
+    /// Adds what later guest events refer to.
+    pub fn define(&mut self, definition: Definition) {
+        if self.definitions.len() < DEFINITIONS_MAX {
+            self.definitions.push(definition);
+        }
+    }
+
+    /// Counts events that the guest lost.
+    pub fn guest_lost(&mut self, events: u64) {
+        self.guest_lost = self.guest_lost.saturating_add(events);
+    }
+
     /// Ends the log: writes out what is buffered.
     pub fn finish(mut self) -> FinishedLog {
         if let Some(Err(error)) = self.file.as_mut().map(|file| file.flush()) {
@@ -83,6 +103,8 @@ impl EventLog {
         FinishedLog {
             recorder: self.recorder,
             count: self.count,
+            definitions: self.definitions,
+            guest_lost: self.guest_lost,
             digest: hex(&self.hasher.0.finalize()),
             file_error: self.file_error,
         }
@@ -95,6 +117,10 @@ pub struct FinishedLog {
     pub recorder: Recorder,
     /// How many events there were in all.
     pub count: u64,
+    /// What guest events refer to.
+    pub definitions: Vec<Definition>,
+    /// How many of its events the guest lost.
+    pub guest_lost: u64,
     /// SHA-256 over all events and stamps, in order, in hexadecimal.
     pub digest: String,
     /// Why the log file is incomplete, if it is.

@@ -26,6 +26,8 @@ pub enum PortTarget {
     SleepStatus,
     /// ACPI reset.
     Reset,
+    /// The guest's trace.
+    Trace,
 }
 
 /// What answers at a guest-physical address outside RAM.
@@ -48,7 +50,7 @@ const KEYBOARD_COMMAND_PORT: u16 = 0x64;
 const PAGE: u64 = 0x1000;
 
 /// Ports, end exclusive, in ascending order.
-const PORTS: [(Range<u16>, PortTarget); 8] = [
+const PORTS: [(Range<u16>, PortTarget); 9] = [
     (KEYBOARD_COMMAND_PORT..KEYBOARD_COMMAND_PORT + 1, PortTarget::KeyboardController),
     (CLOCK_PORTS, PortTarget::Clock),
     (layout::EXIT_PORT..layout::EXIT_PORT + 1, PortTarget::Exit),
@@ -57,6 +59,7 @@ const PORTS: [(Range<u16>, PortTarget); 8] = [
     (layout::SLEEP_CONTROL_PORT..layout::SLEEP_CONTROL_PORT + 1, PortTarget::SleepControl),
     (layout::SLEEP_STATUS_PORT..layout::SLEEP_STATUS_PORT + 1, PortTarget::SleepStatus),
     (layout::RESET_PORT..layout::RESET_PORT + 1, PortTarget::Reset),
+    (layout::TRACE_PORT, PortTarget::Trace),
 ];
 
 /// Guest-physical addresses, end exclusive, in ascending order.

@@ -5,6 +5,7 @@
 mod bus;
 mod clock;
 pub mod events;
+mod guest_trace;
 pub mod irq;
 pub mod log;
 pub mod map;
@@ -41,6 +42,7 @@ use crate::control::Control;
 use crate::error::HostError;
 use clock::Clock;
 use events::{Due, EventQueue};
+use guest_trace::GuestTrace;
 use irq::InterruptController;
 use log::EventLog;
 use recent::{Exit, ExitKind, Recent};
@@ -121,6 +123,8 @@ pub struct Machine {
     time: TimeBase,
     queue: EventQueue,
     variation: Option<Variation>,
+    /// The trace port, while the guest's trace is wanted.
+    guest_trace: Option<GuestTrace>,
     log: EventLog,
     interrupts: Box<dyn InterruptController>,
     serial: SerialPort,
@@ -149,6 +153,7 @@ impl Machine {
             time: parts.time,
             queue: EventQueue::default(),
             variation: None,
+            guest_trace: None,
             log: parts.log,
             interrupts: parts.interrupts,
             serial: SerialPort::new(parts.console),

@@ -147,3 +147,51 @@ fn an_interrupt_message_may_be_written_by_the_cpu_itself() {
     machine.write_mmio(0xfee0_1000, &0x55u32.to_le_bytes());
     assert_eq!(machine.take_messages().len(), 1);
 }
+
+/// A frame of the trace port's stream: kind, CPU 0, length, payload filled up to whole words.
+fn trace_frame(kind: u16, payload: &[u8]) -> Vec<u8> {
+    let header = u64::from(kind) | (payload.len() as u64) << 32;
+    let mut frame = [&header.to_le_bytes(), payload].concat();
+    frame.resize(frame.len().next_multiple_of(4), 0);
+    frame
+}
+
+/// The least that makes one event of format 7 at `cycles` readable, as the guest's agent sends it.
+fn guest_trace(cycles: u64) -> Vec<u8> {
+    let header = "\tfield: u64 timestamp;\toffset:0;\tsize:8;\n\tfield: local_t commit;\toffset:8;\tsize:8;\n\
+        \tfield: char data;\toffset:16;\tsize:4080;";
+    let format = "demo\nname: tick\nID: 7\n\tfield:u16 common_type;\toffset:0;\tsize:2;\n\
+        \tfield:int common_pid;\toffset:4;\tsize:4;\n";
+    let mut page = [cycles.to_le_bytes(), 12u64.to_le_bytes()].concat();
+    page.extend([2, 0, 0, 0, 7, 0, 0, 0, 9, 0, 0, 0]);
+    [trace_frame(1, header.as_bytes()), trace_frame(2, format.as_bytes()), trace_frame(4, &page)].concat()
+}
+
+#[test]
+fn the_trace_port_takes_the_guests_events_with_their_own_time() {
+    for width in [1, 2, 4] {
+        let (mut machine, _, _) = machine();
+        machine.trace_guest();
+        let mut wanted = [0; 4];
+        machine.port_read(900, layout::TRACE_PORT.start, &mut wanted);
+        assert_eq!(u32::from_le_bytes(wanted), layout::TRACE_WANTED);
+        for part in [guest_trace(500), guest_trace(901)].concat().chunks(width) {
+            machine.port_write(900, layout::TRACE_PORT.start, part);
+        }
+        assert_eq!(machine.guest_trace_refused(), 1, "an event of the future");
+        let log = machine.finish().log;
+        let records: Vec<_> = log.recorder.records().collect();
+        assert_eq!((records.len(), records[0].stamp), (1, Stamp { cycles: 500, ns: 500 }));
+        assert!(matches!(&records[0].event, Event::Guest(event) if (event.format, event.pid) == (7, 9)));
+        assert_eq!(log.definitions.len(), 2);
+    }
+}
+
+#[test]
+fn the_trace_port_of_a_machine_without_a_trace_is_zero_and_ignores_writes() {
+    let (mut machine, _, _) = machine();
+    let mut wanted = [9; 4];
+    machine.read_port(layout::TRACE_PORT.start, &mut wanted);
+    machine.write_port(layout::TRACE_PORT.start, &guest_trace(0));
+    assert_eq!((wanted, machine.finish().log.count), ([0; 4], 0));
+}

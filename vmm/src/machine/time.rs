@@ -82,6 +82,15 @@ impl TimeBase {
         }
     }
 
+    /// The nanoseconds at the guest's cycle `cycles`, which is not after now.
+    pub fn ns_at(&self, cycles: u64) -> u64 {
+        let base = self.base();
+        match base.cycles.checked_sub(cycles) {
+            Some(before) => base.ns.saturating_sub(self.cycles_to_ns(before)),
+            None => base.ns.saturating_add(self.cycles_to_ns_floor(cycles.wrapping_sub(base.cycles))),
+        }
+    }
+
     fn base(&self) -> Stamp {
         match *self {
             TimeBase::Virtual { base, .. } | TimeBase::Host { base, .. } => base,
