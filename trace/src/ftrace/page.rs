@@ -129,7 +129,9 @@ mod tests {
         kind | delta << 5
     }
 
-    fn read(page: &[u8]) -> (Vec<(u64, Vec<u8>)>, Result<(), Broken>) {
+    type Seen = Vec<(u64, Vec<u8>)>;
+
+    fn read(page: &[u8]) -> (Seen, Result<(), Broken>) {
         let mut seen = Vec::new();
         let layout = PageLayout::parse(HEADER).expect("a header page");
         let result = events(layout, page, &mut |time, record| seen.push((time, record.to_vec())));
