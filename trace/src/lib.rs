@@ -12,6 +12,7 @@ mod outputs;
 pub mod perfetto;
 mod recorder;
 pub mod timeline;
+pub mod report;
 
 pub use event::{Accel, Category, Engine, Event, ExitReason, JobKind};
 pub use guest::{GuestEvent, GuestFormat, GuestView, Value};

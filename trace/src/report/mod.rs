@@ -1,0 +1,333 @@
+//! What `fencepost trace` says of a trace: a report, the difference of two, the events of one frame, buffer or fence.
+//!
+//! The schemas of the JSON forms are in `docs/trace-report.md`; each names itself and its version in `schema`.
+
+mod describe;
+mod diff;
+mod jsonl;
+mod query;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::Stamp;
+use crate::event::{Accel, Category};
+use crate::file::TraceFile;
+use crate::journey::{
+    At, Component, Frame, Handoff, HandoffKind, InterruptLine, Journeys, Outcome, Rule, Side, Split, Stage,
+    Step,
+};
+
+pub use describe::{describe, event_name};
+pub use diff::{Change, Diff, Verdict};
+pub use jsonl::{Line, write as write_jsonl};
+pub use query::{Found, Query, QueryError, find};
+
+/// The report's schema.
+pub const SCHEMA: &str = "fencepost-trace-report/1";
+
+/// One kind of hand-off over all frames.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Which.
+    pub kind: HandoffKind,
+    /// Its name.
+    pub name: &'static str,
+    /// How many there were.
+    pub count: usize,
+    /// The sum of all.
+    pub total: Stamp,
+    /// Half took no longer (nearest rank).
+    pub p50: Stamp,
+    /// 99 of 100 took no longer (nearest rank).
+    pub p99: Stamp,
+    /// The longest.
+    pub worst: Stamp,
+    /// The frame whose was the longest; the first of several.
+    pub worst_frame: usize,
+    /// Where the time of all went.
+    pub split: Split,
+}
+
+/// A step of a frame as outputs show it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StepLine {
+    /// The stage.
+    pub stage: Stage,
+    /// Its name.
+    pub name: &'static str,
+    /// Who saw it.
+    pub side: Side,
+    /// When.
+    pub at: Stamp,
+    /// How long after the step before it in time.
+    pub after: Stamp,
+    /// What that time was spent on.
+    pub component: Component,
+}
+
+/// A frame as outputs show it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FrameLine {
+    /// [`Frame::number`].
+    pub number: usize,
+    /// The camera's number for it.
+    pub sequence: u32,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Its way to the screen.
+    pub took: Option<Stamp>,
+    /// Its steps in the order of time.
+    pub steps: Vec<StepLine>,
+}
+
+/// An event that a violation is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EventLine {
+    /// When.
+    pub at: Stamp,
+    /// The record's place in the trace.
+    pub record: usize,
+    /// What happened, in words.
+    pub event: String,
+}
+
+/// A violation as outputs show it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ViolationLine {
+    /// The rule.
+    pub rule: Rule,
+    /// What happened, in words.
+    pub says: String,
+    /// What should have come first.
+    pub cause: Option<EventLine>,
+    /// What came too early.
+    pub effect: EventLine,
+    /// The frame.
+    pub frame: Option<usize>,
+    /// The buffer.
+    pub buffer: Option<usize>,
+}
+
+/// What was lost and what is damaged.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Losses {
+    /// Whether the file has its end.
+    pub complete: bool,
+    /// Events that the recorder lost; absent from a file without end.
+    pub events: Option<u64>,
+    /// Events that the guest lost.
+    pub guest_events: Option<u64>,
+    /// What cannot be read, in words.
+    pub damage: Vec<String>,
+}
+
+/// How many frames ended how.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FrameCounts {
+    /// All.
+    pub total: usize,
+    /// With every stage.
+    pub complete: usize,
+    /// By outcome, in words.
+    pub outcomes: BTreeMap<&'static str, usize>,
+    /// Those with a stage that is missing and should not be, as number and stage.
+    pub missing: Vec<(usize, Stage)>,
+}
+
+/// A trace in short.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
+    /// What the stamps are worth.
+    pub stamps: String,
+    /// The back end that the machine started on.
+    pub accel: Accel,
+    /// Guest cycles a second.
+    pub tsc_hz: u64,
+    /// `--seed`.
+    pub seed: Option<u64>,
+    /// Cost models.
+    pub costs: Vec<(String, String)>,
+    /// What was traced.
+    pub categories: Vec<&'static str>,
+    /// Records by category.
+    pub records: BTreeMap<&'static str, u64>,
+    /// What is not there.
+    pub lost: Losses,
+    /// Whether the guest's own tracepoints are in the trace.
+    pub guest: bool,
+    /// Frames.
+    pub frames: FrameCounts,
+    /// Hand-offs, those that happened.
+    pub handoffs: Vec<Summary>,
+    /// The frame with the longest whole journey.
+    pub worst_frame: Option<FrameLine>,
+    /// Message interrupts.
+    pub interrupts: Vec<InterruptLine>,
+    /// Events before their cause.
+    pub violations: Vec<ViolationLine>,
+}
+
+impl Report {
+    /// Sums up `trace`, whose journeys are `journeys`.
+    pub fn new(trace: &TraceFile, journeys: &Journeys) -> Report {
+        let mut records = BTreeMap::new();
+        for record in &trace.records {
+            *records.entry(record.event.category().name()).or_default() += 1;
+        }
+        let whole = journeys.handoffs.iter().filter(|handoff| handoff.kind == HandoffKind::Whole);
+        let worst = whole.max_by_key(|handoff| (handoff.took.cycles, std::cmp::Reverse(handoff.frame)));
+        let worst_frame = worst.and_then(|handoff| {
+            journeys.frames.get(handoff.frame).map(|frame| frame_line(frame, Some(handoff.took)))
+        });
+        Report {
+            schema: SCHEMA,
+            stamps: trace.header.stamps(),
+            accel: trace.header.accel,
+            tsc_hz: trace.header.tsc_hz,
+            seed: trace.header.seed,
+            costs: trace.header.costs.clone(),
+            categories: trace.header.categories.iter().copied().map(Category::name).collect(),
+            records,
+            lost: Losses::of(trace),
+            guest: journeys.guest,
+            frames: FrameCounts::of(&journeys.frames),
+            handoffs: HandoffKind::ALL.into_iter().filter_map(|kind| summary(kind, journeys)).collect(),
+            worst_frame,
+            interrupts: journeys.interrupts.clone(),
+            violations: journeys.violations.iter().map(|v| violation_line(trace, v)).collect(),
+        }
+    }
+
+    /// What `--check` objects to, one line each: violations, frames that lost a stage, fewer than `least` complete frames,
+    /// lost events, damage.
+    pub fn objections(&self, least: usize) -> Vec<String> {
+        let mut all = Vec::new();
+        let mut object = |count: usize, what: &str| {
+            if count > 0 {
+                all.push(format!("{count} {what}"));
+            }
+        };
+        object(self.violations.len(), "violations of causality");
+        object(self.frames.missing.len(), "frames lack a stage that later frames have");
+        object(self.lost.events.unwrap_or(0) as usize, "events were lost");
+        object(self.lost.guest_events.unwrap_or(0) as usize, "events were lost by the guest");
+        object(self.lost.damage.len(), "places of the file are damaged");
+        if self.frames.complete < least {
+            all.push(format!("{} complete journeys, {least} wanted", self.frames.complete));
+        }
+        all
+    }
+
+    /// Writes it for people.
+    pub fn write_text(&self, out: &mut impl std::io::Write) -> std::io::Result<()> {
+        text::write(self, out)
+    }
+}
+
+impl Losses {
+    fn of(trace: &TraceFile) -> Losses {
+        Losses {
+            complete: trace.totals.is_some(),
+            events: trace.totals.map(|totals| totals.lost),
+            guest_events: trace.totals.map(|totals| totals.guest_lost),
+            damage: trace.damage.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+impl FrameCounts {
+    fn of(frames: &[Frame]) -> FrameCounts {
+        let mut outcomes = BTreeMap::new();
+        for frame in frames {
+            *outcomes.entry(frame.outcome.name()).or_default() += 1;
+        }
+        let missing = frames.iter().filter_map(|frame| match frame.outcome {
+            Outcome::Missing(stage) => Some((frame.number, stage)),
+            _ => None,
+        });
+        FrameCounts {
+            total: frames.len(),
+            complete: frames.iter().filter(|frame| frame.outcome == Outcome::Complete).count(),
+            missing: missing.collect(),
+            outcomes,
+        }
+    }
+}
+
+/// The element of `sorted` that `percent` of all do not exceed: the nearest rank. `sorted` is not empty.
+fn percentile(sorted: &[u64], percent: usize) -> u64 {
+    let rank = (sorted.len() * percent).div_ceil(100).max(1);
+    sorted.get(rank - 1).copied().unwrap_or_default()
+}
+
+fn summary(kind: HandoffKind, journeys: &Journeys) -> Option<Summary> {
+    let all: Vec<&Handoff> = journeys.handoffs.iter().filter(|handoff| handoff.kind == kind).collect();
+    let worst = all.iter().max_by_key(|handoff| (handoff.took.cycles, std::cmp::Reverse(handoff.frame)))?;
+    let sorted = |of: fn(Stamp) -> u64| {
+        let mut times: Vec<u64> = all.iter().map(|handoff| of(handoff.took)).collect();
+        times.sort_unstable();
+        times
+    };
+    let (cycles, ns) = (sorted(|took| took.cycles), sorted(|took| took.ns));
+    let at = |percent| Stamp { cycles: percentile(&cycles, percent), ns: percentile(&ns, percent) };
+    let sum = |times: &[u64]| times.iter().fold(0u64, |sum, time| sum.saturating_add(*time));
+    let mut split = Split::default();
+    for handoff in &all {
+        for component in Component::ALL {
+            split.add(component, handoff.split.part(component));
+        }
+    }
+    Some(Summary {
+        kind,
+        name: kind.name(),
+        count: all.len(),
+        total: Stamp { cycles: sum(&cycles), ns: sum(&ns) },
+        p50: at(50),
+        p99: at(99),
+        worst: at(100),
+        worst_frame: worst.frame,
+        split,
+    })
+}
+
+/// A frame with its steps in the order of time.
+pub fn frame_line(frame: &Frame, took: Option<Stamp>) -> FrameLine {
+    let mut steps: Vec<&Step> = frame.steps.iter().collect();
+    steps.sort_by_key(|step| (step.at.stamp, step.stage));
+    let mut before = steps.first().map(|step| step.at.stamp).unwrap_or_default();
+    let lines = steps.into_iter().map(|step| {
+        let at = step.at.stamp;
+        let after = crate::journey::between(std::mem::replace(&mut before, at), at);
+        let stage = step.stage;
+        StepLine { stage, name: stage.name(), side: stage.side(), at, after, component: stage.component() }
+    });
+    let steps = lines.collect();
+    FrameLine { number: frame.number, sequence: frame.sequence, outcome: frame.outcome, took, steps }
+}
+
+fn violation_line(trace: &TraceFile, violation: &crate::journey::Violation) -> ViolationLine {
+    let line = |at: At| EventLine {
+        at: at.stamp,
+        record: at.record,
+        event: trace.records.get(at.record).map(|record| describe(trace, record)).unwrap_or_default(),
+    };
+    let says = match violation.stages {
+        Some((cause, effect)) => format!("\"{}\" stands before \"{}\"", effect.name(), cause.name()),
+        None => violation.rule.says().to_string(),
+    };
+    ViolationLine {
+        rule: violation.rule,
+        says,
+        cause: violation.cause.map(line),
+        effect: line(violation.effect),
+        frame: violation.frame,
+        buffer: violation.buffer,
+    }
+}

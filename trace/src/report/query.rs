@@ -1,0 +1,283 @@
+//! The events of one frame, buffer or fence.
+
+use std::collections::BTreeMap;
+
+use crate::Record;
+use crate::event::{Category, Engine, Event};
+use crate::file::TraceFile;
+use crate::guest::GuestView;
+use crate::journey::{At, Buffer, FenceId, Frame, Journeys, PAGE_BYTES, Stage};
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Query {
+    /// A frame by its number.
+    Frame(usize),
+    /// A buffer by its number.
+    Buffer(usize),
+    /// A buffer by its dma-buf's inode.
+    Inode(u64),
+    /// The buffers that have a guest-physical page number.
+    Page(u64),
+    /// A fence of the guest.
+    Fence(FenceId),
+    /// A fence of a GPU ring: ring and sequence number.
+    Ring(u32, u64),
+}
+
+/// Nothing is called that.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what}; {there}")]
+pub struct QueryError {
+    what: String,
+    there: String,
+}
+
+/// An event that was asked for, and its part in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its place in the trace.
+    pub record: usize,
+    /// What it is for the frame, buffer or fence.
+    pub part: String,
+}
+
+/// The events of what `query` names, in the order of time. No category in `only` stands for all.
+pub fn find(
+    trace: &TraceFile,
+    journeys: &Journeys,
+    query: Query,
+    only: &[Category],
+) -> Result<Vec<Found>, QueryError> {
+    let mut search = Search { trace, journeys, found: BTreeMap::new() };
+    let error = |what: String, there: String| QueryError { what, there };
+    match query {
+        Query::Frame(number) => {
+            let frame = journeys.frames.get(number).ok_or_else(|| {
+                error(
+                    format!("there is no frame {number}"),
+                    format!("the trace has {} frames", journeys.frames.len()),
+                )
+            })?;
+            search.frame(frame);
+        }
+        Query::Buffer(_) | Query::Inode(_) | Query::Page(_) => {
+            let matches = |buffer: &&Buffer| match query {
+                Query::Buffer(id) => buffer.id == id,
+                Query::Inode(inode) => buffer.dma_bufs.iter().any(|name| name.inode == inode),
+                Query::Page(page) => buffer.has_page(page),
+                _ => false,
+            };
+            let buffers: Vec<&Buffer> = journeys.buffers.iter().filter(matches).collect();
+            if buffers.is_empty() {
+                return Err(error(
+                    "no buffer of the trace is that".into(),
+                    format!("it has {} buffers", journeys.buffers.len()),
+                ));
+            }
+            for buffer in buffers {
+                search.buffer(buffer);
+            }
+        }
+        Query::Fence(id) => {
+            let written = journeys.fence(id).ok_or_else(|| {
+                let of =
+                    |t: &crate::journey::FenceTimeline| format!("{} ({} {})", t.context, t.driver, t.name);
+                let contexts: Vec<String> = journeys.timelines.iter().map(of).collect();
+                error(
+                    format!("there is no fence {}:{}", id.context, id.seqno),
+                    format!("the trace has contexts {}", contexts.join(", ")),
+                )
+            })?;
+            search.fence(id);
+            if let Some(write) = written.1.written {
+                search.write(write);
+            }
+        }
+        Query::Ring(queue, seqno) => {
+            let same = |write: &crate::journey::FenceWrite| write.queue == queue && write.seqno == seqno;
+            let writes: Vec<usize> =
+                journeys.fences.iter().enumerate().filter(|(_, w)| same(w)).map(|(at, _)| at).collect();
+            if writes.is_empty() {
+                return Err(error(
+                    format!("ring {queue} wrote no fence {seqno}"),
+                    format!("the trace has {} fences", journeys.fences.len()),
+                ));
+            }
+            for write in writes {
+                search.write(write);
+            }
+        }
+    }
+    let keep = |record: &Record| only.is_empty() || only.contains(&record.event.category());
+    let found = search.found.into_iter();
+    let found = found.filter(|(record, _)| trace.records.get(*record).is_some_and(keep));
+    Ok(found.map(|(record, part)| Found { record, part }).collect())
+}
+
+struct Search<'a> {
+    trace: &'a TraceFile,
+    journeys: &'a Journeys,
+    found: BTreeMap<usize, String>,
+}
+
+impl<'a> Search<'a> {
+    fn add(&mut self, at: Option<At>, part: &str) {
+        if let Some(at) = at {
+            self.found.entry(at.record).or_insert_with(|| part.to_string());
+        }
+    }
+
+    /// The records from `from` to `to`, both with it, where both are known.
+    fn between(
+        &self,
+        from: Option<At>,
+        to: Option<At>,
+    ) -> impl Iterator<Item = (usize, &'a Record)> + use<'a> {
+        let range = match (from, to) {
+            (Some(from), Some(to)) if from.record <= to.record => from.record..to.record + 1,
+            _ => 0..0,
+        };
+        let begin = range.start;
+        self.trace
+            .records
+            .get(range)
+            .unwrap_or_default()
+            .iter()
+            .enumerate()
+            .map(move |(at, r)| (begin + at, r))
+    }
+
+    fn frame(&mut self, frame: &Frame) {
+        for step in &frame.steps {
+            self.add(Some(step.at), step.stage.name());
+        }
+        let flip = frame.flip.and_then(|flip| self.journeys.flips.get(flip));
+        let spans = [
+            (frame.at(Stage::FrameStart), frame.at(Stage::FrameEnd), Engine::Camera, [frame.source, None]),
+            (frame.at(Stage::JobStart), frame.at(Stage::JobEnd), Engine::Gpu, [frame.source, frame.shown]),
+            (
+                flip.map(|flip| flip.latch),
+                flip.and_then(|flip| flip.last_read),
+                Engine::Display,
+                [frame.shown, None],
+            ),
+        ];
+        for (from, to, engine, buffers) in spans {
+            for buffer in buffers.into_iter().flatten() {
+                self.accesses(from, to, Some(engine), buffer);
+            }
+        }
+        if let Some(id) = frame.fence {
+            self.fence(id);
+        }
+        self.capture_events(frame);
+    }
+
+    /// vb2's events of the frame's buffer from its dequeueing to its queueing again.
+    fn capture_events(&mut self, frame: &Frame) {
+        let Some(index) = frame.index else { return };
+        let end = frame.at(Stage::Requeued);
+        let mut events = Vec::new();
+        for (at, record) in self.between(frame.at(Stage::FrameEnd), end) {
+            let Some(view) = self.trace.guest(record) else { continue };
+            let of_queue = matches!(&view.format.system[..], "vb2" | "v4l2");
+            if of_queue && view.u64("index") == Some(index.into()) {
+                events.push((at, view.format.name.clone()));
+            }
+        }
+        for (at, name) in events {
+            self.found.entry(at).or_insert(name);
+        }
+    }
+
+    /// DMA of `engine` (or any) to `buffer`.
+    fn accesses(&mut self, from: Option<At>, to: Option<At>, engine: Option<Engine>, buffer: usize) {
+        let Some(buffer) = self.journeys.buffers.get(buffer) else { return };
+        let functions = &self.trace.header.functions;
+        let mut found = Vec::new();
+        for (at, record) in self.between(from, to) {
+            let (rid, gpa, what) = match record.event {
+                Event::DmaRead { rid, gpa, .. } => (rid, gpa, "read"),
+                Event::DmaWrite { rid, gpa, .. } => (rid, gpa, "written"),
+                _ => continue,
+            };
+            let by = functions.iter().find(|function| function.rid == rid).map(|function| function.engine);
+            if gpa != 0 && buffer.has_page(gpa / PAGE_BYTES) && (engine.is_none() || by == engine) {
+                found.push((at, format!("buffer {} {what}", buffer.id)));
+            }
+        }
+        for (at, part) in found {
+            self.found.entry(at).or_insert(part);
+        }
+    }
+
+    fn buffer(&mut self, buffer: &Buffer) {
+        let journeys = self.journeys;
+        let ends = |last: usize| At { stamp: Default::default(), record: last };
+        let last = self.trace.records.len().saturating_sub(1);
+        self.accesses(Some(ends(0)), Some(ends(last)), None, buffer.id);
+        for frame in journeys.frames.iter().filter(|frame| frame.source == Some(buffer.id)) {
+            for stage in
+                [Stage::FrameStart, Stage::FrameEnd, Stage::BufferDone, Stage::Dequeued, Stage::Requeued]
+            {
+                self.add(frame.at(stage), stage.name());
+            }
+            self.capture_events(frame);
+        }
+        let of_job =
+            |job: &&crate::journey::Job| job.reads.contains(&buffer.id) || job.writes.contains(&buffer.id);
+        for job in journeys.jobs.iter().filter(of_job) {
+            self.add(Some(job.start), Stage::JobStart.name());
+            self.add(job.end, Stage::JobEnd.name());
+        }
+        for (at, flip) in journeys.flips.iter().enumerate().filter(|(_, flip)| flip.buffer == Some(buffer.id))
+        {
+            self.add(Some(flip.latch), Stage::Latch.name());
+            self.add(flip.flip, Stage::Flip.name());
+            self.add(journeys.flips.get(at + 1).map(|next| next.latch), "shown no more");
+        }
+        self.guest_events(|view| {
+            let inode = view.u64("inode").filter(|_| view.format.system == "fencepost")?;
+            buffer.dma_bufs.iter().any(|name| name.inode == inode).then(|| view.format.name.clone())
+        });
+    }
+
+    fn fence(&mut self, id: FenceId) {
+        self.guest_events(|view| {
+            let same = view.format.system == "dma_fence"
+                && view.u64("context") == Some(id.context)
+                && view.u64("seqno") == Some(id.seqno);
+            same.then(|| view.format.name.clone())
+        });
+    }
+
+    fn guest_events(&mut self, part: impl Fn(&GuestView<'_>) -> Option<String>) {
+        for (at, record) in self.trace.records.iter().enumerate() {
+            if let Some(part) = self.trace.guest(record).and_then(|view| part(&view)) {
+                self.found.entry(at).or_insert(part);
+            }
+        }
+    }
+
+    /// The GPU's write of a fence, the jobs before it and what follows from it.
+    fn write(&mut self, write: usize) {
+        let journeys = self.journeys;
+        for job in journeys.jobs.iter().filter(|job| job.fence == Some(write)) {
+            self.add(job.doorbell, Stage::GpuDoorbell.name());
+            self.add(Some(job.start), Stage::JobStart.name());
+            self.add(job.end, Stage::JobEnd.name());
+        }
+        let fence = journeys.fences.get(write);
+        self.add(fence.map(|fence| fence.at), Stage::FenceWrite.name());
+        self.add(fence.and_then(|fence| fence.msi).map(|msi| msi.at), Stage::FenceMsi.name());
+        let of_write = |frame: &&Frame| {
+            frame.job.and_then(|job| journeys.jobs.get(job)).is_some_and(|job| job.fence == Some(write))
+        };
+        for frame in journeys.frames.iter().filter(of_write) {
+            for stage in [Stage::FenceDelivered, Stage::FenceHandler, Stage::FenceSignaled] {
+                self.add(frame.at(stage), stage.name());
+            }
+        }
+    }
+}

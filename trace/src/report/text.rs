@@ -1,0 +1,162 @@
+//! The report for people.
+
+use std::io::{self, Write};
+
+use crate::Stamp;
+use crate::journey::Component;
+use crate::report::{EventLine, FrameLine, Report, Summary};
+
+/// So many violations are shown; JSON has all.
+const VIOLATIONS_SHOWN: usize = 20;
+
+pub(super) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
+    head(report, out)?;
+    if report.handoffs.is_empty() {
+        writeln!(out, "\nNo hand-off: no frame went from one owner to another in this trace.")?;
+    } else {
+        writeln!(out)?;
+        handoffs(&report.handoffs, out)?;
+    }
+    if let Some(frame) = &report.worst_frame {
+        worst(frame, out)?;
+    }
+    violations(report, out)
+}
+
+fn head(report: &Report, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "Stamps: {}", report.stamps)?;
+    if let Some(seed) = report.seed {
+        writeln!(out, "Seed: {seed}")?;
+    }
+    for (name, cost) in &report.costs {
+        writeln!(out, "Cost model: {name}: {cost}")?;
+    }
+    let total: u64 = report.records.values().sum();
+    let kinds: Vec<String> = report.records.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    writeln!(out, "Records: {total} ({})", kinds.join(", "))?;
+    let lost = &report.lost;
+    match (lost.events, lost.guest_events) {
+        (Some(0), Some(0)) => writeln!(out, "Lost: nothing")?,
+        (Some(events), Some(guest)) => {
+            writeln!(out, "Lost: {events} events by the recorder, {guest} by the guest")?;
+        }
+        _ => writeln!(out, "Lost: not known, the file has no end")?,
+    }
+    for damage in &lost.damage {
+        writeln!(out, "Damage: {damage}")?;
+    }
+    if !report.guest {
+        writeln!(out, "Guest: no tracepoints of its kernel; what follows is the devices' half")?;
+    }
+    let frames = &report.frames;
+    let ends: Vec<String> = frames.outcomes.iter().map(|(name, count)| format!("{count} {name}")).collect();
+    writeln!(out, "Frames: {}{}{}", frames.total, if ends.is_empty() { "" } else { ": " }, ends.join("; "))?;
+    for (frame, stage) in frames.missing.iter().take(VIOLATIONS_SHOWN) {
+        writeln!(out, "  frame {frame} has no \"{}\"", stage.name())?;
+    }
+    Ok(())
+}
+
+/// Cycles and nanoseconds in one cell.
+fn time(stamp: Stamp) -> String {
+    format!("{} ({})", stamp.cycles, ns(stamp.ns))
+}
+
+/// Nanoseconds in the unit that fits.
+pub(super) fn ns(ns: u64) -> String {
+    match ns {
+        0..10_000 => format!("{ns} ns"),
+        10_000..10_000_000 => format!("{}.{} us", ns / 1000, ns % 1000 / 100),
+        _ => format!("{}.{} ms", ns / 1_000_000, ns % 1_000_000 / 100_000),
+    }
+}
+
+fn handoffs(summaries: &[Summary], out: &mut impl Write) -> io::Result<()> {
+    let mut rows: Vec<Vec<String>> =
+        vec![["hand-off", "count", "p50 cycles (time)", "p99", "worst", "frame"].map(String::from).to_vec()];
+    rows[0].extend(Component::ALL.map(|component| component.name().to_string()));
+    for one in summaries {
+        let mut row = vec![
+            one.name.to_string(),
+            one.count.to_string(),
+            time(one.p50),
+            time(one.p99),
+            time(one.worst),
+            one.worst_frame.to_string(),
+        ];
+        row.extend(Component::ALL.map(|component| share(one.split.part(component), one.total)));
+        rows.push(row);
+    }
+    table(&rows, out)?;
+    writeln!(out, "The last five columns say where the time of all went, in parts of 100.")
+}
+
+/// A part of a whole in parts of 100, with one decimal.
+fn share(part: Stamp, whole: Stamp) -> String {
+    let thousandths = u128::from(part.cycles) * 1000 / u128::from(whole.cycles.max(1));
+    match thousandths {
+        0 if part.cycles == 0 => "-".to_string(),
+        0 => "<0.1".to_string(),
+        _ => format!("{}.{}", thousandths / 10, thousandths % 10),
+    }
+}
+
+/// Aligned columns: the first to the left, the others to the right.
+fn table(rows: &[Vec<String>], out: &mut impl Write) -> io::Result<()> {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width =
+        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
+    for row in rows {
+        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| match column {
+            0 => format!("{cell:<width$}"),
+            _ => format!("{cell:>width$}"),
+        });
+        writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
+    }
+    Ok(())
+}
+
+fn worst(frame: &FrameLine, out: &mut impl Write) -> io::Result<()> {
+    let took = frame.took.map(time).unwrap_or_default();
+    writeln!(
+        out,
+        "\nThe longest journey: frame {} (camera's sequence {}), {took}",
+        frame.number, frame.sequence
+    )?;
+    let mut rows = vec![["step", "cycles", "+ cycles", "+ time", "spent on"].map(String::from).to_vec()];
+    for (number, step) in frame.steps.iter().enumerate() {
+        let spent = if number == 0 { "" } else { step.component.name() };
+        rows.push(vec![
+            step.name.to_string(),
+            step.at.cycles.to_string(),
+            step.after.cycles.to_string(),
+            ns(step.after.ns),
+            spent.to_string(),
+        ]);
+    }
+    table(&rows, out)
+}
+
+fn violations(report: &Report, out: &mut impl Write) -> io::Result<()> {
+    let all = &report.violations;
+    if all.is_empty() {
+        return writeln!(out, "\nCausality: no event stands before its cause.");
+    }
+    writeln!(out, "\nCausality: {} violations", all.len())?;
+    for one in all.iter().take(VIOLATIONS_SHOWN) {
+        let frame = one.frame.map(|frame| format!(" (frame {frame})")).unwrap_or_default();
+        writeln!(out, "  {}{frame}", one.says)?;
+        let mut line = |what: &str, event: &EventLine| {
+            writeln!(out, "    {what} at {}: {}", event.at.cycles, event.event)
+        };
+        line("effect", &one.effect)?;
+        if let Some(cause) = &one.cause {
+            line("cause ", cause)?;
+        }
+    }
+    if let Some(more) = all.len().checked_sub(VIOLATIONS_SHOWN + 1) {
+        writeln!(out, "  and {} more", more + 1)?;
+    }
+    Ok(())
+}
