@@ -11,8 +11,8 @@ pub mod journey;
 mod outputs;
 pub mod perfetto;
 mod recorder;
-pub mod timeline;
 pub mod report;
+pub mod timeline;
 
 pub use event::{Accel, Category, Engine, Event, ExitReason, JobKind};
 pub use guest::{GuestEvent, GuestFormat, GuestView, Value};

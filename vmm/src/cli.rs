@@ -9,6 +9,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::options::{
     Accel, CameraOptions, GpuOptions, MEMORY_DEFAULT, MoveAt, Size, Switch, memory_size, timeout,
 };
+use crate::trace_cli::args::TraceArgs;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -40,6 +41,8 @@ pub enum Command {
     /// works but emulates kernel mode), 11 none (no KVM that can run a guest); 2 for bad input. Everything else that
     /// is amiss is shown and leaves the status alone.
     Doctor(DoctorArgs),
+    /// Say what a trace file tells: hand-offs and where their time went, differences, single events; convert it
+    Trace(TraceArgs),
 }
 
 /// `fencepost doctor`.

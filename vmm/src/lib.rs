@@ -24,3 +24,4 @@ pub mod report;
 pub mod run;
 pub mod signals;
 pub mod source;
+pub mod trace_cli;

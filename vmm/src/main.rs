@@ -9,6 +9,7 @@ use fencepost::demo::demo;
 use fencepost::doctor::doctor;
 use fencepost::error::HostError;
 use fencepost::run::{Hooks, run};
+use fencepost::trace_cli::trace;
 use fencepost::{report, signals};
 
 fn main() -> ExitCode {
@@ -20,6 +21,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run_command(&args),
         Command::Demo(args) => demo(&args),
         Command::Doctor(args) => Ok(doctor(&args)),
+        Command::Trace(args) => trace(&args),
     };
     console::restore();
     match result {

@@ -6,8 +6,6 @@ mod describe;
 mod diff;
 mod jsonl;
 mod query;
-#[cfg(test)]
-mod tests;
 mod text;
 
 use std::collections::BTreeMap;

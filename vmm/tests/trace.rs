@@ -1,0 +1,267 @@
+//! `fencepost trace`: what it refuses, what it says of small traces with known contents, and its exit statuses.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use fencepost_trace::file::{FileWriter, FunctionName, Header};
+use fencepost_trace::{Accel, Category, Engine, Event, JobKind, Record, Stamp};
+
+const GPU: u16 = 8;
+const CAMERA: u16 = 16;
+const DISPLAY: u16 = 24;
+
+fn fencepost(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_fencepost"))
+        .arg("trace")
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the command starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Refused with status 2 and one line that has all of `names`.
+fn refused(arguments: &[&str], names: &[&str]) {
+    let output = fencepost(arguments);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+    assert_eq!(said.lines().count(), 1, "{arguments:?}: {said}");
+    assert!(output.stdout.is_empty());
+    for name in names {
+        assert!(said.contains(name), "{name} is not in: {said}");
+    }
+}
+
+fn header() -> Header {
+    let name = |rid, name: &str, engine| FunctionName { rid, name: name.into(), engine };
+    Header {
+        accel: Accel::Soft,
+        tsc_hz: 1_000_000_000,
+        categories: Category::DEFAULT.to_vec(),
+        functions: vec![
+            name(GPU, "gpu", Engine::Gpu),
+            name(CAMERA, "camera", Engine::Camera),
+            name(DISPLAY, "display", Engine::Display),
+        ],
+        costs: Vec::new(),
+        seed: None,
+    }
+}
+
+/// The devices' events of a frame that begins at `begin`: written after 100 cycles, converted from 150 to 150 + `job`,
+/// latched at 1000.
+fn frame(number: u64, begin: u64, job: u64) -> Vec<(u64, Event)> {
+    let sequence = number as u32;
+    let dma = |rid, gpa| (rid, 0x9000_0000 + gpa, gpa, 8192);
+    let write = |(rid, iova, gpa, len)| Event::DmaWrite { rid, iova, gpa, len };
+    let read = |(rid, iova, gpa, len)| Event::DmaRead { rid, iova, gpa, len };
+    let (source, screen) = (0x10_0000, 0x80_0000);
+    let end = 150 + job;
+    let gpu = (Engine::Gpu, 0u32, number + 1);
+    let start = |kind| Event::JobStart { engine: gpu.0, queue: gpu.1, seqno: gpu.2, kind };
+    let done = || Event::JobEnd { engine: gpu.0, queue: gpu.1, seqno: gpu.2, ok: true };
+    let events = [
+        (0, Event::FrameStart { sequence, buffer: Some(0) }),
+        (100, write(dma(CAMERA, source))),
+        (100, Event::FrameEnd { sequence, buffer: 0, bytes: 8192, crc: 0 }),
+        (150, start(JobKind::Convert)),
+        (end, read(dma(GPU, source))),
+        (end, write(dma(GPU, screen))),
+        (end, done()),
+        (end, start(JobKind::Fence)),
+        (end, Event::FenceWrite { queue: 0, seqno: number + 1 }),
+        (end, done()),
+        (1000, Event::Latch { frame: number, commit: number + 1 }),
+        (1000, Event::Flip { frame: number, flip: number + 1 }),
+        (1200, read(dma(DISPLAY, screen))),
+        (1200, Event::ScanOut { frame: number, crc: 0 }),
+    ];
+    events.into_iter().map(|(at, event)| (begin + at, event)).collect()
+}
+
+fn bytes(events: impl IntoIterator<Item = (u64, Event)>) -> Vec<u8> {
+    let mut writer = FileWriter::new(Vec::new(), &header()).expect("memory takes it");
+    for (cycles, event) in events {
+        writer.record(&Record { stamp: Stamp { cycles, ns: 2 * cycles }, event }).expect("memory takes it");
+    }
+    writer.finish().expect("memory takes it")
+}
+
+fn save(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = folder.join(name);
+    std::fs::write(&path, bytes).expect("the folder takes it");
+    path
+}
+
+fn frames(count: u64, job: u64) -> Vec<(u64, Event)> {
+    (0..count).flat_map(|number| frame(number, 2000 * number, job)).collect()
+}
+
+fn json(output: &Output) -> serde_json::Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", text(&output.stdout)))
+}
+
+#[test]
+fn wrong_arguments_and_files_are_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let good = save(folder.path(), "good", &bytes(frames(2, 50)));
+    let good = good.to_str().expect("a name");
+    let foreign = save(folder.path(), "foreign", b"\x7fELF and so on");
+    refused(&["report", "/nowhere/trace"], &["/nowhere/trace", "No such file", "--trace"]);
+    refused(&["report", "/"], &["directory", "/"]);
+    refused(&["report", foreign.to_str().expect("a name")], &["foreign", "not a Fencepost trace"]);
+    refused(&["report"], &["FILE"]);
+    refused(&["report", good, "--complete", "3"], &["--check"]);
+    refused(&["query", good], &["--frame"]);
+    refused(&["query", good, "--frame", "9"], &["no frame 9", "2 frames"]);
+    refused(&["query", good, "--buffer", "inode:12"], &["buffer"]);
+    refused(&["query", good, "--buffer", "colour:12"], &["colour", "inode"]);
+    refused(&["query", good, "--fence", "4:1"], &["no fence 4:1"]);
+    refused(&["query", good, "--fence", "ring0:77"], &["77"]);
+    refused(&["query", good, "--frame", "0", "--categories", "dance"], &["dance", "guest"]);
+    refused(&["convert", good, "--to", "gif", "-o", "-"], &["gif", "svg"]);
+    refused(&["convert", good, "--to", "jsonl", "-o", "/nowhere/out"], &["/nowhere/out"]);
+    refused(&["diff", good], &["AFTER"]);
+    refused(&["diff", good, good, "--fail-above", "-3"], &["--fail-above"]);
+}
+
+#[test]
+fn a_report_has_the_times_that_the_trace_has() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = save(folder.path(), "t", &bytes(frames(4, 50)));
+    let output =
+        fencepost(&["report", file.to_str().expect("a name"), "--json", "--check", "--complete", "4"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let report = json(&output);
+    assert_eq!(report["frames"]["complete"], 4);
+    assert_eq!(report["guest"], false);
+    let handoffs = report["handoffs"].as_array().expect("a list");
+    let of = |kind: &str| handoffs.iter().find(|one| one["kind"] == kind).unwrap_or_else(|| panic!("{kind}"));
+    for (kind, cycles, part) in [
+        ("camera-to-gpu", 50, "queue"),
+        ("gpu-to-fence-write", 50, "device"),
+        ("fence-write-to-latch", 800, "wait"),
+    ] {
+        let one = of(kind);
+        assert_eq!((&one["count"], &one["p50"]["cycles"]), (&4.into(), &cycles.into()), "{kind}");
+        assert_eq!(one["worst"]["ns"], 2 * cycles, "{kind}");
+        assert_eq!(one["split"][part]["cycles"], 4 * cycles, "{kind}");
+    }
+    assert_eq!(of("whole")["p99"]["cycles"], 1000);
+}
+
+#[test]
+fn a_check_fails_on_a_violation_and_on_too_few_frames() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut torn = frames(2, 50);
+    // The GPU writes the screen between the display's latch and its read.
+    torn.extend([
+        (3100, Event::JobStart { engine: Engine::Gpu, queue: 0, seqno: 9, kind: JobKind::Fill }),
+        (3150, Event::DmaWrite { rid: GPU, iova: 0x9080_0000, gpa: 0x80_0000, len: 8192 }),
+        (3150, Event::JobEnd { engine: Engine::Gpu, queue: 0, seqno: 9, ok: true }),
+    ]);
+    let file = save(folder.path(), "torn", &bytes(torn));
+    let file = file.to_str().expect("a name");
+    let output = fencepost(&["report", file, "--check"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("violation"), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("still showed"), "{}", text(&output.stdout));
+    assert_eq!(fencepost(&["report", file]).status.code(), Some(0));
+    let few = save(folder.path(), "few", &bytes(frames(2, 50)));
+    let output = fencepost(&["report", few.to_str().expect("a name"), "--check", "--complete", "3"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("2 complete journeys, 3 wanted"));
+}
+
+#[test]
+fn of_a_cut_or_damaged_file_the_rest_is_reported() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let whole = bytes(frames(3000, 50));
+    let cut = save(folder.path(), "cut", &whole[..whole.len() * 2 / 3]);
+    let output = fencepost(&["report", cut.to_str().expect("a name"), "--json"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stderr).contains("not complete"), "{}", text(&output.stderr));
+    let report = json(&output);
+    let complete = report["frames"]["complete"].as_u64().expect("a number");
+    assert!((1000..3000).contains(&complete), "{complete}");
+    assert_eq!(report["lost"]["complete"], false);
+    let output = fencepost(&["report", cut.to_str().expect("a name"), "--check"]);
+    assert_eq!(output.status.code(), Some(1), "damage is objected to");
+    let no_header = save(folder.path(), "short", &whole[..20]);
+    refused(&["report", no_header.to_str().expect("a name")], &["header is damaged"]);
+}
+
+#[test]
+fn a_difference_names_what_grew_and_fails_above_the_limit() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let names = [50, 60].map(|job| save(folder.path(), &format!("job-{job}"), &bytes(frames(5, job))));
+    let [before, after] = names.each_ref().map(|path| path.to_str().expect("a name"));
+    let same = fencepost(&["diff", before, before, "--fail-above", "0"]);
+    assert_eq!(same.status.code(), Some(0));
+    assert!(text(&same.stdout).contains("the same in every record"));
+    let output = fencepost(&["diff", before, after, "--fail-above", "25"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("50 -> 60 (+10, +20.0 %)"), "{}", text(&output.stdout));
+    let output = fencepost(&["diff", before, after, "--fail-above", "19.5"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("50 -> 60"), "{}", text(&output.stderr));
+    let output = fencepost(&["diff", before, after, "--json"]);
+    assert_eq!(json(&output)["verdict"], "changed");
+}
+
+#[test]
+fn queries_show_a_frame_a_buffer_and_a_fence() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = save(folder.path(), "t", &bytes(frames(3, 50)));
+    let file = file.to_str().expect("a name");
+    let lines = |arguments: &[&str]| -> Vec<serde_json::Value> {
+        let output = fencepost(&[&["query", file, "--json"], arguments].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    };
+    let frame = lines(&["--frame", "1"]);
+    // All 14 of its events but the fence's own job and the scan-out's end.
+    assert_eq!(frame.len(), 11, "{frame:#?}");
+    let cycles: Vec<u64> = frame.iter().map(|line| line["cycles"].as_u64().expect("a number")).collect();
+    assert!(cycles.is_sorted() && cycles[0] == 2000 && cycles[10] == 3200, "{cycles:?}");
+    let dma = lines(&["--buffer", "page:0x100000", "--categories", "dma"]);
+    assert_eq!(dma.len(), 6, "three writes, three reads: {dma:#?}");
+    assert_eq!(lines(&["--buffer", "0", "--categories", "dma"]), dma);
+    let fence = lines(&["--fence", "ring0:2"]);
+    assert_eq!(fence.len(), 3, "a job's begin and end and the write: {fence:#?}");
+}
+
+#[test]
+fn every_record_becomes_a_line_of_json() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = save(folder.path(), "t", &bytes(frames(3, 50)));
+    let out = folder.path().join("out.jsonl");
+    let (file, path) = (file.to_str().expect("a name"), out.to_str().expect("a name"));
+    let output = fencepost(&["convert", file, "--to", "jsonl", "-o", path]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let written = std::fs::read_to_string(&out).expect("written");
+    let lines: Vec<serde_json::Value> =
+        written.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(lines.len(), 1 + 3 * 14);
+    assert_eq!(lines[1]["event"]["FrameStart"]["sequence"], 0);
+    assert_eq!(lines[1]["category"], "engine");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = save(folder.path(), "t", &bytes(frames(20_000, 50)));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_fencepost"))
+        .args(["trace", "convert", file.to_str().expect("a name"), "--to", "jsonl", "-o", "-"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
+}
