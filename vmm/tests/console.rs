@@ -24,8 +24,12 @@ const ECHO: [u8; 24] = [
 ];
 
 fn fencepost(code: &[u8], folder: &std::path::Path) -> Command {
+    fencepost_on("soft", code, folder)
+}
+
+fn fencepost_on(accel: &str, code: &[u8], folder: &std::path::Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fencepost"));
-    command.args(["run", "--accel", "soft", "--memory", "16M", "--timeout", "300", "--kernel"]);
+    command.args(["run", "--accel", accel, "--memory", "16M", "--timeout", "300", "--kernel"]);
     command.arg(common::kernel(folder, code, 0x1000));
     command
 }
@@ -78,9 +82,13 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// Starts an echoing guest on a terminal, in raw mode when this returns.
 fn on_terminal(folder: &std::path::Path) -> (File, File, Child) {
+    start_on_terminal(fencepost(&ECHO, folder))
+}
+
+fn start_on_terminal(mut command: Command) -> (File, File, Child) {
     let (ours, theirs) = terminal();
     assert_eq!(local_flags(&ours) & COOKED, COOKED);
-    let child = fencepost(&ECHO, folder)
+    let child = command
         .stdin(theirs.try_clone().expect("duplicated"))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -106,6 +114,23 @@ fn the_escape_key_ends_the_machine_and_the_terminal_is_as_before() {
     ours.write_all(b"\x1dq").expect("typed");
     assert_eq!(ends(&mut child).code(), Some(0));
     assert_eq!(local_flags(&ours) & COOKED, COOKED);
+}
+
+#[test]
+fn a_guest_that_dies_leaves_the_terminal_as_before() {
+    // Dies of the first key: `mov dx, 0x3fd; in al, dx; test al, 1; jz to the in; ud2`.
+    let code = [0x66, 0xba, 0xfd, 0x03, 0xec, 0xa8, 0x01, 0x74, 0xfb, 0x0f, 0x0b];
+    for accel in ["soft", "kvm"] {
+        if accel == "kvm" && File::options().read(true).write(true).open("/dev/kvm").is_err() {
+            println!("skipped: the terminal after a guest's death on kvm: /dev/kvm does not open");
+            continue;
+        }
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let (mut ours, _theirs, mut child) = start_on_terminal(fencepost_on(accel, &code, folder.path()));
+        ours.write_all(b"x").expect("typed");
+        assert_eq!(ends(&mut child).code(), Some(3), "{accel}");
+        assert_eq!(local_flags(&ours) & COOKED, COOKED, "{accel}");
+    }
 }
 
 #[test]

@@ -80,6 +80,44 @@ fn a_jump_to_where_no_memory_is_ends_with_the_address() {
 }
 
 #[test]
+fn the_elements_of_a_string_keep_their_size() {
+    // `lea rsi, [rip + 14]; mov ecx, COUNT; mov dx, 0x80`, an OUTS of three bytes, `ud2`, then the data.
+    let start = |count: u8| [0x48, 0x8d, 0x35, 14, 0, 0, 0, 0xb9, count, 0, 0, 0, 0x66, 0xba, 0x80, 0x00];
+    let data = [0x11, 0x22, 0x33, 0x44, 0x55, 0x66];
+    // rep outsb of two bytes, rep outsw of three words.
+    let strings: [(&[u8], u8, &str); 2] =
+        [(&[0xf3, 0x6e, 0x90], 2, "0x80  1 bytes  0x22"), (&[0xf3, 0x66, 0x6f], 3, "0x80  2 bytes  0x6655")];
+    for accel in back_ends("string output") {
+        for (outs, count, last) in strings {
+            let code = [&start(count)[..], outs, &UD2, &data].concat();
+            check(accel, &run(accel, &code, &LIMIT), 3, &["triple fault", last]);
+        }
+    }
+}
+
+#[test]
+fn a_doorbell_is_heard_without_an_exit_and_before_the_next_one() {
+    let code = [
+        0xb8, 0x04, 0x80, 0x01, 0xe0, // mov eax, the display's command register
+        0xc7, 0x00, 0x06, 0x00, 0x00, 0x00, // mov [rax], memory space and bus master
+        0xb8, 0x10, 0x80, 0x01, 0xe0, 0x8b, 0x00, // mov eax, [its BAR 0]
+        0x83, 0xe0, 0xf0, // and eax, -16
+        0xc7, 0x80, 0x10, 0x01, 0x00, 0x00, 0x01, 0x00, 0x00, 0x00, // mov [rax + COMMIT], 1
+        0x8b, 0x88, 0x54, 0x01, 0x00, 0x00, // mov ecx, [rax + REFUSED]
+        0x0f, 0x0b,
+    ];
+    for accel in back_ends("a doorbell") {
+        let output = run(accel, &code, &LIMIT);
+        let rung = if accel == "kvm" { "doorbell" } else { "mmio write" };
+        check(accel, &output, 3, &["triple fault", "rcx 0x0000000000000001"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        let passed: Vec<&str> = said.lines().filter(|line| line.contains(" cycles  ")).collect();
+        assert!(passed.len() >= 2 && passed[passed.len() - 2].contains(rung), "{accel}: {said}");
+        assert!(passed[passed.len() - 1].contains("mmio read"), "{accel}: {said}");
+    }
+}
+
+#[test]
 fn halted_for_ever_is_dead() {
     for accel in back_ends("a halted guest") {
         for code in [CLI_HLT, STI_HLT] {

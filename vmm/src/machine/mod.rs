@@ -186,9 +186,9 @@ impl Machine {
         self.time.set_cycles(cycles);
     }
 
-    /// Tells host time what the guest's counter reads more than the host's.
-    pub fn set_tsc_offset(&mut self, offset: u64) {
-        self.time.set_offset(offset);
+    /// Tells host time what the guest's counter reads more than the host's, to within so many cycles.
+    pub fn set_tsc_offset(&mut self, offset: u64, within: u64) {
+        self.time.set_offset(offset, within);
     }
 
     /// The guest's TSC frequency.

@@ -49,10 +49,13 @@ impl TimeBase {
     }
 
     /// Has cycles follow a guest that set its counter: `offset` as in [`host`](Self::host). Nanoseconds go on.
-    pub fn set_offset(&mut self, now_offset: u64) {
+    /// An offset that is known only to `within` so many cycles is taken for the same one when it is as near as two such
+    /// readings can be.
+    pub fn set_offset(&mut self, now_offset: u64, within: u64) {
         let ns = self.now().ns;
         if let TimeBase::Host { offset, base, .. } = self {
-            if *offset != now_offset {
+            let distance = (now_offset.wrapping_sub(*offset) as i64).unsigned_abs();
+            if distance > within.saturating_mul(4) {
                 *offset = now_offset;
                 *base = Stamp { cycles: host_tsc().wrapping_add(now_offset), ns };
             }
@@ -156,7 +159,7 @@ mod tests {
     fn nanoseconds_go_on_when_the_guest_sets_its_counter() {
         let mut time = TimeBase::host(1_000_000_000, host_tsc().wrapping_neg(), Stamp { cycles: 0, ns: 0 });
         let before = time.now();
-        time.set_offset(5_000_000_000_000u64.wrapping_sub(host_tsc()));
+        time.set_offset(5_000_000_000_000u64.wrapping_sub(host_tsc()), 0);
         let after = time.now();
         assert!(after.cycles >= 5_000_000_000_000 && after.ns >= before.ns);
         assert!(after.ns - before.ns < 1_000_000_000, "{before:?} {after:?}");

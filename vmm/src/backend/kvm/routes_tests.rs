@@ -65,6 +65,31 @@ fn only_what_the_route_says_goes_by_it() {
     assert!(!routes.send(&message(0, 0x41)), "masked");
 }
 
+/// Whether the APIC of a vCPU of its VM has requested `vector`.
+fn is_requested(fd: &kvm_ioctls::VcpuFd, vector: u8) -> bool {
+    const REQUESTS: usize = 0x200;
+    let register = REQUESTS + usize::from(vector / 32) * 16 + usize::from(vector % 32 / 8);
+    fd.get_lapic().unwrap().regs[register] as u8 & 1 << (vector % 8) != 0
+}
+
+#[test]
+fn a_message_by_eventfd_reaches_the_apic() {
+    let Some(mut routes) = routes() else { return };
+    let fd = routes.vm.create_vcpu(0).unwrap();
+    let mut apic = fd.get_lapic().unwrap();
+    // Spurious-interrupt vector register: software enable.
+    apic.regs[0xf1] |= 1;
+    fd.set_lapic(&apic).unwrap();
+    routes.follow(&[message(0, 0x41), message(1, 0x99)]);
+    assert!(!is_requested(&fd, 0x99));
+    assert!(routes.send(&message(1, 0x99)));
+    // The kernel may leave the delivery to a worker of its own.
+    while !is_requested(&fd, 0x99) {
+        std::thread::yield_now();
+    }
+    assert!(!is_requested(&fd, 0x41));
+}
+
 #[test]
 fn a_message_that_is_no_interrupt_gets_no_route() {
     let Some(mut routes) = routes() else { return };

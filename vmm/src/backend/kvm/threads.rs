@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 use super::exits::Step;
 use super::kick::Kick;
 use super::shared::Shared;
+use super::tsc;
 use super::vcpu::Vcpu;
 use super::watch::View;
 use crate::backend::End;
@@ -54,8 +55,8 @@ impl Link {
     /// For the thread: looks, if that is wanted.
     fn answer(&self, vcpu: &Vcpu, shared: &Shared<'_>) -> Result<(), HostError> {
         if self.wanted.swap(false, Ordering::SeqCst) {
-            let offset = vcpu.tsc_offset()?;
-            shared.with(|machine| machine.set_tsc_offset(offset));
+            let (offset, within) = tsc::bounded_offset(&vcpu.fd)?;
+            shared.with(|machine| machine.set_tsc_offset(offset, within));
             *self.view() = Some(View::of(&vcpu.state()?));
             // Fails only when the count is full: then it is readable all the same.
             let _ = shared.looked.write(1);

@@ -13,8 +13,13 @@ const READINGS: usize = 16;
 /// The offset, modulo 2^64: exact where KVM tells it, else within half of the narrowest bracket of host readings around
 /// a guest reading (about a microsecond).
 pub fn offset(fd: &VcpuFd) -> Result<u64, HostError> {
+    Ok(bounded_offset(fd)?.0)
+}
+
+/// The offset, and how far from it the truth may be, in cycles.
+pub fn bounded_offset(fd: &VcpuFd) -> Result<(u64, u64), HostError> {
     match ioctls::tsc_offset(fd) {
-        Ok(offset) => Ok(offset),
+        Ok(offset) => Ok((offset, 0)),
         Err(_) => measured(fd),
     }
 }
@@ -35,7 +40,7 @@ pub fn fixed_offset(fd: &VcpuFd) -> Result<Option<u64>, HostError> {
     Ok(None)
 }
 
-fn measured(fd: &VcpuFd) -> Result<u64, HostError> {
+fn measured(fd: &VcpuFd) -> Result<(u64, u64), HostError> {
     let mut narrowest = (u64::MAX, 0);
     for _ in 0..READINGS {
         let before = host_tsc();
@@ -43,5 +48,22 @@ fn measured(fd: &VcpuFd) -> Result<u64, HostError> {
         let width = host_tsc().wrapping_sub(before);
         narrowest = narrowest.min((width, guest.wrapping_sub(before.wrapping_add(width / 2))));
     }
-    Ok(narrowest.1)
+    Ok((narrowest.1, narrowest.0.div_ceil(2)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::convert::vcpu_tests::vcpu;
+    use super::*;
+
+    #[test]
+    fn what_is_measured_agrees_with_what_kvm_tells() {
+        let Some((_vm, fd)) = vcpu() else { return };
+        let Ok(told) = ioctls::tsc_offset(&fd) else {
+            return println!("skipped: the offset of a guest's TSC: this KVM does not tell it");
+        };
+        let (offset, within) = measured(&fd).expect("readable");
+        let distance = (offset.wrapping_sub(told) as i64).unsigned_abs();
+        assert!(distance <= within, "{distance} cycles away, of at most {within}");
+    }
 }
