@@ -41,6 +41,8 @@ impl Random {
 pub struct FakeDma {
     memory: Vec<u8>,
     refused: Vec<(u64, u64)>,
+    /// What was accessed: address, length and direction, ranges that continue as one.
+    accesses: Vec<(u64, u64, Access)>,
 }
 
 /// Collects raised vectors.
@@ -82,7 +84,7 @@ impl World {
     /// A world with `bytes` of zeroed memory at I/O virtual address 0.
     pub fn new(bytes: usize) -> Self {
         World {
-            dma: FakeDma { memory: vec![0; bytes], refused: Vec::new() },
+            dma: FakeDma { memory: vec![0; bytes], refused: Vec::new(), accesses: Vec::new() },
             msi: FakeMsi::default(),
             clock: FakeClock::default(),
             trace: FakeTrace::default(),
@@ -102,6 +104,11 @@ impl World {
     /// Refuses every later access that touches `start..end` (end exclusive).
     pub fn refuse(&mut self, start: u64, end: u64) {
         self.dma.refused.push((start, end));
+    }
+
+    /// Takes the accesses made so far, (address, length, direction): those that continue each other as one.
+    pub fn take_accesses(&mut self) -> Vec<(u64, u64, Access)> {
+        std::mem::take(&mut self.dma.accesses)
     }
 
     /// Takes the vectors raised so far.
@@ -136,6 +143,12 @@ impl Dma for FakeDma {
         }
         let range = iova.0 as usize..end as usize;
         let bytes = self.memory.get_mut(range).ok_or(DmaFault::NoMemory { iova })?;
+        let follows =
+            |(at, len, how): &(u64, u64, Access)| *how == access && at.checked_add(*len) == Some(iova.0);
+        match self.accesses.last_mut().filter(|last| follows(last)) {
+            Some((_, before, _)) => *before = before.saturating_add(len),
+            None => self.accesses.push((iova.0, len, access)),
+        }
         // Split at pages, so that devices meet more than one span.
         let mut rest = bytes;
         let mut room = 4096usize.saturating_sub(iova.0 as usize % 4096);

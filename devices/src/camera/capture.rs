@@ -153,17 +153,7 @@ impl Camera {
             SgError::Count(_) | SgError::Entry(_) | SgError::Bounds { .. } => {
                 Failure::plain(ErrorCode::TooSmall)
             }
-        })?;
-        let mut left = pixels.len() as u64;
-        for segment in list.segments() {
-            let len = left.min(u64::from(segment.len_bytes));
-            if len == 0 {
-                break;
-            }
-            ports.trace.record(Event::DmaWrite { rid: self.config.rid, iova: segment.iova.0, gpa: 0, len });
-            left = left.saturating_sub(len);
-        }
-        Ok(())
+        })
     }
 
     /// The layout of the running stream: checked at stream-on, and locked since.
@@ -212,7 +202,6 @@ impl Camera {
         let fault = |fault| Failure::fault(ErrorCode::RingFault, &fault);
         ports.dma.write(at, body).map_err(fault)?;
         ports.dma.write(ordinal_at, ordinal).map_err(fault)?;
-        ports.trace.record(Event::DmaWrite { rid: self.config.rid, iova: at.0, gpa: 0, len: RECORD_BYTES });
         Ok(())
     }
 

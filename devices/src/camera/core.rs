@@ -1,6 +1,6 @@
 //! Registers and the stream.
 
-use fencepost_trace::Event;
+use fencepost_trace::{Engine, Event};
 
 use super::config::CameraConfig;
 use super::convert::{MAX_STRIDE, STRIDE_ALIGN};
@@ -127,10 +127,7 @@ impl Camera {
             return;
         }
         match ports.dma.read_u32(Iova(at)) {
-            Ok(tail) => {
-                ports.trace.record(Event::DmaRead { rid: self.config.rid, iova: at, gpa: 0, len: 4 });
-                self.advance(tail, ports);
-            }
+            Ok(tail) => self.advance(tail, ports),
             Err(fault) => self.halt(Failure::fault(ErrorCode::RingFault, &fault), ports),
         }
     }
@@ -141,6 +138,7 @@ impl Camera {
             return self.fail(Failure::plain(ErrorCode::QueueOverflow), ports);
         }
         self.state.queue_tail = tail;
+        ports.trace.record(Event::Doorbell { engine: Engine::Camera, queue: 0, tail: u64::from(tail) });
     }
 
     fn status(&self) -> u32 {

@@ -1,6 +1,6 @@
 //! What the display does over time: vertical blanks, commits, scan-out.
 
-use fencepost_trace::{Event, Stamp};
+use fencepost_trace::{Engine, Event, Stamp};
 
 use super::PictureSink;
 use super::config::{Config, ScanOut};
@@ -74,6 +74,8 @@ impl Core {
             return self.refuse(ErrorBits::COMMIT_INVALID, ports);
         }
         self.state.accepted = self.state.accepted.saturating_add(1);
+        let commit = self.state.accepted;
+        ports.trace.record(Event::Doorbell { engine: Engine::Display, queue: 0, tail: commit });
         self.state.pending = Some(self.state.staged);
         self.arm(ports);
     }
@@ -146,9 +148,15 @@ impl Core {
     fn latch(&mut self, frame: u64, ports: &mut Ports<'_>) {
         let Some(plane) = self.state.pending.take() else { return };
         self.state.latched = self.state.accepted;
-        self.state.shown = Some(Shown { plane, list: None, offered: Offered::Nothing });
+        let shows = |shown: &Shown| (shown.plane.on, shown.plane.table, shown.plane.offset_bytes);
+        let before = self.state.shown.as_ref().map(shows);
+        let shown = Shown { plane, list: None, offered: Offered::Nothing };
+        let fresh = before != Some(shows(&shown));
+        self.state.shown = Some(shown);
         ports.trace.record(Event::Latch { frame, commit: self.state.latched });
-        ports.trace.record(Event::Flip { frame, flip: self.state.latched });
+        if fresh {
+            ports.trace.record(Event::Flip { frame, flip: self.state.latched });
+        }
         self.signal(Irq::FLIP_DONE, ports);
     }
 
@@ -180,7 +188,7 @@ impl Core {
         self.size_picture();
         match &self.state.shown {
             Some(Shown { plane, list: Some(list), .. }) if plane.on => {
-                plane.fetch_pixels(self.rid, list, &mut self.picture, ports)
+                plane.fetch_pixels(list, &mut self.picture, ports)
             }
             _ => {
                 self.picture.fill(0);

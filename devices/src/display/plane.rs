@@ -1,6 +1,5 @@
 //! The primary plane: its registers, and fetching its pixels.
 
-use fencepost_trace::Event;
 use serde::{Deserialize, Serialize};
 use vm_memory::{Bytes, VolatileSlice};
 
@@ -94,7 +93,6 @@ impl PlaneRegs {
     /// Reads the pixels into `picture`, packed, padding bytes zero.
     pub fn fetch_pixels(
         &self,
-        rid: u16,
         list: &SgList,
         picture: &mut [u8],
         ports: &mut Ports<'_>,
@@ -108,7 +106,6 @@ impl PlaneRegs {
                 *padding = 0;
             }
         }
-        trace_reads(rid, list, start, len, ports);
         Ok(())
     }
 }
@@ -148,23 +145,5 @@ impl<'a> Rows<'a> {
                 self.column = 0;
             }
         }
-    }
-}
-
-/// Records one read a segment.
-fn trace_reads(rid: u16, list: &SgList, start: u64, len: u64, ports: &mut Ports<'_>) {
-    let (mut skip, mut left) = (start, len);
-    for segment in list.segments() {
-        if left == 0 {
-            break;
-        }
-        let bytes = u64::from(segment.len_bytes);
-        if skip < bytes {
-            let take = bytes.saturating_sub(skip).min(left);
-            let iova = segment.iova.0.saturating_add(skip);
-            ports.trace.record(Event::DmaRead { rid, iova, gpa: 0, len: take });
-            left = left.saturating_sub(take);
-        }
-        skip = skip.saturating_sub(bytes);
     }
 }

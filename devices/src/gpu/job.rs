@@ -1,12 +1,11 @@
 //! A packet with its scatter-gather lists fetched and its operands checked, and what it does to memory.
 
-use fencepost_trace::Event;
 use serde::{Deserialize, Serialize};
 
 use super::error::GpuError;
 use super::packet::{Condition, Operand, Packet, Source};
 use crate::pixel::{self, Range};
-use crate::ports::{Access, Iova, Ports};
+use crate::ports::{Iova, Ports};
 use crate::sg::SgList;
 
 /// The largest piece that a fill or a copy moves at once.
@@ -91,26 +90,6 @@ impl Window {
         let (offset, stride) = (self.offset, u64::from(self.stride));
         (0..rows).map(move |y| (offset.saturating_add(stride.saturating_mul(u64::from(y))), bytes))
     }
-
-    /// Records the accesses made through the window: one event a segment, from the first byte touched to the last.
-    fn record(&self, access: Access, rid: u16, ports: &mut Ports<'_>) {
-        let first = self.offset;
-        let end = self.row(self.rows.saturating_sub(1)).saturating_add(u64::from(self.row_bytes));
-        let mut start = 0u64;
-        for segment in self.list.segments() {
-            let stop = start.saturating_add(u64::from(segment.len_bytes));
-            let (from, to) = (first.max(start), end.min(stop));
-            if from < to {
-                let iova = segment.iova.0.saturating_add(from.saturating_sub(start));
-                let len = to.saturating_sub(from);
-                ports.trace.record(match access {
-                    Access::Read => Event::DmaRead { rid, iova, gpa: 0, len },
-                    Access::Write => Event::DmaWrite { rid, iova, gpa: 0, len },
-                });
-            }
-            start = stop;
-        }
-    }
 }
 
 impl Job {
@@ -148,16 +127,16 @@ impl Job {
 
     /// Bytes that it reads and writes, for the cost model.
     pub fn bytes(&self) -> u64 {
-        self.windows().into_iter().flatten().map(|(window, _)| window.bytes()).fold(0, u64::saturating_add)
+        self.windows().into_iter().flatten().map(Window::bytes).fold(0, u64::saturating_add)
     }
 
     /// Whether a job that was restored could have been made by [`Job::fetch`].
     pub fn is_sound(&self) -> bool {
-        self.windows().into_iter().flatten().all(|(window, _)| window.rows > 0 && window.is_inside())
+        self.windows().into_iter().flatten().all(|window| window.rows > 0 && window.is_inside())
     }
 
     /// Moves the bytes of a fill, copy or conversion; does nothing for the other jobs.
-    pub fn run(&self, rid: u16, ports: &mut Ports<'_>) -> Result<(), GpuError> {
+    pub fn run(&self, ports: &mut Ports<'_>) -> Result<(), GpuError> {
         match self {
             Job::Fill { dst, pattern } => fill(dst, *pattern, ports)?,
             Job::Copy { dst, src } => copy(dst, src, ports)?,
@@ -167,20 +146,15 @@ impl Job {
             }
             Job::Nop | Job::SemWait { .. } | Job::SemSignal { .. } | Job::Fence { .. } => {}
         }
-        for (window, access) in self.windows().into_iter().flatten() {
-            window.record(access, rid, ports);
-        }
         Ok(())
     }
 
-    /// The windows, sources first, with what is done to them.
-    fn windows(&self) -> [Option<(&Window, Access)>; 3] {
-        let reads = |window| Some((window, Access::Read));
-        let writes = |window| Some((window, Access::Write));
+    /// The windows, sources first.
+    fn windows(&self) -> [Option<&Window>; 3] {
         match self {
-            Job::Fill { dst, .. } => [writes(dst), None, None],
-            Job::Copy { dst, src } | Job::ConvertYuyv { dst, src, .. } => [reads(src), writes(dst), None],
-            Job::ConvertNv12 { dst, luma, chroma, .. } => [reads(luma), reads(chroma), writes(dst)],
+            Job::Fill { dst, .. } => [Some(dst), None, None],
+            Job::Copy { dst, src } | Job::ConvertYuyv { dst, src, .. } => [Some(src), Some(dst), None],
+            Job::ConvertNv12 { dst, luma, chroma, .. } => [Some(luma), Some(chroma), Some(dst)],
             Job::Nop | Job::SemWait { .. } | Job::SemSignal { .. } | Job::Fence { .. } => [None; 3],
         }
     }

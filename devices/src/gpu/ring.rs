@@ -206,15 +206,7 @@ impl Ring {
             return;
         }
         match cx.ports.dma.read_u32(Iova(self.tail_address)) {
-            Ok(tail) => {
-                cx.ports.trace.record(Event::DmaRead {
-                    rid: cx.rid,
-                    iova: self.tail_address,
-                    gpa: 0,
-                    len: 4,
-                });
-                self.advance(tail, cx);
-            }
+            Ok(tail) => self.advance(tail, cx),
             Err(fault) => {
                 self.abandon(cx);
                 self.fail(fault.into(), cx);
@@ -238,6 +230,8 @@ impl Ring {
             return;
         }
         self.tail = tail;
+        let bell = Event::Doorbell { engine: TraceEngine::Gpu, queue: cx.index, tail: u64::from(tail) };
+        cx.ports.trace.record(bell);
         self.start_next(cx);
     }
 
@@ -353,7 +347,7 @@ impl Ring {
                 cx.ports.msi.raise(cx.index as u16);
             }),
             ref job => {
-                let result = job.run(cx.rid, cx.ports);
+                let result = job.run(cx.ports);
                 self.end(active.seqno, result, cx);
                 return outcome;
             }

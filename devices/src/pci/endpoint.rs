@@ -227,6 +227,7 @@ impl Endpoint {
         let shared = Shared {
             trace: RefCell::new(&mut *platform.trace),
             messages: RefCell::new(&mut *platform.messages),
+            dma_log: RefCell::default(),
         };
         let mut dma = DmaPort {
             rid: self.rid,
@@ -239,9 +240,11 @@ impl Endpoint {
         };
         let mut msi = MsiPort { rid: self.rid, msix: &mut self.msix, gate, shared: &shared };
         let mut clock = ClockPort { rid: self.rid, clock: &mut *platform.clock };
-        let mut trace = TracePort { shared: &shared };
+        let mut trace = TracePort { rid: self.rid, shared: &shared };
         let trace: &mut dyn Trace = &mut trace;
         let mut ports = Ports { dma: &mut dma, msi: &mut msi, clock: &mut clock, trace };
-        call(&mut *self.function, &mut ports)
+        let result = call(&mut *self.function, &mut ports);
+        shared.flush_dma(self.rid);
+        result
     }
 }

@@ -5,6 +5,7 @@
 //! `docs/pci.md`.
 
 mod config;
+mod dma_log;
 mod endpoint;
 mod msix;
 mod platform;

@@ -7,6 +7,7 @@ use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap, VolatileSlice
 
 use crate::ports::{Access, Clock, Dma, DmaFault, Gpa, Iova, Msi};
 
+use super::dma_log::DmaLog;
 use super::msix::{Gate, Msix};
 
 /// Who sends a message, so that a machine can give each sender a way to the CPU of its own (KVM's irqfd).
@@ -132,6 +133,19 @@ pub struct Platform<'a> {
 pub(super) struct Shared<'a> {
     pub trace: RefCell<&'a mut dyn Trace>,
     pub messages: RefCell<&'a mut Vec<MsiWrite>>,
+    pub dma_log: RefCell<DmaLog>,
+}
+
+impl Shared<'_> {
+    /// Records the DMA that is not recorded yet.
+    pub fn flush_dma(&self, rid: u16) {
+        self.dma_log.borrow_mut().flush(rid, &mut **self.trace.borrow_mut());
+    }
+
+    fn record(&self, rid: u16, event: Event) {
+        self.flush_dma(rid);
+        self.trace.borrow_mut().record(event);
+    }
 }
 
 /// [`Dma`] of one function.
@@ -165,6 +179,7 @@ impl Dma for DmaPort<'_, '_> {
         self.ranges.clear();
         self.translate(&request)?;
         self.check_memory(iova)?;
+        self.log(&request);
         for range in &self.ranges {
             self.visit_range(range, access, visit);
         }
@@ -178,6 +193,16 @@ impl DmaPort<'_, '_> {
         let mut messages = self.shared.messages.borrow_mut();
         let mut out = Outbox { trace: &mut **trace, messages: &mut messages };
         self.translation.translate(request, self.memory, &mut self.ranges, &mut out)
+    }
+
+    fn log(&self, request: &DmaRequest) {
+        let mut log = self.shared.dma_log.borrow_mut();
+        let mut trace = self.shared.trace.borrow_mut();
+        let mut at = request.iova.0;
+        for range in &self.ranges {
+            log.add(request.access, Iova(at), range.gpa, range.len, self.rid, &mut **trace);
+            at = at.saturating_add(range.len);
+        }
     }
 
     /// Everything must be RAM before anything is visited.
@@ -213,7 +238,7 @@ pub(super) struct MsiPort<'s, 'a, 'm> {
 
 impl Msi for MsiPort<'_, '_, '_> {
     fn raise(&mut self, vector: u16) {
-        self.shared.trace.borrow_mut().record(Event::MsiRaised { rid: self.rid, vector });
+        self.shared.record(self.rid, Event::MsiRaised { rid: self.rid, vector });
         if let Some(outgoing) = self.msix.raise(vector, self.gate) {
             self.shared.messages.borrow_mut().push(outgoing.sent_by(self.rid));
         }
@@ -250,11 +275,12 @@ impl Clock for ClockPort<'_> {
 
 /// [`Trace`] of one function.
 pub(super) struct TracePort<'s, 'a> {
+    pub rid: u16,
     pub shared: &'s Shared<'a>,
 }
 
 impl Trace for TracePort<'_, '_> {
     fn record(&mut self, event: Event) {
-        self.shared.trace.borrow_mut().record(event);
+        self.shared.record(self.rid, event);
     }
 }

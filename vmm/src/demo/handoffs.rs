@@ -27,7 +27,7 @@ pub fn keep(dropped: Dropped) -> Keep {
         if let Event::FrameDropped { .. } = event {
             dropped.0.fetch_add(1, Ordering::Relaxed);
         }
-        matches!(event, Event::FrameEnd { .. } | Event::Flip { .. })
+        matches!(event, Event::FrameEnd { .. } | Event::Latch { .. })
     })
 }
 
@@ -82,7 +82,7 @@ impl Handoffs {
         for record in records {
             match record.event {
                 Event::FrameEnd { sequence, .. } => captured.insert(sequence, record.stamp.cycles),
-                Event::Flip { frame, .. } => latched.insert(frame, record.stamp.cycles),
+                Event::Latch { frame, .. } => latched.insert(frame, record.stamp.cycles),
                 _ => None,
             };
         }
@@ -142,7 +142,7 @@ mod tests {
     fn a_journey_is_joined_by_sequence_and_vblank() {
         let records = [
             record(100, Event::FrameEnd { sequence: 9, buffer: 0, bytes: 0, crc: 0 }),
-            record(700, Event::Flip { frame: 31, flip: 1 }),
+            record(700, Event::Latch { frame: 31, commit: 1 }),
         ];
         let stamps = Stamps { dqbuf: 110, submit: 150, fenced: 300, commit: 320, flip: 710 };
         let journey = Journey { sequence: 9, vblank: 31, stamps: Some(stamps) };
@@ -157,7 +157,7 @@ mod tests {
         let dropped = Dropped::default();
         let mut keep = keep(dropped.clone());
         assert!(!keep(&Event::FrameDropped { sequence: 3 }));
-        assert!(keep(&Event::Flip { frame: 1, flip: 1 }));
+        assert!(keep(&Event::Latch { frame: 1, commit: 1 }));
         assert!(keep(&Event::FrameEnd { sequence: 4, buffer: 0, bytes: 0, crc: 0 }));
         assert!(!keep(&Event::Vblank { frame: 2 }));
         assert_eq!(dropped.count(), 1);

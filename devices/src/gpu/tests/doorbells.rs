@@ -1,11 +1,12 @@
 //! The tail word and its doorbell.
 
-use fencepost_trace::Event;
+use fencepost_trace::{Engine, Event};
 
 use super::fixture::*;
 use crate::function::{Doorbell, Function};
 use crate::gpu::GpuConfig;
 use crate::gpu::packet::RawPacket;
+use crate::ports::Access;
 
 const DMA: u32 = 5;
 const RING: u32 = 7;
@@ -40,8 +41,9 @@ fn a_doorbell_takes_the_tail_from_memory() {
     driver.wait_ns(1000);
     assert_eq!((driver.word(fence_word(1)), driver.read(1, HEAD)), (7, 2));
     assert_eq!(driver.world.take_raised(), [1]);
-    let fetched = Event::DmaRead { rid: RID, iova: tail_word(1), gpa: 0, len: 4 };
-    assert!(driver.world.trace.events.contains(&fetched));
+    assert!(driver.world.take_accesses().contains(&(tail_word(1), 4, Access::Read)));
+    let told = Event::Doorbell { engine: Engine::Gpu, queue: 1, tail: 2 };
+    assert!(driver.world.trace.events.contains(&told));
 }
 
 /// Several rounds over the end of the ring, by one way or the other; what the guest sees of it.

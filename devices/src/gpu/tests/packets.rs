@@ -139,11 +139,10 @@ fn a_job_is_traced_from_fetch_to_fence() {
     assert_eq!(
         events(&mut driver.world.trace),
         [
+            Event::Doorbell { engine, queue, tail: 2 },
             Event::DescriptorFetch { rid, iova: ring_base(0), len: 128 },
             Event::JobStart { engine, queue, seqno: 7, kind: JobKind::Fill },
             Event::DescriptorFetch { rid, iova: list.table, len: 32 },
-            Event::DmaWrite { rid, iova: PAGES[0] + 4092, gpa: 0, len: 4 },
-            Event::DmaWrite { rid, iova: PAGES[1], gpa: 0, len: 4 },
             Event::JobEnd { engine, queue, seqno: 7, ok: true },
             Event::DescriptorFetch { rid, iova: ring_base(0) + 128, len: 128 },
             Event::JobStart { engine, queue, seqno: 8, kind: JobKind::Fence },
