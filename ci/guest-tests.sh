@@ -44,7 +44,7 @@ check "demo: on the 6.1 kernel" on_stable demo stable
 deterministic() {
     local turn
     for turn in 1 2; do
-        demo "turn-$turn" --camera-source "$logs/full.y4m" --event-log "$logs/events-$turn" \
+        demo "turn-$turn" --camera-source "$logs/full.y4m" --trace "$logs/events-$turn" \
             --memory-hash 2>"$logs/said-$turn" || return 1
         grep -oE 'sha256 [0-9a-f]{64}' "$logs/said-$turn" >"$logs/hash-$turn"
     done

@@ -45,6 +45,11 @@ impl Recorder {
         self.records.iter()
     }
 
+    /// Whether it keeps anything at all.
+    pub fn keeps_any(&self) -> bool {
+        self.capacity > 0
+    }
+
     /// How many records were dropped.
     pub fn lost(&self) -> u64 {
         self.lost

@@ -10,6 +10,7 @@ use crate::options::{
     Accel, CameraOptions, GpuOptions, MEMORY_DEFAULT, MoveAt, Size, Switch, memory_size, timeout,
 };
 use crate::trace_cli::args::TraceArgs;
+use crate::tracing::Categories;
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -118,9 +119,13 @@ pub struct DemoArgs {
     /// Give up after this many seconds of host time, with status 124
     #[arg(long, value_name = "SECONDS", value_parser = timeout, allow_negative_numbers = true)]
     pub timeout: Option<Duration>,
-    /// Write every traced event to a file, one JSON object a line
+    /// Trace the run into a file, for `fencepost trace`
     #[arg(long, value_name = "FILE")]
-    pub event_log: Option<PathBuf>,
+    pub trace: Option<PathBuf>,
+    /// What to trace: names out of register, dma, iommu, iotlb, engine, interrupt, vcpu, guest, or all, default, none;
+    /// +NAME and -NAME change the default
+    #[arg(long, value_name = "LIST", default_value = "default", allow_hyphen_values = true)]
+    pub trace_categories: Categories,
     /// Print the SHA-256 of guest memory at the end
     #[arg(long)]
     pub memory_hash: bool,
@@ -176,9 +181,13 @@ pub struct RunArgs {
     /// Say at the end how much was executed, how fast, and what was not known
     #[arg(long)]
     pub stats: bool,
-    /// Write every traced event to a file, one JSON object a line
+    /// Trace the run into a file, for `fencepost trace`
     #[arg(long, value_name = "FILE")]
-    pub event_log: Option<PathBuf>,
+    pub trace: Option<PathBuf>,
+    /// What to trace: names out of register, dma, iommu, iotlb, engine, interrupt, vcpu, guest, or all, default, none;
+    /// +NAME and -NAME change the default
+    #[arg(long, value_name = "LIST", default_value = "default", allow_hyphen_values = true)]
+    pub trace_categories: Categories,
     /// Print the SHA-256 of guest memory at the end
     #[arg(long)]
     pub memory_hash: bool,
@@ -208,7 +217,8 @@ impl RunArgs {
             timeout: None,
             watchdog: None,
             stats: false,
-            event_log: None,
+            trace: None,
+            trace_categories: Categories::default(),
             memory_hash: false,
             frames: None,
         }

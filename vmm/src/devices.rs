@@ -35,6 +35,19 @@ pub fn plug(args: &RunArgs, frames: Option<Box<dyn FrameSink>>) -> Result<PciRoo
     Ok(root)
 }
 
+/// The cost models in force, in words.
+pub fn costs(args: &RunArgs) -> Vec<(String, String)> {
+    let line = |fixed: u64, rate: u64| format!("{fixed} cycles + 1 cycle a {rate} bytes");
+    let (gpu, camera, display) = (gpu_config(&args.gpu), args.camera.cost(), &args.display);
+    [
+        ("gpu", line(gpu.fixed_cycles, gpu.bytes_per_cycle.get().into())),
+        ("camera", line(camera.fixed_cycles.into(), camera.bytes_per_cycle.into())),
+        ("display", line(display.fixed_cycles, display.bytes_per_cycle)),
+    ]
+    .map(|(name, cost)| (name.to_string(), cost))
+    .to_vec()
+}
+
 fn gpu_config(options: &GpuOptions) -> GpuConfig {
     let default = GpuConfig::default();
     GpuConfig {

@@ -25,3 +25,4 @@ pub mod run;
 pub mod signals;
 pub mod source;
 pub mod trace_cli;
+pub mod tracing;

@@ -8,6 +8,7 @@ use crate::control::StopReason;
 use crate::lengths::{Lengths, us};
 use crate::machine::{GuestEnd, Unclaimed};
 use crate::run::{Outcome, RunStats};
+use crate::tracing::Written;
 
 /// The lines that `fencepost run` ends with.
 pub fn lines(args: &RunArgs, outcome: &Outcome) -> Vec<String> {
@@ -19,11 +20,27 @@ pub fn lines(args: &RunArgs, outcome: &Outcome) -> Vec<String> {
     if let Some(seed) = args.seed {
         lines.push(format!("seed: {seed}"));
     }
-    if args.event_log.is_some() || args.memory_hash {
-        lines.push(format!("event log: {} events, sha256 {}", outcome.log.count, outcome.log.digest));
+    if let Some(digest) = &outcome.log.digest {
+        lines.push(format!("events: {}, sha256 {digest}", outcome.log.count));
     }
+    lines.extend(trace_lines(args, outcome));
     if let Some(digest) = &outcome.memory_digest {
         lines.push(format!("guest memory: sha256 {digest}"));
+    }
+    lines
+}
+
+/// What became of `--trace`.
+fn trace_lines(args: &RunArgs, outcome: &Outcome) -> Vec<String> {
+    let (Some(path), Some(Written { result: Ok(totals), .. })) = (&args.trace, &outcome.log.written) else {
+        return vec![];
+    };
+    let mut lines = vec![format!("trace: {} events in {}", totals.records, path.display())];
+    if totals.lost > 0 {
+        lines.push(format!("trace: {} events lost: the writer could not keep up", totals.lost));
+    }
+    if totals.guest_lost > 0 {
+        lines.push(format!("trace: {} events lost by the guest's own buffer", totals.guest_lost));
     }
     lines
 }

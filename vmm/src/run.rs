@@ -1,6 +1,6 @@
 //! One run of one guest, from the files on the command line to the exit status.
 
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use fencepost_firmware as firmware;
 use fencepost_firmware::Entry;
 use fencepost_softcpu::code::CodePages;
+use fencepost_trace::Category;
 use vm_memory::GuestMemoryMmap;
 
 use crate::accel::{self, Chosen};
@@ -27,9 +28,7 @@ use crate::machine::log::{EventLog, FinishedLog, Keep};
 use crate::machine::remap::Remapping;
 use crate::machine::{GuestEnd, Machine, Parts, Unclaimed, memory};
 use crate::options::Switch;
-
-/// How many trace records are kept in memory unless told otherwise: about 16 MiB of them.
-pub const RECORDS_DEFAULT: usize = 1 << 18;
+use crate::tracing::{self, Stream, Written};
 
 /// What the caller of [`run`] wants of it beside the command line.
 pub struct Hooks {
@@ -39,7 +38,7 @@ pub struct Hooks {
     pub control: Arc<Control>,
     /// Gets every picture that a flip brings to the screen.
     pub frames: Option<Box<dyn FrameSink>>,
-    /// How many trace records to keep for [`Outcome::log`].
+    /// How many of the newest records to keep in memory for [`Outcome::log`]; none unless told otherwise.
     pub records: usize,
     /// Which of them to keep; all when absent.
     pub keep: Option<Keep>,
@@ -54,7 +53,7 @@ impl Hooks {
             console,
             control: Arc::default(),
             frames: None,
-            records: RECORDS_DEFAULT,
+            records: 0,
             keep: None,
             say: Box::new(|line| eprintln!("fencepost: {line}")),
         }
@@ -127,10 +126,6 @@ impl Outcome {
 pub fn run(args: &RunArgs, mut hooks: Hooks) -> Result<Outcome, HostError> {
     let start = Instant::now();
     let (memory, entry) = load(args)?;
-    let mut log = EventLog::new(hooks.records, event_file(args)?);
-    if let Some(keep) = hooks.keep.take() {
-        log = log.keep_only(keep);
-    }
     if let Some(folder) = &args.frames {
         let png = PngFolder::create(folder.clone())?;
         hooks.frames = Some(both(hooks.frames.take(), png));
@@ -144,6 +139,7 @@ pub fn run(args: &RunArgs, mut hooks: Hooks) -> Result<Outcome, HostError> {
     let control = Arc::clone(&hooks.control);
     let code = Arc::new(CodePages::new(memory::end(&memory)));
     let (mut back_end, time, interrupts) = backend::build(chosen, &plan, &memory, &code, &entry, &control)?;
+    let log = event_log(args, &mut hooks, tracing::open(args, chosen, &time)?);
     let mut machine = Machine::new(Parts {
         memory,
         code,
@@ -157,6 +153,9 @@ pub fn run(args: &RunArgs, mut hooks: Hooks) -> Result<Outcome, HostError> {
     });
     if let Some(seed) = args.seed {
         machine.vary(seed);
+    }
+    if args.trace.is_some() && args.trace_categories.list().contains(&Category::Guest) {
+        machine.trace_guest();
     }
     control.set_watchdog(args.watchdog);
     let limit = args.timeout.map(|limit| TimeLimit::start(limit, Arc::clone(&control)));
@@ -197,8 +196,8 @@ fn finish(
 ) -> Result<Outcome, HostError> {
     let tsc_hz = machine.tsc_hz();
     let remains = machine.finish();
-    if let (Some(error), Some(path)) = (&remains.log.file_error, &args.event_log) {
-        return Err(HostError::Host(format!("--event-log {}: {}", path.display(), plain(error))));
+    if let (Some(Written { result: Err(error), .. }), Some(path)) = (&remains.log.written, &args.trace) {
+        return Err(HostError::Host(format!("--trace {}: {}", path.display(), plain(error))));
     }
     let memory_digest = args.memory_hash.then(|| memory::digest(&remains.memory)).transpose()?;
     let cycles = ran.state.tsc;
@@ -248,11 +247,15 @@ fn load_error(error: &firmware::Error) -> HostError {
     }
 }
 
-fn event_file(args: &RunArgs) -> Result<Option<Box<dyn Write + Send>>, HostError> {
-    let Some(path) = &args.event_log else { return Ok(None) };
-    let file = std::fs::File::create(path)
-        .map_err(|error| HostError::file("--event-log", path, &error, "name a file that can be written"))?;
-    Ok(Some(Box::new(BufWriter::new(file))))
+fn event_log(args: &RunArgs, hooks: &mut Hooks, stream: Option<Stream>) -> EventLog {
+    let mut log = EventLog::new(hooks.records);
+    if let Some(keep) = hooks.keep.take() {
+        log = log.keep_only(keep);
+    }
+    if let Some(stream) = stream {
+        log = log.stream_to(stream, args.trace_categories);
+    }
+    if args.memory_hash { log.hashed() } else { log }
 }
 
 /// Two sinks as one.

@@ -81,7 +81,8 @@ fn outputs_that_cannot_be_written_are_named_before_the_guest_starts() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let kernel = tiny_kernel(folder.path(), 4096);
     let kernel = kernel.to_str().expect("UTF-8");
-    refused(&["run", "--kernel", kernel, "--event-log", "/nowhere/log"], &["--event-log", "/nowhere/log"]);
+    refused(&["run", "--kernel", kernel, "--trace", "/nowhere/log"], &["--trace", "/nowhere/log"]);
+    refused(&["run", "--kernel", kernel, "--trace-categories", "dmaa"], &["dmaa", "iotlb"]);
     refused(&["run", "--kernel", kernel, "--frames", "/proc/none"], &["--frames", "/proc/none"]);
 }
 

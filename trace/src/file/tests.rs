@@ -26,11 +26,13 @@ fn vblank(cycles: u64) -> Record {
 
 /// A file of many frames.
 fn long_file(count: u64) -> Vec<u8> {
-    let mut writer = FileWriter::new(Vec::new(), &header()).expect("memory takes it");
+    let mut bytes = Vec::new();
+    let mut writer = FileWriter::new(&mut bytes, &header()).expect("memory takes it");
     for cycles in 0..count {
         writer.record(&vblank(cycles)).expect("memory takes it");
     }
-    writer.finish().expect("memory takes it")
+    writer.finish().expect("memory takes it");
+    bytes
 }
 
 #[test]
@@ -47,14 +49,15 @@ fn what_was_written_is_read_in_the_order_of_time() {
         pid: 71,
         values: vec![Value::Text("fencepost".into()), Value::Unsigned(4), Value::Signed(9)],
     };
-    let mut writer = FileWriter::new(Vec::new(), &header()).expect("memory takes it");
+    let mut bytes = Vec::new();
+    let mut writer = FileWriter::new(&mut bytes, &header()).expect("memory takes it");
     writer.record(&vblank(50)).expect("memory takes it");
     writer.define(&Definition::Format(format)).expect("memory takes it");
     writer.define(&Definition::Task { pid: 71, name: "flow".into() }).expect("memory takes it");
     writer.record(&record(20, Event::Guest(Box::new(guest)))).expect("memory takes it");
     writer.record(&vblank(u64::MAX / 4)).expect("memory takes it");
     writer.lost(3, 1);
-    let bytes = writer.finish().expect("memory takes it");
+    writer.finish().expect("memory takes it");
     let trace = TraceFile::read(&bytes[..]).expect("readable");
     assert_eq!(trace.header, header());
     assert_eq!(trace.records.iter().map(|r| r.stamp.cycles).collect::<Vec<_>>(), [20, 50, u64::MAX / 4]);

@@ -8,24 +8,31 @@ use std::io::{self, Write};
 use crate::file::{Definition, Header, MAGIC, Totals, VERSION, checksum, kind};
 use crate::{Record, Stamp};
 
-/// A records frame is written out when it has grown to this.
+/// A records frame is written out when it has grown to this, or spans this much time: a crash loses no more.
 const FRAME_BYTES: usize = 64 * 1024;
+const FRAME_NS: u64 = 250_000_000;
 
 /// Writes a trace file frame by frame.
 pub struct FileWriter<W: Write> {
     out: W,
     payload: Vec<u8>,
     before: Stamp,
+    /// The time of the frame's first record.
+    begun_ns: u64,
     totals: Totals,
 }
 
 impl<W: Write> FileWriter<W> {
     /// Begins a file.
     pub fn new(mut out: W, header: &Header) -> io::Result<Self> {
-        out.write_all(&MAGIC)?;
-        out.write_all(&VERSION.to_le_bytes())?;
-        let mut writer =
-            FileWriter { out, payload: Vec::new(), before: Stamp::default(), totals: Totals::default() };
+        out.write_all(&[&MAGIC[..], &VERSION.to_le_bytes()].concat())?;
+        let mut writer = FileWriter {
+            out,
+            payload: Vec::new(),
+            before: Stamp::default(),
+            begun_ns: 0,
+            totals: Totals::default(),
+        };
         writer.frame(kind::HEADER, &serde_json::to_vec(header)?)?;
         writer.out.flush()?;
         Ok(writer)
@@ -44,11 +51,16 @@ impl<W: Write> FileWriter<W> {
             ns: record.stamp.ns.wrapping_sub(self.before.ns),
         };
         self.before = record.stamp;
+        if self.payload.is_empty() {
+            self.begun_ns = record.stamp.ns;
+        }
         let entry = (delta.cycles as i64, delta.ns as i64, &record.event);
         self.payload =
             postcard::to_extend(&entry, std::mem::take(&mut self.payload)).map_err(io::Error::other)?;
         self.totals.records = self.totals.records.saturating_add(1);
-        if self.payload.len() >= FRAME_BYTES { self.flush_records() } else { Ok(()) }
+        let whole =
+            self.payload.len() >= FRAME_BYTES || record.stamp.ns.saturating_sub(self.begun_ns) >= FRAME_NS;
+        if whole { self.flush_records() } else { Ok(()) }
     }
 
     /// Counts events that never came here.
@@ -64,12 +76,12 @@ impl<W: Write> FileWriter<W> {
     }
 
     /// Completes the file.
-    pub fn finish(mut self) -> io::Result<W> {
+    pub fn finish(mut self) -> io::Result<Totals> {
         self.flush_records()?;
         let totals = serde_json::to_vec(&self.totals)?;
         self.frame(kind::END, &totals)?;
         self.out.flush()?;
-        Ok(self.out)
+        Ok(self.totals)
     }
 
     fn flush_records(&mut self) -> io::Result<()> {
@@ -86,9 +98,8 @@ impl<W: Write> FileWriter<W> {
 
     fn frame(&mut self, kind: u8, payload: &[u8]) -> io::Result<()> {
         let length = u32::try_from(payload.len()).map_err(io::Error::other)?;
-        self.out.write_all(&[kind])?;
-        self.out.write_all(&length.to_le_bytes())?;
-        self.out.write_all(&checksum(kind, payload).to_le_bytes())?;
-        self.out.write_all(payload)
+        // One write a frame: a crash cannot fall between its parts.
+        let crc = checksum(kind, payload).to_le_bytes();
+        self.out.write_all(&[&[kind], &length.to_le_bytes()[..], &crc, payload].concat())
     }
 }

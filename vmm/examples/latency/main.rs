@@ -93,7 +93,7 @@ fn measure(chosen: Chosen, guest: &Path, samples: u32) -> Result<Measured, HostE
         interrupts: Box::new(Hiding(interrupts)),
         console: Box::new(std::io::stderr()),
         control: Arc::clone(&control),
-        log: EventLog::new(0, None),
+        log: EventLog::new(0),
         pci: bus(Probe::new(samples, time))?,
         iommu: Remapping::new(false),
     });

@@ -139,7 +139,7 @@ fn run_with(steps: Vec<Step>, control: &Arc<Control>) -> (Ran, Soft<Script>) {
         interrupts: Box::<SoftInterrupts>::default(),
         console: Box::new(std::io::sink()),
         control: Arc::clone(control),
-        log: EventLog::new(100, None),
+        log: EventLog::new(100),
         pci: PciRoot::new(),
         iommu: Remapping::Off,
     });

@@ -16,7 +16,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::cli::{CaptureFormat, DemoArgs, RunArgs};
 use crate::control::Control;
 use crate::error::{HostError, plain};
-use crate::run::{Hooks, RECORDS_DEFAULT, run};
+use crate::run::{Hooks, run};
 use crate::{report, signals, source};
 use check::{Checker, ConsoleTap, Findings};
 use expect::Expectation;
@@ -28,6 +28,7 @@ const PICTURE_PX: (u32, u32) = (640, 480);
 const RATE_HZ: u16 = 60;
 /// Recorder's bound: a captured frame and a flip for each frame shown, and as much again for those that are not.
 const RECORDS_PER_FRAME: usize = 4;
+const RECORDS_LEAST: usize = 1 << 18;
 
 /// Runs the demo; the exit status is 0 when every pixel of every frame was right.
 pub fn demo(args: &DemoArgs) -> Result<i32, HostError> {
@@ -45,7 +46,7 @@ pub fn demo(args: &DemoArgs) -> Result<i32, HostError> {
     let bar = progress_bar(args.frames);
     let mut hooks = Hooks::new(Box::new(ConsoleTap::new(checker.clone(), on_progress(&bar, args.frames))));
     hooks.frames = Some(Box::new(checker.clone()));
-    hooks.records = RECORDS_DEFAULT.max(args.frames as usize * RECORDS_PER_FRAME);
+    hooks.records = RECORDS_LEAST.max(args.frames as usize * RECORDS_PER_FRAME);
     let dropped = Dropped::default();
     hooks.keep = Some(handoffs::keep(dropped.clone()));
     hooks.control = control;
@@ -93,7 +94,8 @@ fn run_args(args: &DemoArgs, (width, height): (u32, u32)) -> Result<RunArgs, Hos
         timeout: args.timeout,
         watchdog: None,
         stats: false,
-        event_log: args.event_log.clone(),
+        trace: args.trace.clone(),
+        trace_categories: args.trace_categories,
         memory_hash: args.memory_hash,
         frames: None,
     })

@@ -1,11 +1,12 @@
 //! The machine's trace: every event stamped, recorded, hashed in order, and written out if asked.
 
 use std::hash::{Hash, Hasher};
-use std::io::Write;
 
 use fencepost_trace::file::Definition;
 use fencepost_trace::{Event, Record, Recorder, Stamp};
 use sha2::{Digest, Sha256};
+
+use crate::tracing::{Categories, Stream, Written};
 
 /// Feeds what `#[derive(Hash)]` gives into SHA-256.
 ///
@@ -27,33 +28,28 @@ impl Hasher for DigestHasher {
 /// Sees every event as it happens, and says whether the recorder keeps it.
 pub type Keep = Box<dyn FnMut(&Event) -> bool + Send>;
 
-/// How many definitions are kept: a guest can name as many threads as it likes.
-const DEFINITIONS_MAX: usize = 1 << 14;
-
 /// Collects the events of one machine.
 pub struct EventLog {
+    categories: Categories,
     keep: Option<Keep>,
     recorder: Recorder,
-    hasher: DigestHasher,
+    hasher: Option<DigestHasher>,
     count: u64,
-    definitions: Vec<Definition>,
     guest_lost: u64,
-    file: Option<Box<dyn Write + Send>>,
-    file_error: Option<std::io::Error>,
+    stream: Option<Stream>,
 }
 
 impl EventLog {
-    /// A log that keeps the newest `capacity` records and writes all of them, one JSON object a line, to `file`.
-    pub fn new(capacity: usize, file: Option<Box<dyn Write + Send>>) -> Self {
+    /// A log that keeps the newest `capacity` records.
+    pub fn new(capacity: usize) -> Self {
         EventLog {
+            categories: Categories::default(),
             keep: None,
             recorder: Recorder::new(capacity),
-            hasher: DigestHasher::default(),
+            hasher: None,
             count: 0,
-            definitions: Vec::new(),
             guest_lost: 0,
-            file,
-            file_error: None,
+            stream: None,
         }
     }
 
@@ -63,30 +59,41 @@ impl EventLog {
         self
     }
 
+    /// Has `stream` get all events of `categories`.
+    pub fn stream_to(mut self, stream: Stream, categories: Categories) -> Self {
+        (self.stream, self.categories) = (Some(stream), categories);
+        self
+    }
+
+    /// Hashes all events.
+    pub fn hashed(mut self) -> Self {
+        self.hasher = Some(DigestHasher::default());
+        self
+    }
+
     /// Adds an event.
     pub fn push(&mut self, stamp: Stamp, event: Event) {
         self.count += 1;
-        stamp.hash(&mut self.hasher);
-        event.hash(&mut self.hasher);
-        if let Some(file) = &mut self.file {
-            let record = Record { stamp, event: event.clone() };
-            let result = serde_json::to_writer(&mut *file, &record)
-                .map_err(std::io::Error::from)
-                .and_then(|()| file.write_all(b"\n"));
-            if let Err(error) = result {
-                self.file = None;
-                self.file_error = Some(error);
-            }
+        if let Some(hasher) = &mut self.hasher {
+            stamp.hash(hasher);
+            event.hash(hasher);
         }
-        if self.keep.as_mut().is_none_or(|keep| keep(&event)) {
-            self.recorder.push(stamp, event);
+        let kept = self.recorder.keeps_any() && self.keep.as_mut().is_none_or(|keep| keep(&event));
+        match self.stream.as_mut().filter(|_| self.categories.has(&event)) {
+            Some(stream) if kept => {
+                stream.record(Record { stamp, event: event.clone() });
+                self.recorder.push(stamp, event);
+            }
+            Some(stream) => stream.record(Record { stamp, event }),
+            None if kept => self.recorder.push(stamp, event),
+            None => {}
         }
     }
 
     /// Adds what later guest events refer to.
     pub fn define(&mut self, definition: Definition) {
-        if self.definitions.len() < DEFINITIONS_MAX {
-            self.definitions.push(definition);
+        if let Some(stream) = &mut self.stream {
+            stream.define(definition);
         }
     }
 
@@ -95,18 +102,14 @@ impl EventLog {
         self.guest_lost = self.guest_lost.saturating_add(events);
     }
 
-    /// Ends the log: writes out what is buffered.
-    pub fn finish(mut self) -> FinishedLog {
-        if let Some(Err(error)) = self.file.as_mut().map(|file| file.flush()) {
-            self.file_error = Some(error);
-        }
+    /// Ends the log: completes the file.
+    pub fn finish(self) -> FinishedLog {
         FinishedLog {
             recorder: self.recorder,
             count: self.count,
-            definitions: self.definitions,
             guest_lost: self.guest_lost,
-            digest: hex(&self.hasher.0.finalize()),
-            file_error: self.file_error,
+            digest: self.hasher.map(|hasher| hex(&hasher.0.finalize())),
+            written: self.stream.map(|stream| stream.finish(self.guest_lost)),
         }
     }
 }
@@ -117,14 +120,12 @@ pub struct FinishedLog {
     pub recorder: Recorder,
     /// How many events there were in all.
     pub count: u64,
-    /// What guest events refer to.
-    pub definitions: Vec<Definition>,
     /// How many of its events the guest lost.
     pub guest_lost: u64,
-    /// SHA-256 over all events and stamps, in order, in hexadecimal.
-    pub digest: String,
-    /// Why the log file is incomplete, if it is.
-    pub file_error: Option<std::io::Error>,
+    /// SHA-256 over all events and stamps, in order, in hexadecimal, if it was asked for.
+    pub digest: Option<String>,
+    /// What became of the trace file, if there is one.
+    pub written: Option<Written>,
 }
 
 /// Lower-case hexadecimal.
@@ -134,14 +135,17 @@ pub fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use fencepost_trace::Accel;
+    use fencepost_trace::file::{Header, TraceFile};
+
     use super::*;
 
     fn digest_of(events: &[(u64, u64)]) -> String {
-        let mut log = EventLog::new(4, None);
+        let mut log = EventLog::new(4).hashed();
         for &(cycles, frame) in events {
             log.push(Stamp { cycles, ns: cycles }, Event::Vblank { frame });
         }
-        log.finish().digest
+        log.finish().digest.expect("asked for")
     }
 
     #[test]
@@ -157,7 +161,8 @@ mod tests {
     fn what_is_not_kept_counts_all_the_same() {
         let events = || (0..9).map(|frame| (Stamp { cycles: frame, ns: frame }, Event::Vblank { frame }));
         let odd = |event: &Event| matches!(event, Event::Vblank { frame } if frame % 2 == 1);
-        let (mut all, mut some) = (EventLog::new(9, None), EventLog::new(9, None).keep_only(Box::new(odd)));
+        let (mut all, mut some) =
+            (EventLog::new(9).hashed(), EventLog::new(9).hashed().keep_only(Box::new(odd)));
         events().for_each(|(stamp, event)| all.push(stamp, event));
         events().for_each(|(stamp, event)| some.push(stamp, event));
         let (all, some) = (all.finish(), some.finish());
@@ -167,18 +172,27 @@ mod tests {
     }
 
     #[test]
-    fn the_file_has_every_event_even_those_the_recorder_dropped() {
-        let path = tempfile::NamedTempFile::new().expect("temporary file");
-        let file = path.reopen().expect("reopened");
-        let mut log = EventLog::new(1, Some(Box::new(file)));
+    fn the_file_has_every_event_of_its_categories_even_those_the_recorder_dropped() {
+        let file = tempfile::NamedTempFile::new().expect("temporary file");
+        let header = Header {
+            accel: Accel::Soft,
+            tsc_hz: 1_000_000_000,
+            categories: vec![],
+            functions: vec![],
+            costs: vec![],
+            seed: None,
+        };
+        let stream = Stream::begin(file.reopen().expect("reopened"), &header, true).expect("begun");
+        let mut log = EventLog::new(1).stream_to(stream, "engine".parse().expect("right"));
         for frame in 0..3 {
             log.push(Stamp { cycles: frame, ns: frame }, Event::Vblank { frame });
+            log.push(Stamp { cycles: frame, ns: frame }, Event::MsiRaised { rid: 8, vector: 0 });
         }
         let finished = log.finish();
-        assert_eq!((finished.count, finished.recorder.lost()), (3, 2));
-        let text = std::fs::read_to_string(path.path()).expect("readable");
-        let frames: Vec<Record> = text.lines().map(|l| serde_json::from_str(l).expect("a record")).collect();
-        assert_eq!(frames[2].event, Event::Vblank { frame: 2 });
-        assert_eq!(frames.len(), 3);
+        assert_eq!((finished.count, finished.recorder.lost()), (6, 5));
+        assert_eq!(finished.written.expect("there is a file").result.expect("written").records, 3);
+        let trace = TraceFile::read(file.reopen().expect("reopened")).expect("readable");
+        let events: Vec<&Event> = trace.records.iter().map(|record| &record.event).collect();
+        assert_eq!(events, [0, 1, 2].map(|frame| Event::Vblank { frame }).iter().collect::<Vec<_>>());
     }
 }

@@ -55,7 +55,7 @@ fn machine() -> Machine {
         interrupts: Box::<SoftInterrupts>::default(),
         console: Box::new(std::io::sink()),
         control: Arc::default(),
-        log: EventLog::new(100, None),
+        log: EventLog::new(100),
         pci,
         iommu: Remapping::Off,
     })

@@ -46,7 +46,7 @@ fn machine() -> Machine {
         interrupts: Box::<SoftInterrupts>::default(),
         console: Box::new(std::io::sink()),
         control: Arc::default(),
-        log: EventLog::new(1000, None),
+        log: EventLog::new(1000),
         pci,
         iommu: Remapping::new(true),
     })

@@ -42,7 +42,7 @@ fn machine() -> (Machine, Screen, Arc<Control>) {
         interrupts: Box::<SoftInterrupts>::default(),
         console: Box::new(screen.clone()),
         control: Arc::clone(&control),
-        log: EventLog::new(100, None),
+        log: EventLog::new(100),
         pci: PciRoot::new(),
         iommu: Remapping::Off,
     };
@@ -183,7 +183,6 @@ fn the_trace_port_takes_the_guests_events_with_their_own_time() {
         let records: Vec<_> = log.recorder.records().collect();
         assert_eq!((records.len(), records[0].stamp), (1, Stamp { cycles: 500, ns: 500 }));
         assert!(matches!(&records[0].event, Event::Guest(event) if (event.format, event.pid) == (7, 9)));
-        assert_eq!(log.definitions.len(), 2);
     }
 }
 

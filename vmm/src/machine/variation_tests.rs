@@ -57,7 +57,7 @@ fn machine(pci: PciRoot, seed: Option<u64>) -> Machine {
         interrupts: Box::<SoftInterrupts>::default(),
         console: Box::new(std::io::sink()),
         control: Arc::default(),
-        log: EventLog::new(1 << 16, None),
+        log: EventLog::new(1 << 16),
         pci,
         iommu: Remapping::Off,
     });

@@ -74,7 +74,7 @@ fn bench(code: &[u8]) -> Option<Bench> {
         interrupts: Box::<SoftInterrupts>::default(),
         console: Box::new(std::io::sink()),
         control: Arc::default(),
-        log: EventLog::new(1, None),
+        log: EventLog::new(1),
         pci: PciRoot::new(),
         iommu: Remapping::Off,
     });

@@ -1,0 +1,51 @@
+//! `--trace`: what is recorded, and the file it is streamed to while the machine runs.
+
+mod categories;
+mod stream;
+
+use std::path::Path;
+
+use fencepost_devices::pci::requester_id;
+use fencepost_firmware::layout::{CAMERA_SLOT, DISPLAY_SLOT, GPU_SLOT};
+use fencepost_trace::file::{FunctionName, Header};
+use fencepost_trace::{Accel, Engine};
+
+pub use categories::Categories;
+pub use stream::{Stream, Written};
+
+use crate::accel::Chosen;
+use crate::cli::RunArgs;
+use crate::devices;
+use crate::error::HostError;
+use crate::machine::time::TimeBase;
+
+/// Opens the file of `--trace`, if there is one.
+pub fn open(args: &RunArgs, accel: Chosen, time: &TimeBase) -> Result<Option<Stream>, HostError> {
+    let Some(path) = &args.trace else { return Ok(None) };
+    let refused =
+        |path: &Path, error| HostError::file("--trace", path, &error, "name a file that can be written");
+    let file = std::fs::File::create(path).map_err(|error| refused(path, error))?;
+    let header = header(args, accel, time);
+    Stream::begin(file, &header, accel == Chosen::Soft).map(Some).map_err(|error| refused(path, error))
+}
+
+fn header(args: &RunArgs, accel: Chosen, time: &TimeBase) -> Header {
+    let functions = [
+        (GPU_SLOT, "gpu", Engine::Gpu),
+        (CAMERA_SLOT, "camera", Engine::Camera),
+        (DISPLAY_SLOT, "display", Engine::Display),
+    ];
+    Header {
+        accel: match accel {
+            Chosen::Soft => Accel::Soft,
+            Chosen::Kvm => Accel::Kvm,
+        },
+        tsc_hz: time.hz(),
+        categories: args.trace_categories.list(),
+        functions: functions
+            .map(|(slot, name, engine)| FunctionName { rid: requester_id(slot), name: name.into(), engine })
+            .to_vec(),
+        costs: devices::costs(args),
+        seed: args.seed,
+    }
+}
