@@ -83,11 +83,13 @@ fn frame(number: u64, begin: u64, job: u64) -> Vec<(u64, Event)> {
 }
 
 fn bytes(events: impl IntoIterator<Item = (u64, Event)>) -> Vec<u8> {
-    let mut writer = FileWriter::new(Vec::new(), &header()).expect("memory takes it");
+    let mut bytes = Vec::new();
+    let mut writer = FileWriter::new(&mut bytes, &header()).expect("memory takes it");
     for (cycles, event) in events {
         writer.record(&Record { stamp: Stamp { cycles, ns: 2 * cycles }, event }).expect("memory takes it");
     }
-    writer.finish().expect("memory takes it")
+    writer.finish().expect("memory takes it");
+    bytes
 }
 
 fn save(folder: &Path, name: &str, bytes: &[u8]) -> PathBuf {
