@@ -19,6 +19,17 @@ fn threads() -> Vec<String> {
     folder.filter_map(name).collect()
 }
 
+/// A thread that was joined may be listed for a moment yet, while the kernel takes it down.
+fn come_back_to(before: &[String]) -> bool {
+    (0..1000).any(|_| {
+        let same = threads() == before;
+        if !same {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        same
+    })
+}
+
 #[test]
 fn every_thread_of_a_run_is_joined() {
     let folder = tempfile::tempdir().expect("temporary folder");
@@ -39,7 +50,7 @@ fn every_thread_of_a_run_is_joined() {
                 Err(error) if accel == Accel::Kvm => println!("skipped: threads of a run on kvm: {error}"),
                 Err(error) => panic!("{error}"),
             }
-            assert_eq!(threads(), before, "{accel:?}");
+            assert!(come_back_to(&before), "{accel:?}: {:?}", threads());
         }
     }
     let control = Arc::<Control>::default();
@@ -48,5 +59,5 @@ fn every_thread_of_a_run_is_joined() {
     // The other one may have seen the end of its input already.
     assert!(threads().len() > before.len(), "the signals' is there");
     drop((watch, reader));
-    assert_eq!(threads(), before);
+    assert!(come_back_to(&before), "{:?}", threads());
 }

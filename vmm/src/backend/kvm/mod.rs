@@ -156,17 +156,21 @@ impl BackEnd for KvmBackEnd {
         let shared = Shared::new(Arc::clone(&self.vm), machine, control)?;
         let links = self.vcpus.iter().map(Link::new).collect::<Result<Vec<_>, _>>()?;
         std::thread::scope(|scope| {
+            let stop = StopAll(&shared, &links);
+            let mut started = Vec::new();
             for (index, (vcpu, link)) in self.vcpus.iter_mut().zip(&links).enumerate() {
                 let thread = std::thread::Builder::new().name(format!("vcpu{index}"));
-                let started = thread.spawn_scoped(scope, || threads::run(vcpu, link, &shared));
-                if let Err(error) = started {
-                    shared.ending.finish(Err(host_error("cannot start a thread", error)));
+                match thread.spawn_scoped(scope, || threads::run(vcpu, link, &shared)) {
+                    Ok(thread) => started.push(thread),
+                    Err(error) => shared.ending.finish(Err(host_error("cannot start a thread", error))),
                 }
             }
-            let _stop = StopAll(&shared, &links);
             if let Err(error) = events::run(&shared, &links) {
                 shared.ending.finish(Err(error));
             }
+            drop(stop);
+            // One that panicked has said so by the end it gave. The scope alone would wait for its work, not for it.
+            started.into_iter().for_each(|thread| drop(thread.join()));
         });
         // What was rung last.
         shared.with(|_| ());
