@@ -31,8 +31,12 @@ const ALIGNMENT: usize = 4;
 const FORMATS_MAX: usize = 1024;
 const TASKS_MAX: usize = 16 << 10;
 const CPUS_MAX: u16 = 1024;
+/// Definitions that are passed on: they are never dropped on the way to the file.
+const DEFINITIONS_MAX: u32 = 1 << 16;
 /// No thread's name is longer (TASK_COMM_LEN is 16).
 const TASK_NAME_MAX: usize = 64;
+/// The thread that runs when no other does is not in the kernel's list; the name is what its own text has.
+const IDLE: &str = "0 <idle>";
 
 /// What the stream brought.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +61,7 @@ pub struct Decoder {
     formats: BTreeMap<u16, Format>,
     tasks: BTreeMap<u32, String>,
     lost: BTreeMap<u16, u64>,
+    definitions: u32,
     refused: u64,
 }
 
@@ -143,14 +148,26 @@ impl Decoder {
         if self.formats.len() >= FORMATS_MAX && !self.formats.contains_key(&id) {
             return false;
         }
-        news(News::Definition(Definition::Format(format.guest.clone())));
-        self.formats.insert(id, format);
+        if self.formats.get(&id) != Some(&format) {
+            self.define(Definition::Format(format.guest.clone()), news);
+            self.formats.insert(id, format);
+        }
         true
+    }
+
+    fn define(&mut self, definition: Definition, news: &mut dyn FnMut(News)) {
+        if self.definitions < DEFINITIONS_MAX {
+            self.definitions = self.definitions.saturating_add(1);
+            news(News::Definition(definition));
+        } else {
+            self.refuse();
+        }
     }
 
     /// `PID NAME` in each line; only those that are new are told.
     fn tasks(&mut self, payload: &[u8], news: &mut dyn FnMut(News)) -> bool {
-        for line in String::from_utf8_lossy(payload).lines() {
+        let text = String::from_utf8_lossy(payload);
+        for line in std::iter::once(IDLE).chain(text.lines()) {
             let Some((pid, name)) = line.trim_start().split_once(' ') else { return false };
             let Ok(pid) = pid.parse::<u32>() else { return false };
             let known = self.tasks.get(&pid);
@@ -159,7 +176,7 @@ impl Decoder {
             }
             if known.is_none_or(|known| known != name) {
                 self.tasks.insert(pid, name.into());
-                news(News::Definition(Definition::Task { pid, name: name.into() }));
+                self.define(Definition::Task { pid, name: name.into() }, news);
             }
         }
         true
