@@ -7,11 +7,13 @@ mod event;
 pub mod file;
 pub mod ftrace;
 mod guest;
+pub mod html;
 pub mod journey;
 mod outputs;
 pub mod perfetto;
 mod recorder;
 pub mod report;
+pub mod svg;
 pub mod timeline;
 
 pub use event::{Accel, Category, Engine, Event, ExitReason, JobKind};

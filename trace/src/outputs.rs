@@ -44,3 +44,75 @@ fn lost(trace: &TraceFile) -> String {
         None => "not known: the trace has no end".to_string(),
     }
 }
+
+/// `text` as the content of an XML or HTML element or attribute. What no page should get from a guest, control characters and those
+/// that turn the writing's direction, becomes U+FFFD.
+pub fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            _ => escaped.push(plain(letter)),
+        }
+    }
+    escaped
+}
+
+/// A character without power over the text around it.
+fn plain(letter: char) -> char {
+    let turns = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let not_a_character = matches!(letter, '\u{fffe}' | '\u{ffff}');
+    if letter.is_control() || turns || not_a_character { '\u{fffd}' } else { letter }
+}
+
+/// `text` with every character plain.
+pub fn plain_text(text: &str) -> String {
+    text.chars().map(plain).collect()
+}
+
+/// A number with its thousands apart.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            grouped.push('\u{202f}');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// Nanoseconds in the unit in which they are a short number.
+pub fn duration(ns: u64) -> String {
+    match ns {
+        0..=9_999 => format!("{ns} ns"),
+        10_000..=9_999_999 => format!("{}.{} µs", ns / 1000, ns / 100 % 10),
+        10_000_000..=9_999_999_999 => format!("{}.{:02} ms", ns / 1_000_000, ns / 10_000 % 100),
+        _ => format!("{}.{:02} s", ns / 1_000_000_000, ns / 10_000_000 % 100),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_guest_says_is_only_text() {
+        assert_eq!(escape("<b a='1' c=\"2\">&"), "&lt;b a=&#39;1&#39; c=&quot;2&quot;&gt;&amp;");
+        assert_eq!(escape("a\u{202e}b\u{0}c\u{7f}d\né"), "a\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}é");
+        assert_eq!(plain_text("<\u{1}>"), "<\u{fffd}>");
+    }
+
+    #[test]
+    fn numbers_are_easy_to_read() {
+        let groups = [0, 999, 1000, 1_234_567].map(|n| thousands(n).replace('\u{202f}', " "));
+        assert_eq!(groups, ["0", "999", "1 000", "1 234 567"]);
+        let times = [0, 9_999, 10_050, 15_622_798, 12_345_678_901].map(duration);
+        assert_eq!(times, ["0 ns", "9999 ns", "10.0 µs", "15.62 ms", "12.34 s"]);
+    }
+}

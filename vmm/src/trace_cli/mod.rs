@@ -9,6 +9,7 @@ use std::path::Path;
 use fencepost_trace::file::TraceFile;
 use fencepost_trace::journey::Journeys;
 use fencepost_trace::report::{self, Diff, Found, Line, Report};
+use fencepost_trace::{html, perfetto, svg};
 
 use crate::error::{HostError, plain};
 use args::{ConvertArgs, DiffArgs, Output, QueryArgs, ReportArgs, TraceArgs, TraceCommand};
@@ -150,28 +151,38 @@ fn convert(args: &ConvertArgs) -> Result<i32, HostError> {
         return Err(HostError::input("--frame is for one frame's picture", "use it with --to svg"));
     }
     let (trace, journeys) = read(&args.file)?;
+    let frame = match args.to {
+        Output::Svg => {
+            svg::choose(&journeys, args.frame).map_err(|error| HostError::Input(error.to_string()))?
+        }
+        _ => 0,
+    };
     if args.output == Path::new("-") {
-        print(|out| write_as(args, &trace, &journeys, out))?;
+        print(|out| write_as(args.to, &trace, &journeys, frame, out))?;
         return Ok(0);
     }
     let mend = "give a path that can be written with -o";
     let failed = |error: io::Error| HostError::file("the output", &args.output, &error, mend);
     let mut out = BufWriter::new(File::create(&args.output).map_err(failed)?);
-    write_as(args, &trace, &journeys, &mut out).and_then(|()| out.flush()).map_err(failed)?;
+    write_as(args.to, &trace, &journeys, frame, &mut out).and_then(|()| out.flush()).map_err(failed)?;
     Ok(0)
 }
 
+/// Writes a trace; `frame` is for a picture of one.
 fn write_as(
-    args: &ConvertArgs,
+    to: Output,
     trace: &TraceFile,
     journeys: &Journeys,
+    frame: usize,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    match args.to {
+    match to {
         Output::Jsonl => report::write_jsonl(trace, out),
-        Output::Perfetto => fencepost_trace::perfetto::write(trace, journeys, out),
-        Output::Html | Output::Svg => {
-            Err(io::Error::new(io::ErrorKind::Unsupported, "this output is not supported yet"))
-        }
+        Output::Perfetto => perfetto::write(trace, journeys, out),
+        Output::Html => html::write(trace, journeys, out),
+        Output::Svg => svg::write(trace, journeys, frame, out).map_err(|error| match error {
+            svg::SvgError::Io(error) => error,
+            other => io::Error::other(other),
+        }),
     }
 }

@@ -1,0 +1,75 @@
+//! The page as text; `ci/outputs-test` opens it in a browser.
+
+use super::*;
+use crate::journey::HandoffKind;
+use crate::timeline::tests::{HOSTILE, trace};
+
+fn page(trace: &TraceFile, cap: usize) -> String {
+    let mut bytes = Vec::new();
+    write_capped(trace, &Journeys::build(trace), cap, &mut bytes).expect("memory takes it");
+    String::from_utf8(bytes).expect("text")
+}
+
+fn data(page: &str) -> serde_json::Value {
+    let (_, rest) = page.split_once("id=\"data\">").expect("data");
+    serde_json::from_str(rest.split_once("</script>").expect("its end").0).expect("JSON")
+}
+
+#[test]
+fn nothing_of_the_guests_is_markup_and_nothing_comes_from_elsewhere() {
+    let page = page(&trace(5, true), MAX_ITEMS);
+    assert_eq!(page.matches("</script>").count(), 2);
+    assert!(!page.contains("<img") && !page.contains(HOSTILE));
+    for word in ["http://", "https://", "src=", "@import", "url("] {
+        assert!(!page.replace("img src=x", "").contains(word), "{word}");
+    }
+    let data = data(&page);
+    let strings = data["strings"].as_array().expect("strings");
+    assert!(strings.iter().any(|text| text.as_str().is_some_and(|t| t.starts_with("</script><img"))));
+    assert!(!page.contains("@DATA@") && !page.contains("@SCRIPT@"));
+}
+
+#[test]
+fn the_table_has_what_the_journeys_have() {
+    let trace = trace(25, true);
+    let journeys = Journeys::build(&trace);
+    let page = page(&trace, MAX_ITEMS);
+    for kind in HandoffKind::ALL {
+        let mut took: Vec<u64> =
+            journeys.handoffs.iter().filter(|one| one.kind == kind).map(|one| one.took.cycles).collect();
+        took.sort();
+        let row = page.split_once(&format!("<tr data-kind=\"{}\">", kind.key()));
+        let Some((_, row)) = row else {
+            assert!(took.is_empty());
+            continue;
+        };
+        let row = row.split_once("</tr>").expect("its end").0;
+        for value in [took[took.len().div_ceil(2) - 1], took[took.len() - 1]] {
+            assert!(row.contains(&format!(">{}<", crate::outputs::thousands(value))), "{kind:?} {value}");
+        }
+    }
+    assert_eq!(page.matches("<tr data-kind=").count(), 7);
+}
+
+#[test]
+fn a_long_trace_is_cut_and_says_so() {
+    let trace = trace(300, true);
+    let whole = page(&trace, MAX_ITEMS);
+    assert!(!whole.contains("id=\"cut\""));
+    let cut = page(&trace, 2000);
+    assert!(cut.contains("id=\"cut\"") && cut.contains(" of 300 frames"));
+    let data = data(&cut);
+    let items = |lane: &serde_json::Value| {
+        let rows = lane["rows"].as_array().expect("rows").iter();
+        rows.map(|row| row.as_array().map_or(0, Vec::len)).sum::<usize>()
+            + lane["marks"].as_array().map_or(0, Vec::len)
+    };
+    let all: usize = data["lanes"].as_array().expect("lanes").iter().map(items).sum();
+    assert!((1990..=2010).contains(&all), "{all}");
+    assert!(cut.len() < whole.len() / 2);
+}
+
+#[test]
+fn the_same_trace_gives_the_same_page() {
+    assert_eq!(page(&trace(9, true), MAX_ITEMS), page(&trace(9, true), MAX_ITEMS));
+}
