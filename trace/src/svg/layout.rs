@@ -170,6 +170,6 @@ fn place(frame: &Frame) -> Vec<(Step, usize, u64)> {
 /// 16 times the logarithm of 1 + `number` to base 2, by straight lines between the powers of two; small gaps count for nothing.
 fn log16(number: u64) -> u64 {
     let power = u64::from(number.saturating_add(1).ilog2());
-    let part = (u128::from(number) + 1 - (1u128 << power)) * 16 >> power;
+    let part = ((u128::from(number) + 1 - (1u128 << power)) * 16) >> power;
     (power * 16 + part as u64).saturating_sub(6 * 16)
 }
