@@ -149,6 +149,7 @@ impl Iommu {
     ) -> Result<Hit, Reason> {
         let iova = at.iova.0;
         if let Some(hit) = self.iotlb.get(context.domain, iova, at.access) {
+            out.trace.record(Event::IotlbHit { rid: at.rid, iova });
             return Ok(hit);
         }
         if !walk::is_within_width(iova) {

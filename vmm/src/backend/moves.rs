@@ -19,7 +19,7 @@ use fencepost_softcpu::code::CodePages;
 use fencepost_softcpu::cpuid::CpuidConfig;
 use fencepost_softcpu::ioapic::IoApicState;
 use fencepost_softcpu::state::CpuState;
-use fencepost_trace::Stamp;
+use fencepost_trace::{Accel, Stamp};
 use vm_memory::GuestMemoryMmap;
 
 use super::kvm::KvmBackEnd;
@@ -92,6 +92,10 @@ impl Moving {
             Chosen::Kvm => self.resume_in_kvm(machine, &ioapic)?,
             Chosen::Soft => self.resume_in_soft(machine, &ioapic)?,
         }
+        machine.record_move(match to {
+            Chosen::Kvm => Accel::Kvm,
+            Chosen::Soft => Accel::Soft,
+        });
         self.at = to;
         let lengths = match to {
             Chosen::Kvm => &mut self.done.to_kvm,

@@ -35,7 +35,7 @@ use fencepost_firmware::layout;
 use fencepost_softcpu::apic::InterruptMessage;
 use fencepost_softcpu::code::CodePages;
 use fencepost_softcpu::ioapic::IoApicState;
-use fencepost_trace::{Event, Stamp};
+use fencepost_trace::{Accel, Event, ExitReason, Stamp};
 use vm_memory::GuestMemoryMmap;
 
 use crate::control::Control;
@@ -342,6 +342,16 @@ impl Machine {
         if self.serial.take_pulse() {
             self.interrupts.pulse(layout::SERIAL_GSI);
         }
+    }
+
+    /// Records that the (only) CPU left the guest.
+    pub fn record_exit(&mut self, reason: ExitReason, address: u64) {
+        self.record(Event::VcpuExit { cpu: 0, reason, address });
+    }
+
+    /// Records that the machine goes on on another back end.
+    pub fn record_move(&mut self, to: Accel) {
+        self.record(Event::Moved { to });
     }
 
     fn record(&mut self, event: Event) {

@@ -114,11 +114,12 @@ fn the_interrupt_range_is_not_memory() {
 }
 
 #[test]
-fn a_miss_is_traced_and_a_hit_is_not() {
+fn misses_and_hits_are_traced() {
     let mut bench = Bench::running();
     bench.map(0x5000, 1, 0xa000 | READ_WRITE);
     bench.platform.trace.events.clear();
     bench.probe(0x5004).unwrap();
     bench.probe(0x5008).unwrap();
-    assert_eq!(bench.platform.trace.events, [Event::IotlbMiss { rid: RID, iova: 0x5004 }]);
+    let miss = Event::IotlbMiss { rid: RID, iova: 0x5004 };
+    assert_eq!(bench.platform.trace.events, [miss, Event::IotlbHit { rid: RID, iova: 0x5008 }]);
 }

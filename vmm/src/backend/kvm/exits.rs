@@ -139,7 +139,8 @@ fn interrupted(shared: &Shared<'_>) -> Step {
 
 /// Every exit passes here, after it was handled, with the machine at hand: why it came, at which port, guest-physical
 /// address or RIP, and what of it is noted for a dump.
-fn passed(machine: &mut Machine, _reason: ExitReason, address: u64, noted: Option<(ExitKind, &[u8])>) {
+fn passed(machine: &mut Machine, reason: ExitReason, address: u64, noted: Option<(ExitKind, &[u8])>) {
+    machine.record_exit(reason, address);
     if let Some((kind, data)) = noted {
         machine.note(kind, address, data);
     }
