@@ -104,12 +104,6 @@ impl Buffer {
         self.pages.iter().any(|(first, count)| page.wrapping_sub(*first) < *count)
     }
 
-    /// Whether a device sees it at an I/O virtual address.
-    pub fn has_iova(&self, iova: u64) -> bool {
-        let ranges = self.mappings.iter().flat_map(|mapping| &mapping.ranges);
-        ranges.into_iter().any(|range| iova.wrapping_sub(range.iova) < range.len)
-    }
-
     /// Adds what the guest calls it.
     pub(super) fn name(&mut self, name: &DmaBuf) {
         match self.dma_bufs.iter_mut().find(|known| known.inode == name.inode) {

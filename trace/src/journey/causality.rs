@@ -213,17 +213,17 @@ fn interrupts(wire: &Wire, found: &mut Vec<Violation>) {
 const PENDING: usize = 2;
 
 fn handlers(causes: &[At], handled: &[At], found: &mut Vec<Violation>) {
-    let (mut next, mut pending) = (0, 1);
-    for handler in handled {
+    let (mut next, mut pending) = (0, 0usize);
+    for (number, handler) in handled.iter().enumerate() {
         while causes.get(next).is_some_and(|cause| !reversed(*cause, *handler)) {
             next += 1;
             pending = (pending + 1).min(PENDING);
         }
-        if pending == 0 {
+        // What caused the first may have come before the trace began.
+        if pending == 0 && number > 0 {
             found.push(violation(Rule::HandlerUnraised, causes.get(next).copied(), *handler));
-        } else {
-            pending -= 1;
         }
+        pending = pending.saturating_sub(1);
     }
 }
 

@@ -142,9 +142,17 @@ fn find_queues(timelines: &mut [FenceTimeline], fences: &[FenceWrite]) {
 /// The driver's name of the GPU scheduler's own fences, which only follow the device's.
 const SCHEDULER: &str = "drm_sched";
 
+/// The kernel's tracepoints have 32 bits of a sequence number.
+fn in_kernel(seqno: u64) -> u64 {
+    seqno & u64::from(u32::MAX)
+}
+
+fn place(timeline: &FenceTimeline, seqno: u64) -> Option<usize> {
+    timeline.points.binary_search_by_key(&in_kernel(seqno), |point| point.seqno).ok()
+}
+
 fn point(timeline: &FenceTimeline, seqno: u64) -> Option<&FencePoint> {
-    let at = timeline.points.binary_search_by_key(&seqno, |point| point.seqno).ok()?;
-    timeline.points.get(at)
+    timeline.points.get(place(timeline, seqno)?)
 }
 
 /// Joins each write of a fence with the kernel's fence. Gives the fence of each write.
@@ -165,9 +173,9 @@ fn link_writes(timelines: &mut [FenceTimeline], fences: &[FenceWrite]) -> Vec<Op
             .min();
         let timeline = nearest.and_then(|(_, at)| timelines.get_mut(at));
         found.push(timeline.and_then(|timeline| {
-            let at = timeline.points.binary_search_by_key(&fence.seqno, |point| point.seqno).ok()?;
+            let at = place(timeline, fence.seqno)?;
             timeline.points.get_mut(at)?.written = Some(number);
-            Some(FenceId { context: timeline.context, seqno: fence.seqno })
+            Some(FenceId { context: timeline.context, seqno: in_kernel(fence.seqno) })
         }));
     }
     found
@@ -369,11 +377,7 @@ fn not_queued(captures: &[Capture], guest: &Guest, queue: Option<u64>) -> Vec<Vi
 /// Gives the buffers the names that the guest's kernel has for them.
 fn name_buffers(buffers: &mut [Buffer], guest: &Guest) {
     for mapped in &guest.mapped {
-        let of = |buffer: &&mut Buffer| {
-            mapped.page.is_some_and(|page| buffer.has_page(page))
-                || mapped.iova.is_some_and(|iova| buffer.has_iova(iova))
-        };
-        if let Some(buffer) = buffers.iter_mut().find(of) {
+        if let Some(buffer) = buffers.iter_mut().find(|buffer| buffer.has_page(mapped.page)) {
             buffer.name(&mapped.dma_buf);
         }
     }

@@ -70,11 +70,10 @@ pub(super) struct JobPoint {
     pub fence: u64,
 }
 
-/// A dma-buf that was mapped for a device.
+/// A dma-buf and one of its pages.
 #[derive(Clone, Debug)]
 pub(super) struct Mapped {
-    pub page: Option<u64>,
-    pub iova: Option<u64>,
+    pub page: u64,
     pub dma_buf: DmaBuf,
 }
 
@@ -95,8 +94,11 @@ pub(super) struct Guest {
     pub irq_names: BTreeMap<u32, String>,
     /// `drm_vblank_event_delivered`.
     pub flip_events: Vec<At>,
-    /// dma-bufs mapped for devices.
+    /// Pages of dma-bufs.
     pub mapped: Vec<Mapped>,
+    /// The dma-bufs that threads are mapping, and who exported each.
+    mapping: HashMap<u32, DmaBuf>,
+    exporters: HashMap<u64, String>,
     /// The thread that each `dma_fence_init` was on, by context and sequence number.
     pub made_by: HashMap<(u64, u64), u32>,
 }
@@ -115,7 +117,10 @@ enum Kind {
     Run,
     HandlerEntry,
     FlipEvent,
-    DmaBuf,
+    Exported,
+    Mapping,
+    IommuMap,
+    MappingDone,
 }
 
 fn kind(system: &str, name: &str) -> Option<Kind> {
@@ -134,7 +139,10 @@ fn kind(system: &str, name: &str) -> Option<Kind> {
         ("gpu_scheduler", "drm_run_job" | "drm_sched_job_run") => Kind::Run,
         ("irq", "irq_handler_entry") => Kind::HandlerEntry,
         ("drm", "drm_vblank_event_delivered") => Kind::FlipEvent,
-        ("fencepost", _) => Kind::DmaBuf,
+        ("fencepost", "dmabuf_export") => Kind::Exported,
+        ("fencepost", "dmabuf_map") => Kind::Mapping,
+        ("iommu", "map") => Kind::IommuMap,
+        ("fencepost", "dmabuf_mapped") => Kind::MappingDone,
         _ => return None,
     })
 }
@@ -182,7 +190,7 @@ impl Guest {
                 }
             }
             Kind::FlipEvent => self.flip_events.push(at),
-            Kind::DmaBuf => self.dma_buf(view),
+            Kind::Exported | Kind::Mapping | Kind::IommuMap | Kind::MappingDone => self.dma_buf(kind, view),
             _ => return self.fence(kind, view, at),
         }
         Some(())
@@ -215,19 +223,31 @@ impl Guest {
         Some(())
     }
 
-    fn dma_buf(&mut self, view: &GuestView<'_>) {
-        let any = |names: &[&str]| names.iter().find_map(|name| view.u64(name));
-        let text = |names: &[&str]| names.iter().find_map(|name| view.text(name)).map(str::to_string);
-        let Some(inode) = any(&["inode", "ino"]) else { return };
-        self.mapped.push(Mapped {
-            page: any(&["phys", "pfn_addr"]).map(|address| address / PAGE_BYTES),
-            iova: any(&["iova", "dma_address"]).filter(|iova| *iova != 0),
-            dma_buf: DmaBuf {
-                inode,
-                exporter: text(&["exporter", "exp_name"]),
-                size: any(&["size"]),
-                devices: text(&["device", "dev"]).into_iter().collect(),
-            },
-        });
+    /// The pages that a thread maps while it maps a dma-buf are the dma-buf's.
+    fn dma_buf(&mut self, kind: Kind, view: &GuestView<'_>) {
+        let pid = view.event.pid;
+        match (kind, view.u64("inode")) {
+            (Kind::Exported, Some(inode)) => {
+                if let Some(exporter) = view.text("exporter") {
+                    self.exporters.insert(inode, exporter.to_string());
+                }
+            }
+            (Kind::Mapping, Some(inode)) => {
+                let dma_buf = DmaBuf {
+                    inode,
+                    exporter: self.exporters.get(&inode).cloned(),
+                    size: view.u64("size"),
+                    devices: view.text("device").map(str::to_string).into_iter().collect(),
+                };
+                self.mapping.insert(pid, dma_buf);
+            }
+            (Kind::IommuMap, _) => {
+                if let (Some(dma_buf), Some(address)) = (self.mapping.get(&pid), view.u64("paddr")) {
+                    self.mapped.push(Mapped { page: address / PAGE_BYTES, dma_buf: dma_buf.clone() });
+                }
+            }
+            (Kind::MappingDone, _) => _ = self.mapping.remove(&pid),
+            _ => {}
+        }
     }
 }

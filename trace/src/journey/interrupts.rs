@@ -3,6 +3,7 @@
 //! The trace does not say it: the guest programs it. It is learned from what follows what: of all candidates, the one that
 //! comes once after each raising, and not without one.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
@@ -127,23 +128,36 @@ fn assign<L: Copy + Ord, C: Copy + Ord>(lines: &[(L, &[At])], all: &BTreeMap<C, 
     assigned
 }
 
-/// How well something follows a line's raisings: pairs among all, in parts of 1000.
+/// How well something follows a line's raisings: the larger the better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Fit(u64);
+struct Fit {
+    /// Pairs among all, in quarters.
+    quarters: u64,
+    /// The mean time from a raising to what follows, in cycles: of what follows equally well, the nearest is its effect.
+    latency: Reverse<u64>,
+}
 
-/// At least this many of 1000 must pair up.
-const LEAST_FIT: u64 = 300;
+/// At least this many quarters, rounded down, must pair up.
+const LEAST_QUARTERS: u64 = 1;
+
+/// More than these make no difference: an interrupt may be lost or two be one.
+const MOST_QUARTERS: u64 = 3;
 
 fn fit(raised: &[At], follows: &[At]) -> Option<Fit> {
-    let (mut pairs, mut next, mut pending) = (0u64, 0, false);
+    let (mut pairs, mut next, mut latency) = (0u64, 0, 0u64);
+    let mut pending: Option<At> = None;
     for at in follows {
-        while raised.get(next).is_some_and(|raise| raise < at) {
-            pending = true;
+        while let Some(raise) = raised.get(next).filter(|raise| *raise < at) {
+            pending = pending.or(Some(*raise));
             next += 1;
         }
-        pairs += u64::from(std::mem::take(&mut pending));
+        if let Some(raise) = pending.take() {
+            pairs += 1;
+            latency = latency.saturating_add(at.stamp.cycles.saturating_sub(raise.stamp.cycles));
+        }
     }
     let either = (raised.len() + follows.len()) as u64 - pairs;
-    let fit = (pairs * 1000).checked_div(either)?;
-    (fit >= LEAST_FIT).then_some(Fit(fit))
+    let quarters = (pairs * 4).checked_div(either)?;
+    let quarters = quarters.min(MOST_QUARTERS);
+    (quarters >= LEAST_QUARTERS).then(|| Fit { quarters, latency: Reverse(latency / pairs.max(1)) })
 }

@@ -69,3 +69,147 @@ fn every_stage_of_every_journey_is_found() {
         }
     }
 }
+
+/// The trace of `machine` with the record of a frame's stage moved to another time.
+fn moved(machine: &Machine, frame: usize, stage: Stage, to: u64) -> crate::file::TraceFile {
+    let mut trace = machine.trace();
+    let journeys = Journeys::build(&trace);
+    let at = journeys.frames[frame].at(stage).expect("the frame has it");
+    trace.records[at.record].stamp = crate::Stamp { cycles: to, ns: to * synthetic::NS };
+    trace.records.sort_by_key(|record| record.stamp);
+    trace
+}
+
+/// What `--check` says of a trace.
+fn objections(trace: &crate::file::TraceFile, least: usize) -> Vec<String> {
+    crate::report::Report::new(trace, &Journeys::build(trace)).objections(least)
+}
+
+#[test]
+fn whatever_stands_before_its_cause_is_objected_to() {
+    for seed in 0..5 {
+        let machine = machine(seed, 12, true, false);
+        assert_eq!(objections(&machine.trace(), 12), [""; 0]);
+        for (cause, effect) in STAGE_ORDER {
+            // What the devices do themselves is joined by its order; what others make of it is checked.
+            let checked = effect.side() == Side::Guest
+                || matches!(effect, Stage::CaptureDelivered | Stage::FenceDelivered | Stage::FlipDelivered);
+            // These two are joined by their order.
+            let by_order = [(Stage::Dequeued, Stage::Requeued), (Stage::Scheduled, Stage::FenceMade)];
+            if !checked || by_order.contains(&(cause, effect)) {
+                continue;
+            }
+            let before = machine.truth[&(6, cause)] - 1;
+            let trace = moved(&machine, 6, effect, before);
+            assert_ne!(objections(&trace, 12), [""; 0], "seed {seed}: {effect:?} before {cause:?}");
+        }
+    }
+}
+
+/// The rules that a trace breaks.
+fn rules(trace: &crate::file::TraceFile) -> std::collections::BTreeSet<Rule> {
+    Journeys::build(trace).violations.iter().map(|violation| violation.rule).collect()
+}
+
+#[test]
+fn each_rule_is_found_broken_and_the_frame_named() {
+    let machine = machine(3, 12, true, false);
+    let at = |stage| machine.truth[&(6, stage)];
+    for (stage, to, rule) in [
+        (Stage::FenceSignaled, at(Stage::FenceWrite) - 1, Rule::StageOrder),
+        (Stage::BufferDone, at(Stage::FrameEnd) - 1, Rule::StageOrder),
+        (Stage::CaptureHandler, at(Stage::CaptureMsi) - 1, Rule::HandlerUnraised),
+        (Stage::FenceDelivered, at(Stage::FenceMsi) - 1, Rule::DeliveredUnraised),
+        (Stage::FenceMade, at(Stage::FenceWrite) + 1, Rule::WriteBeforeMade),
+    ] {
+        let trace = moved(&machine, 6, stage, to);
+        assert!(rules(&trace).contains(&rule), "{stage:?}: {:?}", rules(&trace));
+        if rule == Rule::StageOrder {
+            let journeys = Journeys::build(&trace);
+            assert!(journeys.violations.iter().any(|v| v.frame == Some(6)));
+        }
+    }
+    // The buffer of frame 6 is queued only after frame 10 began in it.
+    let late = moved(&machine, 6, Stage::Requeued, machine.truth[&(10, Stage::FrameStart)] + 1);
+    assert!(rules(&late).contains(&Rule::CaptureNotQueued), "{:?}", rules(&late));
+    // The camera begins the next frame in the same buffer while the GPU reads it.
+    let early = moved(&machine, 10, Stage::FrameStart, at(Stage::JobStart) + 1);
+    assert!(rules(&early).contains(&Rule::CaptureNotQueued), "{:?}", rules(&early));
+}
+
+#[test]
+fn a_hand_offs_parts_sum_to_it_and_its_stages_are_their_truth() {
+    let machine = machine(11, 30, true, false);
+    let journeys = Journeys::build(&machine.trace());
+    let mut measured = 0;
+    for handoff in &journeys.handoffs {
+        let path = handoff.kind.path();
+        let truth = |stage: &Stage| machine.truth[&(handoff.frame, *stage)];
+        let took = truth(path.last().expect("an end")) - truth(path.first().expect("a begin"));
+        assert_eq!(
+            (handoff.took.cycles, handoff.took.ns),
+            (took, took * synthetic::NS),
+            "{:?}",
+            handoff.kind
+        );
+        let parts: u64 = Component::ALL.iter().map(|part| handoff.split.part(*part).cycles).sum();
+        assert_eq!(parts, took, "{:?}", handoff.kind);
+        // By hand: a path's gaps by the component of the stage that ends each; there is no flip to wait for here.
+        let mut by_hand = Split::default();
+        for pair in path.windows(2) {
+            let gap = truth(&pair[1]) - truth(&pair[0]);
+            by_hand.add(pair[1].component(), crate::Stamp { cycles: gap, ns: gap * synthetic::NS });
+        }
+        assert_eq!(handoff.split, by_hand, "{:?}", handoff.kind);
+        measured += 1;
+    }
+    assert_eq!(measured, 30 * 7);
+}
+
+#[test]
+fn frames_that_do_not_arrive_say_why() {
+    let mut machine = machine(5, 6, true, false);
+    let end = machine.records.iter().map(|record| record.stamp.cycles).max().expect("records");
+    let (sequence, buffer) = (6, Some(2));
+    machine.host(end + 10, crate::Event::FrameDropped { sequence });
+    machine.host(end + 20, crate::Event::FrameStart { sequence: sequence + 1, buffer });
+    machine.host(end + 30, crate::Event::FrameEnd { sequence: sequence + 1, buffer: 2, bytes: 4096, crc: 0 });
+    machine.host(end + 40, crate::Event::FrameStart { sequence: sequence + 2, buffer: Some(3) });
+    let journeys = Journeys::build(&machine.trace());
+    let ends: Vec<Outcome> = journeys.frames.iter().skip(6).map(|frame| frame.outcome).collect();
+    assert_eq!(ends, [Outcome::Dropped, Outcome::Unclaimed, Outcome::Abandoned]);
+    // Cut off after each record: no cut makes a violation, or a frame that lost a stage.
+    let mut trace = machine.trace();
+    while trace.records.pop().is_some() {
+        let journeys = Journeys::build(&trace);
+        assert_eq!(journeys.violations, [], "after {} records", trace.records.len());
+        assert!(
+            journeys.frames.iter().all(|frame| frame.outcome.is_sound()),
+            "{} records",
+            trace.records.len()
+        );
+    }
+}
+
+#[test]
+fn buffers_are_told_apart_and_say_whose_they_were() {
+    let machine = machine(8, 12, true, false);
+    let journeys = Journeys::build(&machine.trace());
+    assert_eq!(journeys.buffers.len(), 4 + 3, "capture buffers and screens");
+    for (number, frame) in journeys.frames.iter().enumerate() {
+        let source = &journeys.buffers[frame.source.expect("known")];
+        let shown = &journeys.buffers[frame.shown.expect("known")];
+        assert!(source.has_page(Machine::source_page(number as u32 % 4)));
+        assert!(shown.has_page(Machine::screen_page(number as u64 % 3)));
+        assert_eq!(source.bytes(), 6 * PAGE_BYTES);
+        let held = |owner| source.holds.iter().find(|hold| hold.owner == owner && hold.frame == Some(number));
+        let camera = held(Owner::Camera).expect("the camera had it");
+        assert_eq!(camera.from.stamp.cycles, machine.truth[&(number, Stage::FrameStart)]);
+        let gpu = held(Owner::Gpu).expect("the GPU had it");
+        assert_eq!(gpu.until.map(|at| at.stamp.cycles), Some(machine.truth[&(number, Stage::JobEnd)]));
+        assert_eq!(frame.fence, Some(FenceId { context: synthetic::CONTEXT, seqno: number as u64 + 1 }));
+    }
+    let lines: Vec<_> =
+        journeys.interrupts.iter().map(|line| (line.rid, line.cpu_vector, line.irq)).collect();
+    assert_eq!(lines, [(8, Some(0x32), Some(27)), (16, Some(0x31), Some(24)), (24, Some(0x34), Some(31))]);
+}
