@@ -72,3 +72,40 @@ check "determinism: the demo with seeds" seeds
 guest seeded-gpu 900 "gpu_test" --seed 4
 guest seeded-display 900 "test_display" --display width=320,height=240 --seed 5
 guest seeded-camera 900 "test_camera" --seed 6
+
+# A traced demo has the guest's events of every system, none ahead of its cause on the other side: `traced NAME`.
+traced() {
+    local trace=$logs/$1.trace system word
+    demo "$1" --frames 6 --trace "$trace" || return 1
+    "$FENCEPOST" trace report "$trace" | tee "$logs/$1.report" || return 1
+    grep -q '^Causality: no event stands before its cause' "$logs/$1.report" || return 1
+    {
+        "$FENCEPOST" trace query --json --frame 2 "$trace" &&
+            "$FENCEPOST" trace query --json --fence ring0:3 "$trace"
+    } >"$logs/$1.json" || return 1
+    for system in dma_fence vb2 v4l2 drm gpu_scheduler irq; do
+        grep -q "\"system\":\"$system\"" "$logs/$1.json" || { echo "no event of $system"; return 1; }
+    done
+    # Texts are plain in the file: the probes' exporters and importers.
+    for word in videobuf2_dma_sg 0000:00:01.0 0000:00:03.0; do
+        grep -qa "$word" "$trace" || { echo "no dma-buf probe says $word"; return 1; }
+    done
+    "$FENCEPOST" trace query --json --fence ring0:3 "$trace" | in_order '"FenceWrite"' '"MsiRaised"' \
+        '"name":"dma_fence_signaled"' || return 1
+    "$FENCEPOST" trace query --json --frame 2 "$trace" | in_order '"FrameEnd"' '"InterruptDelivered"' '"vb2_buf_done"'
+}
+
+# Whether standard input has lines with these words, the first of each at a later cycle than, or that of, the one before.
+in_order() {
+    perl -e '
+        my @lines = <STDIN>;
+        my $before = 0;
+        for my $word (@ARGV) {
+            my ($line) = grep { index($_, $word) >= 0 } @lines or die "nothing has $word\n";
+            my ($at) = $line =~ /"cycles":(\d+)/ or die "no cycles: $line";
+            die "$word at $at is before $before\n" if $at < $before;
+            $before = $at;
+        }' -- "$@"
+}
+check "trace: the guest's own events, on the device's axis" traced traced
+check "trace: the same on the 6.1 kernel" on_stable traced traced-stable
