@@ -109,3 +109,11 @@ in_order() {
 }
 check "trace: the guest's own events, on the device's axis" traced traced
 check "trace: the same on the 6.1 kernel" on_stable traced traced-stable
+
+# In a traced demo every frame's journey is complete, and nothing of it stands before its cause: `journeys NAME`.
+journeys() {
+    demo "$1" --frames 12 --camera-source "$logs/full.y4m" --trace "$logs/$1.trace" || return 1
+    "$FENCEPOST" trace report "$logs/$1.trace" --check --complete 12
+}
+check "trace: every journey is complete, every cause comes first" journeys journeys
+check "trace: the same journeys on the 6.1 kernel" on_stable journeys journeys-stable
