@@ -117,3 +117,20 @@ journeys() {
 }
 check "trace: every journey is complete, every cause comes first" journeys journeys
 check "trace: the same journeys on the 6.1 kernel" on_stable journeys journeys-stable
+# What a traced demo's outputs are to other decoders: each line of ci/outputs-test counts as one test.
+say "outputs of a traced demo"
+if demo traced --trace "$logs/traced.fpt" >"$logs/check" 2>&1; then
+    "$ROOT/ci/outputs-test" "$logs/traced.fpt" "$logs/outputs" >"$logs/outputs-said" 2>&1 || true
+    grep -q '^ok ' "$logs/outputs-said" || fail "ci/outputs-test said nothing"
+    while IFS= read -r line; do
+        case $line in
+        'ok '*) pass ;;
+        'skipped: '*) skipped+=("${line#skipped: }") ;;
+        'not ok '*) fail "$line" ;;
+        *) printf '%s\n' "$line" >&2 ;;
+        esac
+    done <"$logs/outputs-said"
+else
+    tail -n 20 "$logs/check" >&2
+    fail "demo: traced"
+fi

@@ -1,6 +1,6 @@
 //! Lanes of interrupts and of the CPU: from a function's message to the guest's handler.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::event::Event;
 use crate::guest::GuestView;
@@ -42,28 +42,37 @@ fn line_name(scene: &Scene<'_>, rid: u16, msi: u16, line: Option<&InterruptLine>
     name
 }
 
-/// Slices that begin and end by a key.
+/// Slices that begin and end by a key. One key's slices do not nest: one that begins anew, or of which no end is ever seen, ended
+/// where the trace does not say, and takes no time here.
 #[derive(Default)]
 struct Row {
     done: Vec<Slice>,
-    open: BTreeMap<u64, Vec<(String, Tone, At)>>,
+    open: BTreeMap<u64, (String, Tone, At)>,
+    ends_are_seen: BTreeSet<u64>,
 }
 
 impl Row {
-    fn begin(&mut self, key: u64, name: String, tone: Tone, at: At) {
-        self.open.entry(key).or_default().push((name, tone, at));
-    }
-
-    fn end(&mut self, scene: &Scene<'_>, key: u64, at: At) {
-        if let Some((name, tone, from)) = self.open.get_mut(&key).and_then(Vec::pop) {
-            let frame = scene.frames.of(from);
-            self.done.push(scene.slice(name, tone, from, Some(at)).of_frame(frame));
+    fn begin(&mut self, scene: &Scene<'_>, key: u64, what: (String, Tone), at: At) {
+        if let Some((name, tone, from)) = self.open.insert(key, (what.0, what.1, at)) {
+            self.add(scene, (name, tone), from, Some(from));
         }
     }
 
+    fn end(&mut self, scene: &Scene<'_>, key: u64, at: At) {
+        self.ends_are_seen.insert(key);
+        if let Some((name, tone, from)) = self.open.remove(&key) {
+            self.add(scene, (name, tone), from, Some(at));
+        }
+    }
+
+    fn add(&mut self, scene: &Scene<'_>, (name, tone): (String, Tone), from: At, to: Option<At>) {
+        self.done.push(scene.slice(name, tone, from, to).of_frame(scene.frames.of(from)));
+    }
+
     fn finish(mut self, scene: &Scene<'_>) -> Vec<Slice> {
-        for (name, tone, from) in self.open.into_values().flatten() {
-            self.done.push(scene.slice(name, tone, from, None).of_frame(scene.frames.of(from)));
+        for (key, (name, tone, from)) in std::mem::take(&mut self.open) {
+            let end = if self.ends_are_seen.contains(&key) { None } else { Some(from) };
+            self.add(scene, (name, tone), from, end);
         }
         self.done
     }
@@ -162,7 +171,7 @@ impl Scan<'_> {
             name.clone_from(&message.name);
         }
         let row = &mut self.cpus.entry(cpu).or_default().service;
-        row.begin(u64::from(vector), name, Tone::Interrupt, at);
+        row.begin(self.scene, u64::from(vector), (name, Tone::Interrupt), at);
     }
 
     fn exit(&mut self, cpu: u32, name: String, details: Vec<super::Detail>, at: At) {
@@ -175,7 +184,7 @@ impl Scan<'_> {
         let row = &mut self.cpus.entry(view.event.cpu).or_default().handlers;
         if view.is("irq", "irq_handler_entry") {
             let name = view.text("name").map_or_else(|| format!("irq {irq}"), str::to_string);
-            row.begin(irq, name, Tone::Guest, at);
+            row.begin(self.scene, irq, (name, Tone::Guest), at);
         } else if view.is("irq", "irq_handler_exit") {
             row.end(self.scene, irq, at);
         }

@@ -132,3 +132,17 @@ fn an_empty_trace_has_an_empty_picture() {
     let timeline = Timeline::build(&trace, &Journeys::build(&trace));
     assert!(timeline.lanes.is_empty() && timeline.arrows.is_empty() && timeline.counters.is_empty());
 }
+
+#[test]
+fn an_interrupt_whose_end_is_not_traced_takes_no_time() {
+    let mut machine = machine(2, false);
+    for cycles in [20_000, 21_000, 22_000] {
+        machine.tick(cycles);
+    }
+    let trace = machine.trace();
+    let timeline = Timeline::build(&trace, &Journeys::build(&trace));
+    let cpu = lane(&timeline, "CPU 0: interrupts");
+    assert_eq!(cpu.rows.len(), 1);
+    let ticks = cpu.rows.iter().flatten().filter(|slice| slice.name == "vector 0xec");
+    assert!(ticks.map(|slice| slice.to.stamp.cycles - slice.from.stamp.cycles).eq([0, 0, 0]));
+}
