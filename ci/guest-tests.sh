@@ -117,6 +117,7 @@ journeys() {
 }
 check "trace: every journey is complete, every cause comes first" journeys journeys
 check "trace: the same journeys on the 6.1 kernel" on_stable journeys journeys-stable
+
 # What a traced demo's outputs are to other decoders: each line of ci/outputs-test counts as one test.
 say "outputs of a traced demo"
 if demo traced --trace "$logs/traced.fpt" >"$logs/check" 2>&1; then
