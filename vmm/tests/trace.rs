@@ -140,6 +140,9 @@ fn a_report_has_the_times_that_the_trace_has() {
     let report = json(&output);
     assert_eq!(report["frames"]["complete"], 4);
     assert_eq!(report["guest"], false);
+    let screen = report["buffers"].as_array().expect("a list").iter().find(|one| one["id"] == 1);
+    assert_eq!(screen.expect("two")["functions"], serde_json::json!(["gpu", "display"]));
+    assert_eq!(report["buffers"][0]["bytes"], 8192);
     let handoffs = report["handoffs"].as_array().expect("a list");
     let of = |kind: &str| handoffs.iter().find(|one| one["kind"] == kind).unwrap_or_else(|| panic!("{kind}"));
     for (kind, cycles, part) in [

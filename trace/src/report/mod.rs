@@ -16,8 +16,8 @@ use crate::Stamp;
 use crate::event::{Accel, Category};
 use crate::file::TraceFile;
 use crate::journey::{
-    At, Component, Frame, Handoff, HandoffKind, InterruptLine, Journeys, Outcome, Rule, Side, Split, Stage,
-    Step,
+    At, Buffer, Component, Frame, Handoff, HandoffKind, InterruptLine, Journeys, Outcome, Rule, Side, Split,
+    Stage, Step,
 };
 
 pub use describe::{describe, event_name};
@@ -137,6 +137,19 @@ pub struct FrameCounts {
     pub missing: Vec<(usize, Stage)>,
 }
 
+/// A buffer as outputs show it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BufferLine {
+    /// Its number, which a query takes.
+    pub id: usize,
+    /// Bytes of its pages.
+    pub bytes: u64,
+    /// Inodes of its dma-bufs.
+    pub inodes: Vec<u64>,
+    /// The functions that accessed it.
+    pub functions: Vec<String>,
+}
+
 /// A trace in short.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -166,6 +179,8 @@ pub struct Report {
     pub handoffs: Vec<Summary>,
     /// The frame with the longest whole journey.
     pub worst_frame: Option<FrameLine>,
+    /// Buffers.
+    pub buffers: Vec<BufferLine>,
     /// Message interrupts.
     pub interrupts: Vec<InterruptLine>,
     /// Events before their cause.
@@ -198,6 +213,7 @@ impl Report {
             frames: FrameCounts::of(&journeys.frames),
             handoffs: HandoffKind::ALL.into_iter().filter_map(|kind| summary(kind, journeys)).collect(),
             worst_frame,
+            buffers: journeys.buffers.iter().map(|buffer| buffer_line(trace, buffer)).collect(),
             interrupts: journeys.interrupts.clone(),
             violations: journeys.violations.iter().map(|v| violation_line(trace, v)).collect(),
         }
@@ -308,6 +324,19 @@ pub fn frame_line(frame: &Frame, took: Option<Stamp>) -> FrameLine {
     });
     let steps = lines.collect();
     FrameLine { number: frame.number, sequence: frame.sequence, outcome: frame.outcome, took, steps }
+}
+
+fn buffer_line(trace: &TraceFile, buffer: &Buffer) -> BufferLine {
+    let function = |rid: u16| {
+        let known = trace.header.functions.iter().find(|function| function.rid == rid);
+        known.map_or_else(|| format!("{rid:#06x}"), |function| function.name.clone())
+    };
+    BufferLine {
+        id: buffer.id,
+        bytes: buffer.bytes(),
+        inodes: buffer.dma_bufs.iter().map(|name| name.inode).collect(),
+        functions: buffer.mappings.iter().map(|mapping| function(mapping.rid)).collect(),
+    }
 }
 
 fn violation_line(trace: &TraceFile, violation: &crate::journey::Violation) -> ViolationLine {

@@ -8,6 +8,8 @@ use crate::report::{EventLine, FrameLine, Report, Summary};
 
 /// So many violations are shown; JSON has all.
 const VIOLATIONS_SHOWN: usize = 20;
+/// So many buffers are shown.
+const BUFFERS_SHOWN: usize = 16;
 
 pub(super) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     head(report, out)?;
@@ -54,7 +56,19 @@ fn head(report: &Report, out: &mut impl Write) -> io::Result<()> {
     for (frame, stage) in frames.missing.iter().take(VIOLATIONS_SHOWN) {
         writeln!(out, "  frame {frame} has no \"{}\"", stage.name())?;
     }
-    Ok(())
+    buffers(report, out)
+}
+
+fn buffers(report: &Report, out: &mut impl Write) -> io::Result<()> {
+    for buffer in report.buffers.iter().take(BUFFERS_SHOWN) {
+        let inodes: String = buffer.inodes.iter().map(|inode| format!(", inode {inode}")).collect();
+        let functions = buffer.functions.join(", ");
+        writeln!(out, "Buffer {}: {} bytes{inodes}; {functions}", buffer.id, buffer.bytes)?;
+    }
+    match report.buffers.len().checked_sub(BUFFERS_SHOWN + 1) {
+        Some(more) => writeln!(out, "and {} more buffers", more + 1),
+        None => Ok(()),
+    }
 }
 
 /// Cycles and nanoseconds in one cell.

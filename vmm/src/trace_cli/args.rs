@@ -56,7 +56,7 @@ pub struct DiffArgs {
     /// The newer trace
     pub after: PathBuf,
     /// Exit with 1 if a median or 99th percentile grew by more than this, a hand-off is gone, or more is wrong
-    #[arg(long, value_name = "PERCENT", value_parser = percentage)]
+    #[arg(long, value_name = "PERCENT", value_parser = percentage, allow_negative_numbers = true)]
     pub fail_above: Option<f64>,
     /// One JSON object instead
     #[arg(long)]
