@@ -1,5 +1,5 @@
 //! Micro-guests (guest-tests/micro): bare-metal programs, the same binary on both back ends, with the same output,
-//! which is compared with a file that was written from the specifications.
+//! which is compared with a file that was read against the specifications.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
