@@ -25,8 +25,8 @@ pub trait Bus {
     fn port_read(&mut self, tsc: u64, port: u16, data: &mut [u8]);
     /// Writes a port (1, 2 or 4 bytes).
     fn port_write(&mut self, tsc: u64, port: u16, data: &[u8]) -> Flow;
-    /// The local APIC ended a level-triggered interrupt: the I/O APIC's business.
-    fn end_of_interrupt(&mut self, tsc: u64, vector: u8) -> Flow;
+    /// The local APIC ended an interrupt; a level-triggered one is the I/O APIC's business too.
+    fn end_of_interrupt(&mut self, tsc: u64, vector: u8, level: bool) -> Flow;
     /// The local APIC sends an inter-processor interrupt to other CPUs (destination shorthands already resolved to
     /// an ICR value, Intel SDM vol. 3, 11.6.1).
     fn send_ipi(&mut self, tsc: u64, icr: u64) -> Flow;

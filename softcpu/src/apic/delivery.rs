@@ -1,7 +1,7 @@
 //! Priorities, acceptance and sending: the part of the local APIC that moves interrupts.
 
 use super::regs::*;
-use super::{AccessMode, ApicEffect, BROADCAST, DeliveryMode, InterruptMessage, LocalApic, bit};
+use super::{AccessMode, ApicEffect, BROADCAST, DeliveryMode, Ended, InterruptMessage, LocalApic, bit};
 
 /// The bits of the low half of ICR that can be written.
 pub(super) const ICR_MASK: u32 = 0x000c_cfff;
@@ -141,7 +141,7 @@ impl LocalApic {
         let (word, mask) = bit(vector);
         self.regs[ISR | word] &= !mask;
         let level = self.regs[TMR | word] & mask != 0;
-        ApicEffect { end_of_interrupt: level.then_some(vector), ..ApicEffect::NONE }
+        ApicEffect { end_of_interrupt: Some(Ended { vector, level }), ..ApicEffect::NONE }
     }
 
     /// The interrupt that is being serviced, of highest priority: what the next EOI will end.

@@ -22,11 +22,20 @@ use crate::state::ApicState;
 use regs::*;
 use timer::{Mode, Timer, divisor};
 
+/// An interrupt that the CPU has dealt with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Its vector.
+    pub vector: u8,
+    /// It was level-triggered: tell the I/O APICs.
+    pub level: bool,
+}
+
 /// What an access to the local APIC, or a message to it, means for the CPU and the machine. All may hold at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ApicEffect {
-    /// A level-triggered interrupt ended: tell the I/O APICs.
-    pub end_of_interrupt: Option<u8>,
+    /// An interrupt ended.
+    pub end_of_interrupt: Option<Ended>,
     /// An inter-processor interrupt for other CPUs: the ICR, its destination as 32 bits in the upper half. The
     /// sender's own share of it has been delivered already.
     pub ipi: Option<u64>,

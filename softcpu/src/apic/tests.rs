@@ -64,7 +64,8 @@ fn the_highest_vector_comes_first_and_holds_back_its_class() {
     apic.accept(0x45);
     assert_eq!(apic.highest_pending(), None, "0x42 is of the class in service");
     assert_eq!(apic.read(PPR_OFFSET, 0), 0x40);
-    assert_eq!(apic.write(EOI_OFFSET, 0, 0), ApicEffect::NONE, "edge-triggered: nothing to broadcast");
+    let ended = apic.write(EOI_OFFSET, 0, 0).end_of_interrupt;
+    assert_eq!(ended, Some(Ended { vector: 0x45, level: false }), "edge-triggered: nothing to broadcast");
     assert_eq!(apic.highest_pending(), Some(0x42));
 }
 
@@ -84,7 +85,7 @@ fn the_end_of_a_level_interrupt_is_broadcast() {
     let mut apic = enabled();
     let _ = apic.deliver(fixed(0x51, true));
     apic.accept(0x51);
-    assert_eq!(apic.write(EOI_OFFSET, 0, 0).end_of_interrupt, Some(0x51));
+    assert_eq!(apic.write(EOI_OFFSET, 0, 0).end_of_interrupt, Some(Ended { vector: 0x51, level: true }));
     assert_eq!(apic.write(EOI_OFFSET, 0, 0).end_of_interrupt, None, "nothing is in service");
 }
 

@@ -1,7 +1,7 @@
 //! Model-specific registers (Intel SDM vol. 4, table 2-2).
 
 use super::{EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE};
-use crate::apic::{ApicEffect, LocalApic};
+use crate::apic::{ApicEffect, Ended, LocalApic};
 use crate::bus::Flow;
 use crate::cpu::Cpu;
 use crate::cpuid::ARCH_CAPABILITIES;
@@ -135,8 +135,8 @@ impl Cpu {
     /// Carries out what an access to the local APIC, or a message, asks for.
     pub(crate) fn apic_effect(&mut self, effect: ApicEffect, now: u64) -> Flow {
         let mut flow = Flow::Continue;
-        if let Some(vector) = effect.end_of_interrupt {
-            flow = self.bus().end_of_interrupt(now, vector);
+        if let Some(Ended { vector, level }) = effect.end_of_interrupt {
+            flow = self.bus().end_of_interrupt(now, vector, level);
         }
         if let Some(icr) = effect.ipi
             && self.bus().send_ipi(now, icr) == Flow::Yield

@@ -79,7 +79,7 @@ impl Bus for Devices {
         }
         if port == ATTENTION { Flow::Yield } else { Flow::Continue }
     }
-    fn end_of_interrupt(&mut self, _: u64, _: u8) -> Flow {
+    fn end_of_interrupt(&mut self, _: u64, _: u8, _: bool) -> Flow {
         Flow::Continue
     }
     fn send_ipi(&mut self, _: u64, _: u64) -> Flow {

@@ -56,7 +56,7 @@ impl Bus for NoDevices {
     fn port_write(&mut self, _: u64, port: u16, _: &[u8]) -> Flow {
         panic!("port {port:#x} reached from user mode");
     }
-    fn end_of_interrupt(&mut self, _: u64, _: u8) -> Flow {
+    fn end_of_interrupt(&mut self, _: u64, _: u8, _: bool) -> Flow {
         Flow::Continue
     }
     fn send_ipi(&mut self, _: u64, _: u64) -> Flow {

@@ -194,11 +194,13 @@ impl Bus for Machine {
         self.flow()
     }
 
-    fn end_of_interrupt(&mut self, tsc: u64, vector: u8) -> Flow {
+    fn end_of_interrupt(&mut self, tsc: u64, vector: u8, level: bool) -> Flow {
         self.set_cycles(tsc);
         self.record(Event::EndOfInterrupt { cpu: 0, vector });
         self.note(ExitKind::EndOfInterrupt, vector.into(), &[]);
-        self.interrupts.end_of_interrupt(vector);
+        if level {
+            self.interrupts.end_of_interrupt(vector);
+        }
         self.flow()
     }
 
