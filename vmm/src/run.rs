@@ -126,6 +126,7 @@ impl Outcome {
 pub fn run(args: &RunArgs, mut hooks: Hooks) -> Result<Outcome, HostError> {
     let start = Instant::now();
     let (memory, entry) = load(args)?;
+    let trace_file = tracing::create(args)?;
     if let Some(folder) = &args.frames {
         let png = PngFolder::create(folder.clone())?;
         hooks.frames = Some(both(hooks.frames.take(), png));
@@ -139,7 +140,8 @@ pub fn run(args: &RunArgs, mut hooks: Hooks) -> Result<Outcome, HostError> {
     let control = Arc::clone(&hooks.control);
     let code = Arc::new(CodePages::new(memory::end(&memory)));
     let (mut back_end, time, interrupts) = backend::build(chosen, &plan, &memory, &code, &entry, &control)?;
-    let log = event_log(args, &mut hooks, tracing::open(args, chosen, &time)?);
+    let stream = trace_file.map(|file| tracing::begin(args, file, chosen, &time)).transpose()?;
+    let log = event_log(args, &mut hooks, stream);
     let mut machine = Machine::new(Parts {
         memory,
         code,

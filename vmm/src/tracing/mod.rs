@@ -3,6 +3,7 @@
 mod categories;
 mod stream;
 
+use std::fs::File;
 use std::path::Path;
 
 use fencepost_devices::pci::requester_id;
@@ -19,14 +20,20 @@ use crate::devices;
 use crate::error::HostError;
 use crate::machine::time::TimeBase;
 
-/// Opens the file of `--trace`, if there is one.
-pub fn open(args: &RunArgs, accel: Chosen, time: &TimeBase) -> Result<Option<Stream>, HostError> {
-    let Some(path) = &args.trace else { return Ok(None) };
-    let refused =
-        |path: &Path, error| HostError::file("--trace", path, &error, "name a file that can be written");
-    let file = std::fs::File::create(path).map_err(|error| refused(path, error))?;
+/// Creates the file of `--trace`, if there is one.
+pub fn create(args: &RunArgs) -> Result<Option<File>, HostError> {
+    args.trace.as_ref().map(|path| File::create(path).map_err(|error| refused(path, &error))).transpose()
+}
+
+/// Begins the trace in the file that [`create`] gave.
+pub fn begin(args: &RunArgs, file: File, accel: Chosen, time: &TimeBase) -> Result<Stream, HostError> {
+    let path = args.trace.as_deref().unwrap_or(Path::new(""));
     let header = header(args, accel, time);
-    Stream::begin(file, &header, accel == Chosen::Soft).map(Some).map_err(|error| refused(path, error))
+    Stream::begin(file, &header, accel == Chosen::Soft).map_err(|error| refused(path, &error))
+}
+
+fn refused(path: &Path, error: &std::io::Error) -> HostError {
+    HostError::file("--trace", path, error, "name a file that can be written")
 }
 
 fn header(args: &RunArgs, accel: Chosen, time: &TimeBase) -> Header {
