@@ -12,13 +12,15 @@ use std::time::Instant;
 
 use fencepost_softcpu::code::CodePages;
 use fencepost_softcpu::cpuid::CpuidConfig;
-use fencepost_softcpu::one::Outcome;
+use fencepost_softcpu::one::{Executed, Outcome};
 use fencepost_softcpu::op::vector;
+use fencepost_softcpu::state::CpuState;
 use fencepost_softcpu::{Config, Cpu};
 use kvm_ioctls::VcpuFd;
 use vm_memory::GuestMemoryMmap;
 
 use super::convert::VcpuState;
+use super::syscalls;
 use crate::error::HostError;
 use crate::lengths::Lengths;
 use crate::machine::Machine;
@@ -53,15 +55,36 @@ impl Assistant {
     /// Executes the instruction at which the vCPU stands, and moves the vCPU behind it (or into the handler of the
     /// exception that it raised).
     pub fn assist(&mut self, fd: &VcpuFd, machine: &mut Machine) -> Result<Outcome, HostError> {
+        self.on_state(fd, |cpu, state| execute(cpu, state, machine))
+    }
+
+    /// The vCPU stands at the breakpoint on its page-fault handler: completes the SYSCALL that led there, or passes the
+    /// breakpoint.
+    pub fn page_fault(
+        &mut self,
+        fd: &VcpuFd,
+        memory: &GuestMemoryMmap,
+        machine: &mut Machine,
+    ) -> Result<Outcome, HostError> {
+        self.on_state(fd, |cpu, state| match syscalls::completed(fd, memory, &state) {
+            Some(after) => {
+                cpu.set_state(&after);
+                Executed { name: "syscall".into(), outcome: Outcome::Retired }
+            }
+            None => Executed { name: "page fault".into(), ..execute(cpu, state, machine) },
+        })
+    }
+
+    /// Has `work` bring the software CPU from the vCPU's state to another, and gives that to the vCPU.
+    fn on_state(
+        &mut self,
+        fd: &VcpuFd,
+        work: impl FnOnce(&mut Cpu, CpuState) -> Executed,
+    ) -> Result<Outcome, HostError> {
         let start = Instant::now();
         let before = VcpuState::get(fd)?;
-        let mut state = before.to_cpu();
-        // KVM queues this one for the instruction that it does not know, and then stops all the same.
-        if state.pending_exception.is_some_and(|waiting| waiting.vector == vector::UD) {
-            state.pending_exception = None;
-        }
-        self.cpu.set_state(&state);
-        let executed = self.cpu.execute_one(machine);
+        let state = before.to_cpu();
+        let executed = work(&mut self.cpu, state.clone());
         let mut after = self.cpu.state();
         after.tsc = state.tsc;
         let mut wanted = VcpuState::from_cpu(&after);
@@ -80,6 +103,16 @@ impl Assistant {
         let unknown = self.cpu.counters().unknown.into_iter().collect();
         Assists { unknown, ..self.done.clone() }
     }
+}
+
+/// Exactly one instruction, from `state`.
+fn execute(cpu: &mut Cpu, mut state: CpuState, machine: &mut Machine) -> Executed {
+    // KVM queues this one for the instruction that it does not know, and then stops all the same.
+    if state.pending_exception.is_some_and(|waiting| waiting.vector == vector::UD) {
+        state.pending_exception = None;
+    }
+    cpu.set_state(&state);
+    cpu.execute_one(machine)
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use fencepost_softcpu::one::Outcome;
 use fencepost_trace::ExitReason;
 use kvm_bindings::KVM_EXIT_IO_OUT;
-use kvm_ioctls::VcpuExit;
+use kvm_ioctls::{VcpuExit, VcpuFd};
+use vm_memory::GuestMemoryMmap;
 
 use super::assist::Assistant;
 use super::host_error;
@@ -79,6 +80,7 @@ impl Vcpu {
             Ok(VcpuExit::Shutdown) => Ok(self.stopped(shared, ExitReason::Shutdown, GuestEnd::TripleFault)),
             Ok(VcpuExit::Intr | VcpuExit::IrqWindowOpen | VcpuExit::Hlt) => Ok(interrupted(shared)),
             Ok(VcpuExit::InternalError) => self.internal_error(shared),
+            Ok(VcpuExit::Debug(_)) => self.assisted(shared, Assistant::page_fault),
             Ok(exit) => {
                 let why = format!("KVM stopped for an unforeseen reason: {exit:?}");
                 Ok(self.stopped(shared, ExitReason::Other, GuestEnd::Unrunnable(why)))
@@ -118,13 +120,23 @@ impl Vcpu {
             let why = format!("KVM gave up with internal error {suberror}");
             return Ok(self.stopped(shared, ExitReason::Other, GuestEnd::Unrunnable(why)));
         }
+        self.assisted(shared, |assistant, fd, _, machine| assistant.assist(fd, machine))
+    }
+
+    /// Has the software CPU do something on the vCPU's state.
+    fn assisted(
+        &mut self,
+        shared: &Shared<'_>,
+        work: impl FnOnce(&mut Assistant, &VcpuFd, &GuestMemoryMmap, &mut Machine) -> Result<Outcome, HostError>,
+    ) -> Result<Step, HostError> {
         let rip = self.fd.get_regs().map_or(0, |regs| regs.rip);
         let assistant = self.assistant.get_or_insert_with(|| Assistant::new(&self.memory, self.cpuid));
         let outcome = shared.with(|machine| {
-            let outcome = assistant.assist(&self.fd, machine);
+            let outcome = work(assistant, &self.fd, &self.memory, machine);
             passed(machine, ExitReason::Assist, rip, Some((ExitKind::Assist, &[])));
             outcome
         })?;
+        self.follow_page_faults()?;
         Ok(match outcome {
             Outcome::Retired | Outcome::Raised(_) => Step::Handled,
             Outcome::TripleFault => Step::Ended(GuestEnd::TripleFault),

@@ -14,6 +14,7 @@ mod ioctls;
 mod kick;
 mod routes;
 mod shared;
+mod syscalls;
 mod threads;
 mod tsc;
 mod vcpu;
@@ -98,9 +99,14 @@ impl KvmBackEnd {
 
     /// Takes over a CPU and an I/O APIC from another back end, at the machine's time `now_ns` (the state has it in
     /// cycles); the machine's time from now on.
-    pub fn enter(&self, state: &CpuState, ioapic: &IoApicState, now_ns: u64) -> Result<TimeBase, HostError> {
+    pub fn enter(
+        &mut self,
+        state: &CpuState,
+        ioapic: &IoApicState,
+        now_ns: u64,
+    ) -> Result<TimeBase, HostError> {
         convert::ioapic::set(&self.vm, ioapic)?;
-        let first = &self.vcpus[0];
+        let first = &mut self.vcpus[0];
         let base = Stamp { cycles: state.tsc.wrapping_add(state.msr.tsc_adjust), ns: now_ns };
         let offset = first.enter(state)?;
         Ok(TimeBase::host(first.tsc_hz(), offset, base))

@@ -10,6 +10,7 @@ use vm_memory::GuestMemoryMmap;
 use super::assist::{Assistant, Assists};
 use super::convert::{self, IA32_TSC, VcpuState};
 use super::kick::Kick;
+use super::syscalls::{self, Watch};
 use super::{host_error, ioctls, tsc};
 use crate::error::HostError;
 use crate::machine::time::host_tsc;
@@ -22,6 +23,8 @@ pub struct Vcpu {
     pub(super) memory: GuestMemoryMmap,
     /// Made when it is first needed: on real hardware never.
     pub(super) assistant: Option<Assistant>,
+    /// Where KVM leaves SYSCALL half done.
+    pub(super) watch: Option<Watch>,
 }
 
 impl Vcpu {
@@ -34,7 +37,8 @@ impl Vcpu {
             CpuidConfig { tsc_hz: u32::try_from(tsc_hz).unwrap_or(u32::MAX), ..CpuidConfig::default() };
         let table = cpuid_table(&cpuid)?;
         fd.set_cpuid2(&table).map_err(|e| host_error("it refuses the CPUID model", e))?;
-        let vcpu = Vcpu { fd, tsc_hz, cpuid, memory: memory.clone(), assistant: None };
+        let watch = syscalls::half_done().then(Watch::default);
+        let vcpu = Vcpu { fd, tsc_hz, cpuid, memory: memory.clone(), assistant: None, watch };
         vcpu.set_registers(entry)?;
         vcpu.set_msrs()?;
         Ok(vcpu)
@@ -52,7 +56,7 @@ impl Vcpu {
 
     /// Becomes the CPU that `state` says, its counter going on where it is, or further on
     /// where that is fixed; the counter's new offset.
-    pub fn enter(&self, state: &CpuState) -> Result<u64, HostError> {
+    pub fn enter(&mut self, state: &CpuState) -> Result<u64, HostError> {
         // First: the timer's deadline is compared with it.
         let offset = match self.fixed_tsc_offset()? {
             Some(fixed) => fixed,
@@ -64,7 +68,14 @@ impl Vcpu {
             }
         };
         VcpuState::from_cpu(state).set(&self.fd)?;
+        self.follow_page_faults()?;
         Ok(offset)
+    }
+
+    /// Brings the breakpoint for half-done system calls, where there is one, to where the guest's handler is now.
+    pub(super) fn follow_page_faults(&mut self) -> Result<(), HostError> {
+        let Some(watch) = &mut self.watch else { return Ok(()) };
+        watch.follow(&self.fd, &self.memory).map_err(|e| host_error("it refuses a breakpoint", e))
     }
 
     /// What the guest's TSC reads more than the host's whatever anybody wants, if that is so.

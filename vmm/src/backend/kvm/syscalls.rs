@@ -1,0 +1,167 @@
+//! SYSCALL on a KVM that does half of it.
+//!
+//! One KVM without hardware under it executes SYSCALL in user mode and loads RIP, RCX, R11 and RFLAGS, but neither CS nor
+//! SS: the guest stands at its kernel's entry with user privilege, and fetching from there is a page fault. No exit tells
+//! of it. Where [`half_done`] finds this, every vCPU has a breakpoint of the host's at the first instruction of the guest's
+//! page-fault handler, and a fault that only such a SYSCALL can have caused is turned into what the processor does
+//! (Intel SDM vol. 2B, SYSCALL). Real hardware never comes here.
+
+use std::sync::OnceLock;
+
+use fencepost_softcpu::cpuid::CpuidConfig;
+use fencepost_softcpu::state::{CpuState, Segment, Table, reg, seg};
+use kvm_bindings::{
+    KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_USE_HW_BP, kvm_guest_debug, kvm_userspace_memory_region,
+};
+use kvm_ioctls::{Kvm, VcpuFd};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
+
+use super::convert::VcpuState;
+use super::vcpu::cpuid_table;
+
+/// Page fault.
+const PAGE_FAULT: u64 = 14;
+/// The error code of a fetch with user privilege from a page that is there (vol. 3, figure 4-12): present, user, fetch.
+const USER_FETCH: u64 = 0x15;
+/// RFLAGS: resume, set in the frame of every fault.
+const RF: u64 = 1 << 16;
+/// `syscall`.
+const SYSCALL: [u8; 2] = [0x0f, 0x05];
+/// DR7 with breakpoint 0 enabled, for execution; bit 10 is always set.
+const BREAK_AT_0: u64 = 0x402;
+
+/// What a page fault pushed.
+struct Frame {
+    error: u64,
+    rip: u64,
+    cs: u64,
+    rflags: u64,
+    rsp: u64,
+}
+
+/// The breakpoint of one vCPU.
+#[derive(Default)]
+pub struct Watch {
+    handler: Option<u64>,
+}
+
+impl Watch {
+    /// Brings the breakpoint to where the guest's page-fault handler is now, if it has one.
+    pub fn follow(&mut self, fd: &VcpuFd, memory: &GuestMemoryMmap) -> Result<(), kvm_ioctls::Error> {
+        let handler = handler(fd, memory);
+        if handler == self.handler {
+            return Ok(());
+        }
+        let mut debug = kvm_guest_debug::default();
+        if let Some(at) = handler {
+            debug.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP;
+            debug.arch.debugreg[0] = at;
+            debug.arch.debugreg[7] = BREAK_AT_0;
+        }
+        fd.set_guest_debug(&debug)?;
+        self.handler = handler;
+        Ok(())
+    }
+}
+
+/// Eight bytes at a linear address.
+fn read(fd: &VcpuFd, memory: &GuestMemoryMmap, linear: u64) -> Option<u64> {
+    let mut bytes = [0; 8];
+    for (at, byte) in (0..).zip(&mut bytes) {
+        let found = fd.translate_gva(linear.wrapping_add(at)).ok().filter(|found| found.valid != 0)?;
+        *byte = memory.read_obj(GuestAddress(found.physical_address)).ok()?;
+    }
+    Some(u64::from_le_bytes(bytes))
+}
+
+/// Where the page-fault gate of a guest in long mode leads.
+fn handler(fd: &VcpuFd, memory: &GuestMemoryMmap) -> Option<u64> {
+    const EFER_LMA: u64 = 1 << 10;
+    const GATE_BYTES: u64 = 16;
+    let sregs = fd.get_sregs().ok()?;
+    let gate = PAGE_FAULT * GATE_BYTES;
+    if sregs.efer & EFER_LMA == 0 || u64::from(sregs.idt.limit) < gate + GATE_BYTES - 1 {
+        return None;
+    }
+    let low = read(fd, memory, sregs.idt.base.wrapping_add(gate))?;
+    let high = read(fd, memory, sregs.idt.base.wrapping_add(gate + 8))?;
+    const PRESENT: u64 = 1 << 47;
+    (low & PRESENT != 0).then_some(low & 0xffff | low >> 32 & 0xffff_0000 | high << 32)
+}
+
+/// The state after the SYSCALL that brought the CPU to the entry of its page-fault handler, if one did.
+pub fn completed(fd: &VcpuFd, memory: &GuestMemoryMmap, state: &CpuState) -> Option<CpuState> {
+    let word = |n: u64| read(fd, memory, state.gpr[reg::RSP].wrapping_add(8 * n));
+    let frame = Frame { error: word(0)?, rip: word(1)?, cs: word(2)?, rflags: word(3)?, rsp: word(4)? };
+    let left = frame.rip == state.msr.lstar && frame.cs & 3 == 3 && frame.error == USER_FETCH;
+    // RCX is behind the instruction. (A program that jumps there with all this arranged gets its system call.)
+    let behind = state.gpr[reg::RCX].wrapping_sub(SYSCALL.len() as u64);
+    if !left || read(fd, memory, behind)?.to_le_bytes()[..2] != SYSCALL {
+        return None;
+    }
+    let mut after = state.clone();
+    let selector = (state.msr.star >> 32) as u16 & !3;
+    after.seg[seg::CS] = Segment { selector, base: 0, limit: u32::MAX, attributes: 0xa09b };
+    let selector = selector.wrapping_add(8);
+    after.seg[seg::SS] = Segment { selector, base: 0, limit: u32::MAX, attributes: 0xc093 };
+    after.gpr[reg::RSP] = frame.rsp;
+    after.rip = frame.rip;
+    after.rflags = frame.rflags & !RF;
+    Some(after)
+}
+
+/// Whether this host's KVM leaves SYSCALL half done: one is made in a guest of its own, once. A KVM that runs no such
+/// guest has other troubles than this one.
+pub fn half_done() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| probe().unwrap_or(false))
+}
+
+const TABLES: u64 = 0x1000;
+const CODE: u64 = 0x4000;
+const ENTRY: u64 = 0x5000;
+const PROBE_BYTES: usize = 0x6000;
+
+/// One SYSCALL from user mode; whether CS is still the user's at its target.
+fn probe() -> Option<bool> {
+    let memory: GuestMemoryMmap = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), PROBE_BYTES)]).ok()?;
+    // The first 2 MiB onto themselves, for everybody.
+    for (at, entry) in [(0, TABLES + 0x1007), (0x1000, TABLES + 0x2007), (0x2000, 0x87)] {
+        memory.write_obj::<u64>(entry, GuestAddress(TABLES + at)).ok()?;
+    }
+    memory.write_slice(&SYSCALL, GuestAddress(CODE)).ok()?;
+    // mov eax, cs; out 0xf4, al: an exit for the port, or, with user privilege and no table of interrupts, a shutdown.
+    memory.write_slice(&[0x8c, 0xc8, 0xe6, 0xf4], GuestAddress(ENTRY)).ok()?;
+    let vm = Kvm::new().ok()?.create_vm().ok()?;
+    vm.create_irq_chip().ok()?;
+    let region = kvm_userspace_memory_region {
+        memory_size: PROBE_BYTES as u64,
+        userspace_addr: memory.get_host_address(GuestAddress(0)).ok()? as u64,
+        ..kvm_userspace_memory_region::default()
+    };
+    // SAFETY: the region is mapped memory of this length, and outlives the VM, which was declared after it.
+    unsafe { vm.set_user_memory_region(region) }.ok()?;
+    let mut fd = vm.create_vcpu(0).ok()?;
+    fd.set_cpuid2(&cpuid_table(&CpuidConfig::default()).ok()?).ok()?;
+    let state = user_state(VcpuState::get(&fd).ok()?.to_cpu());
+    VcpuState::from_cpu(&state).set(&fd).ok()?;
+    fd.run().ok()?;
+    Some(fd.get_regs().ok()?.rax & 3 == 3)
+}
+
+/// User mode at [`CODE`], its system calls at [`ENTRY`].
+fn user_state(mut state: CpuState) -> CpuState {
+    state.seg = [Segment::default(); 6];
+    state.seg[seg::CS] = Segment { selector: 0x33, base: 0, limit: u32::MAX, attributes: 0xa0fb };
+    state.seg[seg::SS] = Segment { selector: 0x2b, base: 0, limit: u32::MAX, attributes: 0xc0f3 };
+    state.tr = Segment { selector: 0x40, base: 0, limit: 0x67, attributes: 0x8b };
+    state.idtr = Table::default();
+    (state.cr0, state.cr3, state.cr4, state.efer) = (0x8000_0033, TABLES, 0x6a0, 0xd01);
+    (state.rip, state.rflags) = (CODE, 2);
+    (state.msr.star, state.msr.lstar) = (0x0023_0010_0000_0000, ENTRY);
+    state
+}
+
+#[cfg(test)]
+#[path = "syscalls_tests.rs"]
+mod tests;
