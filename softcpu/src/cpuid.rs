@@ -38,6 +38,8 @@ pub const LEAF1_ECX: u32 = bits(&[13, 21, 23, 24]);
 /// Leaf 1 EDX: FPU 0, DE 2, PSE 3, TSC 4, MSR 5, PAE 6, CX8 8, APIC 9, SEP 11, MTRR 12, PGE 13, CMOV 15, PAT 16,
 /// CLFSH 19, MMX 23, FXSR 24, SSE 25, SSE2 26.
 pub const LEAF1_EDX: u32 = bits(&[0, 2, 3, 4, 5, 6, 8, 9, 11, 12, 13, 15, 16, 19, 23, 24, 25, 26]);
+/// Leaf 6 EAX: ARAT 2, the APIC timer never stops. Without it Linux keeps to periodic ticks: it looks for another timer.
+pub const LEAF6_EAX: u32 = bits(&[2]);
 /// Leaf 7 EBX: FDP_EXCPTN_ONLY 6 (the x87 data pointer moves only with an unmasked exception), ERMS 9, so that guests
 /// copy with REP MOVSB, which the software CPU does in bulk.
 pub const LEAF7_EBX: u32 = bits(&[6, 9]);
@@ -66,6 +68,7 @@ pub fn cpuid(leaf: u32, subleaf: u32, config: &CpuidConfig) -> [u32; 4] {
         1 => {
             [SIGNATURE, config.apic_id << 24 | cpus.min(255) << 16 | 8 << 8, LEAF1_ECX, LEAF1_EDX | htt(cpus)]
         }
+        6 => [LEAF6_EAX, 0, 0, 0],
         7 if subleaf == 0 => [0, LEAF7_EBX, 0, LEAF7_EDX],
         0xb => topology(subleaf, cpus, config.apic_id),
         0x15 => [1, 1, config.tsc_hz, 0],

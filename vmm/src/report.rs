@@ -14,6 +14,7 @@ use crate::tracing::Written;
 pub fn lines(args: &RunArgs, outcome: &Outcome) -> Vec<String> {
     let mut lines = end_lines(outcome);
     lines.extend(assists_line(&outcome.stats.assists));
+    lines.extend(moves_lines(&outcome.stats.moves));
     if args.stats {
         lines.extend(stats_lines(outcome));
     }
@@ -85,7 +86,6 @@ fn stats_lines(outcome: &Outcome) -> Vec<String> {
             bytes as f64 / f64::from(1 << 20)
         ));
     }
-    lines.extend(moves_lines(&stats.moves));
     for (name, count) in &stats.unknown {
         lines.push(format!("stats: not known: {name}, {count} times"));
     }
@@ -113,7 +113,7 @@ fn assists_line(assists: &Assists) -> Option<String> {
 fn moves_lines(moves: &Moves) -> Vec<String> {
     let line = |to: &str, lengths: &Lengths| {
         let (half, most) = (lengths.percentile(50)?, lengths.percentile(99)?);
-        Some(format!("stats: {} moves to {to}, p50 {}, p99 {}", lengths.count(), us(half), us(most)))
+        Some(format!("fencepost: moves to {to}: {}, p50 {}, p99 {}", lengths.count(), us(half), us(most)))
     };
     [line("kvm", &moves.to_kvm), line("soft", &moves.to_soft)].into_iter().flatten().collect()
 }

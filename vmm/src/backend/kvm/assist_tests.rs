@@ -27,7 +27,7 @@ struct Bench {
     assistant: Assistant,
     machine: Machine,
     fd: VcpuFd,
-    _vm: VmFd,
+    vm: VmFd,
     memory: GuestMemoryMmap,
 }
 
@@ -79,7 +79,7 @@ fn bench(code: &[u8]) -> Option<Bench> {
         iommu: Remapping::Off,
     });
     let assistant = Assistant::new(&memory, CpuidConfig::default());
-    Some(Bench { assistant, machine, fd, _vm: vm, memory })
+    Some(Bench { assistant, machine, fd, vm, memory })
 }
 
 impl Bench {
@@ -164,4 +164,16 @@ fn assists_are_counted_by_name() {
     let counts: Vec<(&str, u64)> = done.by_name.iter().map(|(name, count)| (name.as_str(), *count)).collect();
     assert_eq!(counts, [("nop", 2), ("stc", 1)]);
     assert_eq!(done.lengths.count(), 3);
+}
+
+#[test]
+fn deadlines_are_handed_over_where_asked_for() {
+    // mov ecx, 0x6e0; xor edx, edx; mov eax, 0x1000; wrmsr
+    let code = [0xb9, 0xe0, 6, 0, 0, 0x31, 0xd2, 0xb8, 0, 0x10, 0, 0, 0x0f, 0x30];
+    let Some(mut bench) = bench(&code) else { return };
+    super::super::pacing::take_deadlines(&bench.vm).expect("this KVM can");
+    bench.start(&state());
+    let exit = bench.fd.run().expect("it runs");
+    let kvm_ioctls::VcpuExit::X86Wrmsr(write) = exit else { panic!("{exit:?}") };
+    assert_eq!((write.index, write.data), (0x6e0, 0x1000));
 }

@@ -1,5 +1,6 @@
 //! Why a vCPU left the guest, and what is done about it.
 
+use fencepost_softcpu::apic::IA32_TSC_DEADLINE;
 use fencepost_softcpu::one::Outcome;
 use fencepost_trace::ExitReason;
 use kvm_bindings::KVM_EXIT_IO_OUT;
@@ -80,6 +81,14 @@ impl Vcpu {
             Ok(VcpuExit::Shutdown) => Ok(self.stopped(shared, ExitReason::Shutdown, GuestEnd::TripleFault)),
             Ok(VcpuExit::Intr | VcpuExit::IrqWindowOpen | VcpuExit::Hlt) => Ok(interrupted(shared)),
             Ok(VcpuExit::InternalError) => self.internal_error(shared),
+            Ok(VcpuExit::X86Wrmsr(write)) => {
+                let (index, deadline) = (write.index, write.data);
+                // Nothing else is filtered.
+                *write.error = u8::from(index != IA32_TSC_DEADLINE);
+                self.pacing.on_deadline(&self.fd, deadline, self.tsc_hz())?;
+                shared.with(|machine| passed(machine, ExitReason::Other, index.into(), None));
+                Ok(Step::Handled)
+            }
             Ok(VcpuExit::Debug(_)) => self.assisted(shared, Assistant::page_fault),
             Ok(exit) => {
                 let why = format!("KVM stopped for an unforeseen reason: {exit:?}");

@@ -12,6 +12,7 @@ mod exits;
 mod interrupts;
 mod ioctls;
 mod kick;
+mod pacing;
 mod routes;
 mod shared;
 mod syscalls;
@@ -92,6 +93,9 @@ impl KvmBackEnd {
             // mapped until after the VM is gone.
             unsafe { vm.set_user_memory_region(region) }
                 .map_err(|e| host_error("cannot give it memory", e))?;
+        }
+        if pacing::needed() {
+            pacing::take_deadlines(&vm)?;
         }
         let vcpus = vec![Vcpu::new(&vm, memory, entry)?];
         Ok(KvmBackEnd { vcpus, vm: Arc::new(vm), _memory: memory.clone() })

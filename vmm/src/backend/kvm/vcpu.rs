@@ -10,6 +10,7 @@ use vm_memory::GuestMemoryMmap;
 use super::assist::{Assistant, Assists};
 use super::convert::{self, IA32_TSC, VcpuState};
 use super::kick::Kick;
+use super::pacing::Pacing;
 use super::syscalls::{self, Watch};
 use super::{host_error, ioctls, tsc};
 use crate::error::HostError;
@@ -25,6 +26,8 @@ pub struct Vcpu {
     pub(super) assistant: Option<Assistant>,
     /// Where KVM leaves SYSCALL half done.
     pub(super) watch: Option<Watch>,
+    /// Used where deadlines are handed over.
+    pub(super) pacing: Pacing,
 }
 
 impl Vcpu {
@@ -38,7 +41,15 @@ impl Vcpu {
         let table = cpuid_table(&cpuid)?;
         fd.set_cpuid2(&table).map_err(|e| host_error("it refuses the CPUID model", e))?;
         let watch = syscalls::half_done().then(Watch::default);
-        let vcpu = Vcpu { fd, tsc_hz, cpuid, memory: memory.clone(), assistant: None, watch };
+        let vcpu = Vcpu {
+            fd,
+            tsc_hz,
+            cpuid,
+            memory: memory.clone(),
+            assistant: None,
+            watch,
+            pacing: Pacing::default(),
+        };
         vcpu.set_registers(entry)?;
         vcpu.set_msrs()?;
         Ok(vcpu)

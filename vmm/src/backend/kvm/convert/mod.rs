@@ -23,7 +23,7 @@ use kvm_bindings::{
 pub use fpu::XsaveArea;
 pub use msrs::IA32_TSC;
 pub use registers::{entry_regs, entry_sregs};
-pub use vcpu::get_msrs;
+pub use vcpu::{get_msrs, set_msrs};
 
 /// What `KVM_GET_*` tells of one vCPU, and `KVM_SET_*` takes.
 #[derive(Clone, Debug, PartialEq)]
