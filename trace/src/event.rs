@@ -26,11 +26,11 @@ pub enum Category {
     Iommu,
     /// IOTLB hits and misses.
     Iotlb,
-    /// Engine jobs, doorbells, fences, frames, flips.
+    /// Engine jobs, doorbells, fences, frames, flips; and moves between back ends, which change what stamps are worth.
     Engine,
     /// Interrupts, from the device's write to the guest's end-of-interrupt.
     Interrupt,
-    /// What makes a vCPU leave the guest, and moves between back ends.
+    /// What makes a vCPU leave the guest.
     Vcpu,
     /// The guest's own tracepoints.
     Guest,
@@ -207,9 +207,10 @@ impl Event {
             | Latch { .. }
             | Flip { .. }
             | ScanOut { .. }
-            | Underrun { .. } => Category::Engine,
+            | Underrun { .. }
+            | Moved { .. } => Category::Engine,
             MsiRaised { .. } | InterruptDelivered { .. } | EndOfInterrupt { .. } => Category::Interrupt,
-            VcpuExit { .. } | Moved { .. } => Category::Vcpu,
+            VcpuExit { .. } => Category::Vcpu,
             Guest(_) => Category::Guest,
         }
     }

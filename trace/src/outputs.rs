@@ -6,7 +6,7 @@ use crate::journey::{Journeys, Outcome};
 /// Facts of the trace as name and text, the stamps first.
 pub fn facts(trace: &TraceFile, journeys: &Journeys) -> Vec<(String, String)> {
     let mut facts = vec![
-        ("stamps".to_string(), trace.header.stamps()),
+        ("stamps".to_string(), trace.stamps()),
         ("made by".to_string(), format!("Fencepost {}", env!("CARGO_PKG_VERSION"))),
     ];
     let mut add = |name: &str, text: String| facts.push((name.to_string(), text));

@@ -64,7 +64,7 @@ pub struct FunctionName {
 }
 
 impl Header {
-    /// One line that says what the stamps are worth; every output shows it.
+    /// What the stamps are worth as long as the machine stays on its back end; see [`TraceFile::stamps`].
     pub fn stamps(&self) -> String {
         let mhz = self.tsc_hz / 1_000_000;
         match self.accel {

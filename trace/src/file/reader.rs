@@ -109,6 +109,18 @@ impl TraceFile {
         Ok(trace)
     }
 
+    /// One line that says what the stamps are worth; every output shows it.
+    pub fn stamps(&self) -> String {
+        let moves = self.records.iter().filter(|record| matches!(record.event, Event::Moved { .. })).count();
+        match moves {
+            0 => self.header.stamps(),
+            _ => format!(
+                "exact cycles and stamps of the guest's TSC by turns, {} MHz: the machine moved between soft and kvm {moves} times",
+                self.header.tsc_hz / 1_000_000
+            ),
+        }
+    }
+
     /// A guest event with its layout; `None` for other events, and where the layout was lost.
     pub fn guest<'a>(&'a self, record: &'a Record) -> Option<GuestView<'a>> {
         let Event::Guest(event) = &record.event else { return None };

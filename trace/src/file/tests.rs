@@ -121,3 +121,18 @@ fn foreign_and_newer_files_are_told_apart() {
     assert!(matches!(TraceFile::read(&newer[..]), Err(ReadError::Version(9))));
     assert!(matches!(TraceFile::read(&newer[..8]), Err(ReadError::Header)));
 }
+
+#[test]
+fn a_machine_that_moved_says_that_its_stamps_are_of_two_kinds() {
+    let stamps = |records: &[Record]| {
+        let mut bytes = Vec::new();
+        let mut writer = FileWriter::new(&mut bytes, &header()).expect("memory takes it");
+        records.iter().try_for_each(|record| writer.record(record)).expect("memory takes it");
+        writer.finish().expect("memory takes it");
+        TraceFile::read(&bytes[..]).expect("readable").stamps()
+    };
+    assert_eq!(stamps(&[vblank(1)]), header().stamps());
+    let moved =
+        stamps(&[record(1, Event::Moved { to: Accel::Kvm }), record(9, Event::Moved { to: Accel::Soft })]);
+    assert!(moved.contains("by turns") && moved.contains("2 times"), "{moved}");
+}

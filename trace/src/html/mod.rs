@@ -47,7 +47,7 @@ fn write_capped(trace: &TraceFile, journeys: &Journeys, cap: usize, mut out: imp
     let page = include_str!("page.html");
     let parts = [
         ("STYLE", include_str!("page.css").to_string()),
-        ("STAMPS", escape(&trace.header.stamps())),
+        ("STAMPS", escape(&trace.stamps())),
         ("WARNINGS", tables::warnings(&report, cut.as_deref())),
         ("KEY", tables::key()),
         ("HANDOFFS", tables::handoffs(&report)),

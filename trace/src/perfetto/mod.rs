@@ -101,7 +101,7 @@ fn about<W: Write>(
     writer.track(TrackDescriptor {
         uuid: Some(ABOUT),
         name: Some("About this trace".into()),
-        description: Some(trace.header.stamps()),
+        description: Some(trace.stamps()),
         sibling_order_rank: Some(0),
         ..TrackDescriptor::default()
     })?;
@@ -112,7 +112,7 @@ fn about<W: Write>(
             r#type: Some(EventType::Instant.into()),
             track_uuid: Some(ABOUT),
             categories: vec!["about".into()],
-            name: Some(trace.header.stamps()),
+            name: Some(trace.stamps()),
             debug_annotations: facts.map(|(name, text)| annotation(&name, Annotated::Text(text))).collect(),
             ..TrackEvent::default()
         },

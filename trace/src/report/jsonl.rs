@@ -92,8 +92,7 @@ pub fn write(trace: &TraceFile, mut out: impl Write) -> io::Result<()> {
         stamps: String,
         header: &'a crate::file::Header,
     }
-    let first =
-        First { schema: "fencepost-trace-events/1", stamps: trace.header.stamps(), header: &trace.header };
+    let first = First { schema: "fencepost-trace-events/1", stamps: trace.stamps(), header: &trace.header };
     serde_json::to_writer(&mut out, &first)?;
     writeln!(out)?;
     for record in &trace.records {

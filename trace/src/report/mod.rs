@@ -201,7 +201,7 @@ impl Report {
         });
         Report {
             schema: SCHEMA,
-            stamps: trace.header.stamps(),
+            stamps: trace.stamps(),
             accel: trace.header.accel,
             tsc_hz: trace.header.tsc_hz,
             seed: trace.header.seed,

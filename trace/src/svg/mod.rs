@@ -79,12 +79,12 @@ pub fn write(
          height=\"{height}\" role=\"img\" aria-labelledby=\"title about\">\n<title id=\"title\">{}</title>\n\
          <desc id=\"about\">{}</desc>\n{}",
         escape(&title),
-        escape(&trace.header.stamps()),
+        escape(&trace.stamps()),
         style()
     );
     text += &format!("<rect class=\"page\" width=\"{WIDTH}\" height=\"{height}\" rx=\"10\"/>\n");
     text += &format!("<text class=\"title\" x=\"24\" y=\"38\">{}</text>\n", escape(&title));
-    text += &format!("<text class=\"dim\" x=\"24\" y=\"60\">{}</text>\n", escape(&trace.header.stamps()));
+    text += &format!("<text class=\"dim\" x=\"24\" y=\"60\">{}</text>\n", escape(&trace.stamps()));
     text += &parts::lanes(&layout);
     text += &parts::bars(&layout);
     text += &parts::arrows(&layout);

@@ -23,7 +23,7 @@ fn every_step_is_in_the_table_with_its_time() {
             assert!(svg.contains(&format!(">{}</text>", thousands(step.at.stamp.cycles - begin))));
         }
         assert_eq!(svg.matches("<circle").count(), 2 * frame.steps.len());
-        assert!(svg.contains(&escape(&trace.header.stamps())));
+        assert!(svg.contains(&escape(&trace.stamps())));
         assert_eq!(svg, drawn(&trace, 4));
     }
 }

@@ -15,7 +15,7 @@ const CONSOLE_TAIL: usize = 15;
 /// Prints the summary; returns the exit status.
 pub fn print(args: &DemoArgs, outcome: &Outcome, findings: &Findings, dropped: &Dropped) -> i32 {
     frames(args, findings, dropped);
-    handoffs(args.seed, outcome, findings);
+    handoffs(args, outcome, findings);
     speed(outcome);
     let problems = problems(args, outcome, findings);
     for problem in &problems {
@@ -45,7 +45,7 @@ fn frames(args: &DemoArgs, findings: &Findings, dropped: &Dropped) {
     println!("pictures    {}", args.out.join("frame-NNNN.png").display());
 }
 
-fn handoffs(seed: Option<u64>, outcome: &Outcome, findings: &Findings) {
+fn handoffs(args: &DemoArgs, outcome: &Outcome, findings: &Findings) {
     let journeys = findings.guest.journeys();
     let (mut all, missing) = Handoffs::join(journeys.values(), outcome.log.recorder.records());
     println!("{:<34} {:>14} {:>14}", "hand-off, guest cycles", "mean", "worst");
@@ -59,7 +59,11 @@ fn handoffs(seed: Option<u64>, outcome: &Outcome, findings: &Findings) {
     if lost > 0 {
         println!("  (the oldest {lost} stamps of camera and display were given up for memory)");
     }
-    match (outcome.accel, seed) {
+    let moved = !args.moves.is_empty();
+    match (outcome.accel, args.seed) {
+        _ if moved => {
+            println!("  exact cycles under soft, stamps of the guest's TSC under kvm: the machine moved")
+        }
         (crate::accel::Chosen::Soft, None) => println!("  {EXACT}; engines by their cost models"),
         (crate::accel::Chosen::Soft, Some(seed)) => {
             println!("  {EXACT}; engines by their cost models, they and interrupts varied by --seed {seed}");

@@ -120,7 +120,7 @@ fn query(args: &QueryArgs) -> Result<i32, HostError> {
         .map_err(|error| HostError::Input(error.to_string()))?;
     print(|out| {
         if !args.json {
-            writeln!(out, "Stamps: {}", trace.header.stamps())?;
+            writeln!(out, "Stamps: {}", trace.stamps())?;
         }
         found.iter().try_for_each(|one| show(&trace, one, args.json, out))
     })?;
