@@ -108,9 +108,35 @@ traced() {
     for word in videobuf2_dma_sg 0000:00:01.0 0000:00:03.0; do
         grep -qa "$word" "$trace" || { echo "no dma-buf probe says $word"; return 1; }
     done
+    "$FENCEPOST" trace convert "$trace" --to jsonl -o - | dma_bufs || return 1
     "$FENCEPOST" trace query --json --fence ring0:3 "$trace" | in_order '"FenceWrite"' '"MsiRaised"' \
         '"name":"dma_fence_signaled"' || return 1
     "$FENCEPOST" trace query --json --frame 2 "$trace" | in_order '"FrameEnd"' '"InterruptDelivered"' '"vb2_buf_done"'
+}
+
+# Whether the probes in dma-buf tell the truth: a thread maps each buffer page by page right after it says so, all of it, and
+# the inodes that it lets go in the end are those that it had.
+dma_bufs() {
+    perl -e '
+        my (%left, %had, %gone);
+        while (<STDIN>) {
+            my ($name, $pid) = /"name":"(\w+)","cpu":\d+,"pid":(\d+)/ or next;
+            my %field = /"(\w+)":(\d+)/g;
+            if ($name eq "dmabuf_map") {
+                die "two at once: $_" if $left{$pid};
+                $had{$field{inode}}++;
+                $left{$pid} = $field{mapped} ? 0 : $field{size};
+            } elsif ($name eq "map" && $left{$pid}) {
+                $left{$pid} -= $field{size};
+                die "more pages than the buffer has: $_" if $left{$pid} < 0;
+            } elsif ($name eq "dmabuf_release") {
+                $gone{$field{inode}}++;
+            }
+        }
+        die "pages are missing\n" if grep { $_ } values %left;
+        my ($had, $gone) = map { join " ", sort { $a <=> $b } keys %$_ } \%had, \%gone;
+        die "mapped: $had; released: $gone\n" if $had ne $gone || $had eq "" || $gone{0};
+        print "dma-bufs: $had\n"'
 }
 
 # Whether standard input has lines with these words, the first of each at a later cycle than, or that of, the one before.

@@ -8,21 +8,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "kernel_types.h"
 #include "trace_port.h"
 
 #define TRACEFS "/sys/kernel/tracing"
 #define PROBES "fencepost"
+/* The release of the kernel that the probes are for, and a probe a line (drivers/probes). */
+#define PROBES_FILE "/lib/trace-probes"
 #define MAX_CPUS 64
 /* A page of the ring buffer. Its header: the time, and how much follows, with two flags. */
 #define PAGE_BYTES 4096
@@ -36,31 +37,11 @@
 #define BUFFER_MAX_KIB 4096
 /* Between two looks at the buffers. Seldom, so that the guest is slowed little; often enough that they do not fill. */
 #define PERIOD_NS 100000000
+/* Looks between two tellings of the threads' names, which cost as much as all else of a look. */
+#define LOOKS_A_TELLING 10
 
 static const char *const systems[] = {
 	"dma_fence", "vb2", "v4l2", "drm", "gpu_scheduler", "iommu", "irq", PROBES,
-};
-
-/* What the probes need to know of the kernel's structs. */
-enum member {
-	BUF_SIZE, BUF_FILE, BUF_EXPORTER, FILE_INODE, INODE_NUMBER, ATTACH_BUF, ATTACH_DEVICE, DEVICE_OBJECT,
-	OBJECT_NAME, TABLE_LIST, TABLE_COUNT, LIST_ADDRESS, ENTRY_INODE, MEMBERS,
-};
-
-static struct kernel_member members[MEMBERS] = {
-	[BUF_SIZE] = { "dma_buf", "size", -1 },
-	[BUF_FILE] = { "dma_buf", "file", -1 },
-	[BUF_EXPORTER] = { "dma_buf", "exp_name", -1 },
-	[FILE_INODE] = { "file", "f_inode", -1 },
-	[INODE_NUMBER] = { "inode", "i_ino", -1 },
-	[ATTACH_BUF] = { "dma_buf_attachment", "dmabuf", -1 },
-	[ATTACH_DEVICE] = { "dma_buf_attachment", "dev", -1 },
-	[DEVICE_OBJECT] = { "device", "kobj", -1 },
-	[OBJECT_NAME] = { "kobject", "name", -1 },
-	[TABLE_LIST] = { "sg_table", "sgl", -1 },
-	[TABLE_COUNT] = { "sg_table", "nents", -1 },
-	[LIST_ADDRESS] = { "scatterlist", "dma_address", -1 },
-	[ENTRY_INODE] = { "dentry", "d_inode", -1 },
 };
 
 struct cpu {
@@ -111,54 +92,27 @@ static ssize_t get(const char *name, size_t from)
 	return got < 0 ? -1 : (ssize_t)from;
 }
 
-/* Sets one probe, or says why not. Its text is `definition` with the offsets of the members in it. */
-__attribute__((format(printf, 1, 2)))
-static void probe(const char *definition, ...)
-{
-	char line[512];
-	va_list offsets;
-
-	va_start(offsets, definition);
-	vsnprintf(line, sizeof(line), definition, offsets);
-	va_end(offsets);
-	if (strstr(line, "+-1"))
-		errno = ENOENT;
-	else if (!put("kprobe_events", line))
-		return;
-	complain(line);
-}
-
+/* Sets the probes that the initramfs has for this kernel, or says why not. */
 static void set_probes(void)
 {
-	long at[MEMBERS];
-	int ret = kernel_types_find(members, MEMBERS);
+	char *rest = buffer, *line;
+	struct utsname kernel;
+	ssize_t length = get(PROBES_FILE, 0);
 
-	if (ret) {
-		errno = -ret;
-		complain("the kernel tells nothing of its types, so dma-bufs are not traced");
+	if (length < 0) {
+		complain(PROBES_FILE ", so dma-bufs are not traced");
+		return;
 	}
-	for (int i = 0; i < MEMBERS; i++)
-		at[i] = members[i].offset;
-
-#define INODE_OF_BUF "+%ld(+%ld(+%ld("
-	probe("r32:" PROBES "/dmabuf_export dma_buf_export inode=" INODE_OF_BUF "$retval))):u64 "
-	      "size=+%ld($retval):u64 exporter=+0(+%ld($retval)):string",
-	      at[INODE_NUMBER], at[FILE_INODE], at[BUF_FILE], at[BUF_SIZE], at[BUF_EXPORTER]);
-	probe("p:" PROBES "/dmabuf_map dma_buf_map_attachment attach=$arg1:x64 "
-	      "inode=" INODE_OF_BUF "+%ld($arg1)))):u64 size=+%ld(+%ld($arg1)):u64 "
-	      "device=+0(+%ld(+%ld($arg1))):string",
-	      at[INODE_NUMBER], at[FILE_INODE], at[BUF_FILE], at[ATTACH_BUF], at[BUF_SIZE], at[ATTACH_BUF],
-	      at[DEVICE_OBJECT] + at[OBJECT_NAME], at[ATTACH_DEVICE]);
-	probe("r32:" PROBES "/dmabuf_mapped dma_buf_map_attachment iova=+%ld(+%ld($retval)):x64 "
-	      "nents=+%ld($retval):u32",
-	      at[LIST_ADDRESS], at[TABLE_LIST], at[TABLE_COUNT]);
-	probe("p:" PROBES "/dmabuf_unmap dma_buf_unmap_attachment attach=$arg1:x64 "
-	      "inode=" INODE_OF_BUF "+%ld($arg1)))):u64 device=+0(+%ld(+%ld($arg1))):string",
-	      at[INODE_NUMBER], at[FILE_INODE], at[BUF_FILE], at[ATTACH_BUF],
-	      at[DEVICE_OBJECT] + at[OBJECT_NAME], at[ATTACH_DEVICE]);
-	probe("p:" PROBES "/dmabuf_release dma_buf_release inode=+%ld(+%ld($arg1)):u64", at[INODE_NUMBER],
-	      at[ENTRY_INODE]);
-	probe("p:" PROBES "/fence_init dma_fence_init fence=$arg1:x64 context=$arg4:u64 seqno=$arg5:u64");
+	buffer[length] = '\0';
+	uname(&kernel);
+	line = strsep(&rest, "\n");
+	if (strcmp(line, kernel.release)) {
+		printf("trace_agent: the probes are for Linux %s, so dma-bufs are not traced\n", line);
+		return;
+	}
+	while ((line = strsep(&rest, "\n")))
+		if (*line && put("kprobe_events", line))
+			complain(line);
 }
 
 /* The kernel's clock, and room for what happens between two looks. */
@@ -288,16 +242,18 @@ static void send_lost(unsigned int number)
 
 static void drain_all(int last)
 {
+	static unsigned int looks;
+	static int untold;
 	ssize_t length;
-	int any = 0;
 
 	for (unsigned int i = 0; i < cpu_count; i++) {
-		any |= drain(i);
+		untold |= drain(i);
 		if (last || cpus[i].missed)
 			send_lost(i);
 	}
-	if (!any)
+	if (!untold || (!last && ++looks % LOOKS_A_TELLING))
 		return;
+	untold = 0;
 	length = get("saved_cmdlines", 0);
 	if (length > 0)
 		trace_port_send(TRACE_TASKS, 0, buffer, length);

@@ -96,9 +96,8 @@ pub(super) struct Guest {
     pub flip_events: Vec<At>,
     /// Pages of dma-bufs.
     pub mapped: Vec<Mapped>,
-    /// The dma-bufs that threads are mapping, and who exported each.
-    mapping: HashMap<u32, DmaBuf>,
-    exporters: HashMap<u64, String>,
+    /// The dma-bufs that threads are mapping, and how many bytes of each are still to come.
+    mapping: HashMap<u32, (DmaBuf, u64)>,
     /// The thread that each `dma_fence_init` was on, by context and sequence number.
     pub made_by: HashMap<(u64, u64), u32>,
 }
@@ -117,10 +116,9 @@ enum Kind {
     Run,
     HandlerEntry,
     FlipEvent,
-    Exported,
     Mapping,
     IommuMap,
-    MappingDone,
+    IommuUnmap,
 }
 
 fn kind(system: &str, name: &str) -> Option<Kind> {
@@ -139,10 +137,9 @@ fn kind(system: &str, name: &str) -> Option<Kind> {
         ("gpu_scheduler", "drm_run_job" | "drm_sched_job_run") => Kind::Run,
         ("irq", "irq_handler_entry") => Kind::HandlerEntry,
         ("drm", "drm_vblank_event_delivered") => Kind::FlipEvent,
-        ("fencepost", "dmabuf_export") => Kind::Exported,
         ("fencepost", "dmabuf_map") => Kind::Mapping,
         ("iommu", "map") => Kind::IommuMap,
-        ("fencepost", "dmabuf_mapped") => Kind::MappingDone,
+        ("iommu", "unmap") => Kind::IommuUnmap,
         _ => return None,
     })
 }
@@ -190,7 +187,10 @@ impl Guest {
                 }
             }
             Kind::FlipEvent => self.flip_events.push(at),
-            Kind::Exported | Kind::Mapping | Kind::IommuMap | Kind::MappingDone => self.dma_buf(kind, view),
+            Kind::Mapping => self.map_dma_buf(view)?,
+            Kind::IommuMap => self.map_pages(view)?,
+            // A thread that takes back what it mapped is not mapping a dma-buf any more.
+            Kind::IommuUnmap => _ = self.mapping.remove(&view.event.pid),
             _ => return self.fence(kind, view, at),
         }
         Some(())
@@ -223,31 +223,28 @@ impl Guest {
         Some(())
     }
 
-    /// The pages that a thread maps while it maps a dma-buf are the dma-buf's.
-    fn dma_buf(&mut self, kind: Kind, view: &GuestView<'_>) {
-        let pid = view.event.pid;
-        match (kind, view.u64("inode")) {
-            (Kind::Exported, Some(inode)) => {
-                if let Some(exporter) = view.text("exporter") {
-                    self.exporters.insert(inode, exporter.to_string());
-                }
-            }
-            (Kind::Mapping, Some(inode)) => {
-                let dma_buf = DmaBuf {
-                    inode,
-                    exporter: self.exporters.get(&inode).cloned(),
-                    size: view.u64("size"),
-                    devices: view.text("device").map(str::to_string).into_iter().collect(),
-                };
-                self.mapping.insert(pid, dma_buf);
-            }
-            (Kind::IommuMap, _) => {
-                if let (Some(dma_buf), Some(address)) = (self.mapping.get(&pid), view.u64("paddr")) {
-                    self.mapped.push(Mapped { page: address / PAGE_BYTES, dma_buf: dma_buf.clone() });
-                }
-            }
-            (Kind::MappingDone, _) => _ = self.mapping.remove(&pid),
-            _ => {}
-        }
+    /// A thread begins to map a dma-buf for a device.
+    fn map_dma_buf(&mut self, view: &GuestView<'_>) -> Option<()> {
+        let (inode, size) = (view.u64("inode")?, view.u64("size")?);
+        let text = |name| view.text(name).map(str::to_string);
+        let dma_buf = DmaBuf {
+            inode,
+            exporter: text("exporter"),
+            size: Some(size),
+            devices: text("device").into_iter().collect(),
+        };
+        // A mapping that is only given out again brings no pages.
+        let bytes = if view.u64("mapped") == Some(0) { size } else { 0 };
+        self.mapping.insert(view.event.pid, (dma_buf, bytes));
+        Some(())
+    }
+
+    /// What a thread maps behind that, up to the dma-buf's size, are the dma-buf's pages.
+    fn map_pages(&mut self, view: &GuestView<'_>) -> Option<()> {
+        let (address, len) = (view.u64("paddr")?, view.u64("size")?);
+        let (dma_buf, bytes) = self.mapping.get_mut(&view.event.pid).filter(|(_, bytes)| *bytes > 0)?;
+        *bytes = bytes.saturating_sub(len);
+        self.mapped.push(Mapped { page: address / PAGE_BYTES, dma_buf: dma_buf.clone() });
+        Some(())
     }
 }
