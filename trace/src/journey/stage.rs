@@ -45,131 +45,88 @@ impl Component {
     }
 }
 
-/// One stage, in the order in which a frame meets them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Stage {
+/// Makes [`Stage`] of its list: the stages, all of them in order, and their names in outputs.
+macro_rules! stages {
+    ($($(#[$doc:meta])* $stage:ident => $name:literal,)*) => {
+        /// One stage, in the order in which a frame meets them.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[serde(rename_all = "kebab-case")]
+        pub enum Stage {
+            $($(#[$doc])* $stage,)*
+        }
+
+        impl Stage {
+            /// All of them, in order.
+            pub const ALL: [Stage; [$($name),*].len()] = [$(Stage::$stage),*];
+
+            /// Its name in outputs.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Stage::$stage => $name,)*
+                }
+            }
+        }
+    };
+}
+
+stages! {
     /// The camera begins to write the frame (`FrameStart`).
-    FrameStart,
+    FrameStart => "camera: frame starts",
     /// The camera is done (`FrameEnd`).
-    FrameEnd,
+    FrameEnd => "camera: frame written",
     /// Its interrupt is raised.
-    CaptureMsi,
+    CaptureMsi => "camera: MSI raised",
     /// The CPU takes it.
-    CaptureDelivered,
+    CaptureDelivered => "cpu: camera interrupt taken",
     /// The driver's handler begins (`irq_handler_entry`).
-    CaptureHandler,
+    CaptureHandler => "guest: camera handler",
     /// The driver gives the buffer to vb2 (`vb2_buf_done`).
-    BufferDone,
+    BufferDone => "guest: vb2 buffer done",
     /// The program has it (`vb2_dqbuf`).
-    Dequeued,
+    Dequeued => "guest: buffer dequeued",
     /// The GPU job is given to the scheduler (`drm_sched_job`).
-    Submitted,
+    Submitted => "guest: GPU job submitted",
     /// The scheduler gives it to the driver (`drm_run_job`).
-    Scheduled,
+    Scheduled => "guest: GPU job scheduled",
     /// The device's fence is made (`dma_fence_init`).
-    FenceMade,
+    FenceMade => "guest: dma-fence made",
     /// The GPU is told.
-    GpuDoorbell,
+    GpuDoorbell => "gpu: doorbell",
     /// The GPU begins the job.
-    JobStart,
+    JobStart => "gpu: job starts",
     /// The GPU ends it.
-    JobEnd,
+    JobEnd => "gpu: job ends",
     /// The GPU writes the fence's sequence number.
-    FenceWrite,
+    FenceWrite => "gpu: fence written",
     /// Its interrupt is raised.
-    FenceMsi,
+    FenceMsi => "gpu: MSI raised",
     /// The CPU takes it.
-    FenceDelivered,
+    FenceDelivered => "cpu: gpu interrupt taken",
     /// The driver's handler begins.
-    FenceHandler,
+    FenceHandler => "guest: gpu handler",
     /// The fence is signalled in the kernel (`dma_fence_signaled`).
-    FenceSignaled,
+    FenceSignaled => "guest: dma-fence signalled",
     /// The display is told of the commit.
-    Commit,
+    Commit => "display: commit",
     /// The commit is latched at a vertical blank.
-    Latch,
+    Latch => "display: latched at vblank",
     /// What is shown is another buffer than before.
-    Flip,
+    Flip => "display: flip",
     /// Its interrupt is raised.
-    FlipMsi,
+    FlipMsi => "display: MSI raised",
     /// The CPU takes it.
-    FlipDelivered,
+    FlipDelivered => "cpu: flip interrupt taken",
     /// The driver's handler begins.
-    FlipHandler,
+    FlipHandler => "guest: flip handler",
     /// The display's OUT_FENCE is signalled.
-    OutFence,
+    OutFence => "guest: OUT_FENCE signalled",
     /// The flip's event is in the program's hands (`drm_vblank_event_delivered`).
-    FlipEvent,
+    FlipEvent => "guest: flip event",
     /// The capture buffer is the camera's again (`vb2_buf_queue`).
-    Requeued,
+    Requeued => "guest: buffer queued again",
 }
 
 impl Stage {
-    /// All of them, in order.
-    pub const ALL: [Stage; 27] = [
-        Stage::FrameStart,
-        Stage::FrameEnd,
-        Stage::CaptureMsi,
-        Stage::CaptureDelivered,
-        Stage::CaptureHandler,
-        Stage::BufferDone,
-        Stage::Dequeued,
-        Stage::Submitted,
-        Stage::Scheduled,
-        Stage::FenceMade,
-        Stage::GpuDoorbell,
-        Stage::JobStart,
-        Stage::JobEnd,
-        Stage::FenceWrite,
-        Stage::FenceMsi,
-        Stage::FenceDelivered,
-        Stage::FenceHandler,
-        Stage::FenceSignaled,
-        Stage::Commit,
-        Stage::Latch,
-        Stage::Flip,
-        Stage::FlipMsi,
-        Stage::FlipDelivered,
-        Stage::FlipHandler,
-        Stage::OutFence,
-        Stage::FlipEvent,
-        Stage::Requeued,
-    ];
-
-    /// Its name in outputs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Stage::FrameStart => "camera: frame starts",
-            Stage::FrameEnd => "camera: frame written",
-            Stage::CaptureMsi => "camera: MSI raised",
-            Stage::CaptureDelivered => "cpu: camera interrupt taken",
-            Stage::CaptureHandler => "guest: camera handler",
-            Stage::BufferDone => "guest: vb2 buffer done",
-            Stage::Dequeued => "guest: buffer dequeued",
-            Stage::Submitted => "guest: GPU job submitted",
-            Stage::Scheduled => "guest: GPU job scheduled",
-            Stage::FenceMade => "guest: dma-fence made",
-            Stage::GpuDoorbell => "gpu: doorbell",
-            Stage::JobStart => "gpu: job starts",
-            Stage::JobEnd => "gpu: job ends",
-            Stage::FenceWrite => "gpu: fence written",
-            Stage::FenceMsi => "gpu: MSI raised",
-            Stage::FenceDelivered => "cpu: gpu interrupt taken",
-            Stage::FenceHandler => "guest: gpu handler",
-            Stage::FenceSignaled => "guest: dma-fence signalled",
-            Stage::Commit => "display: commit",
-            Stage::Latch => "display: latched at vblank",
-            Stage::Flip => "display: flip",
-            Stage::FlipMsi => "display: MSI raised",
-            Stage::FlipDelivered => "cpu: flip interrupt taken",
-            Stage::FlipHandler => "guest: flip handler",
-            Stage::OutFence => "guest: OUT_FENCE signalled",
-            Stage::FlipEvent => "guest: flip event",
-            Stage::Requeued => "guest: buffer queued again",
-        }
-    }
-
     /// Who saw it.
     pub fn side(self) -> Side {
         use Stage::*;

@@ -3,15 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{Accel, Category, Engine, Event, JobKind};
-use crate::file::{FunctionName, Header, TraceFile};
+use crate::event::{Engine, Event, JobKind};
+use crate::file::TraceFile;
 use crate::guest::{GuestEvent, GuestFormat, Value};
 use crate::journey::{PAGE_BYTES, Stage};
+pub use crate::testing::{CAMERA, DISPLAY, GPU, header};
 use crate::{Record, Stamp};
 
-pub const GPU: u16 = 8;
-pub const CAMERA: u16 = 16;
-pub const DISPLAY: u16 = 24;
 /// Nanoseconds are three times the cycles, so that a mistake of one for the other shows.
 pub const NS: u64 = 3;
 const SOURCE_PAGES: u64 = 6;
@@ -253,22 +251,10 @@ impl Machine {
 
     /// The trace as a reader gives it.
     pub fn trace(&self) -> TraceFile {
-        let name = |rid, name: &str, engine| FunctionName { rid, name: name.into(), engine };
         let mut records = self.records.clone();
         records.sort_by_key(|record| record.stamp);
         TraceFile {
-            header: Header {
-                accel: Accel::Soft,
-                tsc_hz: 1_000_000_000,
-                categories: Category::DEFAULT.to_vec(),
-                functions: vec![
-                    name(GPU, "gpu", Engine::Gpu),
-                    name(CAMERA, "camera", Engine::Camera),
-                    name(DISPLAY, "display", Engine::Display),
-                ],
-                costs: Vec::new(),
-                seed: None,
-            },
+            header: header(),
             formats: self.formats.clone(),
             tasks: BTreeMap::new(),
             records,
