@@ -153,8 +153,12 @@ fn a_check_fails_on_a_violation_and_on_too_few_frames() {
     let file = file.to_str().expect("a name");
     let output = fencepost(&["report", file, "--check"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("violation"), "{}", text(&output.stderr));
-    assert!(text(&output.stdout).contains("still showed"), "{}", text(&output.stdout));
+    assert!(
+        text(&output.stderr).contains("1 violations of causality (write-while-shown)"),
+        "{}",
+        text(&output.stderr)
+    );
+    assert!(text(&output.stdout).contains("write-while-shown: a device wrote"), "{}", text(&output.stdout));
     assert_eq!(fencepost(&["report", file]).status.code(), Some(0));
     let few = save(folder.path(), "few", &bytes(frames(2, 50)));
     let output = fencepost(&["report", few.to_str().expect("a name"), "--check", "--complete", "3"]);

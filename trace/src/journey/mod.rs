@@ -13,7 +13,10 @@ mod frames;
 mod guest;
 mod handoff;
 mod interrupts;
+mod listed;
 mod outcome;
+#[cfg(test)]
+mod rule_tests;
 mod stage;
 #[cfg(test)]
 pub(crate) mod synthetic;

@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::journey::listed::listed;
+
 /// Who saw a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -45,85 +47,64 @@ impl Component {
     }
 }
 
-/// Makes [`Stage`] of its list: the stages, all of them in order, and their names in outputs.
-macro_rules! stages {
-    ($($(#[$doc:meta])* $stage:ident => $name:literal,)*) => {
-        /// One stage, in the order in which a frame meets them.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-        #[serde(rename_all = "kebab-case")]
-        pub enum Stage {
-            $($(#[$doc])* $stage,)*
-        }
-
-        impl Stage {
-            /// All of them, in order.
-            pub const ALL: [Stage; [$($name),*].len()] = [$(Stage::$stage),*];
-
-            /// Its name in outputs.
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Stage::$stage => $name,)*
-                }
-            }
-        }
-    };
-}
-
-stages! {
-    /// The camera begins to write the frame (`FrameStart`).
-    FrameStart => "camera: frame starts",
-    /// The camera is done (`FrameEnd`).
-    FrameEnd => "camera: frame written",
-    /// Its interrupt is raised.
-    CaptureMsi => "camera: MSI raised",
-    /// The CPU takes it.
-    CaptureDelivered => "cpu: camera interrupt taken",
-    /// The driver's handler begins (`irq_handler_entry`).
-    CaptureHandler => "guest: camera handler",
-    /// The driver gives the buffer to vb2 (`vb2_buf_done`).
-    BufferDone => "guest: vb2 buffer done",
-    /// The program has it (`vb2_dqbuf`).
-    Dequeued => "guest: buffer dequeued",
-    /// The GPU job is given to the scheduler (`drm_sched_job`).
-    Submitted => "guest: GPU job submitted",
-    /// The scheduler gives it to the driver (`drm_run_job`).
-    Scheduled => "guest: GPU job scheduled",
-    /// The device's fence is made (`dma_fence_init`).
-    FenceMade => "guest: dma-fence made",
-    /// The GPU is told.
-    GpuDoorbell => "gpu: doorbell",
-    /// The GPU begins the job.
-    JobStart => "gpu: job starts",
-    /// The GPU ends it.
-    JobEnd => "gpu: job ends",
-    /// The GPU writes the fence's sequence number.
-    FenceWrite => "gpu: fence written",
-    /// Its interrupt is raised.
-    FenceMsi => "gpu: MSI raised",
-    /// The CPU takes it.
-    FenceDelivered => "cpu: gpu interrupt taken",
-    /// The driver's handler begins.
-    FenceHandler => "guest: gpu handler",
-    /// The fence is signalled in the kernel (`dma_fence_signaled`).
-    FenceSignaled => "guest: dma-fence signalled",
-    /// The display is told of the commit.
-    Commit => "display: commit",
-    /// The commit is latched at a vertical blank.
-    Latch => "display: latched at vblank",
-    /// What is shown is another buffer than before.
-    Flip => "display: flip",
-    /// Its interrupt is raised.
-    FlipMsi => "display: MSI raised",
-    /// The CPU takes it.
-    FlipDelivered => "cpu: flip interrupt taken",
-    /// The driver's handler begins.
-    FlipHandler => "guest: flip handler",
-    /// The display's OUT_FENCE is signalled.
-    OutFence => "guest: OUT_FENCE signalled",
-    /// The flip's event is in the program's hands (`drm_vblank_event_delivered`).
-    FlipEvent => "guest: flip event",
-    /// The capture buffer is the camera's again (`vb2_buf_queue`).
-    Requeued => "guest: buffer queued again",
+listed! {
+    /// One stage, in the order in which a frame meets them.
+    Stage {
+        /// The camera begins to write the frame (`FrameStart`).
+        FrameStart => "camera: frame starts",
+        /// The camera is done (`FrameEnd`).
+        FrameEnd => "camera: frame written",
+        /// Its interrupt is raised.
+        CaptureMsi => "camera: MSI raised",
+        /// The CPU takes it.
+        CaptureDelivered => "cpu: camera interrupt taken",
+        /// The driver's handler begins (`irq_handler_entry`).
+        CaptureHandler => "guest: camera handler",
+        /// The driver gives the buffer to vb2 (`vb2_buf_done`).
+        BufferDone => "guest: vb2 buffer done",
+        /// The program has it (`vb2_dqbuf`).
+        Dequeued => "guest: buffer dequeued",
+        /// The GPU job is given to the scheduler (`drm_sched_job`).
+        Submitted => "guest: GPU job submitted",
+        /// The scheduler gives it to the driver (`drm_run_job`).
+        Scheduled => "guest: GPU job scheduled",
+        /// The device's fence is made (`dma_fence_init`).
+        FenceMade => "guest: dma-fence made",
+        /// The GPU is told.
+        GpuDoorbell => "gpu: doorbell",
+        /// The GPU begins the job.
+        JobStart => "gpu: job starts",
+        /// The GPU ends it.
+        JobEnd => "gpu: job ends",
+        /// The GPU writes the fence's sequence number.
+        FenceWrite => "gpu: fence written",
+        /// Its interrupt is raised.
+        FenceMsi => "gpu: MSI raised",
+        /// The CPU takes it.
+        FenceDelivered => "cpu: gpu interrupt taken",
+        /// The driver's handler begins.
+        FenceHandler => "guest: gpu handler",
+        /// The fence is signalled in the kernel (`dma_fence_signaled`).
+        FenceSignaled => "guest: dma-fence signalled",
+        /// The display is told of the commit.
+        Commit => "display: commit",
+        /// The commit is latched at a vertical blank.
+        Latch => "display: latched at vblank",
+        /// What is shown is another buffer than before.
+        Flip => "display: flip",
+        /// Its interrupt is raised.
+        FlipMsi => "display: MSI raised",
+        /// The CPU takes it.
+        FlipDelivered => "cpu: flip interrupt taken",
+        /// The driver's handler begins.
+        FlipHandler => "guest: flip handler",
+        /// The display's OUT_FENCE is signalled.
+        OutFence => "guest: OUT_FENCE signalled",
+        /// The flip's event is in the program's hands (`drm_vblank_event_delivered`).
+        FlipEvent => "guest: flip event",
+        /// The capture buffer is the camera's again (`vb2_buf_queue`).
+        Requeued => "guest: buffer queued again",
+    }
 }
 
 impl Stage {

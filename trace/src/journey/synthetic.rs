@@ -12,8 +12,8 @@ use crate::{Record, Stamp};
 
 /// Nanoseconds are three times the cycles, so that a mistake of one for the other shows.
 pub const NS: u64 = 3;
-const SOURCE_PAGES: u64 = 6;
-const SCREEN_PAGES: u64 = 8;
+pub const SOURCE_PAGES: u64 = 6;
+pub const SCREEN_PAGES: u64 = 8;
 const QUEUE: u64 = 0xffff_8880_1234_0000;
 pub const CONTEXT: u64 = 17;
 
@@ -74,7 +74,7 @@ impl Machine {
         self.truth.insert((frame, stage), cycles);
     }
 
-    fn vb2(&mut self, cycles: u64, name: &str, index: u32) {
+    pub fn vb2(&mut self, cycles: u64, name: &str, index: u32) {
         self.guest(cycles, name, 100, vec![Value::Unsigned(QUEUE), Value::Unsigned(index.into())]);
     }
 
@@ -101,7 +101,7 @@ impl Machine {
         handled
     }
 
-    fn dma(&mut self, cycles: u64, rid: u16, write: bool, page: u64, pages: u64) {
+    pub fn dma(&mut self, cycles: u64, rid: u16, write: bool, page: u64, pages: u64) {
         // Two segments, the second before the first in memory.
         let half = pages / 2;
         for (segment, (page, pages)) in [(page + half, pages - half), (page, half)].into_iter().enumerate() {
