@@ -8,6 +8,7 @@ use crate::event::{Engine, Event, JobKind};
 use crate::file::TraceFile;
 use crate::journey::buffers::{Access, Pages, Writer};
 use crate::journey::doorbells::Ring;
+use crate::journey::lives::Ending;
 use crate::journey::{At, Buffer};
 
 /// The display's register whose write hands over a commit (`COMMIT` in `docs/display.md`), for traces without its doorbells.
@@ -118,14 +119,19 @@ pub(super) struct Devices {
     pub flips: Vec<Flip>,
 }
 
-/// Reads the devices' events, once, in the order of time.
-pub(super) fn scan(trace: &TraceFile) -> Devices {
+/// Reads the devices' events, once, in the order of time. `endings`, by time: where pages became another buffer's.
+pub(super) fn scan(trace: &TraceFile, endings: &[Ending]) -> Devices {
     let mut scan = Scan {
         engines: trace.header.functions.iter().map(|f| (f.rid, f.engine)).collect(),
         ..Scan::default()
     };
+    let mut endings = endings.iter().peekable();
     for (record, one) in trace.records.iter().enumerate() {
-        scan.event(&one.event, At { stamp: one.stamp, record });
+        let at = At { stamp: one.stamp, record };
+        while let Some(ending) = endings.next_if(|ending| ending.at <= at) {
+            scan.pages.end(ending);
+        }
+        scan.event(&one.event, at);
     }
     for open in std::mem::take(&mut scan.running).into_values() {
         scan.never_ended(open);

@@ -8,6 +8,7 @@ use crate::event::Event;
 use crate::file::TraceFile;
 use crate::guest::GuestView;
 use crate::journey::buffers::DmaBuf;
+use crate::journey::lives::Lives;
 use crate::journey::{At, PAGE_BYTES};
 
 /// One fence of a timeline.
@@ -73,6 +74,7 @@ pub(super) struct JobPoint {
 /// A dma-buf and one of its pages.
 #[derive(Clone, Debug)]
 pub(super) struct Mapped {
+    pub at: At,
     pub page: u64,
     pub dma_buf: DmaBuf,
 }
@@ -96,6 +98,8 @@ pub(super) struct Guest {
     pub flip_events: Vec<At>,
     /// Pages of dma-bufs.
     pub mapped: Vec<Mapped>,
+    /// From when to when dma-bufs had them.
+    pub lives: Lives,
     /// The dma-bufs that threads are mapping, and who exported each.
     mapping: HashMap<u32, DmaBuf>,
     exporters: HashMap<u64, String>,
@@ -121,6 +125,8 @@ enum Kind {
     Mapping,
     IommuMap,
     MappingDone,
+    Unmapping,
+    Released,
 }
 
 fn kind(system: &str, name: &str) -> Option<Kind> {
@@ -143,6 +149,8 @@ fn kind(system: &str, name: &str) -> Option<Kind> {
         ("fencepost", "dmabuf_map") => Kind::Mapping,
         ("iommu", "map") => Kind::IommuMap,
         ("fencepost", "dmabuf_mapped") => Kind::MappingDone,
+        ("fencepost", "dmabuf_unmap") => Kind::Unmapping,
+        ("fencepost", "dmabuf_release") => Kind::Released,
         _ => return None,
     })
 }
@@ -190,7 +198,12 @@ impl Guest {
                 }
             }
             Kind::FlipEvent => self.flip_events.push(at),
-            Kind::Exported | Kind::Mapping | Kind::IommuMap | Kind::MappingDone => self.dma_buf(kind, view),
+            Kind::Exported
+            | Kind::Mapping
+            | Kind::IommuMap
+            | Kind::MappingDone
+            | Kind::Unmapping
+            | Kind::Released => self.dma_buf(kind, view, at),
             _ => return self.fence(kind, view, at),
         }
         Some(())
@@ -224,7 +237,8 @@ impl Guest {
     }
 
     /// The pages that a thread maps while it maps a dma-buf are the dma-buf's.
-    fn dma_buf(&mut self, kind: Kind, view: &GuestView<'_>) {
+    fn dma_buf(&mut self, kind: Kind, view: &GuestView<'_>, at: At) {
+        let attachment = view.u64("attach").unwrap_or_default();
         let pid = view.event.pid;
         match (kind, view.u64("inode")) {
             (Kind::Exported, Some(inode)) => {
@@ -240,13 +254,18 @@ impl Guest {
                     devices: view.text("device").map(str::to_string).into_iter().collect(),
                 };
                 self.mapping.insert(pid, dma_buf);
+                self.lives.map(inode, attachment);
             }
             (Kind::IommuMap, _) => {
                 if let (Some(dma_buf), Some(address)) = (self.mapping.get(&pid), view.u64("paddr")) {
-                    self.mapped.push(Mapped { page: address / PAGE_BYTES, dma_buf: dma_buf.clone() });
+                    let (page, bytes) = (address / PAGE_BYTES, view.u64("size").unwrap_or_default());
+                    self.lives.pages(dma_buf.inode, page, bytes.div_ceil(PAGE_BYTES).max(1));
+                    self.mapped.push(Mapped { at, page, dma_buf: dma_buf.clone() });
                 }
             }
             (Kind::MappingDone, _) => _ = self.mapping.remove(&pid),
+            (Kind::Unmapping, Some(inode)) => self.lives.unmap(inode, attachment, at),
+            (Kind::Released, Some(inode)) => self.lives.release(inode, at),
             _ => {}
         }
     }

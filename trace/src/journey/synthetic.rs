@@ -29,7 +29,7 @@ pub struct Machine {
 }
 
 /// The tracepoints and their fields.
-const FORMATS: [(&str, &str, &[&str]); 12] = [
+const FORMATS: [(&str, &str, &[&str]); 15] = [
     ("vb2", "vb2_buf_queue", &["owner", "index"]),
     ("vb2", "vb2_buf_done", &["owner", "index"]),
     ("vb2", "vb2_dqbuf", &["owner", "index"]),
@@ -40,8 +40,11 @@ const FORMATS: [(&str, &str, &[&str]); 12] = [
     ("gpu_scheduler", "drm_run_job", &["fence", "name", "id"]),
     ("drm", "drm_vblank_event_delivered", &["file", "crtc", "seq"]),
     ("irq", "irq_handler_exit", &["irq", "ret"]),
-    ("fencepost", "map", &["inode", "device", "iova", "size"]),
-    ("sched", "sched_switch", &["prev_pid"]),
+    ("fencepost", "dmabuf_map", &["attach", "device", "inode", "size"]),
+    ("fencepost", "dmabuf_mapped", &["iova", "nents"]),
+    ("fencepost", "dmabuf_unmap", &["attach", "device", "inode"]),
+    ("fencepost", "dmabuf_release", &["inode"]),
+    ("iommu", "map", &["iova", "paddr", "size"]),
 ];
 
 /// The CPU's vectors and the guest's interrupt numbers.
@@ -134,6 +137,32 @@ impl Machine {
     /// A buffer is given to the camera.
     pub fn queue(&mut self, cycles: u64, index: u32) {
         self.vb2(cycles, "vb2_buf_queue", index);
+    }
+
+    /// The GPU gets a dma-buf of the pages of capture buffer `index` mapped; `inode` names the attachment too.
+    pub fn map(&mut self, now: u64, inode: u64, index: u32) {
+        let gpu = Value::Text("0000:00:01.0".into());
+        let bytes = SOURCE_PAGES * PAGE_BYTES;
+        let values = vec![Value::Unsigned(inode), gpu, Value::Unsigned(inode), Value::Unsigned(bytes)];
+        self.guest(now, "dmabuf_map", 100, values);
+        let half = SOURCE_PAGES / 2;
+        for (segment, at) in [(half, 1), (0, 2)] {
+            let page = Self::source_page(index) + segment;
+            let values = [0x5000_0000 + at, page * PAGE_BYTES, half * PAGE_BYTES].map(Value::Unsigned);
+            self.guest(now + at, "map", 100, values.to_vec());
+        }
+        self.guest(now + 3, "dmabuf_mapped", 100, [0x5000_0000, 1].map(Value::Unsigned).to_vec());
+    }
+
+    /// The mapping is undone.
+    pub fn unmap(&mut self, now: u64, inode: u64) {
+        let gpu = Value::Text("0000:00:01.0".into());
+        self.guest(now, "dmabuf_unmap", 100, vec![Value::Unsigned(inode), gpu, Value::Unsigned(inode)]);
+    }
+
+    /// The last user of the dma-buf is gone.
+    pub fn release(&mut self, now: u64, inode: u64) {
+        self.guest(now, "dmabuf_release", 0, vec![Value::Unsigned(inode)]);
     }
 
     /// One whole journey from `begin`: `gaps` are the times between its steps. Gives when it ended.
