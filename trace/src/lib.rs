@@ -14,6 +14,7 @@ pub mod perfetto;
 mod recorder;
 pub mod report;
 pub mod svg;
+pub mod testing;
 pub mod timeline;
 
 pub use event::{Accel, Category, Engine, Event, ExitReason, JobKind};

@@ -3,12 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use fencepost_trace::file::{FileWriter, FunctionName, Header};
-use fencepost_trace::{Accel, Category, Engine, Event, JobKind, Record, Stamp};
-
-const GPU: u16 = 8;
-const CAMERA: u16 = 16;
-const DISPLAY: u16 = 24;
+use fencepost_trace::file::FileWriter;
+use fencepost_trace::testing::{CAMERA, DISPLAY, GPU, header};
+use fencepost_trace::{Engine, Event, JobKind, Record, Stamp};
 
 fn fencepost(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_fencepost"))
@@ -32,22 +29,6 @@ fn refused(arguments: &[&str], names: &[&str]) {
     assert!(output.stdout.is_empty());
     for name in names {
         assert!(said.contains(name), "{name} is not in: {said}");
-    }
-}
-
-fn header() -> Header {
-    let name = |rid, name: &str, engine| FunctionName { rid, name: name.into(), engine };
-    Header {
-        accel: Accel::Soft,
-        tsc_hz: 1_000_000_000,
-        categories: Category::DEFAULT.to_vec(),
-        functions: vec![
-            name(GPU, "gpu", Engine::Gpu),
-            name(CAMERA, "camera", Engine::Camera),
-            name(DISPLAY, "display", Engine::Display),
-        ],
-        costs: Vec::new(),
-        seed: None,
     }
 }
 
@@ -172,8 +153,12 @@ fn a_check_fails_on_a_violation_and_on_too_few_frames() {
     let file = file.to_str().expect("a name");
     let output = fencepost(&["report", file, "--check"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("violation"), "{}", text(&output.stderr));
-    assert!(text(&output.stdout).contains("still showed"), "{}", text(&output.stdout));
+    assert!(
+        text(&output.stderr).contains("1 violations of causality (write-while-shown)"),
+        "{}",
+        text(&output.stderr)
+    );
+    assert!(text(&output.stdout).contains("write-while-shown: a device wrote"), "{}", text(&output.stdout));
     assert_eq!(fencepost(&["report", file]).status.code(), Some(0));
     let few = save(folder.path(), "few", &bytes(frames(2, 50)));
     let output = fencepost(&["report", few.to_str().expect("a name"), "--check", "--complete", "3"]);

@@ -7,12 +7,9 @@ use crate::{Record, Stamp};
 
 fn header() -> Header {
     Header {
-        accel: Accel::Soft,
-        tsc_hz: 1_000_000_000,
-        categories: Category::DEFAULT.to_vec(),
-        functions: vec![FunctionName { rid: 8, name: "gpu".into(), engine: Engine::Gpu }],
         costs: vec![("gpu".into(), "500 cycles a packet".into())],
         seed: Some(7),
+        ..crate::testing::header()
     }
 }
 

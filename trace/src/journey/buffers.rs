@@ -1,9 +1,10 @@
 //! Buffers, told apart by their guest pages.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use crate::journey::lives::Ending;
 use crate::journey::{At, Journeys, Stage};
 
 /// Bytes of a guest page.
@@ -94,6 +95,10 @@ pub struct Buffer {
     pub dma_bufs: Vec<DmaBuf>,
     /// When a device first accessed it.
     pub first: At,
+    /// When its pages were another buffer's no more, if they were one's.
+    pub since: Option<At>,
+    /// When its pages were its no more: what came later is another buffer's.
+    pub until: Option<At>,
     /// Whose it was, in the order of time; what no hold covers is the guest's.
     pub holds: Vec<Hold>,
 }
@@ -102,6 +107,13 @@ impl Buffer {
     /// Whether a guest-physical page number is one of its.
     pub fn has_page(&self, page: u64) -> bool {
         self.pages.iter().any(|(first, count)| page.wrapping_sub(*first) < *count)
+    }
+
+    /// Whether a guest-physical page number was one of its then.
+    pub fn has_page_at(&self, page: u64, at: At) -> bool {
+        let its_time =
+            self.since.is_none_or(|since| since <= at) && self.until.is_none_or(|until| at < until);
+        its_time && self.has_page(page)
     }
 
     /// Adds what the guest calls it.
@@ -162,19 +174,44 @@ struct Page {
 /// All pages that devices accessed.
 #[derive(Debug, Default)]
 pub(super) struct Pages {
-    pages: HashMap<u64, Page>,
+    /// By number.
+    pages: BTreeMap<u64, Page>,
     buffers: Vec<Known>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Known {
     pages: BTreeSet<u64>,
     /// By requester: begin and end of what it accessed.
     seen: BTreeMap<u16, BTreeMap<u64, u64>>,
     first: At,
+    since: Option<At>,
+    until: Option<At>,
 }
 
 impl Pages {
+    /// What had these pages, for the most part, has them no more: they are a new buffer's when a device accesses them next. What was
+    /// written there stays until then.
+    pub fn end(&mut self, ending: &Ending) {
+        let mut shares: BTreeMap<usize, usize> = BTreeMap::new();
+        for (first, count) in &ending.pages {
+            for (_, page) in self.pages.range(*first..first.saturating_add(*count)) {
+                *shares.entry(page.buffer).or_default() += 1;
+            }
+        }
+        for (buffer, share) in shares {
+            if let Some(known) = self.buffers.get_mut(buffer).filter(|known| 2 * share >= known.pages.len()) {
+                known.until.get_or_insert(ending.at);
+            }
+        }
+    }
+
+    /// The buffer that has a page.
+    fn owner(&self, page: u64) -> Option<usize> {
+        let buffer = self.pages.get(&page)?.buffer;
+        self.buffers.get(buffer)?.until.is_none().then_some(buffer)
+    }
+
     /// `writer` wrote all of `accesses`, which are one buffer. Gives the buffer.
     pub fn write(&mut self, accesses: &[Access], writer: Writer) -> Option<usize> {
         let buffer = self.group(accesses)?;
@@ -189,7 +226,7 @@ impl Pages {
     /// A device read all of `accesses`, from any number of buffers. Gives the buffers and who wrote them, each once.
     pub fn read(&mut self, accesses: &[Access]) -> (Vec<usize>, Vec<Writer>) {
         let unknown =
-            |pages: &Pages, access: &Access| !access.pages().any(|page| pages.pages.contains_key(&page));
+            |pages: &Pages, access: &Access| !access.pages().any(|page| pages.owner(page).is_some());
         let fresh: Vec<Access> =
             accesses.iter().filter(|a| a.counts() && unknown(self, a)).copied().collect();
         self.group(&fresh);
@@ -197,8 +234,10 @@ impl Pages {
         for access in accesses.iter().filter(|a| a.counts()) {
             for page in access.pages() {
                 let Some(known) = self.pages.get(&page) else { continue };
-                if !buffers.contains(&known.buffer) {
-                    buffers.push(known.buffer);
+                if let Some(buffer) = self.owner(page)
+                    && !buffers.contains(&buffer)
+                {
+                    buffers.push(buffer);
                 }
                 if let Some(writer) = known.writer
                     && writers.last() != Some(&writer)
@@ -207,8 +246,7 @@ impl Pages {
                     writers.push(writer);
                 }
             }
-            let first = self.pages.get(&(access.gpa / PAGE_BYTES)).map(|page| page.buffer);
-            if let Some(buffer) = first {
+            if let Some(buffer) = self.owner(access.gpa / PAGE_BYTES) {
                 self.see(buffer, access);
             }
         }
@@ -220,8 +258,8 @@ impl Pages {
         let pages: BTreeSet<u64> = accesses.iter().filter(|a| a.counts()).flat_map(Access::pages).collect();
         let first = accesses.iter().find(|a| a.counts())?.at;
         let mut shares: BTreeMap<usize, usize> = BTreeMap::new();
-        for page in pages.iter().filter_map(|page| self.pages.get(page)) {
-            *shares.entry(page.buffer).or_default() += 1;
+        for buffer in pages.iter().filter_map(|page| self.owner(*page)) {
+            *shares.entry(buffer).or_default() += 1;
         }
         let most = shares.into_iter().max_by_key(|(buffer, share)| (*share, std::cmp::Reverse(*buffer)));
         let same = most.filter(|(buffer, share)| {
@@ -231,14 +269,18 @@ impl Pages {
         let buffer = match same {
             Some((buffer, _)) => buffer,
             None => {
-                self.buffers.push(Known { pages: BTreeSet::new(), seen: BTreeMap::new(), first });
+                let ended =
+                    pages.iter().filter_map(|page| self.buffers.get(self.pages.get(page)?.buffer)?.until);
+                let since = ended.max();
+                self.buffers.push(Known { first, since, ..Known::default() });
                 self.buffers.len() - 1
             }
         };
         for page in &pages {
+            let ended = self.owner(*page).is_none();
             let known = self.pages.entry(*page).or_insert(Page { buffer, writer: None });
             if known.buffer != buffer {
-                *known = Page { buffer, writer: None };
+                *known = Page { buffer, writer: known.writer.filter(|_| ended) };
             }
         }
         if let Some(known) = self.buffers.get_mut(buffer) {
@@ -295,6 +337,8 @@ impl Known {
             mappings: mappings.collect(),
             dma_bufs: Vec::new(),
             first: self.first,
+            since: self.since,
+            until: self.until,
             holds: Vec::new(),
         }
     }

@@ -5,46 +5,34 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::journey::interrupts::{Wire, Wires};
+use crate::journey::listed::listed;
 use crate::journey::{At, FenceId, Journeys, Stage};
 
-/// What must not be. `docs/trace-report.md` says what joins the two events of each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Rule {
-    /// A stage of a frame before a stage that brings it about.
-    StageOrder,
-    /// The guest's fence signalled before the GPU wrote it.
-    SignalBeforeWrite,
-    /// A fence written before it was made.
-    WriteBeforeMade,
-    /// The CPU took a function's interrupt that was not raised.
-    DeliveredUnraised,
-    /// A handler began without its interrupt.
-    HandlerUnraised,
-    /// A job ended before it began, or began before its doorbell.
-    JobOrder,
-    /// A device wrote a buffer that the display still showed.
-    WriteWhileShown,
-    /// A device wrote a buffer that a GPU job was reading.
-    WriteWhileRead,
-    /// The camera began to write a buffer that was the guest's.
-    CaptureNotQueued,
+listed! {
+    /// What must not be. `docs/trace-report.md` says what joins the two events of each.
+    Rule {
+        /// A stage of a frame before a stage that brings it about.
+        StageOrder => "stage-order",
+        /// The guest's fence signalled before the GPU wrote it.
+        SignalBeforeWrite => "signal-before-write",
+        /// A fence written before it was made.
+        WriteBeforeMade => "write-before-made",
+        /// The CPU took a function's interrupt that was not raised.
+        DeliveredUnraised => "delivered-unraised",
+        /// A handler began without its interrupt.
+        HandlerUnraised => "handler-unraised",
+        /// A job ended before it began, or began before its doorbell.
+        JobOrder => "job-order",
+        /// A device wrote a buffer that the display still showed.
+        WriteWhileShown => "write-while-shown",
+        /// A device wrote a buffer that a GPU job was reading.
+        WriteWhileRead => "write-while-read",
+        /// The camera began to write a buffer that was the guest's.
+        CaptureNotQueued => "capture-not-queued",
+    }
 }
 
 impl Rule {
-    /// All of them, in order.
-    pub const ALL: [Rule; 9] = [
-        Rule::StageOrder,
-        Rule::SignalBeforeWrite,
-        Rule::WriteBeforeMade,
-        Rule::DeliveredUnraised,
-        Rule::HandlerUnraised,
-        Rule::JobOrder,
-        Rule::WriteWhileShown,
-        Rule::WriteWhileRead,
-        Rule::CaptureNotQueued,
-    ];
-
     /// One line that says what happened.
     pub fn says(self) -> &'static str {
         match self {
@@ -277,14 +265,14 @@ fn read(journeys: &Journeys, found: &mut Vec<Violation>) {
         for buffer in &job.reads {
             let Some(all) = captured.get(buffer) else { continue };
             let first = all.partition_point(|(_, done, _)| done.stamp.cycles <= job.start.stamp.cycles);
-            for (start, done, frame) in all.get(first..).unwrap_or_default() {
+            for (start, _, frame) in all.get(first..).unwrap_or_default() {
                 if start.stamp.cycles >= end.stamp.cycles {
                     break;
                 }
                 found.push(Violation {
                     frame: Some(*frame),
                     buffer: Some(*buffer),
-                    ..violation(Rule::WriteWhileRead, Some(end), *done)
+                    ..violation(Rule::WriteWhileRead, Some(end), *start)
                 });
             }
         }

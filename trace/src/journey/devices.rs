@@ -8,6 +8,7 @@ use crate::event::{Engine, Event, JobKind};
 use crate::file::TraceFile;
 use crate::journey::buffers::{Access, Pages, Writer};
 use crate::journey::doorbells::Ring;
+use crate::journey::lives::Ending;
 use crate::journey::{At, Buffer};
 
 /// The display's register whose write hands over a commit (`COMMIT` in `docs/display.md`), for traces without its doorbells.
@@ -118,14 +119,22 @@ pub(super) struct Devices {
     pub flips: Vec<Flip>,
 }
 
-/// Reads the devices' events, once, in the order of time.
-pub(super) fn scan(trace: &TraceFile) -> Devices {
+/// Reads the devices' events, once, in the order of time. `endings`, by time: where pages became another buffer's.
+pub(super) fn scan(trace: &TraceFile, endings: &[Ending]) -> Devices {
     let mut scan = Scan {
         engines: trace.header.functions.iter().map(|f| (f.rid, f.engine)).collect(),
         ..Scan::default()
     };
+    let mut endings = endings.iter().peekable();
     for (record, one) in trace.records.iter().enumerate() {
-        scan.event(&one.event, At { stamp: one.stamp, record });
+        let at = At { stamp: one.stamp, record };
+        while let Some(ending) = endings.next_if(|ending| ending.at <= at) {
+            scan.pages.end(ending);
+        }
+        scan.event(&one.event, at);
+    }
+    for open in std::mem::take(&mut scan.running).into_values() {
+        scan.never_ended(open);
     }
     let mut found = scan.found;
     found.buffers = scan.pages.into_buffers();
@@ -146,6 +155,8 @@ struct Scan {
     /// By ring: the job in execution, and where the jobs begin that wait for their fence.
     running: BTreeMap<u32, usize>,
     unfenced: BTreeMap<u32, Vec<usize>>,
+    /// Ends of jobs that were not running, by ring and label.
+    early_ends: BTreeMap<(u32, u64), At>,
     /// Where the camera's frame is, while it is being written.
     capturing: Option<usize>,
     /// The display's doorbell since the last latch, with the commit's number if the doorbell has it.
@@ -163,7 +174,11 @@ impl Scan {
             Event::FrameEnd { sequence, buffer, bytes, .. } => self.frame_end(sequence, buffer, bytes, at),
             Event::FrameDropped { sequence } => self.frame_dropped(sequence, at),
             Event::Doorbell { engine: Engine::Gpu, queue, tail } => {
-                self.rings.entry(queue).or_default().doorbell(tail, at);
+                for early in self.rings.entry(queue).or_default().doorbell(tail, at) {
+                    if let Some(job) = self.found.jobs.get_mut(early) {
+                        job.doorbell = Some(at);
+                    }
+                }
             }
             Event::Doorbell { engine: Engine::Display, tail, .. } => self.commit = Some((Some(tail), at)),
             Event::RegisterWrite { rid, offset: DISPLAY_COMMIT, value }
@@ -177,7 +192,7 @@ impl Scan {
             Event::JobStart { engine: Engine::Gpu, queue, seqno, kind } => {
                 self.job_start(queue, seqno, kind, at);
             }
-            Event::JobEnd { engine: Engine::Gpu, queue, ok, .. } => self.job_end(queue, ok, at),
+            Event::JobEnd { engine: Engine::Gpu, queue, seqno, ok } => self.job_end(queue, seqno, ok, at),
             Event::FenceWrite { queue, seqno } => self.fence_write(queue, seqno, at),
             Event::Latch { frame, commit } => self.latch(frame, commit, at),
             Event::Flip { .. } => {
@@ -251,9 +266,11 @@ impl Scan {
     }
 
     fn job_start(&mut self, queue: u32, seqno: u64, kind: JobKind, at: At) {
-        let doorbell = self.rings.entry(queue).or_default().start();
         let number = self.found.jobs.len();
-        self.running.insert(queue, number);
+        let doorbell = self.rings.entry(queue).or_default().start(number);
+        if let Some(before) = self.running.insert(queue, number) {
+            self.never_ended(before);
+        }
         self.found.jobs.push(Job {
             queue,
             seqno,
@@ -269,12 +286,24 @@ impl Scan {
         });
     }
 
-    fn job_end(&mut self, queue: u32, ok: bool, at: At) {
+    /// A job that did not end after its start may have ended before it.
+    fn never_ended(&mut self, number: usize) {
+        if let Some(job) = self.found.jobs.get_mut(number) {
+            job.end = self.early_ends.remove(&(job.queue, job.seqno));
+        }
+    }
+
+    fn job_end(&mut self, queue: u32, seqno: u64, ok: bool, at: At) {
         let (reads, writes) = (std::mem::take(&mut self.gpu_reads), std::mem::take(&mut self.gpu_writes));
         if !ok && let Some(ring) = self.rings.get_mut(&queue) {
             ring.halt();
         }
-        let Some(number) = self.running.remove(&queue) else { return };
+        let is_its = |number: &usize| self.found.jobs.get(*number).is_some_and(|job| job.seqno == seqno);
+        let Some(number) = self.running.get(&queue).copied().filter(is_its) else {
+            self.early_ends.insert((queue, seqno), at);
+            return;
+        };
+        self.running.remove(&queue);
         let (read, writers) = self.pages.read(&reads);
         let written = self.pages.write(&writes, Writer::Job(number));
         let captures = self.captures_of(&writers);

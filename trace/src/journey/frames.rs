@@ -377,7 +377,7 @@ fn not_queued(captures: &[Capture], guest: &Guest, queue: Option<u64>) -> Vec<Vi
 /// Gives the buffers the names that the guest's kernel has for them.
 fn name_buffers(buffers: &mut [Buffer], guest: &Guest) {
     for mapped in &guest.mapped {
-        if let Some(buffer) = buffers.iter_mut().find(|buffer| buffer.has_page(mapped.page)) {
+        if let Some(buffer) = buffers.iter_mut().find(|buffer| buffer.has_page_at(mapped.page, mapped.at)) {
             buffer.name(&mapped.dma_buf);
         }
     }

@@ -8,6 +8,7 @@ use crate::event::Event;
 use crate::file::TraceFile;
 use crate::guest::GuestView;
 use crate::journey::buffers::DmaBuf;
+use crate::journey::lives::Lives;
 use crate::journey::{At, PAGE_BYTES};
 
 /// One fence of a timeline.
@@ -73,6 +74,7 @@ pub(super) struct JobPoint {
 /// A dma-buf and one of its pages.
 #[derive(Clone, Debug)]
 pub(super) struct Mapped {
+    pub at: At,
     pub page: u64,
     pub dma_buf: DmaBuf,
 }
@@ -96,6 +98,8 @@ pub(super) struct Guest {
     pub flip_events: Vec<At>,
     /// Pages of dma-bufs.
     pub mapped: Vec<Mapped>,
+    /// From when to when dma-bufs had them.
+    pub lives: Lives,
     /// The dma-bufs that threads are mapping, and how many bytes of each are still to come.
     mapping: HashMap<u32, (DmaBuf, u64)>,
     /// The thread that each `dma_fence_init` was on, by context and sequence number.
@@ -119,6 +123,7 @@ enum Kind {
     Mapping,
     IommuMap,
     IommuUnmap,
+    Released,
 }
 
 fn kind(system: &str, name: &str) -> Option<Kind> {
@@ -140,6 +145,7 @@ fn kind(system: &str, name: &str) -> Option<Kind> {
         ("fencepost", "dmabuf_map") => Kind::Mapping,
         ("iommu", "map") => Kind::IommuMap,
         ("iommu", "unmap") => Kind::IommuUnmap,
+        ("fencepost", "dmabuf_release") => Kind::Released,
         _ => return None,
     })
 }
@@ -188,9 +194,10 @@ impl Guest {
             }
             Kind::FlipEvent => self.flip_events.push(at),
             Kind::Mapping => self.map_dma_buf(view)?,
-            Kind::IommuMap => self.map_pages(view)?,
+            Kind::IommuMap => self.map_pages(view, at)?,
             // A thread that takes back what it mapped is not mapping a dma-buf any more.
             Kind::IommuUnmap => _ = self.mapping.remove(&view.event.pid),
+            Kind::Released => self.lives.release(view.u64("inode")?, at),
             _ => return self.fence(kind, view, at),
         }
         Some(())
@@ -240,11 +247,13 @@ impl Guest {
     }
 
     /// What a thread maps behind that, up to the dma-buf's size, are the dma-buf's pages.
-    fn map_pages(&mut self, view: &GuestView<'_>) -> Option<()> {
+    fn map_pages(&mut self, view: &GuestView<'_>, at: At) -> Option<()> {
         let (address, len) = (view.u64("paddr")?, view.u64("size")?);
         let (dma_buf, bytes) = self.mapping.get_mut(&view.event.pid).filter(|(_, bytes)| *bytes > 0)?;
         *bytes = bytes.saturating_sub(len);
-        self.mapped.push(Mapped { page: address / PAGE_BYTES, dma_buf: dma_buf.clone() });
+        let page = address / PAGE_BYTES;
+        self.lives.pages(dma_buf.inode, page, len.div_ceil(PAGE_BYTES).max(1));
+        self.mapped.push(Mapped { at, page, dma_buf: dma_buf.clone() });
         Some(())
     }
 }

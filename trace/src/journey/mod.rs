@@ -13,7 +13,13 @@ mod frames;
 mod guest;
 mod handoff;
 mod interrupts;
+mod listed;
+mod lives;
+#[cfg(test)]
+mod lives_tests;
 mod outcome;
+#[cfg(test)]
+mod rule_tests;
 mod stage;
 #[cfg(test)]
 pub(crate) mod synthetic;
@@ -124,8 +130,8 @@ pub struct Journeys {
 impl Journeys {
     /// Works out what `trace` says. Takes memory for the buffers, jobs, interrupts and fences in it, not for its records.
     pub fn build(trace: &TraceFile) -> Journeys {
-        let devices = devices::scan(trace);
-        let guest = guest::scan(trace);
+        let mut guest = guest::scan(trace);
+        let devices = devices::scan(trace, &std::mem::take(&mut guest.lives).endings());
         let wires = interrupts::Wires::learn(trace, &guest);
         let mut journeys = Journeys { guest: !trace.formats.is_empty(), ..Journeys::default() };
         frames::join(&mut journeys, devices, guest, &wires);

@@ -1,5 +1,7 @@
 //! How a journey ended.
 
+use std::ops::RangeInclusive;
+
 use serde::Serialize;
 
 use crate::journey::{Frame, Journeys, Side, Stage};
@@ -68,19 +70,7 @@ const ALWAYS_GUEST: [Stage; 7] = [
     Stage::Requeued,
 ];
 /// Stages that a journey without a GPU does not have.
-const OF_GPU: [Stage; 11] = [
-    Stage::Submitted,
-    Stage::Scheduled,
-    Stage::FenceMade,
-    Stage::GpuDoorbell,
-    Stage::JobStart,
-    Stage::JobEnd,
-    Stage::FenceWrite,
-    Stage::FenceMsi,
-    Stage::FenceDelivered,
-    Stage::FenceHandler,
-    Stage::FenceSignaled,
-];
+const OF_GPU: RangeInclusive<Stage> = Stage::Submitted..=Stage::FenceSignaled;
 
 /// Says of every frame how it ended.
 pub(super) fn settle(journeys: &mut Journeys) {

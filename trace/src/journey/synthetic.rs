@@ -3,19 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{Accel, Category, Engine, Event, JobKind};
-use crate::file::{FunctionName, Header, TraceFile};
+use crate::event::{Engine, Event, JobKind};
+use crate::file::TraceFile;
 use crate::guest::{GuestEvent, GuestFormat, Value};
 use crate::journey::{PAGE_BYTES, Stage};
+pub use crate::testing::{CAMERA, DISPLAY, GPU, header};
 use crate::{Record, Stamp};
 
-pub const GPU: u16 = 8;
-pub const CAMERA: u16 = 16;
-pub const DISPLAY: u16 = 24;
 /// Nanoseconds are three times the cycles, so that a mistake of one for the other shows.
 pub const NS: u64 = 3;
-const SOURCE_PAGES: u64 = 6;
-const SCREEN_PAGES: u64 = 8;
+pub const SOURCE_PAGES: u64 = 6;
+pub const SCREEN_PAGES: u64 = 8;
 const QUEUE: u64 = 0xffff_8880_1234_0000;
 pub const CONTEXT: u64 = 17;
 
@@ -31,7 +29,7 @@ pub struct Machine {
 }
 
 /// The tracepoints and their fields.
-const FORMATS: [(&str, &str, &[&str]); 12] = [
+const FORMATS: [(&str, &str, &[&str]); 14] = [
     ("vb2", "vb2_buf_queue", &["owner", "index"]),
     ("vb2", "vb2_buf_done", &["owner", "index"]),
     ("vb2", "vb2_dqbuf", &["owner", "index"]),
@@ -42,8 +40,10 @@ const FORMATS: [(&str, &str, &[&str]); 12] = [
     ("gpu_scheduler", "drm_run_job", &["fence", "name", "id"]),
     ("drm", "drm_vblank_event_delivered", &["file", "crtc", "seq"]),
     ("irq", "irq_handler_exit", &["irq", "ret"]),
-    ("fencepost", "map", &["inode", "device", "iova", "size"]),
-    ("sched", "sched_switch", &["prev_pid"]),
+    ("iommu", "unmap", &["iova", "size", "unmapped_size"]),
+    ("fencepost", "dmabuf_map", &["inode", "size", "exporter", "device", "mapped"]),
+    ("fencepost", "dmabuf_release", &["inode"]),
+    ("iommu", "map", &["iova", "paddr", "size"]),
 ];
 
 /// The CPU's vectors and the guest's interrupt numbers.
@@ -76,7 +76,7 @@ impl Machine {
         self.truth.insert((frame, stage), cycles);
     }
 
-    fn vb2(&mut self, cycles: u64, name: &str, index: u32) {
+    pub fn vb2(&mut self, cycles: u64, name: &str, index: u32) {
         self.guest(cycles, name, 100, vec![Value::Unsigned(QUEUE), Value::Unsigned(index.into())]);
     }
 
@@ -103,7 +103,7 @@ impl Machine {
         handled
     }
 
-    fn dma(&mut self, cycles: u64, rid: u16, write: bool, page: u64, pages: u64) {
+    pub fn dma(&mut self, cycles: u64, rid: u16, write: bool, page: u64, pages: u64) {
         // Two segments, the second before the first in memory.
         let half = pages / 2;
         for (segment, (page, pages)) in [(page + half, pages - half), (page, half)].into_iter().enumerate() {
@@ -136,6 +136,38 @@ impl Machine {
     /// A buffer is given to the camera.
     pub fn queue(&mut self, cycles: u64, index: u32) {
         self.vb2(cycles, "vb2_buf_queue", index);
+    }
+
+    /// Thread 100 maps a dma-buf of the pages of capture buffer `index` for the GPU.
+    pub fn map(&mut self, now: u64, inode: u64, index: u32) {
+        self.begin_map(now, inode, 0);
+        let half = SOURCE_PAGES / 2;
+        self.pages(now + 1, Self::source_page(index) + half, half);
+        self.pages(now + 2, Self::source_page(index), half);
+    }
+
+    /// Thread 100 says that it maps a dma-buf of a capture buffer's size; `mapped`: that it is mapped already.
+    pub fn begin_map(&mut self, now: u64, inode: u64, mapped: u64) {
+        let text = |text: &str| Value::Text(text.into());
+        let [inode, size, mapped] = [inode, SOURCE_PAGES * PAGE_BYTES, mapped].map(Value::Unsigned);
+        let values = vec![inode, size, text("videobuf2_dma_sg"), text("0000:00:01.0"), mapped];
+        self.guest(now, "dmabuf_map", 100, values);
+    }
+
+    /// Thread 100 maps pages.
+    pub fn pages(&mut self, now: u64, first: u64, count: u64) {
+        let values = [0x5000_0000, first * PAGE_BYTES, count * PAGE_BYTES].map(Value::Unsigned);
+        self.guest(now, "map", 100, values.to_vec());
+    }
+
+    /// Thread 100 takes a page's mapping back.
+    pub fn unmap(&mut self, now: u64) {
+        self.guest(now, "unmap", 100, [0x5000_0000, PAGE_BYTES, PAGE_BYTES].map(Value::Unsigned).to_vec());
+    }
+
+    /// The last user of the dma-buf is gone.
+    pub fn release(&mut self, now: u64, inode: u64) {
+        self.guest(now, "dmabuf_release", 0, vec![Value::Unsigned(inode)]);
     }
 
     /// One whole journey from `begin`: `gaps` are the times between its steps. Gives when it ended.
@@ -253,22 +285,10 @@ impl Machine {
 
     /// The trace as a reader gives it.
     pub fn trace(&self) -> TraceFile {
-        let name = |rid, name: &str, engine| FunctionName { rid, name: name.into(), engine };
         let mut records = self.records.clone();
         records.sort_by_key(|record| record.stamp);
         TraceFile {
-            header: Header {
-                accel: Accel::Soft,
-                tsc_hz: 1_000_000_000,
-                categories: Category::DEFAULT.to_vec(),
-                functions: vec![
-                    name(GPU, "gpu", Engine::Gpu),
-                    name(CAMERA, "camera", Engine::Camera),
-                    name(DISPLAY, "display", Engine::Display),
-                ],
-                costs: Vec::new(),
-                seed: None,
-            },
+            header: header(),
             formats: self.formats.clone(),
             tasks: BTreeMap::new(),
             records,

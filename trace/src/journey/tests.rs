@@ -71,7 +71,7 @@ fn every_stage_of_every_journey_is_found() {
 }
 
 /// The trace of `machine` with the record of a frame's stage moved to another time.
-fn moved(machine: &Machine, frame: usize, stage: Stage, to: u64) -> crate::file::TraceFile {
+pub(super) fn moved(machine: &Machine, frame: usize, stage: Stage, to: u64) -> crate::file::TraceFile {
     let mut trace = machine.trace();
     let journeys = Journeys::build(&trace);
     let at = journeys.frames[frame].at(stage).expect("the frame has it");

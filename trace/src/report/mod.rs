@@ -8,7 +8,7 @@ mod jsonl;
 mod query;
 mod text;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -228,7 +228,7 @@ impl Report {
                 all.push(format!("{count} {what}"));
             }
         };
-        object(self.violations.len(), "violations of causality");
+        object(self.violations.len(), &format!("violations of causality ({})", self.broken_rules()));
         object(self.frames.missing.len(), "frames lack a stage that later frames have");
         object(self.lost.events.unwrap_or(0) as usize, "events were lost");
         object(self.lost.guest_events.unwrap_or(0) as usize, "events were lost by the guest");
@@ -237,6 +237,12 @@ impl Report {
             all.push(format!("{} complete journeys, {least} wanted", self.frames.complete));
         }
         all
+    }
+
+    /// The rules that are broken, each once.
+    fn broken_rules(&self) -> String {
+        let rules: BTreeSet<Rule> = self.violations.iter().map(|violation| violation.rule).collect();
+        rules.into_iter().map(Rule::name).collect::<Vec<_>>().join(", ")
     }
 
     /// Writes it for people.

@@ -203,7 +203,8 @@ impl<'a> Search<'a> {
                 _ => continue,
             };
             let by = functions.iter().find(|function| function.rid == rid).map(|function| function.engine);
-            if gpa != 0 && buffer.has_page(gpa / PAGE_BYTES) && (engine.is_none() || by == engine) {
+            let when = At { stamp: record.stamp, record: at };
+            if gpa != 0 && buffer.has_page_at(gpa / PAGE_BYTES, when) && (engine.is_none() || by == engine) {
                 found.push((at, format!("buffer {} {what}", buffer.id)));
             }
         }

@@ -160,7 +160,7 @@ fn violations(report: &Report, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "\nCausality: {} violations", all.len())?;
     for one in all.iter().take(VIOLATIONS_SHOWN) {
         let frame = one.frame.map(|frame| format!(" (frame {frame})")).unwrap_or_default();
-        writeln!(out, "  {}{frame}", one.says)?;
+        writeln!(out, "  {}: {}{frame}", one.rule.name(), one.says)?;
         let mut line = |what: &str, event: &EventLine| {
             writeln!(out, "    {what} at {}: {}", event.at.cycles, event.event)
         };

@@ -135,8 +135,8 @@ pub fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use fencepost_trace::Accel;
-    use fencepost_trace::file::{Header, TraceFile};
+    use fencepost_trace::file::TraceFile;
+    use fencepost_trace::testing::header;
 
     use super::*;
 
@@ -174,15 +174,7 @@ mod tests {
     #[test]
     fn the_file_has_every_event_of_its_categories_even_those_the_recorder_dropped() {
         let file = tempfile::NamedTempFile::new().expect("temporary file");
-        let header = Header {
-            accel: Accel::Soft,
-            tsc_hz: 1_000_000_000,
-            categories: vec![],
-            functions: vec![],
-            costs: vec![],
-            seed: None,
-        };
-        let stream = Stream::begin(file.reopen().expect("reopened"), &header, true).expect("begun");
+        let stream = Stream::begin(file.reopen().expect("reopened"), &header(), true).expect("begun");
         let mut log = EventLog::new(1).stream_to(stream, "engine".parse().expect("right"));
         for frame in 0..3 {
             log.push(Stamp { cycles: frame, ns: frame }, Event::Vblank { frame });

@@ -110,20 +110,10 @@ mod tests {
     use std::io::Read;
 
     use fencepost_trace::file::{Damage, TraceFile};
-    use fencepost_trace::{Accel, Event, Stamp};
+    use fencepost_trace::testing::header;
+    use fencepost_trace::{Event, Stamp};
 
     use super::*;
-
-    fn header() -> Header {
-        Header {
-            accel: Accel::Soft,
-            tsc_hz: 1_000_000_000,
-            categories: vec![],
-            functions: vec![],
-            costs: vec![],
-            seed: None,
-        }
-    }
 
     fn record(frame: u64) -> Record {
         Record { stamp: Stamp { cycles: frame, ns: frame }, event: Event::Vblank { frame } }
