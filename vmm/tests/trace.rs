@@ -155,7 +155,11 @@ fn a_check_fails_on_a_violation_and_on_too_few_frames() {
         (3150, Event::DmaWrite { rid: GPU, iova: 0x9080_0000, gpa: 0x80_0000, len: 8192 }),
         (3150, Event::JobEnd { engine: Engine::Gpu, queue: 0, seqno: 9, ok: true }),
     ]);
-    let file = save(folder.path(), "torn", &bytes(torn));
+    let torn = bytes(torn);
+    let cut = save(folder.path(), "cut", &torn[..torn.len() - 1]);
+    let said = text(&fencepost(&["report", cut.to_str().expect("a name")]).stdout);
+    assert!(said.contains("1 violations") && said.contains("events are missing"), "{said}");
+    let file = save(folder.path(), "torn", &torn);
     let file = file.to_str().expect("a name");
     let output = fencepost(&["report", file, "--check"]);
     assert_eq!(output.status.code(), Some(1));
@@ -165,6 +169,7 @@ fn a_check_fails_on_a_violation_and_on_too_few_frames() {
         text(&output.stderr)
     );
     assert!(text(&output.stdout).contains("write-while-shown: a device wrote"), "{}", text(&output.stdout));
+    assert!(!text(&output.stdout).contains("events are missing"));
     assert_eq!(fencepost(&["report", file]).status.code(), Some(0));
     let few = save(folder.path(), "few", &bytes(frames(2, 50)));
     let output = fencepost(&["report", few.to_str().expect("a name"), "--check", "--complete", "3"]);

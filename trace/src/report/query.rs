@@ -122,15 +122,7 @@ pub fn find(
             }
         }
         Query::Fence(id) => {
-            let written = journeys.fence(id).ok_or_else(|| {
-                let of =
-                    |t: &crate::journey::FenceTimeline| format!("{} ({} {})", t.context, t.driver, t.name);
-                let contexts: Vec<String> = journeys.timelines.iter().map(of).collect();
-                error(
-                    format!("there is no fence {}:{}", id.context, id.seqno),
-                    format!("the trace has contexts {}", contexts.join(", ")),
-                )
-            })?;
+            let written = journeys.fence(id).ok_or_else(|| no_fence(id, journeys))?;
             search.fence(id);
             if let Some(write) = written.1.written {
                 search.write(write);
@@ -155,6 +147,17 @@ pub fn find(
     let found = search.found.into_iter();
     let found = found.filter(|(record, _)| trace.records.get(*record).is_some_and(keep));
     Ok(found.map(|(record, part)| Found { record, part }).collect())
+}
+
+fn no_fence(id: FenceId, journeys: &Journeys) -> QueryError {
+    let of = |t: &crate::journey::FenceTimeline| format!("{} ({} {})", t.context, t.driver, t.name);
+    let contexts: Vec<String> = journeys.timelines.iter().map(of).collect();
+    let what = format!("there is no fence {}:{}", id.context, id.seqno);
+    let there = match contexts.is_empty() {
+        true => "the trace has no fence of the guest's".to_string(),
+        false => format!("the trace has contexts {}", contexts.join(", ")),
+    };
+    QueryError { what, there }
 }
 
 fn no_buffer(query: Query, journeys: &Journeys) -> QueryError {
