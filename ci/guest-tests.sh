@@ -101,6 +101,8 @@ traced() {
         "$FENCEPOST" trace query --json --frame 2 "$trace" &&
             "$FENCEPOST" trace query --json --fence ring0:3 "$trace"
     } >"$logs/$1.json" || return 1
+    [ "$(grep -c '^{"schema":"fencepost-trace-query/1","stamps":"exact cycles' "$logs/$1.json")" = 2 ] ||
+        { echo "a query does not say what its stamps are"; return 1; }
     for system in dma_fence vb2 v4l2 drm gpu_scheduler irq; do
         grep -q "\"system\":\"$system\"" "$logs/$1.json" || { echo "no event of $system"; return 1; }
     done
@@ -139,10 +141,11 @@ dma_bufs() {
         print "dma-bufs: $had\n"'
 }
 
-# Whether standard input has lines with these words, the first of each at a later cycle than, or that of, the one before.
+# Whether standard input, a query, has events with these words, the first of each at a later cycle than, or that of, the one before.
 in_order() {
     perl -e '
-        my @lines = <STDIN>;
+        my ($head, @lines) = <STDIN>;
+        $head =~ /"schema":"fencepost-trace-query/ or die "no query: $head";
         my $before = 0;
         for my $word (@ARGV) {
             my ($line) = grep { index($_, $word) >= 0 } @lines or die "nothing has $word\n";

@@ -3,17 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use fencepost_trace::file::FileWriter;
+use fencepost_trace::file::{FileWriter, Header};
 use fencepost_trace::testing::{CAMERA, DISPLAY, GPU, header};
-use fencepost_trace::{Engine, Event, JobKind, Record, Stamp};
+use fencepost_trace::{Accel, Engine, Event, JobKind, Record, Stamp};
 
 fn fencepost(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_fencepost"))
-        .arg("trace")
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the command starts")
+    run(Command::new(env!("CARGO_BIN_EXE_fencepost")).arg("trace").args(arguments))
+}
+
+fn run(command: &mut Command) -> Output {
+    command.stdin(Stdio::null()).output().expect("the command starts")
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -64,8 +63,12 @@ fn frame(number: u64, begin: u64, job: u64) -> Vec<(u64, Event)> {
 }
 
 fn bytes(events: impl IntoIterator<Item = (u64, Event)>) -> Vec<u8> {
+    bytes_of(&header(), events)
+}
+
+fn bytes_of(header: &Header, events: impl IntoIterator<Item = (u64, Event)>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let mut writer = FileWriter::new(&mut bytes, &header()).expect("memory takes it");
+    let mut writer = FileWriter::new(&mut bytes, header).expect("memory takes it");
     for (cycles, event) in events {
         writer.record(&Record { stamp: Stamp { cycles, ns: 2 * cycles }, event }).expect("memory takes it");
     }
@@ -100,7 +103,10 @@ fn wrong_arguments_and_files_are_named() {
     refused(&["report", good, "--complete", "3"], &["--check"]);
     refused(&["query", good], &["--frame"]);
     refused(&["query", good, "--frame", "9"], &["no frame 9", "2 frames"]);
-    refused(&["query", good, "--buffer", "inode:12"], &["buffer"]);
+    refused(&["query", good, "--buffer", "inode:12"], &["inode 12", "no dma-buf"]);
+    refused(&["query", good, "--buffer", "2"], &["no buffer 2", "2 buffers"]);
+    refused(&["query", good, "--buffer", "page:0x5000"], &["0x5000", "2 buffers"]);
+    refused(&["convert", good, "--to", "svg", "-o", "-", "--frame", "99999"], &["99999", "2"]);
     refused(&["query", good, "--buffer", "colour:12"], &["colour", "inode"]);
     refused(&["query", good, "--fence", "4:1"], &["no fence 4:1"]);
     refused(&["query", good, "--fence", "ring0:77"], &["77"]);
@@ -149,7 +155,11 @@ fn a_check_fails_on_a_violation_and_on_too_few_frames() {
         (3150, Event::DmaWrite { rid: GPU, iova: 0x9080_0000, gpa: 0x80_0000, len: 8192 }),
         (3150, Event::JobEnd { engine: Engine::Gpu, queue: 0, seqno: 9, ok: true }),
     ]);
-    let file = save(folder.path(), "torn", &bytes(torn));
+    let torn = bytes(torn);
+    let cut = save(folder.path(), "cut", &torn[..torn.len() - 1]);
+    let said = text(&fencepost(&["report", cut.to_str().expect("a name")]).stdout);
+    assert!(said.contains("1 violations") && said.contains("events are missing"), "{said}");
+    let file = save(folder.path(), "torn", &torn);
     let file = file.to_str().expect("a name");
     let output = fencepost(&["report", file, "--check"]);
     assert_eq!(output.status.code(), Some(1));
@@ -159,6 +169,7 @@ fn a_check_fails_on_a_violation_and_on_too_few_frames() {
         text(&output.stderr)
     );
     assert!(text(&output.stdout).contains("write-while-shown: a device wrote"), "{}", text(&output.stdout));
+    assert!(!text(&output.stdout).contains("events are missing"));
     assert_eq!(fencepost(&["report", file]).status.code(), Some(0));
     let few = save(folder.path(), "few", &bytes(frames(2, 50)));
     let output = fencepost(&["report", few.to_str().expect("a name"), "--check", "--complete", "3"]);
@@ -212,6 +223,15 @@ fn queries_show_a_frame_a_buffer_and_a_fence() {
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
         text(&output.stdout).lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     };
+    let head = lines(&["--frame", "1", "--categories", "dma,engine"]).remove(0);
+    assert_eq!(head["schema"], "fencepost-trace-query/1");
+    assert_eq!(head["query"], serde_json::json!({ "frame": 1 }));
+    assert_eq!(head["categories"], serde_json::json!(["dma", "engine"]));
+    assert_eq!((&head["events"], &head["lost"]["complete"]), (&11.into(), &true.into()));
+    let asked = |arguments: &[&str]| lines(arguments).remove(0)["query"].clone();
+    assert_eq!(asked(&["--buffer", "page:0x100123"]), serde_json::json!({ "page": 0x10_0000 }));
+    assert_eq!(asked(&["--fence", "ring0:2"]), serde_json::json!({ "ring": 0, "seqno": 2 }));
+    let lines = |arguments: &[&str]| lines(arguments).split_off(1);
     let frame = lines(&["--frame", "1"]);
     // All 14 of its events but the fence's own job and the scan-out's end.
     assert_eq!(frame.len(), 11, "{frame:#?}");
@@ -254,4 +274,181 @@ fn a_reader_that_goes_away_is_no_error() {
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert!(output.stderr.is_empty(), "{}", text(&output.stderr));
+}
+
+/// The name of a file as an argument.
+fn name(path: &Path) -> &str {
+    path.to_str().expect("a name")
+}
+
+/// All that `fencepost trace` can print of a trace.
+fn outputs(file: &str) -> Vec<(Vec<&str>, String)> {
+    let mut all = vec![
+        vec!["report", file],
+        vec!["report", file, "--json"],
+        vec!["diff", file, file],
+        vec!["diff", file, file, "--json"],
+        vec!["query", file, "--frame", "1"],
+        vec!["query", file, "--frame", "1", "--json"],
+    ];
+    all.extend(["perfetto", "html", "svg", "jsonl"].map(|to| vec!["convert", file, "--to", to, "-o", "-"]));
+    all.into_iter()
+        .map(|arguments| {
+            let output = fencepost(&arguments);
+            assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", text(&output.stderr));
+            (arguments, text(&output.stdout))
+        })
+        .collect()
+}
+
+#[test]
+fn every_output_says_what_its_stamps_are() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let kvm = Header { accel: Accel::Kvm, ..header() };
+    let mut moved = frames(3, 50);
+    moved.extend([(4500, Event::Moved { to: Accel::Kvm }), (4900, Event::Moved { to: Accel::Soft })]);
+    let traces = [
+        ("soft", bytes(frames(3, 50)), "exact cycles: 1 instruction = 1 cycle"),
+        ("kvm", bytes_of(&kvm, frames(3, 50)), "TSC, 1000 MHz, taken by the host when it saw the event"),
+        ("moved", bytes(moved), "by turns, 1000 MHz: the machine moved between soft and kvm 2 times"),
+    ];
+    for (kind, bytes, says) in traces {
+        let file = save(folder.path(), kind, &bytes);
+        for (arguments, said) in outputs(name(&file)) {
+            assert!(said.contains(says), "{kind}: {arguments:?}: {said}");
+        }
+        let out = folder.path().join("out");
+        let convert = ["convert", name(&file), "--to", "svg", "-o", name(&out), "--json"];
+        assert!(json(&fencepost(&convert))["stamps"].as_str().is_some_and(|stamps| stamps.contains(says)));
+        // Only where every stamp is exact is a difference one of the runs.
+        let diff = json(&fencepost(&["diff", name(&file), name(&file), "--json"]));
+        assert_eq!(diff["exact"], kind == "soft", "{kind}");
+    }
+}
+
+#[test]
+fn a_conversion_says_what_it_wrote() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let whole = bytes(frames(3000, 50));
+    let file = save(folder.path(), "t", &whole);
+    let out = folder.path().join("out");
+    for to in ["perfetto", "html", "svg", "jsonl"] {
+        let said = json(&fencepost(&["convert", name(&file), "--to", to, "-o", name(&out), "--json"]));
+        assert_eq!((&said["schema"], &said["to"]), (&"fencepost-trace-convert/1".into(), &to.into()));
+        assert_eq!(said["output"], name(&out));
+        assert_eq!(said["bytes"], std::fs::metadata(&out).expect("written").len());
+        assert_eq!((&said["records"]["engine"], &said["records"]["dma"]), (&30_000.into(), &12_000.into()));
+        assert_eq!((&said["frames"]["total"], &said["frames"]["complete"]), (&3000.into(), &3000.into()));
+        assert_eq!(
+            said["lost"],
+            serde_json::json!({"complete": true, "events": 0, "guest_events": 0, "damage": []})
+        );
+        assert_eq!(said["frame"], if to == "svg" { 0.into() } else { serde_json::Value::Null });
+    }
+    let cut = save(folder.path(), "cut", &whole[..whole.len() / 2]);
+    let said = json(&fencepost(&["convert", name(&cut), "--to", "jsonl", "-o", name(&out), "--json"]));
+    assert_eq!(
+        (&said["lost"]["complete"], said["lost"]["damage"].as_array().map(Vec::len)),
+        (&false.into(), Some(1))
+    );
+    for output in ["-", "/dev/stdout"] {
+        refused(
+            &["convert", name(&file), "--to", "html", "-o", output, "--json"],
+            &["--json", "standard output"],
+        );
+    }
+}
+
+#[test]
+fn what_is_no_trace_is_refused_in_one_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let whole = bytes(frames(30, 50));
+    let good = save(folder.path(), "good", &whole);
+    let perfetto = folder.path().join("perfetto");
+    assert!(fencepost(&["convert", name(&good), "--to", "perfetto", "-o", name(&perfetto)]).status.success());
+    let mut other_version = whole.clone();
+    other_version[8] = 7;
+    let mut header = whole.clone();
+    header[30] ^= 4;
+    for (bytes, says) in [
+        (&b""[..], "is empty"),
+        (b"hand-off, guest cycles\n", "not a Fencepost trace"),
+        (&std::fs::read(&perfetto).expect("written"), "not a Fencepost trace"),
+        (&whole[..5], "not a Fencepost trace"),
+        (&other_version, "version 7; this Fencepost reads version 1"),
+        (&whole[..10], "header is damaged"),
+        (&whole[..60], "header is damaged"),
+        (&header, "header is damaged"),
+    ] {
+        let file = save(folder.path(), "bad", bytes);
+        let out = folder.path().join("out");
+        let (file, out) = (name(&file), name(&out));
+        refused(&["report", file, "--check"], &[file, says]);
+        refused(&["diff", name(&good), file], &[file, says]);
+        refused(&["query", file, "--frame", "0"], &[file, says]);
+        refused(&["convert", file, "--to", "html", "-o", out], &[file, says]);
+        assert!(!Path::new(out).exists());
+    }
+    for file in ["/dev/null", "/dev/zero", "/"] {
+        refused(&["report", file], &[file]);
+    }
+}
+
+#[test]
+fn an_output_is_whole_or_what_it_was() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let whole = bytes(frames(300, 50));
+    let file = save(folder.path(), "t", &whole);
+    let convert = |output: &str| ["convert", name(&file), "--to", "jsonl", "-o", output].map(String::from);
+    let refused =
+        |output: &str, names: &[&str]| refused(&convert(output).each_ref().map(|one| &one[..]), names);
+    // The trace itself, by any name.
+    let (link, hard) = (folder.path().join("link"), folder.path().join("hard"));
+    std::os::unix::fs::symlink("t", &link).expect("a link");
+    std::fs::hard_link(&file, &hard).expect("a link");
+    for itself in [&file, &link, &hard, &folder.path().join(".").join("t")] {
+        refused(name(itself), &[name(itself), "the trace itself", "-o"]);
+    }
+    assert_eq!(std::fs::read(&file).expect("still there"), whole);
+    refused("/dev/full", &["/dev/full", "No space left"]);
+    refused(name(&folder.path().join("none/out")), &["none/out", "No such file"]);
+    refused(name(folder.path()), &["directory"]);
+    // A disk that is full in the middle: the shell's limit for files stands in for it.
+    let out = save(folder.path(), "out", b"what was there");
+    let limited = |output: &str| {
+        let script = "trap '' XFSZ; ulimit -f 8; exec \"$0\" trace \"$@\"";
+        let program = env!("CARGO_BIN_EXE_fencepost");
+        run(Command::new("sh").args(["-c", script, program]).args(convert(output)))
+    };
+    for output in [name(&out), name(&folder.path().join("fresh"))] {
+        let said = limited(output);
+        assert_eq!(said.status.code(), Some(2), "{}", text(&said.stderr));
+        assert_eq!(text(&said.stderr).lines().count(), 1, "{}", text(&said.stderr));
+        assert!(text(&said.stderr).contains(output));
+    }
+    assert_eq!(std::fs::read(&out).expect("still there"), b"what was there");
+    let mut names: Vec<_> = std::fs::read_dir(folder.path())
+        .expect("a folder")
+        .map(|one| one.expect("one").file_name())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["hard", "link", "out", "t"], "nothing half-written is left");
+    // Through a link, and with the permissions that were there.
+    let link = folder.path().join("to-out");
+    std::os::unix::fs::symlink("out", &link).expect("a link");
+    std::fs::set_permissions(&out, std::os::unix::fs::PermissionsExt::from_mode(0o640)).expect("set");
+    assert!(
+        run(Command::new(env!("CARGO_BIN_EXE_fencepost")).arg("trace").args(convert(name(&link))))
+            .status
+            .success()
+    );
+    assert!(link.is_symlink());
+    let written = std::fs::metadata(&out).expect("there");
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&written.permissions()) & 0o777, 0o640);
+    assert!(written.len() > 14);
+    // Standard output by its name is what - is.
+    let [dash, by_name] =
+        ["-", "/dev/stdout"].map(|output| fencepost(&convert(output).each_ref().map(|one| &one[..])));
+    assert_eq!(dash.stdout, by_name.stdout);
+    assert_eq!(by_name.status.code(), Some(0));
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use crate::event::Event;
+use crate::event::{Accel, Event};
 use crate::file::{Definition, FRAME_HEADER_BYTES, Header, MAGIC, Totals, VERSION, checksum, kind};
 use crate::guest::{GuestFormat, GuestView};
 use crate::{Record, Stamp};
@@ -14,6 +14,9 @@ pub enum ReadError {
     /// The file itself.
     #[error("{0}")]
     Io(#[from] std::io::Error),
+    /// There is nothing in it.
+    #[error("The file is empty")]
+    Empty,
     /// Another kind of file.
     #[error("This is not a Fencepost trace")]
     Foreign,
@@ -70,19 +73,22 @@ impl TraceFile {
     /// Reads a trace, leaving out what is damaged.
     pub fn read(mut from: impl Read) -> Result<TraceFile, ReadError> {
         let mut bytes = Vec::new();
-        from.read_to_end(&mut bytes)?;
-        let Some((magic, rest)) = bytes.split_at_checked(MAGIC.len()) else { return Err(ReadError::Foreign) };
-        if magic != MAGIC {
-            return Err(ReadError::Foreign);
-        }
+        // What is no trace may be large, or have no end.
+        from.by_ref().take(MAGIC.len() as u64).read_to_end(&mut bytes)?;
+        match bytes == MAGIC {
+            true => from.read_to_end(&mut bytes)?,
+            false if bytes.is_empty() => return Err(ReadError::Empty),
+            false => return Err(ReadError::Foreign),
+        };
+        let rest = bytes.get(MAGIC.len()..).unwrap_or_default();
         let version =
             rest.get(..4).and_then(|v| v.try_into().ok()).map(u32::from_le_bytes).ok_or(ReadError::Header)?;
         if version != VERSION {
             return Err(ReadError::Version(version));
         }
-        let mut frames = Frames { bytes: &bytes, at: MAGIC.len() + 4 };
+        let mut frames = Frames::new(&bytes, MAGIC.len() + 4);
         let header = match frames.next() {
-            Some(Frame { kind: kind::HEADER, payload: Some(payload), .. }) => {
+            Some(Frame { at, kind: kind::HEADER, payload: Some(payload) }) if at == MAGIC.len() + 4 => {
                 serde_json::from_slice(payload).map_err(|_| ReadError::Header)?
             }
             _ => return Err(ReadError::Header),
@@ -109,9 +115,19 @@ impl TraceFile {
         Ok(trace)
     }
 
+    /// How often the machine moved between back ends.
+    fn moves(&self) -> usize {
+        self.records.iter().filter(|record| matches!(record.event, Event::Moved { .. })).count()
+    }
+
+    /// Whether all stamps are exact cycles.
+    pub fn exact(&self) -> bool {
+        self.header.accel == Accel::Soft && self.moves() == 0
+    }
+
     /// One line that says what the stamps are worth; every output shows it.
     pub fn stamps(&self) -> String {
-        let moves = self.records.iter().filter(|record| matches!(record.event, Event::Moved { .. })).count();
+        let moves = self.moves();
         match moves {
             0 => self.header.stamps(),
             _ => format!(
@@ -173,22 +189,74 @@ struct Frame<'a> {
     payload: Option<&'a [u8]>,
 }
 
+/// Frames are written long before they are this long: a search takes what says that it is longer for no frame.
+const LONGEST_FRAME: usize = 1 << 20;
+
 struct Frames<'a> {
     bytes: &'a [u8],
     /// Where the next frame begins; at the end, where the readable part ends.
     at: usize,
+    /// Bytes that may still be checked in search of a frame behind a damaged one; none when there is no other.
+    search: usize,
 }
 
 impl<'a> Frames<'a> {
+    fn new(bytes: &'a [u8], at: usize) -> Self {
+        Frames { bytes, at, search: bytes.len().saturating_mul(4) }
+    }
+
     fn next(&mut self) -> Option<Frame<'a>> {
-        let rest = self.bytes.get(self.at..)?;
+        let at = self.at;
+        let (frame, end) = match self.frame(at) {
+            Some(whole) => whole,
+            None => {
+                // Its length is damaged, or the file is cut.
+                let end = self.find(at + 1)?;
+                (Frame { at, kind: 0, payload: None }, end)
+            }
+        };
+        let lost = frame.payload.is_none() && end < self.bytes.len() && !self.is_sound(end);
+        self.at = if lost { self.find(at + 1).unwrap_or(end) } else { end };
+        Some(frame)
+    }
+
+    /// The frame at a place, and the place after it; none where there cannot be one.
+    fn frame(&self, at: usize) -> Option<(Frame<'a>, usize)> {
+        let rest = self.bytes.get(at..)?;
         let head = rest.get(..FRAME_HEADER_BYTES)?;
         let word = |at: usize| head.get(at..at + 4).and_then(|w| w.try_into().ok()).map(u32::from_le_bytes);
         let (kind, length, crc) = (*head.first()?, word(1)? as usize, word(5)?);
         let payload = rest.get(FRAME_HEADER_BYTES..FRAME_HEADER_BYTES.checked_add(length)?)?;
-        let at = self.at;
-        self.at += FRAME_HEADER_BYTES + length;
         let sound = checksum(kind, payload) == crc;
-        Some(Frame { at, kind, payload: sound.then_some(payload) })
+        Some((Frame { at, kind, payload: sound.then_some(payload) }, at + FRAME_HEADER_BYTES + length))
+    }
+
+    fn is_sound(&self, at: usize) -> bool {
+        self.frame(at).is_some_and(|(frame, _)| frame.payload.is_some())
+    }
+
+    /// The first place from `from` on where a sound frame begins.
+    fn find(&mut self, from: usize) -> Option<usize> {
+        if self.search == 0 {
+            return None;
+        }
+        for at in from..self.bytes.len() {
+            let Some(head) = self.bytes.get(at..at + FRAME_HEADER_BYTES) else { break };
+            let length = head.get(1..5).and_then(|word| word.try_into().ok()).map_or(0, u32::from_le_bytes);
+            let length = length as usize;
+            let likely = matches!(head.first(), Some(&(kind::RECORDS | kind::DEFINITION | kind::END)));
+            if !likely || length > LONGEST_FRAME.min(self.bytes.len() - at) {
+                continue;
+            }
+            self.search = self.search.saturating_sub(length);
+            if self.search == 0 {
+                break;
+            }
+            if self.is_sound(at) {
+                return Some(at);
+            }
+        }
+        self.search = 0;
+        None
     }
 }

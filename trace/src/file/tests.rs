@@ -95,6 +95,45 @@ fn a_damaged_frame_costs_itself_alone() {
     assert!((20_000..40_000).contains(&trace.records.len()), "{}", trace.records.len());
 }
 
+/// Where the frames of a whole file begin.
+fn frame_starts(bytes: &[u8]) -> Vec<usize> {
+    let (mut at, mut starts) = (MAGIC.len() + 4, Vec::new());
+    while let Some(length) = bytes.get(at + 1..at + 5) {
+        starts.push(at);
+        at += FRAME_HEADER_BYTES + u32::from_le_bytes(length.try_into().expect("four")) as usize;
+    }
+    starts
+}
+
+#[test]
+fn a_damaged_length_costs_one_frame_too() {
+    let whole = long_file(40_000);
+    let starts = frame_starts(&whole);
+    let records = TraceFile::read(&whole[..]).expect("readable").records.len();
+    // A records frame in the middle: kind, each byte of its length, its checksum.
+    let middle = starts[starts.len() / 2];
+    for byte in 0..FRAME_HEADER_BYTES {
+        for bit in [0x01, 0x10, 0x80] {
+            let mut bytes = whole.clone();
+            bytes[middle + byte] ^= bit;
+            let trace = TraceFile::read(&bytes[..]).expect("readable in part");
+            let damage = Damage::Frame { at: middle as u64 };
+            assert_eq!(trace.damage, [damage], "byte {byte} bit {bit}");
+            assert!(trace.totals.is_some() && trace.records.len() > records / 2);
+        }
+    }
+}
+
+#[test]
+fn a_file_of_what_looks_like_frames_is_read_in_bounded_time() {
+    // Each place looks like a frame of half a mebibyte whose checksum must be tried.
+    let header_end = frame_starts(&long_file(1))[1];
+    let mut bytes = long_file(1)[..header_end].to_vec();
+    bytes.extend([2, 0, 0, 8, 0, 1, 2, 3, 4].repeat(500_000));
+    let trace = TraceFile::read(&bytes[..]).expect("the header is");
+    assert!(trace.records.is_empty() && !trace.damage.is_empty());
+}
+
 #[test]
 fn any_single_flipped_bit_is_found() {
     let whole = long_file(20);
@@ -111,7 +150,10 @@ fn any_single_flipped_bit_is_found() {
 
 #[test]
 fn foreign_and_newer_files_are_told_apart() {
-    assert!(matches!(TraceFile::read(&b""[..]), Err(ReadError::Foreign)));
+    assert!(matches!(TraceFile::read(&b""[..]), Err(ReadError::Empty)));
+    assert!(matches!(TraceFile::read(&b"FPTRAC"[..]), Err(ReadError::Foreign)));
+    // One without an end is refused all the same.
+    assert!(matches!(TraceFile::read(std::io::repeat(7)), Err(ReadError::Foreign)));
     assert!(matches!(TraceFile::read(&b"\x7fELF and more"[..]), Err(ReadError::Foreign)));
     let mut newer = long_file(1);
     newer[8] = 9;

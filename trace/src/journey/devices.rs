@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::event::{Engine, Event, JobKind};
-use crate::file::TraceFile;
+use crate::file::{Damage, TraceFile};
 use crate::journey::buffers::{Access, Pages, Writer};
 use crate::journey::doorbells::Ring;
 use crate::journey::lives::Ending;
@@ -123,6 +123,9 @@ pub(super) struct Devices {
 pub(super) fn scan(trace: &TraceFile, endings: &[Ending]) -> Devices {
     let mut scan = Scan {
         engines: trace.header.functions.iter().map(|f| (f.rid, f.engine)).collect(),
+        // A file that is only cut has all up to there.
+        gaps: trace.damage.iter().any(|one| matches!(one, Damage::Frame { .. }))
+            || trace.totals.is_some_and(|totals| totals.lost > 0),
         ..Scan::default()
     };
     let mut endings = endings.iter().peekable();
@@ -144,6 +147,8 @@ pub(super) fn scan(trace: &TraceFile, endings: &[Ending]) -> Devices {
 #[derive(Debug, Default)]
 struct Scan {
     engines: BTreeMap<u16, Engine>,
+    /// Records may be missing.
+    gaps: bool,
     found: Devices,
     pages: Pages,
     /// Accesses that belong to the event that ends them.
@@ -174,7 +179,7 @@ impl Scan {
             Event::FrameEnd { sequence, buffer, bytes, .. } => self.frame_end(sequence, buffer, bytes, at),
             Event::FrameDropped { sequence } => self.frame_dropped(sequence, at),
             Event::Doorbell { engine: Engine::Gpu, queue, tail } => {
-                for early in self.rings.entry(queue).or_default().doorbell(tail, at) {
+                for early in self.ring(queue).doorbell(tail, at) {
                     if let Some(job) = self.found.jobs.get_mut(early) {
                         job.doorbell = Some(at);
                     }
@@ -206,6 +211,10 @@ impl Scan {
             Event::MsiRaised { rid, vector } => self.msi(Msi { at, rid, vector }),
             _ => {}
         }
+    }
+
+    fn ring(&mut self, queue: u32) -> &mut Ring {
+        self.rings.entry(queue).or_insert_with(|| Ring::new(self.gaps))
     }
 
     fn access(&mut self, write: bool, access: Access) {
@@ -267,7 +276,7 @@ impl Scan {
 
     fn job_start(&mut self, queue: u32, seqno: u64, kind: JobKind, at: At) {
         let number = self.found.jobs.len();
-        let doorbell = self.rings.entry(queue).or_default().start(number);
+        let doorbell = self.ring(queue).start(number);
         if let Some(before) = self.running.insert(queue, number) {
             self.never_ended(before);
         }

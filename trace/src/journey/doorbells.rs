@@ -20,13 +20,26 @@ pub(super) struct Ring {
     early: Vec<(u64, usize)>,
     /// The ring was restarted while packets stood in it, so the counts may be wrong.
     unsure: bool,
+    /// Records may be missing from the trace: counts would be wrong ever after.
+    gaps: bool,
 }
 
 impl Ring {
+    /// A ring at its begin. `gaps`: records may be missing from the trace.
+    pub fn new(gaps: bool) -> Ring {
+        Ring { gaps, ..Ring::default() }
+    }
+
     /// The device was told that packets up to `tail` (an index that wraps at the ring's size) are valid. Gives the jobs among them that
     /// were started before.
     pub fn doorbell(&mut self, tail: u64, at: At) -> Vec<usize> {
         if tail == self.last_tail {
+            return Vec::new();
+        }
+        if self.gaps {
+            // The last doorbell before a packet's start stands for the one that announced it.
+            self.waiting = VecDeque::from([(u64::MAX, at)]);
+            self.last_tail = tail;
             return Vec::new();
         }
         if tail < self.last_tail {
@@ -55,7 +68,7 @@ impl Ring {
             self.waiting.pop_front();
         }
         let announced = self.waiting.front().map(|(_, at)| *at);
-        if announced.is_none() && !self.unsure {
+        if announced.is_none() && !self.unsure && !self.gaps {
             self.early.push((index, job));
         }
         announced
@@ -63,6 +76,6 @@ impl Ring {
 
     /// The ring halted: it will be reset, and begins at 0 again.
     pub fn halt(&mut self) {
-        *self = Ring::default();
+        *self = Ring::new(self.gaps);
     }
 }

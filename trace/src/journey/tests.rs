@@ -106,6 +106,22 @@ fn whatever_stands_before_its_cause_is_objected_to() {
     }
 }
 
+#[test]
+fn what_is_missing_of_a_damaged_trace_does_not_shift_its_doorbells() {
+    let whole = machine(4, 30, true, false).trace();
+    for begin in (50..whole.records.len() - 300).step_by(23) {
+        let mut trace = whole.clone();
+        trace.records.drain(begin..begin + 170);
+        trace.damage = vec![crate::file::Damage::Frame { at: 1 }];
+        let of_doorbell = |one: &&Violation| {
+            one.rule == Rule::JobOrder || one.stages.is_some_and(|(_, effect)| effect == Stage::GpuDoorbell)
+        };
+        let violations = Journeys::build(&trace).violations;
+        // A job whose fence is missing is given the next, which is made after its doorbell; that is all.
+        assert!(violations.iter().filter(of_doorbell).count() <= 1, "from record {begin}: {violations:#?}");
+    }
+}
+
 /// The rules that a trace breaks.
 fn rules(trace: &crate::file::TraceFile) -> std::collections::BTreeSet<Rule> {
     Journeys::build(trace).violations.iter().map(|violation| violation.rule).collect()

@@ -5,7 +5,6 @@ use std::io::{self, Write};
 use serde::Serialize;
 
 use crate::Stamp;
-use crate::event::Accel;
 use crate::file::TraceFile;
 use crate::journey::HandoffKind;
 use crate::report::{Report, Summary, describe};
@@ -97,7 +96,7 @@ impl Diff {
         Diff {
             schema: SCHEMA,
             stamps: [before.stamps.clone(), after.stamps.clone()],
-            exact: [before.accel, after.accel] == [Accel::Soft; 2],
+            exact: traces.iter().all(|trace| trace.exact()),
             verdict,
             first_difference,
             handoffs,

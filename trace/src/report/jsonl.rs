@@ -9,6 +9,7 @@ use crate::Record;
 use crate::event::Event;
 use crate::file::TraceFile;
 use crate::guest::Value;
+use crate::report::Losses;
 
 /// One record. Of `event` and the guest's fields one is there.
 #[derive(Clone, Debug, Serialize)]
@@ -90,9 +91,15 @@ pub fn write(trace: &TraceFile, mut out: impl Write) -> io::Result<()> {
     struct First<'a> {
         schema: &'static str,
         stamps: String,
+        lost: Losses,
         header: &'a crate::file::Header,
     }
-    let first = First { schema: "fencepost-trace-events/1", stamps: trace.stamps(), header: &trace.header };
+    let first = First {
+        schema: "fencepost-trace-events/1",
+        stamps: trace.stamps(),
+        lost: Losses::of(trace),
+        header: &trace.header,
+    };
     serde_json::to_writer(&mut out, &first)?;
     writeln!(out)?;
     for record in &trace.records {

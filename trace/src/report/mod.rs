@@ -2,6 +2,7 @@
 //!
 //! The schemas of the JSON forms are in `docs/trace-report.md`; each names itself and its version in `schema`.
 
+mod converted;
 mod describe;
 mod diff;
 mod jsonl;
@@ -20,10 +21,11 @@ use crate::journey::{
     Stage, Step,
 };
 
+pub use converted::Converted;
 pub use describe::{describe, event_name};
 pub use diff::{Change, Diff, Verdict};
 pub use jsonl::{Line, write as write_jsonl};
-pub use query::{Found, Query, QueryError, find};
+pub use query::{Found, Query, QueryError, QueryHead, find};
 
 /// The report's schema.
 pub const SCHEMA: &str = "fencepost-trace-report/1";
@@ -190,10 +192,6 @@ pub struct Report {
 impl Report {
     /// Sums up `trace`, whose journeys are `journeys`.
     pub fn new(trace: &TraceFile, journeys: &Journeys) -> Report {
-        let mut records = BTreeMap::new();
-        for record in &trace.records {
-            *records.entry(record.event.category().name()).or_default() += 1;
-        }
         let whole = journeys.handoffs.iter().filter(|handoff| handoff.kind == HandoffKind::Whole);
         let worst = whole.max_by_key(|handoff| (handoff.took.cycles, std::cmp::Reverse(handoff.frame)));
         let worst_frame = worst.and_then(|handoff| {
@@ -207,7 +205,7 @@ impl Report {
             seed: trace.header.seed,
             costs: trace.header.costs.clone(),
             categories: trace.header.categories.iter().copied().map(Category::name).collect(),
-            records,
+            records: records(trace),
             lost: Losses::of(trace),
             guest: journeys.guest,
             frames: FrameCounts::of(&journeys.frames),
@@ -249,6 +247,15 @@ impl Report {
     pub fn write_text(&self, out: &mut impl std::io::Write) -> std::io::Result<()> {
         text::write(self, out)
     }
+}
+
+/// Records by category.
+fn records(trace: &TraceFile) -> BTreeMap<&'static str, u64> {
+    let mut records = BTreeMap::new();
+    for record in &trace.records {
+        *records.entry(record.event.category().name()).or_default() += 1;
+    }
+    records
 }
 
 impl Losses {

@@ -1,12 +1,16 @@
 //! The events of one frame, buffer or fence.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use serde_json::{Value as Json, json};
 
 use crate::Record;
 use crate::event::{Category, Engine, Event};
 use crate::file::TraceFile;
 use crate::guest::GuestView;
 use crate::journey::{At, Buffer, FenceId, Frame, Journeys, PAGE_BYTES, Stage};
+use crate::report::Losses;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +27,47 @@ pub enum Query {
     Fence(FenceId),
     /// A fence of a GPU ring: ring and sequence number.
     Ring(u32, u64),
+}
+
+impl Query {
+    /// It as JSON.
+    fn json(self) -> Json {
+        match self {
+            Query::Frame(number) => json!({ "frame": number }),
+            Query::Buffer(id) => json!({ "buffer": id }),
+            Query::Inode(inode) => json!({ "inode": inode }),
+            Query::Page(page) => json!({ "page": page.saturating_mul(PAGE_BYTES) }),
+            Query::Fence(id) => json!({ "fence": id }),
+            Query::Ring(queue, seqno) => json!({ "ring": queue, "seqno": seqno }),
+        }
+    }
+}
+
+/// What stands before the events of a query: the first line of its JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct QueryHead {
+    schema: &'static str,
+    /// What the stamps are worth.
+    pub stamps: String,
+    query: Json,
+    categories: Vec<&'static str>,
+    /// How many events follow.
+    events: usize,
+    lost: Losses,
+}
+
+impl QueryHead {
+    /// The head of what [`find`] found.
+    pub fn new(trace: &TraceFile, query: Query, only: &[Category], found: &[Found]) -> QueryHead {
+        QueryHead {
+            schema: "fencepost-trace-query/1",
+            stamps: trace.stamps(),
+            query: query.json(),
+            categories: only.iter().copied().map(Category::name).collect(),
+            events: found.len(),
+            lost: Losses::of(trace),
+        }
+    }
 }
 
 /// Nothing is called that.
@@ -70,25 +115,14 @@ pub fn find(
             };
             let buffers: Vec<&Buffer> = journeys.buffers.iter().filter(matches).collect();
             if buffers.is_empty() {
-                return Err(error(
-                    "no buffer of the trace is that".into(),
-                    format!("it has {} buffers", journeys.buffers.len()),
-                ));
+                return Err(no_buffer(query, journeys));
             }
             for buffer in buffers {
                 search.buffer(buffer);
             }
         }
         Query::Fence(id) => {
-            let written = journeys.fence(id).ok_or_else(|| {
-                let of =
-                    |t: &crate::journey::FenceTimeline| format!("{} ({} {})", t.context, t.driver, t.name);
-                let contexts: Vec<String> = journeys.timelines.iter().map(of).collect();
-                error(
-                    format!("there is no fence {}:{}", id.context, id.seqno),
-                    format!("the trace has contexts {}", contexts.join(", ")),
-                )
-            })?;
+            let written = journeys.fence(id).ok_or_else(|| no_fence(id, journeys))?;
             search.fence(id);
             if let Some(write) = written.1.written {
                 search.write(write);
@@ -113,6 +147,43 @@ pub fn find(
     let found = search.found.into_iter();
     let found = found.filter(|(record, _)| trace.records.get(*record).is_some_and(keep));
     Ok(found.map(|(record, part)| Found { record, part }).collect())
+}
+
+fn no_fence(id: FenceId, journeys: &Journeys) -> QueryError {
+    let of = |t: &crate::journey::FenceTimeline| format!("{} ({} {})", t.context, t.driver, t.name);
+    let contexts: Vec<String> = journeys.timelines.iter().map(of).collect();
+    let what = format!("there is no fence {}:{}", id.context, id.seqno);
+    let there = match contexts.is_empty() {
+        true => "the trace has no fence of the guest's".to_string(),
+        false => format!("the trace has contexts {}", contexts.join(", ")),
+    };
+    QueryError { what, there }
+}
+
+fn no_buffer(query: Query, journeys: &Journeys) -> QueryError {
+    let inodes = journeys.buffers.iter().flat_map(|buffer| &buffer.dma_bufs).map(|name| name.inode);
+    let inodes: BTreeSet<u64> = inodes.collect();
+    let (what, there) = match query {
+        Query::Inode(inode) if inodes.is_empty() => {
+            (format!("no buffer has inode {inode}"), "the trace has no dma-buf that a device accessed".into())
+        }
+        Query::Inode(inode) => {
+            let inodes: Vec<String> = inodes.iter().map(u64::to_string).collect();
+            (format!("no buffer has inode {inode}"), format!("the trace has inodes {}", inodes.join(", ")))
+        }
+        Query::Page(page) => {
+            let address = page.saturating_mul(PAGE_BYTES);
+            (
+                format!("no buffer has page {address:#x}"),
+                format!("the trace has {} buffers", journeys.buffers.len()),
+            )
+        }
+        Query::Buffer(id) => {
+            (format!("there is no buffer {id}"), format!("the trace has {} buffers", journeys.buffers.len()))
+        }
+        _ => ("there is no such buffer".into(), String::new()),
+    };
+    QueryError { what, there }
 }
 
 struct Search<'a> {

@@ -158,6 +158,10 @@ fn violations(report: &Report, out: &mut impl Write) -> io::Result<()> {
         return writeln!(out, "\nCausality: no event stands before its cause.");
     }
     writeln!(out, "\nCausality: {} violations", all.len())?;
+    let lost = &report.lost;
+    if !lost.damage.is_empty() || lost.events.unwrap_or(0) > 0 || lost.guest_events.unwrap_or(0) > 0 {
+        writeln!(out, "  (events are missing from this trace: some of these may come of that)")?;
+    }
     for one in all.iter().take(VIOLATIONS_SHOWN) {
         let frame = one.frame.map(|frame| format!(" (frame {frame})")).unwrap_or_default();
         writeln!(out, "  {}: {}{frame}", one.rule.name(), one.says)?;

@@ -11,7 +11,7 @@ use std::io::{self, Write};
 
 use crate::file::TraceFile;
 use crate::journey::{HandoffKind, Journeys};
-use crate::outputs::{duration, escape, thousands};
+use crate::outputs::{duration, escape, gaps, thousands};
 use crate::timeline::Tone;
 use layout::Layout;
 
@@ -85,6 +85,9 @@ pub fn write(
     text += &format!("<rect class=\"page\" width=\"{WIDTH}\" height=\"{height}\" rx=\"10\"/>\n");
     text += &format!("<text class=\"title\" x=\"24\" y=\"38\">{}</text>\n", escape(&title));
     text += &format!("<text class=\"dim\" x=\"24\" y=\"60\">{}</text>\n", escape(&trace.stamps()));
+    if let Some(gaps) = gaps(trace) {
+        text += &format!("<text class=\"dim\" x=\"24\" y=\"78\">{}</text>\n", escape(&gaps));
+    }
     text += &parts::lanes(&layout);
     text += &parts::bars(&layout);
     text += &parts::arrows(&layout);

@@ -2,6 +2,7 @@
 
 use super::check::Findings;
 use super::handoffs::{Dropped, Handoffs};
+use crate::accel::Chosen;
 use crate::cli::DemoArgs;
 use crate::run::Outcome;
 
@@ -59,16 +60,20 @@ fn handoffs(args: &DemoArgs, outcome: &Outcome, findings: &Findings) {
     if lost > 0 {
         println!("  (the oldest {lost} stamps of camera and display were given up for memory)");
     }
-    let moved = !args.moves.is_empty();
-    match (outcome.accel, args.seed) {
-        _ if moved => {
-            println!("  exact cycles under soft, stamps of the guest's TSC under kvm: the machine moved")
+    println!("  {}", stamps(outcome.accel, !args.moves.is_empty(), args.seed));
+}
+
+/// What the table's numbers are.
+fn stamps(accel: Chosen, moves: bool, seed: Option<u64>) -> String {
+    match (accel, seed) {
+        _ if moves => {
+            "exact cycles under soft, stamps of the guest's TSC under kvm: the machine moved".into()
         }
-        (crate::accel::Chosen::Soft, None) => println!("  {EXACT}; engines by their cost models"),
-        (crate::accel::Chosen::Soft, Some(seed)) => {
-            println!("  {EXACT}; engines by their cost models, they and interrupts varied by --seed {seed}");
+        (Chosen::Soft, None) => format!("{EXACT}; engines by their cost models"),
+        (Chosen::Soft, Some(seed)) => {
+            format!("{EXACT}; engines by their cost models, they and interrupts varied by --seed {seed}")
         }
-        (crate::accel::Chosen::Kvm, _) => println!("  stamps of the guest's TSC, not exact cycles"),
+        (Chosen::Kvm, _) => "stamps of the guest's TSC, not exact cycles".into(),
     }
 }
 
@@ -109,4 +114,23 @@ fn problems(args: &DemoArgs, outcome: &Outcome, findings: &Findings) -> Vec<Stri
     }
     problems.extend(findings.write_error.iter().map(|error| format!("not everything was written: {error}")));
     problems
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_says_what_its_numbers_are() {
+        let says = |accel, moves, seed, words: &[&str]| {
+            let line = stamps(accel, moves, seed);
+            words.iter().for_each(|word| assert!(line.contains(word), "{word} is not in: {line}"));
+        };
+        says(Chosen::Soft, false, None, &["exact: 1 instruction = 1 cycle"]);
+        says(Chosen::Soft, false, Some(4), &["exact", "--seed 4"]);
+        says(Chosen::Kvm, false, None, &["stamps of the guest's TSC", "not exact"]);
+        for accel in [Chosen::Soft, Chosen::Kvm] {
+            says(accel, true, None, &["exact cycles under soft", "TSC under kvm", "moved"]);
+        }
+    }
 }

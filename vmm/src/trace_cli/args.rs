@@ -74,7 +74,7 @@ pub struct QueryArgs {
     /// Only events of these
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_parser = category)]
     pub categories: Vec<Category>,
-    /// One JSON object a line instead
+    /// One JSON object a line instead; the first says what the stamps are and what was asked
     #[arg(long)]
     pub json: bool,
 }
@@ -114,6 +114,18 @@ pub enum Output {
     Jsonl,
 }
 
+impl Output {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Output::Perfetto => "perfetto",
+            Output::Html => "html",
+            Output::Svg => "svg",
+            Output::Jsonl => "jsonl",
+        }
+    }
+}
+
 /// `fencepost trace convert`.
 #[derive(Clone, Debug, Args)]
 pub struct ConvertArgs {
@@ -128,6 +140,9 @@ pub struct ConvertArgs {
     /// The frame of a picture; the one with the longest journey if not given
     #[arg(long, value_name = "NUMBER")]
     pub frame: Option<usize>,
+    /// Say on standard output what was written, as one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 fn percentage(text: &str) -> Result<f64, String> {

@@ -1,6 +1,8 @@
 //! `fencepost trace`: what a trace file says. The work is the trace crate's.
 
 pub mod args;
+mod convert;
+mod output;
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
@@ -8,11 +10,10 @@ use std::path::Path;
 
 use fencepost_trace::file::TraceFile;
 use fencepost_trace::journey::Journeys;
-use fencepost_trace::report::{self, Diff, Found, Line, Report};
-use fencepost_trace::{html, perfetto, svg};
+use fencepost_trace::report::{self, Diff, Found, Line, QueryHead, Report};
 
 use crate::error::{HostError, plain};
-use args::{ConvertArgs, DiffArgs, Output, QueryArgs, ReportArgs, TraceArgs, TraceCommand};
+use args::{DiffArgs, QueryArgs, ReportArgs, TraceArgs, TraceCommand};
 
 /// The exit status of a check that fails.
 const OBJECTED: i32 = 1;
@@ -23,7 +24,7 @@ pub fn trace(args: &TraceArgs) -> Result<i32, HostError> {
         TraceCommand::Report(args) => report(args),
         TraceCommand::Diff(args) => diff(args),
         TraceCommand::Query(args) => query(args),
-        TraceCommand::Convert(args) => convert(args),
+        TraceCommand::Convert(args) => convert::convert(args),
     }
 }
 
@@ -65,7 +66,7 @@ fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Hos
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             // What is buffered cannot be written either.
             std::mem::forget(out);
-            Err(HostError::Host(format!("standard output: {}", plain(&error))))
+            Err(HostError::Input(format!("standard output: {}", plain(&error))))
         }
         Err(_) => {
             std::mem::forget(out);
@@ -119,7 +120,11 @@ fn query(args: &QueryArgs) -> Result<i32, HostError> {
     let found = report::find(&trace, &journeys, query, &args.categories)
         .map_err(|error| HostError::Input(error.to_string()))?;
     print(|out| {
-        if !args.json {
+        if args.json {
+            let head = QueryHead::new(&trace, query, &args.categories, &found);
+            serde_json::to_writer(&mut *out, &head)?;
+            writeln!(out)?;
+        } else {
             writeln!(out, "Stamps: {}", trace.stamps())?;
         }
         found.iter().try_for_each(|one| show(&trace, one, args.json, out))
@@ -144,45 +149,4 @@ fn show(trace: &TraceFile, found: &Found, json: bool, out: &mut dyn Write) -> io
     let part = Part { record: found.record, part: &found.part, line: Line::new(trace, record) };
     serde_json::to_writer(&mut *out, &part)?;
     writeln!(out)
-}
-
-fn convert(args: &ConvertArgs) -> Result<i32, HostError> {
-    if args.frame.is_some() && args.to != Output::Svg {
-        return Err(HostError::input("--frame is for one frame's picture", "use it with --to svg"));
-    }
-    let (trace, journeys) = read(&args.file)?;
-    let frame = match args.to {
-        Output::Svg => {
-            svg::choose(&journeys, args.frame).map_err(|error| HostError::Input(error.to_string()))?
-        }
-        _ => 0,
-    };
-    if args.output == Path::new("-") {
-        print(|out| write_as(args.to, &trace, &journeys, frame, out))?;
-        return Ok(0);
-    }
-    let mend = "give a path that can be written with -o";
-    let failed = |error: io::Error| HostError::file("the output", &args.output, &error, mend);
-    let mut out = BufWriter::new(File::create(&args.output).map_err(failed)?);
-    write_as(args.to, &trace, &journeys, frame, &mut out).and_then(|()| out.flush()).map_err(failed)?;
-    Ok(0)
-}
-
-/// Writes a trace; `frame` is for a picture of one.
-fn write_as(
-    to: Output,
-    trace: &TraceFile,
-    journeys: &Journeys,
-    frame: usize,
-    out: &mut dyn Write,
-) -> io::Result<()> {
-    match to {
-        Output::Jsonl => report::write_jsonl(trace, out),
-        Output::Perfetto => perfetto::write(trace, journeys, out),
-        Output::Html => html::write(trace, journeys, out),
-        Output::Svg => svg::write(trace, journeys, frame, out).map_err(|error| match error {
-            svg::SvgError::Io(error) => error,
-            other => io::Error::other(other),
-        }),
-    }
 }
