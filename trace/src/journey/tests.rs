@@ -2,6 +2,7 @@
 
 use super::synthetic::Machine;
 use super::*;
+use crate::Event;
 
 /// A deterministic source of delays.
 struct Random(u64);
@@ -103,6 +104,28 @@ fn whatever_stands_before_its_cause_is_objected_to() {
             let trace = moved(&machine, 6, effect, before);
             assert_ne!(objections(&trace, 12), [""; 0], "seed {seed}: {effect:?} before {cause:?}");
         }
+    }
+}
+
+/// Under `kvm` nobody sees the CPU take interrupts: their absence is no violation, and those that were seen elsewhere are
+/// not taken for all.
+#[test]
+fn a_machine_that_moved_is_judged_by_what_both_back_ends_see() {
+    for seed in 0..5 {
+        let mut trace = machine(seed, 12, true, false).trace();
+        let end = trace.records.last().expect("records").stamp.cycles;
+        let (there, back) = (end / 3, end / 3 * 2);
+        trace.records.retain(|record| {
+            let away = (there..back).contains(&record.stamp.cycles);
+            !(away && matches!(record.event, Event::InterruptDelivered { .. }))
+        });
+        assert_ne!(objections(&trace, 12), [""; 0], "seed {seed}: without the moves they are missed");
+        for (cycles, to) in [(there, crate::Accel::Kvm), (back, crate::Accel::Soft)] {
+            let stamp = crate::Stamp { cycles, ns: cycles * synthetic::NS };
+            trace.records.push(crate::Record { stamp, event: Event::Moved { to } });
+        }
+        trace.records.sort_by_key(|record| record.stamp);
+        assert_eq!(objections(&trace, 12), [""; 0], "seed {seed}");
     }
 }
 
