@@ -34,11 +34,14 @@ const HALT: [u8; 4] = [0xfb, 0xf4, 0xeb, 0xfe];
 
 /// Reads a register so many times.
 fn reads(count: u32) -> Vec<u8> {
-    let mut code = DISPLAY.to_vec();
-    code.push(0xb9); // mov ecx, count
-    code.extend(count.to_le_bytes());
-    code.extend([0x8b, 0x93, 0x54, 0x01, 0x00, 0x00, 0xff, 0xc9, 0x75, 0xf6]); // 1: mov edx, [rbx + REFUSED]; dec ecx; jnz 1b
-    code
+    [&DISPLAY[..], &read_again(count)].concat()
+}
+
+/// The same, when RBX has the address.
+fn read_again(count: u32) -> Vec<u8> {
+    // mov ecx, count; 1: mov edx, [rbx + REFUSED]; dec ecx; jnz 1b
+    [&[0xb9], &count.to_le_bytes()[..], &[0x8b, 0x93, 0x54, 0x01, 0x00, 0x00, 0xff, 0xc9, 0x75, 0xf6]]
+        .concat()
 }
 
 /// The same; then says `E` and leaves with `status`.
@@ -155,6 +158,40 @@ fn a_machine_that_fell_silent_has_written_all_when_it_is_killed() {
             assert_eq!(reported_as_cut(&trace).iter().filter(is_read).count(), READS as usize);
         }
     }
+}
+
+/// Silence is the guest's: what the host does meanwhile does not show in the file.
+#[test]
+fn a_silent_guests_file_is_the_same_whatever_the_host_does_meanwhile() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    // Nearly a second of guest time: mov ecx, 400000000; 1: dec ecx; jnz 1b
+    let pause = [&[0xb9], &400_000_000u32.to_le_bytes()[..], &[0xff, 0xc9, 0x75, 0xfc]].concat();
+    let leave = [0xb0, 0, 0xe6, 0xf4, 0xf4];
+    let code = [&reads(700)[..], &pause, &read_again(700), &pause, &leave].concat();
+    let files = ["calm", "disturbed"].map(|name| {
+        let trace = folder.path().join(name);
+        let mut child = start(folder.path(), "soft", &code, &trace);
+        let keys = child.stdin.take();
+        let mut keys = keys.filter(|_| name == "disturbed");
+        let limit = Instant::now() + Duration::from_secs(200);
+        let status = loop {
+            assert!(Instant::now() < limit, "it ends");
+            match child.try_wait().expect("it can be asked") {
+                Some(status) => break status,
+                None => std::thread::sleep(Duration::from_millis(1)),
+            }
+            // Each key has the CPU come out. The guest never looks.
+            keys.iter_mut().for_each(|keys| drop(keys.write_all(b"x")));
+        };
+        assert_eq!(status.code(), Some(0), "{name}");
+        std::fs::read(&trace).expect("written")
+    });
+    assert!(files[0] == files[1], "{} and {} bytes", files[0].len(), files[1].len());
+    let trace = TraceFile::read(&files[0][..]).expect("readable");
+    assert_eq!(
+        (trace.totals.map(|totals| totals.records), trace.damage),
+        (Some(trace.records.len() as u64), vec![])
+    );
 }
 
 /// A guest whose trace does not fit went on to its end, one line tells, and what was written is the beginning.
