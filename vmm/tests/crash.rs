@@ -3,7 +3,7 @@
 mod common;
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -264,6 +264,39 @@ fn a_full_disk_costs_the_trace_and_not_the_run() {
         };
         check_full(accel, &output, &kept, 1, "No space left on device");
     }
+}
+
+/// Under kvm a guest goes on whatever becomes of its trace: here into a pipe that nobody reads until it is over.
+#[test]
+fn under_kvm_a_file_that_takes_nothing_more_holds_up_nothing() {
+    if !back_ends("a trace that nobody reads").contains(&"kvm") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let pipe = folder.path().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().expect("every Linux has it");
+    assert!(made.success());
+    // Open on both sides, so that nobody waits for the other.
+    let held = File::options().read(true).write(true).open(&pipe).expect("a pipe");
+    let mut command = command(folder.path(), "kvm", &reads_and_leaves(MANY, 0), &pipe);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the command starts");
+    let mut last = [0; 2];
+    child.stdout.as_mut().expect("piped").read_exact(&mut last).expect("the guest comes to its end");
+    assert_eq!(&last, b"E\n");
+    let reader = File::open(&pipe).expect("a pipe");
+    drop(held);
+    let trace = TraceFile::read(reader).expect("readable");
+    let output = child.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let totals = trace.totals.expect("complete");
+    assert!(totals.lost > 0 && said.contains(&format!("{} events lost", totals.lost)), "{totals:?}: {said}");
+    let reads = trace.records.iter().filter(|record| matches!(record.event, Event::RegisterRead { .. }));
+    assert!(
+        reads.count() as u64 + totals.lost >= u64::from(MANY),
+        "each is in the file or counted: {totals:?}"
+    );
 }
 
 #[test]
