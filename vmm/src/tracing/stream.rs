@@ -50,8 +50,9 @@ pub struct Stream {
     /// Something was recorded since the last look for silence, and when the next one is due.
     recorded: bool,
     look_ns: u64,
-    sender: SyncSender<Item>,
-    writer: JoinHandle<io::Result<Totals>>,
+    /// Absent when the file is ended.
+    sender: Option<SyncSender<Item>>,
+    writer: Option<JoinHandle<io::Result<Totals>>>,
 }
 
 /// What became of a trace file.
@@ -80,8 +81,8 @@ impl Stream {
             unwritten: false,
             recorded: false,
             look_ns: 0,
-            sender,
-            writer,
+            sender: Some(sender),
+            writer: Some(writer),
         })
     }
 
@@ -110,8 +111,7 @@ impl Stream {
     pub fn define(&mut self, definition: Definition) {
         if self.lossless {
             self.hand_on();
-            // A writer that gave up takes everything: it tells why at the end.
-            let _ = self.sender.send(Item::Definitions(vec![definition]));
+            let _ = self.send(Item::Definitions(vec![definition]));
             return;
         }
         let bytes = definition.size();
@@ -149,24 +149,33 @@ impl Stream {
 
     /// Completes the file. `guest_lost`: events that the guest lost itself.
     pub fn finish(mut self, guest_lost: u64) -> Written {
-        // The guest is over: waiting shows nowhere any more.
-        self.lossless = true;
-        self.hand_on();
-        let _ = self.sender.send(Item::End { lost: self.lost, guest_lost });
-        drop(self.sender);
         let result =
-            self.writer.join().unwrap_or_else(|_| Err(io::Error::other("the writer of the trace crashed")));
+            self.end(Some(guest_lost)).unwrap_or_else(|| Err(io::Error::other("it was ended before")));
         Written { lost: self.lost, result }
     }
 
-    /// Gives the writer an item, or gives it back if there is no room and nothing may wait for it.
+    /// Has everything written, and the last frame if what the guest lost is told; waits for it. Nothing if that was done.
+    fn end(&mut self, guest_lost: Option<u64>) -> Option<io::Result<Totals>> {
+        let writer = self.writer.take()?;
+        // The guest is over: waiting shows nowhere any more.
+        self.lossless = true;
+        self.hand_on();
+        if let Some(guest_lost) = guest_lost {
+            let _ = self.send(Item::End { lost: self.lost, guest_lost });
+        }
+        self.sender = None;
+        Some(writer.join().unwrap_or_else(|_| Err(io::Error::other("the writer of the trace crashed"))))
+    }
+
+    /// Gives the writer an item, or gives it back if there is no room and nothing may wait for it. A writer that gave up takes
+    /// everything: it tells why at the end.
     fn send(&self, item: Item) -> Result<(), Item> {
+        let Some(sender) = &self.sender else { return Ok(()) };
         if self.lossless {
-            // As above.
-            let _ = self.sender.send(item);
+            let _ = sender.send(item);
             return Ok(());
         }
-        match self.sender.try_send(item) {
+        match sender.try_send(item) {
             Err(TrySendError::Full(item)) => Err(item),
             Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
         }
@@ -206,16 +215,28 @@ impl Stream {
     }
 }
 
+/// A machine that did not come to its end, by a failure of the host's, leaves all it recorded, in a file that is not complete.
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // There is nobody to be told.
+        let _ = self.end(None);
+    }
+}
+
 fn write_all(mut out: FileWriter<File>, receiver: Receiver<Item>) -> io::Result<Totals> {
     for item in receiver {
         match item {
             Item::Records(batch) => batch.iter().try_for_each(|record| out.record(record))?,
             Item::Definitions(part) => part.iter().try_for_each(|definition| out.define(definition))?,
             Item::Flush => out.flush()?,
-            Item::End { lost, guest_lost } => out.lost(lost, guest_lost),
+            Item::End { lost, guest_lost } => {
+                out.lost(lost, guest_lost);
+                return out.finish();
+            }
         }
     }
-    out.finish()
+    out.flush()?;
+    Err(io::Error::other("the machine did not come to its end"))
 }
 
 #[cfg(test)]
