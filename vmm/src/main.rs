@@ -13,6 +13,7 @@ use fencepost::trace_cli::trace;
 use fencepost::{report, signals};
 
 fn main() -> ExitCode {
+    signals::outlive_file_limits();
     let cli = match cli::parse() {
         Ok(cli) => cli,
         Err(status) => return exit_code(status),
@@ -46,7 +47,7 @@ fn run_command(args: &RunArgs) -> Result<i32, HostError> {
     for line in report::lines(args, &outcome) {
         eprintln!("{line}");
     }
-    Ok(outcome.status())
+    Ok(outcome.with_trace(outcome.status()))
 }
 
 fn exit_code(status: i32) -> ExitCode {

@@ -5,10 +5,10 @@ use crate::backend::kvm::assist::Assists;
 use crate::backend::moves::Moves;
 use crate::cli::RunArgs;
 use crate::control::StopReason;
+use crate::error::plain;
 use crate::lengths::{Lengths, us};
-use crate::machine::{GuestEnd, Unclaimed};
+use crate::machine::{GuestEnd, GuestRefused, Unclaimed};
 use crate::run::{Outcome, RunStats};
-use crate::tracing::Written;
 
 /// The lines that `fencepost run` ends with.
 pub fn lines(args: &RunArgs, outcome: &Outcome) -> Vec<String> {
@@ -33,8 +33,15 @@ pub fn lines(args: &RunArgs, outcome: &Outcome) -> Vec<String> {
 
 /// What became of `--trace`.
 fn trace_lines(args: &RunArgs, outcome: &Outcome) -> Vec<String> {
-    let (Some(path), Some(Written { result: Ok(totals), .. })) = (&args.trace, &outcome.log.written) else {
+    let (Some(path), Some(written)) = (&args.trace, &outcome.log.written) else {
         return vec![];
+    };
+    let totals = match &written.result {
+        Ok(totals) => totals,
+        Err(error) => {
+            let (path, why) = (path.display(), plain(error));
+            return vec![format!("fencepost: --trace {path}: {why}; the trace is readable up to there")];
+        }
     };
     let mut lines = vec![format!("trace: {} events in {}", totals.records, path.display())];
     if totals.lost > 0 {
@@ -42,6 +49,12 @@ fn trace_lines(args: &RunArgs, outcome: &Outcome) -> Vec<String> {
     }
     if totals.guest_lost > 0 {
         lines.push(format!("trace: {} events lost by the guest's own buffer", totals.guest_lost));
+    }
+    let GuestRefused { senseless, ahead } = outcome.stats.guest_trace_refused;
+    if senseless > 0 || ahead > 0 {
+        lines.push(format!(
+            "trace: left out of what the guest sent: {senseless} parts that made no sense, {ahead} events of the future"
+        ));
     }
     lines
 }

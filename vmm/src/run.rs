@@ -20,15 +20,15 @@ use crate::cli::RunArgs;
 use crate::control::{Control, StopReason};
 use crate::devices;
 use crate::dump::LastMoment;
-use crate::error::{HostError, plain, read_file};
+use crate::error::{HostError, read_file};
 use crate::footprint;
 use crate::frames::{FrameSink, PngFolder};
 use crate::kernel;
 use crate::machine::log::{EventLog, FinishedLog, Keep};
 use crate::machine::remap::Remapping;
-use crate::machine::{GuestEnd, Machine, Parts, Unclaimed, memory};
+use crate::machine::{GuestEnd, GuestRefused, Machine, Parts, Unclaimed, memory};
 use crate::options::Switch;
-use crate::tracing::{self, Stream, Written};
+use crate::tracing::{self, Stream};
 
 /// What the caller of [`run`] wants of it beside the command line.
 pub struct Hooks {
@@ -81,6 +81,8 @@ pub struct RunStats {
     pub tsc_hz: u64,
     /// Accesses that nobody answered.
     pub unclaimed: Unclaimed,
+    /// What of the guest's trace was left out.
+    pub guest_trace_refused: GuestRefused,
     /// Resident host memory beyond guest RAM at the end, where the host tells.
     pub beyond_ram_bytes: Option<u64>,
 }
@@ -119,6 +121,16 @@ impl Outcome {
             End::Host(StopReason::Timeout) => 124,
             End::Host(StopReason::Signal(signal)) => 128 + signal,
         }
+    }
+
+    /// Why the trace file is not whole, if it is not.
+    pub fn trace_error(&self) -> Option<&std::io::Error> {
+        self.log.written.as_ref().and_then(|written| written.result.as_ref().err())
+    }
+
+    /// `status` of a command that ran the guest, which is not 0 when the trace file is not whole.
+    pub fn with_trace(&self, status: i32) -> i32 {
+        if status == 0 && self.trace_error().is_some() { 1 } else { status }
     }
 }
 
@@ -198,9 +210,6 @@ fn finish(
 ) -> Result<Outcome, HostError> {
     let tsc_hz = machine.tsc_hz();
     let remains = machine.finish();
-    if let (Some(Written { result: Err(error), .. }), Some(path)) = (&remains.log.written, &args.trace) {
-        return Err(HostError::Host(format!("--trace {}: {}", path.display(), plain(error))));
-    }
     let memory_digest = args.memory_hash.then(|| memory::digest(&remains.memory)).transpose()?;
     let cycles = ran.state.tsc;
     // KVM counts none, so neither does a machine that was there for a while.
@@ -216,6 +225,7 @@ fn finish(
         moves: ran.moves,
         tsc_hz,
         unclaimed: remains.unclaimed,
+        guest_trace_refused: remains.guest_trace_refused,
         beyond_ram_bytes: footprint::beyond_ram_bytes(&remains.memory),
     };
     Ok(Outcome { end: ran.end, accel, stats, log: remains.log, memory_digest, last })

@@ -36,6 +36,12 @@ impl Drop for Watch {
     }
 }
 
+/// From now on a file that grows beyond the process's limit (RLIMIT_FSIZE) is an error of the write, not the process's end.
+pub fn outlive_file_limits() {
+    // SAFETY: ignoring a signal runs no code of ours.
+    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+}
+
 /// Blocks the signals in this thread and those started from now on, and starts the thread that waits for them.
 ///
 /// The first asks the machine to end; a second ends the process at once.

@@ -92,6 +92,22 @@ pub enum Definition {
     },
 }
 
+impl Definition {
+    /// About how many bytes it takes, in memory as in the file.
+    pub fn size(&self) -> usize {
+        /// Beside each text.
+        const AROUND: usize = 32;
+        let text = |text: &String| text.len().saturating_add(AROUND);
+        match self {
+            Definition::Format(format) => {
+                let fields: usize = format.fields.iter().map(text).sum();
+                fields.saturating_add(text(&format.system)).saturating_add(text(&format.name))
+            }
+            Definition::Task { name, .. } => text(name),
+        }
+    }
+}
+
 /// What a complete file ends with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {

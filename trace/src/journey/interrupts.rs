@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::event::Event;
+use crate::Record;
+use crate::event::{Accel, Event};
 use crate::file::TraceFile;
 use crate::journey::At;
 use crate::journey::devices::Msi;
@@ -55,13 +56,18 @@ pub(super) struct Wires {
 impl Wires {
     /// Learns the lines from the whole trace.
     pub fn learn(trace: &TraceFile, guest: &Guest) -> Wires {
+        // Only `soft` sees the CPU take interrupts: of a machine that was under `kvm` for a while they are not all there.
+        let moved = |record: &Record| matches!(record.event, Event::Moved { .. });
+        let seen = trace.header.accel == Accel::Soft && !trace.records.iter().any(moved);
         let mut wires: BTreeMap<(u16, u16), Wire> = BTreeMap::new();
         let mut delivered: BTreeMap<u8, Vec<At>> = BTreeMap::new();
         for (record, one) in trace.records.iter().enumerate() {
             let at = At { stamp: one.stamp, record };
             match one.event {
                 Event::MsiRaised { rid, vector } => wires.entry((rid, vector)).or_default().raised.push(at),
-                Event::InterruptDelivered { vector, .. } => delivered.entry(vector).or_default().push(at),
+                Event::InterruptDelivered { vector, .. } if seen => {
+                    delivered.entry(vector).or_default().push(at)
+                }
                 _ => {}
             }
         }

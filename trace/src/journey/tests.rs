@@ -2,6 +2,7 @@
 
 use super::synthetic::Machine;
 use super::*;
+use crate::Event;
 
 /// A deterministic source of delays.
 struct Random(u64);
@@ -119,6 +120,28 @@ fn what_is_missing_of_a_damaged_trace_does_not_shift_its_doorbells() {
         let violations = Journeys::build(&trace).violations;
         // A job whose fence is missing is given the next, which is made after its doorbell; that is all.
         assert!(violations.iter().filter(of_doorbell).count() <= 1, "from record {begin}: {violations:#?}");
+    }
+}
+
+/// Under `kvm` nobody sees the CPU take interrupts: their absence is no violation, and those that were seen elsewhere are
+/// not taken for all.
+#[test]
+fn a_machine_that_moved_is_judged_by_what_both_back_ends_see() {
+    for seed in 0..5 {
+        let mut trace = machine(seed, 12, true, false).trace();
+        let end = trace.records.last().expect("records").stamp.cycles;
+        let (there, back) = (end / 3, end / 3 * 2);
+        trace.records.retain(|record| {
+            let away = (there..back).contains(&record.stamp.cycles);
+            !(away && matches!(record.event, Event::InterruptDelivered { .. }))
+        });
+        assert_ne!(objections(&trace, 12), [""; 0], "seed {seed}: without the moves they are missed");
+        for (cycles, to) in [(there, crate::Accel::Kvm), (back, crate::Accel::Soft)] {
+            let stamp = crate::Stamp { cycles, ns: cycles * synthetic::NS };
+            trace.records.push(crate::Record { stamp, event: Event::Moved { to } });
+        }
+        trace.records.sort_by_key(|record| record.stamp);
+        assert_eq!(objections(&trace, 12), [""; 0], "seed {seed}");
     }
 }
 

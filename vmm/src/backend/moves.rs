@@ -184,6 +184,7 @@ impl BackEnd for Moving {
             };
             match self.plan.get(&mark) {
                 Some(&to) if to != self.at => {
+                    machine.flush_trace();
                     if let Some(reason) = self.wait_for_time(to, &machine, control)? {
                         let soft = self.soft.unknown();
                         return Ok((machine, self.ran(End::Host(reason), ran.state, soft)));

@@ -94,6 +94,9 @@ impl<P: Processor> Soft<P> {
             return Some(End::Guest(end.clone()));
         }
         let mut until = machine.cpu_deadline();
+        if let Some(look) = machine.flush_silent_trace() {
+            until = until.min(look).max(self.processor.tsc().saturating_add(1));
+        }
         if let Some(limit) = control.watchdog() {
             let limit_ns = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
             if self.watch.is_stuck(&self.processor, machine, limit_ns) {
@@ -126,9 +129,12 @@ impl<P: Processor> Soft<P> {
                 self.processor.skip_to(tsc);
                 None
             }
-            // Only the console could still wake the guest.
-            None if !deaf && control.wait(None) => None,
-            None => Some(End::Guest(GuestEnd::Dead)),
+            None => {
+                // It may be long until something else is recorded. The guest alone brought the machine here.
+                machine.flush_trace();
+                // Only the console could still wake the guest.
+                (deaf || !control.wait(None)).then_some(End::Guest(GuestEnd::Dead))
+            }
         }
     }
 }

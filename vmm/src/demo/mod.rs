@@ -62,7 +62,7 @@ pub fn demo(args: &DemoArgs) -> Result<i32, HostError> {
     for line in report::lines(&machine, &outcome) {
         eprintln!("{line}");
     }
-    Ok(summary::print(args, &outcome, &checker.findings(), &dropped))
+    Ok(outcome.with_trace(summary::print(args, &outcome, &checker.findings(), &dropped)))
 }
 
 /// The machine of the demo, as `fencepost run` would be told it.

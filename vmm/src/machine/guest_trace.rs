@@ -14,15 +14,26 @@ pub(super) struct GuestTrace {
     ahead: u64,
 }
 
+/// What of the guest's trace was left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GuestRefused {
+    /// Frames, pages and events that made no sense.
+    pub senseless: u64,
+    /// Events with a time that had not come yet.
+    pub ahead: u64,
+}
+
 impl Machine {
     /// Has the trace port ask for the guest's trace.
     pub fn trace_guest(&mut self) {
         self.guest_trace = Some(GuestTrace { decoder: Decoder::new(), ahead: 0 });
     }
 
-    /// How much of what the guest wrote to the trace port made no sense.
-    pub fn guest_trace_refused(&self) -> u64 {
-        self.guest_trace.as_ref().map_or(0, |trace| trace.decoder.refused().saturating_add(trace.ahead))
+    /// How much of what the guest wrote to the trace port was left out.
+    pub fn guest_trace_refused(&self) -> GuestRefused {
+        let refused =
+            |trace: &GuestTrace| GuestRefused { senseless: trace.decoder.refused(), ahead: trace.ahead };
+        self.guest_trace.as_ref().map(refused).unwrap_or_default()
     }
 
     /// A byte of what says whether the guest's trace is wanted. Reading the first begins the stream anew.

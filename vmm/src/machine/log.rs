@@ -97,6 +97,25 @@ impl EventLog {
         }
     }
 
+    /// Has all that was recorded so far written to the file.
+    pub fn flush(&mut self) {
+        if let Some(stream) = &mut self.stream {
+            stream.flush();
+        }
+    }
+
+    /// As [`Stream::look`], if there is a file.
+    pub fn look(&mut self, now_ns: u64) -> Option<u64> {
+        self.stream.as_mut().map(|stream| stream.look(now_ns))
+    }
+
+    /// From now on the machine waits for the file's writer, or not.
+    pub fn set_lossless(&mut self, lossless: bool) {
+        if let Some(stream) = &mut self.stream {
+            stream.set_lossless(lossless);
+        }
+    }
+
     /// Counts events that the guest lost.
     pub fn guest_lost(&mut self, events: u64) {
         self.guest_lost = self.guest_lost.saturating_add(events);

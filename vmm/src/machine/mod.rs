@@ -42,6 +42,7 @@ use crate::control::Control;
 use crate::error::HostError;
 use clock::Clock;
 use events::{Due, EventQueue};
+pub use guest_trace::GuestRefused;
 use guest_trace::GuestTrace;
 use irq::InterruptController;
 use log::EventLog;
@@ -296,6 +297,18 @@ impl Machine {
         self.serial.flush();
     }
 
+    /// Has what is recorded so far written to the trace's file. Under `soft` the guest alone may bring this about: the file
+    /// shows where it was done.
+    pub fn flush_trace(&mut self) {
+        self.log.flush();
+    }
+
+    /// Does that if nothing was recorded for a while, and says at which cycle to come again, if there is a file.
+    pub fn flush_silent_trace(&mut self) -> Option<u64> {
+        let look_ns = self.log.look(self.time.now().ns)?;
+        Some(self.time.cycle_at(look_ns))
+    }
+
     /// Does what is due now, in order. What is asked for meanwhile waits for the next round.
     pub fn run_due(&mut self) {
         let now_ns = self.time.now().ns;
@@ -349,8 +362,9 @@ impl Machine {
         self.record(Event::VcpuExit { cpu: 0, reason, address });
     }
 
-    /// Records that the machine goes on on another back end.
+    /// Records that the machine goes on on another back end, which waits for the trace's file or does not.
     pub fn record_move(&mut self, to: Accel) {
+        self.log.set_lossless(to == Accel::Soft);
         self.record(Event::Moved { to });
     }
 
@@ -361,8 +375,10 @@ impl Machine {
     /// Ends the machine and gives what is left of it.
     pub fn finish(mut self) -> Remains {
         self.serial.flush();
+        let guest_trace_refused = self.guest_trace_refused();
         Remains {
             memory: self.memory,
+            guest_trace_refused,
             log: self.log.finish(),
             unclaimed: self.unclaimed,
             recent: self.recent,
@@ -376,6 +392,8 @@ pub struct Remains {
     pub memory: GuestMemoryMmap,
     /// The trace.
     pub log: log::FinishedLog,
+    /// What of the guest's trace was left out.
+    pub guest_trace_refused: GuestRefused,
     /// Accesses that nobody answered.
     pub unclaimed: Unclaimed,
     /// What passed between the CPU and the machine last.

@@ -23,9 +23,9 @@ impl Categories {
         Categories(list.iter().fold(0, |set, category| set | bit(*category)))
     }
 
-    /// Whether `event` is recorded.
+    /// Whether `event` is recorded. A move always is: it says what the stamps behind it are worth.
     pub fn has(self, event: &Event) -> bool {
-        self.0 & bit(event.category()) != 0
+        self.0 & bit(event.category()) != 0 || matches!(event, Event::Moved { .. })
     }
 
     /// The categories in it, in order.

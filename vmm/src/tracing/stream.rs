@@ -2,14 +2,18 @@
 //!
 //! Under `soft` the machine waits when the writer is behind, so that what is in the file depends on the guest alone. Under `kvm` time
 //! runs on, and waiting would show in the guest: there the batch is lost and its events are counted.
+//!
+//! The writer knows no time. Whoever runs the machine says when all that was recorded is to be written out: under `soft` only
+//! where the guest alone decides, so that the file is the same in every run.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
-use fencepost_trace::Record;
 use fencepost_trace::file::{Definition, FileWriter, Header, Totals};
+use fencepost_trace::{Event, Record};
 
 /// Records in a batch.
 const BATCH_RECORDS: usize = 512;
@@ -17,20 +21,38 @@ const BATCH_RECORDS: usize = 512;
 const BATCHES: usize = 64;
 /// A batch is handed on when its first record is this old, in guest time, so that a crash loses little.
 const BATCH_NS: u64 = 50_000_000;
+/// When nothing was recorded for so long, in guest time, everything is written out.
+const SILENCE_NS: u64 = 250_000_000;
+/// Definitions go to the writer in parts of at least this size, each in one of the places of a batch.
+const DEFINITIONS_PART_BYTES: usize = 32 << 10;
+/// Definitions that wait for the writer. A guest's all together have some 50 KiB.
+const DEFINITIONS_WAITING_BYTES: usize = 1 << 20;
 
 enum Item {
     Records(Vec<Record>),
-    Definition(Definition),
+    Definitions(Vec<Definition>),
+    Flush,
     End { lost: u64, guest_lost: u64 },
 }
 
 /// A trace file that is being written.
 pub struct Stream {
     batch: Vec<Record>,
+    /// What later records refer to, and how much it is; where nothing may wait for the writer.
+    definitions: VecDeque<Definition>,
+    definitions_bytes: usize,
+    /// A definition was lost: guest events mean nothing from then on.
+    undefined: bool,
     lossless: bool,
     lost: u64,
-    sender: SyncSender<Item>,
-    writer: JoinHandle<io::Result<Totals>>,
+    /// The writer may keep back records that it was given.
+    unwritten: bool,
+    /// Something was recorded since the last look for silence, and when the next one is due.
+    recorded: bool,
+    look_ns: u64,
+    /// Absent when the file is ended.
+    sender: Option<SyncSender<Item>>,
+    writer: Option<JoinHandle<io::Result<Totals>>>,
 }
 
 /// What became of a trace file.
@@ -49,11 +71,33 @@ impl Stream {
         let (sender, receiver) = sync_channel(BATCHES);
         let writer =
             std::thread::Builder::new().name("trace".into()).spawn(move || write_all(out, receiver))?;
-        Ok(Stream { batch: Vec::with_capacity(BATCH_RECORDS), lossless, lost: 0, sender, writer })
+        Ok(Stream {
+            batch: Vec::with_capacity(BATCH_RECORDS),
+            definitions: VecDeque::new(),
+            definitions_bytes: 0,
+            undefined: false,
+            lossless,
+            lost: 0,
+            unwritten: false,
+            recorded: false,
+            look_ns: 0,
+            sender: Some(sender),
+            writer: Some(writer),
+        })
+    }
+
+    /// From now on waits for the writer, or not.
+    pub fn set_lossless(&mut self, lossless: bool) {
+        self.lossless = lossless;
     }
 
     /// Adds a record.
     pub fn record(&mut self, record: Record) {
+        if self.undefined && matches!(record.event, Event::Guest(_)) {
+            self.lost = self.lost.saturating_add(1);
+            return;
+        }
+        self.recorded = true;
         let old =
             self.batch.first().is_some_and(|first| record.stamp.ns.saturating_sub(first.stamp.ns) > BATCH_NS);
         self.batch.push(record);
@@ -62,35 +106,120 @@ impl Stream {
         }
     }
 
-    /// Adds what later guest events refer to. Never lost: without it they mean nothing.
+    /// Adds what later guest events refer to. Where nothing may wait for the writer, it goes ahead of the next records; if too
+    /// much waits already it is lost and counted, and with it all guest events from then on, which mean nothing without it.
     pub fn define(&mut self, definition: Definition) {
+        if self.lossless {
+            self.hand_on();
+            let _ = self.send(Item::Definitions(vec![definition]));
+            return;
+        }
+        let bytes = definition.size();
+        if self.definitions_bytes.saturating_add(bytes) > DEFINITIONS_WAITING_BYTES {
+            self.hand_on_definitions();
+        }
+        if self.undefined || self.definitions_bytes.saturating_add(bytes) > DEFINITIONS_WAITING_BYTES {
+            self.undefined = true;
+            self.lost = self.lost.saturating_add(1);
+            return;
+        }
+        self.definitions_bytes = self.definitions_bytes.saturating_add(bytes);
+        self.definitions.push_back(definition);
+    }
+
+    /// Has everything so far written out if nothing was recorded for a while. Says when to come again, in the machine's
+    /// nanoseconds; coming earlier changes nothing.
+    pub fn look(&mut self, now_ns: u64) -> u64 {
+        if now_ns >= self.look_ns {
+            if !std::mem::take(&mut self.recorded) {
+                self.flush();
+            }
+            self.look_ns = now_ns.saturating_add(SILENCE_NS);
+        }
+        self.look_ns
+    }
+
+    /// Has everything so far written out. Where nothing may wait for the writer and it is behind, the next call does it.
+    pub fn flush(&mut self) {
         self.hand_on();
-        // A writer that gave up tells why at the end.
-        let _ = self.sender.send(Item::Definition(definition));
+        if self.unwritten && self.send(Item::Flush).is_ok() {
+            self.unwritten = false;
+        }
     }
 
     /// Completes the file. `guest_lost`: events that the guest lost itself.
     pub fn finish(mut self, guest_lost: u64) -> Written {
-        self.hand_on();
-        let _ = self.sender.send(Item::End { lost: self.lost, guest_lost });
-        drop(self.sender);
         let result =
-            self.writer.join().unwrap_or_else(|_| Err(io::Error::other("the writer of the trace crashed")));
+            self.end(Some(guest_lost)).unwrap_or_else(|| Err(io::Error::other("it was ended before")));
         Written { lost: self.lost, result }
     }
 
+    /// Has everything written, and the last frame if what the guest lost is told; waits for it. Nothing if that was done.
+    fn end(&mut self, guest_lost: Option<u64>) -> Option<io::Result<Totals>> {
+        let writer = self.writer.take()?;
+        // The guest is over: waiting shows nowhere any more.
+        self.lossless = true;
+        self.hand_on();
+        if let Some(guest_lost) = guest_lost {
+            let _ = self.send(Item::End { lost: self.lost, guest_lost });
+        }
+        self.sender = None;
+        Some(writer.join().unwrap_or_else(|_| Err(io::Error::other("the writer of the trace crashed"))))
+    }
+
+    /// Gives the writer an item, or gives it back if there is no room and nothing may wait for it. A writer that gave up takes
+    /// everything: it tells why at the end.
+    fn send(&self, item: Item) -> Result<(), Item> {
+        let Some(sender) = &self.sender else { return Ok(()) };
+        if self.lossless {
+            let _ = sender.send(item);
+            return Ok(());
+        }
+        match sender.try_send(item) {
+            Err(TrySendError::Full(item)) => Err(item),
+            Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
+        }
+    }
+
+    /// The batch goes to the writer, behind the definitions that wait; or, as long as there is no room for both, nowhere.
     fn hand_on(&mut self) {
+        self.hand_on_definitions();
         if self.batch.is_empty() {
             return;
         }
         let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH_RECORDS));
         let count = batch.len() as u64;
-        if self.lossless {
-            // As above.
-            let _ = self.sender.send(Item::Records(batch));
-        } else if let Err(TrySendError::Full(_)) = self.sender.try_send(Item::Records(batch)) {
+        if self.definitions.is_empty() && self.send(Item::Records(batch)).is_ok() {
+            self.unwritten = true;
+        } else {
             self.lost = self.lost.saturating_add(count);
         }
+    }
+
+    fn hand_on_definitions(&mut self) {
+        while !self.definitions.is_empty() {
+            let mut bytes = 0usize;
+            let within = |definition: &Definition| {
+                let more = bytes < DEFINITIONS_PART_BYTES;
+                bytes = bytes.saturating_add(definition.size());
+                more
+            };
+            let count = self.definitions.iter().map(within).take_while(|more| *more).count();
+            let part = self.definitions.drain(..count).collect();
+            if let Err(Item::Definitions(part)) = self.send(Item::Definitions(part)) {
+                part.into_iter().rev().for_each(|definition| self.definitions.push_front(definition));
+                break;
+            }
+        }
+        self.definitions_bytes = self.definitions.iter().map(Definition::size).sum();
+    }
+}
+
+/// A machine that did not come to its end, by a failure of the host's, leaves all it recorded, in a file that is not complete.
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // There is nobody to be told.
+        let _ = self.end(None);
     }
 }
 
@@ -98,87 +227,18 @@ fn write_all(mut out: FileWriter<File>, receiver: Receiver<Item>) -> io::Result<
     for item in receiver {
         match item {
             Item::Records(batch) => batch.iter().try_for_each(|record| out.record(record))?,
-            Item::Definition(definition) => out.define(&definition)?,
-            Item::End { lost, guest_lost } => out.lost(lost, guest_lost),
+            Item::Definitions(part) => part.iter().try_for_each(|definition| out.define(definition))?,
+            Item::Flush => out.flush()?,
+            Item::End { lost, guest_lost } => {
+                out.lost(lost, guest_lost);
+                return out.finish();
+            }
         }
     }
-    out.finish()
+    out.flush()?;
+    Err(io::Error::other("the machine did not come to its end"))
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Read;
-
-    use fencepost_trace::file::{Damage, TraceFile};
-    use fencepost_trace::testing::header;
-    use fencepost_trace::{Event, Stamp};
-
-    use super::*;
-
-    fn record(frame: u64) -> Record {
-        Record { stamp: Stamp { cycles: frame, ns: frame }, event: Event::Vblank { frame } }
-    }
-
-    #[test]
-    fn a_lossless_stream_writes_everything_in_order() {
-        let file = tempfile::NamedTempFile::new().expect("temporary file");
-        let mut stream = Stream::begin(file.reopen().expect("reopened"), &header(), true).expect("begun");
-        let count = (BATCHES * BATCH_RECORDS * 3) as u64;
-        (0..count).for_each(|frame| stream.record(record(frame)));
-        let written = stream.finish(5);
-        assert_eq!(written.result.expect("written"), Totals { records: count, lost: 0, guest_lost: 5 });
-        let trace = TraceFile::read(file.reopen().expect("reopened")).expect("readable");
-        assert!(trace.damage.is_empty());
-        assert!(trace.records.iter().zip(0..count).all(|(have, frame)| *have == record(frame)));
-    }
-
-    #[test]
-    fn a_writer_that_is_behind_costs_events_that_are_counted() {
-        // A pipe that nobody reads yet holds up the writer after 64 KiB.
-        let (mut reader, pipe) = std::io::pipe().expect("a pipe");
-        let file = File::from(std::os::fd::OwnedFd::from(pipe));
-        let mut stream = Stream::begin(file, &header(), false).expect("begun");
-        let count = (BATCHES * BATCH_RECORDS * 8) as u64;
-        (0..count).for_each(|frame| stream.record(record(frame)));
-        let read = std::thread::spawn(move || {
-            let mut bytes = Vec::new();
-            reader.read_to_end(&mut bytes).map(|_| bytes)
-        });
-        let written = stream.finish(0);
-        let totals = written.result.expect("written");
-        assert!(written.lost > 0, "the bound was never met");
-        assert_eq!((totals.lost, totals.records + totals.lost), (written.lost, count));
-        let bytes = read.join().expect("no panic").expect("read");
-        let trace = TraceFile::read(&bytes[..]).expect("readable");
-        assert_eq!(trace.records.len() as u64, totals.records);
-    }
-
-    #[test]
-    fn a_full_disk_ends_the_file_and_not_the_machine() {
-        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("every Linux has it");
-        assert!(Stream::begin(full, &header(), true).is_err(), "the header is written at once");
-        let (reader, pipe) = std::io::pipe().expect("a pipe");
-        let mut stream =
-            Stream::begin(File::from(std::os::fd::OwnedFd::from(pipe)), &header(), true).expect("begun");
-        drop(reader);
-        (0..100_000).for_each(|frame| stream.record(record(frame)));
-        assert!(stream.finish(0).result.is_err());
-    }
-
-    #[test]
-    fn what_was_written_before_a_crash_is_readable() {
-        let file = tempfile::NamedTempFile::new().expect("temporary file");
-        let mut stream = Stream::begin(file.reopen().expect("reopened"), &header(), true).expect("begun");
-        (0..200_000).for_each(|frame| stream.record(record(frame)));
-        // Never finished, as by SIGKILL; joining the thread only makes sure that what it was given is written.
-        let Stream { sender, writer, .. } = stream;
-        drop(sender);
-        writer.join().expect("no panic").expect("written");
-        let mut bytes = std::fs::read(file.path()).expect("readable");
-        let end = bytes.len() - 60;
-        bytes.truncate(end);
-        let trace = TraceFile::read(&bytes[..]).expect("readable");
-        assert!(matches!(trace.damage[..], [Damage::Truncated { .. }]));
-        assert!(trace.records.len() > 150_000, "{}", trace.records.len());
-    }
-}
+#[path = "stream_tests.rs"]
+mod tests;

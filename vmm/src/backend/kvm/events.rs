@@ -14,6 +14,7 @@ use super::threads::Link;
 use super::watch::{Next, Outlook, Watch};
 use crate::backend::End;
 use crate::error::HostError;
+use crate::machine::Machine;
 
 /// One source of events and what it brings about.
 struct Source<'a> {
@@ -104,8 +105,10 @@ impl<'a> Looks<'a> {
         self.timer.reset(time, None).expect("any time to come can be set");
     }
 
-    /// Asks the threads to look, unless the guest shows by itself that it is alive.
+    /// Asks the threads to look, unless the guest shows by itself that it is alive. What is traced goes to its file first:
+    /// nobody knows when something else will be.
     fn begin(&mut self) {
+        self.shared.with(Machine::flush_trace);
         match self.watch.progress(self.links.iter().map(Link::exits)) {
             Some(time) => self.wait(time),
             None => {

@@ -64,14 +64,27 @@ impl Watch {
     }
 }
 
-/// Eight bytes at a linear address.
-fn read(fd: &VcpuFd, memory: &GuestMemoryMmap, linear: u64) -> Option<u64> {
-    let mut bytes = [0; 8];
-    for (at, byte) in (0..).zip(&mut bytes) {
-        let found = fd.translate_gva(linear.wrapping_add(at)).ok().filter(|found| found.valid != 0)?;
-        *byte = memory.read_obj(GuestAddress(found.physical_address)).ok()?;
+/// Bytes at a linear address. Each page is looked up once: that is a call of the host's kernel.
+fn read<const COUNT: usize>(fd: &VcpuFd, memory: &GuestMemoryMmap, linear: u64) -> Option<[u8; COUNT]> {
+    const PAGE: u64 = 4096;
+    let mut bytes = [0; COUNT];
+    let mut left = &mut bytes[..];
+    let mut linear = linear;
+    while !left.is_empty() {
+        let in_page = PAGE - linear % PAGE;
+        let (piece, rest) = left.split_at_mut(left.len().min(in_page as usize));
+        let found = fd.translate_gva(linear).ok().filter(|found| found.valid != 0)?;
+        memory.read_slice(piece, GuestAddress(found.physical_address)).ok()?;
+        (left, linear) = (rest, linear.wrapping_add(in_page));
     }
-    Some(u64::from_le_bytes(bytes))
+    Some(bytes)
+}
+
+/// Eight bytes of what was read.
+fn word(bytes: &[u8], number: usize) -> u64 {
+    let mut word = [0; 8];
+    word.copy_from_slice(&bytes[8 * number..8 * number + 8]);
+    u64::from_le_bytes(word)
 }
 
 /// Where the page-fault gate of a guest in long mode leads.
@@ -83,20 +96,21 @@ fn handler(fd: &VcpuFd, memory: &GuestMemoryMmap) -> Option<u64> {
     if sregs.efer & EFER_LMA == 0 || u64::from(sregs.idt.limit) < gate + GATE_BYTES - 1 {
         return None;
     }
-    let low = read(fd, memory, sregs.idt.base.wrapping_add(gate))?;
-    let high = read(fd, memory, sregs.idt.base.wrapping_add(gate + 8))?;
+    let bytes: [u8; GATE_BYTES as usize] = read(fd, memory, sregs.idt.base.wrapping_add(gate))?;
+    let (low, high) = (word(&bytes, 0), word(&bytes, 1));
     const PRESENT: u64 = 1 << 47;
     (low & PRESENT != 0).then_some(low & 0xffff | low >> 32 & 0xffff_0000 | high << 32)
 }
 
 /// The state after the SYSCALL that brought the CPU to the entry of its page-fault handler, if one did.
 pub fn completed(fd: &VcpuFd, memory: &GuestMemoryMmap, state: &CpuState) -> Option<CpuState> {
-    let word = |n: u64| read(fd, memory, state.gpr[reg::RSP].wrapping_add(8 * n));
-    let frame = Frame { error: word(0)?, rip: word(1)?, cs: word(2)?, rflags: word(3)?, rsp: word(4)? };
+    let pushed: [u8; 40] = read(fd, memory, state.gpr[reg::RSP])?;
+    let [error, rip, cs, rflags, rsp] = [0, 1, 2, 3, 4].map(|number| word(&pushed, number));
+    let frame = Frame { error, rip, cs, rflags, rsp };
     let left = frame.rip == state.msr.lstar && frame.cs & 3 == 3 && frame.error == USER_FETCH;
     // RCX is behind the instruction. (A program that jumps there with all this arranged gets its system call.)
     let behind = state.gpr[reg::RCX].wrapping_sub(SYSCALL.len() as u64);
-    if !left || read(fd, memory, behind)?.to_le_bytes()[..2] != SYSCALL {
+    if !left || read(fd, memory, behind)? != SYSCALL {
         return None;
     }
     let mut after = state.clone();

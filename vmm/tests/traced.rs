@@ -1,0 +1,121 @@
+//! Traced runs of micro-guests (guest-tests/micro) under both back ends, and of one that moves between them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use fencepost_trace::file::TraceFile;
+use fencepost_trace::{Accel, Event};
+
+/// Builds the micro-guests once; `None`, and it is said, when there is no C compiler.
+fn micro_guests(what: &str) -> Option<&'static Path> {
+    static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let build = || {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("micro-traced");
+        let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/../guest-tests/micro");
+        let mut make = Command::new("make");
+        make.args(["-C", sources, &format!("OUT={}", folder.display())]).stdout(Stdio::null());
+        let made = make.status().ok()?;
+        assert!(made.success());
+        Some(folder)
+    };
+    let folder = FOLDER.get_or_init(build).as_deref();
+    if folder.is_none() {
+        println!("skipped: {what}: make is not installed");
+    }
+    folder
+}
+
+/// Whether this host has KVM; if not, it is said.
+fn kvm_opens(what: &str) -> bool {
+    let opens = std::fs::File::options().read(true).write(true).open("/dev/kvm").is_ok();
+    if !opens {
+        println!("skipped: {what}: /dev/kvm does not open");
+    }
+    opens
+}
+
+fn fencepost(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fencepost"));
+    command.args(arguments).stdin(Stdio::null()).output().expect("the command starts")
+}
+
+/// The trace of a micro-guest that ends with status 0, and what the run and a checked report say.
+fn traced(kernel: &Path, options: &[&str]) -> (TraceFile, String, String) {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let trace = folder.path().join("trace");
+    let (kernel, file) = (kernel.to_str().expect("UTF-8"), trace.to_str().expect("UTF-8"));
+    let run = ["run", "--memory", "32M", "--timeout", "120", "--kernel", kernel, "--trace", file];
+    let output = fencepost(&[&run[..], options].concat());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{options:?}: {said}");
+    let report = fencepost(&["trace", "report", "--check", "--complete", "0", file]);
+    let warned = String::from_utf8_lossy(&report.stderr);
+    assert_eq!((report.status.code(), &*warned), (Some(0), ""), "{options:?}");
+    let trace = TraceFile::read(std::fs::File::open(&trace).expect("written")).expect("readable");
+    assert_eq!(trace.damage, []);
+    assert_eq!(
+        trace.totals.map(|totals| (totals.records, totals.lost)),
+        Some((trace.records.len() as u64, 0))
+    );
+    (trace, said, String::from_utf8_lossy(&report.stdout).into_owned())
+}
+
+#[test]
+fn a_trace_has_the_same_work_of_the_devices_under_both_back_ends() {
+    let Some(folder) = micro_guests("a traced micro-guest") else { return };
+    let work = |trace: &TraceFile| -> Vec<Event> {
+        let is_work = |event: &&Event| matches!(event, Event::FenceWrite { .. } | Event::MsiRaised { .. });
+        trace.records.iter().map(|record| &record.event).filter(is_work).cloned().collect()
+    };
+    let (soft, _, report) = traced(&folder.join("fence"), &["--accel", "soft"]);
+    assert!(report.starts_with("Stamps: exact cycles"), "{report}");
+    let fences = work(&soft);
+    assert!(
+        matches!(fences[..], [Event::FenceWrite { seqno: 7, .. }, Event::MsiRaised { .. }, ..]),
+        "{fences:?}"
+    );
+    assert_eq!(fences.len(), 6, "{fences:?}");
+    if kvm_opens("a traced micro-guest on kvm") {
+        let (kvm, _, report) = traced(&folder.join("fence"), &["--accel", "kvm"]);
+        assert!(report.starts_with("Stamps: stamps of the guest's TSC"), "{report}");
+        assert_eq!(work(&kvm), fences);
+        assert_eq!(kvm.header.accel, Accel::Kvm);
+    }
+}
+
+#[test]
+fn a_machine_that_moves_has_one_trace_on_one_axis() {
+    let Some(folder) = micro_guests("a traced micro-guest that moves") else { return };
+    if !kvm_opens("a traced micro-guest that moves") {
+        return;
+    }
+    for (first, there, back) in [("soft", "1=kvm", "2=soft"), ("kvm", "1=soft", "2=kvm")] {
+        for categories in ["default", "none"] {
+            let options =
+                ["--accel", first, "--move", there, "--move", back, "--trace-categories", categories];
+            let (trace, said, report) = traced(&folder.join("moves"), &options);
+            let moves: Vec<Accel> = trace
+                .records
+                .iter()
+                .filter_map(|record| match record.event {
+                    Event::Moved { to } => Some(to),
+                    _ => None,
+                })
+                .collect();
+            assert!(moves.len() >= 2, "{options:?}: {said}");
+            let alternate = |to: &[Accel]| to[0] != to[1];
+            assert!(moves[0] != trace.header.accel && moves.windows(2).all(alternate), "{moves:?}");
+            for to in [Accel::Kvm, Accel::Soft] {
+                let name = format!("{to:?}").to_lowercase();
+                let count = moves.iter().filter(|one| **one == to).count();
+                assert!(said.contains(&format!("moves to {name}: {count},")), "{said}");
+            }
+            let kinds = format!("between soft and kvm {} times", moves.len());
+            assert!(report.lines().next().is_some_and(|line| line.ends_with(&kinds)), "{report}");
+            // They are sorted by cycles.
+            let nanoseconds: Vec<u64> = trace.records.iter().map(|record| record.stamp.ns).collect();
+            assert!(nanoseconds.is_sorted(), "{options:?}");
+        }
+    }
+}
