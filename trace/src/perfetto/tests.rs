@@ -1,4 +1,4 @@
-//! What is written, decoded again. `ci/outputs-test` has Perfetto's own classes decode it too.
+//! What is written, decoded again. `ci/outputs-test` has Perfetto's own classes and `trace_processor` read it too.
 
 use std::collections::{BTreeMap, BTreeSet};
 
