@@ -82,9 +82,11 @@ def perfetto(trace_path, jsonl_path):
     need(count("camera", "frame ") >= events["FrameEnd"] > 0, "frames on the camera's track")
     need(count("GPU ring", "fence written") == events["FenceWrite"] > 0, "fences on the rings' tracks")
     need(count("display", "commit ") == events["Latch"] > 0, "commits on the display's track")
-    groups = {track.name for track in tracks.values() if not track.parent_uuid}
+    roots = [uuid for uuid, track in tracks.items() if not track.parent_uuid]
+    need(len(roots) == 1, f"{len(roots)} roots")
+    groups = {track.name for track in tracks.values() if track.parent_uuid == roots[0]}
     need({"Engines", "Buffers", "Interrupts", "Hand-offs", "CPU", "About this trace"} <= groups, f"groups: {groups}")
-    lanes = {track.name for track in tracks.values() if track.parent_uuid}
+    lanes = {track.name for track in tracks.values() if track.parent_uuid not in (0, roots[0])}
     print(f"{len(lanes)} tracks, {len(begun)} arrows, {stamped} stamps as in the trace")
 
 

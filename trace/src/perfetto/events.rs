@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::guest::Value;
 use crate::journey::At;
-use crate::perfetto::annotation;
+use crate::perfetto::annotations::Annotations;
 use crate::perfetto::proto::{Annotated, DebugAnnotation, EventType, TrackEvent};
-use crate::timeline::{Detail, Lane, Mark, Slice, Spot, Timeline};
+use crate::timeline::{Lane, Mark, Slice, Spot, Timeline};
 
 /// Track events with their nanoseconds.
 pub(super) struct Events {
@@ -68,22 +67,22 @@ impl Events {
     }
 
     fn begin(&mut self, lane: &Lane, slice: &Slice, spot: Spot, track: u64) -> TrackEvent {
-        let mut notes = notes(&slice.details, slice.frame);
+        let mut notes = Annotations::of(lane.group, slice.frame, &slice.details);
         let (from, to) = (slice.from.stamp.cycles, slice.to.stamp.cycles);
-        notes.push(annotation("cycles", Annotated::Unsigned(from)));
+        notes.add("cycles", from);
         if slice.open {
-            notes.push(annotation("open at the trace's end", Annotated::Bool(true)));
+            notes.add("open at the trace's end", Annotated::Bool(true));
         } else {
-            notes.push(annotation("end cycles", Annotated::Unsigned(to)));
-            notes.push(annotation("took cycles", Annotated::Unsigned(to.saturating_sub(from))));
+            notes.add("end cycles", to);
+            notes.add("took cycles", to.saturating_sub(from));
         }
-        self.event(EventType::SliceBegin, lane, &slice.name, notes, spot, track)
+        self.event(EventType::SliceBegin, lane, &slice.name, notes.list(), spot, track)
     }
 
     fn mark(&mut self, lane: &Lane, mark: &Mark, spot: Spot, track: u64) -> TrackEvent {
-        let mut notes = notes(&mark.details, mark.frame);
-        notes.push(annotation("cycles", Annotated::Unsigned(mark.at.stamp.cycles)));
-        self.event(EventType::Instant, lane, &mark.name, notes, spot, track)
+        let mut notes = Annotations::of(lane.group, mark.frame, &mark.details);
+        notes.add("cycles", mark.at.stamp.cycles);
+        self.event(EventType::Instant, lane, &mark.name, notes.list(), spot, track)
     }
 
     fn event(
@@ -107,15 +106,4 @@ impl Events {
             terminating_flow_ids,
         }
     }
-}
-
-fn notes(details: &[Detail], frame: Option<usize>) -> Vec<DebugAnnotation> {
-    let frame = frame.map(|frame| annotation("frame", Annotated::Unsigned(frame as u64)));
-    let value = |value: &Value| match value {
-        Value::Unsigned(value) => Annotated::Unsigned(*value),
-        Value::Signed(value) => Annotated::Signed(*value),
-        Value::Text(text) => Annotated::Text(text.clone()),
-        Value::Bytes(bytes) => Annotated::Text(bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
-    };
-    frame.into_iter().chain(details.iter().map(|(name, v)| annotation(name, value(v)))).collect()
 }

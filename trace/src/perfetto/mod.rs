@@ -3,6 +3,7 @@
 //! Timestamps are the trace's nanoseconds on one clock; cycles are on each event as annotations. Nothing is interned: each
 //! packet can be understood alone.
 
+mod annotations;
 mod events;
 pub mod proto;
 #[cfg(test)]
@@ -16,10 +17,11 @@ use crate::file::TraceFile;
 use crate::journey::Journeys;
 use crate::outputs;
 use crate::timeline::{Group, Lane, Timeline};
+use annotations::Annotations;
 use events::Events;
 use proto::{
-    Annotated, ChildTracksOrdering, Clock, ClockSnapshot, CounterDescriptor, DebugAnnotation, EventType,
-    Trace, TracePacket, TrackDescriptor, TrackEvent,
+    ChildTracksOrdering, Clock, ClockSnapshot, CounterDescriptor, EventType, Trace, TracePacket,
+    TrackDescriptor, TrackEvent,
 };
 
 /// `BUILTIN_CLOCK_BOOTTIME`, the default of trace packets: here, nanoseconds since the machine started.
@@ -30,6 +32,8 @@ const SEQUENCE: u32 = 1;
 const STATE_CLEARED: u32 = 1;
 /// The track that says what the trace is.
 const ABOUT: u64 = 1;
+/// The parent of everything: Perfetto keeps to an order only among the children of a track that asks for it.
+const ROOT: u64 = 2;
 /// Tracks of groups, by group.
 const GROUPS: u64 = 16;
 /// The track of counters.
@@ -52,6 +56,12 @@ pub fn write(trace: &TraceFile, journeys: &Journeys, out: impl Write) -> io::Res
             primary_trace_clock: Some(CLOCK),
         }),
         ..TracePacket::default()
+    })?;
+    writer.track(TrackDescriptor {
+        uuid: Some(ROOT),
+        name: Some("Fencepost".into()),
+        child_ordering: Some(ChildTracksOrdering::Explicit.into()),
+        ..TrackDescriptor::default()
     })?;
     about(&mut writer, trace, journeys, begin)?;
     groups(&mut writer, &timeline)?;
@@ -101,11 +111,15 @@ fn about<W: Write>(
     writer.track(TrackDescriptor {
         uuid: Some(ABOUT),
         name: Some("About this trace".into()),
+        parent_uuid: Some(ROOT),
         description: Some(trace.stamps()),
         sibling_order_rank: Some(0),
         ..TrackDescriptor::default()
     })?;
-    let facts = outputs::facts(trace, journeys).into_iter();
+    let mut notes = Annotations::default();
+    for (name, text) in outputs::facts(trace, journeys) {
+        notes.add(&name, text);
+    }
     writer.event(
         begin.ns,
         TrackEvent {
@@ -113,14 +127,10 @@ fn about<W: Write>(
             track_uuid: Some(ABOUT),
             categories: vec!["about".into()],
             name: Some(trace.stamps()),
-            debug_annotations: facts.map(|(name, text)| annotation(&name, Annotated::Text(text))).collect(),
+            debug_annotations: notes.list(),
             ..TrackEvent::default()
         },
     )
-}
-
-fn annotation(name: &str, value: Annotated) -> DebugAnnotation {
-    DebugAnnotation { name: Some(name.to_string()), value: Some(value) }
 }
 
 fn group_track(group: Group) -> u64 {
@@ -133,6 +143,7 @@ fn groups<W: Write>(writer: &mut Writer<W>, timeline: &Timeline) -> io::Result<(
             writer.track(TrackDescriptor {
                 uuid: Some(group_track(group)),
                 name: Some(group.name().into()),
+                parent_uuid: Some(ROOT),
                 child_ordering: Some(ChildTracksOrdering::Explicit.into()),
                 sibling_order_rank: Some(rank),
                 ..TrackDescriptor::default()
@@ -168,15 +179,18 @@ fn counters<W: Write>(writer: &mut Writer<W>, timeline: &Timeline, first: u64) -
         writer.track(TrackDescriptor {
             uuid: Some(COUNTERS),
             name: Some("Counters".into()),
+            parent_uuid: Some(ROOT),
+            child_ordering: Some(ChildTracksOrdering::Explicit.into()),
             sibling_order_rank: Some(Group::ALL.len() as i32 + 1),
             ..TrackDescriptor::default()
         })?;
     }
-    for (track, counter) in (first..).zip(&timeline.counters) {
+    for (rank, (track, counter)) in (0..).zip((first..).zip(&timeline.counters)) {
         writer.track(TrackDescriptor {
             uuid: Some(track),
             name: Some(counter.name.clone()),
             parent_uuid: Some(COUNTERS),
+            sibling_order_rank: Some(rank),
             counter: Some(CounterDescriptor::default()),
             ..TrackDescriptor::default()
         })?;

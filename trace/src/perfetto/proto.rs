@@ -125,8 +125,14 @@ pub enum EventType {
 pub struct DebugAnnotation {
     #[prost(string, optional, tag = "10")]
     pub name: Option<String>,
-    #[prost(oneof = "Annotated", tags = "2, 3, 4, 6")]
+    #[prost(oneof = "Annotated", tags = "2, 3, 4, 6, 7")]
     pub value: Option<Annotated>,
+    /// In place of a value, values by name.
+    #[prost(message, repeated, tag = "11")]
+    pub dict_entries: Vec<DebugAnnotation>,
+    /// In place of a value, values without names.
+    #[prost(message, repeated, tag = "12")]
+    pub array_values: Vec<DebugAnnotation>,
 }
 
 /// `DebugAnnotation.value`, the kinds in use.
@@ -140,4 +146,7 @@ pub enum Annotated {
     Signed(i64),
     #[prost(string, tag = "6")]
     Text(String),
+    /// Shown in hexadecimal.
+    #[prost(uint64, tag = "7")]
+    Pointer(u64),
 }
