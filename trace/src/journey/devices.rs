@@ -175,6 +175,7 @@ impl Scan {
         match *event {
             Event::DmaWrite { rid, iova, gpa, len } => self.access(true, Access { rid, iova, gpa, len, at }),
             Event::DmaRead { rid, iova, gpa, len } => self.access(false, Access { rid, iova, gpa, len, at }),
+            Event::DescriptorFetch { rid, iova, len } => self.fetched(rid, iova, len),
             Event::FrameStart { sequence, buffer } => self.frame_start(sequence, buffer, at),
             Event::FrameEnd { sequence, buffer, bytes, .. } => self.frame_end(sequence, buffer, bytes, at),
             Event::FrameDropped { sequence } => self.frame_dropped(sequence, at),
@@ -224,6 +225,20 @@ impl Scan {
             (Some(Engine::Gpu), false) => self.gpu_reads.push(access),
             (Some(Engine::Display), false) => self.display_reads.push(access),
             _ => {}
+        }
+    }
+
+    /// What was just read was no pixels: a packet, or a scatter-gather list.
+    fn fetched(&mut self, rid: u16, iova: u64, len: u64) {
+        let reads = match self.engines.get(&rid) {
+            Some(Engine::Gpu) => &mut self.gpu_reads,
+            Some(Engine::Display) => &mut self.display_reads,
+            _ => return,
+        };
+        let within =
+            |read: &Access| read.rid == rid && read.iova.checked_sub(iova).is_some_and(|at| at < len);
+        while reads.last().is_some_and(within) {
+            reads.pop();
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::synthetic::Machine;
 use super::*;
-use crate::Event;
+use crate::{Event, Record};
 
 /// A deterministic source of delays.
 struct Random(u64);
@@ -138,7 +138,7 @@ fn a_machine_that_moved_is_judged_by_what_both_back_ends_see() {
         assert_ne!(objections(&trace, 12), [""; 0], "seed {seed}: without the moves they are missed");
         for (cycles, to) in [(there, crate::Accel::Kvm), (back, crate::Accel::Soft)] {
             let stamp = crate::Stamp { cycles, ns: cycles * synthetic::NS };
-            trace.records.push(crate::Record { stamp, event: Event::Moved { to } });
+            trace.records.push(Record { stamp, event: Event::Moved { to } });
         }
         trace.records.sort_by_key(|record| record.stamp);
         assert_eq!(objections(&trace, 12), [""; 0], "seed {seed}");
@@ -251,4 +251,33 @@ fn buffers_are_told_apart_and_say_whose_they_were() {
     let lines: Vec<_> =
         journeys.interrupts.iter().map(|line| (line.rid, line.cpu_vector, line.irq)).collect();
     assert_eq!(lines, [(8, Some(0x32), Some(27)), (16, Some(0x31), Some(24)), (24, Some(0x34), Some(31))]);
+}
+
+#[test]
+fn what_a_device_fetches_to_know_its_work_is_no_buffer() {
+    let plain = machine(3, 12, true, false).trace();
+    let mut trace = plain.clone();
+    // A scatter-gather list of 80 entries, in two pages that do not follow each other, before everything that is read.
+    let list = |rid| {
+        let (iova, len) = (0x7fff_0a00, 1280);
+        [
+            Event::DmaRead { rid, iova, gpa: 0x77_0a00, len: 1024 },
+            Event::DmaRead { rid, iova: iova + 1024, gpa: 0x99_0000, len: 256 },
+            Event::DescriptorFetch { rid, iova, len },
+        ]
+    };
+    trace.records.clear();
+    for record in &plain.records {
+        if let Event::DmaRead { rid, .. } = record.event {
+            trace.records.extend(list(rid).map(|event| Record { stamp: record.stamp, event }));
+        }
+        trace.records.push(record.clone());
+    }
+    let [without, with] = [&plain, &trace].map(|trace| {
+        let journeys = Journeys::build(trace);
+        let pages: Vec<_> = journeys.buffers.iter().map(|buffer| buffer.pages.clone()).collect();
+        let shown: Vec<_> = journeys.flips.iter().map(|flip| flip.buffer).collect();
+        (pages, shown, journeys.violations.len())
+    });
+    assert_eq!(with, without);
 }
