@@ -82,7 +82,7 @@ fn speed(outcome: &Outcome) {
     let wall = stats.wall.as_secs_f64();
     match (stats.instructions, stats.mips()) {
         (Some(count), Some(mips)) => println!(
-            "time        {wall:.1} s for {:.2} billion guest instructions: {mips:.0} million a second",
+            "time        {wall:.1} s for {:.3} billion guest instructions: {mips:.0} million a second",
             count as f64 / 1e9
         ),
         _ => println!("time        {wall:.1} s"),
