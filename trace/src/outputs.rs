@@ -101,13 +101,23 @@ pub fn thousands(number: u64) -> String {
     grouped
 }
 
-/// Nanoseconds in the unit in which they are a short number.
+/// Nanoseconds in the unit in which they are a short number, rounded.
 pub fn duration(ns: u64) -> String {
+    let rounded = |last_digit: u64| ns.saturating_add(last_digit / 2) / last_digit;
     match ns {
         0..=9_999 => format!("{ns} ns"),
-        10_000..=9_999_999 => format!("{}.{} µs", ns / 1000, ns / 100 % 10),
-        10_000_000..=9_999_999_999 => format!("{}.{:02} ms", ns / 1_000_000, ns / 10_000 % 100),
-        _ => format!("{}.{:02} s", ns / 1_000_000_000, ns / 10_000_000 % 100),
+        10_000..=9_999_999 => {
+            let tenths = rounded(100);
+            format!("{}.{} µs", tenths / 10, tenths % 10)
+        }
+        10_000_000..=9_999_999_999 => {
+            let hundredths = rounded(10_000);
+            format!("{}.{:02} ms", hundredths / 100, hundredths % 100)
+        }
+        _ => {
+            let hundredths = rounded(10_000_000);
+            format!("{}.{:02} s", hundredths / 100, hundredths % 100)
+        }
     }
 }
 
@@ -126,7 +136,8 @@ mod tests {
     fn numbers_are_easy_to_read() {
         let groups = [0, 999, 1000, 1_234_567].map(|n| thousands(n).replace('\u{202f}', " "));
         assert_eq!(groups, ["0", "999", "1 000", "1 234 567"]);
-        let times = [0, 9_999, 10_050, 15_622_798, 12_345_678_901].map(duration);
-        assert_eq!(times, ["0 ns", "9999 ns", "10.0 µs", "15.62 ms", "12.34 s"]);
+        let times = [0, 9_999, 10_049, 10_050, 15_622_798, 12_345_678_901].map(duration);
+        assert_eq!(times, ["0 ns", "9999 ns", "10.0 µs", "10.1 µs", "15.62 ms", "12.35 s"]);
+        assert_eq!(duration(u64::MAX), "18446744073.70 s");
     }
 }

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use crate::Stamp;
 use crate::journey::Component;
+use crate::outputs::duration;
 use crate::report::{EventLine, FrameLine, Report, Summary};
 
 /// So many violations are shown; JSON has all.
@@ -76,13 +77,9 @@ fn time(stamp: Stamp) -> String {
     format!("{} ({})", stamp.cycles, ns(stamp.ns))
 }
 
-/// Nanoseconds in the unit that fits.
-pub(super) fn ns(ns: u64) -> String {
-    match ns {
-        0..10_000 => format!("{ns} ns"),
-        10_000..10_000_000 => format!("{}.{} us", ns / 1000, ns % 1000 / 100),
-        _ => format!("{}.{} ms", ns / 1_000_000, ns % 1_000_000 / 100_000),
-    }
+/// Nanoseconds in the unit that fits, for a terminal.
+fn ns(ns: u64) -> String {
+    duration(ns).replace('µ', "u")
 }
 
 fn handoffs(summaries: &[Summary], out: &mut impl Write) -> io::Result<()> {
