@@ -4,9 +4,7 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fencepost::backend::End;
@@ -15,21 +13,6 @@ use fencepost::control::StopReason;
 use fencepost::machine::GuestEnd;
 use fencepost::options::{Accel, Size};
 use fencepost::run::{Hooks, Outcome, run};
-
-/// Builds the micro-guests once; `None` when there is no C compiler.
-fn micro_guest(name: &str) -> Option<PathBuf> {
-    static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let build = || {
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("micro-library");
-        let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/../guest-tests/micro");
-        let mut make = Command::new("make");
-        make.args(["-C", sources, &format!("OUT={}", folder.display())]).stdout(Stdio::null());
-        let made = make.status().ok()?;
-        assert!(made.success());
-        Some(folder)
-    };
-    FOLDER.get_or_init(build).as_ref().map(|folder| folder.join(name))
-}
 
 #[derive(Clone, Default)]
 struct Screen(Arc<Mutex<Vec<u8>>>);
@@ -49,7 +32,7 @@ fn soft(name: &str) -> Option<(Outcome, String)> {
 }
 
 fn seeded(name: &str, seed: Option<u64>) -> Option<(Outcome, String)> {
-    let Some(kernel) = micro_guest(name) else {
+    let Some(kernel) = common::micro_guests().map(|folder| folder.join(name)) else {
         println!("skipped: micro-guest {name}: make is not installed");
         return None;
     };

@@ -1,33 +1,13 @@
 //! Micro-guests (guest-tests/micro): bare-metal programs, the same binary on both back ends, with the same output,
 //! which is compared with a file that was read against the specifications.
 
-use std::path::{Path, PathBuf};
+mod common;
+
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use fencepost::accel;
-
-fn sources() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-tests/micro")
-}
-
-/// Builds all micro-guests once; `None` when there is no C compiler.
-fn built() -> Option<&'static Path> {
-    static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let build = || {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("micro");
-        let make = Command::new("make")
-            .arg("-C")
-            .arg(sources())
-            .arg(format!("OUT={}", folder.display()))
-            .stdout(Stdio::null())
-            .output()
-            .ok()?;
-        assert!(make.status.success(), "make: {}", String::from_utf8_lossy(&make.stderr));
-        Some(folder)
-    };
-    FOLDER.get_or_init(build).as_deref()
-}
 
 /// Console output and exit status of a micro-guest, and what fencepost itself said. `accel` is that option's value, with
 /// further options behind it.
@@ -93,14 +73,15 @@ fn kvm_is_slow() -> bool {
 fn check(name: &str, accel: &[&str], excuse: Excuse) {
     let on = accel.join(" ");
     let skip = |why: &str| println!("skipped: micro-guest {name} on {on}: {why}");
-    let Some(folder) = built() else {
+    let Some(folder) = common::micro_guests() else {
         return skip("make is not installed");
     };
     let kvm = accel.iter().any(|word| word.contains("kvm"));
     if kvm && std::fs::File::options().read(true).write(true).open("/dev/kvm").is_err() {
         return skip("/dev/kvm does not open");
     }
-    let expected = std::fs::read_to_string(sources().join(format!("{name}.expected"))).unwrap();
+    let expected =
+        std::fs::read_to_string(Path::new(common::MICRO_GUESTS).join(format!("{name}.expected"))).unwrap();
     let (got, said) = run(folder, name, accel);
     let different = differences(&expected, &got);
     if let Excuse::Slow(what, lines) = excuse {
@@ -189,7 +170,7 @@ mod micro_guest {
 
 #[test]
 fn every_expectation_is_tested() {
-    let mut expected: Vec<String> = std::fs::read_dir(sources())
+    let mut expected: Vec<String> = std::fs::read_dir(common::MICRO_GUESTS)
         .unwrap()
         .filter_map(|entry| {
             let path = entry.unwrap().path();

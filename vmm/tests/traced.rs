@@ -1,25 +1,16 @@
 //! Traced runs of micro-guests (guest-tests/micro) under both back ends, and of one that moves between them.
 
-use std::path::{Path, PathBuf};
+mod common;
+
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::sync::OnceLock;
 
 use fencepost_trace::file::TraceFile;
 use fencepost_trace::{Accel, Event};
 
-/// Builds the micro-guests once; `None`, and it is said, when there is no C compiler.
+/// The micro-guests; if there is no make, that is said.
 fn micro_guests(what: &str) -> Option<&'static Path> {
-    static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let build = || {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("micro-traced");
-        let sources = concat!(env!("CARGO_MANIFEST_DIR"), "/../guest-tests/micro");
-        let mut make = Command::new("make");
-        make.args(["-C", sources, &format!("OUT={}", folder.display())]).stdout(Stdio::null());
-        let made = make.status().ok()?;
-        assert!(made.success());
-        Some(folder)
-    };
-    let folder = FOLDER.get_or_init(build).as_deref();
+    let folder = common::micro_guests();
     if folder.is_none() {
         println!("skipped: {what}: make is not installed");
     }

@@ -1,6 +1,10 @@
 //! What several test programs share.
 
+#![allow(dead_code, reason = "not every test program uses every part")]
+
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 /// Writes the smallest ELF file that is a kernel: one segment at 1 MiB with `code`, `memory_bytes` long.
 pub fn kernel(folder: &Path, code: &[u8], memory_bytes: u64) -> PathBuf {
@@ -25,5 +29,21 @@ pub fn kernel(folder: &Path, code: &[u8], memory_bytes: u64) -> PathBuf {
 }
 
 /// `jmp .`
-#[allow(dead_code, reason = "not every test program uses every part")]
 pub const SPIN: [u8; 2] = [0xeb, 0xfe];
+
+/// Where the micro-guests' sources are, and what they are to print.
+pub const MICRO_GUESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../guest-tests/micro");
+
+/// Builds the micro-guests once, into a folder of the test program's own; `None` when make is not installed.
+pub fn micro_guests() -> Option<&'static Path> {
+    static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let build = || {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(concat!("micro-", env!("CARGO_CRATE_NAME")));
+        let mut make = Command::new("make");
+        make.args(["-C", MICRO_GUESTS, &format!("OUT={}", folder.display())]).stdout(Stdio::null());
+        let made = make.output().ok()?;
+        assert!(made.status.success(), "make: {}", String::from_utf8_lossy(&made.stderr));
+        Some(folder)
+    };
+    FOLDER.get_or_init(build).as_deref()
+}
