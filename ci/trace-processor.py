@@ -182,8 +182,22 @@ def events(read, records):
     need(counts["FrameStart"] and counts["Latch"], "frames and commits in the trace")
     fields = lambda one: sorted((key[6:], str(int(text, 16)) if kind == "pointer" else text)
                                 for key, (kind, text) in one.notes.items() if key.startswith("guest."))
-    threads = [one for one in read.slices if one.lane[1] == "Guest threads"]
+    threads = [one for one in read.slices if one.lane[1] == "Guest threads" and not is_wait(one)]
     same("the guest's events", guest, collections.Counter((one.ts, one.name, tuple(fields(one))) for one in threads))
+
+
+def is_wait(one):
+    """Whether a slice is a thread's wait for a fence."""
+    return one.lane[1] == "Guest threads" and one.name.startswith("waits for ")
+
+
+def waits(read, report):
+    """Who waited for whose fences is what the report says."""
+    durations = [one.dur for one in read.slices if is_wait(one)]
+    ended, left = (sum(one[what] for one in report["waits"]) for what in ("count", "open"))
+    need(len(durations) == ended + left, f"{len(durations)} waits, and {ended + left} in the report")
+    total = sum(one["total"]["ns"] for one in report["waits"])
+    need(left or sum(durations) == total, f"waits of {sum(durations)} ns, and {total} in the report")
 
 
 def journeys(read, report):
@@ -217,12 +231,14 @@ def main(folder, trace, jsonl, report, names):
     with open(jsonl, encoding="utf-8") as lines:
         events(read, [one for one in map(json.loads, lines) if "cycles" in one])
     with open(report, encoding="utf-8") as file:
-        journeys(read, json.load(file))
+        said = json.load(file)
+    journeys(read, said)
+    waits(read, said)
     with open(names, "w", encoding="utf-8") as file:
         file.writelines(f"{name}\n" for name in groups)
     notes = sum(len(one.notes) for one in read.slices)
     print(f"{len(read.slices)} slices and marks, {notes} annotations, {sum(read.flows.values())} arrows, {len(read.counters)} points"
-          f" and {len(read.tracks)} tracks as in the file; events, hand-offs and arrows as in the trace")
+          f" and {len(read.tracks)} tracks as in the file; events, hand-offs, waits and arrows as in the trace")
 
 
 main(*sys.argv[1:])

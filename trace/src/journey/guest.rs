@@ -11,6 +11,17 @@ use crate::journey::buffers::DmaBuf;
 use crate::journey::lives::Lives;
 use crate::journey::{At, PAGE_BYTES};
 
+/// A thread that waited for a fence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Wait {
+    /// The thread.
+    pub pid: u32,
+    /// The begin (`dma_fence_wait_start`).
+    pub from: At,
+    /// The end (`dma_fence_wait_end`).
+    pub to: Option<At>,
+}
+
 /// One fence of a timeline.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct FencePoint {
@@ -22,8 +33,8 @@ pub struct FencePoint {
     pub emitted: Option<At>,
     /// Signalled (`dma_fence_signaled`).
     pub signaled: Option<At>,
-    /// Waits for it that began and ended (`dma_fence_wait_start`, `dma_fence_wait_end`).
-    pub waits: Vec<(At, Option<At>)>,
+    /// Who waited for it, by the begin.
+    pub waits: Vec<Wait>,
     /// Freed (`dma_fence_destroy`).
     pub destroyed: Option<At>,
     /// The GPU's write of it, in `Journeys::fences`.
@@ -218,11 +229,11 @@ impl Guest {
             Kind::FenceEmitted => _ = point.emitted.get_or_insert(at),
             Kind::FenceSignaled => _ = point.signaled.get_or_insert(at),
             Kind::FenceDestroyed => _ = point.destroyed.get_or_insert(at),
-            Kind::WaitStart => point.waits.push((at, None)),
+            Kind::WaitStart => point.waits.push(Wait { pid: view.event.pid, from: at, to: None }),
             Kind::WaitEnd => {
-                let open = point.waits.iter_mut().find(|(_, end)| end.is_none());
-                if let Some((_, end)) = open {
-                    *end = Some(at);
+                let open = |wait: &&mut Wait| wait.to.is_none() && wait.pid == view.event.pid;
+                if let Some(wait) = point.waits.iter_mut().find(open) {
+                    wait.to = Some(at);
                 }
             }
             _ => {}

@@ -34,7 +34,7 @@ use crate::file::TraceFile;
 pub use buffers::{Buffer, DmaBuf, Hold, IovaRange, Mapping, Owner, PAGE_BYTES};
 pub use causality::{Rule, STAGE_ORDER, Violation};
 pub use devices::{Capture, FenceWrite, Flip, Job, Msi};
-pub use guest::{FencePoint, FenceTimeline};
+pub use guest::{FencePoint, FenceTimeline, Wait};
 pub(crate) use handoff::between;
 pub use handoff::{Handoff, HandoffKind, Split};
 pub use interrupts::InterruptLine;

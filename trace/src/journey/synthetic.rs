@@ -29,13 +29,15 @@ pub struct Machine {
 }
 
 /// The tracepoints and their fields.
-const FORMATS: [(&str, &str, &[&str]); 14] = [
+const FORMATS: [(&str, &str, &[&str]); 16] = [
     ("vb2", "vb2_buf_queue", &["owner", "index"]),
     ("vb2", "vb2_buf_done", &["owner", "index"]),
     ("vb2", "vb2_dqbuf", &["owner", "index"]),
     ("irq", "irq_handler_entry", &["irq", "name"]),
     ("dma_fence", "dma_fence_init", &["driver", "timeline", "context", "seqno"]),
     ("dma_fence", "dma_fence_signaled", &["driver", "timeline", "context", "seqno"]),
+    ("dma_fence", "dma_fence_wait_start", &["driver", "timeline", "context", "seqno"]),
+    ("dma_fence", "dma_fence_wait_end", &["driver", "timeline", "context", "seqno"]),
     ("gpu_scheduler", "drm_sched_job", &["fence", "name", "id"]),
     ("gpu_scheduler", "drm_run_job", &["fence", "name", "id"]),
     ("drm", "drm_vblank_event_delivered", &["file", "crtc", "seq"]),
@@ -80,7 +82,8 @@ impl Machine {
         self.guest(cycles, name, 100, vec![Value::Unsigned(QUEUE), Value::Unsigned(index.into())]);
     }
 
-    fn fence(&mut self, cycles: u64, name: &str, pid: u32, fence: (&str, &str, u64, u64)) {
+    /// An event of a fence: driver, timeline, context, sequence number.
+    pub fn fence(&mut self, cycles: u64, name: &str, pid: u32, fence: (&str, &str, u64, u64)) {
         let (driver, timeline, context, seqno) = fence;
         let texts = [driver, timeline].map(|text| Value::Text(text.into()));
         let numbers = [context, seqno].map(Value::Unsigned);

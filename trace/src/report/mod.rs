@@ -8,6 +8,7 @@ mod diff;
 mod jsonl;
 mod query;
 mod text;
+mod waits;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +27,7 @@ pub use describe::{describe, event_name};
 pub use diff::{Change, Diff, Verdict};
 pub use jsonl::{Line, write as write_jsonl};
 pub use query::{Found, Query, QueryError, QueryHead, find};
+pub use waits::WaitLine;
 
 /// The report's schema.
 pub const SCHEMA: &str = "fencepost-trace-report/1";
@@ -179,6 +181,8 @@ pub struct Report {
     pub frames: FrameCounts,
     /// Hand-offs, those that happened.
     pub handoffs: Vec<Summary>,
+    /// Who waited for whose fences, the longest sums first.
+    pub waits: Vec<WaitLine>,
     /// The frame with the longest whole journey.
     pub worst_frame: Option<FrameLine>,
     /// Buffers.
@@ -210,6 +214,7 @@ impl Report {
             guest: journeys.guest,
             frames: FrameCounts::of(&journeys.frames),
             handoffs: HandoffKind::ALL.into_iter().filter_map(|kind| summary(kind, journeys)).collect(),
+            waits: waits::waits(trace, journeys),
             worst_frame,
             buffers: journeys.buffers.iter().map(|buffer| buffer_line(trace, buffer)).collect(),
             interrupts: journeys.interrupts.clone(),

@@ -4,13 +4,15 @@ use std::io::{self, Write};
 
 use crate::Stamp;
 use crate::journey::Component;
-use crate::outputs::duration;
-use crate::report::{EventLine, FrameLine, Report, Summary};
+use crate::outputs::{duration, plain_text};
+use crate::report::{EventLine, FrameLine, Report, Summary, WaitLine};
 
 /// So many violations are shown; JSON has all.
 const VIOLATIONS_SHOWN: usize = 20;
 /// So many buffers are shown.
 const BUFFERS_SHOWN: usize = 16;
+/// So many pairs of a thread and a timeline are shown.
+const WAITS_SHOWN: usize = 16;
 
 pub(super) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
     head(report, out)?;
@@ -20,6 +22,7 @@ pub(super) fn write(report: &Report, out: &mut impl Write) -> io::Result<()> {
         writeln!(out)?;
         handoffs(&report.handoffs, out)?;
     }
+    waits(&report.waits, out)?;
     if let Some(frame) = &report.worst_frame {
         worst(frame, out)?;
     }
@@ -100,6 +103,36 @@ fn handoffs(summaries: &[Summary], out: &mut impl Write) -> io::Result<()> {
     }
     table(&rows, out)?;
     writeln!(out, "The last five columns say where the time of all went, in parts of 100.")
+}
+
+fn waits(lines: &[WaitLine], out: &mut impl Write) -> io::Result<()> {
+    let heads = ["who waited for whose fences", "count", "sum of cycles (time)", "worst", "seqno"];
+    let mut rows = vec![heads.map(String::from).to_vec()];
+    for one in lines.iter().take(WAITS_SHOWN) {
+        let thread = one.thread.as_deref().unwrap_or("thread");
+        rows.push(vec![
+            plain_text(&format!(
+                "{thread} {} for {} {}, context {}",
+                one.pid, one.driver, one.timeline, one.context
+            )),
+            one.count.to_string(),
+            time(one.total),
+            time(one.worst),
+            one.worst_seqno.map_or("-".into(), |seqno| seqno.to_string()),
+        ]);
+    }
+    if rows.len() > 1 {
+        writeln!(out)?;
+        table(&rows, out)?;
+    }
+    if let Some(more) = lines.len().checked_sub(WAITS_SHOWN + 1) {
+        writeln!(out, "and {} more", more + 1)?;
+    }
+    let open: usize = lines.iter().map(|line| line.open).sum();
+    if open > 0 {
+        writeln!(out, "{open} waits do not end in this trace.")?;
+    }
+    Ok(())
 }
 
 /// A part of a whole in parts of 100, with one decimal.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::event::Event;
-use crate::journey::{At, FencePoint, FenceTimeline, Stage};
+use crate::journey::{At, FencePoint, FenceTimeline, Stage, Wait};
 use crate::timeline::{Counter, Group, Lane, Mark, Scene, Slice, Tone};
 
 /// One lane for each fence timeline.
@@ -41,9 +41,9 @@ fn fence(scene: &Scene<'_>, point: &FencePoint) -> Option<Slice> {
     Some(slice.detail("waits", point.waits.len() as u64))
 }
 
-/// One lane for each thread of the guest: its tracepoints.
+/// One lane for each thread of the guest: its tracepoints, and the fences that it waited for.
 pub(super) fn thread_lanes(scene: &Scene<'_>) -> Vec<Lane> {
-    let mut threads: BTreeMap<u32, Vec<Mark>> = BTreeMap::new();
+    let mut threads: BTreeMap<u32, (Vec<Slice>, Vec<Mark>)> = BTreeMap::new();
     for (record, one) in scene.trace.records.iter().enumerate() {
         let Event::Guest(event) = &one.event else { continue };
         let at = At { stamp: one.stamp, record };
@@ -55,17 +55,40 @@ pub(super) fn thread_lanes(scene: &Scene<'_>) -> Vec<Lane> {
             None => (format!("tracepoint {}", event.format), Vec::new()),
         };
         let frame = scene.frames.of(at);
-        threads.entry(event.pid).or_default().push(Mark { name, tone: Tone::Guest, at, frame, details });
+        threads.entry(event.pid).or_default().1.push(Mark { name, tone: Tone::Guest, at, frame, details });
     }
-    let lane = |(pid, marks): (u32, Vec<Mark>)| {
+    for (pid, slice) in waits(scene) {
+        threads.entry(pid).or_default().0.push(slice);
+    }
+    let lane = |(pid, (slices, marks)): (u32, (Vec<Slice>, Vec<Mark>))| {
         let name = match scene.trace.tasks.get(&pid) {
             Some(task) => format!("{task} {pid}"),
             None if pid == 0 => "idle".to_string(),
             None => format!("thread {pid}"),
         };
-        Lane::new(Group::Guest, name, "The tracepoints that fired while it ran", Vec::new(), marks)
+        let about = "The tracepoints that fired while it ran, and a slice for each fence that it waited for";
+        Lane::new(Group::Guest, name, about, slices, marks)
     };
     threads.into_iter().map(lane).collect()
+}
+
+/// Who waited for which fence, by thread.
+fn waits(scene: &Scene<'_>) -> Vec<(u32, Slice)> {
+    let mut waits = Vec::new();
+    for timeline in &scene.journeys.timelines {
+        for point in &timeline.points {
+            let name = format!("waits for {} {} #{}", timeline.driver, timeline.name, point.seqno);
+            let slice = |wait: &Wait| {
+                scene
+                    .slice(name.clone(), Tone::Fence, wait.from, wait.to)
+                    .of_frame(scene.frames.of(wait.from))
+                    .detail("context", timeline.context)
+                    .detail("seqno", point.seqno)
+            };
+            waits.extend(point.waits.iter().map(|wait| (wait.pid, slice(wait))));
+        }
+    }
+    waits
 }
 
 /// Fences that are not signalled, by timeline, and frames on their way.
