@@ -160,13 +160,15 @@ def page(dom_path, picture_path, report_path, theme):
         need(row, f"no row {one['name']}")
         values = [one["count"], one["p50"]["cycles"], one["p99"]["cycles"], one["worst"]["cycles"], one["worst_frame"]]
         need([number(row[at]) for at in (0, 1, 3, 5, 7)] == values, f"{one['name']}: {row} is not {values}")
+    waits = [[number(cell) for cell in (row[2], row[3], row[5])] for row in dom.tables.get("waits", [])[1:]]
+    need(waits == [[one["count"], one["total"]["cycles"], one["worst"]["cycles"]] for one in report["waits"]][:100], f"waits: {waits}")
     steps = [row[0] for row in dom.tables["worst-frame"]][1:]
     need(steps == [step["name"] for step in report["worst_frame"]["steps"]], "the worst frame's steps")
     need(report["stamps"] in "".join(dom.text), "which stamps they are")
     said = re.search(r"(\d+) slices, (\d+) marks, (\d+) arrows", "".join(dom.text))
     need(said and all(int(n) > 0 for n in said.groups()), "slices, marks and arrows are drawn")
     seen = picture(dom, json.loads(dom.layout), picture_path, theme)
-    print(f"{len(report['handoffs'])} hand-offs, {len(steps)} steps, {said[0]} drawn, {seen} slices in their colours")
+    print(f"{len(report['handoffs'])} hand-offs, {len(waits)} waits, {len(steps)} steps, {said[0]} drawn, {seen} slices in their colours")
 
 
 def picture(dom, layout, path, theme):

@@ -51,6 +51,7 @@ fn write_capped(trace: &TraceFile, journeys: &Journeys, cap: usize, mut out: imp
         ("WARNINGS", tables::warnings(&report, cut.as_deref())),
         ("KEY", tables::key()),
         ("HANDOFFS", tables::handoffs(&report)),
+        ("WAITS", tables::waits(&report)),
         ("WORST", tables::worst(&report)),
         ("FACTS", facts),
         ("DATA", data),

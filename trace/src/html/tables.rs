@@ -2,9 +2,12 @@
 
 use crate::journey::{Component, Split};
 use crate::outputs::{duration, escape, thousands};
-use crate::report::{Report, Summary};
+use crate::report::{Report, Summary, WaitLine};
 use crate::svg::component_tone;
 use crate::timeline::Tone;
+
+/// So many pairs of a thread and a timeline are in the table, those that waited longest.
+const WAITS_SHOWN: usize = 100;
 
 /// What must not be overlooked: losses, damage, missing stages, effects before causes, a timeline that was cut.
 pub(super) fn warnings(report: &Report, cut: Option<&str>) -> String {
@@ -68,6 +71,30 @@ fn row(one: &Summary) -> String {
         one.kind.key(),
         escape(one.name),
         parts(&one.split, one.total.cycles)
+    )
+}
+
+/// Who waited for whose fences; nothing where nobody did.
+pub(super) fn waits(report: &Report) -> String {
+    if report.waits.is_empty() {
+        return String::new();
+    }
+    let row = |one: &WaitLine| {
+        let mut cells = vec![one.count.to_string()];
+        for time in [one.total, one.worst] {
+            cells.extend([thousands(time.cycles), duration(time.ns)]);
+        }
+        cells.push(one.worst_seqno.map_or(String::new(), |seqno| seqno.to_string()));
+        let cells: String = cells.iter().map(|cell| format!("<td class=\"n\">{cell}</td>")).collect();
+        let (who, whose) = (escape(&one.who()), escape(&one.whose()));
+        format!("<tr><th scope=\"row\">{who}</th><td>{whose}</td>{cells}</tr>\n")
+    };
+    let head = ["count", "sum of cycles", "sum", "worst cycles", "worst", "its seqno"];
+    let head: String = head.iter().map(|name| format!("<th scope=\"col\" class=\"n\">{name}</th>")).collect();
+    let rows: String = report.waits.iter().take(WAITS_SHOWN).map(row).collect();
+    format!(
+        "<h2>Who waited for whose fences</h2>\n<div class=\"scroll\"><table id=\"waits\">\n<thead><tr><th scope=\"col\">thread</th>\
+         <th scope=\"col\">for fences of</th>{head}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
     )
 }
 

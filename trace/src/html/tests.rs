@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::journey::HandoffKind;
+use crate::journey::synthetic::Machine;
 use crate::timeline::tests::{HOSTILE, trace};
 
 fn page(trace: &TraceFile, cap: usize) -> String {
@@ -49,6 +50,22 @@ fn the_table_has_what_the_journeys_have() {
         }
     }
     assert_eq!(page.matches("<tr data-kind=").count(), 7);
+}
+
+#[test]
+fn who_waited_for_whose_fences_is_a_table_of_text() {
+    let fence = (HOSTILE, "ring", 5, 1);
+    let mut machine = Machine::new(true);
+    machine.fence(100, "dma_fence_wait_start", 100, fence);
+    machine.fence(1_334, "dma_fence_wait_end", 100, fence);
+    let mut trace = machine.trace();
+    assert!(page(&trace, MAX_ITEMS).contains("<th scope=\"row\">thread 100</th>"));
+    trace.tasks.insert(100, HOSTILE.into());
+    let page = page(&trace, MAX_ITEMS);
+    let (_, table) = page.split_once("id=\"waits\"").expect("a table");
+    let table = table.split_once("</table>").expect("its end").0;
+    assert!(table.contains(&crate::outputs::thousands(1_234)), "{table}");
+    assert!(!table.contains("<img") && table.contains("&lt;img"), "{table}");
 }
 
 #[test]

@@ -109,12 +109,8 @@ fn waits(lines: &[WaitLine], out: &mut impl Write) -> io::Result<()> {
     let heads = ["who waited for whose fences", "count", "sum of cycles (time)", "worst", "seqno"];
     let mut rows = vec![heads.map(String::from).to_vec()];
     for one in lines.iter().take(WAITS_SHOWN) {
-        let thread = one.thread.as_deref().unwrap_or("thread");
         rows.push(vec![
-            plain_text(&format!(
-                "{thread} {} for {} {}, context {}",
-                one.pid, one.driver, one.timeline, one.context
-            )),
+            plain_text(&format!("{} for {}", one.who(), one.whose())),
             one.count.to_string(),
             time(one.total),
             time(one.worst),

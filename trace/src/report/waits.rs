@@ -68,6 +68,16 @@ impl WaitLine {
         }
     }
 
+    /// The thread, in words.
+    pub fn who(&self) -> String {
+        format!("{} {}", self.thread.as_deref().unwrap_or("thread"), self.pid)
+    }
+
+    /// The timeline, in words.
+    pub fn whose(&self) -> String {
+        format!("{} {}, context {}", self.driver, self.timeline, self.context)
+    }
+
     fn add(&mut self, wait: &Wait, seqno: u64) {
         let Some(to) = wait.to else {
             self.open += 1;
