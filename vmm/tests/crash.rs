@@ -52,15 +52,6 @@ fn reads_and_leaves(count: u32, status: u8) -> Vec<u8> {
     code
 }
 
-/// The back ends that this host has; the other one is named.
-fn back_ends(what: &str) -> Vec<&'static str> {
-    let kvm = File::options().read(true).write(true).open("/dev/kvm").is_ok();
-    if !kvm {
-        println!("skipped: {what} on kvm: /dev/kvm does not open");
-    }
-    ["soft", "kvm"].into_iter().filter(|name| kvm || *name == "soft").collect()
-}
-
 fn command(folder: &Path, accel: &str, code: &[u8], trace: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fencepost"));
     command.args(["run", "--memory", "16M", "--timeout", "300", "--accel", accel, "--kernel"]);
@@ -144,7 +135,7 @@ fn a_machine_that_was_killed_leaves_the_beginning_of_what_the_same_machine_leave
 fn a_machine_that_fell_silent_has_written_all_when_it_is_killed() {
     const READS: u32 = 700;
     let is_read = |record: &&Record| matches!(record.event, Event::RegisterRead { .. });
-    for accel in back_ends("a silent machine's trace") {
+    for accel in common::back_ends("a silent machine's trace") {
         for (name, silence) in [("halted", &HALT[..]), ("spinning", &SPIN)] {
             let folder = tempfile::tempdir().expect("temporary folder");
             let trace = folder.path().join("trace");
@@ -213,7 +204,7 @@ const LIMIT_BYTES: u64 = 200_000;
 
 #[test]
 fn a_trace_beyond_the_processs_limit_costs_the_trace_and_not_the_run() {
-    for accel in back_ends("a trace beyond the process's limit") {
+    for accel in common::back_ends("a trace beyond the process's limit") {
         for (guests, ours) in [(0, 1), (7, 7)] {
             let folder = tempfile::tempdir().expect("temporary folder");
             let trace = folder.path().join("trace");
@@ -249,7 +240,7 @@ fn with_small_disk(folder: &Path, script: &str, arguments: &[PathBuf]) -> Option
 
 #[test]
 fn a_full_disk_costs_the_trace_and_not_the_run() {
-    for accel in back_ends("a full disk") {
+    for accel in common::back_ends("a full disk") {
         let folder = tempfile::tempdir().expect("temporary folder");
         let (disk, kept) = (folder.path().join("disk"), folder.path().join("kept"));
         std::fs::create_dir(&disk).expect("made");
@@ -269,7 +260,7 @@ fn a_full_disk_costs_the_trace_and_not_the_run() {
 /// Under kvm a guest goes on whatever becomes of its trace: here into a pipe that nobody reads until it is over.
 #[test]
 fn under_kvm_a_file_that_takes_nothing_more_holds_up_nothing() {
-    if !back_ends("a trace that nobody reads").contains(&"kvm") {
+    if !common::back_ends("a trace that nobody reads").contains(&"kvm") {
         return;
     }
     let folder = tempfile::tempdir().expect("temporary folder");

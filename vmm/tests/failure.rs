@@ -18,15 +18,6 @@ const STI_HLT: [u8; 4] = [0xfb, 0xf4, 0xeb, 0xfe];
 /// `cli; jmp .`
 const CLI_SPIN: [u8; 3] = [0xfa, 0xeb, 0xfe];
 
-/// The back ends that this host has; the other one is named.
-fn back_ends(what: &str) -> Vec<&'static str> {
-    let kvm = std::fs::File::options().read(true).write(true).open("/dev/kvm").is_ok();
-    if !kvm {
-        println!("skipped: {what} on kvm: /dev/kvm does not open");
-    }
-    ["soft", "kvm"].into_iter().filter(|name| kvm || *name == "soft").collect()
-}
-
 fn command(folder: &Path, accel: &str, code: &[u8], options: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fencepost"));
     command.args(["run", "--memory", "16M", "--accel", accel, "--kernel"]);
@@ -54,7 +45,7 @@ const LIMIT: [&str; 2] = ["--timeout", "100"];
 
 #[test]
 fn a_triple_fault_is_told_with_registers_code_and_the_last_exits() {
-    for accel in back_ends("a triple fault") {
+    for accel in common::back_ends("a triple fault") {
         let output = run(accel, &[&MARK[..], &UD2].concat(), &LIMIT);
         let rip = "rip 0x0000000000100004";
         check(
@@ -71,7 +62,7 @@ fn a_jump_to_where_no_memory_is_ends_with_the_address() {
     // `mov eax, ADDRESS; jmp rax`: an address beyond RAM, and one where devices are.
     for address in [0x8000_0000u32, 0xc000_0000] {
         let code = [&MARK[..], &[0xb8], &address.to_le_bytes(), &[0xff, 0xe0]].concat();
-        for accel in back_ends("a jump into nowhere") {
+        for accel in common::back_ends("a jump into nowhere") {
             let output = run(accel, &code, &LIMIT);
             let rip = format!("rip {address:#018x}");
             check(accel, &output, 3, &["guest", &rip, "code at rip: not in memory", "0x80  1 bytes  0x55"]);
@@ -87,7 +78,7 @@ fn the_elements_of_a_string_keep_their_size() {
     // rep outsb of two bytes, rep outsw of three words.
     let strings: [(&[u8], u8, &str); 2] =
         [(&[0xf3, 0x6e, 0x90], 2, "0x80  1 bytes  0x22"), (&[0xf3, 0x66, 0x6f], 3, "0x80  2 bytes  0x6655")];
-    for accel in back_ends("string output") {
+    for accel in common::back_ends("string output") {
         for (outs, count, last) in strings {
             let code = [&start(count)[..], outs, &UD2, &data].concat();
             check(accel, &run(accel, &code, &LIMIT), 3, &["triple fault", last]);
@@ -106,7 +97,7 @@ fn a_doorbell_is_heard_without_an_exit_and_before_the_next_one() {
         0x8b, 0x88, 0x54, 0x01, 0x00, 0x00, // mov ecx, [rax + REFUSED]
         0x0f, 0x0b,
     ];
-    for accel in back_ends("a doorbell") {
+    for accel in common::back_ends("a doorbell") {
         let output = run(accel, &code, &LIMIT);
         let rung = if accel == "kvm" { "doorbell" } else { "mmio write" };
         check(accel, &output, 3, &["triple fault", "rcx 0x0000000000000001"]);
@@ -120,7 +111,7 @@ fn a_doorbell_is_heard_without_an_exit_and_before_the_next_one() {
 
 #[test]
 fn halted_for_ever_is_dead() {
-    for accel in back_ends("a halted guest") {
+    for accel in common::back_ends("a halted guest") {
         for code in [CLI_HLT, STI_HLT] {
             let output = run(accel, &[&MARK[..], &code].concat(), &LIMIT);
             check(accel, &output, 3, &["halted and nothing is left", "halted", "0x80  1 bytes  0x55"]);
@@ -130,7 +121,7 @@ fn halted_for_ever_is_dead() {
 
 #[test]
 fn spinning_with_interrupts_off_is_what_the_watchdog_ends() {
-    for accel in back_ends("the watchdog") {
+    for accel in common::back_ends("the watchdog") {
         let output = run(accel, &[&MARK[..], &CLI_SPIN].concat(), &["--watchdog", "0.2", "--timeout", "100"]);
         check(
             accel,
@@ -142,8 +133,24 @@ fn spinning_with_interrupts_off_is_what_the_watchdog_ends() {
 }
 
 #[test]
+fn the_watchdog_ends_a_guest_at_the_same_instruction_traced_or_not() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let trace = folder.path().join("trace");
+    let instructions = |options: &[&str]| {
+        let options = [&["--watchdog", "0.7", "--timeout", "100", "--stats"], options].concat();
+        let output = run("soft", &[&MARK[..], &CLI_SPIN].concat(), &options);
+        assert_eq!(output.status.code(), Some(3));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let count = said.lines().find(|line| line.contains("guest instructions")).expect("a count");
+        count.split_whitespace().nth(1).expect("a number").to_owned()
+    };
+    let untraced = instructions(&[]);
+    assert_eq!(instructions(&["--trace", trace.to_str().expect("a name")]), untraced);
+}
+
+#[test]
 fn a_time_limit_shows_where_the_guest_was() {
-    for accel in back_ends("a time limit") {
+    for accel in common::back_ends("a time limit") {
         let output = run(accel, &CLI_SPIN, &["--timeout", "0.3"]);
         let nothing = "nothing passed between";
         check(accel, &output, 124, &["--timeout", "rip 0x0000000000100001", nothing]);
@@ -152,7 +159,7 @@ fn a_time_limit_shows_where_the_guest_was() {
 
 #[test]
 fn a_signal_shows_where_the_guest_was() {
-    for accel in back_ends("a signal") {
+    for accel in common::back_ends("a signal") {
         for (signal, status) in [("INT", 130), ("TERM", 143)] {
             let folder = tempfile::tempdir().expect("temporary folder");
             // Says that it runs: `mov al, '.'; mov dx, 0x3f8; out dx, al; mov al, 10; out dx, al; jmp .`
@@ -214,7 +221,7 @@ fn no_permission_is_one_line_with_the_mend() {
 /// A guest that waits for its timer or for a key is alive, and a kick finds it at HLT too.
 #[test]
 fn a_halted_guest_that_may_get_input_is_stopped_in_time() {
-    for accel in back_ends("a guest that waits for input") {
+    for accel in common::back_ends("a guest that waits for input") {
         let folder = tempfile::tempdir().expect("temporary folder");
         let started = Instant::now();
         let mut child = command(folder.path(), accel, &STI_HLT, &["--timeout", "1.5"])

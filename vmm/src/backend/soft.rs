@@ -50,14 +50,22 @@ struct Watch {
     since_ns: Option<u64>,
     /// What had passed between CPU and machine then.
     passed: u64,
+    /// The next look: a multiple of the time between two, however often the CPU stops for something else.
+    next_ns: u64,
 }
 
 impl Watch {
-    /// Looks; true when the CPU has had its interrupts off for this long, and nothing has passed.
+    /// Looks, if it is time to; true when the CPU has had its interrupts off for this long, and nothing has passed.
     fn is_stuck(&mut self, processor: &impl Processor, machine: &Machine, limit_ns: u64) -> bool {
-        let (now_ns, passed) = (machine.now().ns, machine.recent().count());
+        let now_ns = machine.now().ns;
+        if now_ns < self.next_ns {
+            return false;
+        }
+        let step_ns = (limit_ns / LOOKS).max(1);
+        self.next_ns = (now_ns - now_ns % step_ns).saturating_add(step_ns);
+        let passed = machine.recent().count();
         if passed != self.passed || processor.state().rflags & IF != 0 {
-            *self = Watch { since_ns: None, passed };
+            (self.since_ns, self.passed) = (None, passed);
             return false;
         }
         now_ns.saturating_sub(*self.since_ns.get_or_insert(now_ns)) >= limit_ns
@@ -102,8 +110,8 @@ impl<P: Processor> Soft<P> {
             if self.watch.is_stuck(&self.processor, machine, limit_ns) {
                 return Some(End::Guest(GuestEnd::Stuck));
             }
-            let look = machine.now().ns.saturating_add(limit_ns / LOOKS);
-            until = until.min(machine.cycles_at(look)).max(self.processor.tsc().saturating_add(1));
+            let look = machine.cycles_at(self.watch.next_ns);
+            until = until.min(look).max(self.processor.tsc().saturating_add(1));
         }
         match self.processor.run(machine, until) {
             Exit::Deadline | Exit::Yield | Exit::Stopped => None,

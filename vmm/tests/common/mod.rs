@@ -47,3 +47,12 @@ pub fn micro_guests() -> Option<&'static Path> {
     };
     FOLDER.get_or_init(build).as_deref()
 }
+
+/// The back ends that this host has; the other one is named.
+pub fn back_ends(what: &str) -> Vec<&'static str> {
+    let kvm = std::fs::File::options().read(true).write(true).open("/dev/kvm").is_ok();
+    if !kvm {
+        println!("skipped: {what} on kvm: /dev/kvm does not open");
+    }
+    ["soft", "kvm"].into_iter().filter(|name| kvm || *name == "soft").collect()
+}
