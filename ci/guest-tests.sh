@@ -112,6 +112,18 @@ deterministic() {
 }
 check "determinism: the demo run twice" deterministic
 
+# The host's recorder shows nowhere in the guest: the same events, memory and console with it and without.
+unseen() {
+    demo unrecorded --frames 6 --memory-hash 2>"$logs/said-unrecorded" || return 1
+    demo recorded --frames 6 --memory-hash --trace "$logs/recorded.trace" --trace-categories all,-guest \
+        2>"$logs/said-recorded" || return 1
+    local which
+    for which in recorded unrecorded; do grep -oE 'sha256 [0-9a-f]{64}' "$logs/said-$which" >"$logs/hash-$which"; done
+    [ "$(wc -l <"$logs/hash-recorded")" = 2 ] || { echo "the hashes were not printed"; return 1; }
+    diff "$logs/hash-recorded" "$logs/hash-unrecorded" && cmp "$logs/recorded/console.log" "$logs/unrecorded/console.log"
+}
+check "determinism: a recorded run is the unrecorded one" unseen
+
 # A seed varies what hardware may vary: every pixel is still right, the same seed gives the same run, others other runs.
 seeds() {
     local seed turn
