@@ -92,8 +92,13 @@ pub(super) fn waits(report: &Report) -> String {
     let head = ["count", "sum of cycles", "sum", "worst cycles", "worst", "its seqno"];
     let head: String = head.iter().map(|name| format!("<th scope=\"col\" class=\"n\">{name}</th>")).collect();
     let rows: String = report.waits.iter().take(WAITS_SHOWN).map(row).collect();
+    let more = report.waits.len().saturating_sub(WAITS_SHOWN);
+    let left_out = match more {
+        0 => String::new(),
+        _ => format!("<caption>The longest; {more} more are in the report's JSON</caption>\n"),
+    };
     format!(
-        "<h2>Who waited for whose fences</h2>\n<div class=\"scroll\"><table id=\"waits\">\n<thead><tr><th scope=\"col\">thread</th>\
+        "<h2>Who waited for whose fences</h2>\n<div class=\"scroll\"><table id=\"waits\">\n{left_out}<thead><tr><th scope=\"col\">thread</th>\
          <th scope=\"col\">for fences of</th>{head}</tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n"
     )
 }

@@ -66,6 +66,22 @@ fn who_waited_for_whose_fences_is_a_table_of_text() {
     let table = table.split_once("</table>").expect("its end").0;
     assert!(table.contains(&crate::outputs::thousands(1_234)), "{table}");
     assert!(!table.contains("<img") && table.contains("&lt;img"), "{table}");
+    assert!(!table.contains("<caption>"), "{table}");
+}
+
+#[test]
+fn a_long_table_of_waits_says_what_it_leaves_out() {
+    let mut machine = Machine::new(true);
+    for thread in 0..103u32 {
+        let at = 100 * u64::from(thread);
+        machine.fence(at, "dma_fence_wait_start", thread, ("gpu", "ring", 5, 1));
+        machine.fence(at + 50, "dma_fence_wait_end", thread, ("gpu", "ring", 5, 1));
+    }
+    let page = page(&machine.trace(), MAX_ITEMS);
+    let (_, table) = page.split_once("id=\"waits\"").expect("a table");
+    let table = table.split_once("</table>").expect("its end").0;
+    assert_eq!(table.matches("<th scope=\"row\">").count(), 100);
+    assert!(table.contains("3 more are in the report's JSON"), "{table}");
 }
 
 #[test]
