@@ -34,12 +34,10 @@ pub fn facts(trace: &TraceFile, journeys: &Journeys) -> Vec<(String, String)> {
     facts
 }
 
-const NOTHING: &str = "nothing";
-
 /// What of the trace was lost, in words.
 fn lost(trace: &TraceFile) -> String {
     match trace.totals {
-        Some(totals) if totals.lost == 0 && totals.guest_lost == 0 => NOTHING.to_string(),
+        Some(totals) if totals.none_lost() => "nothing".to_string(),
         Some(totals) => {
             format!("{} of the machine's events, {} of the guest's", totals.lost, totals.guest_lost)
         }
@@ -49,14 +47,13 @@ fn lost(trace: &TraceFile) -> String {
 
 /// What is not in the trace that should be, in a line; none where nothing is known to be missing.
 pub fn gaps(trace: &TraceFile) -> Option<String> {
-    let lost = lost(trace);
     let damage = match trace.damage.len() {
-        0 if lost == NOTHING => return None,
+        0 if trace.totals.is_some_and(|totals| totals.none_lost()) => return None,
         0 => String::new(),
         1 => "; one place of the file is damaged".to_string(),
         places => format!("; {places} places of the file are damaged"),
     };
-    Some(format!("Lost: {lost}{damage}"))
+    Some(format!("Lost: {}{damage}", lost(trace)))
 }
 
 /// `text` as the content of an XML or HTML element or attribute. What no page should get from a guest, control characters and those

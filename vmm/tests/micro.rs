@@ -77,7 +77,7 @@ fn check(name: &str, accel: &[&str], excuse: Excuse) {
         return skip("make is not installed");
     };
     let kvm = accel.iter().any(|word| word.contains("kvm"));
-    if kvm && std::fs::File::options().read(true).write(true).open("/dev/kvm").is_err() {
+    if kvm && !common::kvm_opens() {
         return skip("/dev/kvm does not open");
     }
     let expected =

@@ -19,7 +19,7 @@ fn micro_guests(what: &str) -> Option<&'static Path> {
 
 /// Whether this host has KVM; if not, it is said.
 fn kvm_opens(what: &str) -> bool {
-    let opens = std::fs::File::options().read(true).write(true).open("/dev/kvm").is_ok();
+    let opens = common::kvm_opens();
     if !opens {
         println!("skipped: {what}: /dev/kvm does not open");
     }

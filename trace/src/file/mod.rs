@@ -119,6 +119,13 @@ pub struct Totals {
     pub guest_lost: u64,
 }
 
+impl Totals {
+    /// Whether every event is in the file.
+    pub fn none_lost(&self) -> bool {
+        self.lost == 0 && self.guest_lost == 0
+    }
+}
+
 /// The checksum over a frame.
 fn checksum(kind: u8, payload: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();

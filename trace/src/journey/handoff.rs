@@ -181,8 +181,7 @@ impl Split {
             Component::Scheduler => &mut self.scheduler,
             Component::Wait => &mut self.wait,
         };
-        part.cycles = part.cycles.saturating_add(time.cycles);
-        part.ns = part.ns.saturating_add(time.ns);
+        add(part, time);
     }
 }
 
@@ -206,6 +205,12 @@ pub struct Handoff {
 /// The time from `from` to `to`, zero when it runs backwards.
 pub(crate) fn between(from: Stamp, to: Stamp) -> Stamp {
     Stamp { cycles: to.cycles.saturating_sub(from.cycles), ns: to.ns.saturating_sub(from.ns) }
+}
+
+/// Adds a time to a sum of times.
+pub(crate) fn add(sum: &mut Stamp, time: Stamp) {
+    sum.cycles = sum.cycles.saturating_add(time.cycles);
+    sum.ns = sum.ns.saturating_add(time.ns);
 }
 
 /// The hand-offs of all frames. One whose end is before its begin is left out; the causality check names it.

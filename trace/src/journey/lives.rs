@@ -18,8 +18,8 @@ struct Life {
     pages: BTreeSet<(u64, u64)>,
     /// When its last user was gone.
     released: Option<At>,
-    /// When it had ended, as another mapped its pages.
-    ended: Option<At>,
+    /// Another mapped its pages thereafter.
+    followed: bool,
 }
 
 /// All dma-bufs.
@@ -44,12 +44,11 @@ impl Lives {
         let mut free = true;
         for (begin, owner) in overlapping {
             let life = self.lives.entry(owner).or_default();
-            match life.released {
-                Some(gone) if owner != inode => {
-                    life.ended = Some(gone);
-                    self.owners.remove(&begin);
-                }
-                _ => free = false,
+            if life.released.is_some() && owner != inode {
+                life.followed = true;
+                self.owners.remove(&begin);
+            } else {
+                free = false;
             }
         }
         if free {
@@ -60,10 +59,10 @@ impl Lives {
 
     /// The ends of buffers whose pages became another's, by time.
     pub fn endings(self) -> Vec<Ending> {
-        let lives = self.lives.into_values();
-        let endings = lives
-            .filter_map(|life| Some(Ending { at: life.ended?, pages: life.pages.into_iter().collect() }));
-        let mut endings: Vec<Ending> = endings.collect();
+        let followed = self.lives.into_values().filter(|life| life.followed);
+        let ending =
+            |life: Life| Some(Ending { at: life.released?, pages: life.pages.into_iter().collect() });
+        let mut endings: Vec<Ending> = followed.filter_map(ending).collect();
         endings.sort_by_key(|ending| ending.at);
         endings
     }

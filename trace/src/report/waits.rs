@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::Stamp;
 use crate::file::TraceFile;
-use crate::journey::{FenceTimeline, Journeys, Wait, between};
+use crate::journey::{FenceTimeline, Journeys, Wait, add, between};
 
 /// A thread's waits for the fences of one timeline.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -85,8 +85,7 @@ impl WaitLine {
         };
         let took = between(wait.from.stamp, to.stamp);
         self.count += 1;
-        self.total.cycles = self.total.cycles.saturating_add(took.cycles);
-        self.total.ns = self.total.ns.saturating_add(took.ns);
+        add(&mut self.total, took);
         if self.worst_seqno.is_none() || took.cycles > self.worst.cycles {
             (self.worst, self.worst_seqno) = (took, Some(seqno));
         }

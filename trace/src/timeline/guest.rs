@@ -77,10 +77,10 @@ fn waits(scene: &Scene<'_>) -> Vec<(u32, Slice)> {
     let mut waits = Vec::new();
     for timeline in &scene.journeys.timelines {
         for point in &timeline.points {
-            let name = format!("waits for {} {} #{}", timeline.driver, timeline.name, point.seqno);
             let slice = |wait: &Wait| {
+                let name = format!("waits for {} {} #{}", timeline.driver, timeline.name, point.seqno);
                 scene
-                    .slice(name.clone(), Tone::Fence, wait.from, wait.to)
+                    .slice(name, Tone::Fence, wait.from, wait.to)
                     .of_frame(scene.frames.of(wait.from))
                     .detail("context", timeline.context)
                     .detail("seqno", point.seqno)

@@ -6,6 +6,7 @@ use fencepost_trace::file::Definition;
 use fencepost_trace::{Event, Record, Recorder, Stamp};
 use sha2::{Digest, Sha256};
 
+use crate::machine::time::TimeBase;
 use crate::tracing::{Categories, Stream, Written};
 
 /// Feeds what `#[derive(Hash)]` gives into SHA-256.
@@ -104,9 +105,9 @@ impl EventLog {
         }
     }
 
-    /// As [`Stream::look`], if there is a file.
-    pub fn look(&mut self, now_ns: u64) -> Option<u64> {
-        self.stream.as_mut().map(|stream| stream.look(now_ns))
+    /// As [`Stream::look`], if there is a file; gives the cycle at which to come again.
+    pub fn look(&mut self, time: &TimeBase) -> Option<u64> {
+        self.stream.as_mut().map(|stream| time.cycle_at(stream.look(time.now().ns)))
     }
 
     /// From now on the machine waits for the file's writer, or not.

@@ -305,8 +305,7 @@ impl Machine {
 
     /// Does that if nothing was recorded for a while, and says at which cycle to come again, if there is a file.
     pub fn flush_silent_trace(&mut self) -> Option<u64> {
-        let look_ns = self.log.look(self.time.now().ns)?;
-        Some(self.time.cycle_at(look_ns))
+        self.log.look(&self.time)
     }
 
     /// Does what is due now, in order. What is asked for meanwhile waits for the next round.

@@ -38,7 +38,7 @@ fn read(path: &Path) -> Result<(TraceFile, Journeys), HostError> {
         eprintln!("fencepost: warning: {}: {damage}; what is readable is used", path.display());
     }
     if let Some(totals) = trace.totals
-        && (totals.lost > 0 || totals.guest_lost > 0)
+        && !totals.none_lost()
     {
         eprintln!(
             "fencepost: warning: {}: {} events were lost, and {} by the guest; journeys may have gaps",

@@ -48,9 +48,14 @@ pub fn micro_guests() -> Option<&'static Path> {
     FOLDER.get_or_init(build).as_deref()
 }
 
+/// Whether this host has KVM and lets this user have it.
+pub fn kvm_opens() -> bool {
+    std::fs::File::options().read(true).write(true).open("/dev/kvm").is_ok()
+}
+
 /// The back ends that this host has; the other one is named.
 pub fn back_ends(what: &str) -> Vec<&'static str> {
-    let kvm = std::fs::File::options().read(true).write(true).open("/dev/kvm").is_ok();
+    let kvm = kvm_opens();
     if !kvm {
         println!("skipped: {what} on kvm: /dev/kvm does not open");
     }
