@@ -4,7 +4,9 @@
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
 use std::collections::HashMap;
+use std::ptr::NonNull;
 
+use crate::arena::{Arena, Id};
 use crate::cpu::Cpu;
 use crate::lower::Pinned;
 use crate::op::Op;
@@ -22,7 +24,8 @@ pub(crate) struct Block {
     pub gpa: u64,
     /// Which decoding (16, 32 or 64 bits).
     pub mode: u8,
-    /// Physical page of the last byte, when the (single) instruction straddles two.
+    /// Physical page of the last byte, when the (single) instruction straddles two linear pages. It may be the page of
+    /// the first byte: nothing keeps a guest from mapping one page twice.
     pub second: Option<u64>,
     /// The instructions, and one more that only ends the block.
     pub ops: Box<[Op]>,
@@ -31,6 +34,7 @@ pub(crate) struct Block {
     /// Known successors in the same page: by the taken side of the last branch and the other side.
     pub links: [Link; 2],
     next: *mut Block,
+    id: Id,
 }
 
 impl Block {
@@ -43,6 +47,7 @@ impl Block {
             _extended: extended,
             links: [Link::NONE; 2],
             next: std::ptr::null_mut(),
+            id: Id::NONE,
         }
     }
 
@@ -50,6 +55,13 @@ impl Block {
     #[inline(always)]
     pub fn len(&self) -> u64 {
         (self.ops.len() as u64).wrapping_sub(1)
+    }
+
+    /// The numbers of the physical pages that the block lies in, each once.
+    pub fn pages(&self) -> impl Iterator<Item = u64> + use<> {
+        let first = self.gpa >> 12;
+        let second = self.second.map(|page| page >> 12).filter(|page| *page != first);
+        std::iter::once(first).chain(second)
     }
 }
 
@@ -64,13 +76,14 @@ impl Link {
     pub const NONE: Link = Link { to: std::ptr::null_mut(), epoch: 0 };
 }
 
-/// All blocks.
+/// All blocks. The arena owns them. Everything else only refers to them: the pages' lists by name, the chains by
+/// pointers that are taken out when a block is dropped ([`check`](Self::check) says what holds), and the links and the
+/// run loop by pointers that are good until a drop counts the epoch on and [`bury`](Self::bury) frees.
 pub(crate) struct Blocks {
     buckets: Box<[*mut Block]>,
-    /// Blocks by physical page.
-    pages: HashMap<u64, Vec<*mut Block>>,
-    /// Dropped, but perhaps still running: freed between blocks.
-    graveyard: Vec<*mut Block>,
+    /// Blocks by physical page: each once in each of its pages.
+    pages: HashMap<u64, Vec<Id>>,
+    arena: Arena<Block>,
     ops: usize,
     /// Counts drops: a [`Link`] of an older epoch may dangle.
     pub epoch: u64,
@@ -84,7 +97,7 @@ fn bucket(gpa: u64) -> usize {
 impl Blocks {
     pub fn new() -> Blocks {
         let buckets = vec![std::ptr::null_mut(); BUCKETS].into_boxed_slice();
-        Blocks { buckets, pages: HashMap::new(), graveyard: Vec::new(), ops: 0, epoch: 1 }
+        Blocks { buckets, pages: HashMap::new(), arena: Arena::new(), ops: 0, epoch: 1 }
     }
 
     /// The block decoded at a physical address; null if there is none.
@@ -100,46 +113,52 @@ impl Blocks {
         at
     }
 
-    /// Keeps a block, in place of one at the same address if there is one. Returns it, and which pages it lies in.
-    pub fn insert(&mut self, block: Block) -> *mut Block {
+    /// Keeps a block, in place of one at the same address if there is one. Returns it.
+    pub fn insert(&mut self, mut block: Block) -> *mut Block {
         let old = self.find(block.gpa, block.mode);
         if !old.is_null() {
             self.drop_page(block.gpa >> 12);
         }
         self.ops = self.ops.saturating_add(block.ops.len());
-        let pages = [Some(block.gpa >> 12), block.second.map(|p| p >> 12)];
-        let head = bucket(block.gpa);
-        let at = Box::into_raw(Box::new(block));
-        // SAFETY: `at` was just made.
-        unsafe { (*at).next = self.buckets[head] };
-        self.buckets[head] = at;
-        for page in pages.into_iter().flatten() {
-            self.pages.entry(page).or_default().push(at);
+        let pages = block.pages();
+        let head = &mut self.buckets[bucket(block.gpa)];
+        block.next = *head;
+        let mut name = Id::NONE;
+        let at = self.arena.insert(|id| {
+            name = id;
+            Block { id, ..block }
+        });
+        *head = at.as_ptr();
+        for page in pages {
+            self.pages.entry(page).or_default().push(name);
         }
-        at
+        at.as_ptr()
     }
 
     /// Drops every block of a physical page.
     pub fn drop_page(&mut self, page: u64) {
         let Some(dropped) = self.pages.remove(&page) else { return };
         self.epoch = self.epoch.wrapping_add(1);
-        for at in dropped {
+        for id in dropped {
+            let at = self.arena.get(id);
+            debug_assert!(at.is_some(), "a page lists a block that was dropped, or lists one twice");
+            let Some(at) = at else { continue };
             self.unlink(at);
-            // SAFETY: a block stays allocated while any page lists it.
-            let (second, first) = unsafe { ((*at).second, (*at).gpa >> 12) };
-            let other = if first == page { second.map(|p| p >> 12) } else { Some(first) };
-            if let Some(list) = other.filter(|o| *o != page).and_then(|o| self.pages.get_mut(&o)) {
-                list.retain(|b| *b != at);
+            // SAFETY: the arena has just said that it is live.
+            let block = unsafe { at.as_ref() };
+            for other in block.pages() {
+                if let Some(list) = self.pages.get_mut(&other) {
+                    list.retain(|listed| *listed != id);
+                }
             }
-            // SAFETY: as above.
-            let ops: &[Op] = unsafe { &(*at).ops };
-            self.ops = self.ops.saturating_sub(ops.len());
-            self.graveyard.push(at);
+            self.ops = self.ops.saturating_sub(block.ops.len());
+            self.arena.retire(id);
         }
     }
 
-    /// Takes a block out of its chain.
-    fn unlink(&mut self, block: *mut Block) {
+    /// Takes a live block out of its chain.
+    fn unlink(&mut self, block: NonNull<Block>) {
+        let block = block.as_ptr();
         // SAFETY: chains hold only live blocks, and `block` is live.
         unsafe {
             let mut at: *mut *mut Block = &raw mut self.buckets[bucket((*block).gpa)];
@@ -151,25 +170,57 @@ impl Blocks {
                 at = &raw mut (**at).next;
             }
         }
+        debug_assert!(false, "a live block is in no chain");
     }
 
-    /// Frees what was dropped. No block may be running.
+    /// Frees what was dropped: links to it are of an older epoch. No block may be running.
     pub fn bury(&mut self) {
-        for at in self.graveyard.drain(..) {
-            // SAFETY: dropped blocks are in no table any more, links to them are of an older epoch, and none runs.
-            drop(unsafe { Box::from_raw(at) });
+        self.arena.free_retired();
+        // All of it takes long when there are many: then not each time.
+        if cfg!(debug_assertions) && (self.ops < 1000 || self.epoch & 63 == 0) {
+            self.check();
         }
+    }
+
+    /// Asserts what must hold between calls: each live block is once in its own chain and once in the list of each of
+    /// its pages, and the lists name nothing else.
+    fn check(&self) {
+        let (mut ops, mut places) = (0usize, 0usize);
+        for at in self.arena.live() {
+            // SAFETY: the arena says that it is live.
+            let block = unsafe { at.as_ref() };
+            assert!(self.arena.get(block.id) == Some(at), "a block has another's name");
+            let mut next = self.buckets[bucket(block.gpa)];
+            let mut found = 0usize;
+            while let Some(linked) = NonNull::new(next) {
+                // SAFETY: chains hold only live blocks, which this looks at.
+                let linked = unsafe { linked.as_ref() };
+                assert!(self.arena.get(linked.id).is_some(), "a chain holds a block that was dropped");
+                found = found.saturating_add(usize::from(std::ptr::eq(linked, block)));
+                next = linked.next;
+            }
+            assert_eq!(found, 1, "times that a block is in its chain");
+            for page in block.pages() {
+                let listed =
+                    self.pages.get(&page).into_iter().flatten().filter(|id| **id == block.id).count();
+                assert_eq!(listed, 1, "times that a page lists a block of its own");
+                places = places.saturating_add(1);
+            }
+            ops = ops.saturating_add(block.ops.len());
+        }
+        assert_eq!(self.pages.values().map(Vec::len).sum::<usize>(), places, "what all the pages list");
+        assert_eq!(self.ops, ops, "instructions kept");
     }
 
     /// Whether anything waits for [`bury`](Self::bury).
     #[inline(always)]
     pub fn has_dropped(&self) -> bool {
-        !self.graveyard.is_empty()
+        self.arena.retired() != 0
     }
 
     /// How many blocks wait for [`bury`](Self::bury).
     pub fn dropped(&self) -> usize {
-        self.graveyard.len()
+        self.arena.retired()
     }
 
     /// Whether it is time to drop everything.
@@ -180,15 +231,6 @@ impl Blocks {
     /// The pages that hold blocks.
     pub fn page_numbers(&self) -> Vec<u64> {
         self.pages.keys().copied().collect()
-    }
-}
-
-impl Drop for Blocks {
-    fn drop(&mut self) {
-        for page in self.page_numbers() {
-            self.drop_page(page);
-        }
-        self.bury();
     }
 }
 
@@ -220,8 +262,65 @@ impl Cpu {
 mod tests {
     use iced_x86::code_asm::*;
 
+    use super::{Block, Blocks};
     use crate::bus::Exit;
     use crate::machine::{CODE, Machine, PRESENT, WRITE};
+
+    fn block(gpa: u64, second: Option<u64>) -> Block {
+        Block::new(gpa, 64, second, Vec::new(), Vec::new())
+    }
+
+    #[test]
+    fn a_block_is_once_in_each_of_its_pages() {
+        let pages = |gpa, second| block(gpa, second).pages().collect::<Vec<_>>();
+        assert_eq!(pages(0x5123, None), [5]);
+        assert_eq!(pages(0x5fff, Some(0x6000)), [5, 6]);
+        assert_eq!(pages(0x5fff, Some(0x3000)), [5, 3]);
+        assert_eq!(pages(0x5fff, Some(0x5000)), [5]);
+    }
+
+    #[test]
+    fn a_block_is_dropped_once_through_any_of_its_pages() {
+        for (second, through) in [(0x5000, 5), (0x6000, 5), (0x6000, 6), (0x3000, 3)] {
+            let mut blocks = Blocks::new();
+            blocks.insert(block(0x5fff, Some(second)));
+            blocks.insert(block(0x5100, None));
+            blocks.insert(block(0x6100, None));
+            blocks.check();
+            assert!(!blocks.find(0x5fff, 64).is_null());
+            blocks.drop_page(through);
+            blocks.check();
+            assert!(blocks.find(0x5fff, 64).is_null());
+            blocks.drop_page(5);
+            blocks.drop_page(6);
+            blocks.drop_page(second >> 12);
+            assert_eq!(blocks.dropped(), 3, "{second:#x}");
+            blocks.bury();
+            blocks.check();
+            assert_eq!((blocks.dropped(), blocks.ops), (0, 0));
+        }
+    }
+
+    #[test]
+    fn a_block_takes_the_place_of_one_at_its_address() {
+        let mut blocks = Blocks::new();
+        let first = blocks.insert(block(0x5fff, Some(0x5000)));
+        let second = blocks.insert(block(0x5fff, Some(0x6000)));
+        assert_ne!(first, second);
+        assert_eq!((blocks.find(0x5fff, 64), blocks.dropped()), (second, 1));
+        blocks.check();
+    }
+
+    #[test]
+    #[should_panic(expected = "lists")]
+    fn a_page_that_lists_a_block_twice_is_noticed() {
+        let mut blocks = Blocks::new();
+        blocks.insert(block(0x5fff, None));
+        let list = blocks.pages.get_mut(&5).unwrap();
+        let id = list[0];
+        list.push(id);
+        blocks.check();
+    }
 
     /// One physical page ends with the first byte of an instruction, and is mapped twice, with different pages behind.
     #[test]

@@ -4,6 +4,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod apic;
+mod arena;
 mod blocks;
 pub mod bus;
 pub mod code;
