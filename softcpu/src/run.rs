@@ -337,8 +337,13 @@ pub(crate) struct Fetched {
     pub second: Option<u64>,
 }
 
-/// Everything iced knows is decoded, so that what is not implemented can be refused by name.
-pub(crate) const DECODER_OPTIONS: u32 = iced_x86::DecoderOptions::NONE;
+/// Everything iced knows is decoded, so that what is not implemented can be refused by name. But hints of later
+/// processors (RDSSP, ENDBR, CLDEMOTE, prefetches) are what CPUID promises: 0F 0D and 0F 18 to 0F 1F are NOPs with any
+/// operand (Intel SDM vol. 2, appendix A, "reserved NOP"); and a prefix that makes WBINVD into WBNOINVD or NOP into PAUSE
+/// is ignored (before a NOP that is XCHG R8, PAUSE would be wrong).
+pub(crate) const DECODER_OPTIONS: u32 = iced_x86::DecoderOptions::FORCE_RESERVED_NOP
+    | iced_x86::DecoderOptions::NO_WBNOINVD
+    | iced_x86::DecoderOptions::NO_PAUSE;
 
 /// Decodes instructions up to the end of the block. `second`: the first instruction straddles into this page, and is
 /// alone.

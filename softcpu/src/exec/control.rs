@@ -260,10 +260,8 @@ pub(super) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
             _ => return None,
         },
         M::Loop | M::Loope | M::Loopne | M::Jrcxz | M::Jecxz => pick_counted(instr)?,
-        M::Nop | M::Pause | M::Endbr64 | M::Endbr32 => nop,
+        M::Nop | M::Reservednop => nop,
         M::Lfence | M::Mfence | M::Sfence => nop,
-        M::Prefetcht0 | M::Prefetcht1 | M::Prefetcht2 | M::Prefetchnta | M::Prefetchw | M::Prefetch => nop,
-        M::Reservednop => nop,
         _ if instr.flow_control() == FlowControl::ConditionalBranch => {
             by_condition!(condition(instr)?, jcc)
         }

@@ -1,4 +1,4 @@
-//! MXCSR, EMMS, fences, prefetches and byte-masked stores.
+//! MXCSR, EMMS, fences and byte-masked stores.
 
 use iced_x86::Code;
 
@@ -35,7 +35,7 @@ fn emms(cpu: &mut Cpu, _: &Op) -> Step {
     Step::Next
 }
 
-/// One in-order CPU without store buffers: every fence is already in force. A prefetch is a hint.
+/// One in-order CPU without store buffers: every fence is already in force.
 fn nothing(_: &mut Cpu, _: &Op) -> Step {
     Step::Next
 }
@@ -79,9 +79,6 @@ pub fn handler(code: Code) -> Option<Handler> {
         Lfence | Lfence_E9 | Lfence_EA | Lfence_EB | Lfence_EC | Lfence_ED | Lfence_EE | Lfence_EF => nothing,
         Mfence | Mfence_F1 | Mfence_F2 | Mfence_F3 | Mfence_F4 | Mfence_F5 | Mfence_F6 | Mfence_F7 => nothing,
         Sfence | Sfence_F9 | Sfence_FA | Sfence_FB | Sfence_FC | Sfence_FD | Sfence_FE | Sfence_FF => nothing,
-        Prefetchnta_m8 | Prefetcht0_m8 | Prefetcht1_m8 | Prefetcht2_m8 | Prefetchw_m8 | Prefetch_m8 => {
-            nothing
-        }
         Maskmovdqu_rDI_xmm_xmm => maskmovdqu,
         Maskmovq_rDI_mm_mm => maskmovq,
         _ => return None,

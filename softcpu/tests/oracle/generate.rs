@@ -52,6 +52,15 @@ pub fn case(random: &mut Random, code: Code) -> Option<Case> {
     Some(Case { instr, bytes, before, address })
 }
 
+/// A case of an encoding given as bytes, in a random state. No memory operand is arranged for.
+pub fn raw(random: &mut Random, bytes: &[u8]) -> Case {
+    let instr = Decoder::with_ip(64, bytes, START, DecoderOptions::NONE).decode();
+    let gpr = general_registers(random, instr.code());
+    let rflags = 0x202 | random.bits() & STATUS_FLAGS;
+    let before = Machine { gpr, rip: START, rflags, fx: fpu_image(random) };
+    Case { instr, bytes: bytes.to_vec(), before, address: 0 }
+}
+
 fn encode(instr: &Instruction) -> Option<(Vec<u8>, Instruction)> {
     let mut encoder = Encoder::new(64);
     encoder.encode(instr, START).ok()?;
