@@ -18,6 +18,7 @@ use crate::mem::ram::Ram;
 use crate::mem::tlb::Tlb;
 use crate::op::{FILE, Fault, Plain, Step};
 use crate::state::{CpuState, FpuState, seg};
+use crate::sys::segments::attr;
 
 /// What is fixed over a CPU's life.
 #[derive(Clone, Copy, Debug, Default)]
@@ -92,6 +93,12 @@ pub struct Cpu {
     pub(crate) user: usize,
     /// How code is decoded: 16, 32 or 64 bits.
     pub(crate) mode: u8,
+    /// What of a linear address counts: all of it in 64-bit code, else 32 bits (Intel SDM vol. 3, 3.3.4).
+    pub(crate) linear_mask: u64,
+    /// Base of the code segment; zero in 64-bit code.
+    pub(crate) code_base: u64,
+    /// What of RSP counts for addresses: 64, 32 or 16 bits, the latter two by SS.B.
+    pub(crate) stack_mask: u64,
     pub(crate) tlb: Tlb,
     /// x87, MMX and SSE registers.
     pub fpu: FpuState,
@@ -141,6 +148,9 @@ impl Cpu {
             tsc: 0,
             user: 0,
             mode: 16,
+            linear_mask: 0xffff_ffff,
+            code_base: 0,
+            stack_mask: 0xffff,
             tlb: Tlb::new(),
             fpu: FpuState::default(),
             sys,
@@ -198,13 +208,21 @@ impl Cpu {
         self.segments_changed();
     }
 
-    /// Brings the copies of segment state up to date: bases, privilege.
+    /// Brings the copies of segment state up to date: bases, privilege, widths.
     pub(crate) fn segments_changed(&mut self) {
         for n in 0..6 {
             self.seg_base[n] = self.sys.seg[n].base;
         }
         self.user = usize::from(self.cpl() == 3);
         self.mode = self.code_bits() as u8;
+        let long = self.mode == 64;
+        self.linear_mask = if long { !0 } else { 0xffff_ffff };
+        self.code_base = if long { 0 } else { self.seg_base[seg::CS] };
+        self.stack_mask = match self.sys.seg[seg::SS].attributes & attr::BIG {
+            _ if long => !0,
+            0 => 0xffff,
+            _ => 0xffff_ffff,
+        };
     }
 
     /// Current privilege level.

@@ -57,7 +57,7 @@ impl Cpu {
     fn name_here(&mut self) -> String {
         const NONE: &str = "?";
         let rip = self.rip;
-        let fetched = self.code_address(rip).and_then(|gpa| self.fetch(rip, gpa));
+        let fetched = self.code_address(self.code_linear(rip)).and_then(|gpa| self.fetch(rip, gpa));
         let Ok(fetched) = fetched else { return NONE.into() };
         let bytes = &fetched.bytes[..fetched.len];
         let instr = iced_x86::Decoder::with_ip(self.code_bits(), bytes, rip, DECODER_OPTIONS).decode();

@@ -109,7 +109,8 @@ pub const FILE: usize = 20;
 pub const ZERO: u8 = 16 * 8;
 /// Byte offset of the address an extended operand was resolved to (see `lower::extended`).
 pub const TEMP: u8 = 17 * 8;
-/// Byte offset of the linear address of the running block's first instruction.
+/// Byte offset of the instruction pointer at the running block's first instruction (its linear address in 64-bit code,
+/// the only one with memory operands relative to it).
 pub const RIP_BASE: u8 = 18 * 8;
 /// The segment base that is always zero.
 pub const NO_SEG: u8 = 6;

@@ -8,6 +8,7 @@ use crate::bus::{Bus, Exit};
 use crate::cpu::{Alone, Cpu};
 use crate::flags::{IF, TF};
 use crate::lower::LowerCtx;
+use crate::mem::access::Circumstance;
 use crate::mem::tlb::PAGE_MASK;
 use crate::mem::walk::Want;
 use crate::op::{Fault, Op, RIP_BASE, Step, Trap, vector};
@@ -196,7 +197,8 @@ impl Cpu {
         let to = self.find_block()?;
         // SAFETY: found just now.
         let straddles = unsafe { (*to).second.is_some() };
-        if (self.rip ^ start) & PAGE_MASK == 0 && !straddles {
+        let same_page = (self.code_linear(self.rip) ^ self.code_linear(start)) & PAGE_MASK == 0;
+        if same_page && !straddles {
             // SAFETY: as above; no reference to the block is held here. A block that was dropped in between is not
             // reachable any more, but still allocated.
             unsafe { (&mut (*from).links)[side & 1] = Link { to, epoch: self.blocks.epoch } };
@@ -227,8 +229,11 @@ impl Cpu {
     /// The block at RIP, decoded if need be. An error: fetching faults.
     #[inline(always)]
     fn find_block(&mut self) -> Result<*mut Block, Trap> {
-        if let Some(page) = self.tlb.code(self.user, self.rip) {
-            let block = self.blocks.find(page | self.rip & !PAGE_MASK, self.mode);
+        // Code that runs over the end of 4 GiB goes on at zero.
+        self.rip &= self.linear_mask;
+        let at = self.code_linear(self.rip);
+        if let Some(page) = self.tlb.code(self.user, at) {
+            let block = self.blocks.find(page | at & !PAGE_MASK, self.mode);
             if !block.is_null() {
                 // SAFETY: found just now.
                 if unsafe { (*block).second.is_none() } {
@@ -243,16 +248,17 @@ impl Cpu {
     #[inline(never)]
     fn find_block_slow(&mut self) -> Result<*mut Block, Trap> {
         let rip = self.rip;
-        let gpa = match self.tlb.code(self.user, rip) {
-            Some(page) => page | rip & !PAGE_MASK,
-            None => self.code_address(rip)?,
+        let at = self.code_linear(rip);
+        let gpa = match self.tlb.code(self.user, at) {
+            Some(page) => page | at & !PAGE_MASK,
+            None => self.code_address(at)?,
         };
         let block = self.blocks.find(gpa, self.mode);
         if !block.is_null() {
             // SAFETY: found just now.
             let Some(second) = (unsafe { (*block).second }) else { return Ok(block) };
             // An instruction that straddles pages: the second may be another one now.
-            let next = (rip & PAGE_MASK).wrapping_add(0x1000);
+            let next = self.next_page(at);
             let found = match self.tlb.code(self.user, next) {
                 Some(page) => page,
                 None => self.code_address(next)?,
@@ -267,11 +273,20 @@ impl Cpu {
         self.decode(rip, gpa)
     }
 
-    /// The physical address of the code at `rip`.
-    pub(crate) fn code_address(&mut self, rip: u64) -> Result<u64, Trap> {
-        let mut how = self.system();
-        how.user = self.user != 0;
-        self.translate(how, rip, Want::Fetch)
+    /// The linear address of the code at an instruction pointer.
+    #[inline(always)]
+    pub(crate) fn code_linear(&self, rip: u64) -> u64 {
+        rip.wrapping_add(self.code_base) & self.linear_mask
+    }
+
+    fn next_page(&self, linear: u64) -> u64 {
+        self.beyond(linear & PAGE_MASK, 0x1000)
+    }
+
+    /// The physical address of the code at a linear address.
+    pub(crate) fn code_address(&mut self, linear: u64) -> Result<u64, Trap> {
+        let how = Circumstance { user: self.user != 0, mask: self.linear_mask, ..self.system() };
+        self.translate(how, linear, Want::Fetch)
     }
 
     /// The bytes from `rip`, which is at `gpa`, to the end of the page, or of the one instruction that straddles it.
@@ -291,7 +306,7 @@ impl Cpu {
             let mut probe = iced_x86::Decoder::with_ip(self.code_bits(), &bytes[..len], rip, DECODER_OPTIONS);
             let _ = probe.decode();
             if probe.last_error() == iced_x86::DecoderError::NoMoreBytes {
-                let next = self.code_address((rip & PAGE_MASK).wrapping_add(0x1000))?;
+                let next = self.code_address(self.next_page(self.code_linear(rip)))?;
                 if let Some(host) = self.ram.host(next, MOST_BYTES as u64) {
                     // SAFETY: `host` gives 15 mapped bytes, and the buffer has room for them.
                     unsafe {

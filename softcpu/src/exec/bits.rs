@@ -61,7 +61,7 @@ fn bit_mr<const WHAT: u8, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let position = cpu.reg::<T>(op.dst).sext();
     let words = position >> T::BITS.trailing_zeros();
     let offset = cpu.offset(op).wrapping_add((words as u64).wrapping_mul(T::SIZE as u64)) & op.imm;
-    let at = offset.wrapping_add(cpu.seg_base[(op.seg & 7) as usize]);
+    let at = cpu.linear(op.seg, offset);
     on_memory::<T, WHAT>(cpu, op, at, position as u64)
 }
 
@@ -208,6 +208,7 @@ pub(super) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
     let mut op = ctx.op(instr, run);
     if matches!(instr.mnemonic(), M::Bt | M::Bts | M::Btr | M::Btc) && shape.kind == Shape::MemReg {
         op.imm = ctx.operand_mask();
+        ctx.want_offset();
     }
     Some(op)
 }

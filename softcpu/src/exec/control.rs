@@ -6,7 +6,7 @@ use crate::cpu::Cpu;
 use crate::lower::{LowerCtx, Shape, condition, shape};
 use crate::mem::access::canonical;
 use crate::op::{Handler, Int, Op, Plain, RIP_BASE, Step, Trap, vector};
-use crate::state::reg;
+use crate::state::{reg, seg};
 use crate::{by_condition, tri};
 
 const RCX: u8 = 8;
@@ -30,7 +30,7 @@ impl Cpu {
         let at = self.gpr[reg::RSP].wrapping_sub(T::SIZE as u64);
         let step = self.store_stack(op, at, value);
         if step != Step::Trap {
-            self.gpr[reg::RSP] = at;
+            self.set_stack::<T>(at);
         }
         step
     }
@@ -38,7 +38,7 @@ impl Cpu {
     /// Writes the stack at an offset: a bad address is #SS whatever the instruction's memory operand is.
     #[inline(always)]
     pub(crate) fn store_stack<T: Plain>(&mut self, op: &Op, offset: u64, value: T) -> Step {
-        let at = self.stack_linear(offset);
+        let at = self.stack_linear::<T>(offset);
         let step = self.store(op, at, value);
         if step == Step::Trap && !canonical(at) {
             self.raise(vector::SS, Some(0));
@@ -49,7 +49,7 @@ impl Cpu {
     /// Reads the stack at an offset: a bad address is #SS whatever the instruction's memory operand is.
     #[inline(always)]
     pub(crate) fn load_stack<T: Plain>(&mut self, op: &Op, offset: u64) -> Result<T, Trap> {
-        let at = self.stack_linear(offset);
+        let at = self.stack_linear::<T>(offset);
         self.load(op, at).inspect_err(|_| {
             if !canonical(at) {
                 self.raise(vector::SS, Some(0));
@@ -57,11 +57,33 @@ impl Cpu {
         })
     }
 
-    /// The linear address of a stack offset. The stack segment has a base only outside 64-bit code.
+    /// The linear address of a stack offset, for an operand `T`. One of eight bytes is 64-bit code's own, whose stack is
+    /// flat: nothing is looked up for it.
     #[inline(always)]
-    pub(crate) fn stack_linear(&self, offset: u64) -> u64 {
-        offset
+    pub(crate) fn stack_linear<T: Plain>(&self, offset: u64) -> u64 {
+        if T::SIZE == 8 || self.mode == 64 {
+            offset
+        } else {
+            self.linear(seg::SS as u8, offset & self.stack_mask)
+        }
     }
+
+    /// Sets the stack pointer after an operand `T` was pushed or popped: as much of it as the stack's width says.
+    #[inline(always)]
+    pub(crate) fn set_stack<T: Plain>(&mut self, value: u64) {
+        self.gpr[reg::RSP] = if T::SIZE == 8 { value } else { self.moved_stack(value) };
+    }
+
+    /// The stack pointer when as much of it as the stack's width says becomes `value`.
+    pub(crate) fn moved_stack(&self, value: u64) -> u64 {
+        kept_above(self.stack_mask, self.gpr[reg::RSP]) | value & self.stack_mask
+    }
+}
+
+/// What a stack or frame pointer keeps when the part in the mask is written: a 32-bit write clears what is above it.
+#[inline(always)]
+pub(super) fn kept_above(mask: u64, old: u64) -> u64 {
+    if mask == 0xffff { old & !mask } else { 0 }
 }
 
 /// Where a block's end leads after a write that may have asked for attention.
@@ -74,9 +96,31 @@ pub(super) fn arrive(step: Step, usual: Step) -> Step {
     }
 }
 
-fn jmp(cpu: &mut Cpu, op: &Op) -> Step {
-    cpu.rip = cpu.start().wrapping_add(op.imm);
+/// The target of a direct branch of operand size `T`.
+#[inline(always)]
+fn near<T: Int>(cpu: &Cpu, distance: u64) -> u64 {
+    T::cut(cpu.start().wrapping_add(distance)).wide()
+}
+
+/// Whether a target lies beyond the code segment's limit, which 64-bit code has not.
+#[inline(always)]
+fn leaves_segment<T: Int>(cpu: &Cpu, target: u64) -> bool {
+    T::SIZE != 8 && cpu.mode != 64 && target > u64::from(cpu.sys.seg[seg::CS].limit)
+}
+
+/// The end of a branch of operand size `T` that is taken.
+#[inline(always)]
+fn branch<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    let target = near::<T>(cpu, op.imm);
+    if leaves_segment::<T>(cpu, target) {
+        return cpu.raise(vector::GP, Some(0));
+    }
+    cpu.rip = target;
     Step::Taken
+}
+
+fn jmp<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    branch::<T>(cpu, op)
 }
 
 /// Both sides are computed: what the guest's branch does is a choice of data here, not a branch.
@@ -87,20 +131,34 @@ fn jcc<const CC: u8>(cpu: &mut Cpu, op: &Op) -> Step {
     if taken { Step::Taken } else { Step::Fall }
 }
 
+/// The same outside 64-bit code.
+fn narrow_jcc<T: Int, const CC: u8>(cpu: &mut Cpu, op: &Op) -> Step {
+    if cpu.flags.condition::<CC>() {
+        return branch::<T>(cpu, op);
+    }
+    cpu.rip = cpu.following(op);
+    Step::Fall
+}
+
 fn jmp_r<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let target = cpu.reg::<T>(op.dst).wide();
-    go(cpu, target)
+    go::<T>(cpu, target)
 }
 
 fn jmp_m<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let target = tri!(cpu.load::<T>(op, cpu.ea(op))).wide();
-    go(cpu, target)
+    go::<T>(cpu, target)
 }
 
-/// A target that is not canonical is the jump's own fault.
+/// Whether a target is the branch's own fault: not canonical, or beyond the segment.
 #[inline(always)]
-fn go(cpu: &mut Cpu, target: u64) -> Step {
-    if !canonical(target) {
+fn bad<T: Int>(cpu: &Cpu, target: u64) -> bool {
+    !canonical(target) || leaves_segment::<T>(cpu, target)
+}
+
+#[inline(always)]
+fn go<T: Int>(cpu: &mut Cpu, target: u64) -> Step {
+    if bad::<T>(cpu, target) {
         return cpu.raise(vector::GP, Some(0));
     }
     cpu.rip = target;
@@ -110,11 +168,15 @@ fn go(cpu: &mut Cpu, target: u64) -> Step {
 fn call<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let at = cpu.gpr[reg::RSP].wrapping_sub(T::SIZE as u64);
     let back = T::cut(cpu.following(op));
-    if !cpu.put(cpu.stack_linear(at), back) {
+    let target = near::<T>(cpu, op.imm);
+    if leaves_segment::<T>(cpu, target) {
+        return cpu.raise(vector::GP, Some(0));
+    }
+    if !cpu.put(cpu.stack_linear::<T>(at), back) {
         return call_slow::<T>(cpu, op);
     }
-    cpu.gpr[reg::RSP] = at;
-    cpu.rip = cpu.start().wrapping_add(op.imm);
+    cpu.set_stack::<T>(at);
+    cpu.rip = target;
     Step::Taken
 }
 
@@ -122,7 +184,7 @@ fn call<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 #[inline(never)]
 fn call_slow<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let back = cpu.following(op);
-    let target = cpu.start().wrapping_add(op.imm);
+    let target = near::<T>(cpu, op.imm);
     let step = cpu.push(op, T::cut(back));
     if step != Step::Trap {
         cpu.rip = target;
@@ -142,9 +204,9 @@ fn call_m<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 
 #[inline(always)]
 fn call_to<T: Int>(cpu: &mut Cpu, op: &Op, target: u64) -> Step {
-    if !canonical(target) {
+    if bad::<T>(cpu, target) {
         // Of two bad addresses the stack's is found first.
-        let at = cpu.stack_linear(cpu.gpr[reg::RSP].wrapping_sub(T::SIZE as u64));
+        let at = cpu.stack_linear::<T>(cpu.gpr[reg::RSP].wrapping_sub(T::SIZE as u64));
         if !canonical(at) {
             return cpu.raise(vector::SS, Some(0));
         }
@@ -162,9 +224,9 @@ fn call_to<T: Int>(cpu: &mut Cpu, op: &Op, target: u64) -> Step {
 /// RET, with the bytes to drop in the immediate.
 fn ret<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let at = cpu.gpr[reg::RSP];
-    match cpu.probe::<T>(cpu.stack_linear(at)).map(Int::wide) {
-        Some(target) if canonical(target) => {
-            cpu.gpr[reg::RSP] = at.wrapping_add(T::SIZE as u64).wrapping_add(op.imm & 0xffff);
+    match cpu.probe::<T>(cpu.stack_linear::<T>(at)).map(Int::wide) {
+        Some(target) if !bad::<T>(cpu, target) => {
+            cpu.set_stack::<T>(at.wrapping_add(T::SIZE as u64).wrapping_add(op.imm & 0xffff));
             cpu.rip = target;
             Step::Jump
         }
@@ -177,10 +239,10 @@ fn ret<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 fn ret_slow<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let at = cpu.gpr[reg::RSP];
     let target = tri!(cpu.load_stack::<T>(op, at)).wide();
-    if !canonical(target) {
+    if bad::<T>(cpu, target) {
         return cpu.raise(vector::GP, Some(0));
     }
-    cpu.gpr[reg::RSP] = at.wrapping_add(T::SIZE as u64).wrapping_add(op.imm & 0xffff);
+    cpu.set_stack::<T>(at.wrapping_add(T::SIZE as u64).wrapping_add(op.imm & 0xffff));
     cpu.rip = target;
     Step::Jump
 }
@@ -190,12 +252,11 @@ const LOOPE: u8 = 1;
 const LOOPNE: u8 = 2;
 const JRCXZ: u8 = 3;
 
-/// LOOPcc and JrCXZ with a counter of `T`.
-fn counted<const WHAT: u8, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+/// LOOPcc and JrCXZ with a counter of `T` and targets of `W`.
+fn counted<const WHAT: u8, T: Int, W: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let mut count = cpu.reg::<T>(RCX).wide();
     if WHAT != JRCXZ {
         count = T::cut(count.wrapping_sub(1)).wide();
-        cpu.set_reg(RCX, T::cut(count));
     }
     let taken = match WHAT {
         LOOP => count != 0,
@@ -203,30 +264,57 @@ fn counted<const WHAT: u8, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
         LOOPNE => count != 0 && !cpu.flags.zf(),
         _ => count == 0,
     };
-    if taken {
-        cpu.rip = cpu.start().wrapping_add(op.imm);
-        Step::Taken
+    let step = if taken {
+        branch::<W>(cpu, op)
     } else {
         cpu.rip = cpu.following(op);
         Step::Fall
+    };
+    if WHAT != JRCXZ && step != Step::Trap {
+        cpu.set_reg(RCX, T::cut(count));
     }
+    step
 }
 
 fn nop(_: &mut Cpu, _: &Op) -> Step {
     Step::Next
 }
 
+/// LOOPcc or JrCXZ, by what its name in iced says of counter and target: `Loop_rel8_TARGET_COUNTER`, `Jcxz_rel8_TARGET`.
 fn pick_counted(instr: &Instruction) -> Option<Handler> {
-    use Code as C;
-    Some(match instr.code() {
-        C::Loop_rel8_64_RCX | C::Loop_rel8_16_RCX => counted::<LOOP, u64>,
-        C::Loop_rel8_64_ECX | C::Loop_rel8_32_ECX => counted::<LOOP, u32>,
-        C::Loope_rel8_64_RCX | C::Loope_rel8_16_RCX => counted::<LOOPE, u64>,
-        C::Loope_rel8_64_ECX | C::Loope_rel8_32_ECX => counted::<LOOPE, u32>,
-        C::Loopne_rel8_64_RCX | C::Loopne_rel8_16_RCX => counted::<LOOPNE, u64>,
-        C::Loopne_rel8_64_ECX | C::Loopne_rel8_32_ECX => counted::<LOOPNE, u32>,
-        C::Jrcxz_rel8_64 | C::Jrcxz_rel8_16 => counted::<JRCXZ, u64>,
-        C::Jecxz_rel8_64 | C::Jecxz_rel8_32 => counted::<JRCXZ, u32>,
+    use Mnemonic as M;
+    let name = format!("{:?}", instr.code());
+    let counter = match instr.mnemonic() {
+        M::Jcxz => 2,
+        M::Jecxz => 4,
+        M::Jrcxz => 8,
+        _ if name.ends_with("_RCX") => 8,
+        _ if name.ends_with("_ECX") => 4,
+        _ => 2,
+    };
+    macro_rules! sized {
+        ($what:ident, $w:ty) => {
+            match counter {
+                2 => counted::<$what, u16, $w> as Handler,
+                4 => counted::<$what, u32, $w>,
+                _ => counted::<$what, u64, $w>,
+            }
+        };
+    }
+    macro_rules! targeted {
+        ($what:ident) => {
+            match instr.op0_kind() {
+                OpKind::NearBranch16 => sized!($what, u16),
+                OpKind::NearBranch32 => sized!($what, u32),
+                _ => sized!($what, u64),
+            }
+        };
+    }
+    Some(match instr.mnemonic() {
+        M::Loop => targeted!(LOOP),
+        M::Loope => targeted!(LOOPE),
+        M::Loopne => targeted!(LOOPNE),
+        M::Jcxz | M::Jecxz | M::Jrcxz => targeted!(JRCXZ),
         _ => return None,
     })
 }
@@ -237,37 +325,56 @@ pub(super) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
     let shape = shape(instr);
     let near = matches!(instr.op0_kind(), OpKind::NearBranch16 | OpKind::NearBranch32 | OpKind::NearBranch64);
     let run = match instr.mnemonic() {
-        M::Jmp if near => jmp,
+        M::Jmp if near => match instr.op0_kind() {
+            OpKind::NearBranch16 => jmp::<u16>,
+            OpKind::NearBranch32 => jmp::<u32>,
+            _ => jmp::<u64>,
+        },
         M::Jmp => match (instr.flow_control(), shape.kind, shape.bytes) {
             (FlowControl::IndirectBranch, Shape::Reg, 8) => jmp_r::<u64>,
             (FlowControl::IndirectBranch, Shape::Reg, 4) => jmp_r::<u32>,
+            (FlowControl::IndirectBranch, Shape::Reg, 2) if ctx.bits != 64 => jmp_r::<u16>,
             (FlowControl::IndirectBranch, Shape::Mem, 8) if !is_far(instr) => jmp_m::<u64>,
             (FlowControl::IndirectBranch, Shape::Mem, 4) if !is_far(instr) => jmp_m::<u32>,
+            (FlowControl::IndirectBranch, Shape::Mem, 2) if ctx.bits != 64 => jmp_m::<u16>,
             _ => return None,
         },
         M::Call if near && ctx.bits == 64 => call::<u64>,
+        M::Call if instr.op0_kind() == OpKind::NearBranch16 => call::<u16>,
         M::Call if near => call::<u32>,
         M::Call => match (shape.kind, shape.bytes) {
             (Shape::Reg, 8) => call_r::<u64>,
             (Shape::Reg, 4) => call_r::<u32>,
+            (Shape::Reg, 2) if ctx.bits != 64 => call_r::<u16>,
             (Shape::Mem, 8) if !is_far(instr) => call_m::<u64>,
             (Shape::Mem, 4) if !is_far(instr) => call_m::<u32>,
+            (Shape::Mem, 2) if ctx.bits != 64 => call_m::<u16>,
             _ => return None,
         },
         M::Ret => match instr.code() {
             Code::Retnq | Code::Retnq_imm16 => ret::<u64>,
             Code::Retnd | Code::Retnd_imm16 => ret::<u32>,
+            Code::Retnw | Code::Retnw_imm16 if ctx.bits != 64 => ret::<u16>,
             _ => return None,
         },
-        M::Loop | M::Loope | M::Loopne | M::Jrcxz | M::Jecxz => pick_counted(instr)?,
+        M::Loop | M::Loope | M::Loopne | M::Jrcxz | M::Jecxz | M::Jcxz => pick_counted(instr)?,
         M::Nop | M::Reservednop => nop,
         M::Lfence | M::Mfence | M::Sfence => nop,
         _ if instr.flow_control() == FlowControl::ConditionalBranch => {
-            by_condition!(condition(instr)?, jcc)
+            let cc = condition(instr)?;
+            match instr.op0_kind() {
+                OpKind::NearBranch16 => narrow::<u16>(cc),
+                OpKind::NearBranch32 => narrow::<u32>(cc),
+                _ => by_condition!(cc, jcc),
+            }
         }
         _ => return None,
     };
     Some(ctx.op(instr, run))
+}
+
+fn narrow<T: Int>(cc: u8) -> Handler {
+    by_condition!(cc, narrow_jcc, T)
 }
 
 fn is_far(instr: &Instruction) -> bool {

@@ -163,7 +163,11 @@ pub(super) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
             Shape::MemImm => by_size!(shape.bytes, mov_mi),
             _ => return None,
         },
-        M::Lea => by_size!(shape.bytes, lea),
+        M::Lea => {
+            let op = ctx.op(instr, by_size!(shape.bytes, lea));
+            ctx.want_offset();
+            return Some(op);
+        }
         M::Movzx => extension(instr, shape, true)?,
         M::Movsx | M::Movsxd => extension(instr, shape, false)?,
         M::Xchg => match shape.kind {

@@ -1,7 +1,8 @@
 //! PUSH, POP, PUSHF, POPF, ENTER, LEAVE.
 
-use iced_x86::{Code, Instruction, Mnemonic};
+use iced_x86::{Code, Instruction, Mnemonic, Register};
 
+use super::control::kept_above;
 use crate::cpu::Cpu;
 use crate::lower::{LowerCtx, Shape, segment_index, shape};
 use crate::op::{Handler, Int, Op, Step, vector};
@@ -11,10 +12,10 @@ use crate::{flags, tri};
 fn push_r<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let value = cpu.reg::<T>(op.dst);
     let at = cpu.gpr[reg::RSP].wrapping_sub(T::SIZE as u64);
-    if !cpu.put(cpu.stack_linear(at), value) {
+    if !cpu.put(cpu.stack_linear::<T>(at), value) {
         return push_r_slow::<T>(cpu, op);
     }
-    cpu.gpr[reg::RSP] = at;
+    cpu.set_stack::<T>(at);
     Step::Next
 }
 
@@ -41,9 +42,9 @@ fn push_segment<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 
 fn pop_r<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let at = cpu.gpr[reg::RSP];
-    let Some(value) = cpu.probe::<T>(cpu.stack_linear(at)) else { return pop_r_slow::<T>(cpu, op) };
+    let Some(value) = cpu.probe::<T>(cpu.stack_linear::<T>(at)) else { return pop_r_slow::<T>(cpu, op) };
     // The destination may be RSP itself.
-    cpu.gpr[reg::RSP] = at.wrapping_add(T::SIZE as u64);
+    cpu.set_stack::<T>(at.wrapping_add(T::SIZE as u64));
     cpu.set_reg(op.dst, value);
     Step::Next
 }
@@ -53,7 +54,7 @@ fn pop_r<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 fn pop_r_slow<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let at = cpu.gpr[reg::RSP];
     let value = tri!(cpu.load_stack::<T>(op, at));
-    cpu.gpr[reg::RSP] = at.wrapping_add(T::SIZE as u64);
+    cpu.set_stack::<T>(at.wrapping_add(T::SIZE as u64));
     cpu.set_reg(op.dst, value);
     Step::Next
 }
@@ -62,7 +63,7 @@ fn pop_r_slow<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 fn pop_m<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let at = cpu.gpr[reg::RSP];
     let value = tri!(cpu.load_stack::<T>(op, at));
-    cpu.gpr[reg::RSP] = at.wrapping_add(T::SIZE as u64);
+    cpu.set_stack::<T>(at.wrapping_add(T::SIZE as u64));
     let step = cpu.store(op, cpu.ea(op), value);
     if step == Step::Trap {
         cpu.gpr[reg::RSP] = at;
@@ -78,7 +79,7 @@ fn pushf<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 fn popf<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let at = cpu.gpr[reg::RSP];
     let value = tri!(cpu.load_stack::<T>(op, at)).wide();
-    cpu.gpr[reg::RSP] = at.wrapping_add(T::SIZE as u64);
+    cpu.set_stack::<T>(at.wrapping_add(T::SIZE as u64));
     let mut allowed = flags::STATUS | flags::TF | flags::DF | flags::NT | flags::AC | flags::ID;
     let iopl = (cpu.control & flags::IOPL) >> 12;
     if cpu.cpl() == 0 {
@@ -119,11 +120,12 @@ fn enter<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     }
     let top = at.wrapping_sub(op.imm & 0xffff);
     // The new top of stack must be writable too.
-    if end == Step::Trap || cpu.load_to_write::<T>(op, cpu.stack_linear(top)).is_err() {
+    if end == Step::Trap || cpu.load_to_write::<T>(op, cpu.stack_linear::<T>(top)).is_err() {
         return Step::Trap;
     }
-    cpu.gpr[reg::RBP] = frame;
-    cpu.gpr[reg::RSP] = top;
+    let mask = cpu.stack_mask;
+    cpu.gpr[reg::RBP] = kept_above(mask, old_frame) | frame & mask;
+    cpu.set_stack::<T>(top);
     end
 }
 
@@ -134,7 +136,7 @@ fn worse(a: Step, b: Step) -> Step {
 fn leave<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let at = cpu.gpr[reg::RBP];
     let value = tri!(cpu.load_stack::<T>(op, at));
-    cpu.gpr[reg::RSP] = at.wrapping_add(T::SIZE as u64);
+    cpu.set_stack::<T>(at.wrapping_add(T::SIZE as u64));
     cpu.set_reg((reg::RBP * 8) as u8, value);
     Step::Next
 }
@@ -143,7 +145,7 @@ fn pop_segment<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let at = cpu.gpr[reg::RSP];
     let selector = tri!(cpu.load_stack::<T>(op, at)).wide() as u16;
     tri!(cpu.load_segment(op.dst as usize, selector));
-    cpu.gpr[reg::RSP] = at.wrapping_add(T::SIZE as u64);
+    cpu.set_stack::<T>(at.wrapping_add(T::SIZE as u64));
     cpu.after_segment_load(op.dst as usize)
 }
 
@@ -200,7 +202,11 @@ pub(super) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
         (M::Enter, _) => return Some(lower_enter(instr, ctx)),
         _ => return None,
     };
-    Some(ctx.op(instr, run))
+    let op = ctx.op(instr, run);
+    if instr.mnemonic() == Mnemonic::Pop && instr.memory_base().full_register() == Register::RSP {
+        ctx.after_pop(bytes as u64);
+    }
+    Some(op)
 }
 
 fn lower_enter(instr: &Instruction, ctx: &LowerCtx) -> Op {

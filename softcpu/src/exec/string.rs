@@ -41,12 +41,12 @@ impl Cpu {
 
     #[inline(always)]
     fn source(&self, op: &Op) -> u64 {
-        (self.gpr[reg::RSI] & address_mask(op)).wrapping_add(self.seg_base[(op.seg & 7) as usize])
+        self.linear(op.seg, self.gpr[reg::RSI] & address_mask(op))
     }
 
     #[inline(always)]
     fn destination(&self, op: &Op) -> u64 {
-        (self.gpr[reg::RDI] & address_mask(op)).wrapping_add(self.seg_base[(op.index & 7) as usize])
+        self.linear(op.index, self.gpr[reg::RDI] & address_mask(op))
     }
 
     /// Moves RSI, RDI or RCX on; 32-bit addressing clears the upper half, 16-bit keeps it.

@@ -213,7 +213,7 @@ fn store_with<T>(
         None => {
             // Nothing is stored, but the place must be one that could be written.
             tri!(cpu.load_to_write::<u8>(op, address));
-            tri!(cpu.load_to_write::<u8>(op, address.wrapping_add(bytes - 1)));
+            tri!(cpu.load_to_write::<u8>(op, cpu.beyond(address, bytes - 1)));
             Step::Next
         }
     };

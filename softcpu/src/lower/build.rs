@@ -9,7 +9,7 @@ use crate::op::{Handler, NO_SEG, Op, RIP_BASE, Step, TEMP, ZERO, vector};
 
 /// What the lowering knows besides the instruction.
 pub struct LowerCtx {
-    /// Linear address of the block's first instruction.
+    /// Instruction pointer at the block's first instruction.
     pub start: u64,
     /// 16, 32 or 64.
     pub bits: u32,
@@ -17,6 +17,8 @@ pub struct LowerCtx {
     pub nth: u8,
     /// The memory operand being lowered does not fit an [`Op`]: its displacement, and the mask of its sum.
     odd: Cell<Option<(u64, u64)>>,
+    /// The instruction wants the offset in the segment, not the linear address.
+    bare_offset: Cell<bool>,
     /// Where such operands go: operations point into these.
     extended: RefCell<Vec<Pinned>>,
 }
@@ -53,9 +55,10 @@ pub fn segment_index(register: Register) -> u8 {
 }
 
 impl LowerCtx {
-    /// For a block that starts at linear address `start` and is decoded as `bits` (16, 32, 64) bit code.
+    /// For a block that starts at instruction pointer `start` and is decoded as `bits` (16, 32, 64) bit code.
     pub fn new(start: u64, bits: u32) -> LowerCtx {
-        LowerCtx { start, bits, nth: 0, odd: Cell::new(None), extended: RefCell::default() }
+        let (odd, bare_offset) = (Cell::new(None), Cell::new(false));
+        LowerCtx { start, bits, nth: 0, odd, bare_offset, extended: RefCell::default() }
     }
 
     /// What the operations made so far point into.
@@ -181,17 +184,35 @@ impl LowerCtx {
         self.odd.set(Some((0, mask)));
     }
 
-    /// Puts the address computation before the instruction, if [`op`](Self::op) found that it must.
+    /// Leaves the segment's base to the handler of the operation being lowered: it adds more to the offset first, or
+    /// wants no address at all.
+    pub(crate) fn want_offset(&self) {
+        self.bare_offset.set(true);
+    }
+
+    /// Adds to the displacement of an operand that is computed before the instruction moves the stack pointer.
+    pub(crate) fn after_pop(&self, bytes: u64) {
+        self.odd.set(self.odd.get().map(|(disp, mask)| (disp.wrapping_add(bytes), mask)));
+    }
+
+    /// Puts the address computation before the instruction, if [`op`](Self::op) found that it must. So it is with every
+    /// memory operand outside 64-bit code, where sums are cut to the address size and linear addresses to 32 bits.
     pub(crate) fn finish(&self, op: Op) -> Op {
+        let bare_offset = self.bare_offset.take();
         let Some((disp, mask)) = self.odd.take() else { return op };
         let mut inner = op;
         (inner.base, inner.index, inner.disp, inner.scale) = (TEMP, ZERO, 0, 0);
         let mut address = op;
         address.disp = 0;
-        let boxed = Box::new(Extended { disp, mask, address, inner });
+        let mut boxed = Box::new(Extended { disp, mask, address, inner });
         let mut outer = op;
+        outer.run = if self.bits == 64 || bare_offset {
+            extended
+        } else {
+            boxed.inner.seg = NO_SEG;
+            extended_linear
+        };
         outer.imm = &raw const *boxed as u64;
-        outer.run = extended;
         self.extended.borrow_mut().push(boxed);
         outer
     }
@@ -224,6 +245,15 @@ fn extended(cpu: &mut Cpu, op: &Op) -> Step {
     let extended = unsafe { &*(op.imm as *const Extended) };
     let sum = cpu.offset(&extended.address).wrapping_add(extended.disp);
     cpu.gpr[TEMP as usize / 8] = sum & extended.mask;
+    (extended.inner.run)(cpu, &extended.inner)
+}
+
+/// As [`extended`], with a linear address of 32 bits.
+fn extended_linear(cpu: &mut Cpu, op: &Op) -> Step {
+    // SAFETY: as in `extended`.
+    let extended = unsafe { &*(op.imm as *const Extended) };
+    let offset = cpu.offset(&extended.address).wrapping_add(extended.disp) & extended.mask;
+    cpu.gpr[TEMP as usize / 8] = cpu.linear(extended.address.seg, offset);
     (extended.inner.run)(cpu, &extended.inner)
 }
 

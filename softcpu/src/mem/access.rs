@@ -19,6 +19,8 @@ pub(crate) struct Circumstance {
     pub stack: bool,
     /// By the instruction itself, which a failure leaves undone.
     pub restarts: bool,
+    /// What of the address counts.
+    pub mask: u64,
 }
 
 /// Whether an address is canonical for four-level paging.
@@ -28,7 +30,8 @@ pub fn canonical(addr: u64) -> bool {
 }
 
 impl Cpu {
-    /// The linear address of the memory operand.
+    /// The linear address of the memory operand. (Outside 64-bit code its operation was given an address that is
+    /// already linear, by `lower::extended`.)
     #[inline(always)]
     pub fn ea(&self, op: &Op) -> u64 {
         self.offset(op).wrapping_add(self.seg_base[(op.seg & 7) as usize])
@@ -40,6 +43,18 @@ impl Cpu {
         self.reg::<u64>(op.base)
             .wrapping_add(self.reg::<u64>(op.index) << (op.scale & 3))
             .wrapping_add(op.disp as i64 as u64)
+    }
+
+    /// The linear address of an offset in a segment (an index of `seg_base`).
+    #[inline(always)]
+    pub(crate) fn linear(&self, segment: u8, offset: u64) -> u64 {
+        offset.wrapping_add(self.seg_base[(segment & 7) as usize]) & self.linear_mask
+    }
+
+    /// The linear address `bytes` after another one of the same operand.
+    #[inline(always)]
+    pub(crate) fn beyond(&self, addr: u64, bytes: u64) -> u64 {
+        addr.wrapping_add(bytes) & self.linear_mask
     }
 
     /// Reads memory if the TLB knows the page: for handlers that leave everything else to a function of their own.
@@ -126,12 +141,14 @@ impl Cpu {
     /// What an access through the operation's memory operand is made under.
     pub(crate) fn circumstance(&self, op: &Op) -> Circumstance {
         let stack = op.seg == NO_SEG && (op.base == (reg::RSP * 8) as u8 || op.base == (reg::RBP * 8) as u8);
-        Circumstance { tsc: self.now(op), user: self.user != 0, stack, restarts: true }
+        let user = self.user != 0;
+        Circumstance { tsc: self.now(op), user, stack, restarts: true, mask: self.linear_mask }
     }
 
-    /// As the processor itself (descriptor tables, TSS): supervisor's rights whatever the privilege.
+    /// As the processor itself (descriptor tables, TSS): supervisor's rights whatever the privilege, 64-bit addresses
+    /// whatever the mode.
     pub(crate) fn system(&self) -> Circumstance {
-        Circumstance { tsc: self.tsc, user: false, stack: false, restarts: false }
+        Circumstance { tsc: self.tsc, user: false, stack: false, restarts: false, mask: !0 }
     }
 
     #[cold]
@@ -241,6 +258,7 @@ impl Cpu {
 
     /// The physical address of a linear one; fills the TLB on the way, or raises the fault.
     pub(crate) fn translate(&mut self, how: Circumstance, addr: u64, want: Want) -> Result<u64, Trap> {
+        let addr = addr & how.mask;
         if !canonical(addr) {
             self.raise(if how.stack { vector::SS } else { vector::GP }, Some(0));
             return Err(Trap);

@@ -47,7 +47,7 @@ fn masked_store<T: Plain>(cpu: &mut Cpu, op: &Op, value: u128, mask: u128) -> St
     tri!(cpu.load_to_write::<T>(op, address));
     let mut step = Step::Next;
     for i in (0..T::SIZE as u64).filter(|i| mask >> (8 * i + 7) & 1 != 0) {
-        match cpu.store::<u8>(op, address.wrapping_add(i), (value >> (8 * i)) as u8) {
+        match cpu.store::<u8>(op, cpu.beyond(address, i), (value >> (8 * i)) as u8) {
             Step::Next => {}
             other => step = other,
         }

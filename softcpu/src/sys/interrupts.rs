@@ -141,6 +141,7 @@ impl Cpu {
         if cpl != old_cpl {
             self.set_null_stack(u16::from(cpl), cpl);
         }
+        self.segments_changed();
         self.gpr[reg::RSP] = sp;
         self.rip = target;
         self.control &= !(TF | NT | RF | VM | flags_clear);
@@ -171,7 +172,7 @@ impl Cpu {
         let mut frame = [0u8; 48];
         let words = [
             u64::from(error.unwrap_or(0)),
-            self.rip,
+            self.rip & self.linear_mask,
             u64::from(self.sys.seg[seg::CS].selector),
             flags,
             self.gpr[reg::RSP],

@@ -170,7 +170,7 @@ pub(super) fn load_table<const IDT: bool>(cpu: &mut Cpu, op: &Op) -> Step {
     }
     let at = cpu.ea(op);
     let limit = tri!(cpu.load::<u16>(op, at));
-    let at = at.wrapping_add(2);
+    let at = cpu.beyond(at, 2);
     let base = if cpu.in_long_code() {
         tri!(cpu.load::<u64>(op, at))
     } else {

@@ -45,13 +45,15 @@ impl Cpu {
         }
         let cs = self.code_segment(selector, rpl)?;
         let long = cs.attributes & attr::LONG != 0 && self.in_long_mode();
-        if (long && !canonical(rip)) || (!long && rip > u64::from(cs.limit)) {
-            return self.selector_fault(vector::GP, 0);
-        }
+        self.check_target(&cs, rip)?;
         if let Some((ss_selector, rsp)) = stack {
             let ss = self.returned_stack(ss_selector, rpl, long)?;
             self.set_privilege(cs, ss);
-            self.gpr[reg::RSP] = if long { rsp } else { rsp & 0xffff_ffff };
+            // A 16-bit stack takes 16 bits, and what was in bits 16 to 31 shows (Linux's ESPFIX64 counts on it).
+            self.gpr[reg::RSP] = match self.stack_mask {
+                0xffff => self.gpr[reg::RSP] & 0xffff_0000 | rsp & 0xffff,
+                mask => rsp & mask,
+            };
         } else {
             self.sys.seg[seg::CS] = cs;
             self.segments_changed();
@@ -59,6 +61,15 @@ impl Cpu {
         self.rip = rip;
         if rpl > cpl {
             self.drop_inner_segments(rpl);
+        }
+        Ok(())
+    }
+
+    /// #GP for a target that is not in the code segment.
+    fn check_target(&mut self, cs: &Segment, rip: u64) -> Result<(), Trap> {
+        let long = cs.attributes & attr::LONG != 0 && self.in_long_mode();
+        if (long && !canonical(rip)) || (!long && rip > u64::from(cs.limit)) {
+            return self.selector_fault(vector::GP, 0);
         }
         Ok(())
     }
@@ -97,21 +108,22 @@ pub(super) fn iret<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let outward;
     {
         for (n, word) in words.iter_mut().take(3).enumerate() {
-            *word = tri!(cpu.load::<T>(op, at.wrapping_add((n * T::SIZE) as u64))).wide();
+            *word = tri!(cpu.load_stack::<T>(op, at.wrapping_add((n * T::SIZE) as u64))).wide();
         }
         outward = long || (words[1] & 3) as u8 != cpu.cpl();
         if outward {
             for (n, word) in words.iter_mut().enumerate().skip(3) {
-                *word = tri!(cpu.load::<T>(op, at.wrapping_add((n * T::SIZE) as u64))).wide();
+                *word = tri!(cpu.load_stack::<T>(op, at.wrapping_add((n * T::SIZE) as u64))).wide();
             }
         }
     }
     let [rip, cs, new_flags, rsp, ss] = words;
     let old_cpl = cpu.cpl();
     let iopl = (cpu.control & flags::IOPL) >> 12;
+    let above = cpu.moved_stack(at.wrapping_add(3 * T::SIZE as u64));
     tri!(cpu.leave_to(cs as u16, rip, outward.then_some((ss as u16, rsp))));
     if !outward {
-        cpu.gpr[reg::RSP] = at.wrapping_add(3 * T::SIZE as u64);
+        cpu.gpr[reg::RSP] = above;
     }
     let mut allowed = flags::STATUS | flags::TF | flags::DF | flags::NT | flags::AC | flags::ID;
     if old_cpl == 0 {
@@ -134,30 +146,41 @@ pub(super) fn far_ret<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let at = cpu.gpr[reg::RSP];
     let size = T::SIZE as u64;
     let drop = op.imm & 0xffff;
-    let rip = tri!(cpu.load::<T>(op, at)).wide();
-    let cs = tri!(cpu.load::<T>(op, at.wrapping_add(size))).wide() as u16;
+    let rip = tri!(cpu.load_stack::<T>(op, at)).wide();
+    let cs = tri!(cpu.load_stack::<T>(op, at.wrapping_add(size))).wide() as u16;
     let above = at.wrapping_add(2 * size).wrapping_add(drop);
     if (cs & 3) as u8 > cpu.cpl() {
-        let rsp = tri!(cpu.load::<T>(op, above)).wide();
-        let ss = tri!(cpu.load::<T>(op, above.wrapping_add(size))).wide() as u16;
+        let rsp = tri!(cpu.load_stack::<T>(op, above)).wide();
+        let ss = tri!(cpu.load_stack::<T>(op, above.wrapping_add(size))).wide() as u16;
         tri!(cpu.leave_to(cs, rip, Some((ss, rsp.wrapping_add(drop)))));
     } else {
+        let above = cpu.moved_stack(above);
         tri!(cpu.leave_to(cs, rip, None));
         cpu.gpr[reg::RSP] = above;
     }
     Step::Leave
 }
 
-/// Far JMP through memory: an offset of size `T`, then the selector.
-pub(super) fn far_jmp<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+/// A far pointer in memory: an offset of size `T`, then the selector.
+fn far_pointer<T: Int>(cpu: &mut Cpu, op: &Op) -> Result<(u16, u64), Trap> {
     let at = cpu.ea(op);
-    let rip = tri!(cpu.load::<T>(op, at)).wide();
-    let selector = tri!(cpu.load::<u16>(op, at.wrapping_add(T::SIZE as u64)));
+    let rip = cpu.load::<T>(op, at)?.wide();
+    let selector = cpu.load::<u16>(op, cpu.beyond(at, T::SIZE as u64))?;
+    Ok((selector, rip))
+}
+
+/// The code segment of a far jump or call, which keeps the privilege.
+fn far_target(cpu: &mut Cpu, selector: u16, rip: u64) -> Result<Segment, Trap> {
     let cpl = cpu.cpl();
-    let cs = tri!(cpu.code_segment(selector, cpl));
-    if !canonical(rip) {
-        return cpu.raise(vector::GP, Some(0));
-    }
+    let cs = cpu.code_segment(selector, cpl)?;
+    cpu.check_target(&cs, rip)?;
+    Ok(cs)
+}
+
+/// Far JMP through memory.
+pub(super) fn far_jmp<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    let (selector, rip) = tri!(far_pointer::<T>(cpu, op));
+    let cs = tri!(far_target(cpu, selector, rip));
     cpu.sys.seg[seg::CS] = cs;
     cpu.segments_changed();
     cpu.rip = rip;
@@ -166,25 +189,19 @@ pub(super) fn far_jmp<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 
 /// Far CALL through memory.
 pub(super) fn far_call<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let at = cpu.ea(op);
-    let rip = tri!(cpu.load::<T>(op, at)).wide();
-    let selector = tri!(cpu.load::<u16>(op, at.wrapping_add(T::SIZE as u64)));
-    let cpl = cpu.cpl();
-    let cs = tri!(cpu.code_segment(selector, cpl));
-    if !canonical(rip) {
-        return cpu.raise(vector::GP, Some(0));
-    }
+    let (selector, rip) = tri!(far_pointer::<T>(cpu, op));
+    let cs = tri!(far_target(cpu, selector, rip));
     let size = T::SIZE as u64;
     let sp = cpu.gpr[reg::RSP];
     let old_cs = u64::from(cpu.sys.seg[seg::CS].selector);
     let back = cpu.following(op);
     for (n, word) in [(1, old_cs), (2, back)] {
         let slot = sp.wrapping_sub(n * size);
-        if cpu.store(op, slot, T::cut(word)) == Step::Trap {
+        if cpu.store_stack(op, slot, T::cut(word)) == Step::Trap {
             return Step::Trap;
         }
     }
-    cpu.gpr[reg::RSP] = sp.wrapping_sub(2 * size);
+    cpu.set_stack::<T>(sp.wrapping_sub(2 * size));
     cpu.sys.seg[seg::CS] = cs;
     cpu.segments_changed();
     cpu.rip = rip;
@@ -209,7 +226,7 @@ pub(super) fn syscall(cpu: &mut Cpu, op: &Op) -> Step {
         return cpu.raise(vector::UD, None);
     }
     let long = cpu.in_long_code();
-    cpu.gpr[reg::RCX] = cpu.following(op);
+    cpu.gpr[reg::RCX] = cpu.following(op) & cpu.linear_mask;
     cpu.gpr[11] = cpu.rflags() & !flags::RF;
     let msr = &cpu.sys.msr;
     let (target, mask, star) = (if long { msr.lstar } else { msr.cstar }, msr.fmask, msr.star);

@@ -1,0 +1,98 @@
+//! 32-bit and 16-bit programs in a 64-bit process, natively and on the software CPU: the same bytes at the same addresses,
+//! with the same descriptors in the LDT.
+
+#![allow(dead_code)]
+
+mod native;
+mod soft;
+
+use iced_x86::code_asm::CodeAssembler;
+
+/// Where programs start, in a flat 32-bit segment; a page of 16-bit programs follows.
+pub const CODE: u64 = 0x1000_0000;
+pub const CODE_BYTES: usize = 0x2000;
+/// What programs work on. The pages around are not mapped.
+pub const DATA: u64 = 0x2000_0000;
+pub const DATA_BYTES: usize = 0x8000;
+/// The stack pointer at the start.
+pub const STACK: u64 = DATA + 0x8000 - 0x100;
+
+/// Selectors of Linux's GDT that any process may load: 32-bit code, data, 64-bit code.
+pub const FLAT_CODE: u16 = 0x23;
+pub const FLAT_DATA: u16 = 0x2b;
+pub const LONG_CODE: u16 = 0x33;
+
+/// The selector of an entry of the LDT.
+pub const fn ldt(entry: u16) -> u16 {
+    entry << 3 | 7
+}
+
+/// A descriptor of the LDT, as modify_ldt(2) describes it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Descriptor {
+    pub base: u32,
+    /// In bytes, or in pages when `pages`; 20 bits.
+    pub limit: u32,
+    /// 32 bits wide, rather than 16.
+    pub big: bool,
+    /// 0 data, 1 expand-down data, 2 code, 3 conforming code.
+    pub contents: u8,
+    /// Data that may not be written, or code that may not be read.
+    pub restricted: bool,
+    pub pages: bool,
+    pub absent: bool,
+}
+
+/// Everything a program left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    pub vector: u8,
+    /// The exception's error code; 0 where there is none.
+    pub error: u32,
+    /// EAX, ECX, EDX, EBX, ESP, EBP, ESI, EDI.
+    pub gpr: [u32; 8],
+    pub eip: u32,
+    pub cs: u16,
+    pub ss: u16,
+    pub flags: u32,
+}
+
+/// The status flags and the direction flag.
+const FLAGS: u32 = 0xcd5;
+
+pub type Program = Box<dyn Fn(&mut CodeAssembler)>;
+
+/// Assembles 32-bit code for [`CODE`]. The INT3 behind it ends it.
+pub fn assemble(program: &dyn Fn(&mut CodeAssembler)) -> Vec<u8> {
+    let mut assembler = CodeAssembler::new(32).expect("an assembler");
+    program(&mut assembler);
+    assembler.assemble(CODE).expect("a program")
+}
+
+/// The host's processor and ours. There can be one only in a process, on one thread.
+pub struct Both {
+    native: native::Native,
+    soft: soft::Soft,
+}
+
+impl Both {
+    pub fn new(table: &[Descriptor]) -> Both {
+        Both { native: native::Native::new(table), soft: soft::Soft::new(table) }
+    }
+
+    /// Runs a program that starts with these registers on both, from the same memory; fails if it ends otherwise than
+    /// on the host.
+    pub fn compare(&mut self, name: &str, code: &[u8], gpr: [u32; 8]) -> Outcome {
+        let pattern = |n: usize| (n as u32).wrapping_mul(0x9e37_79b1).rotate_left(11) as u8;
+        let data: Vec<u8> = (0..DATA_BYTES).map(pattern).collect();
+        let (host, host_data) = self.native.run(code, gpr, &data);
+        let (ours, our_data) = self.soft.run(code, gpr, &data);
+        let shown = |outcome: &Outcome| format!("{outcome:x?}");
+        assert_eq!(shown(&ours), shown(&host), "{name}: ours, and the host's");
+        if let Some(at) = (0..DATA_BYTES).find(|&i| our_data[i] != host_data[i]) {
+            let range = at..(at + 16).min(DATA_BYTES);
+            panic!("{name}: at {at:#x} {:02x?}, host {:02x?}", &our_data[range.clone()], &host_data[range]);
+        }
+        host
+    }
+}
