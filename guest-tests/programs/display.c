@@ -4,14 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-#include <drm/drm_fourcc.h>
+#include "display_commit.h"
 
 /* Above what any card of this machine has; a list that is longer is cut. */
 #define MAX_OBJECTS 16
@@ -19,24 +17,11 @@
 #define MAX_MODES 64
 /* DRM numbers its nodes from 0 (card) and 128 (renderD), 64 of each. */
 #define NODES_OF_A_KIND 64
-/* Properties of one commit. */
-#define MAX_CHANGES 16
-
 /* Values of a plane's "type" property; the kernel's headers do not name them. */
 #define PLANE_TYPE_OVERLAY 0
 #define PLANE_TYPE_PRIMARY 1
 
-/* The properties of one atomic commit, in the order they were added. */
-struct commit {
-	uint32_t objects[MAX_CHANGES];
-	uint32_t counts[MAX_CHANGES];
-	uint32_t props[MAX_CHANGES];
-	uint64_t values[MAX_CHANGES];
-	unsigned int objects_len;
-	unsigned int props_len;
-};
-
-static int do_ioctl(int fd, unsigned long request, void *arg)
+int display_ioctl(int fd, unsigned long request, void *arg)
 {
 	int ret;
 
@@ -51,7 +36,7 @@ static int is_driver(int fd, const char *driver)
 	char name[64] = "";
 	struct drm_version version = { .name = name, .name_len = sizeof(name) - 1 };
 
-	return do_ioctl(fd, DRM_IOCTL_VERSION, &version) == 0 &&
+	return display_ioctl(fd, DRM_IOCTL_VERSION, &version) == 0 &&
 	       strcmp(name, driver) == 0;
 }
 
@@ -88,12 +73,12 @@ static uint32_t find_property(int fd, uint32_t object, uint32_t type,
 		.obj_type = type,
 	};
 
-	if (do_ioctl(fd, DRM_IOCTL_MODE_OBJ_GETPROPERTIES, &get))
+	if (display_ioctl(fd, DRM_IOCTL_MODE_OBJ_GETPROPERTIES, &get))
 		return 0;
 	for (uint32_t i = 0; i < get.count_props && i < MAX_PROPERTIES; i++) {
 		struct drm_mode_get_property prop = { .prop_id = ids[i] };
 
-		if (do_ioctl(fd, DRM_IOCTL_MODE_GETPROPERTY, &prop))
+		if (display_ioctl(fd, DRM_IOCTL_MODE_GETPROPERTY, &prop))
 			continue;
 		if (strcmp(prop.name, name) == 0) {
 			if (value)
@@ -155,7 +140,7 @@ static int find_mode(int fd, uint32_t id, struct drm_mode_modeinfo *mode,
 	uint32_t encoders[MAX_OBJECTS];
 	/* Without room for modes the kernel probes the connector. */
 	struct drm_mode_get_connector get = { .connector_id = id };
-	int ret = do_ioctl(fd, DRM_IOCTL_MODE_GETCONNECTOR, &get);
+	int ret = display_ioctl(fd, DRM_IOCTL_MODE_GETCONNECTOR, &get);
 
 	if (ret)
 		return ret;
@@ -166,7 +151,7 @@ static int find_mode(int fd, uint32_t id, struct drm_mode_modeinfo *mode,
 	get.modes_ptr = (uintptr_t)modes;
 	get.encoders_ptr = (uintptr_t)encoders;
 	get.count_props = 0;
-	ret = do_ioctl(fd, DRM_IOCTL_MODE_GETCONNECTOR, &get);
+	ret = display_ioctl(fd, DRM_IOCTL_MODE_GETCONNECTOR, &get);
 	if (ret)
 		return ret;
 	*encoder = encoders[0];
@@ -187,7 +172,7 @@ static int find_primary_plane(struct display *d)
 		.plane_id_ptr = (uintptr_t)planes,
 		.count_planes = MAX_OBJECTS,
 	};
-	int ret = do_ioctl(d->fd, DRM_IOCTL_MODE_GETPLANERESOURCES, &res);
+	int ret = display_ioctl(d->fd, DRM_IOCTL_MODE_GETPLANERESOURCES, &res);
 
 	if (ret)
 		return ret;
@@ -195,7 +180,7 @@ static int find_primary_plane(struct display *d)
 		struct drm_mode_get_plane plane = { .plane_id = planes[i] };
 		uint64_t type = PLANE_TYPE_OVERLAY;
 
-		if (do_ioctl(d->fd, DRM_IOCTL_MODE_GETPLANE, &plane) ||
+		if (display_ioctl(d->fd, DRM_IOCTL_MODE_GETPLANE, &plane) ||
 		    !(plane.possible_crtcs & (1u << d->crtc_index)))
 			continue;
 		find_property(d->fd, planes[i], DRM_MODE_OBJECT_PLANE, "type", &type);
@@ -216,7 +201,7 @@ static int find_pipeline(struct display *d)
 		.count_crtcs = MAX_OBJECTS,
 		.count_connectors = MAX_OBJECTS,
 	};
-	int ret = do_ioctl(d->fd, DRM_IOCTL_MODE_GETRESOURCES, &res);
+	int ret = display_ioctl(d->fd, DRM_IOCTL_MODE_GETRESOURCES, &res);
 
 	if (ret)
 		return ret;
@@ -230,7 +215,7 @@ static int find_pipeline(struct display *d)
 	for (uint32_t i = 0; i < res.count_crtcs && i < MAX_OBJECTS; i++) {
 		struct drm_mode_get_encoder encoder = { .encoder_id = encoder_id };
 
-		if (do_ioctl(d->fd, DRM_IOCTL_MODE_GETENCODER, &encoder) ||
+		if (display_ioctl(d->fd, DRM_IOCTL_MODE_GETENCODER, &encoder) ||
 		    !(encoder.possible_crtcs & (1u << i)))
 			continue;
 		d->crtc = crtcs[i];
@@ -248,19 +233,19 @@ static int set_up(struct display *d)
 		.data = (uintptr_t)&d->mode,
 		.length = sizeof(d->mode),
 	};
-	int ret = do_ioctl(d->fd, DRM_IOCTL_SET_CLIENT_CAP, &planes);
+	int ret = display_ioctl(d->fd, DRM_IOCTL_SET_CLIENT_CAP, &planes);
 
 	if (!ret)
-		ret = do_ioctl(d->fd, DRM_IOCTL_SET_CLIENT_CAP, &atomic);
+		ret = display_ioctl(d->fd, DRM_IOCTL_SET_CLIENT_CAP, &atomic);
 	/* The first to open a card is its master already. */
 	if (!ret)
-		ret = do_ioctl(d->fd, DRM_IOCTL_SET_MASTER, NULL);
+		ret = display_ioctl(d->fd, DRM_IOCTL_SET_MASTER, NULL);
 	if (!ret)
 		ret = find_pipeline(d);
 	if (!ret)
 		ret = look_up_properties(d);
 	if (!ret)
-		ret = do_ioctl(d->fd, DRM_IOCTL_MODE_CREATEPROPBLOB, &blob);
+		ret = display_ioctl(d->fd, DRM_IOCTL_MODE_CREATEPROPBLOB, &blob);
 	d->mode_blob = blob.blob_id;
 	return ret;
 }
@@ -284,249 +269,7 @@ void display_close(struct display *display)
 	struct drm_mode_destroy_blob blob = { .blob_id = display->mode_blob };
 
 	display_off(display);
-	do_ioctl(display->fd, DRM_IOCTL_MODE_DESTROYPROPBLOB, &blob);
+	display_ioctl(display->fd, DRM_IOCTL_MODE_DESTROYPROPBLOB, &blob);
 	close(display->fd);
 	display->fd = -1;
-}
-
-static void close_handle(struct display *d, uint32_t handle)
-{
-	struct drm_gem_close arg = { .handle = handle };
-
-	do_ioctl(d->fd, DRM_IOCTL_GEM_CLOSE, &arg);
-}
-
-/* Wraps fb->handle; on failure the handle is closed. */
-static int add_fb(struct display *d, uint32_t offset, struct display_fb *fb)
-{
-	struct drm_mode_fb_cmd2 add = {
-		.width = fb->width,
-		.height = fb->height,
-		.pixel_format = DRM_FORMAT_XRGB8888,
-		.handles = { fb->handle },
-		.pitches = { fb->pitch },
-		.offsets = { offset },
-	};
-	int ret = do_ioctl(d->fd, DRM_IOCTL_MODE_ADDFB2, &add);
-
-	if (ret)
-		close_handle(d, fb->handle);
-	fb->fb = add.fb_id;
-	return ret;
-}
-
-int display_create_dumb(struct display *display, struct display_fb *fb)
-{
-	struct drm_mode_create_dumb create = {
-		.width = display->mode.hdisplay,
-		.height = display->mode.vdisplay,
-		.bpp = 32,
-	};
-	int ret = do_ioctl(display->fd, DRM_IOCTL_MODE_CREATE_DUMB, &create);
-
-	if (ret)
-		return ret;
-	fb->handle = create.handle;
-	fb->width = create.width;
-	fb->height = create.height;
-	fb->pitch = create.pitch;
-	fb->size = create.size;
-	return add_fb(display, 0, fb);
-}
-
-void *display_map_dumb(struct display *display, const struct display_fb *fb)
-{
-	struct drm_mode_map_dumb map = { .handle = fb->handle };
-	void *pixels;
-
-	if (do_ioctl(display->fd, DRM_IOCTL_MODE_MAP_DUMB, &map))
-		return NULL;
-	pixels = mmap(NULL, fb->size, PROT_READ | PROT_WRITE, MAP_SHARED,
-		      display->fd, map.offset);
-	return pixels == MAP_FAILED ? NULL : pixels;
-}
-
-int display_import(struct display *display, int dmabuf, uint32_t width,
-		   uint32_t height, uint32_t pitch, uint32_t offset,
-		   struct display_fb *fb)
-{
-	struct drm_prime_handle prime = { .fd = dmabuf };
-	int ret = do_ioctl(display->fd, DRM_IOCTL_PRIME_FD_TO_HANDLE, &prime);
-
-	if (ret)
-		return ret;
-	fb->handle = prime.handle;
-	fb->width = width;
-	fb->height = height;
-	fb->pitch = pitch;
-	fb->size = (uint64_t)pitch * height;
-	return add_fb(display, offset, fb);
-}
-
-int display_export(struct display *display, const struct display_fb *fb)
-{
-	struct drm_prime_handle prime = {
-		.handle = fb->handle,
-		.flags = DRM_CLOEXEC | DRM_RDWR,
-	};
-	int ret = do_ioctl(display->fd, DRM_IOCTL_PRIME_HANDLE_TO_FD, &prime);
-
-	return ret ? ret : prime.fd;
-}
-
-void display_destroy_fb(struct display *display, struct display_fb *fb)
-{
-	do_ioctl(display->fd, DRM_IOCTL_MODE_RMFB, &fb->fb);
-	close_handle(display, fb->handle);
-	memset(fb, 0, sizeof(*fb));
-}
-
-/* Properties of one object must be added one after the other. */
-static void add(struct commit *c, uint32_t object, uint32_t prop, uint64_t value)
-{
-	if (!c->objects_len || c->objects[c->objects_len - 1] != object)
-		c->objects[c->objects_len++] = object;
-	c->counts[c->objects_len - 1]++;
-	c->props[c->props_len] = prop;
-	c->values[c->props_len++] = value;
-}
-
-static int do_commit(struct display *d, struct commit *c, uint32_t flags,
-		     uint64_t user_data)
-{
-	struct drm_mode_atomic atomic = {
-		.flags = flags,
-		.count_objs = c->objects_len,
-		.objs_ptr = (uintptr_t)c->objects,
-		.count_props_ptr = (uintptr_t)c->counts,
-		.props_ptr = (uintptr_t)c->props,
-		.prop_values_ptr = (uintptr_t)c->values,
-		.user_data = user_data,
-	};
-
-	return do_ioctl(d->fd, DRM_IOCTL_MODE_ATOMIC, &atomic);
-}
-
-static void add_plane(struct display *d, struct commit *c, uint32_t fb)
-{
-	const struct display_properties *p = &d->props;
-	uint32_t width = d->mode.hdisplay, height = d->mode.vdisplay;
-
-	add(c, d->plane, p->plane_fb_id, fb);
-	add(c, d->plane, p->plane_crtc_id, fb ? d->crtc : 0);
-	if (!fb)
-		return;
-	add(c, d->plane, p->plane_src_x, 0);
-	add(c, d->plane, p->plane_src_y, 0);
-	/* Source coordinates are 16.16 fixed point. */
-	add(c, d->plane, p->plane_src_w, (uint64_t)width << 16);
-	add(c, d->plane, p->plane_src_h, (uint64_t)height << 16);
-	add(c, d->plane, p->plane_crtc_x, 0);
-	add(c, d->plane, p->plane_crtc_y, 0);
-	add(c, d->plane, p->plane_crtc_w, width);
-	add(c, d->plane, p->plane_crtc_h, height);
-}
-
-int display_modeset(struct display *display, uint32_t fb)
-{
-	const struct display_properties *p = &display->props;
-	struct commit c = { 0 };
-
-	add(&c, display->connector, p->connector_crtc_id, display->crtc);
-	add(&c, display->crtc, p->crtc_mode_id, display->mode_blob);
-	add(&c, display->crtc, p->crtc_active, 1);
-	add_plane(display, &c, fb);
-	return do_commit(display, &c, DRM_MODE_ATOMIC_ALLOW_MODESET, 0);
-}
-
-int display_off(struct display *display)
-{
-	const struct display_properties *p = &display->props;
-	struct commit c = { 0 };
-
-	add(&c, display->connector, p->connector_crtc_id, 0);
-	add(&c, display->crtc, p->crtc_mode_id, 0);
-	add(&c, display->crtc, p->crtc_active, 0);
-	add_plane(display, &c, 0);
-	return do_commit(display, &c, DRM_MODE_ATOMIC_ALLOW_MODESET, 0);
-}
-
-int display_flip(struct display *display, uint32_t fb, int in_fence,
-		 int *out_fence, uint64_t user_data)
-{
-	const struct display_properties *p = &display->props;
-	/* The kernel writes a 32-bit descriptor through OUT_FENCE_PTR. */
-	int32_t fence = -1;
-	struct commit c = { 0 };
-	int ret;
-
-	add(&c, display->plane, p->plane_fb_id, fb);
-	if (in_fence >= 0)
-		add(&c, display->plane, p->plane_in_fence_fd, in_fence);
-	if (out_fence)
-		add(&c, display->crtc, p->crtc_out_fence_ptr, (uintptr_t)&fence);
-	ret = do_commit(display, &c,
-			DRM_MODE_ATOMIC_NONBLOCK | DRM_MODE_PAGE_FLIP_EVENT, user_data);
-	if (out_fence)
-		*out_fence = fence;
-	return ret;
-}
-
-/* The flip event in len bytes of events, if there is one. */
-static int find_flip(const char *buf, ssize_t len, struct display_flip *flip)
-{
-	struct drm_event_vblank event;
-	struct drm_event header;
-
-	for (ssize_t at = 0; at + (ssize_t)sizeof(header) <= len; at += header.length) {
-		memcpy(&header, buf + at, sizeof(header));
-		if (header.length < sizeof(header) || at + (ssize_t)header.length > len)
-			return -EPROTO;
-		if (header.type != DRM_EVENT_FLIP_COMPLETE || header.length < sizeof(event))
-			continue;
-		memcpy(&event, buf + at, sizeof(event));
-		flip->user_data = event.user_data;
-		flip->sequence = event.sequence;
-		flip->time_ns = event.tv_sec * 1000000000ull + event.tv_usec * 1000ull;
-		return 0;
-	}
-	return -EAGAIN;
-}
-
-int display_wait_flip(struct display *display, int timeout_ms,
-		      struct display_flip *flip)
-{
-	struct pollfd waiter = { .fd = display->fd, .events = POLLIN };
-	/* Room for one event: the kernel keeps those that do not fit. */
-	char buf[sizeof(struct drm_event_vblank)];
-
-	for (;;) {
-		int ret = poll(&waiter, 1, timeout_ms);
-		ssize_t len;
-
-		if (ret < 0 && errno == EINTR)
-			continue;
-		if (ret <= 0)
-			return ret ? -errno : -ETIME;
-		len = read(display->fd, buf, sizeof(buf));
-		if (len < 0)
-			return -errno;
-		ret = find_flip(buf, len, flip);
-		if (ret != -EAGAIN)
-			return ret;
-	}
-}
-
-int display_wait_vblank(struct display *display, uint32_t *sequence)
-{
-	union drm_wait_vblank wait = { 0 };
-	int ret;
-
-	wait.request.type = _DRM_VBLANK_RELATIVE;
-	wait.request.type |= display->crtc_index << _DRM_VBLANK_HIGH_CRTC_SHIFT;
-	wait.request.sequence = 1;
-	ret = do_ioctl(display->fd, DRM_IOCTL_WAIT_VBLANK, &wait);
-	if (!ret && sequence)
-		*sequence = wait.reply.sequence;
-	return ret;
 }

@@ -33,7 +33,8 @@
 
 #include "camera.h"
 #include "convert.h"
-#include "display.h"
+#include "display_commit.h"
+#include "display_fb.h"
 #include "ktap.h"
 
 /* One on the screen, one that waits for its vblank, two to convert into. */

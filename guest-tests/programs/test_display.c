@@ -19,6 +19,9 @@
 #include <linux/udmabuf.h>
 
 #include "display.h"
+#include "display_commit.h"
+#include "display_fb.h"
+#include "display_picture.h"
 #include "ktap.h"
 
 #define PCI_SLOT "0000:00:03.0"
@@ -27,110 +30,8 @@
 #define FLIPS 8
 /* Long enough for a machine that is slow beside its own clock. */
 #define TIMEOUT_MS 5000
-/* More than the frames that pass between a flip and its CRC. */
-#define CRC_LINES 64
 
 static struct display display;
-
-/* What zlib calls crc32. */
-static uint32_t crc32_of(const void *data, size_t size)
-{
-	static uint32_t table[256];
-	const uint8_t *bytes = data;
-	uint32_t crc = ~0u;
-
-	if (!table[1]) {
-		for (uint32_t n = 0; n < 256; n++) {
-			uint32_t value = n;
-
-			for (int bit = 0; bit < 8; bit++)
-				value = value & 1 ? value >> 1 ^ 0xedb88320u : value >> 1;
-			table[n] = value;
-		}
-	}
-	for (size_t i = 0; i < size; i++)
-		crc = crc >> 8 ^ table[(crc ^ bytes[i]) & 0xff];
-	return ~crc;
-}
-
-/*
- * Paints a picture that no shift, swap or cut of itself equals, with padding bytes that are not
- * zero; returns the CRC that the screen must have.
- */
-static uint32_t paint(uint8_t *pixels, const struct display_fb *fb, uint32_t seed)
-{
-	uint32_t *packed = malloc((size_t)fb->width * fb->height * 4);
-	uint32_t state = seed * 2654435761u + 1, crc;
-
-	if (!packed)
-		return 0;
-	for (uint32_t y = 0; y < fb->height; y++) {
-		uint32_t *row = (uint32_t *)(pixels + (size_t)y * fb->pitch);
-
-		for (uint32_t x = 0; x < fb->width; x++) {
-			state = state * 1664525u + 1013904223u;
-			row[x] = state;
-			packed[(size_t)y * fb->width + x] = state & 0xffffff;
-		}
-	}
-	crc = crc32_of(packed, (size_t)fb->width * fb->height * 4);
-	free(packed);
-	return crc;
-}
-
-/* Starts the kernel's list of frame CRCs; returns a descriptor that lines are read from. */
-static int open_crcs(void)
-{
-	struct stat node;
-	char path[128];
-
-	if (fstat(display.fd, &node))
-		return -errno;
-	snprintf(path, sizeof(path), "/sys/kernel/debug/dri/%u/crtc-%u/crc/data",
-		 minor(node.st_rdev), display.crtc_index);
-	return open(path, O_RDONLY | O_CLOEXEC);
-}
-
-/* The CRC of a frame, by the vblank count it began with: 1 when found. */
-static int crc_of_frame(int crcs, uint32_t frame, uint32_t *crc)
-{
-	/* One line is "0x" and 8 digits, twice, a space between and a line feed; one read gives one line. */
-	char line[64];
-
-	for (int i = 0; i < CRC_LINES; i++) {
-		ssize_t len = read(crcs, line, sizeof(line) - 1);
-		unsigned int number;
-
-		if (len <= 0)
-			return 0;
-		line[len] = '\0';
-		if (sscanf(line, "%x %x", &number, crc) != 2)
-			return 0;
-		if (number == frame)
-			return 1;
-	}
-	return 0;
-}
-
-/* Flips to fb and waits for it; then the frame it began with must have this CRC. */
-static int flip_shows(uint32_t fb, uint32_t expected)
-{
-	struct display_flip flip = { 0 };
-	uint32_t crc = 0;
-	int crcs = open_crcs();
-	int ret = crcs < 0 ? crcs : display_flip(&display, fb, -1, NULL, 0);
-
-	if (!ret)
-		ret = display_wait_flip(&display, TIMEOUT_MS, &flip);
-	if (ret || !crc_of_frame(crcs, flip.sequence, &crc) || crc != expected) {
-		ktap_note("result %d, frame %u, CRC %08x, expected %08x", ret, flip.sequence, crc,
-			  expected);
-		ret = -EINVAL;
-	}
-	if (crcs >= 0)
-		close(crcs);
-	return ret == 0;
-}
 
 static void test_flips(const struct display_fb *fbs, const uint32_t *crcs)
 {
@@ -149,8 +50,8 @@ static void test_flips(const struct display_fb *fbs, const uint32_t *crcs)
 		last = flip.sequence;
 	}
 	ktap_result(shown && in_order && tagged, "flips complete in order with their data");
-	ktap_result(flip_shows(fbs[0].fb, crcs[0]), "a flip shows the first picture");
-	ktap_result(flip_shows(fbs[1].fb, crcs[1]), "a flip shows the second picture");
+	ktap_result(display_flip_shows(&display, fbs[0].fb, crcs[0]), "a flip shows the first picture");
+	ktap_result(display_flip_shows(&display, fbs[1].fb, crcs[1]), "a flip shows the second picture");
 }
 
 static void test_fences(const struct display_fb *fbs)
@@ -244,8 +145,8 @@ static void test_import(void)
 		ktap_result(0, "%s", name);
 		return;
 	}
-	crc = paint(pixels + offset, &fb, 77);
-	ktap_result(flip_shows(fb.fb, crc), "%s", name);
+	crc = display_paint(pixels + offset, &fb, 77);
+	ktap_result(display_flip_shows(&display, fb.fb, crc), "%s", name);
 	munmap(pixels, size);
 	close(dmabuf);
 	/* What is on the screen is taken off it by this: see that the display survives. */
@@ -272,27 +173,6 @@ static void test_refusals(struct display_fb *fb)
 		    "a picture smaller than the screen is refused");
 	bad.fb = add.fb_id;
 	ioctl(display.fd, DRM_IOCTL_MODE_RMFB, &bad.fb);
-}
-
-/* The CRC of what is on the screen some frames from now. */
-static uint32_t crc_on_screen(void)
-{
-	int crcs = open_crcs();
-	uint32_t crc = 0;
-	char line[64];
-
-	/* The first may be of a frame that began before. */
-	for (int i = 0; i < 3 && crcs >= 0; i++) {
-		ssize_t len = read(crcs, line, sizeof(line) - 1);
-
-		if (len <= 0)
-			break;
-		line[len] = '\0';
-		sscanf(line, "%*x %x", &crc);
-	}
-	if (crcs >= 0)
-		close(crcs);
-	return crc;
 }
 
 /* Sets or clears bus mastering (bit 2 of the PCI command register). */
@@ -322,7 +202,7 @@ static void test_refused_memory(uint32_t crc)
 
 	usleep(100000);
 	on = set_bus_master(true);
-	ktap_result(!off && !on && crc_on_screen() == crc,
+	ktap_result(!off && !on && display_crc_on_screen(&display) == crc,
 		    "the picture comes back after bus mastering was off");
 }
 
@@ -348,22 +228,6 @@ static void test_unbinding(void)
 		    !display_open(&display, DISPLAY_DRIVER_NAME), "with the driver again it opens");
 }
 
-static bool make_pictures(struct display_fb *fbs, uint32_t *crcs)
-{
-	for (uint32_t i = 0; i < 2; i++) {
-		uint8_t *pixels;
-
-		if (display_create_dumb(&display, &fbs[i]))
-			return false;
-		pixels = display_map_dumb(&display, &fbs[i]);
-		if (!pixels)
-			return false;
-		crcs[i] = paint(pixels, &fbs[i], i);
-		munmap(pixels, fbs[i].size);
-	}
-	return true;
-}
-
 int main(void)
 {
 	struct display_fb fbs[2] = { 0 };
@@ -376,7 +240,7 @@ int main(void)
 		return ktap_finish();
 	ktap_note("mode %s, %u kHz", display.mode.name, display.mode.clock);
 	ktap_result(display.mode.type & DRM_MODE_TYPE_PREFERRED, "its monitor prefers a mode");
-	if (!ktap_result(make_pictures(fbs, crcs), "dumb buffers are made"))
+	if (!ktap_result(display_make_pictures(&display, fbs, crcs, 2), "dumb buffers are made"))
 		return ktap_finish();
 	if (!ktap_result(display_modeset(&display, fbs[0].fb) == 0, "the mode is set"))
 		return ktap_finish();
@@ -389,11 +253,11 @@ int main(void)
 
 	/* The screen is off now, since what it showed was destroyed. */
 	ret = display_modeset(&display, fbs[1].fb);
-	ktap_result(!ret && flip_shows(fbs[0].fb, crcs[0]), "the display goes on after all that");
+	ktap_result(!ret && display_flip_shows(&display, fbs[0].fb, crcs[0]), "the display goes on after all that");
 	test_refused_memory(crcs[0]);
 	test_unbinding();
-	ktap_result(make_pictures(fbs, crcs) && !display_modeset(&display, fbs[0].fb) &&
-		    flip_shows(fbs[1].fb, crcs[1]), "and shows pictures");
+	ktap_result(display_make_pictures(&display, fbs, crcs, 2) && !display_modeset(&display, fbs[0].fb) &&
+		    display_flip_shows(&display, fbs[1].fb, crcs[1]), "and shows pictures");
 	display_close(&display);
 	return ktap_finish();
 }

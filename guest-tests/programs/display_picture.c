@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Pictures and the CRCs that the screen has of them: see display_picture.h. */
+#include "display_picture.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "display_commit.h"
+#include "ktap.h"
+
+/* Long enough for a machine that is slow beside its own clock. */
+#define TIMEOUT_MS 5000
+/* More than the frames that pass between a flip and its CRC. */
+#define CRC_LINES 64
+
+/* What zlib calls crc32. */
+static uint32_t crc32_of(const void *data, size_t size)
+{
+	static uint32_t table[256];
+	const uint8_t *bytes = data;
+	uint32_t crc = ~0u;
+
+	if (!table[1]) {
+		for (uint32_t n = 0; n < 256; n++) {
+			uint32_t value = n;
+
+			for (int bit = 0; bit < 8; bit++)
+				value = value & 1 ? value >> 1 ^ 0xedb88320u : value >> 1;
+			table[n] = value;
+		}
+	}
+	for (size_t i = 0; i < size; i++)
+		crc = crc >> 8 ^ table[(crc ^ bytes[i]) & 0xff];
+	return ~crc;
+}
+
+uint32_t display_paint(uint8_t *pixels, const struct display_fb *fb, uint32_t seed)
+{
+	uint32_t *packed = malloc((size_t)fb->width * fb->height * 4);
+	uint32_t state = seed * 2654435761u + 1, crc;
+
+	if (!packed)
+		return 0;
+	for (uint32_t y = 0; y < fb->height; y++) {
+		uint32_t *row = (uint32_t *)(pixels + (size_t)y * fb->pitch);
+
+		for (uint32_t x = 0; x < fb->width; x++) {
+			state = state * 1664525u + 1013904223u;
+			row[x] = state;
+			packed[(size_t)y * fb->width + x] = state & 0xffffff;
+		}
+	}
+	crc = crc32_of(packed, (size_t)fb->width * fb->height * 4);
+	free(packed);
+	return crc;
+}
+
+int display_open_crcs(struct display *display)
+{
+	struct stat node;
+	char path[128];
+
+	if (fstat(display->fd, &node))
+		return -errno;
+	snprintf(path, sizeof(path), "/sys/kernel/debug/dri/%u/crtc-%u/crc/data",
+		 minor(node.st_rdev), display->crtc_index);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/* The CRC of a frame, by the vblank count it began with: 1 when found. */
+static int crc_of_frame(int crcs, uint32_t frame, uint32_t *crc)
+{
+	/* One line is "0x" and 8 digits, twice, a space between and a line feed; one read gives one line. */
+	char line[64];
+
+	for (int i = 0; i < CRC_LINES; i++) {
+		ssize_t len = read(crcs, line, sizeof(line) - 1);
+		unsigned int number;
+
+		if (len <= 0)
+			return 0;
+		line[len] = '\0';
+		if (sscanf(line, "%x %x", &number, crc) != 2)
+			return 0;
+		if (number == frame)
+			return 1;
+	}
+	return 0;
+}
+
+bool display_flip_shows(struct display *display, uint32_t fb, uint32_t expected)
+{
+	struct display_flip flip = { 0 };
+	uint32_t crc = 0;
+	int crcs = display_open_crcs(display);
+	int ret = crcs < 0 ? crcs : display_flip(display, fb, -1, NULL, 0);
+
+	if (!ret)
+		ret = display_wait_flip(display, TIMEOUT_MS, &flip);
+	if (ret || !crc_of_frame(crcs, flip.sequence, &crc) || crc != expected) {
+		ktap_note("result %d, frame %u, CRC %08x, expected %08x", ret, flip.sequence, crc,
+			  expected);
+		ret = -EINVAL;
+	}
+	if (crcs >= 0)
+		close(crcs);
+	return ret == 0;
+}
+
+uint32_t display_crc_on_screen(struct display *display)
+{
+	int crcs = display_open_crcs(display);
+	uint32_t crc = 0;
+	char line[64];
+
+	/* The first may be of a frame that began before. */
+	for (int i = 0; i < 3 && crcs >= 0; i++) {
+		ssize_t len = read(crcs, line, sizeof(line) - 1);
+
+		if (len <= 0)
+			break;
+		line[len] = '\0';
+		sscanf(line, "%*x %x", &crc);
+	}
+	if (crcs >= 0)
+		close(crcs);
+	return crc;
+}
+
+bool display_make_pictures(struct display *display, struct display_fb *fbs, uint32_t *crcs,
+			   unsigned int count)
+{
+	for (uint32_t i = 0; i < count; i++) {
+		uint8_t *pixels;
+
+		if (display_create_dumb(display, &fbs[i]))
+			return false;
+		pixels = display_map_dumb(display, &fbs[i]);
+		if (!pixels)
+			return false;
+		crcs[i] = display_paint(pixels, &fbs[i], i);
+		munmap(pixels, fbs[i].size);
+	}
+	return true;
+}
+
