@@ -3,14 +3,17 @@
 
 #include <linux/ktime.h>
 #include <linux/math64.h>
+#include <linux/minmax.h>
 #include <linux/string.h>
 
 #include <drm/drm_atomic.h>
 #include <drm/drm_atomic_helper.h>
+#include <drm/drm_drv.h>
 #include <drm/drm_print.h>
 #include <drm/drm_vblank.h>
 
 #include "display_drv.h"
+#include "display_hold.h"
 
 /* How far a vblank timestamp may be off: the time between two register reads. */
 #define TIMESTAMP_ERROR_NS 1000
@@ -33,22 +36,31 @@ static enum drm_mode_status fpd_crtc_mode_valid(struct drm_crtc *crtc,
 	return MODE_OK;
 }
 
-static void fpd_crtc_atomic_enable(struct drm_crtc *crtc, struct drm_atomic_state *state)
+static void start_raster(struct fpd_device *fpd, const struct drm_display_mode *mode)
 {
-	const struct drm_display_mode *mode = &crtc->state->adjusted_mode;
-	struct fpd_device *fpd = to_fpd(crtc->dev);
-
 	fpd_write(fpd, FPD_MODE_ACTIVE, FPD_SIZE(mode->hdisplay, mode->vdisplay));
 	fpd_write(fpd, FPD_MODE_TOTAL, FPD_SIZE(mode->htotal, mode->vtotal));
 	fpd_write(fpd, FPD_MODE_CLOCK, mode->clock);
 	fpd_write(fpd, FPD_CRTC_ENABLE, 1);
+	fpd->raster_ns = fpd_read64(fpd, FPD_NOW_NS);
 	if (!(fpd_read(fpd, FPD_CRTC_ENABLE) & 1))
-		drm_err(crtc->dev, "Mode \"%s\" refused\n", mode->name);
+		drm_err(&fpd->drm, "Mode \"%s\" refused\n", mode->name);
+}
+
+static void fpd_crtc_atomic_enable(struct drm_crtc *crtc, struct drm_atomic_state *state)
+{
+	struct fpd_device *fpd = to_fpd(crtc->dev);
+	int idx;
+
+	if (drm_dev_enter(&fpd->drm, &idx)) {
+		start_raster(fpd, &crtc->state->adjusted_mode);
+		drm_dev_exit(idx);
+	}
 	drm_crtc_vblank_on(crtc);
 }
 
 /* Ends the commit that waits, for which no interrupt will come any more. */
-static void complete_flip(struct fpd_device *fpd)
+void fpd_crtc_complete_flip(struct fpd_device *fpd)
 {
 	unsigned long flags;
 
@@ -62,11 +74,15 @@ static void complete_flip(struct fpd_device *fpd)
 static void fpd_crtc_atomic_disable(struct drm_crtc *crtc, struct drm_atomic_state *state)
 {
 	struct fpd_device *fpd = to_fpd(crtc->dev);
+	int idx;
 
-	/* When the write has returned the device reads no more memory. */
-	fpd_write(fpd, FPD_CRTC_ENABLE, 0);
+	if (drm_dev_enter(&fpd->drm, &idx)) {
+		/* When the write has returned the device reads no more memory. */
+		fpd_write(fpd, FPD_CRTC_ENABLE, 0);
+		drm_dev_exit(idx);
+	}
 	drm_crtc_vblank_off(crtc);
-	complete_flip(fpd);
+	fpd_crtc_complete_flip(fpd);
 
 	spin_lock_irq(&crtc->dev->event_lock);
 	if (crtc->state->event && !crtc->state->active) {
@@ -76,7 +92,22 @@ static void fpd_crtc_atomic_disable(struct drm_crtc *crtc, struct drm_atomic_sta
 	spin_unlock_irq(&crtc->dev->event_lock);
 }
 
-/* Hands the plane registers to the device, which takes them at the next vertical blank. */
+/* Hands a commit to the device, which takes it at the next vertical blank; false if it does not. */
+static bool commit(struct fpd_device *fpd, u64 number)
+{
+	int idx;
+
+	if (!drm_dev_enter(&fpd->drm, &idx))
+		return false;
+	fpd_write(fpd, FPD_COMMIT, 1);
+	if (fpd_read64(fpd, FPD_COMMIT_ACCEPTED) == number)
+		fpd->accepted = number;
+	else
+		drm_err_ratelimited(&fpd->drm, "Commit refused\n");
+	drm_dev_exit(idx);
+	return fpd->accepted == number;
+}
+
 static void fpd_crtc_atomic_flush(struct drm_crtc *crtc, struct drm_atomic_state *state)
 {
 	struct fpd_device *fpd = to_fpd(crtc->dev);
@@ -87,46 +118,68 @@ static void fpd_crtc_atomic_flush(struct drm_crtc *crtc, struct drm_atomic_state
 	fpd->flip_event = crtc->state->event;
 	fpd->flip_number = number;
 	crtc->state->event = NULL;
-	fpd_write(fpd, FPD_COMMIT, 1);
-	accepted = fpd_read64(fpd, FPD_COMMIT_ACCEPTED) == number;
+	accepted = commit(fpd, number);
 	spin_unlock_irq(&crtc->dev->event_lock);
 
-	if (accepted) {
-		fpd->accepted = number;
-	} else {
-		drm_err_ratelimited(crtc->dev, "Commit refused\n");
-		complete_flip(fpd);
-	}
+	if (!accepted)
+		fpd_crtc_complete_flip(fpd);
 }
 
 static int fpd_crtc_enable_vblank(struct drm_crtc *crtc)
 {
 	struct fpd_device *fpd = to_fpd(crtc->dev);
+	int idx;
 
+	if (!drm_dev_enter(&fpd->drm, &idx))
+		return -ENODEV;
 	fpd_irq_mask(fpd, 0, FPD_IRQ_VBLANK);
+	drm_dev_exit(idx);
 	return 0;
 }
 
 static void fpd_crtc_disable_vblank(struct drm_crtc *crtc)
 {
-	fpd_irq_mask(to_fpd(crtc->dev), FPD_IRQ_VBLANK, 0);
+	struct fpd_device *fpd = to_fpd(crtc->dev);
+	int idx;
+
+	if (!drm_dev_enter(&fpd->drm, &idx))
+		return;
+	fpd_irq_mask(fpd, FPD_IRQ_VBLANK, 0);
+	drm_dev_exit(idx);
 }
 
+/* Without the device the count stands still. */
 static u32 fpd_crtc_get_vblank_counter(struct drm_crtc *crtc)
 {
-	return fpd_read(to_fpd(crtc->dev), FPD_VBLANK_COUNT);
+	struct fpd_device *fpd = to_fpd(crtc->dev);
+	int idx;
+
+	if (drm_dev_enter(&fpd->drm, &idx)) {
+		WRITE_ONCE(fpd->vblank_count, fpd_read(fpd, FPD_VBLANK_COUNT));
+		drm_dev_exit(idx);
+	}
+	return READ_ONCE(fpd->vblank_count);
 }
 
-/* The device's clock and the kernel's may differ: both are read now, the device's for the age. */
+/*
+ * The device's clock and the kernel's may differ: both are read now, the device's for the age.
+ * Before the first vblank of a raster the device has the last one of the raster before; the
+ * kernel counts the start of the new one instead, a frame before that first vblank.
+ */
 static bool fpd_crtc_get_vblank_timestamp(struct drm_crtc *crtc, int *max_error,
 					  ktime_t *vblank_time, bool in_vblank_irq)
 {
 	struct fpd_device *fpd = to_fpd(crtc->dev);
-	u64 vblank_ns = fpd_read64(fpd, FPD_VBLANK_NS);
-	u64 now_ns = fpd_read64(fpd, FPD_NOW_NS);
+	u64 vblank_ns, now_ns;
+	int idx;
 
+	if (!drm_dev_enter(&fpd->drm, &idx))
+		return false;
+	vblank_ns = max(fpd_read64(fpd, FPD_VBLANK_NS), fpd->raster_ns);
+	now_ns = fpd_read64(fpd, FPD_NOW_NS);
 	*vblank_time = ktime_sub_ns(ktime_get(), now_ns - vblank_ns);
 	*max_error = TIMESTAMP_ERROR_NS;
+	drm_dev_exit(idx);
 	return true;
 }
 
@@ -150,25 +203,45 @@ static int fpd_crtc_verify_crc_source(struct drm_crtc *crtc, const char *source,
 }
 
 /* CRCs are collected in vblank interrupts, so these are kept on for as long. */
+static int start_crcs(struct fpd_device *fpd)
+{
+	int ret = -ENODEV, idx;
+
+	fpd->crc_hold = fpd_hold_crcs(&fpd->drm);
+	if (!fpd->crc_hold)
+		return -ENOMEM;
+	if (drm_dev_enter(&fpd->drm, &idx)) {
+		ret = drm_crtc_vblank_get(&fpd->crtc);
+		if (!ret)
+			fpd->crc_frame = fpd_read64(fpd, FPD_CRC_FRAME);
+		drm_dev_exit(idx);
+	}
+	if (ret)
+		fpd_hold_end_crcs(fpd->crc_hold);
+	else
+		WRITE_ONCE(fpd->crc_on, true);
+	return ret;
+}
+
+static void stop_crcs(struct fpd_device *fpd)
+{
+	WRITE_ONCE(fpd->crc_on, false);
+	drm_crtc_vblank_put(&fpd->crtc);
+	fpd_hold_end_crcs(fpd->crc_hold);
+}
+
 static int fpd_crtc_set_crc_source(struct drm_crtc *crtc, const char *source)
 {
 	struct fpd_device *fpd = to_fpd(crtc->dev);
 	bool on = source;
-	int ret;
 
 	if (!is_crc_source(source))
 		return -EINVAL;
 	if (on == fpd->crc_on)
 		return 0;
-	if (on) {
-		ret = drm_crtc_vblank_get(crtc);
-		if (ret)
-			return ret;
-		fpd->crc_frame = fpd_read64(fpd, FPD_CRC_FRAME);
-	}
-	WRITE_ONCE(fpd->crc_on, on);
-	if (!on)
-		drm_crtc_vblank_put(crtc);
+	if (on)
+		return start_crcs(fpd);
+	stop_crcs(fpd);
 	return 0;
 }
 

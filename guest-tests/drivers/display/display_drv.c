@@ -18,6 +18,7 @@
 #include <drm/drm_print.h>
 
 #include "display_drv.h"
+#include "display_hold.h"
 
 #define FPD_VENDOR 0xfe9c
 #define FPD_DEVICE 0x0003
@@ -28,7 +29,9 @@ static const struct drm_driver fpd_driver = {
 	.driver_features = DRIVER_GEM | DRIVER_MODESET | DRIVER_ATOMIC,
 	.fops = &fpd_fops,
 	DRM_GEM_SHMEM_DRIVER_OPS,
-	.name = "fencepost-display",
+	.gem_create_object = fpd_bo_create,
+	.gem_prime_import = fpd_bo_import,
+	.name = FPD_NAME,
 	.desc = "Fencepost display controller",
 	.date = "20260101",
 	.major = 1,
@@ -48,6 +51,14 @@ static void fpd_commit_tail(struct drm_atomic_state *state)
 	drm_atomic_helper_cleanup_planes(drm, state);
 }
 
+/* Before user space gets a commit's out-fences. */
+static int fpd_atomic_commit(struct drm_device *drm, struct drm_atomic_state *state, bool nonblock)
+{
+	int ret = fpd_hold_for_fences(state);
+
+	return ret ? ret : drm_atomic_helper_commit(drm, state, nonblock);
+}
+
 static const struct drm_mode_config_helper_funcs fpd_mode_config_helper_funcs = {
 	.atomic_commit_tail = fpd_commit_tail,
 };
@@ -55,7 +66,7 @@ static const struct drm_mode_config_helper_funcs fpd_mode_config_helper_funcs = 
 static const struct drm_mode_config_funcs fpd_mode_config_funcs = {
 	.fb_create = fpd_fb_create,
 	.atomic_check = drm_atomic_helper_check,
-	.atomic_commit = drm_atomic_helper_commit,
+	.atomic_commit = fpd_atomic_commit,
 };
 
 static int fpd_mode_config_init(struct fpd_device *fpd)
@@ -106,8 +117,7 @@ static int fpd_map(struct fpd_device *fpd, struct pci_dev *pdev)
 	if (fpd_read(fpd, FPD_ID) != FPD_ID_VALUE)
 		return -ENODEV;
 	/* Left over from an earlier driver, if there was one. */
-	fpd_write(fpd, FPD_CRTC_ENABLE, 0);
-	fpd_write(fpd, FPD_IRQ_ENABLE, 0);
+	fpd_hw_stop(fpd);
 
 	ret = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64));
 	if (ret)
@@ -115,6 +125,18 @@ static int fpd_map(struct fpd_device *fpd, struct pci_dev *pdev)
 	dma_set_max_seg_size(&pdev->dev, U32_MAX & PAGE_MASK);
 	pci_set_master(pdev);
 	return 0;
+}
+
+/* What needs no device, and is there as long as anybody has the drm_device. */
+static int fpd_init(struct fpd_device *fpd)
+{
+	int ret = fpd_hold_count(&fpd->drm);
+
+	if (ret)
+		return ret;
+	spin_lock_init(&fpd->irq_lock);
+	INIT_LIST_HEAD(&fpd->mapped);
+	return drmm_mutex_init(&fpd->drm, &fpd->map_lock);
 }
 
 static int fpd_probe(struct pci_dev *pdev, const struct pci_device_id *id)
@@ -127,29 +149,42 @@ static int fpd_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		return PTR_ERR(fpd);
 	pci_set_drvdata(pdev, &fpd->drm);
 
-	ret = fpd_map(fpd, pdev);
+	ret = fpd_init(fpd);
+	if (!ret)
+		ret = fpd_map(fpd, pdev);
 	if (!ret)
 		ret = fpd_modeset_init(fpd);
 	if (!ret)
 		ret = fpd_irq_init(fpd, pdev);
-	if (!ret)
-		ret = drm_dev_register(&fpd->drm, 0);
-	return ret;
+	if (ret)
+		return ret;
+	fpd_hw_start(fpd);
+	return drm_dev_register(&fpd->drm, 0);
 }
 
+/*
+ * The device goes, or only the driver: whoever holds something keeps it, and gets ENODEV. Each step
+ * needs the one before: nobody starts anything new; the device stops, if it is still there to be
+ * stopped; what waits for it ends, and the screen is off for DRM too; no memory is mapped for it.
+ */
 static void fpd_remove(struct pci_dev *pdev)
 {
 	struct drm_device *drm = pci_get_drvdata(pdev);
+	struct fpd_device *fpd = to_fpd(drm);
 
-	/* Open files can do nothing any more; then the screen goes off. */
 	drm_dev_unplug(drm);
+	fpd_hw_stop(fpd);
+	fpd_crtc_complete_flip(fpd);
 	drm_atomic_helper_shutdown(drm);
-	fpd_write(to_fpd(drm), FPD_IRQ_ENABLE, 0);
+	fpd_bo_unmap_all(fpd);
 }
 
 static void fpd_shutdown(struct pci_dev *pdev)
 {
-	drm_atomic_helper_shutdown(pci_get_drvdata(pdev));
+	struct drm_device *drm = pci_get_drvdata(pdev);
+
+	drm_atomic_helper_shutdown(drm);
+	fpd_hw_stop(to_fpd(drm));
 }
 
 static const struct pci_device_id fpd_ids[] = {
@@ -159,13 +194,35 @@ static const struct pci_device_id fpd_ids[] = {
 MODULE_DEVICE_TABLE(pci, fpd_ids);
 
 static struct pci_driver fpd_pci_driver = {
-	.name = "fencepost-display",
+	.name = FPD_NAME,
 	.id_table = fpd_ids,
 	.probe = fpd_probe,
 	.remove = fpd_remove,
 	.shutdown = fpd_shutdown,
+	.err_handler = &fpd_error_handlers,
+	.driver.pm = pm_sleep_ptr(&fpd_pm_ops),
 };
-module_pci_driver(fpd_pci_driver);
+
+static int __init fpd_module_init(void)
+{
+	int ret = fpd_hold_init();
+
+	if (ret)
+		return ret;
+	ret = pci_register_driver(&fpd_pci_driver);
+	if (ret)
+		fpd_hold_exit();
+	return ret;
+}
+module_init(fpd_module_init);
+
+static void __exit fpd_module_exit(void)
+{
+	pci_unregister_driver(&fpd_pci_driver);
+	fpd_hold_exit();
+}
+module_exit(fpd_module_exit);
 
 MODULE_DESCRIPTION("Fencepost display controller");
 MODULE_LICENSE("GPL");
+MODULE_IMPORT_NS(DMA_BUF);

@@ -3,6 +3,7 @@
 #define DISPLAY_DRV_H
 
 #include <linux/io-64-nonatomic-lo-hi.h>
+#include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
@@ -11,13 +12,26 @@
 #include <drm/drm_crtc.h>
 #include <drm/drm_device.h>
 #include <drm/drm_encoder.h>
-#include <drm/drm_framebuffer.h>
 #include <drm/drm_plane.h>
 
+#include "display_bo.h"
 #include "display_regs.h"
 
+struct dev_pm_ops;
+struct drm_atomic_state;
+struct drm_file;
+struct drm_framebuffer;
+struct drm_mode_fb_cmd2;
 struct pci_dev;
+struct pci_error_handlers;
 
+#define FPD_NAME "fencepost-display"
+
+/*
+ * Lives as long as anybody holds the drm_device: an open file, a dma-buf, an out-fence. The
+ * registers and the right to use DMA end before, in fpd_remove(), so everything that touches them
+ * stands between drm_dev_enter() and drm_dev_exit(), or where it cannot run after that function.
+ */
 struct fpd_device {
 	struct drm_device drm;
 	void __iomem *regs;
@@ -34,6 +48,11 @@ struct fpd_device {
 	/* COMMIT_ACCEPTED; only commits touch it, one at a time. */
 	u64 accepted;
 
+	/* VBLANK_COUNT when it could last be read. */
+	u32 vblank_count;
+	/* The device's clock when the raster was last started. */
+	u64 raster_ns;
+
 	/* Guards IRQ_ENABLE. */
 	spinlock_t irq_lock;
 	u32 irq_enable;
@@ -41,20 +60,17 @@ struct fpd_device {
 	/* Whether CRCs go to debugfs, and the last frame that did. */
 	bool crc_on;
 	u64 crc_frame;
-};
+	struct fpd_hold *crc_hold;
 
-/* A framebuffer with the device's view of its memory, made when it is first shown. */
-struct fpd_framebuffer {
-	struct drm_framebuffer base;
-	/* Guards the making of the table. */
-	struct mutex lock;
-	struct fpd_sg_entry *table;
-	dma_addr_t table_iova;
-	u32 entries;
+	/* The buffers that the device can reach, and the lock of their mappings. */
+	struct mutex map_lock;
+	struct list_head mapped;
+
+	/* What was shown, while a reset of the device is under way. */
+	struct drm_atomic_state *reset_state;
 };
 
 #define to_fpd(drm_device) container_of(drm_device, struct fpd_device, drm)
-#define to_fpd_fb(fb) container_of(fb, struct fpd_framebuffer, base)
 
 static inline u32 fpd_read(struct fpd_device *fpd, u32 reg)
 {
@@ -73,13 +89,18 @@ static inline void fpd_write(struct fpd_device *fpd, u32 reg, u32 value)
 }
 
 int fpd_crtc_init(struct fpd_device *fpd);
+void fpd_crtc_complete_flip(struct fpd_device *fpd);
 int fpd_plane_init(struct fpd_device *fpd);
 int fpd_output_init(struct fpd_device *fpd);
+struct drm_framebuffer *fpd_fb_create(struct drm_device *drm, struct drm_file *file,
+				      const struct drm_mode_fb_cmd2 *cmd);
+
 int fpd_irq_init(struct fpd_device *fpd, struct pci_dev *pdev);
 void fpd_irq_mask(struct fpd_device *fpd, u32 clear, u32 set);
 
-struct drm_framebuffer *fpd_fb_create(struct drm_device *drm, struct drm_file *file,
-				      const struct drm_mode_fb_cmd2 *cmd);
-int fpd_fb_prepare(struct drm_framebuffer *fb);
+void fpd_hw_start(struct fpd_device *fpd);
+void fpd_hw_stop(struct fpd_device *fpd);
+extern const struct dev_pm_ops fpd_pm_ops;
+extern const struct pci_error_handlers fpd_error_handlers;
 
 #endif

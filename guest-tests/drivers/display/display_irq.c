@@ -97,7 +97,6 @@ int fpd_irq_init(struct fpd_device *fpd, struct pci_dev *pdev)
 	};
 	int i, ret;
 
-	spin_lock_init(&fpd->irq_lock);
 	/* Freed by the managed PCI device. */
 	ret = pci_alloc_irq_vectors(pdev, FPD_VECTORS, FPD_VECTORS, PCI_IRQ_MSIX);
 	if (ret < 0)
@@ -108,7 +107,5 @@ int fpd_irq_init(struct fpd_device *fpd, struct pci_dev *pdev)
 		if (ret)
 			return ret;
 	}
-	fpd_write(fpd, FPD_ERROR_STATUS, U32_MAX);
-	fpd_irq_mask(fpd, U32_MAX, FPD_IRQ_FLIP_DONE | FPD_IRQ_ERROR);
 	return 0;
 }

@@ -5,6 +5,7 @@
 
 #include <drm/drm_atomic_helper.h>
 #include <drm/drm_atomic_state_helper.h>
+#include <drm/drm_drv.h>
 #include <drm/drm_edid.h>
 #include <drm/drm_managed.h>
 #include <drm/drm_modeset_helper_vtables.h>
@@ -16,14 +17,18 @@ static int read_edid_block(void *context, u8 *buf, unsigned int block, size_t le
 {
 	struct fpd_device *fpd = context;
 	size_t at;
+	int idx;
 
 	if (block || len > EDID_LENGTH)
 		return -EINVAL;
+	if (!drm_dev_enter(&fpd->drm, &idx))
+		return -ENODEV;
 	for (at = 0; at < len; at += sizeof(__le32)) {
 		__le32 word = cpu_to_le32(fpd_read(fpd, FPD_EDID + at));
 
 		memcpy(buf + at, &word, min(len - at, sizeof(word)));
 	}
+	drm_dev_exit(idx);
 	return 0;
 }
 
@@ -43,9 +48,15 @@ static int fpd_connector_get_modes(struct drm_connector *connector)
 
 static enum drm_connector_status fpd_connector_detect(struct drm_connector *connector, bool force)
 {
-	if (fpd_read(to_fpd(connector->dev), FPD_CONNECTOR) & 1)
-		return connector_status_connected;
-	return connector_status_disconnected;
+	enum drm_connector_status status;
+	int idx;
+
+	if (!drm_dev_enter(connector->dev, &idx))
+		return connector_status_disconnected;
+	status = fpd_read(to_fpd(connector->dev), FPD_CONNECTOR) & 1 ?
+		 connector_status_connected : connector_status_disconnected;
+	drm_dev_exit(idx);
+	return status;
 }
 
 static const struct drm_connector_helper_funcs fpd_connector_helper_funcs = {

@@ -3,76 +3,65 @@
 
 #include <drm/drm_atomic.h>
 #include <drm/drm_atomic_helper.h>
+#include <drm/drm_drv.h>
 #include <drm/drm_fourcc.h>
+#include <drm/drm_framebuffer.h>
 #include <drm/drm_gem_atomic_helper.h>
+#include <drm/drm_gem_framebuffer_helper.h>
 
 #include "display_drv.h"
 
 static const u32 formats[] = { DRM_FORMAT_XRGB8888 };
 
-/* The byte of the buffer at which the shown rectangle begins. */
-static u64 first_byte(const struct drm_plane_state *state)
+/*
+ * The byte of the buffer at which the shown rectangle begins. It fits: DRM takes no framebuffer
+ * that ends beyond 4 GiB.
+ */
+static u32 first_byte(const struct drm_plane_state *state)
 {
 	const struct drm_framebuffer *fb = state->fb;
 
-	return fb->offsets[0] + (u64)(state->src.y1 >> 16) * fb->pitches[0] +
-	       (u64)(state->src.x1 >> 16) * fb->format->cpp[0];
+	return fb->offsets[0] + (state->src.y1 >> 16) * fb->pitches[0] +
+	       (state->src.x1 >> 16) * fb->format->cpp[0];
 }
 
+/* A plane may keep its framebuffer while the CRTC is off, and get another one. */
 static int fpd_plane_atomic_check(struct drm_plane *plane, struct drm_atomic_state *state)
 {
 	struct drm_plane_state *new = drm_atomic_get_new_plane_state(state, plane);
 	struct drm_crtc_state *crtc_state;
-	u64 offset;
-	int ret;
 
 	if (!new->crtc)
 		return 0;
 	crtc_state = drm_atomic_get_new_crtc_state(state, new->crtc);
-	ret = drm_atomic_helper_check_plane_state(new, crtc_state, DRM_PLANE_NO_SCALING,
-						  DRM_PLANE_NO_SCALING, false, false);
-	if (ret || !new->visible)
-		return ret;
-
-	offset = first_byte(new);
-	if (offset > U32_MAX || offset % 4 || new->fb->pitches[0] % 4)
-		return -EINVAL;
-	return 0;
+	return drm_atomic_helper_check_plane_state(new, crtc_state, DRM_PLANE_NO_SCALING,
+						   DRM_PLANE_NO_SCALING, false, true);
 }
 
 static int fpd_plane_prepare_fb(struct drm_plane *plane, struct drm_plane_state *new)
 {
-	int ret;
+	int ret, idx;
 
 	if (!new->fb)
 		return 0;
-	ret = fpd_fb_prepare(new->fb);
+	if (!drm_dev_enter(plane->dev, &idx))
+		return -ENODEV;
+	ret = fpd_bo_map(to_fpd_bo(new->fb->obj[0]));
+	drm_dev_exit(idx);
 	if (ret)
 		return ret;
 	/* Has the commit wait for the buffer's own fences, unless it brings an explicit one. */
 	return drm_gem_plane_helper_prepare_fb(plane, new);
 }
 
-static void fpd_plane_atomic_disable(struct drm_plane *plane, struct drm_atomic_state *state)
+static void show(struct fpd_device *fpd, const struct drm_plane_state *new)
 {
-	fpd_write(to_fpd(plane->dev), FPD_PLANE_CONTROL, 0);
-}
+	const struct fpd_bo *bo = to_fpd_bo(new->fb->obj[0]);
 
-static void fpd_plane_atomic_update(struct drm_plane *plane, struct drm_atomic_state *state)
-{
-	struct drm_plane_state *new = drm_atomic_get_new_plane_state(state, plane);
-	struct fpd_device *fpd = to_fpd(plane->dev);
-	struct fpd_framebuffer *fpd_fb;
-
-	if (!new->visible) {
-		fpd_plane_atomic_disable(plane, state);
-		return;
-	}
-	fpd_fb = to_fpd_fb(new->fb);
 	fpd_write(fpd, FPD_PLANE_FORMAT, new->fb->format->format);
-	fpd_write(fpd, FPD_PLANE_TABLE, lower_32_bits(fpd_fb->table_iova));
-	fpd_write(fpd, FPD_PLANE_TABLE + 4, upper_32_bits(fpd_fb->table_iova));
-	fpd_write(fpd, FPD_PLANE_ENTRIES, fpd_fb->entries);
+	fpd_write(fpd, FPD_PLANE_TABLE, lower_32_bits(bo->table_iova));
+	fpd_write(fpd, FPD_PLANE_TABLE + 4, upper_32_bits(bo->table_iova));
+	fpd_write(fpd, FPD_PLANE_ENTRIES, bo->entries);
 	fpd_write(fpd, FPD_PLANE_OFFSET, first_byte(new));
 	fpd_write(fpd, FPD_PLANE_PITCH, new->fb->pitches[0]);
 	fpd_write(fpd, FPD_PLANE_SIZE, FPD_SIZE(drm_rect_width(&new->dst),
@@ -80,11 +69,26 @@ static void fpd_plane_atomic_update(struct drm_plane *plane, struct drm_atomic_s
 	fpd_write(fpd, FPD_PLANE_CONTROL, 1);
 }
 
+static void fpd_plane_atomic_update(struct drm_plane *plane, struct drm_atomic_state *state)
+{
+	struct drm_plane_state *new = drm_atomic_get_new_plane_state(state, plane);
+	struct fpd_device *fpd = to_fpd(plane->dev);
+	int idx;
+
+	if (!drm_dev_enter(plane->dev, &idx))
+		return;
+	if (new->fb && new->visible)
+		show(fpd, new);
+	else
+		fpd_write(fpd, FPD_PLANE_CONTROL, 0);
+	drm_dev_exit(idx);
+}
+
 static const struct drm_plane_helper_funcs fpd_plane_helper_funcs = {
 	.prepare_fb = fpd_plane_prepare_fb,
 	.atomic_check = fpd_plane_atomic_check,
 	.atomic_update = fpd_plane_atomic_update,
-	.atomic_disable = fpd_plane_atomic_disable,
+	.atomic_disable = fpd_plane_atomic_update,
 };
 
 static const struct drm_plane_funcs fpd_plane_funcs = {

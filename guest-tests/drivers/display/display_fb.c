@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Framebuffers: what cannot be shown is refused when it is made, not when it is shown. */
+
+#include <drm/drm_gem_framebuffer_helper.h>
+#include <drm/drm_plane.h>
+
+#include "display_drv.h"
+
+/* PLANE_OFFSET and PLANE_PITCH take multiples of this. */
+#define ALIGNMENT 4
+
+struct drm_framebuffer *fpd_fb_create(struct drm_device *drm, struct drm_file *file,
+				      const struct drm_mode_fb_cmd2 *cmd)
+{
+	/* Newer kernels ask this themselves; Linux 6.1 leaves it to the driver. */
+	if (!drm_any_plane_has_format(drm, cmd->pixel_format, cmd->modifier[0]))
+		return ERR_PTR(-EINVAL);
+	if (cmd->pitches[0] % ALIGNMENT || cmd->offsets[0] % ALIGNMENT)
+		return ERR_PTR(-EINVAL);
+	return drm_gem_fb_create(drm, file, cmd);
+}

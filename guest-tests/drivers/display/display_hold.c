@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What outlives the device: see display_hold.h. */
+
+#include <linux/atomic.h>
+#include <linux/dma-fence.h>
+#include <linux/module.h>
+#include <linux/rcupdate.h>
+#include <linux/slab.h>
+#include <linux/wait_bit.h>
+
+#include <drm/drm_atomic.h>
+#include <drm/drm_drv.h>
+#include <drm/drm_managed.h>
+#include <drm/drm_vblank.h>
+
+#include "display_drv.h"
+#include "display_hold.h"
+
+struct fpd_hold {
+	struct drm_device *drm;
+	struct rcu_work end;
+	/* Of an out-fence: whose, and what the fence calls. */
+	struct drm_crtc *crtc;
+	struct dma_fence_ops ops;
+};
+
+/* Where references end: the last one frees the device, which sleeps. */
+static struct workqueue_struct *ends;
+/* Devices that are not freed. */
+static atomic_t devices = ATOMIC_INIT(0);
+
+static void end_hold(struct work_struct *work)
+{
+	struct fpd_hold *hold = container_of(to_rcu_work(work), struct fpd_hold, end);
+	struct drm_device *drm = hold->drm;
+
+	/* Who closes the CRC file looks at the CRTC once more after it told us. */
+	if (!hold->crtc)
+		synchronize_rcu_tasks();
+	kfree(hold);
+	/* Not the other way round: fpd_hold_exit() waits for the device, and for this function. */
+	module_put(THIS_MODULE);
+	drm_dev_put(drm);
+}
+
+static struct fpd_hold *start_hold(struct drm_device *drm)
+{
+	struct fpd_hold *hold = kzalloc(sizeof(*hold), GFP_KERNEL);
+
+	if (!hold)
+		return NULL;
+	hold->drm = drm;
+	INIT_RCU_WORK(&hold->end, end_hold);
+	/* The caller came through a file, which has a reference to the module. */
+	__module_get(THIS_MODULE);
+	drm_dev_get(drm);
+	return hold;
+}
+
+static void queue_end(struct fpd_hold *hold)
+{
+	queue_rcu_work(ends, &hold->end);
+}
+
+/* For as long as CRCs are collected. */
+struct fpd_hold *fpd_hold_crcs(struct drm_device *drm)
+{
+	return start_hold(drm);
+}
+
+void fpd_hold_end_crcs(struct fpd_hold *hold)
+{
+	queue_end(hold);
+}
+
+static struct fpd_hold *hold_of(struct dma_fence *fence)
+{
+	return container_of(fence->ops, struct fpd_hold, ops);
+}
+
+static const char *fence_driver_name(struct dma_fence *fence)
+{
+	return FPD_NAME;
+}
+
+static const char *fence_timeline_name(struct dma_fence *fence)
+{
+	return hold_of(fence)->crtc->timeline_name;
+}
+
+/* Whoever looks at the fence under RCU may still look at its lock, which is in the device. */
+static void fence_release(struct dma_fence *fence)
+{
+	struct fpd_hold *hold = hold_of(fence);
+
+	dma_fence_free(fence);
+	queue_end(hold);
+}
+
+/*
+ * DRM's core makes a commit's out-fences, and they refer to the CRTC without a reference to it
+ * (drm_crtc_create_fence). Nobody but the committer has seen them here, so that they can still be
+ * given functions of our own, which do the same and end a reference with the fence.
+ */
+int fpd_hold_for_fences(struct drm_atomic_state *state)
+{
+	struct drm_crtc_state *crtc_state;
+	struct drm_crtc *crtc;
+	int i;
+
+	for_each_new_crtc_in_state(state, crtc, crtc_state, i) {
+		struct dma_fence *fence = crtc_state->event ? crtc_state->event->base.fence : NULL;
+		struct fpd_hold *hold;
+
+		if (!fence)
+			continue;
+		hold = start_hold(crtc->dev);
+		if (!hold)
+			return -ENOMEM;
+		hold->crtc = crtc;
+		hold->ops.get_driver_name = fence_driver_name;
+		hold->ops.get_timeline_name = fence_timeline_name;
+		hold->ops.release = fence_release;
+		fence->ops = &hold->ops;
+	}
+	return 0;
+}
+
+static void device_freed(struct drm_device *drm, void *unused)
+{
+	if (atomic_dec_and_test(&devices))
+		wake_up_var(&devices);
+}
+
+/* Has the module stay until the device is freed; before anything else is managed by it. */
+int fpd_hold_count(struct drm_device *drm)
+{
+	atomic_inc(&devices);
+	return drmm_add_action_or_reset(drm, device_freed, NULL);
+}
+
+int fpd_hold_init(void)
+{
+	ends = alloc_workqueue(FPD_NAME, 0, 0);
+	return ends ? 0 : -ENOMEM;
+}
+
+/*
+ * After the driver is gone. Nobody has a reference to the module, so what keeps a device is the
+ * last commit's clean-up, which needs nothing from user space and uses our code to its end.
+ */
+void fpd_hold_exit(void)
+{
+	wait_var_event(&devices, !atomic_read(&devices));
+	destroy_workqueue(ends);
+	synchronize_rcu_tasks();
+}
