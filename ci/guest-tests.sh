@@ -97,6 +97,16 @@ on_stable guest stable-display 900 "test_display" --display width=320,height=240
 on_stable guest stable-camera 900 "test_camera"
 check "demo: on the 6.1 kernel" on_stable demo stable
 
+# Debian's own i386 programs as they come, static and dynamic, and exceptions of C++ through the unwinder of libgcc.
+#   debian NAME KERNEL
+debian() {
+    local KERNEL=$CACHE/$2 GUEST=$GUEST-debian
+    guest "$1" 300 "debian-programs;throws;throws-static"
+}
+check "build: the guest with Debian's programs" "$ROOT/ci/debian"
+debian debian kernel
+debian stable-debian kernel-stable
+
 # The same inputs must give the same event log, console and guest memory, to the byte.
 deterministic() {
     local turn
