@@ -160,3 +160,12 @@ struct drm_fencepost_gpu_command gpu_copy(const struct gpu_buffer *dst,
 		.height = 1,
 	};
 }
+
+struct drm_fencepost_gpu_command gpu_sem_wait(const struct gpu_buffer *semaphore, uint64_t value)
+{
+	return (struct drm_fencepost_gpu_command) {
+		.opcode = FENCEPOST_GPU_CMD_SEM_WAIT,
+		.dst.handle = semaphore->handle,
+		.value = value,
+	};
+}

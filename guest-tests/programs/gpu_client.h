@@ -65,4 +65,7 @@ struct drm_fencepost_gpu_command gpu_fill(const struct gpu_buffer *dst, uint32_t
 struct drm_fencepost_gpu_command gpu_copy(const struct gpu_buffer *dst,
 					  const struct gpu_buffer *src, uint32_t bytes);
 
+/* The command that waits until the first 64-bit word of a buffer is at least value. */
+struct drm_fencepost_gpu_command gpu_sem_wait(const struct gpu_buffer *semaphore, uint64_t value);
+
 #endif /* FENCEPOST_GPU_CLIENT_H */

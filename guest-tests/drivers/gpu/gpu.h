@@ -5,19 +5,18 @@
 #ifndef FENCEPOST_GPU_H
 #define FENCEPOST_GPU_H
 
-#include <linux/atomic.h>
 #include <linux/dma-fence.h>
 #include <linux/io.h>
 #include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/spinlock.h>
-#include <linux/wait.h>
+#include <linux/workqueue.h>
 
 #include <drm/drm_device.h>
-#include <drm/drm_gem_shmem_helper.h>
 #include <drm/gpu_scheduler.h>
 
+#include <fencepost_bo.h>
 #include <uapi/fencepost.h>
 
 #include "gpu_regs.h"
@@ -31,9 +30,13 @@
 
 struct gpu_device;
 
-/* The device's own fence: signalled from the ring's interrupt. */
+/*
+ * The device's own fence: signalled from the ring's interrupt. It holds the device's structure and the module, and the
+ * scheduler's fence of its job holds it: gpu_fence.c.
+ */
 struct gpu_fence {
 	struct dma_fence base;
+	struct gpu_device *gpu;
 	/* The lock of base: its own, so that a fence may outlive its ring. */
 	spinlock_t lock;
 	/* In gpu_ring.pending while the device may still write its number. */
@@ -51,9 +54,17 @@ struct gpu_ring {
 	dma_addr_t packets_dma;
 	struct gpu_ring_words *words;
 	dma_addr_t words_dma;
-	/* Only the scheduler's run_job and, while that is stopped, a reset use these two. */
-	u32 tail;
+	/*
+	 * Only the scheduler's run_job and, while that is stopped, a recovery use these. Packets are counted from when
+	 * the ring was enabled: those written to it, and those that it had done when it was stopped.
+	 */
+	u64 emitted;
+	u64 done;
 	u64 last_seqno;
+	/* GPU_RING_PACKETS_DONE when the ring was enabled. */
+	u64 packets_before;
+	/* What the oldest job failed with, for gpu_resume(). */
+	int error;
 
 	struct drm_gpu_scheduler sched;
 	u64 fence_context;
@@ -63,8 +74,9 @@ struct gpu_ring {
 	spinlock_t lock;
 	struct list_head pending;
 
-	/* Guards the three below, which RING_INFO reports. */
+	/* Guards those below, which RING_INFO reports. */
 	struct mutex stats_lock;
+	u32 errors;
 	u32 resets;
 	u32 last_error;
 	u64 last_error_address;
@@ -73,19 +85,23 @@ struct gpu_ring {
 struct gpu_device {
 	struct drm_device drm;
 	void __iomem *regs;
-	unsigned int rings;
-	u32 max_dimension;
+	/* What the device says of itself; constant. */
+	struct drm_fencepost_gpu_info info;
 	u32 max_sg_entries;
 	/* The rings take their tail from memory. */
 	bool has_tail_words;
 	struct gpu_ring ring[GPU_MAX_RINGS];
+	int error_irq;
 
-	/* Jobs that are not freed yet. */
-	atomic_t jobs;
-	wait_queue_head_t jobs_gone;
+	struct fencepost_bos bos;
 
-	/* Guards the building of BOs' lists. */
-	struct mutex table_lock;
+	/* All recovery is done on this, one after the other: the schedulers' time-outs and gpu_pause(). */
+	struct workqueue_struct *recovery;
+
+	/* The driver's binding and each fence. */
+	struct kref users;
+	/* Frees the device's structure when the last of them is gone. */
+	struct work_struct free;
 };
 
 struct gpu_file {
@@ -98,24 +114,13 @@ struct gpu_file {
 	struct drm_sched_entity entity[GPU_MAX_RINGS];
 };
 
-struct gpu_bo {
-	struct drm_gem_shmem_object base;
-	/* The list that the device reads; built at first use, under table_lock. */
-	struct gpu_sg_entry *table;
-	dma_addr_t table_dma;
-	size_t table_bytes;
-	u32 entries;
-	/* Bytes behind the list: less than the object's size for an odd dma-buf. */
-	u64 len;
-};
-
 struct gpu_job {
 	struct drm_sched_job base;
 	struct gpu_ring *ring;
 	struct gpu_file *file;
 	struct gpu_fence *fence;
-	/* The fence is initialized, and this job holds a reference. */
-	bool emitted;
+	/* The number of its first packet among those of gpu_ring.emitted. */
+	u64 first;
 
 	/* The buffers that it names, each once, and which of them it writes. */
 	struct drm_gem_object *objs[GPU_MAX_JOB_BOS];
@@ -131,9 +136,9 @@ static inline struct gpu_device *to_gpu(struct drm_device *drm)
 	return container_of(drm, struct gpu_device, drm);
 }
 
-static inline struct gpu_bo *to_gpu_bo(struct drm_gem_object *obj)
+static inline struct gpu_job *to_gpu_job(struct drm_sched_job *job)
 {
-	return container_of(to_drm_gem_shmem_obj(obj), struct gpu_bo, base);
+	return container_of(job, struct gpu_job, base);
 }
 
 static inline u64 gpu_read64(void __iomem *at)
@@ -151,10 +156,20 @@ static inline void gpu_write64(void __iomem *at, u64 value)
 
 /* gpu_drv.c */
 void gpu_file_put(struct gpu_file *gpu_file);
+int gpu_check_device(struct gpu_device *gpu);
+
+/* gpu_fence.c */
+int gpu_fences_init(void);
+void gpu_fences_exit(void);
+int gpu_users_init(struct gpu_device *gpu);
+struct gpu_fence *gpu_fence_alloc(struct gpu_device *gpu);
+void gpu_fence_put(struct gpu_fence *fence);
+void gpu_fence_begin(struct gpu_ring *ring, struct gpu_fence *fence, struct dma_fence *finished);
+void gpu_fence_abandon(struct gpu_fence *fence);
+void gpu_fence_signal(struct gpu_fence *fence, int error);
 
 /* gpu_bo.c */
 struct drm_gem_object *gpu_bo_create_object(struct drm_device *drm, size_t size);
-int gpu_bo_prepare(struct gpu_device *gpu, struct drm_gem_object *obj);
 int gpu_bo_address(struct drm_gem_object *obj, u64 offset, u64 *address);
 int gpu_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *file);
 int gpu_ioctl_bo_offset(struct drm_device *drm, void *data, struct drm_file *file);
@@ -163,15 +178,18 @@ int gpu_ioctl_bo_wait(struct drm_device *drm, void *data, struct drm_file *file)
 /* gpu_ring.c */
 int gpu_ring_init(struct gpu_device *gpu, unsigned int index);
 void gpu_ring_emit(struct gpu_ring *ring, struct gpu_job *job);
+void gpu_ring_emit_rest(struct gpu_ring *ring, struct gpu_job *job);
 void gpu_ring_retire(struct gpu_ring *ring);
 void gpu_ring_fail(struct gpu_ring *ring, struct gpu_fence *fence, int error);
 void gpu_ring_fail_all(struct gpu_ring *ring, int error);
 bool gpu_ring_is_idle(struct gpu_ring *ring);
 int gpu_ring_restart(struct gpu_ring *ring);
 void gpu_ring_stop(struct gpu_ring *ring);
-struct gpu_fence *gpu_fence_alloc(void);
-void gpu_fence_begin(struct gpu_ring *ring, struct gpu_fence *fence, struct dma_fence *finished);
-void gpu_fence_signal(struct gpu_fence *fence, int error);
+
+/* gpu_recover.c */
+void gpu_ring_recover(struct gpu_ring *ring, struct drm_sched_job *suspect);
+void gpu_pause(struct gpu_device *gpu);
+int gpu_resume(struct gpu_device *gpu);
 
 /* gpu_sched.c */
 int gpu_sched_init(struct gpu_ring *ring);

@@ -15,7 +15,6 @@
 #ifdef FENCEPOST_LINUX_6_1
 
 #define GPU_COMPAT_PRIME_OPS					\
-	.prime_handle_to_fd = drm_gem_prime_handle_to_fd,	\
 	.prime_fd_to_handle = drm_gem_prime_fd_to_handle,	\
 	.gem_prime_mmap = drm_gem_prime_mmap,
 
@@ -30,12 +29,14 @@ static inline void __iomem *gpu_compat_iomap(struct pci_dev *pdev, int bar, cons
 static inline int gpu_compat_sched_init(struct drm_gpu_scheduler *sched,
 					const struct drm_sched_backend_ops *ops,
 					unsigned int packets, unsigned int job_packets,
-					long timeout, const char *name, struct device *dev)
+					long timeout, struct workqueue_struct *timeout_wq,
+					const char *name, struct device *dev)
 {
 	const struct drm_sched_init_args args = {
 		.ops = ops,
 		.credit_limit = packets / job_packets,
 		.timeout = timeout,
+		.timeout_wq = timeout_wq,
 		.name = name,
 		.dev = dev,
 	};
@@ -66,13 +67,15 @@ static inline void __iomem *gpu_compat_iomap(struct pci_dev *pdev, int bar, cons
 static inline int gpu_compat_sched_init(struct drm_gpu_scheduler *sched,
 					const struct drm_sched_backend_ops *ops,
 					unsigned int packets, unsigned int job_packets,
-					long timeout, const char *name, struct device *dev)
+					long timeout, struct workqueue_struct *timeout_wq,
+					const char *name, struct device *dev)
 {
 	const struct drm_sched_init_args args = {
 		.ops = ops,
 		.num_rqs = DRM_SCHED_PRIORITY_COUNT,
 		.credit_limit = packets,
 		.timeout = timeout,
+		.timeout_wq = timeout_wq,
 		.name = name,
 		.dev = dev,
 	};

@@ -35,7 +35,7 @@ static struct drm_gem_object *gpu_job_add_bo(struct gpu_job *job, struct drm_fil
 			return obj;
 		}
 	}
-	ret = gpu_bo_prepare(job->ring->gpu, obj);
+	ret = fencepost_bo_map(to_fencepost_bo(obj), job->ring->gpu->max_sg_entries);
 	if (ret) {
 		drm_gem_object_put(obj);
 		return ERR_PTR(ret);
@@ -51,14 +51,14 @@ static int gpu_job_window(struct gpu_job *job, struct drm_file *file, const stru
 	const struct drm_fencepost_gpu_operand *operand = want->operand;
 	u64 bytes = (u64)operand->stride * (want->rows - 1) + want->row;
 	struct drm_gem_object *obj;
-	struct gpu_bo *bo;
+	struct fencepost_bo *bo;
 
 	if (want->rows > 1 && operand->stride < want->row)
 		return -EINVAL;
 	obj = gpu_job_add_bo(job, file, operand->handle, want->write);
 	if (IS_ERR(obj))
 		return PTR_ERR(obj);
-	bo = to_gpu_bo(obj);
+	bo = to_fencepost_bo(obj);
 	if (operand->offset > bo->len || bytes > bo->len - operand->offset)
 		return -EINVAL;
 	want->window->table = cpu_to_le64(bo->table_dma);
@@ -99,7 +99,7 @@ static int gpu_job_convert(struct gpu_job *job, struct drm_file *file, struct gp
 {
 	const u32 known = FENCEPOST_GPU_CONVERT_NV12 | FENCEPOST_GPU_CONVERT_FULL;
 	bool nv12 = cmd->flags & FENCEPOST_GPU_CONVERT_NV12;
-	u32 max = job->ring->gpu->max_dimension;
+	u32 max = job->ring->gpu->info.max_dimension;
 	u32 src_row = nv12 ? cmd->width : 2 * cmd->width;
 	const struct gpu_want dst = { &cmd->dst, &packet->dst, 4 * cmd->width, cmd->height, true };
 	const struct gpu_want src = { &cmd->src, &packet->src, src_row, cmd->height, false };
@@ -180,19 +180,16 @@ static int gpu_job_encode(struct gpu_job *job, struct drm_file *file, struct gpu
 /* Frees a job and what it holds, but for what drm_sched_job_cleanup() frees. */
 void gpu_job_free(struct gpu_job *job)
 {
-	struct gpu_device *gpu = job->ring->gpu;
+	struct gpu_fence *fence = job->fence;
 	unsigned int i;
 
-	if (job->emitted)
-		dma_fence_put(&job->fence->base);
-	else
-		kfree(job->fence);
 	for (i = 0; i < job->obj_count; i++)
 		drm_gem_object_put(job->objs[i]);
 	gpu_file_put(job->file);
 	kvfree(job);
-	if (atomic_dec_and_test(&gpu->jobs))
-		wake_up_all(&gpu->jobs_gone);
+	/* Last: it may be what keeps the device's structure. */
+	if (fence)
+		gpu_fence_put(fence);
 }
 
 /* Makes a job of @count commands, all checked, with its buffers ready for the device. */
@@ -209,8 +206,7 @@ struct gpu_job *gpu_job_create(struct gpu_ring *ring, struct drm_file *file,
 	job->file = file->driver_priv;
 	kref_get(&job->file->refs);
 	job->packet_count = count;
-	atomic_inc(&ring->gpu->jobs);
-	job->fence = gpu_fence_alloc();
+	job->fence = gpu_fence_alloc(ring->gpu);
 	if (!job->fence)
 		ret = -ENOMEM;
 	for (i = 0; !ret && i < count; i++)

@@ -42,7 +42,7 @@
 #define GPU_RING_ERROR_CODE		0x30
 #define GPU_RING_ERROR_PACKET		0x34
 #define GPU_RING_ERROR_ADDRESS		0x38
-#define GPU_RING_ERROR_COUNT		0x40
+#define GPU_RING_PACKETS_DONE		0x48
 #define GPU_RING_TAIL_ADDR		0x50
 #define GPU_RING_DOORBELL		0x58
 
@@ -58,13 +58,6 @@ struct gpu_ring_words {
 	/* Written by the driver. */
 	__le32 tail;
 	__le32 unused;
-};
-
-/* An entry of a scatter-gather list. */
-struct gpu_sg_entry {
-	__le64 address;
-	__le32 len;
-	__le32 reserved;
 };
 
 /* A window into the buffer that a list describes. */
@@ -89,7 +82,6 @@ struct gpu_packet {
 	u8 reserved[16];
 };
 
-static_assert(sizeof(struct gpu_sg_entry) == 16);
 static_assert(sizeof(struct gpu_packet) == 128);
 
 #endif /* FENCEPOST_GPU_REGS_H */

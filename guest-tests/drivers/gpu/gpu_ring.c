@@ -1,54 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Rings: packets and shared words in coherent memory, and the fences that it signals.
+ * Rings: packets and shared words in coherent memory, and the fences that they signal.
  */
 #include <linux/dma-mapping.h>
-#include <linux/slab.h>
 
 #include "gpu.h"
-
-static struct gpu_fence *to_gpu_fence(struct dma_fence *fence)
-{
-	return container_of(fence, struct gpu_fence, base);
-}
-
-static const char *gpu_fence_driver_name(struct dma_fence *fence)
-{
-	return FENCEPOST_GPU_DRIVER_NAME;
-}
-
-static const char *gpu_fence_timeline_name(struct dma_fence *fence)
-{
-	return "ring";
-}
-
-static void gpu_fence_release(struct dma_fence *fence)
-{
-	kfree_rcu(to_gpu_fence(fence), base.rcu);
-}
-
-static const struct dma_fence_ops gpu_fence_ops = {
-	.use_64bit_seqno = true,
-	.get_driver_name = gpu_fence_driver_name,
-	.get_timeline_name = gpu_fence_timeline_name,
-	.release = gpu_fence_release,
-};
-
-/* Memory for a fence; kfree() it unless gpu_fence_begin() was called. */
-struct gpu_fence *gpu_fence_alloc(void)
-{
-	return kzalloc(sizeof(struct gpu_fence), GFP_KERNEL);
-}
-
-/* Makes @fence the next of @ring, on behalf of @finished, the scheduler's fence. */
-void gpu_fence_begin(struct gpu_ring *ring, struct gpu_fence *fence, struct dma_fence *finished)
-{
-	fence->finished = finished;
-	spin_lock_init(&fence->lock);
-	INIT_LIST_HEAD(&fence->link);
-	dma_fence_init(&fence->base, &gpu_fence_ops, &fence->lock, ring->fence_context,
-		       ++ring->last_seqno);
-}
 
 /* Moves fences up to and with @seqno from the ring to @done. */
 static void gpu_ring_take(struct gpu_ring *ring, u64 seqno, struct list_head *done)
@@ -63,16 +19,6 @@ static void gpu_ring_take(struct gpu_ring *ring, u64 seqno, struct list_head *do
 		list_move_tail(&fence->link, done);
 	}
 	spin_unlock_irqrestore(&ring->lock, flags);
-}
-
-/* Signals @fence. The scheduler's fence, which follows, is to say the same; not every kernel passes an error on. */
-void gpu_fence_signal(struct gpu_fence *fence, int error)
-{
-	if (error) {
-		dma_fence_set_error(fence->finished, error);
-		dma_fence_set_error(&fence->base, error);
-	}
-	dma_fence_signal(&fence->base);
 }
 
 /* Signals @done, and drops the references that the ring held. */
@@ -129,10 +75,15 @@ bool gpu_ring_is_idle(struct gpu_ring *ring)
 	return idle;
 }
 
+static u32 gpu_ring_tail(const struct gpu_ring *ring)
+{
+	return ring->emitted % GPU_RING_PACKETS;
+}
+
 static void gpu_ring_put(struct gpu_ring *ring, const struct gpu_packet *packet)
 {
-	ring->packets[ring->tail] = *packet;
-	ring->tail = (ring->tail + 1) % GPU_RING_PACKETS;
+	ring->packets[gpu_ring_tail(ring)] = *packet;
+	ring->emitted++;
 }
 
 /* Tells the device of the packets up to the tail. */
@@ -140,58 +91,71 @@ static void gpu_ring_doorbell(struct gpu_ring *ring)
 {
 	if (!ring->gpu->has_tail_words) {
 		/* writel() orders the packets before the doorbell. */
-		writel(ring->tail, ring->regs + GPU_RING_TAIL);
+		writel(gpu_ring_tail(ring), ring->regs + GPU_RING_TAIL);
 		return;
 	}
 	/* An earlier doorbell may be on its way: first the packets, then the word that tells. */
 	dma_wmb();
-	WRITE_ONCE(ring->words->tail, cpu_to_le32(ring->tail));
+	WRITE_ONCE(ring->words->tail, cpu_to_le32(gpu_ring_tail(ring)));
 	/* writel() orders the word before the doorbell. */
 	writel(0, ring->regs + GPU_RING_DOORBELL);
 }
 
 /*
- * Writes a job's packets and its fence, and rings the doorbell. There is room: the scheduler's credits are the ring's
- * packets. A job whose fence is pending already is emitted again, after a reset.
+ * Writes a job's packets from @packet on and its fence, and rings the doorbell. There is room: the scheduler's credits
+ * are the ring's packets.
  */
-void gpu_ring_emit(struct gpu_ring *ring, struct gpu_job *job)
+static void gpu_ring_emit_from(struct gpu_ring *ring, struct gpu_job *job, unsigned int packet)
 {
-	struct gpu_fence *fence = job->fence;
 	struct gpu_packet last = {
 		.opcode = cpu_to_le32(GPU_OPCODE_FENCE),
-		.seqno = cpu_to_le64(fence->base.seqno),
+		.seqno = cpu_to_le64(job->fence->base.seqno),
 	};
-	unsigned long flags;
-	unsigned int i;
 
-	for (i = 0; i < job->packet_count; i++) {
-		job->packets[i].seqno = last.seqno;
-		gpu_ring_put(ring, &job->packets[i]);
+	/* Of a job that goes on after a stop, the first packet is before the ring's first. */
+	job->first = ring->emitted - packet;
+	for (; packet < job->packet_count; packet++) {
+		job->packets[packet].seqno = last.seqno;
+		gpu_ring_put(ring, &job->packets[packet]);
 	}
 	gpu_ring_put(ring, &last);
-
-	spin_lock_irqsave(&ring->lock, flags);
-	if (list_empty(&fence->link)) {
-		dma_fence_get(&fence->base);
-		list_add_tail(&fence->link, &ring->pending);
-	}
-	spin_unlock_irqrestore(&ring->lock, flags);
-
 	gpu_ring_doorbell(ring);
 }
 
-/* Stops the ring and forgets its packets; the device drops what it was doing. */
+/* Gives the ring a job whose fence has begun. */
+void gpu_ring_emit(struct gpu_ring *ring, struct gpu_job *job)
+{
+	struct gpu_fence *fence = job->fence;
+	unsigned long flags;
+
+	dma_fence_get(&fence->base);
+	spin_lock_irqsave(&ring->lock, flags);
+	list_add_tail(&fence->link, &ring->pending);
+	spin_unlock_irqrestore(&ring->lock, flags);
+	gpu_ring_emit_from(ring, job, 0);
+}
+
+/* Gives the ring, which was stopped and started again, what it had not done of a job. */
+void gpu_ring_emit_rest(struct gpu_ring *ring, struct gpu_job *job)
+{
+	s64 done = ring->done - job->first;
+
+	gpu_ring_emit_from(ring, job, clamp_t(s64, done, 0, job->packet_count));
+}
+
+/* Stops the ring; the packet in execution has no effect on memory. */
 void gpu_ring_stop(struct gpu_ring *ring)
 {
 	writel(GPU_RING_CONTROL_RESET, ring->regs + GPU_RING_CONTROL);
 	/* The write has reached the device when the read comes back. */
-	readl(ring->regs + GPU_RING_STATUS);
-	ring->tail = 0;
+	ring->done = gpu_read64(ring->regs + GPU_RING_PACKETS_DONE) - ring->packets_before;
 }
 
 /* Enables a stopped ring. */
 int gpu_ring_restart(struct gpu_ring *ring)
 {
+	ring->emitted = 0;
+	ring->packets_before = gpu_read64(ring->regs + GPU_RING_PACKETS_DONE);
 	gpu_write64(ring->regs + GPU_RING_BASE, ring->packets_dma);
 	writel(GPU_RING_PACKETS, ring->regs + GPU_RING_SIZE);
 	gpu_write64(ring->regs + GPU_RING_FENCE,

@@ -8,6 +8,7 @@
 #include <linux/slab.h>
 #include <linux/sync_file.h>
 
+#include <drm/drm_drv.h>
 #include <drm/drm_file.h>
 #include <drm/drm_syncobj.h>
 
@@ -253,14 +254,18 @@ int gpu_ioctl_submit(struct drm_device *drm, void *data, struct drm_file *file)
 	struct drm_fencepost_gpu_submit *args = data;
 	struct gpu_submission sub = { .args = args, .file = file, .fd = -1 };
 	struct gpu_device *gpu = to_gpu(drm);
+	int idx, ret;
 
-	if (args->ring >= gpu->rings || args->flags & ~GPU_SUBMIT_FLAGS)
+	if (args->ring >= gpu->info.rings || args->flags & ~GPU_SUBMIT_FLAGS)
 		return -EINVAL;
 	if (!args->command_count || args->command_count > GPU_MAX_COMMANDS ||
 	    args->in_sync_count > GPU_MAX_SYNCS || args->out_sync_count > GPU_MAX_SYNCS)
 		return -EINVAL;
+	/* What is mapped for the job's sake is to be seen by fencepost_bos_unmap(). */
+	if (!drm_dev_enter(drm, &idx))
+		return -ENODEV;
 	sub.job = gpu_submit_make_job(&gpu->ring[args->ring], file, args);
-	if (IS_ERR(sub.job))
-		return PTR_ERR(sub.job);
-	return gpu_submit_job(&sub, &args->fence_fd);
+	ret = IS_ERR(sub.job) ? PTR_ERR(sub.job) : gpu_submit_job(&sub, &args->fence_fd);
+	drm_dev_exit(idx);
+	return ret;
 }

@@ -62,7 +62,7 @@ struct drm_fencepost_gpu_info {
 struct drm_fencepost_gpu_ring_info {
 	/** @ring: in, which ring */
 	__u32 ring;
-	/** @error_count: out, errors since the device was reset */
+	/** @error_count: out, errors since the driver was bound */
 	__u32 error_count;
 	/** @resets: out, ring resets by the driver */
 	__u32 resets;

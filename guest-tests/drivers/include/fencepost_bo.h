@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * GEM objects of shmem pages, own or imported, whose DMA mappings end with the device and not with the object.
+ *
+ * User space may hold an object (by a file, a mapping, a dma-buf) long after its device is gone, and the DMA API must
+ * not be called for a device that is gone: its IOMMU group is. So a driver keeps a list of the objects that its device
+ * can see, and takes them all away from it in its remove(). What is left of an object then is pages, or a reference to
+ * a dma-buf, which need no device.
+ *
+ * The device sees an object through a list of struct fencepost_sg_entry in coherent memory: docs/gpu.md and
+ * docs/display.md have the same format. The functions are static: one file of each driver includes this.
+ */
+#ifndef FENCEPOST_BO_H
+#define FENCEPOST_BO_H
+
+#include <linux/dma-buf.h>
+#include <linux/dma-mapping.h>
+#include <linux/dma-resv.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/slab.h>
+
+#include <drm/drm_device.h>
+#include <drm/drm_drv.h>
+#include <drm/drm_gem_shmem_helper.h>
+#include <drm/drm_prime.h>
+
+struct fencepost_sg_entry {
+	__le64 address;
+	__le32 len;
+	__le32 reserved;
+};
+
+static_assert(sizeof(struct fencepost_sg_entry) == 16);
+
+/* The objects that a device can see. */
+struct fencepost_bos {
+	/* Guards the list, and the DMA mappings and lists of the objects. */
+	struct mutex lock;
+	struct list_head list;
+};
+
+struct fencepost_bo {
+	struct drm_gem_shmem_object base;
+	struct fencepost_bos *bos;
+	/* In bos->list while something of it is mapped for the device. */
+	struct list_head link;
+
+	/* What the device reads; NULL until fencepost_bo_map(), and after the device. */
+	struct fencepost_sg_entry *table;
+	dma_addr_t table_dma;
+	size_t table_bytes;
+	u32 entries;
+	/* Bytes behind the list: less than the object's size for an odd dma-buf. */
+	u64 len;
+
+	/* In the place of an import's attachment when that was detached: it still says which dma-buf. */
+	struct dma_buf_attachment detached;
+};
+
+static inline struct fencepost_bo *to_fencepost_bo(struct drm_gem_object *obj)
+{
+	return container_of(to_drm_gem_shmem_obj(obj), struct fencepost_bo, base);
+}
+
+static inline void fencepost_bos_init(struct fencepost_bos *bos)
+{
+	mutex_init(&bos->lock);
+	INIT_LIST_HEAD(&bos->list);
+}
+
+/* For drm_driver.gem_create_object: @funcs must have fencepost_bo_free(). */
+static inline struct drm_gem_object *fencepost_bo_alloc(struct fencepost_bos *bos,
+							const struct drm_gem_object_funcs *funcs)
+{
+	struct fencepost_bo *bo = kzalloc(sizeof(*bo), GFP_KERNEL);
+
+	/* The helpers free the object by its first member. */
+	BUILD_BUG_ON(offsetof(struct fencepost_bo, base.base) != 0);
+	if (!bo)
+		return ERR_PTR(-ENOMEM);
+	bo->bos = bos;
+	INIT_LIST_HEAD(&bo->link);
+	bo->base.base.funcs = funcs;
+	return &bo->base.base;
+}
+
+static inline void fencepost_bo_detach(struct fencepost_bo *bo)
+{
+	struct drm_gem_object *obj = &bo->base.base;
+	struct dma_buf_attachment *attach = obj->import_attach;
+
+	dma_buf_unmap_attachment_unlocked(attach, bo->base.sgt, DMA_BIDIRECTIONAL);
+	/* Some exporters keep the mapping until the attachment goes. */
+	bo->detached.dmabuf = attach->dmabuf;
+	obj->import_attach = &bo->detached;
+	dma_buf_detach(attach->dmabuf, attach);
+}
+
+static inline void fencepost_bo_unmap_pages(struct fencepost_bo *bo)
+{
+	struct drm_gem_shmem_object *shmem = &bo->base;
+
+	dma_resv_lock(shmem->base.resv, NULL);
+	dma_unmap_sgtable(shmem->base.dev->dev, shmem->sgt, DMA_BIDIRECTIONAL, 0);
+	sg_free_table(shmem->sgt);
+	kfree(shmem->sgt);
+	drm_gem_shmem_put_pages(shmem);
+	dma_resv_unlock(shmem->base.resv);
+}
+
+/* Takes an object away from the device, which does not use it any more. bos->lock is held. */
+static inline void fencepost_bo_unmap(struct fencepost_bo *bo)
+{
+	struct drm_gem_object *obj = &bo->base.base;
+
+	lockdep_assert_held(&bo->bos->lock);
+	list_del_init(&bo->link);
+	if (bo->table)
+		dma_free_coherent(obj->dev->dev, bo->table_bytes, bo->table, bo->table_dma);
+	bo->table = NULL;
+	if (!bo->base.sgt)
+		return;
+	if (obj->import_attach)
+		fencepost_bo_detach(bo);
+	else
+		fencepost_bo_unmap_pages(bo);
+	bo->base.sgt = NULL;
+}
+
+/* For a driver's remove(), after drm_dev_unplug() and when the device has stopped: ends all mappings. */
+static inline void fencepost_bos_unmap(struct fencepost_bos *bos)
+{
+	struct fencepost_bo *bo, *next;
+
+	mutex_lock(&bos->lock);
+	list_for_each_entry_safe(bo, next, &bos->list, link)
+		fencepost_bo_unmap(bo);
+	mutex_unlock(&bos->lock);
+}
+
+/* For drm_gem_object_funcs.free. */
+static inline void fencepost_bo_free(struct drm_gem_object *obj)
+{
+	struct fencepost_bo *bo = to_fencepost_bo(obj);
+
+	mutex_lock(&bo->bos->lock);
+	fencepost_bo_unmap(bo);
+	mutex_unlock(&bo->bos->lock);
+	if (!obj->import_attach) {
+		drm_gem_shmem_free(&bo->base);
+		return;
+	}
+	drm_gem_object_release(obj);
+	dma_buf_put(bo->detached.dmabuf);
+	kfree(bo);
+}
+
+static inline int fencepost_bo_build_table(struct fencepost_bo *bo, struct sg_table *sgt)
+{
+	struct scatterlist *sg;
+	unsigned int i;
+
+	bo->table_bytes = array_size(sgt->nents, sizeof(*bo->table));
+	bo->table = dma_alloc_coherent(bo->base.base.dev->dev, bo->table_bytes, &bo->table_dma,
+				       GFP_KERNEL);
+	if (!bo->table)
+		return -ENOMEM;
+	bo->entries = sgt->nents;
+	bo->len = 0;
+	for_each_sgtable_dma_sg(sgt, sg, i) {
+		bo->table[i].address = cpu_to_le64(sg_dma_address(sg));
+		bo->table[i].len = cpu_to_le32(sg_dma_len(sg));
+		bo->table[i].reserved = 0;
+		bo->len += sg_dma_len(sg);
+	}
+	return 0;
+}
+
+/*
+ * Lets the device see an object, once: maps its pages and builds its list. Between drm_dev_enter() and drm_dev_exit().
+ * -E2BIG: more than @max_entries.
+ */
+static inline int fencepost_bo_map(struct fencepost_bo *bo, u32 max_entries)
+{
+	struct fencepost_bos *bos = bo->bos;
+	struct sg_table *sgt;
+	int ret = 0;
+
+	mutex_lock(&bos->lock);
+	if (bo->table)
+		goto unlock;
+	/* An imported buffer was mapped when it was attached. */
+	sgt = bo->base.base.import_attach ? bo->base.sgt : drm_gem_shmem_get_pages_sgt(&bo->base);
+	if (IS_ERR(sgt)) {
+		ret = PTR_ERR(sgt);
+		goto unlock;
+	}
+	if (list_empty(&bo->link))
+		list_add_tail(&bo->link, &bos->list);
+	if (!sgt->nents || sgt->nents > max_entries)
+		ret = -E2BIG;
+	else
+		ret = fencepost_bo_build_table(bo, sgt);
+unlock:
+	mutex_unlock(&bos->lock);
+	return ret;
+}
+
+/* For drm_driver.gem_prime_import: the attachment and its mapping are not to be made when they could not be ended. */
+static inline struct drm_gem_object *fencepost_bo_import(struct drm_device *drm,
+							 struct dma_buf *dma_buf)
+{
+	struct drm_gem_object *obj;
+	struct fencepost_bo *bo;
+	int idx;
+
+	if (!drm_dev_enter(drm, &idx))
+		return ERR_PTR(-ENODEV);
+	obj = drm_gem_prime_import(drm, dma_buf);
+	/* Without an attachment it is an object of this device, which came back. */
+	if (!IS_ERR(obj) && obj->import_attach) {
+		bo = to_fencepost_bo(obj);
+		mutex_lock(&bo->bos->lock);
+		list_add_tail(&bo->link, &bo->bos->list);
+		mutex_unlock(&bo->bos->lock);
+	}
+	drm_dev_exit(idx);
+	return obj;
+}
+
+/* For drm_driver.prime_handle_to_fd: an import's attachment is not to go while it is looked at. */
+static inline int fencepost_bo_export(struct drm_device *drm, struct drm_file *file, u32 handle,
+				      u32 flags, int *fd)
+{
+	int idx, ret;
+
+	if (!drm_dev_enter(drm, &idx))
+		return -ENODEV;
+	ret = drm_gem_prime_handle_to_fd(drm, file, handle, flags, fd);
+	drm_dev_exit(idx);
+	return ret;
+}
+
+#endif /* FENCEPOST_BO_H */
