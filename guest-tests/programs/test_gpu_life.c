@@ -20,6 +20,7 @@
 
 #include "camera.h"
 #include "display.h"
+#include "display_fb.h"
 #include "gpu_client.h"
 #include "ktap.h"
 #include "life.h"
