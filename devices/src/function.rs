@@ -1,6 +1,7 @@
 //! What the PCI adapter needs of a device core.
 
 use crate::ports::Ports;
+use crate::state::SavedState;
 
 /// The PCI vendor id of every Fencepost function (unassigned by the PCI-SIG).
 pub const VENDOR_ID: u16 = 0xfe9c;
@@ -32,6 +33,15 @@ pub struct Doorbell {
     pub value: Option<u32>,
 }
 
+/// Something that a function counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counter {
+    /// Its name: lower case, words joined by hyphens.
+    pub name: &'static str,
+    /// How many so far.
+    pub value: u64,
+}
+
 /// A device core behind the PCI adapter.
 ///
 /// BAR 0 is little-endian registers of 4 or 8 bytes. The adapter splits what the guest does once: `offset` here is
@@ -44,13 +54,17 @@ pub trait Function: Send {
     /// Writes the 32-bit register word at `offset` of BAR 0. Unknown and read-only offsets ignore it.
     fn write(&mut self, offset: u32, value: u32, ports: &mut Ports<'_>);
     /// The doorbells among the registers, constant over the function's life.
-    fn doorbells(&self) -> Vec<Doorbell> {
-        Vec::new()
-    }
+    fn doorbells(&self) -> Vec<Doorbell>;
     /// A call asked for with [`crate::ports::Clock::call_at`].
     fn timer(&mut self, token: u32, ports: &mut Ports<'_>);
     /// Function-level reset: back to the state after power-on, pending timers cancelled.
     fn reset(&mut self, ports: &mut Ports<'_>);
+    /// The state now, from which a restored function goes on ([`crate::state`]).
+    fn save_state(&self) -> SavedState;
+    /// Asks the clock for the calls that a restored function waits for. No other effect; asking twice does no harm.
+    fn rearm(&self, ports: &mut Ports<'_>);
+    /// What the function has counted since power-on or reset, by name: always the same names in the same order.
+    fn counters(&self) -> Vec<Counter>;
     /// Access for the machine to what a particular device offers the host (scanned-out pictures, counters).
     fn as_any(&mut self) -> &mut dyn std::any::Any;
 }

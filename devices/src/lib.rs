@@ -17,4 +17,5 @@ pub mod pixel;
 pub mod ports;
 pub mod registers;
 pub mod sg;
+pub mod state;
 pub mod testing;

@@ -158,6 +158,8 @@ pub trait Clock {
 
 /// The four ports of one function, lent for one call.
 pub struct Ports<'a> {
+    /// The function's PCI requester id, which its events carry.
+    pub rid: u16,
     /// Guest memory through the IOMMU.
     pub dma: &'a mut dyn Dma,
     /// MSI-X.

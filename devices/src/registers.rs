@@ -111,13 +111,10 @@ impl RegisterFile {
         self.bytes.clone()
     }
 
-    /// Takes the bytes of a saved state. False, with nothing changed,
-    /// when the length is another.
-    pub fn restore(&mut self, bytes: &[u8]) -> bool {
-        if bytes.len() == self.bytes.len() {
-            self.bytes.copy_from_slice(bytes);
-        }
-        bytes.len() == self.bytes.len()
+    /// `bytes` bytes with `registers` in them, that hold what [`save`](Self::save) gave; none when its length is another.
+    pub fn restore(registers: Vec<Register>, bytes: usize, saved: &[u8]) -> Option<Self> {
+        (saved.len() == bytes)
+            .then(|| RegisterFile { bytes: saved.to_vec(), ..RegisterFile::new(registers, bytes) })
     }
 }
 

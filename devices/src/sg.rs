@@ -100,14 +100,14 @@ impl SgList {
     }
 
     /// Fetches the list of `count` entries at `table`.
-    pub fn fetch(rid: u16, table: Iova, count: u32, ports: &mut Ports<'_>) -> Result<Self, SgError> {
+    pub fn fetch(table: Iova, count: u32, ports: &mut Ports<'_>) -> Result<Self, SgError> {
         if count == 0 || count > SG_MAX_ENTRIES {
             return Err(SgError::Count(count));
         }
         let len = u64::from(count).saturating_mul(u64::from(SG_ENTRY_BYTES));
         let mut bytes = vec![0; len as usize];
         ports.dma.read(table, &mut bytes)?;
-        ports.trace.record(Event::DescriptorFetch { rid, iova: table.0, len });
+        ports.trace.record(Event::DescriptorFetch { rid: ports.rid, iova: table.0, len });
         let mut segments = Vec::with_capacity(count as usize);
         for (index, entry) in (0u32..).zip(bytes.chunks_exact(SG_ENTRY_BYTES as usize)) {
             segments.push(parse(entry).ok_or(SgError::Entry(index))?);
@@ -221,7 +221,7 @@ mod tests {
         let mut world = World::new(0x10000);
         world.memory_mut()[0x100..0x110]
             .copy_from_slice(&[0, 0x10, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 1, 0, 0, 0]);
-        let result = SgList::fetch(8, Iova(0x100), 1, &mut world.ports());
+        let result = SgList::fetch(Iova(0x100), 1, &mut world.ports());
         assert_eq!(result, Err(SgError::Entry(0)));
     }
 

@@ -68,6 +68,9 @@ pub struct FakeTrace {
     pub events: Vec<Event>,
 }
 
+/// The requester id of a function in a [`World`].
+pub const FAKE_RID: u16 = 8;
+
 /// All four fakes, and a driver's view of them.
 pub struct World {
     /// Memory.
@@ -93,7 +96,13 @@ impl World {
 
     /// The ports, to lend to a device.
     pub fn ports(&mut self) -> Ports<'_> {
-        Ports { dma: &mut self.dma, msi: &mut self.msi, clock: &mut self.clock, trace: &mut self.trace }
+        Ports {
+            rid: FAKE_RID,
+            dma: &mut self.dma,
+            msi: &mut self.msi,
+            clock: &mut self.clock,
+            trace: &mut self.trace,
+        }
     }
 
     /// The memory's bytes; the index is the I/O virtual address.

@@ -3,12 +3,12 @@
 use std::num::NonZeroU32;
 
 use fencepost_devices::camera::{
-    Camera, CameraConfig, FrameSource, Picture, Range, Rate, Size, SizeLimits, SourceError, TestPattern,
+    Camera, CameraParts, FrameSource, Picture, Range, Rate, Size, SizeLimits, SourceError, TestPattern,
 };
-use fencepost_devices::display::{Display, PictureSink};
+use fencepost_devices::display::{Display, DisplayParts, PictureSink};
 use fencepost_devices::function::Function;
 use fencepost_devices::gpu::{Gpu, GpuConfig};
-use fencepost_devices::pci::{PciRoot, requester_id};
+use fencepost_devices::pci::PciRoot;
 use fencepost_firmware::layout::{CAMERA_SLOT, DISPLAY_SLOT, GPU_SLOT, PCI_WINDOW};
 use fencepost_trace::Stamp;
 
@@ -20,10 +20,11 @@ use crate::source;
 
 /// Builds the bus with all devices on it. Pictures that the display shows go to `frames`.
 pub fn plug(args: &RunArgs, frames: Option<Box<dyn FrameSink>>) -> Result<PciRoot, HostError> {
-    let display = Display::new(requester_id(DISPLAY_SLOT), args.display.clone(), Box::new(Screen(frames)))
+    let parts = DisplayParts { config: args.display.clone(), sink: Box::new(Screen(frames)) };
+    let display = Display::new(parts)
         .map_err(|error| HostError::input(format!("--display: {error}"), "choose another mode"))?;
     let functions: [(u8, Box<dyn Function>); 3] = [
-        (GPU_SLOT, Box::new(Gpu::new(requester_id(GPU_SLOT), gpu_config(&args.gpu)))),
+        (GPU_SLOT, Box::new(Gpu::new(gpu_config(&args.gpu)))),
         (CAMERA_SLOT, Box::new(camera(&args.camera)?)),
         (DISPLAY_SLOT, Box::new(display)),
     ];
@@ -60,7 +61,6 @@ fn gpu_config(options: &GpuOptions) -> GpuConfig {
 const PATTERN_SIZE: Size = Size { width_px: 1920, height_px: 1080 };
 
 fn camera(options: &CameraOptions) -> Result<Camera, HostError> {
-    let config = CameraConfig { rid: requester_id(CAMERA_SLOT), cost: options.cost() };
     let source: Box<dyn FrameSource> = match &options.source {
         Some(path) => {
             source::open(path).map_err(|error| HostError::Input(format!("--camera source {error}")))?
@@ -74,7 +74,7 @@ fn camera(options: &CameraOptions) -> Result<Camera, HostError> {
         Some(fps) => Box::new(AtRate { source, rate: Rate { num: fps, den: 1 } }),
         None => source,
     };
-    Ok(Camera::new(config, source))
+    Ok(Camera::new(CameraParts { cost: options.cost(), source }))
 }
 
 /// A source played at another rate.

@@ -46,7 +46,7 @@ impl Camera {
         if let Err(fault) = ports.dma.read(at, &mut bytes) {
             return self.halt(Failure::fault(ErrorCode::RingFault, &fault), ports);
         }
-        ports.trace.record(Event::DescriptorFetch { rid: self.config.rid, iova: at.0, len: RECORD_BYTES });
+        ports.trace.record(Event::DescriptorFetch { rid: ports.rid, iova: at.0, len: RECORD_BYTES });
         self.state.queue_head = self.state.queue_head.wrapping_add(1);
         let descriptor = match parse_descriptor(&bytes) {
             Ok(descriptor) => descriptor,
@@ -89,15 +89,12 @@ impl Camera {
     }
 
     fn fetch_plane(&self, plane: &Plane, need: u32, ports: &mut Ports<'_>) -> Result<SgList, Failure> {
-        let list =
-            SgList::fetch(self.config.rid, plane.table, plane.entries, ports).map_err(
-                |error| match error {
-                    SgError::Dma(fault) => Failure::fault(ErrorCode::SgFault, &fault),
-                    SgError::Count(_) | SgError::Entry(_) | SgError::Bounds { .. } => {
-                        Failure::plain(ErrorCode::BadSg)
-                    }
-                },
-            )?;
+        let list = SgList::fetch(plane.table, plane.entries, ports).map_err(|error| match error {
+            SgError::Dma(fault) => Failure::fault(ErrorCode::SgFault, &fault),
+            SgError::Count(_) | SgError::Entry(_) | SgError::Bounds { .. } => {
+                Failure::plain(ErrorCode::BadSg)
+            }
+        })?;
         if plane.len_bytes < need || list.len_bytes() < u64::from(plane.len_bytes) {
             return Err(Failure::plain(ErrorCode::TooSmall));
         }
@@ -106,7 +103,7 @@ impl Camera {
 
     fn launch(&mut self, mut frame: InFlight, ports: &mut Ports<'_>) {
         let bytes = self.layout().map_or(0, |layout| layout.frame_bytes());
-        let cycles = ports.clock.vary(self.config.cost.cycles(u64::from(bytes)));
+        let cycles = ports.clock.vary(self.cost.cycles(u64::from(bytes)));
         let cost_ns = ports.clock.cycles_to_ns(cycles);
         frame.end_ns = ports.clock.now().ns.saturating_add(cost_ns);
         ports.clock.call_at(frame.end_ns, TIMER_END);

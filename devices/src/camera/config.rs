@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::source::FrameSource;
+
 /// How long the camera takes to write a frame: an assumption of the model, not a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CameraCost {
@@ -24,11 +26,10 @@ impl CameraCost {
     }
 }
 
-/// The parts of a camera that the guest cannot change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CameraConfig {
-    /// The function's PCI requester id, for the trace.
-    pub rid: u16,
+/// What the host provides of a camera.
+pub struct CameraParts {
     /// The cost model.
     pub cost: CameraCost,
+    /// Where its pictures come from.
+    pub source: Box<dyn FrameSource>,
 }

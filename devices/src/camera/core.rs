@@ -2,14 +2,15 @@
 
 use fencepost_trace::{Engine, Event};
 
-use super::config::CameraConfig;
+use super::config::{CameraCost, CameraParts};
 use super::convert::{MAX_STRIDE, STRIDE_ALIGN};
 use super::regs::{self, Register, Rights};
 use super::source::{FrameSource, Range, SourceError};
-use super::state::{CameraState, RestoreError, Stream};
+use super::state::{CameraState, Stream};
 use super::wire::{ErrorCode, Failure};
-use crate::function::{Doorbell, Function, Identity};
+use crate::function::{Counter, Doorbell, Function, Identity};
 use crate::ports::{DmaExt, Iova, Ports};
+use crate::state::{SavedState, pack};
 
 /// Timer: the read-out of the next frame.
 pub(super) const TIMER_READ_OUT: u32 = 0;
@@ -18,7 +19,7 @@ pub(super) const TIMER_END: u32 = 1;
 
 /// The camera's device core.
 pub struct Camera {
-    pub(super) config: CameraConfig,
+    pub(super) cost: CameraCost,
     pub(super) source: Box<dyn FrameSource>,
     pub(super) state: CameraState,
     /// Why the source failed last: for the host's user, not part of the guest's machine.
@@ -27,48 +28,10 @@ pub struct Camera {
 
 impl Camera {
     /// A camera after power-on.
-    pub fn new(config: CameraConfig, source: Box<dyn FrameSource>) -> Self {
+    pub fn new(parts: CameraParts) -> Self {
+        let CameraParts { cost, source } = parts;
         let state = CameraState::new(source.as_ref());
-        Camera { config, source, state, source_error: None }
-    }
-
-    /// A camera that goes on from `state`, with the source that the saved one had. Call [`Self::rearm`] before it runs.
-    pub fn restore(
-        config: CameraConfig,
-        source: Box<dyn FrameSource>,
-        state: CameraState,
-    ) -> Result<Self, RestoreError> {
-        state.check(source.as_ref())?;
-        Ok(Camera { config, source, state, source_error: None })
-    }
-
-    /// The state to save.
-    pub fn save(&self) -> CameraState {
-        self.state.clone()
-    }
-
-    /// Asks the clock again for the calls that a restored camera waits for. No other effect.
-    pub fn rearm(&mut self, ports: &mut Ports<'_>) {
-        let Some(stream) = self.state.stream.as_ref().filter(|stream| !stream.halted) else { return };
-        ports.clock.call_at(self.state.read_out_ns(stream.start_ns, self.state.sequence), TIMER_READ_OUT);
-        if let Some(frame) = &stream.in_flight {
-            ports.clock.call_at(frame.end_ns, TIMER_END);
-        }
-    }
-
-    /// Frames completed without error since reset.
-    pub fn frames(&self) -> u32 {
-        self.state.frame_count
-    }
-
-    /// Frames dropped since reset.
-    pub fn overruns(&self) -> u32 {
-        self.state.overrun_count
-    }
-
-    /// Errors reported to the guest since reset.
-    pub fn errors(&self) -> u32 {
-        self.state.error_count
+        Camera { cost, source, state, source_error: None }
     }
 
     /// Why the source could not deliver a picture, the latest time since this was last asked.
@@ -178,8 +141,8 @@ impl Camera {
             Register::MaxStride => MAX_STRIDE,
             Register::MaxRate => regs::MAX_RATE,
             Register::MaxRingEntries => regs::MAX_RING_ENTRIES,
-            Register::CostFixed => self.config.cost.fixed_cycles,
-            Register::CostBytesPerCycle => self.config.cost.bytes_per_cycle.max(1),
+            Register::CostFixed => self.cost.fixed_cycles,
+            Register::CostBytesPerCycle => self.cost.bytes_per_cycle.max(1),
             Register::Format => state.format,
             Register::Width => state.width_px,
             Register::Height => state.height_px,
@@ -279,6 +242,26 @@ impl Function for Camera {
     fn reset(&mut self, ports: &mut Ports<'_>) {
         cancel_timers(ports);
         self.state = CameraState::new(self.source.as_ref());
+    }
+
+    fn save_state(&self) -> SavedState {
+        pack(self)
+    }
+
+    fn rearm(&self, ports: &mut Ports<'_>) {
+        let Some(stream) = self.state.stream.as_ref().filter(|stream| !stream.halted) else { return };
+        ports.clock.call_at(self.state.read_out_ns(stream.start_ns, self.state.sequence), TIMER_READ_OUT);
+        if let Some(frame) = &stream.in_flight {
+            ports.clock.call_at(frame.end_ns, TIMER_END);
+        }
+    }
+
+    fn counters(&self) -> Vec<Counter> {
+        vec![
+            Counter { name: "frames", value: self.state.frame_count.into() },
+            Counter { name: "overruns", value: self.state.overrun_count.into() },
+            Counter { name: "errors", value: self.state.error_count.into() },
+        ]
     }
 
     fn as_any(&mut self) -> &mut dyn std::any::Any {

@@ -16,9 +16,9 @@ mod state;
 mod tests;
 mod wire;
 
-pub use config::{CameraConfig, CameraCost};
+pub use config::{CameraCost, CameraParts};
 pub use convert::{FrameLayout, PixelFormat, convert};
 pub use core::Camera;
 pub use pattern::TestPattern;
 pub use source::{FrameSource, Picture, Range, Rate, Sampling, Size, SizeLimits, SourceError};
-pub use state::{CameraState, RestoreError};
+pub use state::CameraState;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::function::Function;
+use crate::state::Stateful;
 use crate::testing::{Random, World};
 
 /// A value that some register takes, or is just beyond what it takes, or anything.
@@ -53,8 +54,8 @@ fn stream(camera: &mut Camera, world: &mut World) {
 
 fn run(seed: u64) -> (u32, u32) {
     let max = Size { width_px: 64, height_px: 32 };
-    let config = CameraConfig { rid: 0x10, cost: CameraCost::default() };
-    let mut camera = Camera::new(config, Box::new(TestPattern::new(max)));
+    let parts = || CameraParts { cost: CameraCost::default(), source: Box::new(TestPattern::new(max)) };
+    let mut camera = Camera::new(parts());
     let (mut random, mut world) = (Random::new(seed * 0x9e37_79b9 + 1), World::new(MEMORY as usize));
     let mut now_ns = 0;
     for step in 0..600 {
@@ -67,7 +68,7 @@ fn run(seed: u64) -> (u32, u32) {
             }
             3 if step % 50 == 3 => {
                 let state = camera.save();
-                camera = Camera::restore(config, Box::new(TestPattern::new(max)), state).unwrap();
+                camera = Camera::restore(parts(), state).unwrap();
                 camera.rearm(&mut world.ports());
             }
             4 => {
@@ -83,7 +84,7 @@ fn run(seed: u64) -> (u32, u32) {
         assert!(!streaming || tail.wrapping_sub(head) <= 256, "seed {seed}: the queue overflowed");
     }
     assert!(world.take_raised().iter().all(|&vector| vector < 3));
-    (camera.frames(), camera.errors())
+    (camera.save().frame_count, camera.save().error_count)
 }
 
 #[test]

@@ -2,20 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::config::CameraParts;
 use super::convert::{FrameLayout, PixelFormat};
+use super::core::Camera;
 use super::regs::{MAX_RATE, MAX_RATE_PART, MAX_RING_ENTRIES, SIZE_STEP};
 use super::source::{FrameSource, Size};
 use super::wire::{Descriptor, RECORD_BYTES};
 use crate::ports::Iova;
 use crate::sg::SgList;
-
-/// The version of [`CameraState`] that this code writes and reads.
-pub const STATE_VERSION: u32 = 2;
+use crate::state::{StateError, Stateful, require};
 
 /// All that a camera remembers. The picture source is not part of it: it is the host's, and deterministic.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CameraState {
-    pub(super) version: u32,
     pub(super) format: u32,
     pub(super) width_px: u32,
     pub(super) height_px: u32,
@@ -60,15 +59,23 @@ pub(super) struct InFlight {
     pub second: Option<SgList>,
 }
 
-/// Why a saved state was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RestoreError {
-    /// Written by another version of the program.
-    #[error("camera state has version {0}, this program reads version {STATE_VERSION}")]
-    Version(u32),
-    /// A stream that this camera, with this source, could not have started.
-    #[error("camera state streams a format that the picture source does not have")]
-    Stream,
+impl Stateful for Camera {
+    const KIND: &'static str = "camera";
+    const VERSION: u32 = 3;
+    type Parts = CameraParts;
+    type State = CameraState;
+
+    fn save(&self) -> CameraState {
+        self.state.clone()
+    }
+
+    /// The source must be the one that the saved camera had.
+    fn restore(parts: CameraParts, state: CameraState) -> Result<Self, StateError> {
+        let CameraParts { cost, source } = parts;
+        let can_stream = state.stream.is_none() || state.layout(source.as_ref()).is_some();
+        require::<Camera>(can_stream, "it streams a format that the picture source does not have")?;
+        Ok(Camera { cost, source, state, source_error: None })
+    }
 }
 
 impl CameraState {
@@ -77,7 +84,6 @@ impl CameraState {
         let max = source.sizes().max;
         let rate = source.rate();
         CameraState {
-            version: STATE_VERSION,
             format: PixelFormat::Yuyv.fourcc(),
             width_px: max.width_px,
             height_px: max.height_px,
@@ -99,17 +105,6 @@ impl CameraState {
             frame_count: 0,
             stream: None,
         }
-    }
-
-    /// Refuses what this code cannot go on from.
-    pub(super) fn check(&self, source: &dyn FrameSource) -> Result<(), RestoreError> {
-        if self.version != STATE_VERSION {
-            return Err(RestoreError::Version(self.version));
-        }
-        if self.stream.is_some() && self.layout(source).is_none() {
-            return Err(RestoreError::Stream);
-        }
-        Ok(())
     }
 
     /// The programmed frame layout, if every locked register is within its limits.

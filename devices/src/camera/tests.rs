@@ -9,6 +9,7 @@ use fencepost_trace::Event;
 
 use super::*;
 use crate::function::Function;
+use crate::state::{StateError, Stateful};
 use crate::testing::{Random, World};
 
 const QUEUE: u64 = 0x1000;
@@ -61,13 +62,13 @@ struct Bench {
     tail_word: bool,
 }
 
-fn config() -> CameraConfig {
-    CameraConfig { rid: 0x10, cost: CameraCost { fixed_cycles: 100, bytes_per_cycle: 4 } }
+fn parts() -> CameraParts {
+    CameraParts { cost: CameraCost { fixed_cycles: 100, bytes_per_cycle: 4 }, source: Box::new(Ramp) }
 }
 
 impl Bench {
     fn new() -> Self {
-        let camera = Camera::new(config(), Box::new(Ramp));
+        let camera = Camera::new(parts());
         Bench { world: World::new(0x4_0000), camera, posted: 0, tail_word: false }
     }
 
@@ -233,7 +234,7 @@ fn a_frame_without_a_buffer_is_dropped_and_numbered() {
 #[test]
 fn a_frame_that_takes_longer_than_a_period_drops_the_next() {
     let mut bench = Bench::new();
-    bench.camera.config.cost.fixed_cycles = 40_000_000;
+    bench.camera.cost.fixed_cycles = 40_000_000;
     bench.configure(YUYV, 64);
     bench.post(0, 0x400);
     bench.post(1, 0x400);
@@ -442,7 +443,7 @@ fn run(cut: bool) -> (Vec<u8>, Vec<u16>, CameraState) {
             crate::ports::Clock::cancel(&mut bench.world.clock, token);
         }
         let state: CameraState = serde_json::from_str(&saved).unwrap();
-        bench.camera = Camera::restore(config(), Box::new(Ramp), state).unwrap();
+        bench.camera = Camera::restore(parts(), state).unwrap();
         assert_eq!(serde_json::to_string(&bench.camera.save()).unwrap(), saved);
         bench.camera.rearm(&mut bench.world.ports());
     }
@@ -459,16 +460,20 @@ fn a_restored_camera_goes_on_in_the_middle_of_a_frame() {
 }
 
 #[test]
-fn a_state_of_another_version_or_size_is_refused() {
+fn a_state_of_another_size_is_refused() {
     let mut bench = Bench::new();
     bench.configure(YUYV, 64);
     bench.stream_on();
     let mut state = bench.camera.save();
     state.width_px = 64;
-    let result = Camera::restore(config(), Box::new(Ramp), state.clone());
-    assert_eq!(result.err(), Some(RestoreError::Stream));
-    state.version = 1;
-    assert_eq!(Camera::restore(config(), Box::new(Ramp), state).err(), Some(RestoreError::Version(1)));
+    let result = Camera::restore(parts(), state);
+    assert_eq!(
+        result.err(),
+        Some(StateError::Impossible {
+            kind: "camera",
+            why: "it streams a format that the picture source does not have"
+        })
+    );
 }
 
 #[test]

@@ -20,7 +20,6 @@ const RATE_CYCLES: u64 = 1_000_000_000;
 
 /// The engine behind the registers.
 pub(super) struct Core {
-    pub rid: u16,
     pub config: Config,
     pub state: DisplayState,
     pub sink: Box<dyn PictureSink>,
@@ -165,10 +164,9 @@ impl Core {
         if self.config.scan_out == ScanOut::OnFlip && !fresh {
             return;
         }
-        let rid = self.rid;
         if let Some(shown) = self.state.shown.as_mut().filter(|shown| shown.plane.on && shown.list.is_none())
         {
-            match shown.plane.fetch_list(rid, ports) {
+            match shown.plane.fetch_list(ports) {
                 Ok(list) => shown.list = Some(list),
                 Err(error) => return self.finish(frame, Err(error), ports),
             }

@@ -34,7 +34,10 @@ fn rows() -> Vec<Row> {
 }
 
 fn fresh() -> (Display, World) {
-    (Display::new(0x18, Config::default(), Box::new(NoPictures)).unwrap(), World::new(0x1000))
+    (
+        Display::new(DisplayParts { config: Config::default(), sink: Box::new(NoPictures) }).unwrap(),
+        World::new(0x1000),
+    )
 }
 
 macro_rules! offsets {

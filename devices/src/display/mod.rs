@@ -20,11 +20,12 @@ pub use config::{Config, ConfigError, ScanOut};
 pub use plane::PlaneRegs;
 pub use raster::{Mode, Raster};
 pub use regs::Size;
-pub use state::{DisplayState, FrameCrc, LastVblank, Offered, ReadLatch, STATE_VERSION, Shown};
+pub use state::{DisplayState, FrameCrc, LastVblank, Offered, ReadLatch, Shown};
 
 use self::core::Core;
-use crate::function::{Doorbell, Function, Identity};
+use crate::function::{Counter, Doorbell, Function, Identity};
 use crate::ports::Ports;
+use crate::state::{SavedState, pack};
 use regs::{ErrorBits, Irq};
 
 /// Who is shown what the guest shows.
@@ -43,15 +44,12 @@ impl PictureSink for NoPictures {
     fn picture(&mut self, _: u64, _: u64, _: Stamp, _: u32, _: u32, _: &[u8]) {}
 }
 
-/// Why a display cannot be built.
-#[derive(Debug, thiserror::Error)]
-pub enum DisplayError {
-    /// A bad description.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// A state of another version.
-    #[error("Display state of version {0}, this program knows version {STATE_VERSION}")]
-    Version(u32),
+/// What the host provides of a display.
+pub struct DisplayParts {
+    /// The monitor and the fetch engine; [`Config::check`] accepts it.
+    pub config: Config,
+    /// Where its pictures go.
+    pub sink: Box<dyn PictureSink>,
 }
 
 /// The display as a PCI function's core.
@@ -61,29 +59,17 @@ pub struct Display {
 }
 
 impl Display {
-    /// A display after power-on, that puts `rid` on the bus and shows `sink` its pictures.
-    pub fn new(rid: u16, config: Config, sink: Box<dyn PictureSink>) -> Result<Self, DisplayError> {
-        config.check()?;
-        let edid = edid::build(&config);
-        let state = DisplayState::default();
-        Ok(Display { core: Core { rid, config, state, sink, picture: Vec::new() }, edid })
+    /// A display after power-on.
+    pub fn new(parts: DisplayParts) -> Result<Self, ConfigError> {
+        parts.config.check()?;
+        Ok(Display::with_state(parts, DisplayState::default()))
     }
 
-    /// A display that goes on from `state`; asks the clock for the calls it waits for, raises nothing.
-    pub fn restore(
-        rid: u16,
-        config: Config,
-        sink: Box<dyn PictureSink>,
-        state: DisplayState,
-        ports: &mut Ports<'_>,
-    ) -> Result<Self, DisplayError> {
-        if state.version != STATE_VERSION {
-            return Err(DisplayError::Version(state.version));
-        }
-        let mut display = Display::new(rid, config, sink)?;
-        display.core.state = state;
-        display.core.arm(ports);
-        Ok(display)
+    /// A display in `state`.
+    fn with_state(parts: DisplayParts, state: DisplayState) -> Self {
+        let DisplayParts { config, sink } = parts;
+        let edid = edid::build(&config);
+        Display { core: Core { config, state, sink, picture: Vec::new() }, edid }
     }
 
     /// Everything needed to go on elsewhere; also the counters.
@@ -227,6 +213,24 @@ impl Function for Display {
     fn reset(&mut self, ports: &mut Ports<'_>) {
         self.core.state = DisplayState::default();
         self.core.arm(ports);
+    }
+
+    fn save_state(&self) -> SavedState {
+        pack(self)
+    }
+
+    fn rearm(&self, ports: &mut Ports<'_>) {
+        self.core.arm(ports);
+    }
+
+    fn counters(&self) -> Vec<Counter> {
+        let state = &self.core.state;
+        vec![
+            Counter { name: "vblanks", value: state.handled },
+            Counter { name: "commits", value: state.latched },
+            Counter { name: "underruns", value: state.underruns.into() },
+            Counter { name: "refused", value: state.refused.into() },
+        ]
     }
 
     fn as_any(&mut self) -> &mut dyn std::any::Any {

@@ -79,12 +79,16 @@ impl PlaneRegs {
         u64::from(self.pitch_bytes).saturating_mul(lines).saturating_add(u64::from(self.row_bytes()))
     }
 
+    /// Whether the whole picture lies in `list`'s buffer.
+    pub fn is_covered_by(&self, list: &SgList) -> bool {
+        u64::from(self.offset_bytes).saturating_add(self.span_bytes()) <= list.len_bytes()
+    }
+
     /// Reads the list and checks that it covers the picture.
-    pub fn fetch_list(&self, rid: u16, ports: &mut Ports<'_>) -> Result<SgList, FetchError> {
-        let list = SgList::fetch(rid, Iova(self.table), self.entries, ports)
+    pub fn fetch_list(&self, ports: &mut Ports<'_>) -> Result<SgList, FetchError> {
+        let list = SgList::fetch(Iova(self.table), self.entries, ports)
             .map_err(|error| FetchError::new(ErrorBits::TABLE, error))?;
-        let end = u64::from(self.offset_bytes).saturating_add(self.span_bytes());
-        if end > list.len_bytes() {
+        if !self.is_covered_by(&list) {
             return Err(FetchError { bit: ErrorBits::TABLE, iova: None });
         }
         Ok(list)

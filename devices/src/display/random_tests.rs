@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::function::Function;
+use crate::state::Stateful;
 use crate::testing::{Random, World};
 
 /// Values that pass the checks often enough to get far, mixed with those at the edges.
@@ -68,16 +69,16 @@ fn a_driver_that_writes_anything_meets_every_error_and_breaks_nothing() {
         world.memory_mut()[at + 8..at + 12].copy_from_slice(&len.to_le_bytes());
     }
     let config: Config = "latency=100,bytes-per-cycle=1".parse().unwrap();
-    let mut display = Display::new(0x18, config.clone(), Box::new(NoPictures)).unwrap();
+    let parts = || DisplayParts { config: config.clone(), sink: Box::new(NoPictures) };
+    let mut display = Display::new(parts()).unwrap();
     let (mut errors, mut flips) = (0, 0);
     for _ in 0..20_000 {
         step(&mut dice, &mut world, &mut display);
         errors |= display.state().errors.bits();
         flips = flips.max(display.state().latched);
         let saved = display.state().clone();
-        display =
-            Display::restore(0x18, config.clone(), Box::new(NoPictures), saved.clone(), &mut world.ports())
-                .unwrap();
+        display = Display::restore(parts(), saved.clone()).unwrap();
+        display.rearm(&mut world.ports());
         assert_eq!(display.state(), &saved);
         world.trace.events.clear();
         world.take_raised();

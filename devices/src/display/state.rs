@@ -5,16 +5,45 @@ use serde::{Deserialize, Serialize};
 use super::plane::PlaneRegs;
 use super::raster::{Mode, Raster};
 use super::regs::{ErrorBits, Irq};
+use super::{Display, DisplayParts};
 use crate::sg::SgList;
+use crate::state::{StateError, Stateful, require};
 
-/// The version of [`DisplayState`] that this code writes and reads.
-pub const STATE_VERSION: u32 = 1;
+impl Stateful for Display {
+    const KIND: &'static str = "display";
+    const VERSION: u32 = 2;
+    type Parts = DisplayParts;
+    type State = DisplayState;
+
+    fn save(&self) -> DisplayState {
+        self.state().clone()
+    }
+
+    fn restore(parts: DisplayParts, state: DisplayState) -> Result<Self, StateError> {
+        let active = state.raster.map(|raster| raster.mode.active);
+        let scans_out = state.pending.is_some() || state.shown.is_some() || state.fetching.is_some();
+        require::<Display>(
+            state.raster.is_none_or(|raster| raster.mode.is_valid()),
+            "a mode that cannot be shown",
+        )?;
+        require::<Display>(active.is_some() || !scans_out, "a plane is shown while the CRTC is off")?;
+        let planes = state.pending.iter().chain(state.shown.as_ref().map(|shown| &shown.plane));
+        let fit = active.is_none_or(|active| planes.into_iter().all(|plane| plane.is_valid(active)));
+        require::<Display>(fit, "a plane that a commit would have refused")?;
+        let lists = state
+            .shown
+            .iter()
+            .filter(|shown| shown.plane.on)
+            .filter_map(|shown| Some((shown, shown.list.as_ref()?)));
+        let covered = lists.into_iter().all(|(shown, list)| shown.plane.is_covered_by(list));
+        require::<Display>(covered, "a scatter-gather list shorter than the picture")?;
+        Ok(Display::with_state(parts, state))
+    }
+}
 
 /// A display between two calls.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DisplayState {
-    /// [`STATE_VERSION`].
-    pub version: u32,
     /// `IRQ_STATUS`.
     pub irq_status: Irq,
     /// `IRQ_ENABLE`.
@@ -109,7 +138,6 @@ impl Default for DisplayState {
     /// The state after reset.
     fn default() -> Self {
         DisplayState {
-            version: STATE_VERSION,
             irq_status: Irq::empty(),
             irq_enable: Irq::empty(),
             errors: ErrorBits::empty(),

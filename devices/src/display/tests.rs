@@ -7,6 +7,8 @@ use fencepost_trace::{Event, Stamp};
 use super::*;
 use crate::function::{Doorbell, Function};
 use crate::ports::Access;
+use crate::sg::SgList;
+use crate::state::{StateError, Stateful};
 use crate::testing::World;
 
 const IRQ_STATUS: u32 = 0x10;
@@ -61,7 +63,9 @@ struct Bench {
 impl Bench {
     fn new(config: &str) -> Self {
         let album = Album::default();
-        let display = Display::new(0x18, config.parse().unwrap(), Box::new(album.clone())).unwrap();
+        let display =
+            Display::new(DisplayParts { config: config.parse().unwrap(), sink: Box::new(album.clone()) })
+                .unwrap();
         Bench { world: World::new(0x10000), display, album }
     }
 
@@ -419,7 +423,8 @@ fn a_restored_display_goes_on_as_the_saved_one_would() {
     let saved = serde_json::to_string(bench.display.state()).unwrap();
     let state = serde_json::from_str(&saved).unwrap();
     let sink = Box::new(bench.album.clone());
-    bench.display = Display::restore(0x18, Config::default(), sink, state, &mut bench.world.ports()).unwrap();
+    bench.display = Display::restore(DisplayParts { config: Config::default(), sink }, state).unwrap();
+    bench.display.rearm(&mut bench.world.ports());
     assert_eq!(serde_json::to_string(bench.display.state()).unwrap(), saved);
     assert!(bench.world.take_raised().is_empty());
     bench.at(FRAME_NS * 2 - 1);
@@ -428,11 +433,22 @@ fn a_restored_display_goes_on_as_the_saved_one_would() {
 }
 
 #[test]
-fn a_state_of_another_version_is_refused() {
-    let mut world = World::new(0);
-    let state = DisplayState { version: 2, ..DisplayState::default() };
-    let result = Display::restore(0, Config::default(), Box::new(NoPictures), state, &mut world.ports());
-    assert!(matches!(result.err(), Some(DisplayError::Version(2))));
+fn states_that_cannot_be_are_refused() {
+    let mut bench = Bench::on("");
+    bench.flip(1);
+    bench.at(FRAME_NS);
+    let good = bench.display.save();
+    let refused = |change: &dyn Fn(&mut DisplayState)| {
+        let mut state = good.clone();
+        change(&mut state);
+        let parts = DisplayParts { config: Config::default(), sink: Box::new(NoPictures) };
+        matches!(Display::restore(parts, state), Err(StateError::Impossible { kind: "display", .. }))
+    };
+    assert!(!refused(&|_| {}));
+    assert!(refused(&|state| state.raster.as_mut().unwrap().mode.active.width_px = 0xffff));
+    assert!(refused(&|state| state.raster = None));
+    assert!(refused(&|state| state.shown.as_mut().unwrap().plane.pitch_bytes = 3));
+    assert!(refused(&|state| state.shown.as_mut().unwrap().list = Some(SgList::default())));
 }
 
 #[test]

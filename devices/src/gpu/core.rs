@@ -5,9 +5,10 @@ use std::any::Any;
 use super::config::GpuConfig;
 use super::regs::{self, Half, Place};
 use super::ring::{Context, Outcome, Ring};
-use crate::function::{Doorbell, Function, Identity};
+use crate::function::{Counter, Doorbell, Function, Identity};
 use crate::ports::Ports;
 use crate::sg;
+use crate::state::{SavedState, pack};
 
 /// The GPU's device id.
 pub const DEVICE_ID: u16 = 1;
@@ -15,24 +16,14 @@ pub const DEVICE_ID: u16 = 1;
 /// The device core. Timer token `n` is ring `n`'s.
 #[derive(Debug)]
 pub struct Gpu {
-    pub(super) rid: u16,
     pub(super) config: GpuConfig,
     pub(super) rings: [Ring; regs::RINGS as usize],
 }
 
 impl Gpu {
-    /// A GPU after power-on, with the requester id under which its DMA goes out.
-    pub fn new(rid: u16, config: GpuConfig) -> Self {
-        Gpu { rid, config, rings: Default::default() }
-    }
-
-    /// Asks again for the timer calls that a restored GPU waits for. Asking twice does no harm.
-    pub fn resume(&self, ports: &mut Ports<'_>) {
-        for (index, ring) in (0u32..).zip(&self.rings) {
-            if let Some(active) = &ring.active {
-                ports.clock.call_at(active.due_ns, index);
-            }
-        }
+    /// A GPU after power-on.
+    pub fn new(config: GpuConfig) -> Self {
+        Gpu { config, rings: Default::default() }
     }
 
     fn on_ring(
@@ -42,7 +33,7 @@ impl Gpu {
         act: impl FnOnce(&mut Ring, &mut Context<'_, '_>) -> Outcome,
     ) {
         let Some(ring) = self.rings.get_mut(index) else { return };
-        let mut cx = Context { index: index as u32, rid: self.rid, config: &self.config, ports };
+        let mut cx = Context { index: index as u32, config: &self.config, ports };
         if act(ring, &mut cx) == Outcome::LookAgain {
             self.look_again(ports);
         }
@@ -52,7 +43,7 @@ impl Gpu {
     /// when it starts, so once round is enough.
     fn look_again(&mut self, ports: &mut Ports<'_>) {
         for (index, ring) in (0u32..).zip(&mut self.rings) {
-            ring.look_again(&mut Context { index, rid: self.rid, config: &self.config, ports });
+            ring.look_again(&mut Context { index, config: &self.config, ports });
         }
     }
 
@@ -128,9 +119,29 @@ impl Function for Gpu {
 
     fn reset(&mut self, ports: &mut Ports<'_>) {
         for (index, ring) in (0u32..).zip(&mut self.rings) {
-            ring.stop(&mut Context { index, rid: self.rid, config: &self.config, ports });
+            ring.stop(&mut Context { index, config: &self.config, ports });
             *ring = Ring::default();
         }
+    }
+
+    fn save_state(&self) -> SavedState {
+        pack(self)
+    }
+
+    fn rearm(&self, ports: &mut Ports<'_>) {
+        for (index, ring) in (0u32..).zip(&self.rings) {
+            if let Some(active) = &ring.active {
+                ports.clock.call_at(active.due_ns, index);
+            }
+        }
+    }
+
+    fn counters(&self) -> Vec<Counter> {
+        let sum = |count: fn(&Ring) -> u64| self.rings.iter().map(count).fold(0, u64::saturating_add);
+        vec![
+            Counter { name: "packets", value: sum(|ring| ring.packets) },
+            Counter { name: "errors", value: sum(|ring| ring.error_count.into()) },
+        ]
     }
 
     fn as_any(&mut self) -> &mut dyn Any {

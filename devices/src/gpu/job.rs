@@ -43,14 +43,8 @@ pub enum Job {
 }
 
 impl Window {
-    fn fetch(
-        operand: Operand,
-        row_bytes: u32,
-        rows: u32,
-        rid: u16,
-        ports: &mut Ports<'_>,
-    ) -> Result<Self, GpuError> {
-        let list = SgList::fetch(rid, operand.table, operand.entries, ports)?;
+    fn fetch(operand: Operand, row_bytes: u32, rows: u32, ports: &mut Ports<'_>) -> Result<Self, GpuError> {
+        let list = SgList::fetch(operand.table, operand.entries, ports)?;
         let window = Window { list, offset: operand.offset, stride: operand.stride, row_bytes, rows };
         if window.is_inside() { Ok(window) } else { Err(GpuError::Bounds) }
     }
@@ -94,27 +88,27 @@ impl Window {
 
 impl Job {
     /// Fetches the lists that `packet` names and checks its operands against them.
-    pub fn fetch(packet: Packet, rid: u16, ports: &mut Ports<'_>) -> Result<Self, GpuError> {
+    pub fn fetch(packet: Packet, ports: &mut Ports<'_>) -> Result<Self, GpuError> {
         Ok(match packet {
             Packet::Nop => Job::Nop,
             Packet::Fill { dst, width_bytes, rows, pattern } => {
-                Job::Fill { dst: Window::fetch(dst, width_bytes, rows, rid, ports)?, pattern }
+                Job::Fill { dst: Window::fetch(dst, width_bytes, rows, ports)?, pattern }
             }
             Packet::Copy { dst, src, width_bytes, rows } => Job::Copy {
-                dst: Window::fetch(dst, width_bytes, rows, rid, ports)?,
-                src: Window::fetch(src, width_bytes, rows, rid, ports)?,
+                dst: Window::fetch(dst, width_bytes, rows, ports)?,
+                src: Window::fetch(src, width_bytes, rows, ports)?,
             },
             Packet::Convert { dst, src, range, width_px, rows } => {
-                let dst = Window::fetch(dst, width_px.saturating_mul(4), rows, rid, ports)?;
+                let dst = Window::fetch(dst, width_px.saturating_mul(4), rows, ports)?;
                 match src {
                     Source::Yuyv(src) => {
-                        let src = Window::fetch(src, width_px.saturating_mul(2), rows, rid, ports)?;
+                        let src = Window::fetch(src, width_px.saturating_mul(2), rows, ports)?;
                         Job::ConvertYuyv { dst, src, range }
                     }
                     Source::Nv12 { luma, chroma } => Job::ConvertNv12 {
                         dst,
-                        luma: Window::fetch(luma, width_px, rows, rid, ports)?,
-                        chroma: Window::fetch(chroma, width_px, rows / 2, rid, ports)?,
+                        luma: Window::fetch(luma, width_px, rows, ports)?,
+                        chroma: Window::fetch(chroma, width_px, rows / 2, ports)?,
                         range,
                     },
                 }

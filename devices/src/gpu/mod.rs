@@ -14,4 +14,4 @@ mod tests;
 pub use config::GpuConfig;
 pub use core::{DEVICE_ID, Gpu};
 pub use error::GpuError;
-pub use state::{GpuState, RestoreError};
+pub use state::GpuState;

@@ -15,8 +15,6 @@ use crate::ports::{DmaExt, Iova, Ports};
 pub struct Context<'a, 'p> {
     /// Which ring it is: its vector, its timer token, and its name in traces.
     pub index: u32,
-    /// Requester id of the GPU.
-    pub rid: u16,
     /// The cost model.
     pub config: &'a GpuConfig,
     /// The ports.
@@ -262,14 +260,18 @@ impl Ring {
             return;
         }
         let seqno = raw.seqno.get();
-        cx.ports.trace.record(Event::DescriptorFetch { rid: cx.rid, iova: at, len: u64::from(PACKET_BYTES) });
+        cx.ports.trace.record(Event::DescriptorFetch {
+            rid: cx.ports.rid,
+            iova: at,
+            len: u64::from(PACKET_BYTES),
+        });
         cx.ports.trace.record(Event::JobStart {
             engine: TraceEngine::Gpu,
             queue: cx.index,
             seqno,
             kind: raw.kind(),
         });
-        match raw.parse().and_then(|packet| Job::fetch(packet, cx.rid, cx.ports)) {
+        match raw.parse().and_then(|packet| Job::fetch(packet, cx.ports)) {
             Ok(job) => self.activate(seqno, job, cx),
             Err(error) => {
                 cx.job_end(seqno, false);

@@ -6,50 +6,30 @@ use super::config::GpuConfig;
 use super::core::Gpu;
 use super::regs;
 use super::ring::Ring;
-
-/// The layout of [`GpuState`] that this code writes and reads.
-pub const STATE_VERSION: u32 = 2;
+use crate::state::{StateError, Stateful, require};
 
 /// All that a GPU is, but for its configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GpuState {
-    /// [`STATE_VERSION`].
-    pub version: u32,
     /// The rings, in order.
     pub rings: Vec<Ring>,
 }
 
-/// Why a state was refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RestoreError {
-    /// Written by other code.
-    #[error("GPU state of version {0}, not {STATE_VERSION}")]
-    Version(u32),
-    /// Another device.
-    #[error("GPU state of {0} rings, not {rings}", rings = regs::RINGS)]
-    Rings(usize),
-    /// A ring that cannot be.
-    #[error("GPU state with an impossible ring {0}")]
-    Ring(u32),
-}
+impl Stateful for Gpu {
+    const KIND: &'static str = "gpu";
+    const VERSION: u32 = 3;
+    type Parts = GpuConfig;
+    type State = GpuState;
 
-impl Gpu {
-    /// The state now.
-    pub fn save(&self) -> GpuState {
-        GpuState { version: STATE_VERSION, rings: self.rings.to_vec() }
+    fn save(&self) -> GpuState {
+        GpuState { rings: self.rings.to_vec() }
     }
 
-    /// A GPU in `state`. Call [`Gpu::resume`] before the guest runs.
-    pub fn restore(rid: u16, config: GpuConfig, state: GpuState) -> Result<Self, RestoreError> {
-        if state.version != STATE_VERSION {
-            return Err(RestoreError::Version(state.version));
-        }
-        if let Some((index, _)) = (0u32..).zip(&state.rings).find(|(_, ring)| !is_possible(ring)) {
-            return Err(RestoreError::Ring(index));
-        }
-        let rings = <[Ring; regs::RINGS as usize]>::try_from(state.rings)
-            .map_err(|rings| RestoreError::Rings(rings.len()))?;
-        Ok(Gpu { rid, config, rings })
+    fn restore(config: GpuConfig, state: GpuState) -> Result<Self, StateError> {
+        require::<Gpu>(state.rings.iter().all(is_possible), "a ring is not one that the GPU could have")?;
+        let wrong_number = StateError::Impossible { kind: Gpu::KIND, why: "another number of rings" };
+        let rings = <[Ring; regs::RINGS as usize]>::try_from(state.rings).map_err(|_| wrong_number)?;
+        Ok(Gpu { config, rings })
     }
 }
 

@@ -21,6 +21,7 @@ use vm_memory::GuestMemoryMmap;
 use crate::pci::{DmaRequest, GpaRange, Outbox, Translation};
 use crate::ports::{Access, DmaFault, Gpa, Iova};
 use crate::registers::RegisterFile;
+use crate::state::{StateError, Stateful, require};
 
 use cache::{ContextCache, Hit, Iotlb};
 use registers::{GLOBAL_STATUS, TRANSLATION};
@@ -52,11 +53,9 @@ pub struct Iommu {
     faults: u64,
 }
 
-/// The saved state of an [`Iommu`], version 1. The caches are part of it: what is stale stays stale.
+/// The saved state of an [`Iommu`]. The caches are part of it: what is stale stays stale.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IommuState {
-    /// Layout version of this struct: 1.
-    pub version: u32,
     /// The register page.
     pub registers: Vec<u8>,
     /// Root table in use.
@@ -88,35 +87,6 @@ impl Iommu {
     /// A unit after power-on: translation off, requests pass untranslated.
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// Builds a unit from a saved state; `None` when its version or shape is another.
-    pub fn restore(state: &IommuState) -> Option<Self> {
-        let mut unit = Iommu::new();
-        let fits = state.version == 1
-            && unit.file.restore(&state.registers)
-            && state.next_record < registers::FAULT_RECORD_COUNT
-            && state.contexts.is_well_formed()
-            && state.iotlb.is_well_formed();
-        unit.root = state.root;
-        unit.next_record = state.next_record;
-        unit.contexts = state.contexts.clone();
-        unit.iotlb = state.iotlb.clone();
-        unit.faults = state.faults;
-        fits.then_some(unit)
-    }
-
-    /// The whole state.
-    pub fn save(&self) -> IommuState {
-        IommuState {
-            version: 1,
-            registers: self.file.save(),
-            root: self.root,
-            next_record: self.next_record,
-            contexts: self.contexts.clone(),
-            iotlb: self.iotlb.clone(),
-            faults: self.faults,
-        }
     }
 
     /// Requests refused since power-on, recorded or not.
@@ -175,6 +145,33 @@ impl Iommu {
             self.record_fault(request.rid, iova, request.access, refusal.reason, out);
         }
         DmaFault::Refused { iova: Iova(iova), access: request.access }
+    }
+}
+
+impl Stateful for Iommu {
+    const KIND: &'static str = "iommu";
+    const VERSION: u32 = 2;
+    type Parts = ();
+    type State = IommuState;
+
+    fn save(&self) -> IommuState {
+        IommuState {
+            registers: self.file.save(),
+            root: self.root,
+            next_record: self.next_record,
+            contexts: self.contexts.clone(),
+            iotlb: self.iotlb.clone(),
+            faults: self.faults,
+        }
+    }
+
+    fn restore((): (), state: IommuState) -> Result<Self, StateError> {
+        let IommuState { registers, root, next_record, contexts, iotlb, faults } = state;
+        require::<Self>(next_record < registers::FAULT_RECORD_COUNT, "a fault record beyond the last")?;
+        require::<Self>(contexts.is_well_formed() && iotlb.is_well_formed(), "caches of another size")?;
+        let file = RegisterFile::restore(registers::table(), registers::PAGE_BYTES, &registers)
+            .ok_or(StateError::Impossible { kind: Self::KIND, why: "a register page of another size" })?;
+        Ok(Iommu { file, root, next_record, contexts, iotlb, faults })
     }
 }
 

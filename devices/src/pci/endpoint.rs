@@ -5,9 +5,10 @@ use std::cell::RefCell;
 use fencepost_trace::{Event, Trace};
 use serde::{Deserialize, Serialize};
 
-use crate::function::{Doorbell, Function};
+use crate::function::{Counter, Doorbell, Function};
 use crate::ports::Ports;
 use crate::registers::RegisterFile;
+use crate::state::SavedState;
 
 use super::config;
 use super::msix::{Gate, Msix, MsixState, bar_bytes};
@@ -34,7 +35,7 @@ pub struct PlacedDoorbell {
     pub gpa: Option<u64>,
 }
 
-/// The saved state of the bus side of one function; the core has its own.
+/// The saved state of one function: its bus side and its core.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointState {
     /// Requester id.
@@ -45,6 +46,8 @@ pub struct EndpointState {
     pub msix: MsixState,
     /// BAR 0 writes narrower than a register, which were ignored.
     pub narrow_writes: u64,
+    /// The core's own state.
+    pub function: SavedState,
 }
 
 pub(super) struct Endpoint {
@@ -77,21 +80,31 @@ impl Endpoint {
             config: self.config.save(),
             msix: self.msix.save(),
             narrow_writes: self.narrow_writes,
+            function: self.function.save_state(),
         }
     }
 
-    /// Takes a saved state; false if it is not of this function.
-    pub fn restore(&mut self, state: &EndpointState) -> bool {
-        self.narrow_writes = state.narrow_writes;
-        state.rid == self.rid && self.config.restore(&state.config) && self.msix.restore(&state.msix)
+    /// `function`, itself restored from `state.function`, in the state that its endpoint was in; none if it cannot be.
+    pub fn restore(function: Box<dyn Function>, state: &EndpointState) -> Option<Self> {
+        let identity = function.identity();
+        let config = RegisterFile::restore(config::endpoint(&identity), config::HEADER_BYTES, &state.config)?;
+        let msix = Msix::restore(identity.vectors, &state.msix)?;
+        if function.save_state() != state.function {
+            return None;
+        }
+        let narrow_writes = state.narrow_writes;
+        Some(Endpoint { config, msix, narrow_writes, ..Endpoint::new(state.rid, function) })
     }
 
     pub fn function_mut(&mut self) -> &mut dyn Function {
         &mut *self.function
     }
 
-    pub fn narrow_writes(&self) -> u64 {
-        self.narrow_writes
+    /// What the function has counted, and its endpoint.
+    pub fn counters(&self) -> Vec<Counter> {
+        let mut counters = self.function.counters();
+        counters.push(Counter { name: "narrow-writes", value: self.narrow_writes });
+        counters
     }
 
     /// Programs both BARs from `window`'s start, as firmware would; returns the next free address.
@@ -242,7 +255,7 @@ impl Endpoint {
         let mut clock = ClockPort { rid: self.rid, clock: &mut *platform.clock };
         let mut trace = TracePort { rid: self.rid, shared: &shared };
         let trace: &mut dyn Trace = &mut trace;
-        let mut ports = Ports { dma: &mut dma, msi: &mut msi, clock: &mut clock, trace };
+        let mut ports = Ports { rid: self.rid, dma: &mut dma, msi: &mut msi, clock: &mut clock, trace };
         let result = call(&mut *self.function, &mut ports);
         shared.flush_dma(self.rid);
         result

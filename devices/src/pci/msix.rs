@@ -80,17 +80,19 @@ impl Msix {
         MsixState { table: self.table.concat(), pending: self.pending.clone() }
     }
 
-    /// Takes a saved state of the same number of vectors; false if it is not.
-    pub fn restore(&mut self, state: &MsixState) -> bool {
-        let fits = state.pending.len() == self.pending.len()
-            && Some(state.table.len()) == self.table.len().checked_mul(ENTRY_WORDS);
-        if fits {
-            for (entry, words) in self.table.iter_mut().zip(state.table.chunks_exact(ENTRY_WORDS)) {
-                entry.copy_from_slice(words);
-            }
-            self.pending.clone_from(&state.pending);
+    /// A table of `vectors` entries in `state`; none when it has another number of them, or bits that cannot be set.
+    pub fn restore(vectors: u16, state: &MsixState) -> Option<Self> {
+        let mut msix = Msix::new(vectors);
+        let possible = |entry: &[u32]| matches!(*entry, [address, _, _, control] if address & 3 == 0 && control & !CONTROL_MASKED == 0);
+        let entries = state.table.chunks(ENTRY_WORDS);
+        let fits = (entries.len(), state.pending.len()) == (msix.table.len(), msix.pending.len())
+            && entries.clone().all(possible);
+        if !fits {
+            return None;
         }
-        fits
+        msix.table.iter_mut().zip(entries).for_each(|(to, from)| to.copy_from_slice(from));
+        msix.pending.clone_from(&state.pending);
+        Some(msix)
     }
 
     /// Reads the aligned word at `offset` of the BAR.

@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::function::Function;
+use crate::function::{Counter, Function};
 use crate::ports::Ports;
 use crate::registers::RegisterFile;
+use crate::state::{StateError, Stateful, require};
 
 use super::config;
 use super::endpoint::{BarKind, Endpoint, EndpointState, PlacedDoorbell};
@@ -12,7 +13,7 @@ use super::msix::MAX_VECTORS;
 use super::platform::{MsiWrite, Platform};
 use super::{CONFIG_BYTES, requester_id};
 
-/// Why a function or a saved state was refused: errors of the host's configuration.
+/// Why a function was refused: errors of the host's configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PciError {
     /// Slot 0 is the host bridge, and a bus has 32.
@@ -30,19 +31,14 @@ pub enum PciError {
     /// The window for BARs is full.
     #[error("BARs do not fit in the PCI window")]
     Window,
-    /// A saved state of another version or set of functions.
-    #[error("Saved PCI state does not match this machine")]
-    State,
 }
 
-/// The saved state of a [`PciRoot`], version 1. The cores' states are saved by the machine.
+/// The saved state of a [`PciRoot`], with the functions on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PciRootState {
-    /// Layout version of this struct: 1.
-    pub version: u32,
     /// Configuration space of the host bridge.
     pub host_bridge: Vec<u8>,
-    /// The functions by ascending requester id.
+    /// The functions, by ascending requester id.
     pub endpoints: Vec<EndpointState>,
 }
 
@@ -102,31 +98,6 @@ impl PciRoot {
         if u64::from(next) > window.end { Err(PciError::Window) } else { Ok(()) }
     }
 
-    /// The state of the bus.
-    pub fn save(&self) -> PciRootState {
-        PciRootState {
-            version: 1,
-            host_bridge: self.host_bridge.save(),
-            endpoints: self.endpoints.iter().map(Endpoint::save).collect(),
-        }
-    }
-
-    /// Builds a bus from a saved state and the functions, by slot, that were on it.
-    pub fn restore(
-        state: &PciRootState,
-        functions: impl IntoIterator<Item = (u8, Box<dyn Function>)>,
-    ) -> Result<Self, PciError> {
-        let mut root = PciRoot::new();
-        for (slot, function) in functions {
-            root.add(slot, function)?;
-        }
-        let fits = state.version == 1
-            && root.host_bridge.restore(&state.host_bridge)
-            && root.endpoints.len() == state.endpoints.len()
-            && root.endpoints.iter_mut().zip(&state.endpoints).all(|(to, from)| to.restore(from));
-        if fits { Ok(root) } else { Err(PciError::State) }
-    }
-
     fn endpoint(&mut self, rid: u16) -> Option<&mut Endpoint> {
         self.endpoints.iter_mut().find(|endpoint| endpoint.rid == rid)
     }
@@ -141,9 +112,17 @@ impl PciRoot {
         self.endpoint(rid).map(Endpoint::function_mut)
     }
 
-    /// Writes to BARs narrower than a register, all functions together: ignored, and a sign of a broken driver.
-    pub fn narrow_writes(&self) -> u64 {
-        self.endpoints.iter().fold(0, |sum, endpoint| sum.saturating_add(endpoint.narrow_writes()))
+    /// What each function has counted, by ascending requester id. Writes to BARs narrower than a register are among it:
+    /// they are ignored, and a sign of a broken driver.
+    pub fn counters(&self) -> impl Iterator<Item = (u16, Vec<Counter>)> + '_ {
+        self.endpoints.iter().map(|endpoint| (endpoint.rid, endpoint.counters()))
+    }
+
+    /// Asks the clock again for every call that the functions of a restored bus wait for.
+    pub fn rearm(&mut self, platform: &mut Platform<'_>) {
+        for endpoint in &mut self.endpoints {
+            endpoint.with_ports(platform, |function, ports| function.rearm(ports));
+        }
     }
 
     /// Reads ECAM at byte `offset` of bus 0. No function there reads as all ones.
@@ -228,6 +207,37 @@ impl PciRoot {
         call: impl FnOnce(&mut dyn Function, &mut Ports<'_>) -> R,
     ) -> Option<R> {
         self.endpoint(rid).map(|endpoint| endpoint.with_ports(platform, call))
+    }
+}
+
+impl Stateful for PciRoot {
+    const KIND: &'static str = "pci";
+    const VERSION: u32 = 2;
+    /// The functions, each restored from its state, in the order of [`PciRootState::endpoints`].
+    type Parts = Vec<Box<dyn Function>>;
+    type State = PciRootState;
+
+    fn save(&self) -> PciRootState {
+        PciRootState {
+            host_bridge: self.host_bridge.save(),
+            endpoints: self.endpoints.iter().map(Endpoint::save).collect(),
+        }
+    }
+
+    fn restore(functions: Vec<Box<dyn Function>>, state: PciRootState) -> Result<Self, StateError> {
+        let slots = state.endpoints.iter().map(|endpoint| endpoint.rid);
+        require::<Self>(slots.is_sorted_by(|a, b| a < b), "its functions are not in order")?;
+        require::<Self>(functions.len() == state.endpoints.len(), "another number of functions")?;
+        let bridge = RegisterFile::restore(config::host_bridge(), config::HEADER_BYTES, &state.host_bridge);
+        let pairs = functions.into_iter().zip(&state.endpoints);
+        let endpoints: Option<Vec<_>> =
+            pairs.map(|(function, endpoint)| Endpoint::restore(function, endpoint)).collect();
+        match (bridge, endpoints) {
+            (Some(host_bridge), Some(endpoints)) => Ok(PciRoot { host_bridge, endpoints, revision: 1 }),
+            _ => {
+                Err(StateError::Impossible { kind: Self::KIND, why: "a function's registers are another's" })
+            }
+        }
     }
 }
 

@@ -5,10 +5,12 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use fencepost_trace::Stamp;
+use serde::{Deserialize, Serialize};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
-use crate::function::{Function, Identity};
+use crate::function::{Counter, Doorbell, Function, Identity};
 use crate::ports::{DmaExt, Gpa, Iova, Ports};
+use crate::state::{SavedState, StateError, Stateful, pack};
 use crate::testing::FakeTrace;
 
 use super::{BusClock, MsiWrite, Platform, Translation, Untranslated};
@@ -108,13 +110,15 @@ impl<T: Translation> FakePlatform<T> {
 /// | 0x10 | asks for a timer call at that time | number of timer calls |
 /// | 0x14 | reads 64 bits at the address | the low half of what was read |
 /// | 0x18 | nothing | number of resets |
-#[derive(Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ToyFunction {
     address: u64,
     status: u32,
     timers: u32,
     loaded: u64,
     resets: u32,
+    /// When the timer is due.
+    due_ns: Option<u64>,
 }
 
 impl ToyFunction {
@@ -124,6 +128,21 @@ impl ToyFunction {
             Err(crate::ports::DmaFault::NotBusMaster) => 2,
             Err(_) => 1,
         };
+    }
+}
+
+impl Stateful for ToyFunction {
+    const KIND: &'static str = "toy";
+    const VERSION: u32 = 1;
+    type Parts = ();
+    type State = ToyFunction;
+
+    fn save(&self) -> ToyFunction {
+        self.clone()
+    }
+
+    fn restore((): (), state: ToyFunction) -> Result<Self, StateError> {
+        Ok(state)
     }
 }
 
@@ -153,7 +172,10 @@ impl Function for ToyFunction {
                 self.finish(result);
             }
             0x0c => ports.msi.raise(value as u16),
-            0x10 => ports.clock.call_at(u64::from(value), 0),
+            0x10 => {
+                self.due_ns = Some(u64::from(value));
+                self.rearm(ports);
+            }
             0x14 => {
                 let result = ports.dma.read_u64(Iova(self.address)).map(|word| self.loaded = word);
                 self.finish(result);
@@ -164,11 +186,30 @@ impl Function for ToyFunction {
 
     fn timer(&mut self, _token: u32, _ports: &mut Ports<'_>) {
         self.timers = self.timers.saturating_add(1);
+        self.due_ns = None;
     }
 
     fn reset(&mut self, ports: &mut Ports<'_>) {
         ports.clock.cancel(0);
         *self = ToyFunction { resets: self.resets.saturating_add(1), ..ToyFunction::default() };
+    }
+
+    fn doorbells(&self) -> Vec<Doorbell> {
+        Vec::new()
+    }
+
+    fn save_state(&self) -> SavedState {
+        pack(self)
+    }
+
+    fn rearm(&self, ports: &mut Ports<'_>) {
+        if let Some(at_ns) = self.due_ns {
+            ports.clock.call_at(at_ns, 0);
+        }
+    }
+
+    fn counters(&self) -> Vec<Counter> {
+        vec![Counter { name: "timers", value: self.timers.into() }]
     }
 
     fn as_any(&mut self) -> &mut dyn Any {

@@ -4,7 +4,8 @@ use fencepost_trace::Event;
 
 use super::testing::{FakePlatform, ToyFunction};
 use super::*;
-use crate::function::{Function, Identity};
+use crate::function::{Counter, Doorbell, Function, Identity};
+use crate::state::{SavedState, Stateful, pack, unpack};
 
 const SLOT: u64 = 1;
 const BAR0_BASE: u64 = 0xc000_0000;
@@ -167,12 +168,17 @@ fn a_64_bit_access_is_two_words_and_a_narrow_read_part_of_one() {
     assert_eq!(part, [0x33, 0x22]);
 }
 
+fn narrow_writes(root: &PciRoot) -> u64 {
+    let counted = root.counters().flat_map(|(_, counters)| counters);
+    counted.filter(|counter| counter.name == "narrow-writes").map(|counter| counter.value).sum()
+}
+
 #[test]
 fn a_narrow_write_is_ignored_and_counted() {
     let mut bench = Bench::running();
     bench.write(BAR0_BASE, 0xffff_ffff);
     bench.platform.lend(|p| bench.root.mmio_write(BAR0_BASE + 1, &[0], p));
-    assert_eq!((bench.read(BAR0_BASE), bench.root.narrow_writes()), (0xffff_ffff, 1));
+    assert_eq!((bench.read(BAR0_BASE), narrow_writes(&bench.root)), (0xffff_ffff, 1));
 }
 
 #[test]
@@ -286,16 +292,31 @@ fn restoring_a_saved_bus_changes_nothing() {
     let mut bench = Bench::running();
     bench.write(BAR2_BASE + 12, 1);
     bench.write(BAR0_BASE + 0xc, 0);
-    let json = serde_json::to_string(&bench.root.save()).unwrap();
-    let state: PciRootState = serde_json::from_str(&json).unwrap();
-    let toys = || [(1, Box::new(ToyFunction::default()) as Box<dyn Function>)];
-    bench.root = PciRoot::restore(&state, toys()).unwrap();
-    assert_eq!(bench.root.save(), state);
+    bench.write(BAR0_BASE + 0x10, 70);
+    let saved = pack(&bench.root);
+    let state = bench.root.save();
+    let toy = |state: &PciRootState| -> Vec<Box<dyn Function>> {
+        vec![Box::new(unpack::<ToyFunction>((), &state.endpoints[0].function).unwrap())]
+    };
+    bench.root = unpack(toy(&state), &saved).unwrap();
+    assert_eq!(pack(&bench.root), saved);
     assert_eq!(bench.platform.messages, [], "restoring raises nothing");
+    bench.platform.clock.pending.clear();
+    bench.platform.lend(|p| bench.root.rearm(p));
+    assert_eq!(bench.platform.clock.pending.values().collect::<Vec<_>>(), [&70]);
     bench.write(BAR2_BASE + 12, 0);
     assert_eq!(bench.platform.messages.len(), 1, "the pending vector survived");
-    let other = PciRootState { version: 2, ..state };
-    assert!(matches!(PciRoot::restore(&other, toys()), Err(PciError::State)));
+    let refused = |change: &dyn Fn(&mut PciRootState)| {
+        let mut state = state.clone();
+        change(&mut state);
+        PciRoot::restore(toy(&state), state).is_err()
+    };
+    assert!(!refused(&|_| {}));
+    assert!(refused(&|state| state.endpoints[0].config.truncate(1)));
+    assert!(refused(&|state| state.endpoints[0].msix.table[3] = 2));
+    assert!(refused(&|state| state.endpoints[0].msix.pending.truncate(1)));
+    assert!(refused(&|state| state.endpoints.push(state.endpoints[0].clone())));
+    assert!(PciRoot::restore(vec![Box::<ToyFunction>::default()], state).is_err(), "another's state");
 }
 
 /// A function that is nothing but an identity.
@@ -311,6 +332,16 @@ impl Function for Odd {
     fn write(&mut self, _: u32, _: u32, _: &mut crate::ports::Ports<'_>) {}
     fn timer(&mut self, _: u32, _: &mut crate::ports::Ports<'_>) {}
     fn reset(&mut self, _: &mut crate::ports::Ports<'_>) {}
+    fn doorbells(&self) -> Vec<Doorbell> {
+        Vec::new()
+    }
+    fn save_state(&self) -> SavedState {
+        SavedState { kind: "odd".into(), version: 1, bytes: Vec::new() }
+    }
+    fn rearm(&self, _: &mut crate::ports::Ports<'_>) {}
+    fn counters(&self) -> Vec<Counter> {
+        Vec::new()
+    }
     fn as_any(&mut self) -> &mut dyn std::any::Any {
         self
     }

@@ -3,9 +3,10 @@
 use fencepost::error::HostError;
 use fencepost::machine::irq::InterruptController;
 use fencepost::machine::time::TimeBase;
-use fencepost_devices::function::{Doorbell, Function, Identity};
+use fencepost_devices::function::{Counter, Doorbell, Function, Identity};
 use fencepost_devices::pci::{MsiSource, MsiWrite};
 use fencepost_devices::ports::{Clock, DmaExt, Iova, Ports};
+use fencepost_devices::state::SavedState;
 use fencepost_softcpu::apic::InterruptMessage;
 use fencepost_softcpu::ioapic::IoApicState;
 
@@ -83,6 +84,16 @@ impl Function for Probe {
     }
 
     fn reset(&mut self, _ports: &mut Ports<'_>) {}
+
+    fn save_state(&self) -> SavedState {
+        SavedState { kind: "probe".into(), version: 1, bytes: Vec::new() }
+    }
+
+    fn rearm(&self, _ports: &mut Ports<'_>) {}
+
+    fn counters(&self) -> Vec<Counter> {
+        Vec::new()
+    }
 
     fn as_any(&mut self) -> &mut dyn std::any::Any {
         self

@@ -2,9 +2,10 @@
 
 use std::any::Any;
 
-use fencepost_devices::function::{Function, Identity, VENDOR_ID};
+use fencepost_devices::function::{Counter, Doorbell, Function, Identity, VENDOR_ID};
 use fencepost_devices::pci::requester_id;
 use fencepost_devices::ports::{DmaExt, Iova, Ports};
+use fencepost_devices::state::SavedState;
 use fencepost_firmware::layout;
 use fencepost_softcpu::bus::{Bus, Flow};
 use fencepost_softcpu::code::CodePages;
@@ -38,6 +39,16 @@ impl Function for AlarmClock {
         ports.msi.raise(0);
     }
     fn reset(&mut self, _: &mut Ports<'_>) {}
+    fn doorbells(&self) -> Vec<Doorbell> {
+        Vec::new()
+    }
+    fn save_state(&self) -> SavedState {
+        SavedState { kind: "alarm clock".into(), version: 1, bytes: Vec::new() }
+    }
+    fn rearm(&self, _: &mut Ports<'_>) {}
+    fn counters(&self) -> Vec<Counter> {
+        Vec::new()
+    }
     fn as_any(&mut self) -> &mut dyn Any {
         self
     }

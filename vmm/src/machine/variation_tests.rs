@@ -3,9 +3,10 @@
 
 use std::any::Any;
 
-use fencepost_devices::function::{Function, Identity};
+use fencepost_devices::function::{Counter, Doorbell, Function, Identity};
 use fencepost_devices::pci::requester_id;
 use fencepost_devices::ports::Ports;
+use fencepost_devices::state::SavedState;
 use fencepost_devices::testing::Random;
 use fencepost_firmware::layout;
 use fencepost_softcpu::code::CodePages;
@@ -43,6 +44,16 @@ impl Function for Bells {
     }
     fn timer(&mut self, _: u32, _: &mut Ports<'_>) {}
     fn reset(&mut self, _: &mut Ports<'_>) {}
+    fn doorbells(&self) -> Vec<Doorbell> {
+        Vec::new()
+    }
+    fn save_state(&self) -> SavedState {
+        SavedState { kind: "bells".into(), version: 1, bytes: Vec::new() }
+    }
+    fn rearm(&self, _: &mut Ports<'_>) {}
+    fn counters(&self) -> Vec<Counter> {
+        Vec::new()
+    }
     fn as_any(&mut self) -> &mut dyn Any {
         self
     }

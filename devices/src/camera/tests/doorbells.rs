@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::function::Doorbell;
+use crate::state::Stateful;
 
 /// Four frames into buffers that are posted before and after stream-on, over the end of the ring.
 fn four_frames(mut bench: Bench) -> (Vec<u8>, Vec<u16>, [u32; 3]) {
@@ -72,7 +73,7 @@ fn a_restored_camera_still_takes_its_tail_from_memory() {
     let mut bench = Bench::with_tail_word();
     bench.configure(YUYV, 64);
     bench.stream_on();
-    bench.camera = Camera::restore(config(), Box::new(Ramp), bench.camera.save()).unwrap();
+    bench.camera = Camera::restore(parts(), bench.camera.save()).unwrap();
     bench.camera.rearm(&mut bench.world.ports());
     bench.post(0, 0x400);
     bench.run_to_frame(0);

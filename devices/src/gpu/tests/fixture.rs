@@ -96,12 +96,7 @@ impl Driver {
     }
 
     pub fn disabled(config: GpuConfig) -> Self {
-        Driver {
-            gpu: Gpu::new(RID, config),
-            world: World::new(MEMORY_BYTES),
-            tails: [0; 2],
-            next_table: 0x1_0000,
-        }
+        Driver { gpu: Gpu::new(config), world: World::new(MEMORY_BYTES), tails: [0; 2], next_table: 0x1_0000 }
     }
 
     pub fn enable(&mut self, ring: u32) {

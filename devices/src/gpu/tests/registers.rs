@@ -2,6 +2,7 @@ use super::fixture::*;
 use crate::function::Function;
 use crate::gpu::regs::{GLOBAL, RING, Row};
 use crate::gpu::{Gpu, GpuConfig};
+use crate::state::Stateful;
 
 const PAGE: &str = include_str!("../../../../docs/gpu.md");
 
@@ -85,7 +86,7 @@ fn the_control_register_resets_everything() {
     driver.submit(0, &[wait(1)]);
     driver.wait_ns(1000);
     driver.gpu.write(0x034, 1, &mut driver.world.ports());
-    assert_eq!(driver.gpu.save(), Gpu::new(RID, GpuConfig::default()).save());
+    assert_eq!(driver.gpu.save(), Gpu::new(GpuConfig::default()).save());
     assert_eq!(driver.world.clock.pending(0), None);
 }
 

@@ -1,6 +1,7 @@
 use super::fixture::*;
 use crate::function::Function;
-use crate::gpu::{Gpu, GpuConfig, GpuState, RestoreError};
+use crate::gpu::{Gpu, GpuConfig, GpuState};
+use crate::state::{StateError, Stateful};
 
 fn json(state: &GpuState) -> String {
     serde_json::to_string(state).unwrap()
@@ -18,7 +19,7 @@ fn busy() -> Driver {
 
 fn restored(driver: &Driver) -> Gpu {
     let state = serde_json::from_str(&json(&driver.gpu.save())).unwrap();
-    Gpu::restore(RID, GpuConfig::default(), state).unwrap()
+    Gpu::restore(GpuConfig::default(), state).unwrap()
 }
 
 #[test]
@@ -36,7 +37,7 @@ fn a_restored_gpu_finishes_what_was_begun() {
     let mut driver = busy();
     driver.gpu = restored(&driver);
     driver.world.clock = Default::default();
-    driver.gpu.resume(&mut driver.world.ports());
+    driver.gpu.rearm(&mut driver.world.ports());
     driver.world.advance_to(1524, &mut driver.gpu);
     assert_eq!(driver.contents(&PAGES), [1; 16_384]);
     driver.set_word(SEMAPHORE, 2);
@@ -50,7 +51,7 @@ fn restoring_raises_no_vector() {
     driver.run(0, &[packet(9)]);
     driver.world.take_raised();
     driver.gpu = restored(&driver);
-    driver.gpu.resume(&mut driver.world.ports());
+    driver.gpu.rearm(&mut driver.world.ports());
     assert!(driver.world.take_raised().is_empty());
 }
 
@@ -60,28 +61,29 @@ fn states_that_cannot_be_are_refused() {
     let refuse = |change: &dyn Fn(&mut GpuState)| {
         let mut state = good.clone();
         change(&mut state);
-        Gpu::restore(RID, GpuConfig::default(), state).unwrap_err()
+        Gpu::restore(GpuConfig::default(), state).unwrap_err()
     };
-    assert_eq!(refuse(&|state| state.version = 1), RestoreError::Version(1));
-    assert_eq!(refuse(&|state| state.rings.truncate(1)), RestoreError::Rings(1));
-    assert_eq!(refuse(&|state| state.rings[1].size = 3), RestoreError::Ring(1));
-    assert_eq!(refuse(&|state| state.rings[0].tail_address = 6), RestoreError::Ring(0));
-    assert_eq!(refuse(&|state| state.rings[0].head = 8), RestoreError::Ring(0));
-    assert_eq!(refuse(&|state| state.rings[0].enabled = false), RestoreError::Ring(0));
+    let impossible = |why| StateError::Impossible { kind: "gpu", why };
+    let ring = impossible("a ring is not one that the GPU could have");
+    assert_eq!(refuse(&|state| state.rings.truncate(1)), impossible("another number of rings"));
+    assert_eq!(refuse(&|state| state.rings[1].size = 3), ring);
+    assert_eq!(refuse(&|state| state.rings[0].tail_address = 6), ring);
+    assert_eq!(refuse(&|state| state.rings[0].head = 8), ring);
+    assert_eq!(refuse(&|state| state.rings[0].enabled = false), ring);
 }
 
 #[test]
 fn a_window_beyond_its_list_is_refused() {
     let text = json(&busy().gpu.save()).replace("\"row_bytes\":16384", "\"row_bytes\":16388");
     let state = serde_json::from_str(&text).unwrap();
-    let error = Gpu::restore(RID, GpuConfig::default(), state).unwrap_err();
-    assert_eq!(error, RestoreError::Ring(0));
+    let result = Gpu::restore(GpuConfig::default(), state);
+    assert!(matches!(result, Err(StateError::Impossible { .. })), "{result:?}");
 }
 
 #[test]
 fn function_reset_cancels_everything() {
     let mut driver = busy();
     driver.gpu.reset(&mut driver.world.ports());
-    assert_eq!(driver.gpu.save(), Gpu::new(RID, GpuConfig::default()).save());
+    assert_eq!(driver.gpu.save(), Gpu::new(GpuConfig::default()).save());
     assert_eq!((driver.world.clock.pending(0), driver.world.clock.pending(1)), (None, None));
 }

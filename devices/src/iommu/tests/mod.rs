@@ -11,6 +11,7 @@ use super::*;
 use crate::pci::testing::FakePlatform;
 use crate::pci::{MsiSource, MsiWrite};
 use crate::ports::Access;
+use crate::state::{StateError, Stateful, pack, unpack};
 
 pub const RID: u16 = 0x08;
 pub const ROOT: u64 = 0x1000;
@@ -182,13 +183,14 @@ fn saving_and_restoring_keeps_registers_faults_and_stale_translations() {
     bench.probe(0x5000).unwrap();
     bench.probe(0x6000).unwrap_err();
     bench.map(0x5000, 1, 0);
-    let json = serde_json::to_string(&bench.unit.save()).unwrap();
-    let state: IommuState = serde_json::from_str(&json).unwrap();
-    let restored = Iommu::restore(&state).unwrap();
+    let state = bench.unit.save();
+    let restored: Iommu = unpack((), &pack(&bench.unit)).unwrap();
     assert_eq!(restored, bench.unit);
     assert_eq!(restored.save(), state);
     bench.unit = restored;
     assert_eq!(bench.probe(0x5000), Ok(0x4000), "still stale");
-    assert_eq!(Iommu::restore(&IommuState { version: 2, ..state.clone() }), None);
-    assert_eq!(Iommu::restore(&IommuState { next_record: 8, ..state }), None);
+    let short = IommuState { registers: vec![0; 8], ..state.clone() };
+    for bad in [IommuState { next_record: 8, ..state }, short] {
+        assert!(matches!(Iommu::restore((), bad), Err(StateError::Impossible { kind: "iommu", .. })));
+    }
 }
