@@ -15,6 +15,7 @@ use crate::code::CodePages;
 use crate::cpuid::CpuidConfig;
 use crate::flags::{self, Flags};
 use crate::mem::ram::Ram;
+use crate::mem::saved::TlbState;
 use crate::mem::tlb::Tlb;
 use crate::op::{FILE, Fault, Plain, Step};
 use crate::state::{CpuState, FpuState, seg};
@@ -206,6 +207,22 @@ impl Cpu {
         self.yielding = false;
         self.tlb.flush_all();
         self.segments_changed();
+    }
+
+    /// The translations that it holds.
+    pub fn translations(&self) -> TlbState {
+        self.tlb.save()
+    }
+
+    /// Holds `translations`, which [`translations`](Self::translations) gave for the same memory, after
+    /// [`set_state`](Self::set_state). False, with nothing changed, when they cannot be of this memory.
+    pub fn set_translations(&mut self, translations: &TlbState) -> bool {
+        let restored = Tlb::restore(translations, &self.ram);
+        let possible = restored.is_some();
+        if let Some(tlb) = restored {
+            self.tlb = tlb;
+        }
+        possible
     }
 
     /// Brings the copies of segment state up to date: bases, privilege, widths.

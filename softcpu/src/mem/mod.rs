@@ -2,5 +2,6 @@
 
 pub mod access;
 pub mod ram;
+pub mod saved;
 pub mod tlb;
 pub mod walk;

@@ -3,7 +3,7 @@
 /// Entries of each set; a power of two.
 pub const ENTRIES: usize = 1024;
 /// Non-global fills after which the non-global translations are dropped anyway.
-const MOST_LOCAL: usize = 4 * ENTRIES;
+pub(super) const MOST_LOCAL: usize = 4 * ENTRIES;
 /// The bits of an address above the page offset.
 pub const PAGE_MASK: u64 = !0xfff;
 /// A tag that no address has.
@@ -37,11 +37,11 @@ const NO_CODE: CodeEntry = CodeEntry { tag: NOTHING, gpa: NOTHING };
 /// The translations, those of the supervisor's view in the first half of each array and the user's in the second.
 pub struct Tlb {
     pub(super) data: Box<[DataEntry]>,
-    code: Box<[CodeEntry]>,
+    pub(super) code: Box<[CodeEntry]>,
     /// Slots (of either array) that hold a non-global translation: what a load of CR3 drops.
-    local: Vec<u16>,
+    pub(super) local: Vec<u16>,
     /// Which 1 GiB stretches (hashed) have had a translation from a large page.
-    large: u64,
+    pub(super) large: u64,
     /// Slow-path fills since reset.
     pub fills: u64,
     /// Flushes since reset.

@@ -1,0 +1,137 @@
+//! The software TLB as data. It is part of a CPU that is to go on exactly: which translations it holds decides when page
+//! tables are walked, and a walk sets accessed and dirty bits in guest memory.
+
+use serde::{Deserialize, Serialize};
+
+use super::ram::Ram;
+use super::tlb::{CodeEntry, DataEntry, ENTRIES, NOTHING, PAGE_MASK, Tlb};
+
+/// A page that data accesses may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct DataPage {
+    slot: u16,
+    linear: u64,
+    physical: u64,
+    write: bool,
+}
+
+/// A page that code may be fetched from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct CodePage {
+    slot: u16,
+    linear: u64,
+    physical: u64,
+}
+
+/// The translations that a CPU holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TlbState {
+    data: Vec<DataPage>,
+    code: Vec<CodePage>,
+    /// Slots with a translation that a load of CR3 drops, in the order of filling.
+    local: Vec<u16>,
+    /// Which 1 GiB stretches have had a translation from a large page.
+    large: u64,
+}
+
+impl Tlb {
+    /// What it holds.
+    pub fn save(&self) -> TlbState {
+        let data =
+            (0u16..).zip(&self.data).filter(|(_, entry)| entry.read != NOTHING).map(|(slot, entry)| {
+                DataPage { slot, linear: entry.read, physical: entry.gpa, write: entry.write != NOTHING }
+            });
+        let code = (0u16..)
+            .zip(&self.code)
+            .filter(|(_, entry)| entry.tag != NOTHING)
+            .map(|(slot, entry)| CodePage { slot, linear: entry.tag, physical: entry.gpa });
+        TlbState { data: data.collect(), code: code.collect(), local: self.local.clone(), large: self.large }
+    }
+
+    /// A TLB that holds `state`; none when that names a place that does not exist, or a page that is not RAM.
+    pub fn restore(state: &TlbState, ram: &Ram) -> Option<Tlb> {
+        let mut tlb = Tlb::new();
+        for page in &state.data {
+            let host = host(page.slot, page.linear, page.physical, ram)?;
+            let write = if page.write { page.linear } else { NOTHING };
+            let addend = (host as u64).wrapping_sub(page.linear);
+            *tlb.data.get_mut(usize::from(page.slot))? =
+                DataEntry { read: page.linear, write, addend, gpa: page.physical };
+        }
+        for page in &state.code {
+            host(page.slot, page.linear, page.physical, ram)?;
+            *tlb.code.get_mut(usize::from(page.slot))? = CodeEntry { tag: page.linear, gpa: page.physical };
+        }
+        let slots = state.local.iter().all(|&slot| usize::from(slot) < 2 * ENTRIES);
+        (tlb.local, tlb.large) = (state.local.clone(), state.large);
+        (slots && state.local.len() <= super::tlb::MOST_LOCAL).then_some(tlb)
+    }
+}
+
+/// Where a page lies in the host, if it is RAM and belongs into the slot.
+fn host(slot: u16, linear: u64, physical: u64, ram: &Ram) -> Option<*mut u8> {
+    let fits = usize::from(slot) % ENTRIES == super::tlb::slot(0, linear);
+    let pages = (linear | physical) & !PAGE_MASK == 0;
+    (fits && pages).then(|| ram.host(physical, 4096)).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mem::tlb::Fill;
+
+    fn ram() -> Ram {
+        let ranges = [(vm_memory::GuestAddress(0), 0x10_0000)];
+        Ram::new(vm_memory::GuestMemoryMmap::from_ranges(&ranges).unwrap())
+    }
+
+    fn filled(ram: &Ram) -> Tlb {
+        let mut tlb = Tlb::new();
+        let fill = |page, gpa, global, large| Fill { page, gpa, global, large };
+        tlb.fill_data(
+            0,
+            fill(0xffff_8000_0000_5000, 0x5000, true, true),
+            ram.host(0x5000, 4096).unwrap(),
+            true,
+        );
+        tlb.fill_data(1, fill(0x40_0000, 0x7000, false, false), ram.host(0x7000, 4096).unwrap(), false);
+        tlb.fill_code(1, fill(0x40_1000, 0x8000, false, false));
+        tlb
+    }
+
+    #[test]
+    fn a_restored_tlb_saves_as_the_same() {
+        let ram = ram();
+        let state = filled(&ram).save();
+        assert_eq!((state.data.len(), state.code.len(), state.local.len()), (2, 1, 2));
+        assert_eq!(Tlb::restore(&state, &ram).unwrap().save(), state);
+    }
+
+    #[test]
+    fn a_load_of_cr3_drops_the_same_translations_after_a_restore() {
+        let ram = ram();
+        let mut original = filled(&ram);
+        let mut restored = Tlb::restore(&original.save(), &ram).unwrap();
+        original.flush_local();
+        restored.flush_local();
+        assert_eq!(restored.save(), original.save());
+        assert_eq!(restored.save().data.len(), 1);
+    }
+
+    #[test]
+    fn translations_that_cannot_be_are_refused() {
+        let ram = ram();
+        let good = filled(&ram).save();
+        let refused = |change: &dyn Fn(&mut TlbState)| {
+            let mut state = good.clone();
+            change(&mut state);
+            Tlb::restore(&state, &ram).is_none()
+        };
+        assert!(!refused(&|_| {}));
+        assert!(refused(&|state| state.data[0].physical = 0x20_0000), "no RAM there");
+        assert!(refused(&|state| state.data[0].linear += 0x1000), "another slot's");
+        assert!(refused(&|state| state.data[0].linear += 8), "not a page");
+        assert!(refused(&|state| state.code[0].slot += 2048), "no such slot");
+        assert!(refused(&|state| state.local.push(u16::MAX)), "no such slot");
+    }
+}
