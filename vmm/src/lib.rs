@@ -23,6 +23,7 @@ pub mod options;
 pub mod report;
 pub mod run;
 pub mod signals;
+pub mod snapshot;
 pub mod source;
 pub mod trace_cli;
 pub mod tracing;

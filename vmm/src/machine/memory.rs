@@ -14,14 +14,19 @@ pub const MEMORY_MIN_BYTES: u64 = 16 << 20;
 /// Largest machine: the address width of the CPU model leaves more, the host seldom does.
 pub const MEMORY_MAX_BYTES: u64 = 64 << 30;
 
-/// Maps `bytes` of zeroed guest RAM.
-pub fn map(bytes: u64) -> Result<GuestMemoryMmap, HostError> {
+/// Where `bytes` of guest RAM lie: each region's start and length in bytes.
+pub fn ranges(bytes: u64) -> Vec<(GuestAddress, usize)> {
     let low = bytes.min(LOW_RAM_END);
     let mut ranges = vec![(GuestAddress(0), low as usize)];
     if bytes > low {
         ranges.push((GuestAddress(HIGH_RAM), (bytes - low) as usize));
     }
-    let memory = GuestMemoryMmap::from_ranges(&ranges).map_err(|error| {
+    ranges
+}
+
+/// Maps `bytes` of zeroed guest RAM.
+pub fn map(bytes: u64) -> Result<GuestMemoryMmap, HostError> {
+    let memory = GuestMemoryMmap::from_ranges(&ranges(bytes)).map_err(|error| {
         HostError::input(
             format!("--memory {} MiB: the host cannot map it ({error})", bytes >> 20),
             "ask for less memory",
