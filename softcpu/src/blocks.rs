@@ -260,6 +260,7 @@ impl Cpu {
 
 #[cfg(test)]
 mod tests {
+    use fencepost_time::Cycles;
     use iced_x86::code_asm::*;
 
     use super::{Block, Blocks};
@@ -343,7 +344,7 @@ mod tests {
             a.call(rsi).unwrap();
             a.jmp(top).unwrap();
         });
-        assert_eq!(m.cpu.run(&mut m.bus, 50_000), Exit::Deadline);
+        assert_eq!(m.cpu.run(&mut m.bus, Cycles(50_000)), Exit::Deadline);
         assert!(m.cpu.counters().blocks_decoded > 10_000, "they are decoded in turn");
         assert!(m.cpu.blocks.dropped() < 1100, "{} wait to be freed", m.cpu.blocks.dropped());
     }

@@ -1,5 +1,7 @@
 //! What a CPU sees outside its RAM, and why it stops.
 
+use fencepost_time::{Cycles, TscOffset};
+
 /// Whether the CPU may run on after an access, or must return to the machine at the next instruction boundary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
@@ -10,34 +12,37 @@ pub enum Flow {
 }
 
 /// The machine around a CPU. All addresses are guest-physical; `data` is 1 to 8 bytes, little-endian, and need not be
-/// aligned (the CPU splits longer accesses, and those that cross a page). `tsc` is the time of the access.
+/// aligned (the CPU splits longer accesses, and those that cross a page). `now` is the time of the access, on
+/// the machine's counter.
 pub trait Bus {
     /// Reads memory-mapped registers. Nothing there reads as all ones.
-    fn mmio_read(&mut self, tsc: u64, gpa: u64, data: &mut [u8]);
+    fn mmio_read(&mut self, now: Cycles, gpa: u64, data: &mut [u8]);
     /// Whether reading at `gpa` now would bring an interrupt in: the CPU then looks for it right after the instruction.
     fn read_interrupts(&mut self, gpa: u64) -> bool {
         let _ = gpa;
         false
     }
     /// Writes memory-mapped registers. Nothing there ignores it.
-    fn mmio_write(&mut self, tsc: u64, gpa: u64, data: &[u8]) -> Flow;
+    fn mmio_write(&mut self, now: Cycles, gpa: u64, data: &[u8]) -> Flow;
     /// Reads a port (1, 2 or 4 bytes).
-    fn port_read(&mut self, tsc: u64, port: u16, data: &mut [u8]);
+    fn port_read(&mut self, now: Cycles, port: u16, data: &mut [u8]);
     /// Writes a port (1, 2 or 4 bytes).
-    fn port_write(&mut self, tsc: u64, port: u16, data: &[u8]) -> Flow;
+    fn port_write(&mut self, now: Cycles, port: u16, data: &[u8]) -> Flow;
     /// The local APIC ended an interrupt; a level-triggered one is the I/O APIC's business too.
-    fn end_of_interrupt(&mut self, tsc: u64, vector: u8, level: bool) -> Flow;
+    fn end_of_interrupt(&mut self, now: Cycles, vector: u8, level: bool) -> Flow;
     /// The local APIC sends an inter-processor interrupt to other CPUs (destination shorthands already resolved to
     /// an ICR value, Intel SDM vol. 3, 11.6.1).
-    fn send_ipi(&mut self, tsc: u64, icr: u64) -> Flow;
+    fn send_ipi(&mut self, now: Cycles, icr: u64) -> Flow;
     /// The CPU took an interrupt, at this instruction boundary (for traces).
-    fn interrupt_delivered(&mut self, tsc: u64, vector: u8);
+    fn interrupt_delivered(&mut self, now: Cycles, vector: u8);
+    /// The guest has set its time-stamp counter, which reads the machine's plus `offset` from now on.
+    fn counter_set(&mut self, now: Cycles, offset: TscOffset);
 }
 
 /// Why [`run`](crate) returned. The CPU is always at an instruction boundary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// The TSC reached the deadline asked for.
+    /// The machine's counter reached the deadline asked for.
     Deadline,
     /// A bus access asked for it.
     Yield,

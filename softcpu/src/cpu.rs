@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use fencepost_time::{Cycles, Moment, Tsc};
 use vm_memory::GuestMemoryMmap;
 
 use crate::apic::{InterruptMessage, LocalApic};
@@ -88,8 +89,8 @@ pub struct Cpu {
     pub(crate) control: u64,
     /// Segment bases by segment index; the last two are always zero.
     pub(crate) seg_base: [u64; 8],
-    /// Time at the start of the running block.
-    pub(crate) tsc: u64,
+    /// The machine's counter at the start of the running block.
+    pub(crate) cycles: Cycles,
     /// 1 when CPL is 3: which TLB set data accesses use.
     pub(crate) user: usize,
     /// How code is decoded: 16, 32 or 64 bits.
@@ -103,11 +104,11 @@ pub struct Cpu {
     pub(crate) tlb: Tlb,
     /// x87, MMX and SSE registers.
     pub fpu: FpuState,
-    /// The state that is not hot. Its `gpr`, `rip`, `rflags`, `fpu`, `tsc`, `retired` and `apic` are stale.
+    /// The state that is not hot. Its `gpr`, `rip`, `rflags`, `fpu`, `cycles`, `retired` and `apic` are stale.
     pub(crate) sys: CpuState,
     /// The exception that [`Step::Trap`] speaks of.
     pub fault: Fault,
-    /// TSC minus retired instructions.
+    /// Cycles minus retired instructions.
     pub(crate) idle: u64,
     pub(crate) ram: Ram,
     pub(crate) code: Arc<CodePages>,
@@ -146,7 +147,7 @@ impl Cpu {
             flags: Flags::default(),
             control: 2,
             seg_base: [0; 8],
-            tsc: 0,
+            cycles: Cycles(0),
             user: 0,
             mode: 16,
             linear_mask: 0xffff_ffff,
@@ -177,11 +178,11 @@ impl Cpu {
         state.rip = self.rip;
         state.rflags = self.rflags();
         state.fpu = self.fpu.clone();
-        state.tsc = self.tsc;
-        state.retired = self.tsc.wrapping_sub(self.idle);
-        state.apic = self.apic.save(self.tsc);
+        state.cycles = self.cycles;
+        state.retired = self.cycles.0.wrapping_sub(self.idle);
+        state.apic = self.apic.save(self.cycles);
         state.msr.apic_base = self.apic.apic_base();
-        state.msr.tsc_deadline = self.apic.tsc_deadline();
+        state.msr.tsc_deadline = self.apic.tsc_deadline().0;
         state
     }
 
@@ -193,15 +194,15 @@ impl Cpu {
         self.rip = state.rip;
         self.set_rflags(state.rflags);
         self.fpu = state.fpu.clone();
-        self.tsc = state.tsc;
-        self.idle = state.tsc.wrapping_sub(state.retired);
+        self.cycles = state.cycles;
+        self.idle = state.cycles.0.wrapping_sub(state.retired);
         let id = self.config.cpuid.apic_id;
         let msr = &state.msr;
         // A state without an APIC (its version register is never zero) has one as after power-on.
         self.apic = if state.apic.regs.iter().all(|r| *r == 0) {
             LocalApic::new(id)
         } else {
-            LocalApic::restore(id, &state.apic, msr.apic_base, msr.tsc_deadline, state.tsc)
+            LocalApic::restore(id, &state.apic, msr.apic_base, Tsc(msr.tsc_deadline), state.cycles)
         };
         self.alone = Alone::No;
         self.yielding = false;
@@ -323,27 +324,31 @@ impl Cpu {
         }
     }
 
-    /// When the APIC timer fires next, as a TSC value.
-    pub fn next_timer(&self) -> Option<u64> {
-        self.apic.next_timer()
+    /// When the APIC timer fires next, if the guest leaves its counter alone.
+    pub fn next_timer(&self) -> Option<Cycles> {
+        self.apic.next_timer(self.moment(self.cycles))
     }
 
-    /// Time now.
-    pub fn tsc(&self) -> u64 {
-        self.tsc
+    /// The machine's counter now.
+    pub fn cycles(&self) -> Cycles {
+        self.cycles
+    }
+
+    /// A time of the machine's counter as the guest sees it, with the offset now in force.
+    #[inline(always)]
+    pub(crate) fn moment(&self, cycles: Cycles) -> Moment {
+        Moment { cycles, offset: self.sys.tsc_offset }
     }
 
     /// Instructions retired since reset.
     pub fn retired(&self) -> u64 {
-        self.tsc.wrapping_sub(self.idle)
+        self.cycles.0.wrapping_sub(self.idle)
     }
 
-    /// Lets idle time pass, up to `tsc` (nothing happens if that is past).
-    pub fn skip_to(&mut self, tsc: u64) {
-        if tsc > self.tsc {
-            self.idle = self.idle.wrapping_add(tsc - self.tsc);
-            self.tsc = tsc;
-        }
+    /// Lets idle time pass, up to `until` (nothing happens if that is past).
+    pub fn skip_to(&mut self, until: Cycles) {
+        self.idle = self.idle.wrapping_add(until.since(self.cycles));
+        self.cycles = self.cycles.max(until);
     }
 
     /// What was counted so far.

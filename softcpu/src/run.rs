@@ -3,6 +3,8 @@
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
+use fencepost_time::Cycles;
+
 use crate::blocks::{BLOCK_OPS, Block, Link};
 use crate::bus::{Bus, Exit};
 use crate::cpu::{Alone, Cpu};
@@ -21,9 +23,9 @@ const MOST_DROPPED: usize = 1000;
 const MOST_BYTES: usize = 15;
 
 impl Cpu {
-    /// Runs until the TSC reaches `until_tsc` (exactly), or something else ends it. `bus` is the machine.
-    pub fn run(&mut self, bus: &mut dyn Bus, until_tsc: u64) -> Exit {
-        self.with_bus(bus, |cpu| cpu.run_until(until_tsc))
+    /// Runs until the machine's counter reaches `until` (exactly), or something else ends it. `bus` is the machine.
+    pub fn run(&mut self, bus: &mut dyn Bus, until: Cycles) -> Exit {
+        self.with_bus(bus, |cpu| cpu.run_until(until))
     }
 
     /// Does `work` with the machine in reach.
@@ -37,13 +39,13 @@ impl Cpu {
         result
     }
 
-    fn run_until(&mut self, until: u64) -> Exit {
+    fn run_until(&mut self, until: Cycles) -> Exit {
         loop {
             if self.yielding {
                 self.yielding = false;
                 return Exit::Yield;
             }
-            if self.tsc >= until {
+            if self.cycles >= until {
                 return Exit::Deadline;
             }
             if self.stop.load(Ordering::Relaxed) {
@@ -61,8 +63,8 @@ impl Cpu {
             if self.sys.halted {
                 return Exit::Halted;
             }
-            let timer = self.apic.next_timer().unwrap_or(u64::MAX).max(self.tsc.saturating_add(1));
-            let limit = until.min(timer).min(self.tsc.saturating_add(SLICE));
+            let timer = self.next_timer().unwrap_or(Cycles::MAX).max(self.cycles + 1);
+            let limit = until.min(timer).min(self.cycles + SLICE);
             let alone = self.alone == Alone::Wanted;
             let ended = if alone || self.sys.interrupt_shadow || self.control & TF != 0 {
                 self.single_step()
@@ -80,7 +82,8 @@ impl Cpu {
 
     /// Delivers what waits at this instruction boundary, in the order of priority (Intel SDM vol. 3, table 7-2).
     fn take_events(&mut self) -> Result<(), crate::sys::interrupts::TripleFault> {
-        self.apic.advance(self.tsc);
+        let now = self.moment(self.cycles);
+        self.apic.advance(now);
         if let Some(pending) = self.sys.pending_exception.take() {
             self.fault = Fault { vector: pending.vector, error: pending.error_code };
             return self.deliver_fault();
@@ -99,8 +102,7 @@ impl Cpu {
         {
             self.apic.accept(vector);
             self.sys.halted = false;
-            let tsc = self.tsc;
-            self.bus().interrupt_delivered(tsc, vector);
+            self.bus().interrupt_delivered(now.cycles, vector);
             return self.deliver_external(vector);
         }
         Ok(())
@@ -110,11 +112,11 @@ impl Cpu {
     pub(crate) fn single_step(&mut self) -> Result<(), Trap> {
         let stepping = self.control & TF != 0;
         let shadowed = std::mem::take(&mut self.sys.interrupt_shadow);
-        let tsc = self.tsc;
+        let before = self.cycles;
         self.alone = Alone::Yes;
         let ended = self.find_block().and_then(|block| self.run_some(block, 1));
         self.alone = Alone::No;
-        if ended.is_err() || self.tsc == tsc {
+        if ended.is_err() || self.cycles == before {
             self.sys.interrupt_shadow |= shadowed && ended.is_ok();
             return ended;
         }
@@ -128,13 +130,13 @@ impl Cpu {
     }
 
     /// Runs blocks until the limit, or until something must be looked at. An error: an exception waits.
-    fn run_blocks(&mut self, limit: u64) -> Result<(), Trap> {
+    fn run_blocks(&mut self, limit: Cycles) -> Result<(), Trap> {
         let mut block = self.find_block()?;
         loop {
             // SAFETY: the block is live: found just now, or linked in this epoch; dropped blocks are freed only by
             // `run_until`, never while blocks run.
             let current = unsafe { &*block };
-            let most = limit - self.tsc;
+            let most = limit - self.cycles;
             if current.len() > most {
                 return if most == 0 { Ok(()) } else { self.run_some(block, most) };
             }
@@ -155,8 +157,8 @@ impl Cpu {
             if step as u8 > Step::Jump as u8 {
                 return self.end_run(op, start, step);
             }
-            self.tsc += u64::from(op.nth) + 1;
-            if self.tsc >= limit || self.code.is_dirty() {
+            self.cycles += u64::from(op.nth) + 1;
+            if self.cycles >= limit || self.code.is_dirty() {
                 return Ok(());
             }
             block = if step == Step::Jump {
@@ -171,13 +173,13 @@ impl Cpu {
     fn end_run(&mut self, op: &Op, start: u64, step: Step) -> Result<(), Trap> {
         let before = u64::from(op.nth);
         match step {
-            Step::Taken | Step::Fall | Step::Jump | Step::Leave => self.tsc += before + 1,
+            Step::Taken | Step::Fall | Step::Jump | Step::Leave => self.cycles += before + 1,
             Step::Next | Step::Stop => {
-                self.tsc += before + 1;
+                self.cycles += before + 1;
                 self.rip = start.wrapping_add(op.end());
             }
             Step::Trap => {
-                self.tsc += before;
+                self.cycles += before;
                 self.rip = start.wrapping_add(u64::from(op.off));
                 return Err(Trap);
             }
@@ -214,7 +216,7 @@ impl Cpu {
         let ops = unsafe { &(*block).ops };
         for (n, op) in ops.iter().enumerate() {
             if n as u64 == most {
-                self.tsc += most;
+                self.cycles += most;
                 self.rip = start.wrapping_add(u64::from(op.off));
                 return Ok(());
             }

@@ -1,5 +1,6 @@
 //! The whole state of one CPU as data: what both back ends give and take.
 
+use fencepost_time::{Cycles, Tsc, TscOffset};
 use serde::{Deserialize, Serialize};
 
 /// Index of a general register in [`CpuState::gpr`], in the encoding's order.
@@ -154,8 +155,10 @@ pub struct CpuState {
     pub fpu: FpuState,
     /// Model-specific registers.
     pub msr: Msrs,
-    /// Time stamp counter; also the retired instructions plus the time skipped while idle.
-    pub tsc: u64,
+    /// The machine's counter: the retired instructions plus the time skipped while idle.
+    pub cycles: Cycles,
+    /// What the guest's time-stamp counter reads more.
+    pub tsc_offset: TscOffset,
     /// Instructions retired since reset (idle time not included).
     pub retired: u64,
     /// Stopped at HLT.
@@ -182,5 +185,18 @@ pub struct ApicState {
 impl Default for ApicState {
     fn default() -> Self {
         ApicState { regs: vec![0; 64] }
+    }
+}
+
+impl CpuState {
+    /// What the guest's time-stamp counter reads.
+    pub fn tsc(&self) -> Tsc {
+        self.cycles.tsc(self.tsc_offset)
+    }
+
+    /// The same for a machine whose counter `offset` lies behind the guest's: what the guest reads stays.
+    pub fn behind(mut self, offset: TscOffset) -> Self {
+        (self.cycles, self.tsc_offset) = (self.tsc().cycles(offset), offset);
+        self
     }
 }

@@ -9,6 +9,7 @@ mod random;
 use fencepost_softcpu::bus::Exit;
 use fencepost_softcpu::one::Outcome;
 use fencepost_softcpu::state::{CpuState, reg};
+use fencepost_time::Cycles;
 use iced_x86::code_asm::*;
 use machine::*;
 use random::Random;
@@ -171,7 +172,7 @@ fn everything(m: &Machine) -> (CpuState, Vec<u8>) {
 /// Random code in aliased pages, run as it is run and by a CPU that forgets everything after each instruction.
 #[test]
 fn aliased_code_runs_as_if_nothing_were_kept() {
-    const STEPS: u64 = 3000;
+    const STEPS: Cycles = Cycles(3000);
     let (mut retired, mut dropped) = (0, 0);
     for seed in 0..40 {
         let (mut fast, mut naive) = (Machine::new(), Machine::new());
@@ -179,7 +180,7 @@ fn aliased_code_runs_as_if_nothing_were_kept() {
         fill(&mut naive, seed);
         let ended = fast.cpu.run(&mut fast.bus, STEPS);
         assert_eq!(ended, Exit::Deadline, "seed {seed}");
-        while naive.cpu.tsc() < STEPS {
+        while naive.cpu.cycles() < STEPS {
             assert_ne!(naive.cpu.execute_one(&mut naive.bus).outcome, Outcome::TripleFault, "seed {seed}");
         }
         assert_eq!(everything(&fast), everything(&naive), "seed {seed}");

@@ -5,6 +5,7 @@ mod machine;
 use fencepost_softcpu::MSRS_NAMED;
 use fencepost_softcpu::bus::Exit;
 use fencepost_softcpu::state::{PendingException, reg};
+use fencepost_time::Cycles;
 use iced_x86::code_asm::*;
 use machine::*;
 
@@ -23,7 +24,7 @@ fn a_page_fault_tells_address_cause_and_instruction() {
     assert_eq!((frame.cs, frame.rsp, frame.ss), (u64::from(KERNEL_CS), STACK, 0x10));
     assert_eq!(m.cpu.state().cr2, UNMAPPED + 8);
     // One instruction retired before, one cycle for the exception, one for HLT.
-    assert_eq!((m.cpu.tsc(), m.cpu.retired()), (3, 2));
+    assert_eq!((m.cpu.cycles().0, m.cpu.retired()), (3, 2));
 }
 
 #[test]
@@ -145,8 +146,8 @@ fn endless_faults_pass_time() {
     m.set_gate(14, UNMAPPED, 0x8e01);
     m.assemble(CODE, |a| a.mov(rax, qword_ptr(rdi)).unwrap());
     m.with_state(|s| s.gpr[reg::RDI] = UNMAPPED);
-    assert_eq!(m.cpu.run(&mut m.bus, 5000), Exit::Deadline);
-    assert_eq!((m.cpu.tsc(), m.cpu.retired()), (5000, 0));
+    assert_eq!(m.cpu.run(&mut m.bus, Cycles(5000)), Exit::Deadline);
+    assert_eq!((m.cpu.cycles().0, m.cpu.retired()), (5000, 0));
 }
 
 #[test]

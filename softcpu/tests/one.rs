@@ -5,6 +5,7 @@ mod machine;
 use fencepost_softcpu::apic::InterruptMessage;
 use fencepost_softcpu::one::{Executed, Outcome};
 use fencepost_softcpu::state::{PendingException, reg};
+use fencepost_time::Moment;
 use iced_x86::code_asm::*;
 use machine::*;
 use vm_memory::{Bytes, GuestAddress};
@@ -74,7 +75,7 @@ fn what_waits_goes_on_waiting() {
         s.pending_exception = Some(waiting);
         s.nmi_pending = true;
     });
-    let _ = m.cpu.apic_mut().write(0xf0, 0x1ff, 0);
+    let _ = m.cpu.apic_mut().write(0xf0, 0x1ff, Moment::default());
     m.cpu.deliver(InterruptMessage::from_msi(0xfee0_0000, 0x41).unwrap());
     assert_eq!(one(&mut m), executed("nop", Outcome::Retired));
     let state = m.cpu.state();

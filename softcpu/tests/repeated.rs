@@ -4,6 +4,7 @@ mod machine;
 
 use fencepost_softcpu::bus::Exit;
 use fencepost_softcpu::state::reg;
+use fencepost_time::Cycles;
 use iced_x86::code_asm::*;
 use machine::*;
 use vm_memory::{Bytes, GuestAddress};
@@ -187,7 +188,7 @@ fn a_long_repetition_is_the_same_in_pieces() {
             s.gpr[reg::RCX] = count;
         });
         for until in pieces {
-            assert_eq!(m.cpu.run(&mut m.bus, *until), Exit::Deadline);
+            assert_eq!(m.cpu.run(&mut m.bus, Cycles(*until)), Exit::Deadline);
         }
         assert_eq!(m.run(), Exit::Halted);
         assert_eq!(bytes(&m, TO, count as usize), vec![0x5a; count as usize]);

@@ -4,6 +4,7 @@ mod machine;
 
 use fencepost_softcpu::bus::Exit;
 use fencepost_softcpu::state::{CpuState, reg};
+use fencepost_time::{Cycles, Tsc};
 use iced_x86::code_asm::*;
 use machine::*;
 
@@ -37,8 +38,8 @@ fn run_in_pieces(pieces: &[u64]) -> CpuState {
     let mut m = Machine::new();
     busy(&mut m);
     for until in pieces {
-        assert_eq!(m.cpu.run(&mut m.bus, *until), Exit::Deadline);
-        assert_eq!(m.cpu.tsc(), *until, "a deadline is met exactly");
+        assert_eq!(m.cpu.run(&mut m.bus, Cycles(*until)), Exit::Deadline);
+        assert_eq!(m.cpu.cycles().0, *until, "a deadline is met exactly");
         assert_eq!(m.cpu.retired(), *until);
     }
     m.cpu.state()
@@ -66,7 +67,7 @@ fn a_state_given_to_another_cpu_goes_on_the_same() {
     let mut m = Machine::new();
     busy(&mut m);
     for until in (100..=5000).step_by(100) {
-        assert_eq!(m.cpu.run(&mut m.bus, until), Exit::Deadline);
+        assert_eq!(m.cpu.run(&mut m.bus, Cycles(until)), Exit::Deadline);
         let state = m.cpu.state();
         m.cpu = m.another_cpu();
         m.cpu.set_state(&state);
@@ -121,9 +122,9 @@ fn a_halted_cpu_wakes_for_its_timer() {
     let first = (CODE..CODE + 80).find(is_inc).expect("the loop counts");
     m.assemble(first, |a| a.hlt().unwrap());
     assert_eq!(m.run(), Exit::Halted);
-    assert!(m.cpu.tsc() < 100);
-    assert_eq!(m.cpu.next_timer(), Some(5000));
-    m.cpu.skip_to(5000);
+    assert!(m.cpu.cycles().0 < 100);
+    assert_eq!(m.cpu.next_timer(), Some(Cycles(5000)));
+    m.cpu.skip_to(Cycles(5000));
     let (vector, _) = m.run_to_handler(false);
     assert_eq!((vector, m.bus.interrupts.clone()), (48, vec![(5000, 48)]));
     assert!(m.cpu.retired() < 100, "idle time is no work");
@@ -140,7 +141,7 @@ fn a_bus_access_that_yields_ends_the_run_after_its_instruction() {
         a.hlt().unwrap();
     });
     assert_eq!(m.run(), Exit::Yield);
-    assert_eq!((m.cpu.tsc(), m.cpu.state().rip), (3, CODE + 7));
+    assert_eq!((m.cpu.cycles().0, m.cpu.state().rip), (3, CODE + 7));
     assert_eq!(m.bus.ports, [(2, ATTENTION, 0)]);
     assert_eq!(m.run(), Exit::Halted);
     assert_eq!(m.cpu.state().gpr[reg::RBX], 1);
@@ -182,10 +183,10 @@ fn unaligned_device_accesses_are_the_devices_to_split() {
 fn time_may_come_to_its_end() {
     let mut m = Machine::new();
     busy(&mut m);
-    m.cpu.skip_to(u64::MAX - 100);
-    assert_eq!(m.cpu.run(&mut m.bus, u64::MAX), Exit::Deadline);
-    assert_eq!((m.cpu.tsc(), m.cpu.retired()), (u64::MAX, 100));
-    assert_eq!(m.cpu.run(&mut m.bus, u64::MAX), Exit::Deadline);
+    m.cpu.skip_to(Cycles(u64::MAX - 100));
+    assert_eq!(m.cpu.run(&mut m.bus, Cycles(u64::MAX)), Exit::Deadline);
+    assert_eq!((m.cpu.cycles().0, m.cpu.retired()), (u64::MAX, 100));
+    assert_eq!(m.cpu.run(&mut m.bus, Cycles(u64::MAX)), Exit::Deadline);
 }
 
 /// A read beyond the APIC's registers raises the error interrupt: right after the instruction, wherever a slice ends.
@@ -206,7 +207,7 @@ fn an_apic_read_interrupts_at_once() {
             a.hlt().unwrap();
         });
         m.with_state(|s| s.gpr[reg::RAX] = 99);
-        m.cpu.run(&mut m.bus, first);
+        m.cpu.run(&mut m.bus, Cycles(first));
         let (vector, frame) = m.run_to_handler(false);
         assert_eq!((vector, m.bus.interrupts.clone()), (49, vec![(5, 49)]), "slice {first}");
         let gpr = m.cpu.state().gpr;
@@ -230,12 +231,103 @@ fn a_device_read_that_brings_an_interrupt_ends_the_run_after_its_instruction() {
             a.hlt().unwrap();
         });
         let (exit, count) = loop {
-            let exit = m.cpu.run(&mut m.bus, first.max(m.cpu.tsc() + 1));
+            let exit = m.cpu.run(&mut m.bus, Cycles(first.max(m.cpu.cycles().0 + 1)));
             if exit != Exit::Deadline {
                 break (exit, m.cpu.state().gpr[reg::RBX]);
             }
         };
-        assert_eq!((exit, count, m.cpu.tsc()), (Exit::Yield, 1, 3), "slice {first}");
+        assert_eq!((exit, count, m.cpu.cycles().0), (Exit::Yield, 1, 3), "slice {first}");
         assert_eq!((m.run(), m.cpu.state().gpr[reg::RBX]), (Exit::Halted, 2));
+    }
+}
+
+/// Sets the counter by one of its two MSRs, arms the timer 1000 cycles after what the guest reads then, and halts.
+fn deadline_after_setting(m: &mut Machine, msr: i32, value: u64) {
+    m.assemble(CODE, |a| {
+        let write = |a: &mut CodeAssembler, msr: i32, value: u64| {
+            a.mov(ecx, msr).unwrap();
+            a.mov(eax, value as u32 as i32).unwrap();
+            a.mov(edx, (value >> 32) as u32 as i32).unwrap();
+            a.wrmsr().unwrap();
+        };
+        for (msr, value) in [(0x1b, 0xfee0_0d00u64), (0x80f, 0x1ff), (0x832, 0x4_0030)] {
+            write(a, msr, value);
+        }
+        write(a, msr, value);
+        a.rdtsc().unwrap();
+        a.shl(rdx, 32).unwrap();
+        a.or(rax, rdx).unwrap();
+        a.mov(rbx, rax).unwrap();
+        a.add(rax, 1000).unwrap();
+        a.mov(rdx, rax).unwrap();
+        a.shr(rdx, 32).unwrap();
+        a.mov(ecx, 0x6e0).unwrap();
+        a.wrmsr().unwrap();
+        a.sti().unwrap();
+        a.hlt().unwrap();
+    });
+}
+
+#[test]
+fn a_deadline_follows_a_counter_that_the_guest_has_set() {
+    // The RDTSC is instruction 16, counted from zero.
+    const READ_AT: u64 = 16;
+    const LATE: u64 = 1 << 40;
+    for begin in [0, LATE] {
+        for (msr, value) in [
+            (0x10, 1 << 50),
+            (0x10, 5),
+            (0x10, u64::MAX - 5000),
+            (0x3b, 1 << 50),
+            (0x3b, begin.wrapping_neg()),
+        ] {
+            let mut m = Machine::new();
+            deadline_after_setting(&mut m, msr, value);
+            m.cpu.skip_to(Cycles(begin));
+            assert_eq!(m.run(), Exit::Halted);
+            let read = m.cpu.state().gpr[reg::RBX];
+            // The WRMSR is instruction 15.
+            let expected = if msr == 0x10 { value + 1 } else { value.wrapping_add(begin + READ_AT) };
+            assert_eq!(read, expected, "{msr:#x} = {value:#x}");
+            let due = Cycles(begin + READ_AT + 1000);
+            assert_eq!(m.cpu.next_timer(), Some(due), "{msr:#x} = {value:#x} at {begin}");
+            assert_eq!(m.bus.offsets.len(), 1);
+            assert_eq!(due.tsc(m.bus.offsets[0].1), Tsc(read + 1000));
+            m.cpu.skip_to(due);
+            let (vector, _) = m.run_to_handler(false);
+            assert_eq!((vector, m.bus.interrupts.clone()), (48, vec![(due.0, 48)]));
+        }
+    }
+}
+
+/// A timer that is armed already goes off when the counter that the guest sets gets there, or is beyond.
+#[test]
+fn setting_the_counter_moves_an_armed_deadline() {
+    for (set, due) in [(4990, Some(10)), (4000, Some(1000)), (6000, None)] {
+        let mut m = Machine::new();
+        m.assemble(CODE, |a| {
+            for (msr, value) in
+                [(0x1b, 0xfee0_0d00u64), (0x80f, 0x1ff), (0x832, 0x4_0030), (0x6e0, 5000), (0x10, set)]
+            {
+                a.mov(ecx, msr).unwrap();
+                a.mov(eax, value as u32 as i32).unwrap();
+                a.xor(edx, edx).unwrap();
+                a.wrmsr().unwrap();
+            }
+            a.sti().unwrap();
+            a.hlt().unwrap();
+            a.hlt().unwrap();
+        });
+        match due {
+            Some(after) => {
+                assert_eq!(m.run(), Exit::Halted);
+                // The last WRMSR is instruction 19.
+                assert_eq!(m.cpu.next_timer(), Some(Cycles(19 + after)));
+            }
+            None => {
+                let (vector, _) = m.run_to_handler(false);
+                assert_eq!((vector, m.bus.interrupts.clone()), (48, vec![(22, 48)]), "after STI's shadow");
+            }
+        }
     }
 }

@@ -21,14 +21,14 @@ pub use event::{Accel, Category, Engine, Event, ExitReason, JobKind};
 pub use guest::{GuestEvent, GuestFormat, GuestView, Value};
 pub use recorder::{Record, Recorder};
 
-/// A point in time: guest cycles (TSC) and nanoseconds since the machine started.
+/// A point in time: cycles of the machine's counter and nanoseconds since the machine started.
 ///
-/// Under `soft` both are exact and virtual; under `kvm` they are a TSC stamp and the host's monotonic clock.
+/// Under `soft` both are exact and virtual; under `kvm` both come from the host's TSC.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]
 pub struct Stamp {
-    /// Guest cycles, as the guest's own `rdtsc` counts them.
+    /// Cycles: what the guest's own RDTSC reads, unless the guest has set its counter.
     pub cycles: u64,
     /// Nanoseconds since the machine started.
     pub ns: u64,

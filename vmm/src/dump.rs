@@ -1,6 +1,7 @@
 //! What is shown of a CPU that will not run again: its registers, the bytes at RIP, and what passed last.
 
 use fencepost_softcpu::state::{CpuState, Segment};
+use fencepost_time::TscOffset;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use crate::machine::recent::{Exit, Recent};
@@ -50,9 +51,11 @@ fn registers(state: &CpuState) -> Vec<String> {
         "r14", "r15",
     ];
     let halted = if state.halted { "  halted" } else { "" };
+    // The same, unless the guest has set its counter.
+    let tsc = if state.tsc_offset == TscOffset(0) { String::new() } else { format!("  tsc {}", state.tsc()) };
     let mut lines = vec![format!(
-        "  rip {:#018x}  rflags {:#010x}  tsc {}  retired {}{halted}",
-        state.rip, state.rflags, state.tsc, state.retired
+        "  rip {:#018x}  rflags {:#010x}  cycles {}{tsc}  retired {}{halted}",
+        state.rip, state.rflags, state.cycles, state.retired
     )];
     for (names, values) in NAMES.chunks(4).zip(state.gpr.chunks(4)) {
         let parts: Vec<String> = names.iter().zip(values).map(|(n, v)| format!("{n:>3} {v:#018x}")).collect();

@@ -50,10 +50,10 @@ fn trace_lines(args: &RunArgs, outcome: &Outcome) -> Vec<String> {
     if totals.guest_lost > 0 {
         lines.push(format!("trace: {} events lost by the guest's own buffer", totals.guest_lost));
     }
-    let GuestRefused { senseless, ahead } = outcome.stats.guest_trace_refused;
-    if senseless > 0 || ahead > 0 {
+    let GuestRefused { senseless, misplaced } = outcome.stats.guest_trace_refused;
+    if senseless > 0 || misplaced > 0 {
         lines.push(format!(
-            "trace: left out of what the guest sent: {senseless} parts that made no sense, {ahead} events of the future"
+            "trace: left out of what the guest sent: {senseless} parts that made no sense, {misplaced} events at times when the guest's counter did not read that"
         ));
     }
     lines

@@ -211,7 +211,7 @@ fn finish(
     let tsc_hz = machine.tsc_hz();
     let remains = machine.finish();
     let memory_digest = args.memory_hash.then(|| memory::digest(&remains.memory)).transpose()?;
-    let cycles = ran.state.tsc;
+    let cycles = ran.state.cycles.0;
     // KVM counts none, so neither does a machine that was there for a while.
     let instructions = (accel == Chosen::Soft && args.moves.is_empty()).then_some(ran.state.retired);
     let last = LastMoment::new(ran.state, &remains.memory, &remains.recent);

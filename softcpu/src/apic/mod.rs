@@ -1,4 +1,4 @@
-//! The local APIC as a pure state machine (Intel SDM vol. 3, chapter 11): time comes in as TSC values, and what it
+//! The local APIC as a pure state machine (Intel SDM vol. 3, chapter 11): time comes in as [`Moment`]s, and what it
 //! does to the rest of the machine comes out as an [`ApicEffect`].
 
 #![deny(clippy::arithmetic_side_effects)]
@@ -18,9 +18,11 @@ mod tests;
 pub use message::{BROADCAST, DeliveryMode, InterruptMessage, widen_destination};
 pub use msr::{Fault, IA32_APIC_BASE, IA32_TSC_DEADLINE};
 
+use fencepost_time::{Cycles, Moment, Tsc};
+
 use crate::state::ApicState;
 use regs::*;
-use timer::{Mode, Timer, divisor};
+use timer::{Due, Mode, Timer, divisor};
 
 /// An interrupt that the CPU has dealt with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +101,7 @@ impl LocalApic {
 
     /// Builds the APIC from a saved state: the register page and the two MSRs that [`crate::state::Msrs`] keeps.
     /// Pages from another implementation (KVM) are accepted; they lack only the timer's sub-tick phase.
-    pub fn restore(id: u32, state: &ApicState, apic_base: u64, tsc_deadline: u64, tsc: u64) -> Self {
+    pub fn restore(id: u32, state: &ApicState, apic_base: u64, deadline: Tsc, now: Cycles) -> Self {
         let mut apic = LocalApic::new(id);
         for (to, from) in apic.regs.iter_mut().zip(&state.regs) {
             *to = *from;
@@ -107,29 +109,30 @@ impl LocalApic {
         apic.apic_base = apic_base;
         apic.errors = std::mem::take(&mut apic.regs[SAVED_ERRORS]);
         let phase = std::mem::take(&mut apic.regs[SAVED_TIMER_PHASE]);
-        apic.timer.due = match apic.timer_mode() {
-            Mode::TscDeadline => (tsc_deadline != 0).then_some(tsc_deadline),
-            _ => match u64::from(apic.regs[CURRENT_COUNT]).saturating_mul(divisor(apic.regs[DIVIDE])) {
-                0 => None,
-                left => Some(tsc.saturating_add(left.saturating_sub(u64::from(phase)))),
-            },
-        };
+        match apic.timer_mode() {
+            Mode::TscDeadline => apic.timer.set_deadline(deadline),
+            _ => {
+                let left = u64::from(apic.regs[CURRENT_COUNT]).saturating_mul(divisor(apic.regs[DIVIDE]));
+                let at = now.saturating_add(left.saturating_sub(u64::from(phase)));
+                apic.timer.due = (left != 0).then_some(Due::Count(at));
+            }
+        }
         // Computed when read, never stored.
         apic.regs[CURRENT_COUNT] = 0;
         apic.regs[PPR] = 0;
         apic
     }
 
-    /// The register page at time `tsc`. With [`apic_base`](Self::apic_base) and
+    /// The register page now. With [`apic_base`](Self::apic_base) and
     /// [`tsc_deadline`](Self::tsc_deadline) it is the whole state. Call [`advance`](Self::advance) first.
-    pub fn save(&self, tsc: u64) -> ApicState {
+    pub fn save(&self, now: Cycles) -> ApicState {
         let mut regs = self.regs.to_vec();
         regs[PPR] = self.ppr();
         regs[SAVED_ERRORS] = self.errors;
         if self.timer_mode() != Mode::TscDeadline {
             let divisor = divisor(self.regs[DIVIDE]);
-            regs[CURRENT_COUNT] = self.timer.count(tsc, divisor);
-            regs[SAVED_TIMER_PHASE] = self.timer.phase(tsc, divisor);
+            regs[CURRENT_COUNT] = self.timer.count(now, divisor);
+            regs[SAVED_TIMER_PHASE] = self.timer.phase(now, divisor);
         }
         ApicState { regs }
     }
@@ -140,8 +143,8 @@ impl LocalApic {
     }
 
     /// IA32_TSC_DEADLINE: zero when disarmed or in another timer mode.
-    pub fn tsc_deadline(&self) -> u64 {
-        if self.timer_mode() == Mode::TscDeadline { self.timer.due.unwrap_or(0) } else { 0 }
+    pub fn tsc_deadline(&self) -> Tsc {
+        self.timer.deadline().unwrap_or_default()
     }
 
     /// Where the register page is, when there is one: a CPU sends accesses to this page here and not to its bus.
@@ -187,14 +190,14 @@ impl LocalApic {
         }
     }
 
-    /// Reads the register at byte `offset` of the page at time `tsc`. Only aligned 32-bit reads mean anything; a
+    /// Reads the register at byte `offset` of the page now. Only aligned 32-bit reads mean anything; a
     /// narrower or misaligned one returns the 32 bits at the 16-byte slot.
-    pub fn read(&mut self, offset: u32, tsc: u64) -> u32 {
-        self.advance(tsc);
+    pub fn read(&mut self, offset: u32, now: Moment) -> u32 {
+        self.advance(now);
         let index = (offset >> 4) as usize;
         match index {
             0x00 | 0x01 | EOI | SELF_IPI => 0,
-            _ if index < COUNT => self.read_register(index, tsc),
+            _ if index < COUNT => self.read_register(index, now.cycles),
             _ => {
                 self.raise_error(ERROR_ADDRESS);
                 0
@@ -207,20 +210,19 @@ impl LocalApic {
         (offset >> 4) as usize >= COUNT && self.regs[LVT_ERROR] & LVT_MASKED == 0
     }
 
-    fn read_register(&self, index: usize, tsc: u64) -> u32 {
+    fn read_register(&self, index: usize, now: Cycles) -> u32 {
         match index {
             PPR => self.ppr(),
             APR => 0,
-            CURRENT_COUNT if self.timer_mode() == Mode::TscDeadline => 0,
-            CURRENT_COUNT => self.timer.count(tsc, divisor(self.regs[DIVIDE])),
+            CURRENT_COUNT => self.timer.count(now, divisor(self.regs[DIVIDE])),
             _ => self.regs[index],
         }
     }
 
-    /// Writes the register at byte `offset` of the page at time `tsc`. Read-only registers ignore it.
+    /// Writes the register at byte `offset` of the page now. Read-only registers ignore it.
     #[must_use]
-    pub fn write(&mut self, offset: u32, value: u32, tsc: u64) -> ApicEffect {
-        self.advance(tsc);
+    pub fn write(&mut self, offset: u32, value: u32, now: Moment) -> ApicEffect {
+        self.advance(now);
         match (offset >> 4) as usize {
             LDR => {
                 self.regs[LDR] = value & 0xff00_0000;
@@ -241,12 +243,12 @@ impl LocalApic {
                 self.send_ipi(value, destination)
             }
             SELF_IPI => ApicEffect::NONE,
-            index => self.write_common(index, value, tsc),
+            index => self.write_common(index, value, now.cycles),
         }
     }
 
     /// The registers that act alike in both access modes.
-    fn write_common(&mut self, index: usize, value: u32, tsc: u64) -> ApicEffect {
+    fn write_common(&mut self, index: usize, value: u32, now: Cycles) -> ApicEffect {
         match index {
             TPR => self.regs[TPR] = value & 0xff,
             EOI => return self.end_of_interrupt(),
@@ -254,9 +256,9 @@ impl LocalApic {
             ESR => self.regs[ESR] = std::mem::take(&mut self.errors),
             INITIAL_COUNT if self.timer_mode() != Mode::TscDeadline => {
                 self.regs[INITIAL_COUNT] = value;
-                self.timer.start(tsc, value, divisor(self.regs[DIVIDE]));
+                self.timer.start(now, value, divisor(self.regs[DIVIDE]));
             }
-            DIVIDE => self.write_divide(value, tsc),
+            DIVIDE => self.write_divide(value, now),
             _ if LVTS.contains(&index) => self.write_lvt(index, value),
             _ if index >= COUNT => self.raise_error(ERROR_ADDRESS),
             _ => {}
@@ -274,11 +276,11 @@ impl LocalApic {
         }
     }
 
-    fn write_divide(&mut self, value: u32, tsc: u64) {
-        let count = self.timer.count(tsc, divisor(self.regs[DIVIDE]));
+    fn write_divide(&mut self, value: u32, now: Cycles) {
+        let count = self.timer.count(now, divisor(self.regs[DIVIDE]));
         self.regs[DIVIDE] = value & 0xb;
         if self.timer_mode() != Mode::TscDeadline {
-            self.timer.start(tsc, count, divisor(self.regs[DIVIDE]));
+            self.timer.start(now, count, divisor(self.regs[DIVIDE]));
         }
     }
 
@@ -304,20 +306,21 @@ impl LocalApic {
         Mode::from_lvt(self.regs[LVT_TIMER])
     }
 
-    /// When the timer will next raise an interrupt, as an absolute TSC value; `None` while it is stopped or masked.
-    pub fn next_timer(&self) -> Option<u64> {
-        if self.regs[LVT_TIMER] & LVT_MASKED != 0 { None } else { self.timer.due }
+    /// When the timer will next raise an interrupt, as seen now; `None` while it is stopped or masked.
+    pub fn next_timer(&self, now: Moment) -> Option<Cycles> {
+        if self.regs[LVT_TIMER] & LVT_MASKED != 0 { None } else { self.timer.when(now) }
     }
 
-    /// Brings the timer to `tsc`: raises its interrupt if it fell due. Returns whether it raised one.
-    pub fn advance(&mut self, tsc: u64) -> bool {
-        if self.timer.due.is_none_or(|due| due > tsc) {
+    /// Brings the timer to `now`: raises its interrupt if it fell due. Returns whether it raised one. To be called, with
+    /// the offset from before and then with the new one, also when the guest sets its counter.
+    pub fn advance(&mut self, now: Moment) -> bool {
+        if self.timer.when(now).is_none_or(|at| at > now.cycles) {
             return false;
         }
         let period = (self.timer_mode() == Mode::Periodic)
             .then(|| u64::from(self.regs[INITIAL_COUNT]).saturating_mul(divisor(self.regs[DIVIDE])));
         let lvt = self.regs[LVT_TIMER];
-        let fired = self.timer.expire(tsc, period) && lvt & LVT_MASKED == 0;
+        let fired = self.timer.expire(now, period) && lvt & LVT_MASKED == 0;
         if fired {
             self.receive(lvt as u8, false);
         }

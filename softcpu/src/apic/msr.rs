@@ -1,5 +1,7 @@
 //! The local APIC's MSRs: IA32_APIC_BASE, IA32_TSC_DEADLINE and the x2APIC registers.
 
+use fencepost_time::{Cycles, Moment, Tsc};
+
 use super::regs::*;
 use super::timer::Mode;
 use super::{AccessMode, ApicEffect, LocalApic, delivery};
@@ -27,45 +29,45 @@ impl LocalApic {
         matches!(msr, IA32_APIC_BASE | IA32_TSC_DEADLINE) || X2APIC.contains(&msr)
     }
 
-    /// RDMSR of one of the APIC's MSRs at time `tsc`.
-    pub fn rdmsr(&mut self, msr: u32, tsc: u64) -> Result<u64, Fault> {
-        self.advance(tsc);
+    /// RDMSR of one of the APIC's MSRs now.
+    pub fn rdmsr(&mut self, msr: u32, now: Moment) -> Result<u64, Fault> {
+        self.advance(now);
         match msr {
             IA32_APIC_BASE => Ok(self.apic_base),
-            IA32_TSC_DEADLINE => Ok(self.tsc_deadline()),
-            _ => self.read_x2apic(x2apic_index(self.access_mode(), msr)?, tsc),
+            IA32_TSC_DEADLINE => Ok(self.tsc_deadline().0),
+            _ => self.read_x2apic(x2apic_index(self.access_mode(), msr)?, now.cycles),
         }
     }
 
-    fn read_x2apic(&self, index: usize, tsc: u64) -> Result<u64, Fault> {
+    fn read_x2apic(&self, index: usize, now: Cycles) -> Result<u64, Fault> {
         match index {
             ICR_LOW => Ok(u64::from(self.regs[ICR_HIGH]) << 32 | u64::from(self.regs[ICR_LOW])),
             ID | VERSION | TPR | PPR | LDR | SVR | ISR..=ESR | LVT_TIMER..=CURRENT_COUNT | DIVIDE => {
-                Ok(u64::from(self.read_register(index, tsc)))
+                Ok(u64::from(self.read_register(index, now)))
             }
             // EOI and SELF_IPI are write-only; the rest, DFR and the upper ICR among them, is not there.
             _ => Err(Fault),
         }
     }
 
-    /// WRMSR to one of the APIC's MSRs at time `tsc`.
-    pub fn wrmsr(&mut self, msr: u32, value: u64, tsc: u64) -> Result<ApicEffect, Fault> {
-        self.advance(tsc);
+    /// WRMSR to one of the APIC's MSRs now.
+    pub fn wrmsr(&mut self, msr: u32, value: u64, now: Moment) -> Result<ApicEffect, Fault> {
+        self.advance(now);
         match msr {
             IA32_APIC_BASE => self.write_base(value).map(|()| ApicEffect::NONE),
             IA32_TSC_DEADLINE => {
                 if self.timer_mode() == Mode::TscDeadline {
-                    self.timer.due = (value != 0).then_some(value);
+                    self.timer.set_deadline(Tsc(value));
                     // "If the deadline is in the past, the interrupt is generated immediately" (11.5.4.1).
-                    self.advance(tsc);
+                    self.advance(now);
                 }
                 Ok(ApicEffect::NONE)
             }
-            _ => self.write_x2apic(x2apic_index(self.access_mode(), msr)?, value, tsc),
+            _ => self.write_x2apic(x2apic_index(self.access_mode(), msr)?, value, now.cycles),
         }
     }
 
-    fn write_x2apic(&mut self, index: usize, value: u64, tsc: u64) -> Result<ApicEffect, Fault> {
+    fn write_x2apic(&mut self, index: usize, value: u64, now: Cycles) -> Result<ApicEffect, Fault> {
         if index == ICR_LOW {
             return self.write_x2apic_icr(value);
         }
@@ -85,7 +87,7 @@ impl LocalApic {
         if index == SELF_IPI {
             return Ok(self.send_ipi(1 << 18 | value, self.id));
         }
-        Ok(self.write_common(index, value, tsc))
+        Ok(self.write_common(index, value, now))
     }
 
     fn write_x2apic_icr(&mut self, value: u64) -> Result<ApicEffect, Fault> {

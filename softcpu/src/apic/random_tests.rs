@@ -1,5 +1,7 @@
 //! A random guest: whatever it does to the APIC, the rules of priority, time and saving hold.
 
+use fencepost_time::TscOffset;
+
 use super::*;
 
 struct Random(u64);
@@ -21,17 +23,17 @@ impl Random {
     }
 }
 
-fn act(apic: &mut LocalApic, random: &mut Random, tsc: u64) {
+fn act(apic: &mut LocalApic, random: &mut Random, now: Moment) {
     let value = random.value();
     match random.next() % 7 {
         0 | 1 => {
-            let _ = apic.write((random.next() % 0x420) as u32, value as u32, tsc);
+            let _ = apic.write((random.next() % 0x420) as u32, value as u32, now);
         }
         2 => {
             let msr = [0x1b, 0x6e0, 0x800 + (random.next() % 0x48) as u32][(random.next() % 3) as usize];
             // Mostly deadlines near now, so that they fire.
-            let value = if msr == 0x6e0 { tsc + value % 5000 } else { value };
-            let _ = apic.wrmsr(msr, value, tsc);
+            let value = if msr == 0x6e0 { now.tsc().0.wrapping_add(value % 5000) } else { value };
+            let _ = apic.wrmsr(msr, value, now);
         }
         3 => {
             let _ = InterruptMessage::from_msi(0xfee0_0000 | value & 0xf_ffff, random.next() as u32)
@@ -39,7 +41,7 @@ fn act(apic: &mut LocalApic, random: &mut Random, tsc: u64) {
         }
         4 => apic.set_cr8(random.next() & 0xf),
         5 => {
-            let _ = apic.write(0xf0, 0x1ff, tsc);
+            let _ = apic.write(0xf0, 0x1ff, now);
         }
         _ => {
             if let Some(vector) = apic.highest_pending() {
@@ -50,15 +52,15 @@ fn act(apic: &mut LocalApic, random: &mut Random, tsc: u64) {
     }
 }
 
-fn check_rules(apic: &mut LocalApic, tsc: u64) {
+fn check_rules(apic: &mut LocalApic, now: Moment) {
     if let Some(vector) = apic.highest_pending() {
         assert!(u64::from(vector >> 4) > apic.cr8(), "above the task priority");
         assert!(apic.in_service().is_none_or(|held| vector >> 4 > held >> 4), "above what is in service");
     }
-    apic.advance(tsc);
-    assert!(apic.next_timer().is_none_or(|due| due > tsc), "what was due has fired");
-    let state = apic.save(tsc);
-    let copy = LocalApic::restore(0, &state, apic.apic_base(), apic.tsc_deadline(), tsc);
+    apic.advance(now);
+    assert!(apic.next_timer(now).is_none_or(|due| due > now.cycles), "what was due has fired");
+    let state = apic.save(now.cycles);
+    let copy = LocalApic::restore(0, &state, apic.apic_base(), apic.tsc_deadline(), now.cycles);
     assert_eq!(copy, *apic, "saving and restoring keeps everything");
 }
 
@@ -66,13 +68,19 @@ fn check_rules(apic: &mut LocalApic, tsc: u64) {
 fn a_random_guest_breaks_no_rule() {
     let mut random = Random(0xdead_beef_1234_5679);
     let mut apic = LocalApic::new(0);
-    let mut tsc = 0;
+    let mut now = Moment::default();
     for round in 0..200_000 {
         if round % 5000 == 0 {
             apic = LocalApic::new(0);
         }
-        tsc += random.next() % 3000;
-        act(&mut apic, &mut random, tsc);
-        check_rules(&mut apic, tsc);
+        now.cycles += random.next() % 3000;
+        if random.next().is_multiple_of(64) {
+            // The guest sets its counter, sometimes just a little.
+            apic.advance(now);
+            now.offset = TscOffset(random.value());
+            apic.advance(now);
+        }
+        act(&mut apic, &mut random, now);
+        check_rules(&mut apic, now);
     }
 }

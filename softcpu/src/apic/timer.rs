@@ -1,7 +1,9 @@
-//! The local APIC timer, in TSC cycles (Intel SDM vol. 3, 11.5.4).
+//! The local APIC timer (Intel SDM vol. 3, 11.5.4).
 //!
 //! The timer's input clock is the crystal that CPUID 0x15 names, and that runs at the TSC's frequency here: before
-//! the divider, one tick is one TSC cycle.
+//! the divider, one tick is one cycle of the machine's counter. In deadline mode it is the guest's own counter that counts.
+
+use fencepost_time::{Cycles, Moment, Tsc};
 
 /// What the LVT timer entry's mode field selects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,7 +12,7 @@ pub enum Mode {
     OneShot,
     /// Count down again and again.
     Periodic,
-    /// Fire when the TSC reaches IA32_TSC_DEADLINE.
+    /// Fire when the guest's counter reaches IA32_TSC_DEADLINE.
     TscDeadline,
 }
 
@@ -25,11 +27,20 @@ impl Mode {
     }
 }
 
+/// When the timer goes off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// A count reaches zero: the guest's setting of its counter does not touch it.
+    Count(Cycles),
+    /// The guest's counter reaches IA32_TSC_DEADLINE, wherever the guest sets the counter in the meantime.
+    Deadline(Tsc),
+}
+
 /// The countdown. The three registers that configure it live in the register page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timer {
-    /// Absolute TSC at which the count reaches zero, or the deadline; `None` when nothing is counting.
-    pub due: Option<u64>,
+    /// When it goes off; `None` when nothing is counting.
+    pub due: Option<Due>,
 }
 
 /// The divider that the divide configuration register selects (bits 0, 1 and 3).
@@ -41,29 +52,57 @@ pub fn divisor(divide: u32) -> u64 {
 
 impl Timer {
     /// Starts counting `count` ticks of `divisor` cycles.
-    pub fn start(&mut self, tsc: u64, count: u32, divisor: u64) {
-        self.due = (count != 0).then(|| tsc.saturating_add(u64::from(count).saturating_mul(divisor)));
+    pub fn start(&mut self, now: Cycles, count: u32, divisor: u64) {
+        let length = u64::from(count).saturating_mul(divisor);
+        self.due = (count != 0).then(|| Due::Count(now.saturating_add(length)));
     }
 
-    /// Ticks left.
-    pub fn count(&self, tsc: u64, divisor: u64) -> u32 {
-        let left = self.due.map_or(0, |due| due.saturating_sub(tsc));
-        u32::try_from(left.div_ceil(divisor)).unwrap_or(u32::MAX)
+    /// Has it go off when the guest's counter reads `deadline`; zero disarms it.
+    pub fn set_deadline(&mut self, deadline: Tsc) {
+        self.due = (deadline != Tsc(0)).then_some(Due::Deadline(deadline));
+    }
+
+    /// The deadline, while one is set.
+    pub fn deadline(&self) -> Option<Tsc> {
+        match self.due {
+            Some(Due::Deadline(deadline)) => Some(deadline),
+            _ => None,
+        }
+    }
+
+    /// When it goes off, as seen at `now`.
+    pub fn when(&self, now: Moment) -> Option<Cycles> {
+        self.due.map(|due| match due {
+            Due::Count(at) => at,
+            Due::Deadline(deadline) => now.when(deadline),
+        })
+    }
+
+    fn cycles_left(&self, now: Cycles) -> u64 {
+        match self.due {
+            Some(Due::Count(at)) => at.since(now),
+            _ => 0,
+        }
+    }
+
+    /// Ticks left; zero with a deadline.
+    pub fn count(&self, now: Cycles, divisor: u64) -> u32 {
+        u32::try_from(self.cycles_left(now).div_ceil(divisor)).unwrap_or(u32::MAX)
     }
 
     /// Cycles already spent of the current tick. The divisor is a power of two.
-    pub fn phase(&self, tsc: u64, divisor: u64) -> u32 {
-        let left = self.due.map_or(0, |due| due.saturating_sub(tsc));
-        left.wrapping_neg() as u32 & divisor.wrapping_sub(1) as u32
+    pub fn phase(&self, now: Cycles, divisor: u64) -> u32 {
+        self.cycles_left(now).wrapping_neg() as u32 & divisor.wrapping_sub(1) as u32
     }
 
-    /// Whether the timer fired at or before `tsc`. A periodic timer (`period` in cycles) is left at its first
-    /// expiry after `tsc`; periods missed in between are one interrupt, as they would be in IRR.
-    pub fn expire(&mut self, tsc: u64, period: Option<u64>) -> bool {
-        let Some(due) = self.due.filter(|&due| due <= tsc) else { return false };
+    /// Whether the timer fired at or before `now`. A periodic timer (`period` in cycles) is left at its first
+    /// expiry after that; periods missed in between are one interrupt, as they would be in IRR.
+    pub fn expire(&mut self, now: Moment, period: Option<u64>) -> bool {
+        let Some(at) = self.when(now).filter(|at| *at <= now.cycles) else { return false };
         self.due = period.and_then(|period| {
-            let missed = tsc.saturating_sub(due).checked_div(period)?.saturating_add(1);
-            due.checked_add(missed.saturating_mul(period))
+            let missed = now.cycles.since(at).checked_div(period)?.saturating_add(1);
+            let next = at.0.checked_add(missed.saturating_mul(period))?;
+            Some(Due::Count(Cycles(next)))
         });
         true
     }

@@ -2,6 +2,8 @@
 
 use super::tlb::{Fill, PAGE_MASK, slot};
 use super::walk::Want;
+use fencepost_time::Cycles;
+
 use crate::bus::Flow;
 use crate::cpu::{Alone, Cpu};
 use crate::op::{NO_SEG, Op, Plain, Step, Trap, vector};
@@ -12,7 +14,7 @@ use crate::tri;
 #[derive(Clone, Copy)]
 pub(crate) struct Circumstance {
     /// Time of the access.
-    pub tsc: u64,
+    pub now: Cycles,
     /// With the user's rights.
     pub user: bool,
     /// Through the stack segment: a non-canonical address is #SS.
@@ -134,21 +136,21 @@ impl Cpu {
 
     /// Time of the access an operation makes.
     #[inline(always)]
-    pub fn now(&self, op: &Op) -> u64 {
-        self.tsc.wrapping_add(u64::from(op.nth))
+    pub fn now(&self, op: &Op) -> Cycles {
+        self.cycles + u64::from(op.nth)
     }
 
     /// What an access through the operation's memory operand is made under.
     pub(crate) fn circumstance(&self, op: &Op) -> Circumstance {
         let stack = op.seg == NO_SEG && (op.base == (reg::RSP * 8) as u8 || op.base == (reg::RBP * 8) as u8);
         let user = self.user != 0;
-        Circumstance { tsc: self.now(op), user, stack, restarts: true, mask: self.linear_mask }
+        Circumstance { now: self.now(op), user, stack, restarts: true, mask: self.linear_mask }
     }
 
     /// As the processor itself (descriptor tables, TSS): supervisor's rights whatever the privilege, 64-bit addresses
     /// whatever the mode.
     pub(crate) fn system(&self) -> Circumstance {
-        Circumstance { tsc: self.tsc, user: false, stack: false, restarts: false, mask: !0 }
+        Circumstance { now: self.cycles, user: false, stack: false, restarts: false, mask: !0 }
     }
 
     #[cold]
@@ -235,7 +237,7 @@ impl Cpu {
                     unsafe { std::ptr::copy_nonoverlapping(chunk.as_ptr(), host, chunk.len()) };
                 }
                 None => {
-                    if self.device_write(how.tsc, gpa, chunk) == Flow::Yield {
+                    if self.device_write(how.now, gpa, chunk) == Flow::Yield {
                         step = Step::Stop;
                     }
                 }
@@ -286,14 +288,13 @@ impl Cpu {
     /// Reads device registers, in pieces of at most 8 bytes that need not be aligned. An error: the instruction is to
     /// run again, alone.
     fn device_read(&mut self, how: Circumstance, gpa: u64, bytes: &mut [u8]) -> Result<(), Trap> {
-        let tsc = how.tsc;
         if self.apic.page() == Some(gpa & PAGE_MASK) {
             let offset = (gpa & 0xffc) as u32;
             if how.restarts && self.alone == Alone::No && self.apic.read_interrupts(offset) {
                 self.alone = Alone::Wanted;
                 return Err(Trap);
             }
-            let value = self.apic.read(offset, tsc).to_le_bytes();
+            let value = self.apic.read(offset, self.moment(how.now)).to_le_bytes();
             for (n, byte) in bytes.iter_mut().enumerate() {
                 *byte = value.get((gpa & 3) as usize + n).copied().unwrap_or(0);
             }
@@ -310,21 +311,22 @@ impl Cpu {
         while done < bytes.len() {
             let at = gpa + done as u64;
             let len = PIECE_BYTES.min(bytes.len() - done);
-            self.bus().mmio_read(tsc, at, &mut bytes[done..done + len]);
+            self.bus().mmio_read(how.now, at, &mut bytes[done..done + len]);
             done += len;
         }
         Ok(())
     }
 
     /// Writes device registers, in the same pieces.
-    fn device_write(&mut self, tsc: u64, gpa: u64, bytes: &[u8]) -> Flow {
+    fn device_write(&mut self, now: Cycles, gpa: u64, bytes: &[u8]) -> Flow {
         if self.apic.page() == Some(gpa & PAGE_MASK) {
             let mut value = [0u8; 4];
             for (to, from) in value.iter_mut().zip(bytes) {
                 *to = *from;
             }
-            let effect = self.apic.write((gpa & 0xfff) as u32, u32::from_le_bytes(value), tsc);
-            self.apic_effect(effect, tsc);
+            let moment = self.moment(now);
+            let effect = self.apic.write((gpa & 0xfff) as u32, u32::from_le_bytes(value), moment);
+            self.apic_effect(effect, now);
             // An interrupt may have become deliverable, or the timer's deadline have moved.
             return Flow::Yield;
         }
@@ -333,7 +335,7 @@ impl Cpu {
         while done < bytes.len() {
             let at = gpa + done as u64;
             let len = PIECE_BYTES.min(bytes.len() - done);
-            if self.bus().mmio_write(tsc, at, &bytes[done..done + len]) == Flow::Yield {
+            if self.bus().mmio_write(now, at, &bytes[done..done + len]) == Flow::Yield {
                 self.yielding = true;
                 flow = Flow::Yield;
             }

@@ -39,7 +39,7 @@ impl Cpu {
     /// Delivers the waiting exception, and what comes of that. It takes a cycle in which no instruction retires, so
     /// that time passes even if a guest faults for ever.
     pub(crate) fn deliver_fault(&mut self) -> Result<(), TripleFault> {
-        self.tsc = self.tsc.wrapping_add(1);
+        self.cycles += 1;
         self.idle = self.idle.wrapping_add(1);
         let mut fault = self.fault;
         loop {

@@ -1,5 +1,7 @@
 //! Model-specific registers (Intel SDM vol. 4, table 2-2).
 
+use fencepost_time::{Cycles, Moment, Tsc};
+
 use super::{EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE};
 use crate::apic::{ApicEffect, Ended, LocalApic};
 use crate::bus::Flow;
@@ -45,13 +47,13 @@ const FAST_STRINGS: u64 = 1;
 struct Refused;
 
 impl Cpu {
-    fn read_msr(&mut self, msr: u32, now: u64) -> Result<u64, Refused> {
+    fn read_msr(&mut self, msr: u32, now: Moment) -> Result<u64, Refused> {
         if LocalApic::owns_msr(msr) {
             return self.apic.rdmsr(msr, now).map_err(|_| Refused);
         }
         let m = &self.sys.msr;
         Ok(match msr {
-            TSC => now.wrapping_add(m.tsc_adjust),
+            TSC => now.tsc().0,
             TSC_ADJUST => m.tsc_adjust,
             SYSENTER_CS => m.sysenter_cs,
             SYSENTER_ESP => m.sysenter_esp,
@@ -76,10 +78,16 @@ impl Cpu {
         })
     }
 
-    fn write_msr(&mut self, msr: u32, value: u64, now: u64) -> Result<Flow, Refused> {
+    fn write_msr(&mut self, msr: u32, value: u64, now: Moment) -> Result<Flow, Refused> {
         if LocalApic::owns_msr(msr) {
             let effect = self.apic.wrmsr(msr, value, now).map_err(|_| Refused)?;
-            return Ok(self.apic_effect(effect, now));
+            return Ok(self.apic_effect(effect, now.cycles));
+        }
+        // Time itself never jumps: a write moves what the guest sees of it, and notes by how much (vol. 3, 18.17.3).
+        if moves_counter(msr) {
+            let from = if msr == TSC { now.tsc().0 } else { self.sys.msr.tsc_adjust };
+            self.move_counter(now, value.wrapping_sub(from));
+            return Ok(Flow::Continue);
         }
         let address =
             matches!(msr, LSTAR | CSTAR | FS_BASE | GS_BASE | KERNEL_GS_BASE | SYSENTER_ESP | SYSENTER_EIP);
@@ -88,9 +96,6 @@ impl Cpu {
         }
         let m = &mut self.sys.msr;
         match msr {
-            // Time itself never jumps: a write moves what the guest sees of it.
-            TSC => m.tsc_adjust = value.wrapping_sub(now),
-            TSC_ADJUST => m.tsc_adjust = value,
             SYSENTER_CS => m.sysenter_cs = value & 0xffff,
             SYSENTER_ESP => m.sysenter_esp = value,
             SYSENTER_EIP => m.sysenter_eip = value,
@@ -113,6 +118,17 @@ impl Cpu {
         Ok(Flow::Continue)
     }
 
+    /// The guest adds `by` to its counter. What waits for the counter to get somewhere goes by the new value at once.
+    fn move_counter(&mut self, now: Moment, by: u64) {
+        self.apic.advance(now);
+        let adjust = &mut self.sys.msr.tsc_adjust;
+        *adjust = adjust.wrapping_add(by);
+        self.sys.tsc_offset = now.offset.moved(by);
+        let after = self.moment(now.cycles);
+        self.apic.advance(after);
+        self.bus().counter_set(after.cycles, after.offset);
+    }
+
     fn set_base(&mut self, which: usize, base: u64) {
         self.sys.seg[which].base = base;
         self.seg_base[which] = base;
@@ -133,7 +149,7 @@ impl Cpu {
     }
 
     /// Carries out what an access to the local APIC, or a message, asks for.
-    pub(crate) fn apic_effect(&mut self, effect: ApicEffect, now: u64) -> Flow {
+    pub(crate) fn apic_effect(&mut self, effect: ApicEffect, now: Cycles) -> Flow {
         let mut flow = Flow::Continue;
         if let Some(Ended { vector, level }) = effect.end_of_interrupt {
             flow = self.bus().end_of_interrupt(now, vector, level);
@@ -168,7 +184,7 @@ pub(super) fn rdmsr(cpu: &mut Cpu, op: &Op) -> Step {
         return cpu.raise(vector::GP, Some(0));
     }
     let msr = cpu.reg::<u32>(8);
-    let now = cpu.now(op);
+    let now = cpu.moment(cpu.now(op));
     match cpu.read_msr(msr, now) {
         Ok(value) => {
             cpu.set_reg(0, value as u32);
@@ -185,13 +201,17 @@ pub(super) fn wrmsr(cpu: &mut Cpu, op: &Op) -> Step {
     }
     let msr = cpu.reg::<u32>(8);
     let value = u64::from(cpu.reg::<u32>(16)) << 32 | u64::from(cpu.reg::<u32>(0));
-    let now = cpu.now(op);
+    let now = cpu.moment(cpu.now(op));
     match cpu.write_msr(msr, value, now) {
-        // A write to the APIC may have made an interrupt deliverable, or moved its deadline.
-        Ok(flow) if flow == Flow::Yield || LocalApic::owns_msr(msr) => Step::Stop,
+        // A write to the APIC or to the counter may have made an interrupt deliverable, or moved the timer's deadline.
+        Ok(flow) if flow == Flow::Yield || LocalApic::owns_msr(msr) || moves_counter(msr) => Step::Stop,
         Ok(_) => Step::Next,
         Err(Refused) => refuse(cpu, msr),
     }
+}
+
+fn moves_counter(msr: u32) -> bool {
+    matches!(msr, TSC | TSC_ADJUST)
 }
 
 fn refuse(cpu: &mut Cpu, msr: u32) -> Step {
@@ -206,7 +226,7 @@ pub(super) fn rdtsc<const AUX: bool>(cpu: &mut Cpu, op: &Op) -> Step {
     if cpu.sys.cr4 & super::CR4_TSD != 0 && !cpu.is_kernel() {
         return cpu.raise(vector::GP, Some(0));
     }
-    let value = cpu.now(op).wrapping_add(cpu.sys.msr.tsc_adjust);
+    let Tsc(value) = cpu.moment(cpu.now(op)).tsc();
     cpu.set_reg(0, value as u32);
     cpu.set_reg(16, (value >> 32) as u32);
     if AUX {

@@ -3,6 +3,8 @@
 #![deny(clippy::arithmetic_side_effects)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
+use fencepost_time::Cycles;
+
 use crate::bus::Flow;
 use crate::cpu::Cpu;
 use crate::flags::IOPL;
@@ -34,14 +36,14 @@ impl Cpu {
         Err(Trap)
     }
 
-    pub(crate) fn read_port(&mut self, tsc: u64, port: u16, bytes: usize) -> u32 {
+    pub(crate) fn read_port(&mut self, now: Cycles, port: u16, bytes: usize) -> u32 {
         let mut data = [0u8; 4];
-        self.bus().port_read(tsc, port, &mut data[..bytes]);
+        self.bus().port_read(now, port, &mut data[..bytes]);
         u32::from_le_bytes(data)
     }
 
-    pub(crate) fn write_port(&mut self, tsc: u64, port: u16, value: u32, bytes: usize) -> Flow {
-        let flow = self.bus().port_write(tsc, port, &value.to_le_bytes()[..bytes]);
+    pub(crate) fn write_port(&mut self, now: Cycles, port: u16, value: u32, bytes: usize) -> Flow {
+        let flow = self.bus().port_write(now, port, &value.to_le_bytes()[..bytes]);
         if flow == Flow::Yield {
             self.yielding = true;
         }

@@ -2,6 +2,7 @@
 
 #![allow(dead_code)]
 
+use fencepost_time::{Cycles, TscOffset};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -52,10 +53,11 @@ pub struct Devices {
     pub ports: Vec<(u64, u16, u32)>,
     pub mmio: Vec<(u64, u64, Vec<u8>)>,
     pub interrupts: Vec<(u64, u8)>,
+    pub offsets: Vec<(Cycles, TscOffset)>,
 }
 
 impl Bus for Devices {
-    fn mmio_read(&mut self, _: u64, gpa: u64, data: &mut [u8]) {
+    fn mmio_read(&mut self, _: Cycles, gpa: u64, data: &mut [u8]) {
         for (n, byte) in data.iter_mut().enumerate() {
             *byte = (gpa as u8).wrapping_add(n as u8);
         }
@@ -63,30 +65,33 @@ impl Bus for Devices {
     fn read_interrupts(&mut self, gpa: u64) -> bool {
         gpa == BRINGS_INTERRUPTS
     }
-    fn mmio_write(&mut self, tsc: u64, gpa: u64, data: &[u8]) -> Flow {
-        self.mmio.push((tsc, gpa, data.to_vec()));
+    fn mmio_write(&mut self, now: Cycles, gpa: u64, data: &[u8]) -> Flow {
+        self.mmio.push((now.0, gpa, data.to_vec()));
         Flow::Continue
     }
-    fn port_read(&mut self, _: u64, port: u16, data: &mut [u8]) {
+    fn port_read(&mut self, _: Cycles, port: u16, data: &mut [u8]) {
         data.fill(port as u8);
     }
-    fn port_write(&mut self, tsc: u64, port: u16, data: &[u8]) -> Flow {
+    fn port_write(&mut self, now: Cycles, port: u16, data: &[u8]) -> Flow {
         let mut word = [0; 4];
         word[..data.len()].copy_from_slice(data);
-        self.ports.push((tsc, port, u32::from_le_bytes(word)));
+        self.ports.push((now.0, port, u32::from_le_bytes(word)));
         if port == STOP {
             self.stop.store(true, Ordering::Relaxed);
         }
         if port == ATTENTION { Flow::Yield } else { Flow::Continue }
     }
-    fn end_of_interrupt(&mut self, _: u64, _: u8, _: bool) -> Flow {
+    fn end_of_interrupt(&mut self, _: Cycles, _: u8, _: bool) -> Flow {
         Flow::Continue
     }
-    fn send_ipi(&mut self, _: u64, _: u64) -> Flow {
+    fn send_ipi(&mut self, _: Cycles, _: u64) -> Flow {
         Flow::Continue
     }
-    fn interrupt_delivered(&mut self, tsc: u64, vector: u8) {
-        self.interrupts.push((tsc, vector));
+    fn interrupt_delivered(&mut self, now: Cycles, vector: u8) {
+        self.interrupts.push((now.0, vector));
+    }
+    fn counter_set(&mut self, now: Cycles, offset: TscOffset) {
+        self.offsets.push((now, offset));
     }
 }
 
@@ -220,7 +225,7 @@ impl Machine {
 
     /// Runs until a HLT, a yield or another end, a million cycles at most.
     pub fn run(&mut self) -> Exit {
-        let until = self.cpu.tsc() + 1_000_000;
+        let until = self.cpu.cycles() + 1_000_000;
         self.cpu.run(&mut self.bus, until)
     }
 

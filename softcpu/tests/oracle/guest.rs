@@ -1,5 +1,6 @@
 //! Runs one instruction on the software CPU, in user mode, at the same linear addresses as the host.
 
+use fencepost_time::{Cycles, TscOffset};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -44,25 +45,26 @@ const WITH_ERROR: u32 = 1 << 8 | 1 << 10 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14
 struct NoDevices;
 
 impl Bus for NoDevices {
-    fn mmio_read(&mut self, _: u64, gpa: u64, _: &mut [u8]) {
+    fn mmio_read(&mut self, _: Cycles, gpa: u64, _: &mut [u8]) {
         panic!("device address {gpa:#x} reached");
     }
-    fn mmio_write(&mut self, _: u64, gpa: u64, _: &[u8]) -> Flow {
+    fn mmio_write(&mut self, _: Cycles, gpa: u64, _: &[u8]) -> Flow {
         panic!("device address {gpa:#x} reached");
     }
-    fn port_read(&mut self, _: u64, port: u16, _: &mut [u8]) {
+    fn port_read(&mut self, _: Cycles, port: u16, _: &mut [u8]) {
         panic!("port {port:#x} reached from user mode");
     }
-    fn port_write(&mut self, _: u64, port: u16, _: &[u8]) -> Flow {
+    fn port_write(&mut self, _: Cycles, port: u16, _: &[u8]) -> Flow {
         panic!("port {port:#x} reached from user mode");
     }
-    fn end_of_interrupt(&mut self, _: u64, _: u8, _: bool) -> Flow {
+    fn end_of_interrupt(&mut self, _: Cycles, _: u8, _: bool) -> Flow {
         Flow::Continue
     }
-    fn send_ipi(&mut self, _: u64, _: u64) -> Flow {
+    fn send_ipi(&mut self, _: Cycles, _: u64) -> Flow {
         Flow::Continue
     }
-    fn interrupt_delivered(&mut self, _: u64, _: u8) {}
+    fn interrupt_delivered(&mut self, _: Cycles, _: u8) {}
+    fn counter_set(&mut self, _: Cycles, _: TscOffset) {}
 }
 
 /// The software CPU with its memory.
@@ -176,7 +178,7 @@ impl Guest {
         state.fpu = fpu_of(&before.fx);
         self.cpu.set_state(&state);
         // The instruction, the INT3 it leads to, and the handler's HLT.
-        let deadline = self.cpu.tsc() + 4;
+        let deadline = self.cpu.cycles() + 4;
         self.cpu.run(&mut NoDevices, deadline);
         self.put(at, &vec![0xcc; code.len()]);
         self.outcome()

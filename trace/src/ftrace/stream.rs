@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use fencepost_time::Tsc;
+
 use super::format::{Format, number};
 use super::page::{self, PageLayout};
 use crate::file::Definition;
@@ -43,8 +45,8 @@ const IDLE: &str = "0 <idle>";
 pub enum News {
     /// What later events refer to.
     Definition(Definition),
-    /// An event and the guest's cycles at which it happened.
-    Event(u64, GuestEvent),
+    /// An event, and what the guest's counter read when it happened.
+    Event(Tsc, GuestEvent),
     /// The guest lost so many events more.
     Lost(u64),
 }
@@ -190,7 +192,7 @@ impl Decoder {
             u32::from(cpu),
             record,
         ) {
-            Some(event) => news(News::Event(cycles, event)),
+            Some(event) => news(News::Event(Tsc(cycles), event)),
             None => refused = refused.saturating_add(1),
         });
         self.refused = self.refused.saturating_add(refused);

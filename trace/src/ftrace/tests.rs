@@ -1,5 +1,7 @@
 //! The stream as a whole: pages captured from a real kernel, and noise.
 
+use fencepost_time::Tsc;
+
 use super::*;
 use crate::file::Definition;
 use crate::guest::{GuestEvent, Value};
@@ -57,7 +59,7 @@ fn the_stream_may_come_in_any_parts() {
     let event = GuestEvent { format: 7, cpu: 2, pid: 9, values: vec![Value::Unsigned(42)] };
     assert!(matches!(&whole[0], News::Definition(Definition::Format(format)) if format.fields == ["value"]));
     let expected = [
-        News::Event(500, event),
+        News::Event(Tsc(500), event),
         task(0, "<idle>"),
         task(9, "kworker/0:1"),
         task(12, "a name"),
@@ -155,7 +157,7 @@ fn pages_of_real_kernels_tell_what_the_flow_does() {
 fn time_never_goes_back_on_a_real_page_and_threads_have_names() {
     for captured in CAPTURED {
         let news = news_of(&mut Decoder::new(), captured, usize::MAX);
-        let time = |news: &News| if let News::Event(at, _) = news { Some(*at) } else { None };
+        let time = |news: &News| if let News::Event(Tsc(at), _) = news { Some(*at) } else { None };
         let times: Vec<u64> = news.iter().filter_map(time).collect();
         assert!(times.len() > 50 && times.is_sorted(), "{times:?}");
         // The guest boots in 400 million cycles, and the flow takes less than a second.

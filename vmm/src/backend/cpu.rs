@@ -9,6 +9,7 @@ use fencepost_softcpu::code::CodePages;
 use fencepost_softcpu::cpu::{Config, Cpu};
 use fencepost_softcpu::cpuid::CpuidConfig;
 use fencepost_softcpu::state::CpuState;
+use fencepost_time::Cycles;
 use vm_memory::GuestMemoryMmap;
 
 use super::soft::Processor;
@@ -31,19 +32,19 @@ pub fn at_entry(
 }
 
 impl Processor for Cpu {
-    fn run(&mut self, bus: &mut dyn Bus, until_tsc: u64) -> Exit {
-        Cpu::run(self, bus, until_tsc)
+    fn run(&mut self, bus: &mut dyn Bus, until: Cycles) -> Exit {
+        Cpu::run(self, bus, until)
     }
 
-    fn tsc(&self) -> u64 {
-        Cpu::tsc(self)
+    fn cycles(&self) -> Cycles {
+        Cpu::cycles(self)
     }
 
-    fn skip_to(&mut self, tsc: u64) {
-        Cpu::skip_to(self, tsc);
+    fn skip_to(&mut self, until: Cycles) {
+        Cpu::skip_to(self, until);
     }
 
-    fn next_timer(&self) -> Option<u64> {
+    fn next_timer(&self) -> Option<Cycles> {
         Cpu::next_timer(self)
     }
 

@@ -19,7 +19,8 @@ use fencepost_softcpu::code::CodePages;
 use fencepost_softcpu::cpuid::CpuidConfig;
 use fencepost_softcpu::ioapic::IoApicState;
 use fencepost_softcpu::state::CpuState;
-use fencepost_trace::{Accel, Stamp};
+use fencepost_time::{Cycles, TscOffset};
+use fencepost_trace::Accel;
 use vm_memory::GuestMemoryMmap;
 
 use super::kvm::KvmBackEnd;
@@ -30,7 +31,7 @@ use crate::control::{Control, StopReason};
 use crate::error::HostError;
 use crate::lengths::Lengths;
 use crate::machine::irq::{InterruptController, SoftInterrupts};
-use crate::machine::time::TimeBase;
+use crate::machine::time::{Base, TimeBase};
 use crate::machine::{GuestEnd, Machine};
 
 /// How exactly an offset is known where KVM does not tell it: to a hundred-thousandth of a second with room to spare.
@@ -75,7 +76,8 @@ impl Moving {
         let mut soft = Soft::new(cpu::at_entry(memory, code, entry, control, cpuid));
         let (time, interrupts): (_, Box<dyn InterruptController>) = match first {
             Chosen::Soft => {
-                let base = Stamp { cycles: kvm.tsc_is()?.unwrap_or(0), ns: 0 };
+                // The guest has not set its counter yet: it reads what the machine's does.
+                let base = Base { cycles: kvm.tsc_is()?.unwrap_or_default().cycles(TscOffset(0)), ns: 0 };
                 soft.processor().skip_to(base.cycles);
                 (TimeBase::virtual_from(tsc_hz.into(), base), Box::<SoftInterrupts>::default())
             }
@@ -114,8 +116,10 @@ impl Moving {
     ) -> Result<Option<StopReason>, HostError> {
         let mut reason = None;
         while to == Chosen::Kvm && reason.is_none() {
-            let wanted = machine.now().cycles.saturating_add(self.kvm.tsc_hz() / MARGIN_PER_SECOND);
-            let ahead = self.kvm.tsc_is()?.map_or(0, |is| wanted.saturating_sub(is));
+            let now = machine.moment();
+            let wanted = now.cycles + self.kvm.tsc_hz() / MARGIN_PER_SECOND;
+            // One that the guest has set is refused, for it cannot be waited for.
+            let ahead = self.kvm.tsc_is()?.map_or(0, |is| wanted - is.cycles(TscOffset(0)));
             if ahead == 0 {
                 break;
             }
@@ -127,6 +131,11 @@ impl Moving {
     }
 
     fn resume_in_kvm(&mut self, machine: &mut Machine, ioapic: &IoApicState) -> Result<(), HostError> {
+        // Without hardware under it KVM gives every guest the host's counter.
+        let offset = machine.moment().offset;
+        if offset != TscOffset(0) && self.kvm.tsc_is()?.is_some() {
+            return Err(counter());
+        }
         let cpu = self.soft.processor();
         // KVM's CPU writes memory without a report.
         cpu.forget_code();
@@ -137,14 +146,15 @@ impl Moving {
 
     fn resume_in_soft(&mut self, machine: &mut Machine, ioapic: &IoApicState) -> Result<(), HostError> {
         let before = machine.now();
-        let mut state = self.kvm.leave()?;
-        // Read after `before`, so not below it unless the guest has set its counter back.
-        state.tsc = state.tsc.max(before.cycles);
+        let mut state = self.kvm.leave(machine)?;
+        // Read after `before`, so not below it but for what an offset that is measured may be wrong by.
+        state.cycles = state.cycles.max(Cycles(before.cycles));
         let cpu = self.soft.processor();
         state.retired = cpu.retired();
         cpu.set_state(&state);
-        let mut time = TimeBase::virtual_from(self.kvm.tsc_hz(), before);
-        time.set_cycles(state.tsc);
+        let mut time =
+            TimeBase::virtual_from(self.kvm.tsc_hz(), Base { cycles: Cycles(before.cycles), ns: before.ns });
+        time.set_cycles(state.cycles);
         machine.go_on_with(time, Box::new(SoftInterrupts::restore(ioapic)));
         Ok(())
     }
@@ -169,6 +179,14 @@ fn frequency(kvm: &KvmBackEnd) -> HostError {
     HostError::input(
         format!("--move: a guest cannot be told KVM's TSC frequency of {} Hz", kvm.tsc_hz()),
         "leave --move out",
+    )
+}
+
+fn counter() -> HostError {
+    HostError::Host(
+        "--move: the guest has set its time-stamp counter, and this host's KVM cannot give it that one; \
+         leave --move out, or do not write IA32_TSC in the guest"
+            .into(),
     )
 }
 

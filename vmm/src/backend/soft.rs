@@ -4,6 +4,7 @@ use fencepost_softcpu::apic::InterruptMessage;
 use fencepost_softcpu::bus::{Bus, Exit};
 use fencepost_softcpu::flags::IF;
 use fencepost_softcpu::state::CpuState;
+use fencepost_time::Cycles;
 
 use super::kvm::assist::Assists;
 use super::moves::Moves;
@@ -12,20 +13,20 @@ use crate::control::Control;
 use crate::error::HostError;
 use crate::machine::{GuestEnd, Machine};
 
-/// A time stamp (three centuries after the start) that counts as never: a guest that sets its timer to the end of time
+/// A time (three centuries after the start) that counts as never: a guest that sets its timer to the end of time
 /// and halts is as dead as one without a timer, and the counter stays far from wrapping.
-const NEVER: u64 = 1 << 63;
+const NEVER: Cycles = Cycles(1 << 63);
 
 /// What the loop needs of a CPU.
 pub trait Processor {
-    /// Runs until the counter reaches `until_tsc`, or for another of the reasons in [`Exit`].
-    fn run(&mut self, bus: &mut dyn Bus, until_tsc: u64) -> Exit;
-    /// The time stamp counter.
-    fn tsc(&self) -> u64;
-    /// Lets idle time pass up to `tsc`.
-    fn skip_to(&mut self, tsc: u64);
+    /// Runs until the machine's counter reaches `until`, or for another of the reasons in [`Exit`].
+    fn run(&mut self, bus: &mut dyn Bus, until: Cycles) -> Exit;
+    /// The machine's counter.
+    fn cycles(&self) -> Cycles;
+    /// Lets idle time pass up to `until`.
+    fn skip_to(&mut self, until: Cycles);
     /// When the CPU's own timer fires.
-    fn next_timer(&self) -> Option<u64>;
+    fn next_timer(&self) -> Option<Cycles>;
     /// Gives the local APIC a message.
     fn deliver(&mut self, message: InterruptMessage);
     /// The whole state.
@@ -92,7 +93,7 @@ impl<P: Processor> Soft<P> {
         if let Some(reason) = control.attend() {
             return Some(End::Host(reason));
         }
-        machine.set_cycles(self.processor.tsc());
+        machine.set_cycles(self.processor.cycles());
         machine.attend_console();
         machine.run_due();
         for message in machine.take_messages() {
@@ -103,7 +104,7 @@ impl<P: Processor> Soft<P> {
         }
         let mut until = machine.cpu_deadline();
         if let Some(look) = machine.flush_silent_trace() {
-            until = until.min(look).max(self.processor.tsc().saturating_add(1));
+            until = until.min(look).max(self.processor.cycles() + 1);
         }
         if let Some(limit) = control.watchdog() {
             let limit_ns = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
@@ -111,7 +112,7 @@ impl<P: Processor> Soft<P> {
                 return Some(End::Guest(GuestEnd::Stuck));
             }
             let look = machine.cycles_at(self.watch.next_ns);
-            until = until.min(look).max(self.processor.tsc().saturating_add(1));
+            until = until.min(look).max(self.processor.cycles() + 1);
         }
         match self.processor.run(machine, until) {
             Exit::Deadline | Exit::Yield | Exit::Stopped => None,
@@ -122,7 +123,7 @@ impl<P: Processor> Soft<P> {
 
     /// The CPU waits: time skips to whatever comes next.
     fn idle(&mut self, machine: &mut Machine, control: &Control) -> Option<End> {
-        machine.set_cycles(self.processor.tsc());
+        machine.set_cycles(self.processor.cycles());
         // What the CPU did before it halted may already have brought something.
         if machine.needs_attention() {
             return None;
@@ -132,9 +133,9 @@ impl<P: Processor> Soft<P> {
         // With interrupts off only an NMI wakes it, which devices may send, but neither the APIC's timer nor the console.
         let deaf = self.processor.state().rflags & IF == 0;
         let timer = self.processor.next_timer().filter(|_| !deaf);
-        match event.into_iter().chain(timer).min().filter(|tsc| *tsc < NEVER) {
-            Some(tsc) => {
-                self.processor.skip_to(tsc);
+        match event.into_iter().chain(timer).min().filter(|at| *at < NEVER) {
+            Some(at) => {
+                self.processor.skip_to(at);
                 None
             }
             None => {
@@ -154,7 +155,7 @@ impl<P: Processor> BackEnd for Soft<P> {
                 break end;
             }
         };
-        machine.set_cycles(self.processor.tsc());
+        machine.set_cycles(self.processor.cycles());
         let ran = Ran {
             end,
             state: self.processor.state(),

@@ -8,6 +8,7 @@ use fencepost_devices::pci::PciRoot;
 use fencepost_firmware::layout;
 use fencepost_softcpu::bus::Flow;
 use fencepost_softcpu::code::CodePages;
+use fencepost_time::Cycles;
 
 use super::*;
 use crate::control::StopReason;
@@ -40,8 +41,8 @@ enum Step {
 #[derive(Default)]
 struct Script {
     steps: VecDeque<Step>,
-    tsc: u64,
-    timer: Option<u64>,
+    now: Cycles,
+    timer: Option<Cycles>,
     rflags: u64,
     halted: bool,
     /// Vector and time of each message.
@@ -55,32 +56,32 @@ impl Script {
 }
 
 impl Processor for Script {
-    fn run(&mut self, bus: &mut dyn Bus, until_tsc: u64) -> Exit {
+    fn run(&mut self, bus: &mut dyn Bus, until: Cycles) -> Exit {
         loop {
-            if self.timer.is_some_and(|at| at <= self.tsc) {
+            if self.timer.is_some_and(|at| at <= self.now) {
                 self.timer = None;
                 self.halted = false;
             }
             if self.halted {
                 return Exit::Halted;
             }
-            if self.tsc >= until_tsc {
+            if self.now >= until {
                 return Exit::Deadline;
             }
-            self.tsc += 1;
+            self.now += 1;
             let flow = match self.steps.pop_front() {
                 Some(Step::Work(count)) => {
-                    let part = (count - 1).min(until_tsc - self.tsc);
-                    self.tsc += part;
+                    let part = (count - 1).min(until - self.now);
+                    self.now += part;
                     if count - 1 > part {
                         self.steps.push_front(Step::Work(count - 1 - part));
                     }
                     Flow::Continue
                 }
-                Some(Step::Port(port, value)) => bus.port_write(self.tsc, port, &[value]),
-                Some(Step::Mmio(gpa, value)) => bus.mmio_write(self.tsc, gpa, &value.to_le_bytes()),
+                Some(Step::Port(port, value)) => bus.port_write(self.now, port, &[value]),
+                Some(Step::Mmio(gpa, value)) => bus.mmio_write(self.now, gpa, &value.to_le_bytes()),
                 Some(Step::Timer(after)) => {
-                    self.timer = Some(self.tsc + after);
+                    self.timer = Some(self.now + after);
                     Flow::Continue
                 }
                 Some(Step::Interrupts(on)) => {
@@ -103,26 +104,26 @@ impl Processor for Script {
         }
     }
 
-    fn tsc(&self) -> u64 {
-        self.tsc
+    fn cycles(&self) -> Cycles {
+        self.now
     }
 
-    fn skip_to(&mut self, tsc: u64) {
-        assert!(tsc >= self.tsc, "time goes back");
-        self.tsc = tsc;
+    fn skip_to(&mut self, until: Cycles) {
+        assert!(until >= self.now, "time goes back");
+        self.now = until;
     }
 
-    fn next_timer(&self) -> Option<u64> {
+    fn next_timer(&self) -> Option<Cycles> {
         self.timer
     }
 
     fn deliver(&mut self, message: InterruptMessage) {
         self.halted = false;
-        self.messages.push((message.vector, self.tsc));
+        self.messages.push((message.vector, self.now.0));
     }
 
     fn state(&self) -> CpuState {
-        CpuState { tsc: self.tsc, halted: self.halted, rflags: self.rflags, ..CpuState::default() }
+        CpuState { cycles: self.now, halted: self.halted, rflags: self.rflags, ..CpuState::default() }
     }
 
     fn unknown(&self) -> Vec<(String, u64)> {
@@ -156,7 +157,7 @@ fn run(steps: Vec<Step>) -> (Ran, Soft<Script>) {
 fn the_exit_port_ends_the_run_at_once() {
     let (ran, soft) = run(vec![Step::Work(10), Step::Port(layout::EXIT_PORT, 7), Step::Work(1000)]);
     assert_eq!(ran.end, End::Guest(GuestEnd::Exit(7)));
-    assert_eq!(ran.state.tsc, 11);
+    assert_eq!(ran.state.cycles.0, 11);
     assert_eq!(soft.processor.steps.len(), 1, "nothing ran after it");
     assert_eq!(ran.unknown, [("frobnicate".to_string(), 2)]);
 }
@@ -166,23 +167,23 @@ fn idle_time_skips_to_the_timer() {
     let steps = vec![Step::Timer(1_000_000_000), Step::Halt, Step::Port(layout::EXIT_PORT, 0)];
     let (ran, _) = run(steps);
     assert_eq!(ran.end, End::Guest(GuestEnd::Exit(0)));
-    assert_eq!(ran.state.tsc, 1_000_000_002);
+    assert_eq!(ran.state.cycles.0, 1_000_000_002);
 }
 
 #[test]
 fn a_guest_that_nothing_can_wake_is_dead() {
     let (ran, _) = run(vec![Step::Work(5), Step::Halt]);
-    assert!(ran.end == End::Guest(GuestEnd::Dead) && ran.state.halted && ran.state.tsc == 6);
+    assert!(ran.end == End::Guest(GuestEnd::Dead) && ran.state.halted && ran.state.cycles.0 == 6);
 }
 
 #[test]
 fn a_timer_at_the_end_of_time_wakes_nobody() {
-    for after in [NEVER, u64::MAX - 10] {
+    for after in [NEVER.0, u64::MAX - 10] {
         let (ran, _) = run(vec![Step::Timer(after), Step::Halt]);
         assert!(ran.end == End::Guest(GuestEnd::Dead), "{after:#x}");
-        assert_eq!(ran.state.tsc, 2, "time did not jump");
+        assert_eq!(ran.state.cycles.0, 2, "time did not jump");
     }
-    let (ran, _) = run(vec![Step::Timer(NEVER - 10), Step::Halt, Step::Port(layout::EXIT_PORT, 3)]);
+    let (ran, _) = run(vec![Step::Timer(NEVER.0 - 10), Step::Halt, Step::Port(layout::EXIT_PORT, 3)]);
     assert_eq!(ran.end, End::Guest(GuestEnd::Exit(3)));
 }
 
@@ -191,7 +192,7 @@ fn with_interrupts_off_neither_timer_nor_console_wakes_it() {
     let control = Arc::new(Control::default());
     control.set_input_open(true);
     let (ran, _) = run_with(vec![Step::Timer(1000), Step::Interrupts(false), Step::Halt], &control);
-    assert_eq!((ran.end, ran.state.tsc), (End::Guest(GuestEnd::Dead), 3));
+    assert_eq!((ran.end, ran.state.cycles.0), (End::Guest(GuestEnd::Dead), 3));
 }
 
 fn watched(limit_ns: u64, steps: Vec<Step>) -> Ran {
@@ -205,7 +206,7 @@ fn the_watchdog_ends_a_guest_that_spins_with_interrupts_off() {
     let ran = watched(8000, vec![Step::Work(10_000), Step::Interrupts(false), Step::Work(u64::MAX / 2)]);
     assert_eq!(ran.end, End::Guest(GuestEnd::Stuck));
     // Within one look, an eighth of the time, of being exact.
-    assert!((18_000..=19_001).contains(&ran.state.tsc), "{}", ran.state.tsc);
+    assert!((18_000..=19_001).contains(&ran.state.cycles.0), "{}", ran.state.cycles.0);
 }
 
 #[test]
@@ -260,7 +261,7 @@ fn an_interrupt_is_delivered_right_after_the_write_that_raised_it() {
 #[test]
 fn a_triple_fault_is_reported_with_the_state() {
     let (ran, _) = run(vec![Step::Work(3), Step::Crash]);
-    assert!(ran.end == End::Guest(GuestEnd::TripleFault) && ran.state.tsc == 4);
+    assert!(ran.end == End::Guest(GuestEnd::TripleFault) && ran.state.cycles.0 == 4);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use fencepost_devices::pci::{MsiSource, MsiWrite};
 use fencepost_firmware::layout::{self, S5_SLP_TYP};
 use fencepost_softcpu::bus::{Bus, Flow};
+use fencepost_time::{Cycles, TscOffset};
 use fencepost_trace::Event;
 
 use super::map::{MmioTarget, PortTarget, mmio, port};
@@ -164,8 +165,8 @@ fn low_word(data: &[u8]) -> u32 {
 }
 
 impl Bus for Machine {
-    fn mmio_read(&mut self, tsc: u64, gpa: u64, data: &mut [u8]) {
-        self.set_cycles(tsc);
+    fn mmio_read(&mut self, now: Cycles, gpa: u64, data: &mut [u8]) {
+        self.set_cycles(now);
         self.read_mmio(gpa, data);
         self.note(ExitKind::MmioRead, gpa, data);
     }
@@ -174,28 +175,28 @@ impl Bus for Machine {
         self.read_flushes(gpa)
     }
 
-    fn mmio_write(&mut self, tsc: u64, gpa: u64, data: &[u8]) -> Flow {
-        self.set_cycles(tsc);
+    fn mmio_write(&mut self, now: Cycles, gpa: u64, data: &[u8]) -> Flow {
+        self.set_cycles(now);
         self.note(ExitKind::MmioWrite, gpa, data);
         self.write_mmio(gpa, data);
         self.flow()
     }
 
-    fn port_read(&mut self, tsc: u64, port: u16, data: &mut [u8]) {
-        self.set_cycles(tsc);
+    fn port_read(&mut self, now: Cycles, port: u16, data: &mut [u8]) {
+        self.set_cycles(now);
         self.read_port(port, data);
         self.note(ExitKind::PortRead, port.into(), data);
     }
 
-    fn port_write(&mut self, tsc: u64, port: u16, data: &[u8]) -> Flow {
-        self.set_cycles(tsc);
+    fn port_write(&mut self, now: Cycles, port: u16, data: &[u8]) -> Flow {
+        self.set_cycles(now);
         self.note(ExitKind::PortWrite, port.into(), data);
         self.write_port(port, data);
         self.flow()
     }
 
-    fn end_of_interrupt(&mut self, tsc: u64, vector: u8, level: bool) -> Flow {
-        self.set_cycles(tsc);
+    fn end_of_interrupt(&mut self, now: Cycles, vector: u8, level: bool) -> Flow {
+        self.set_cycles(now);
         self.record(Event::EndOfInterrupt { cpu: 0, vector });
         self.note(ExitKind::EndOfInterrupt, vector.into(), &[]);
         if level {
@@ -204,15 +205,22 @@ impl Bus for Machine {
         self.flow()
     }
 
-    fn send_ipi(&mut self, tsc: u64, _icr: u64) -> Flow {
+    fn send_ipi(&mut self, now: Cycles, _icr: u64) -> Flow {
         // One CPU: an interrupt for others reaches nobody.
-        self.set_cycles(tsc);
+        self.set_cycles(now);
         self.flow()
     }
 
-    fn interrupt_delivered(&mut self, tsc: u64, vector: u8) {
-        self.set_cycles(tsc);
+    fn interrupt_delivered(&mut self, now: Cycles, vector: u8) {
+        self.set_cycles(now);
         self.record(Event::InterruptDelivered { cpu: 0, vector });
         self.note(ExitKind::Interrupt, vector.into(), &[]);
+    }
+    fn counter_set(&mut self, now: Cycles, offset: TscOffset) {
+        // Of a guest on KVM's CPU that is not the machine's counter: the offset is read from KVM.
+        if self.time.from_host().is_none() {
+            self.set_cycles(now);
+            self.guest_counter.change(now, offset);
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! The trace port: what the guest's agent says of its own kernel, put beside what the machine sees of its devices.
 
 use fencepost_firmware::layout::TRACE_WANTED;
+use fencepost_trace::Event;
 use fencepost_trace::ftrace::{Decoder, News};
-use fencepost_trace::{Event, Stamp};
 
 use super::Machine;
 
@@ -10,8 +10,8 @@ use super::Machine;
 #[derive(Debug)]
 pub(super) struct GuestTrace {
     decoder: Decoder,
-    /// Events with a time that has not come yet.
-    ahead: u64,
+    /// Events with a time at which the guest's counter did not read that.
+    misplaced: u64,
 }
 
 /// What of the guest's trace was left out.
@@ -19,20 +19,22 @@ pub(super) struct GuestTrace {
 pub struct GuestRefused {
     /// Frames, pages and events that made no sense.
     pub senseless: u64,
-    /// Events with a time that had not come yet.
-    pub ahead: u64,
+    /// Events with a time that had not come yet, or at which the guest's counter read something else.
+    pub misplaced: u64,
 }
 
 impl Machine {
     /// Has the trace port ask for the guest's trace.
     pub fn trace_guest(&mut self) {
-        self.guest_trace = Some(GuestTrace { decoder: Decoder::new(), ahead: 0 });
+        self.guest_trace = Some(GuestTrace { decoder: Decoder::new(), misplaced: 0 });
     }
 
     /// How much of what the guest wrote to the trace port was left out.
     pub fn guest_trace_refused(&self) -> GuestRefused {
-        let refused =
-            |trace: &GuestTrace| GuestRefused { senseless: trace.decoder.refused(), ahead: trace.ahead };
+        let refused = |trace: &GuestTrace| GuestRefused {
+            senseless: trace.decoder.refused(),
+            misplaced: trace.misplaced,
+        };
         self.guest_trace.as_ref().map(refused).unwrap_or_default()
     }
 
@@ -47,13 +49,13 @@ impl Machine {
 
     /// Takes a piece of the guest's trace. Its events get the stamps that the guest gave them.
     pub(super) fn write_trace_port(&mut self, data: &[u8]) {
-        let Some(GuestTrace { decoder, ahead }) = &mut self.guest_trace else { return };
-        let (time, log) = (self.time, &mut self.log);
+        let Some(GuestTrace { decoder, misplaced }) = &mut self.guest_trace else { return };
+        let (time, counter, log) = (self.time, &self.guest_counter, &mut self.log);
         decoder.push(data, &mut |news| match news {
-            News::Event(cycles, _) if cycles > time.now().cycles => *ahead = ahead.saturating_add(1),
-            News::Event(cycles, event) => {
-                log.push(Stamp { cycles, ns: time.ns_at(cycles) }, Event::Guest(Box::new(event)));
-            }
+            News::Event(tsc, event) => match counter.cycles_of(tsc, time.cycles()) {
+                Some(cycles) => log.push(time.stamp(cycles), Event::Guest(Box::new(event))),
+                None => *misplaced = misplaced.saturating_add(1),
+            },
             News::Definition(definition) => log.define(definition),
             News::Lost(events) => log.guest_lost(events),
         });

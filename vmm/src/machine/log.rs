@@ -2,6 +2,7 @@
 
 use std::hash::{Hash, Hasher};
 
+use fencepost_time::Cycles;
 use fencepost_trace::file::Definition;
 use fencepost_trace::{Event, Record, Recorder, Stamp};
 use sha2::{Digest, Sha256};
@@ -106,7 +107,7 @@ impl EventLog {
     }
 
     /// As [`Stream::look`], if there is a file; gives the cycle at which to come again.
-    pub fn look(&mut self, time: &TimeBase) -> Option<u64> {
+    pub fn look(&mut self, time: &TimeBase) -> Option<Cycles> {
         self.stream.as_mut().map(|stream| time.cycle_at(stream.look(time.now().ns)))
     }
 

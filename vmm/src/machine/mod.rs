@@ -35,6 +35,7 @@ use fencepost_firmware::layout;
 use fencepost_softcpu::apic::InterruptMessage;
 use fencepost_softcpu::code::CodePages;
 use fencepost_softcpu::ioapic::IoApicState;
+use fencepost_time::{Cycles, HostOffset, HostTsc, Moment, OffsetHistory, TscOffset};
 use fencepost_trace::{Accel, Event, ExitReason, Stamp};
 use vm_memory::GuestMemoryMmap;
 
@@ -122,6 +123,8 @@ pub struct Machine {
     memory: GuestMemoryMmap,
     code: Arc<CodePages>,
     time: TimeBase,
+    /// What the guest's counter reads more than the machine's.
+    guest_counter: OffsetHistory,
     queue: EventQueue,
     variation: Option<Variation>,
     /// The trace port, while the guest's trace is wanted.
@@ -152,6 +155,7 @@ impl Machine {
             memory: parts.memory,
             code: parts.code,
             time: parts.time,
+            guest_counter: OffsetHistory::new(TscOffset::default()),
             queue: EventQueue::default(),
             variation: None,
             guest_trace: None,
@@ -183,13 +187,24 @@ impl Machine {
     }
 
     /// Tells virtual time what the CPU's counter is.
-    pub fn set_cycles(&mut self, cycles: u64) {
+    pub fn set_cycles(&mut self, cycles: Cycles) {
         self.time.set_cycles(cycles);
     }
 
-    /// Tells host time what the guest's counter reads more than the host's, to within so many cycles.
-    pub fn set_tsc_offset(&mut self, offset: u64, within: u64) {
-        self.time.set_offset(offset, within);
+    /// The machine's counter now, and what the guest's is to it as far as that is known.
+    pub fn moment(&self) -> Moment {
+        Moment { cycles: self.time.cycles(), offset: self.guest_counter.current() }
+    }
+
+    /// Under host time: from the host's counter to the guest's it is `offset`, to within so many cycles. Where that is as
+    /// near to what was known as two such readings can be, it is the same.
+    pub fn guest_counter_is(&mut self, offset: HostOffset, within: u64) {
+        let Some(to_cycles) = self.time.from_host() else { return };
+        let known =
+            HostOffset::to_tsc(HostTsc(0), HostTsc(0).cycles(to_cycles).tsc(self.guest_counter.current()));
+        if offset.distance(known) > within.saturating_mul(4) {
+            self.guest_counter.change(self.time.cycles(), offset.beyond(to_cycles));
+        }
     }
 
     /// The guest's TSC frequency.
@@ -271,15 +286,15 @@ impl Machine {
 
     /// The CPU cycle up to which the CPU may run undisturbed, and notes it. Always ahead of now, so that the guest
     /// gets on even when a device asks to be called again at once.
-    pub fn cpu_deadline(&mut self) -> u64 {
-        let now = self.time.now().cycles;
+    pub fn cpu_deadline(&mut self) -> Cycles {
+        let now = self.time.cycles();
         let next_ns = self.queue.next_ns();
         self.cpu_deadline_ns = next_ns.unwrap_or(u64::MAX);
-        next_ns.map_or(u64::MAX, |ns| self.time.cycle_at(ns)).max(now.saturating_add(1))
+        next_ns.map_or(Cycles::MAX, |ns| self.time.cycle_at(ns)).max(now + 1)
     }
 
     /// The first cycle at which the clock reads at least `ns`.
-    pub fn cycles_at(&self, ns: u64) -> u64 {
+    pub fn cycles_at(&self, ns: u64) -> Cycles {
         self.time.cycle_at(ns)
     }
 
@@ -304,7 +319,7 @@ impl Machine {
     }
 
     /// Does that if nothing was recorded for a while, and says at which cycle to come again, if there is a file.
-    pub fn flush_silent_trace(&mut self) -> Option<u64> {
+    pub fn flush_silent_trace(&mut self) -> Option<Cycles> {
         self.log.look(&self.time)
     }
 

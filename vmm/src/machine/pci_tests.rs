@@ -9,6 +9,7 @@ use fencepost_devices::state::SavedState;
 use fencepost_firmware::layout;
 use fencepost_softcpu::bus::{Bus, Flow};
 use fencepost_softcpu::code::CodePages;
+use fencepost_time::Cycles;
 use vm_memory::{Bytes, GuestAddress};
 
 use super::irq::SoftInterrupts;
@@ -128,17 +129,17 @@ fn a_timed_call_comes_when_due_and_its_effects_are_seen() {
     let mut machine = machine();
     let (registers, _) = enable(&mut machine);
     machine.code().set_holds_code(TARGET / 4096, true);
-    assert_eq!(machine.cpu_deadline(), u64::MAX);
+    assert_eq!(machine.cpu_deadline(), Cycles::MAX);
     assert_eq!(
-        machine.mmio_write(1000, registers, &500u32.to_le_bytes()),
+        machine.mmio_write(Cycles(1000), registers, &500u32.to_le_bytes()),
         Flow::Yield,
         "a new, earlier event"
     );
-    assert_eq!(machine.cpu_deadline(), 1500);
-    machine.set_cycles(1499);
+    assert_eq!(machine.cpu_deadline(), Cycles(1500));
+    machine.set_cycles(Cycles(1499));
     machine.run_due();
     assert!(machine.take_messages().is_empty(), "not yet");
-    machine.set_cycles(1500);
+    machine.set_cycles(Cycles(1500));
     machine.run_due();
     assert_eq!(machine.take_messages().iter().map(|m| m.vector).collect::<Vec<_>>(), [0x66]);
     let stored: u64 = machine.memory().read_obj(GuestAddress(TARGET)).expect("RAM");
@@ -151,15 +152,15 @@ fn a_timed_call_comes_when_due_and_its_effects_are_seen() {
 fn a_call_for_now_is_made_but_the_cpu_still_gets_on() {
     let mut machine = machine();
     let (registers, _) = enable(&mut machine);
-    machine.mmio_write(1000, registers, &0u32.to_le_bytes());
-    assert_eq!(machine.cpu_deadline(), 1001);
+    machine.mmio_write(Cycles(1000), registers, &0u32.to_le_bytes());
+    assert_eq!(machine.cpu_deadline(), Cycles(1001));
 }
 
 #[test]
 fn events_are_stamped_with_the_access_time() {
     let mut machine = machine();
     let (registers, _) = enable(&mut machine);
-    machine.mmio_write(4321, registers, &500u32.to_le_bytes());
+    machine.mmio_write(Cycles(4321), registers, &500u32.to_le_bytes());
     let remains = machine.finish();
     let last = remains.log.recorder.records().last().expect("recorded").clone();
     assert_eq!(last.stamp, Stamp { cycles: 4321, ns: 4321 });

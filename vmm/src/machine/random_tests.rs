@@ -63,17 +63,17 @@ fn enable(machine: &mut Machine) {
     }
 }
 
-fn access(machine: &mut Machine, random: &mut Random, tsc: u64) {
+fn access(machine: &mut Machine, random: &mut Random, now: Cycles) {
     let size = 1 << random.below(4);
     let value = value(random).to_le_bytes();
     let gpa = gpa(random) & !(size - 1);
     let port = random.word() as u16;
     let mut data = value;
     match random.below(16) {
-        0..8 => drop(machine.mmio_write(tsc, gpa, &value[..size as usize])),
-        8..13 => machine.mmio_read(tsc, gpa, &mut data[..size as usize]),
-        13 => drop(machine.port_write(tsc, port, &value[..size.min(4) as usize])),
-        14 => machine.port_read(tsc, port, &mut data[..size.min(4) as usize]),
+        0..8 => drop(machine.mmio_write(now, gpa, &value[..size as usize])),
+        8..13 => machine.mmio_read(now, gpa, &mut data[..size as usize]),
+        13 => drop(machine.port_write(now, port, &value[..size.min(4) as usize])),
+        14 => machine.port_read(now, port, &mut data[..size.min(4) as usize]),
         _ => {
             let at = GuestAddress(random.below(memory::MEMORY_MIN_BYTES - 8));
             machine.memory().write_slice(&value, at).expect("RAM");
@@ -86,16 +86,16 @@ fn no_sequence_of_accesses_panics_or_stops_time() {
     for seed in 1..=8 {
         let mut random = Random::new(0x9e37_79b9_7f4a_7c15u64.wrapping_mul(seed));
         let mut machine = machine();
-        let mut tsc = 0;
+        let mut now = Cycles(0);
         for step in 0..20_000 {
             if step % 20 == 0 {
                 enable(&mut machine);
             }
-            tsc += 1 + random.below(100_000);
-            access(&mut machine, &mut random, tsc);
+            now += 1 + random.below(100_000);
+            access(&mut machine, &mut random, now);
             machine.run_due();
             machine.take_messages();
-            assert!(machine.cpu_deadline() > machine.now().cycles, "seed {seed}, step {step}");
+            assert!(machine.cpu_deadline() > machine.moment().cycles, "seed {seed}, step {step}");
         }
         let count = machine.finish().log.count;
         assert!(count > 2000, "seed {seed} reached the devices {count} times");

@@ -6,10 +6,11 @@ use fencepost_devices::pci::PciRoot;
 use fencepost_firmware::layout;
 use fencepost_softcpu::bus::{Bus, Flow};
 use fencepost_softcpu::code::CodePages;
+use fencepost_time::{Cycles, HostOffset, HostTsc, Tsc, TscOffset};
 
 use super::irq::SoftInterrupts;
 use super::log::EventLog;
-use super::time::TimeBase;
+use super::time::{Base, TimeBase};
 use super::*;
 
 #[derive(Clone, Default)]
@@ -53,7 +54,7 @@ fn machine() -> (Machine, Screen, Arc<Control>) {
 fn the_exit_port_takes_the_low_byte_of_any_width() {
     for data in [&[42u8][..], &[42, 9], &[42, 0, 0, 1]] {
         let (mut machine, _, _) = machine();
-        assert_eq!(machine.port_write(5, layout::EXIT_PORT, data), Flow::Yield);
+        assert_eq!(machine.port_write(Cycles(5), layout::EXIT_PORT, data), Flow::Yield);
         assert_eq!(machine.end(), Some(&GuestEnd::Exit(42)));
     }
 }
@@ -91,10 +92,10 @@ fn reset_by_acpi_and_by_the_keyboard_controller() {
 fn nothing_reads_as_all_ones_and_is_counted() {
     let (mut machine, _, _) = machine();
     let (mut port, mut mmio) = ([0; 4], [0; 8]);
-    machine.port_read(0, 0x1234, &mut port);
-    machine.mmio_read(0, 0xf000_0000, &mut mmio);
+    machine.port_read(Cycles(0), 0x1234, &mut port);
+    machine.mmio_read(Cycles(0), 0xf000_0000, &mut mmio);
     assert_eq!((port, mmio), ([0xff; 4], [0xff; 8]));
-    assert_eq!(machine.mmio_write(0, 0xf000_0000, &[1]), Flow::Continue);
+    assert_eq!(machine.mmio_write(Cycles(0), 0xf000_0000, &[1]), Flow::Continue);
     let ports = [0x1234, 0x1235, 0x1236, 0x1237].map(|port| (port, 1)).into();
     assert_eq!(machine.unclaimed(), &Unclaimed { ports, mmio: 2 });
 }
@@ -105,10 +106,10 @@ fn console_output_and_its_interrupt() {
     // Route pin 4 to vector 0x24 and enable the transmitter's interrupt, which is pending at once.
     machine.write_mmio(layout::IOAPIC, &0x18u32.to_le_bytes());
     machine.write_mmio(layout::IOAPIC + 0x10, &0x24u32.to_le_bytes());
-    assert_eq!(machine.port_write(1, layout::SERIAL_PORT + 1, &[2]), Flow::Yield);
+    assert_eq!(machine.port_write(Cycles(1), layout::SERIAL_PORT + 1, &[2]), Flow::Yield);
     assert_eq!(machine.take_messages().iter().map(|m| m.vector).collect::<Vec<_>>(), [0x24]);
     for &byte in b"hello\n" {
-        machine.port_write(2, layout::SERIAL_PORT, &[byte]);
+        machine.port_write(Cycles(2), layout::SERIAL_PORT, &[byte]);
     }
     assert_eq!(screen.text(), "hello\n");
 }
@@ -123,7 +124,7 @@ fn console_input_waits_until_there_is_room() {
     while read.len() < typed.len() {
         machine.attend_console();
         let mut byte = [0];
-        machine.port_read(0, layout::SERIAL_PORT, &mut byte);
+        machine.port_read(Cycles(0), layout::SERIAL_PORT, &mut byte);
         read.extend(byte);
     }
     assert_eq!(read, typed);
@@ -173,18 +174,62 @@ fn the_trace_port_takes_the_guests_events_with_their_own_time() {
         let (mut machine, _, _) = machine();
         machine.trace_guest();
         let mut wanted = [0; 4];
-        machine.port_read(900, layout::TRACE_PORT.start, &mut wanted);
+        machine.port_read(Cycles(900), layout::TRACE_PORT.start, &mut wanted);
         assert_eq!(u32::from_le_bytes(wanted), layout::TRACE_WANTED);
         for part in [guest_trace(500), guest_trace(901)].concat().chunks(width) {
-            machine.port_write(900, layout::TRACE_PORT.start, part);
+            machine.port_write(Cycles(900), layout::TRACE_PORT.start, part);
         }
         let refused = machine.guest_trace_refused();
-        assert_eq!((refused.senseless, refused.ahead), (0, 1), "an event of the future");
+        assert_eq!((refused.senseless, refused.misplaced), (0, 1), "an event of the future");
         let log = machine.finish().log;
         let records: Vec<_> = log.recorder.records().collect();
         assert_eq!((records.len(), records[0].stamp), (1, Stamp { cycles: 500, ns: 500 }));
         assert!(matches!(&records[0].event, Event::Guest(event) if (event.format, event.pid) == (7, 9)));
     }
+}
+
+#[test]
+fn the_guests_events_stay_where_they_belong_when_it_sets_its_counter() {
+    let (mut machine, _, _) = machine();
+    machine.trace_guest();
+    let push = |machine: &mut Machine, now, stamp| {
+        for part in guest_trace(stamp).chunks(4) {
+            machine.port_write(Cycles(now), layout::TRACE_PORT.start, part);
+        }
+    };
+    // Far ahead at 1000, then back to 7 at 2000. What was traced before either arrives later.
+    machine.counter_set(Cycles(1000), TscOffset::between(Cycles(1000), Tsc(1 << 50)));
+    push(&mut machine, 1500, 900);
+    push(&mut machine, 1500, (1 << 50) + 100);
+    machine.counter_set(Cycles(2000), TscOffset::between(Cycles(2000), Tsc(7)));
+    push(&mut machine, 2500, (1 << 50) + 800);
+    push(&mut machine, 2500, 7 + 400);
+    push(&mut machine, 2500, 7 + 1500);
+    assert_eq!(machine.guest_trace_refused().misplaced, 1, "only what has not come yet");
+    let log = machine.finish().log;
+    let cycles: Vec<u64> = log.recorder.records().map(|record| record.stamp.cycles).collect();
+    assert_eq!(cycles, [900, 1100, 1800, 2400]);
+    assert!(log.recorder.records().all(|record| record.stamp.ns == record.stamp.cycles));
+}
+
+#[test]
+fn under_host_time_the_machines_counter_does_not_follow_the_guests() {
+    const FAR: u64 = 1 << 50;
+    let (mut machine, _, _) = machine();
+    let from = HostTsc::now();
+    let to_cycles = HostOffset::to_cycles(from, Cycles(0));
+    let time = TimeBase::host(1_000_000_000, to_cycles, Base::default());
+    machine.go_on_with(time, Box::<SoftInterrupts>::default());
+    let set = HostOffset::to_tsc(from, Tsc(FAR));
+    machine.guest_counter_is(set, 100);
+    assert_eq!(machine.moment().offset, TscOffset(FAR));
+    assert!(machine.moment().cycles < Cycles(FAR) && machine.moment().tsc() >= Tsc(FAR));
+    machine.guest_counter_is(HostOffset(set.0.wrapping_sub(400)), 100);
+    assert_eq!(machine.moment().offset, TscOffset(FAR), "two readings are no nearer than that");
+    machine.guest_counter_is(HostOffset(set.0.wrapping_sub(401)), 100);
+    assert_eq!(machine.moment().offset, TscOffset(FAR - 401));
+    machine.counter_set(machine.moment().cycles, TscOffset(0));
+    assert_eq!(machine.moment().offset, TscOffset(FAR - 401), "KVM alone knows it");
 }
 
 #[test]

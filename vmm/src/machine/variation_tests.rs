@@ -10,6 +10,7 @@ use fencepost_devices::state::SavedState;
 use fencepost_devices::testing::Random;
 use fencepost_firmware::layout;
 use fencepost_softcpu::code::CodePages;
+use fencepost_time::Cycles;
 use vm_memory::{Bytes, GuestAddress};
 
 use super::irq::SoftInterrupts;
@@ -120,11 +121,11 @@ fn run_to(machine: &mut Machine, until: u64) -> Vec<Arrival> {
         let now = machine.now().cycles;
         arrived.extend(machine.take_messages().iter().map(|message| (now, message.vector)));
         match machine.next_event_ns() {
-            Some(next) if next <= until => machine.set_cycles(next),
+            Some(next) if next <= until => machine.set_cycles(Cycles(next)),
             _ => break,
         }
     }
-    machine.set_cycles(until);
+    machine.set_cycles(Cycles(until));
     arrived
 }
 

@@ -86,7 +86,7 @@ impl Assistant {
         let state = before.to_cpu();
         let executed = work(&mut self.cpu, state.clone());
         let mut after = self.cpu.state();
-        after.tsc = state.tsc;
+        after.cycles = state.cycles;
         let mut wanted = VcpuState::from_cpu(&after);
         wanted.xsave = before.xsave.clone();
         if after.fpu != state.fpu {

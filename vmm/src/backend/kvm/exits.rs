@@ -2,6 +2,7 @@
 
 use fencepost_softcpu::apic::IA32_TSC_DEADLINE;
 use fencepost_softcpu::one::Outcome;
+use fencepost_time::Tsc;
 use fencepost_trace::ExitReason;
 use kvm_bindings::KVM_EXIT_IO_OUT;
 use kvm_ioctls::{VcpuExit, VcpuFd};
@@ -85,7 +86,7 @@ impl Vcpu {
                 let (index, deadline) = (write.index, write.data);
                 // Nothing else is filtered.
                 *write.error = u8::from(index != IA32_TSC_DEADLINE);
-                self.pacing.on_deadline(&self.fd, deadline, self.tsc_hz())?;
+                self.pacing.on_deadline(&self.fd, Tsc(deadline), self.tsc_hz())?;
                 shared.with(|machine| passed(machine, ExitReason::Other, index.into(), None));
                 Ok(Step::Handled)
             }

@@ -2,6 +2,7 @@
 
 use std::os::fd::AsRawFd;
 
+use fencepost_time::HostOffset;
 use kvm_bindings::{
     KVM_VCPU_TSC_CTRL, KVM_VCPU_TSC_OFFSET, KVMIO, kvm_device_attr, kvm_ioeventfd,
     kvm_ioeventfd_flag_nr_datamatch, kvm_ioeventfd_flag_nr_deassign,
@@ -48,18 +49,18 @@ pub fn ioeventfd(
 }
 
 /// What the vCPU's TSC reads more than the host's, modulo 2^64, if this kernel tells (since 5.16).
-pub fn tsc_offset(fd: &VcpuFd) -> Result<u64, errno::Error> {
+pub fn tsc_offset(fd: &VcpuFd) -> Result<HostOffset, errno::Error> {
     let mut offset = 0u64;
     let request = tsc_offset_at(std::ptr::from_mut(&mut offset) as u64);
     // SAFETY: this is a vCPU's descriptor; the attribute is eight bytes, which the kernel writes to `offset`.
     match unsafe { ioctl_with_ref(fd, KVM_GET_DEVICE_ATTR(), &request) } {
-        0 => Ok(offset),
+        0 => Ok(HostOffset(offset)),
         _ => Err(errno::Error::last()),
     }
 }
 
 /// Has the vCPU's TSC read `offset` more than the host's, modulo 2^64, if this kernel can (since 5.16).
-pub fn set_tsc_offset(fd: &VcpuFd, offset: u64) -> Result<(), errno::Error> {
+pub fn set_tsc_offset(fd: &VcpuFd, HostOffset(offset): HostOffset) -> Result<(), errno::Error> {
     let request = tsc_offset_at(std::ptr::from_ref(&offset) as u64);
     // SAFETY: this is a vCPU's descriptor; the attribute is eight bytes, which the kernel reads from `offset`.
     match unsafe { ioctl_with_ref(fd, KVM_SET_DEVICE_ATTR(), &request) } {

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use fencepost_firmware::Entry;
 use fencepost_softcpu::ioapic::IoApicState;
 use fencepost_softcpu::state::CpuState;
-use fencepost_trace::Stamp;
+use fencepost_time::{HostTsc, Tsc};
 use kvm_bindings::{kvm_irqchip, kvm_userspace_memory_region};
 use kvm_ioctls::{Kvm, VmFd};
 use vm_memory::{Address, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
@@ -41,7 +41,7 @@ use super::{BackEnd, Ran};
 use crate::control::Control;
 use crate::error::HostError;
 use crate::machine::Machine;
-use crate::machine::time::{TimeBase, host_tsc};
+use crate::machine::time::{Base, TimeBase};
 
 /// Where KVM may keep its task-state segment on Intel hosts: three pages below the top of 4 GiB, away from all else.
 const TSS_ADDRESS: usize = 0xfffb_d000;
@@ -111,14 +111,16 @@ impl KvmBackEnd {
     ) -> Result<TimeBase, HostError> {
         convert::ioapic::set(&self.vm, ioapic)?;
         let first = &mut self.vcpus[0];
-        let base = Stamp { cycles: state.tsc.wrapping_add(state.msr.tsc_adjust), ns: now_ns };
+        let base = Base { cycles: state.cycles, ns: now_ns };
         let offset = first.enter(state)?;
-        Ok(TimeBase::host(first.tsc_hz(), offset, base))
+        Ok(TimeBase::host(first.tsc_hz(), offset.without(state.tsc_offset), base))
     }
 
-    /// The CPU, for another back end to take over.
-    pub fn leave(&self) -> Result<CpuState, HostError> {
-        self.vcpus[0].state()
+    /// The CPU, for another back end to take over, or to be shown; `machine` is told what the guest's counter reads.
+    pub fn leave(&self, machine: &mut Machine) -> Result<CpuState, HostError> {
+        let (offset, within) = tsc::bounded_offset(&self.vcpus[0].fd)?;
+        machine.guest_counter_is(offset, within);
+        Ok(self.vcpus[0].state()?.behind(machine.moment().offset))
     }
 
     /// What the software CPU did for KVM so far.
@@ -127,8 +129,8 @@ impl KvmBackEnd {
     }
 
     /// Where the guest's TSC must be to run here: how far it is now, if that cannot be chosen.
-    pub fn tsc_is(&self) -> Result<Option<u64>, HostError> {
-        Ok(self.vcpus[0].fixed_tsc_offset()?.map(|offset| host_tsc().wrapping_add(offset)))
+    pub fn tsc_is(&self) -> Result<Option<Tsc>, HostError> {
+        Ok(self.vcpus[0].fixed_tsc_offset()?.map(|offset| HostTsc::now().tsc(offset)))
     }
 
     /// The TSC frequency that the guest gets.
@@ -144,7 +146,7 @@ impl KvmBackEnd {
     /// The host's TSC as the guest sees it; nanoseconds are zero when that is.
     pub fn time(&self) -> Result<TimeBase, HostError> {
         let first = &self.vcpus[0];
-        Ok(TimeBase::host(first.tsc_hz(), first.tsc_offset()?, Stamp { cycles: 0, ns: 0 }))
+        Ok(TimeBase::host(first.tsc_hz(), first.tsc_offset()?, Base::default()))
     }
 }
 
@@ -185,10 +187,8 @@ impl BackEnd for KvmBackEnd {
         // What was rung last.
         shared.with(|_| ());
         let end = shared.ending.take().expect("the event loop ends when the run is over")?;
-        let (state, assists) = (self.vcpus[0].state()?, self.vcpus[0].assists());
-        Ok((
-            shared.into_machine(),
-            Ran { end, state, unknown: assists.unknown.clone(), assists, moves: Moves::default() },
-        ))
+        let mut machine = shared.into_machine();
+        let (state, assists) = (self.leave(&mut machine)?, self.vcpus[0].assists());
+        Ok((machine, Ran { end, state, unknown: assists.unknown.clone(), assists, moves: Moves::default() }))
     }
 }

@@ -8,6 +8,7 @@
 use std::sync::OnceLock;
 
 use fencepost_softcpu::apic::IA32_TSC_DEADLINE;
+use fencepost_time::{HostTsc, Tsc};
 use kvm_bindings::{KVM_CAP_X86_USER_SPACE_MSR, kvm_enable_cap, kvm_msr_entry};
 use kvm_ioctls::{MsrExitReason, MsrFilterDefaultAction, MsrFilterRange, MsrFilterRangeFlags, VcpuFd, VmFd};
 
@@ -15,7 +16,6 @@ use super::convert::set_msrs;
 use super::{host_error, tsc};
 use crate::accel;
 use crate::error::HostError;
-use crate::machine::time::host_tsc;
 
 /// Timer interrupts a second, at most: a tick of 5,000 instructions at half a million a second is a tenth of the time.
 const INTERRUPTS_PER_SECOND: u64 = 10;
@@ -48,28 +48,32 @@ pub fn take_deadlines(vm: &VmFd) -> Result<(), HostError> {
 /// The deadlines of one vCPU, in its TSC's cycles.
 #[derive(Debug, Default)]
 pub struct Pacing {
-    /// What the timer was set to last.
-    set: u64,
-    /// When it went off last.
-    fired: u64,
+    /// What the timer was set to last; zero when it was disarmed.
+    set: Tsc,
+    /// When it went off last; zero when it never did.
+    fired: Tsc,
 }
 
 impl Pacing {
     /// What the timer is set to when, at `now`, the guest asks for `deadline`: 0 disarms it.
-    fn pace(&mut self, deadline: u64, now: u64, tsc_hz: u64) -> u64 {
-        if (1..=now).contains(&self.set) {
+    fn pace(&mut self, deadline: Tsc, now: Tsc, tsc_hz: u64) -> Tsc {
+        if (Tsc(1)..=now).contains(&self.set) {
             self.fired = self.set;
         }
-        let earliest =
-            if self.fired == 0 { 0 } else { self.fired.saturating_add(tsc_hz / INTERRUPTS_PER_SECOND) };
-        self.set = if deadline == 0 { 0 } else { deadline.max(earliest) };
+        // A guest that has set its counter back since does not wait for what it once read.
+        let earliest = match self.fired {
+            Tsc(0) => Tsc(0),
+            fired if fired > now => Tsc(0),
+            Tsc(fired) => Tsc(fired.saturating_add(tsc_hz / INTERRUPTS_PER_SECOND)),
+        };
+        self.set = if deadline == Tsc(0) { Tsc(0) } else { deadline.max(earliest) };
         self.set
     }
 
     /// The guest writes its deadline.
-    pub fn on_deadline(&mut self, fd: &VcpuFd, deadline: u64, tsc_hz: u64) -> Result<(), HostError> {
-        let now = host_tsc().wrapping_add(tsc::offset(fd)?);
-        let data = self.pace(deadline, now, tsc_hz);
+    pub fn on_deadline(&mut self, fd: &VcpuFd, deadline: Tsc, tsc_hz: u64) -> Result<(), HostError> {
+        let now = HostTsc::now().tsc(tsc::offset(fd)?);
+        let Tsc(data) = self.pace(deadline, now, tsc_hz);
         set_msrs(fd, &[kvm_msr_entry { index: IA32_TSC_DEADLINE, data, ..kvm_msr_entry::default() }])
     }
 }
@@ -83,25 +87,33 @@ mod tests {
     #[test]
     fn a_single_deadline_is_kept() {
         let mut pacing = Pacing::default();
-        assert_eq!(pacing.pace(5, 1, HZ), 5);
-        assert_eq!(pacing.pace(2000, 6, HZ), 2000, "long after the last");
-        assert_eq!(pacing.pace(0, 7, HZ), 0);
+        assert_eq!(pacing.pace(Tsc(5), Tsc(1), HZ), Tsc(5));
+        assert_eq!(pacing.pace(Tsc(2000), Tsc(6), HZ), Tsc(2000), "long after the last");
+        assert_eq!(pacing.pace(Tsc(0), Tsc(7), HZ), Tsc(0));
     }
 
     #[test]
     fn one_too_soon_after_another_is_late() {
         let mut pacing = Pacing::default();
-        pacing.pace(500, 496, HZ);
-        assert_eq!(pacing.pace(504, 501, HZ), 600);
+        pacing.pace(Tsc(500), Tsc(496), HZ);
+        assert_eq!(pacing.pace(Tsc(504), Tsc(501), HZ), Tsc(600));
         // It has not gone off yet: still a tenth of a second after the one that did.
-        assert_eq!(pacing.pace(508, 502, HZ), 600);
-        assert_eq!(pacing.pace(604, 601, HZ), 700);
+        assert_eq!(pacing.pace(Tsc(508), Tsc(502), HZ), Tsc(600));
+        assert_eq!(pacing.pace(Tsc(604), Tsc(601), HZ), Tsc(700));
     }
 
     #[test]
     fn one_that_never_went_off_does_not_count() {
         let mut pacing = Pacing::default();
-        pacing.pace(500, 1, HZ);
-        assert_eq!(pacing.pace(7, 2, HZ), 7);
+        pacing.pace(Tsc(500), Tsc(1), HZ);
+        assert_eq!(pacing.pace(Tsc(7), Tsc(2), HZ), Tsc(7));
+    }
+
+    #[test]
+    fn a_guest_that_sets_its_counter_back_is_not_paced_by_what_it_read_before() {
+        let mut pacing = Pacing::default();
+        pacing.pace(Tsc(1 << 50), Tsc((1 << 50) - 1), HZ);
+        pacing.pace(Tsc((1 << 50) + 9), Tsc((1 << 50) + 1), HZ);
+        assert_eq!(pacing.pace(Tsc(30), Tsc(20), HZ), Tsc(30));
     }
 }

@@ -56,7 +56,7 @@ impl Link {
     fn answer(&self, vcpu: &Vcpu, shared: &Shared<'_>) -> Result<(), HostError> {
         if self.wanted.swap(false, Ordering::SeqCst) {
             let (offset, within) = tsc::bounded_offset(&vcpu.fd)?;
-            shared.with(|machine| machine.set_tsc_offset(offset, within));
+            shared.with(|machine| machine.guest_counter_is(offset, within));
             *self.view() = Some(View::of(&vcpu.state()?));
             // Fails only when the count is full: then it is readable all the same.
             let _ = shared.looked.write(1);

@@ -1,23 +1,23 @@
-//! What a guest's TSC reads more than the host's: the number that makes stamps taken on the host the guest's `rdtsc`.
+//! What a guest's TSC reads more than the host's: the number that makes a reading of the host's counter the guest's `rdtsc`.
 
+use fencepost_time::{HostOffset, HostTsc, Tsc};
 use kvm_ioctls::VcpuFd;
 
 use super::convert::{IA32_TSC, get_msrs};
 use super::{host_error, ioctls};
 use crate::error::HostError;
-use crate::machine::time::host_tsc;
 
 /// How often the counter is read when KVM does not tell the offset: the narrowest of as many brackets is taken.
 const READINGS: usize = 16;
 
 /// The offset, modulo 2^64: exact where KVM tells it, else within half of the narrowest bracket of host readings around
 /// a guest reading (about a microsecond).
-pub fn offset(fd: &VcpuFd) -> Result<u64, HostError> {
+pub fn offset(fd: &VcpuFd) -> Result<HostOffset, HostError> {
     Ok(bounded_offset(fd)?.0)
 }
 
 /// The offset, and how far from it the truth may be, in cycles.
-pub fn bounded_offset(fd: &VcpuFd) -> Result<(u64, u64), HostError> {
+pub fn bounded_offset(fd: &VcpuFd) -> Result<(HostOffset, u64), HostError> {
     match ioctls::tsc_offset(fd) {
         Ok(offset) => Ok((offset, 0)),
         Err(_) => measured(fd),
@@ -26,9 +26,9 @@ pub fn bounded_offset(fd: &VcpuFd) -> Result<(u64, u64), HostError> {
 
 /// The offset that this guest has to live with, where KVM cannot give it another (without hardware under it, or before
 /// Linux 5.16); none where it can.
-pub fn fixed_offset(fd: &VcpuFd) -> Result<Option<u64>, HostError> {
+pub fn fixed_offset(fd: &VcpuFd) -> Result<Option<HostOffset>, HostError> {
     let now = offset(fd)?;
-    let other = now.wrapping_add(1 << 32);
+    let other = HostOffset(now.0.wrapping_add(1 << 32));
     if ioctls::set_tsc_offset(fd, other).is_err() {
         return Ok(Some(now));
     }
@@ -40,13 +40,16 @@ pub fn fixed_offset(fd: &VcpuFd) -> Result<Option<u64>, HostError> {
     Ok(None)
 }
 
-fn measured(fd: &VcpuFd) -> Result<(u64, u64), HostError> {
-    let mut narrowest = (u64::MAX, 0);
+fn measured(fd: &VcpuFd) -> Result<(HostOffset, u64), HostError> {
+    let mut narrowest = (u64::MAX, HostOffset(0));
     for _ in 0..READINGS {
-        let before = host_tsc();
+        let before = HostTsc::now();
         let guest = get_msrs(fd, std::iter::once(IA32_TSC))?.first().map_or(0, |entry| entry.data);
-        let width = host_tsc().wrapping_sub(before);
-        narrowest = narrowest.min((width, guest.wrapping_sub(before.wrapping_add(width / 2))));
+        let width = HostTsc::now().0.wrapping_sub(before.0);
+        if width < narrowest.0 {
+            let middle = HostTsc(before.0.wrapping_add(width / 2));
+            narrowest = (width, HostOffset::to_tsc(middle, Tsc(guest)));
+        }
     }
     Ok((narrowest.1, narrowest.0.div_ceil(2)))
 }
@@ -63,7 +66,7 @@ mod tests {
             return println!("skipped: the offset of a guest's TSC: this KVM does not tell it");
         };
         let (offset, within) = measured(&fd).expect("readable");
-        let distance = (offset.wrapping_sub(told) as i64).unsigned_abs();
+        let distance = offset.distance(told);
         assert!(distance <= within, "{distance} cycles away, of at most {within}");
     }
 }

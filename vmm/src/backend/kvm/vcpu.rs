@@ -3,6 +3,7 @@
 use fencepost_firmware::Entry;
 use fencepost_softcpu::cpuid::{self, CpuidConfig};
 use fencepost_softcpu::state::CpuState;
+use fencepost_time::{HostOffset, HostTsc};
 use kvm_bindings::{CpuId, Msrs, kvm_cpuid_entry2, kvm_fpu, kvm_mp_state, kvm_msr_entry};
 use kvm_ioctls::{VcpuFd, VmFd};
 use vm_memory::GuestMemoryMmap;
@@ -14,7 +15,6 @@ use super::pacing::Pacing;
 use super::syscalls::{self, Watch};
 use super::{host_error, ioctls, tsc};
 use crate::error::HostError;
-use crate::machine::time::host_tsc;
 
 /// The CPU.
 pub struct Vcpu {
@@ -61,18 +61,18 @@ impl Vcpu {
     }
 
     /// What the guest's TSC reads more than the host's, modulo 2^64.
-    pub fn tsc_offset(&self) -> Result<u64, HostError> {
+    pub fn tsc_offset(&self) -> Result<HostOffset, HostError> {
         tsc::offset(&self.fd)
     }
 
     /// Becomes the CPU that `state` says, its counter going on where it is, or further on
     /// where that is fixed; the counter's new offset.
-    pub fn enter(&mut self, state: &CpuState) -> Result<u64, HostError> {
+    pub fn enter(&mut self, state: &CpuState) -> Result<HostOffset, HostError> {
         // First: the timer's deadline is compared with it.
         let offset = match self.fixed_tsc_offset()? {
             Some(fixed) => fixed,
             None => {
-                let offset = state.tsc.wrapping_add(state.msr.tsc_adjust).wrapping_sub(host_tsc());
+                let offset = HostOffset::to_tsc(HostTsc::now(), state.tsc());
                 ioctls::set_tsc_offset(&self.fd, offset)
                     .map_err(|e| host_error("it refuses a TSC offset", e))?;
                 offset
@@ -90,7 +90,7 @@ impl Vcpu {
     }
 
     /// What the guest's TSC reads more than the host's whatever anybody wants, if that is so.
-    pub fn fixed_tsc_offset(&self) -> Result<Option<u64>, HostError> {
+    pub fn fixed_tsc_offset(&self) -> Result<Option<HostOffset>, HostError> {
         tsc::fixed_offset(&self.fd)
     }
 

@@ -2,6 +2,7 @@
 
 use fencepost_softcpu::apic::IA32_TSC_DEADLINE;
 use fencepost_softcpu::state::{CpuState, Msrs};
+use fencepost_time::{Cycles, TscOffset};
 use kvm_bindings::kvm_msr_entry;
 
 /// The time stamp counter, as the guest reads it.
@@ -57,8 +58,7 @@ fn entry(index: u32, data: u64) -> kvm_msr_entry {
 pub(super) fn to_entries(state: &CpuState) -> Vec<kvm_msr_entry> {
     let mut msrs = state.msr.clone();
     msrs.misc_enable |= FAST_STRINGS;
-    let time =
-        [entry(IA32_TSC, state.tsc.wrapping_add(msrs.tsc_adjust)), entry(IA32_TSC_ADJUST, msrs.tsc_adjust)];
+    let time = [entry(IA32_TSC, state.tsc().0), entry(IA32_TSC_ADJUST, msrs.tsc_adjust)];
     time.into_iter().chain(STORED.iter().map(|msr| entry(msr.index, *(msr.field)(&mut msrs)))).collect()
 }
 
@@ -68,22 +68,26 @@ pub(super) fn from_entries(entries: &[kvm_msr_entry], state: &mut CpuState) {
         *(msr.field)(&mut state.msr) = value(msr.index);
     }
     state.msr.tsc_adjust = value(IA32_TSC_ADJUST);
-    state.tsc = value(IA32_TSC).wrapping_sub(state.msr.tsc_adjust);
+    // The machine's own counter is not KVM's business: whoever knows it tells the two apart.
+    (state.cycles, state.tsc_offset) = (Cycles(value(IA32_TSC)), TscOffset(0));
 }
 
 #[cfg(test)]
 mod tests {
+    use fencepost_time::Tsc;
+
     use super::*;
 
     #[test]
-    fn the_guests_counter_is_time_and_what_it_added() {
-        let mut state = CpuState { tsc: 1000, ..CpuState::default() };
+    fn the_guests_counter_is_the_machines_and_its_offset() {
+        let (cycles, tsc_offset) = (Cycles(1000), TscOffset(70));
+        let mut state = CpuState { cycles, tsc_offset, ..CpuState::default() };
         state.msr.tsc_adjust = 50;
         let entries = to_entries(&state);
-        assert_eq!((entries[0].index, entries[0].data), (0x10, 1050));
+        assert_eq!((entries[0].index, entries[0].data), (0x10, 1070));
         let mut back = CpuState::default();
         from_entries(&entries, &mut back);
-        assert_eq!((back.tsc, back.msr.tsc_adjust), (1000, 50));
+        assert_eq!((back.tsc(), back.msr.tsc_adjust), (Tsc(1070), 50));
     }
 
     #[test]

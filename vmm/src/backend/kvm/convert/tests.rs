@@ -3,6 +3,7 @@
 use fencepost_softcpu::apic::regs::{COUNT, IRR, ISR, PPR, SAVED_ERRORS, SAVED_TIMER_PHASE, TPR};
 use fencepost_softcpu::ioapic::{IoApicState, PINS};
 use fencepost_softcpu::state::{ApicState, CpuState, FpuState, Msrs, PendingException, Segment, Table};
+use fencepost_time::{Cycles, TscOffset};
 
 use super::{VcpuState, ioapic};
 
@@ -105,7 +106,9 @@ fn wild(random: &mut Random) -> CpuState {
         dr,
         fpu: random_fpu(random),
         msr,
-        tsc: random.next(),
+        // What is not told apart from the guest's counter under KVM.
+        cycles: Cycles(random.next()),
+        tsc_offset: TscOffset(0),
         retired: random.next(),
         halted: random.yes(),
         interrupt_shadow: random.yes(),

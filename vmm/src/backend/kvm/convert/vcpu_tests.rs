@@ -3,6 +3,7 @@
 use fencepost_softcpu::apic::LocalApic;
 use fencepost_softcpu::apic::regs::*;
 use fencepost_softcpu::state::{CpuState, PendingException, Segment, Table};
+use fencepost_time::{Cycles, Moment, TscOffset};
 use kvm_ioctls::{Kvm, VcpuFd, VmFd};
 
 use super::super::vcpu::cpuid_table;
@@ -37,12 +38,12 @@ fn flat(selector: u16, base: u64, attributes: u16) -> Segment {
 
 fn apic(random: &mut Random) -> LocalApic {
     let mut apic = LocalApic::new(0);
-    let _ = apic.write(0xf0, 0x1ff, 0);
+    let _ = apic.write(0xf0, 0x1ff, Moment::default());
     // Deadline mode, vector 0xec.
-    let _ = apic.write(0x320, 0x0004_00ec, 0);
-    let _ = apic.write(0x350, 0x700, 0);
-    let _ = apic.write(0x380, 0, 0);
-    let _ = apic.write(0x80, (random.next() as u32 & 0xf) << 4, 0);
+    let _ = apic.write(0x320, 0x0004_00ec, Moment::default());
+    let _ = apic.write(0x350, 0x700, Moment::default());
+    let _ = apic.write(0x380, 0, Moment::default());
+    let _ = apic.write(0x80, (random.next() as u32 & 0xf) << 4, Moment::default());
     apic
 }
 
@@ -65,7 +66,8 @@ fn sane(random: &mut Random) -> CpuState {
         cr4: 0x6f0,
         efer: 0xd01,
         fpu: random_fpu(random),
-        tsc: 0,
+        cycles: Cycles(0),
+        tsc_offset: TscOffset(0),
         ..CpuState::default()
     };
     state.seg = [
@@ -97,7 +99,7 @@ fn sane(random: &mut Random) -> CpuState {
     state.msr.apic_base = apic.apic_base();
     // Far enough away that it does not fire while the test looks at it.
     state.msr.tsc_deadline = u64::MAX / 2;
-    state.apic = apic.save(0);
+    state.apic = apic.save(Cycles(0));
     // A request for service, and one in service below it.
     state.apic.regs[IRR + 7] = 1 << 5;
     state.apic.regs[ISR + 1] = 1 << 4;
@@ -126,7 +128,7 @@ fn random_states_come_back_from_a_vcpu() {
         VcpuState::from_cpu(&state).set(&fd).unwrap_or_else(|e| panic!("round {round}: {e}"));
         let mut back = VcpuState::get(&fd).expect("readable").to_cpu();
         // Nobody stopped the counter.
-        back.tsc = 0;
+        back.cycles = Cycles(0);
         assert_eq!(back, state, "round {round}");
     }
 }
@@ -140,11 +142,11 @@ fn an_update_changes_what_differs_and_leaves_the_rest() {
         VcpuState::from_cpu(&first).set(&fd).expect("taken");
         let before = VcpuState::get(&fd).expect("readable");
         let mut wanted = sane(&mut random);
-        wanted.tsc = before.to_cpu().tsc;
+        wanted.cycles = before.to_cpu().cycles;
         VcpuState::from_cpu(&wanted).update(&fd, &before).expect("taken");
         let mut back = VcpuState::get(&fd).expect("readable").to_cpu();
-        assert!(back.tsc >= wanted.tsc, "the counter went back");
-        back.tsc = wanted.tsc;
+        assert!(back.cycles >= wanted.cycles, "the counter went back");
+        back.cycles = wanted.cycles;
         assert_eq!(back, wanted);
     }
 }
