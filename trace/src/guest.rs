@@ -60,6 +60,19 @@ pub struct GuestEvent {
     pub values: Vec<Value>,
 }
 
+impl GuestEvent {
+    /// Bytes of memory that it takes.
+    pub fn bytes(&self) -> usize {
+        let data = self.values.iter().map(|value| match value {
+            Value::Text(text) => text.capacity(),
+            Value::Bytes(bytes) => bytes.capacity(),
+            Value::Unsigned(_) | Value::Signed(_) => 0,
+        });
+        let values = self.values.capacity().saturating_mul(size_of::<Value>());
+        data.fold(values.saturating_add(size_of::<GuestEvent>()), usize::saturating_add)
+    }
+}
+
 /// A guest event together with its layout.
 #[derive(Clone, Copy, Debug)]
 pub struct GuestView<'a> {

@@ -39,7 +39,11 @@ fn lost(trace: &TraceFile) -> String {
     match trace.totals {
         Some(totals) if totals.none_lost() => "nothing".to_string(),
         Some(totals) => {
-            format!("{} of the machine's events, {} of the guest's", totals.lost, totals.guest_lost)
+            let cut = match totals.beyond_limit {
+                0 => String::new(),
+                beyond => format!(", {beyond} beyond the file's limit"),
+            };
+            format!("{} of the machine's events, {} of the guest's{cut}", totals.lost, totals.guest_lost)
         }
         None => "not known: the trace has no end".to_string(),
     }

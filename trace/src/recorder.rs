@@ -15,28 +15,46 @@ pub struct Record {
     pub event: Event,
 }
 
+impl Record {
+    /// Bytes of memory that it takes.
+    pub fn bytes(&self) -> usize {
+        let beside = match &self.event {
+            Event::Guest(event) => event.bytes(),
+            _ => 0,
+        };
+        beside.saturating_add(size_of::<Record>())
+    }
+}
+
 /// Keeps the newest records up to a bound, and counts those it had to drop.
 #[derive(Debug)]
 pub struct Recorder {
     records: VecDeque<Record>,
+    /// What they take, and may.
+    bytes: usize,
     capacity: usize,
     lost: u64,
 }
 
 impl Recorder {
-    /// A recorder of at most `capacity` records.
-    pub fn new(capacity: usize) -> Self {
-        Recorder { records: VecDeque::new(), capacity, lost: 0 }
+    /// A recorder of at most the memory that `records` device events take. Guest events take more each.
+    pub fn new(records: usize) -> Self {
+        let capacity = records.saturating_mul(size_of::<Record>());
+        Recorder { records: VecDeque::new(), bytes: 0, capacity, lost: 0 }
     }
 
     /// Adds a record, dropping the oldest at the bound.
     pub fn push(&mut self, stamp: Stamp, event: Event) {
-        if self.records.len() >= self.capacity {
-            self.records.pop_front();
-            self.lost = self.lost.saturating_add(1);
+        if !self.keeps_any() {
+            return;
         }
-        if self.capacity > 0 {
-            self.records.push_back(Record { stamp, event });
+        let record = Record { stamp, event };
+        self.bytes = self.bytes.saturating_add(record.bytes());
+        self.records.push_back(record);
+        while self.bytes > self.capacity {
+            let Some(oldest) = self.records.pop_front() else { break };
+            self.bytes = self.bytes.saturating_sub(oldest.bytes());
+            self.lost = self.lost.saturating_add(1);
         }
     }
 
@@ -59,6 +77,22 @@ impl Recorder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{GuestEvent, Value};
+
+    #[test]
+    fn large_guest_events_take_the_room_of_many_small_ones() {
+        let mut recorder = Recorder::new(1000);
+        let bound = 1000 * size_of::<Record>();
+        for number in 0..1000 {
+            let values = vec![Value::Text("x".repeat(10_000))];
+            let event = GuestEvent { format: 1, cpu: 0, pid: 0, values };
+            recorder.push(Stamp { cycles: number, ns: number }, Event::Guest(Box::new(event)));
+            assert!(recorder.records().map(Record::bytes).sum::<usize>() <= bound);
+        }
+        let kept = recorder.records().count() as u64;
+        assert!(kept > 0 && kept < 1000);
+        assert_eq!(recorder.lost() + kept, 1000);
+    }
 
     #[test]
     fn the_oldest_record_is_dropped_and_counted() {

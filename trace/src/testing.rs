@@ -24,5 +24,6 @@ pub fn header() -> Header {
         ],
         costs: Vec::new(),
         seed: None,
+        limit: None,
     }
 }

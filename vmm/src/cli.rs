@@ -7,7 +7,8 @@ use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::options::{
-    Accel, CameraOptions, GpuOptions, MEMORY_DEFAULT, MoveAt, Size, Switch, memory_size, timeout,
+    Accel, CameraOptions, GpuOptions, MEMORY_DEFAULT, MoveAt, Size, Switch, TRACE_LIMIT_DEFAULT, memory_size,
+    timeout, trace_limit,
 };
 use crate::trace_cli::args::TraceArgs;
 use crate::tracing::Categories;
@@ -126,6 +127,9 @@ pub struct DemoArgs {
     /// +NAME and -NAME change the default
     #[arg(long, value_name = "LIST", default_value = "default", allow_hyphen_values = true)]
     pub trace_categories: Categories,
+    /// Bytes that the trace's file may take, with K, M or G. A full one ends there, readable; what comes later is counted
+    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = trace_limit)]
+    pub trace_limit: Size,
     /// Print the SHA-256 of guest memory at the end
     #[arg(long)]
     pub memory_hash: bool,
@@ -188,6 +192,9 @@ pub struct RunArgs {
     /// +NAME and -NAME change the default
     #[arg(long, value_name = "LIST", default_value = "default", allow_hyphen_values = true)]
     pub trace_categories: Categories,
+    /// Bytes that the trace's file may take, with K, M or G. A full one ends there, readable; what comes later is counted
+    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = trace_limit)]
+    pub trace_limit: Size,
     /// Print the SHA-256 of guest memory at the end
     #[arg(long)]
     pub memory_hash: bool,
@@ -219,6 +226,7 @@ impl RunArgs {
             stats: false,
             trace: None,
             trace_categories: Categories::default(),
+            trace_limit: TRACE_LIMIT_DEFAULT,
             memory_hash: false,
             frames: None,
         }

@@ -66,6 +66,20 @@ pub fn memory_size(text: &str) -> Result<Size, String> {
     Ok(size)
 }
 
+/// Bytes of a trace's file unless told otherwise.
+pub const TRACE_LIMIT_DEFAULT: Size = Size(1 << 30);
+/// Least bytes of a trace's file: its header, its end and a frame of records.
+const TRACE_LIMIT_MIN_BYTES: u64 = 128 << 10;
+
+/// Parses `--trace-limit`.
+pub fn trace_limit(text: &str) -> Result<Size, String> {
+    let size: Size = text.parse()?;
+    let enough = size.0 >= TRACE_LIMIT_MIN_BYTES;
+    enough
+        .then_some(size)
+        .ok_or_else(|| format!("too little for a trace, give at least {}K", TRACE_LIMIT_MIN_BYTES >> 10))
+}
+
 /// Parses `--timeout`: seconds, fractions allowed.
 pub fn timeout(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "write seconds, such as 60 or 0.5".to_string())?;

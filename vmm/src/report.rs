@@ -44,6 +44,12 @@ fn trace_lines(args: &RunArgs, outcome: &Outcome) -> Vec<String> {
         }
     };
     let mut lines = vec![format!("trace: {} events in {}", totals.records, path.display())];
+    if totals.beyond_limit > 0 {
+        lines.push(format!(
+            "trace: {} events came when the file had reached --trace-limit: it ends before them",
+            totals.beyond_limit
+        ));
+    }
     if totals.lost > 0 {
         lines.push(format!("trace: {} events lost: the writer could not keep up", totals.lost));
     }

@@ -341,7 +341,7 @@ fn a_conversion_says_what_it_wrote() {
         assert_eq!((&said["frames"]["total"], &said["frames"]["complete"]), (&3000.into(), &3000.into()));
         assert_eq!(
             said["lost"],
-            serde_json::json!({"complete": true, "events": 0, "guest_events": 0, "damage": []})
+            serde_json::json!({"complete": true, "events": 0, "guest_events": 0, "beyond_limit": 0, "damage": []})
         );
         assert_eq!(said["frame"], if to == "svg" { 0.into() } else { serde_json::Value::Null });
     }

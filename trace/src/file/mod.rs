@@ -50,6 +50,9 @@ pub struct Header {
     pub costs: Vec<(String, String)>,
     /// `--seed`, when given.
     pub seed: Option<u64>,
+    /// Bytes that the file may take (`--trace-limit`); absent where nothing bounds it.
+    #[serde(default)]
+    pub limit: Option<u64>,
 }
 
 /// A PCI function and the engine in it.
@@ -117,12 +120,15 @@ pub struct Totals {
     pub lost: u64,
     /// Guest events that the guest itself lost.
     pub guest_lost: u64,
+    /// Events that came when the file had reached its limit.
+    #[serde(default)]
+    pub beyond_limit: u64,
 }
 
 impl Totals {
     /// Whether every event is in the file.
     pub fn none_lost(&self) -> bool {
-        self.lost == 0 && self.guest_lost == 0
+        self.lost == 0 && self.guest_lost == 0 && self.beyond_limit == 0
     }
 }
 

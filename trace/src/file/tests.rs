@@ -1,5 +1,6 @@
 //! Files as written, and as damage leaves them.
 
+use super::writer::END_BYTES;
 use super::*;
 use crate::event::Event;
 use crate::guest::{GuestEvent, Value};
@@ -33,6 +34,45 @@ fn long_file(count: u64) -> Vec<u8> {
 }
 
 #[test]
+fn a_full_file_ends_cleanly_and_counts_what_came_later() {
+    const COUNT: u64 = 200_000;
+    let limited = |limit| {
+        let mut bytes = Vec::new();
+        let header = Header { limit: Some(limit), ..header() };
+        let mut writer = FileWriter::new(&mut bytes, &header).expect("memory takes it");
+        for cycles in 0..COUNT {
+            writer.record(&vblank(cycles)).expect("memory takes it");
+            if cycles % 10_000 == 0 {
+                let name = format!("thread {cycles}");
+                writer.define(&Definition::Task { pid: cycles as u32, name }).expect("memory takes it");
+            }
+        }
+        let totals = writer.finish().expect("memory takes it");
+        (bytes, totals)
+    };
+    let whole = limited(u64::MAX).0.len() as u64;
+    for limit in [0, 2000, 1 << 17, whole - 1, whole, whole + END_BYTES] {
+        let (bytes, totals) = limited(limit);
+        let trace = TraceFile::read(&bytes[..]).expect("readable");
+        assert!(limit < 2000 || bytes.len() as u64 <= limit, "{} bytes of {limit}", bytes.len());
+        assert!(trace.damage.is_empty() && trace.totals == Some(totals));
+        assert_eq!(totals.records + totals.beyond_limit, COUNT);
+        assert_eq!(totals.none_lost(), limit > whole);
+        // What is there is all up to some time.
+        assert!(trace.records.iter().map(|one| one.stamp.cycles).eq(0..totals.records));
+    }
+}
+
+#[test]
+fn a_file_of_a_version_without_limits_has_none() {
+    let mut old = serde_json::to_value(header()).expect("JSON");
+    old.as_object_mut().expect("an object").remove("limit");
+    assert_eq!(serde_json::from_value::<Header>(old).expect("a header").limit, None);
+    let totals: Totals = serde_json::from_str("{\"records\":1,\"lost\":0,\"guest_lost\":0}").expect("totals");
+    assert!(totals.none_lost());
+}
+
+#[test]
 fn what_was_written_is_read_in_the_order_of_time() {
     let format = GuestFormat {
         id: 300,
@@ -58,7 +98,7 @@ fn what_was_written_is_read_in_the_order_of_time() {
     let trace = TraceFile::read(&bytes[..]).expect("readable");
     assert_eq!(trace.header, header());
     assert_eq!(trace.records.iter().map(|r| r.stamp.cycles).collect::<Vec<_>>(), [20, 50, u64::MAX / 4]);
-    assert_eq!(trace.totals, Some(Totals { records: 3, lost: 3, guest_lost: 1 }));
+    assert_eq!(trace.totals, Some(Totals { records: 3, lost: 3, guest_lost: 1, beyond_limit: 0 }));
     assert!(trace.damage.is_empty());
     assert_eq!(trace.tasks[&71], "flow");
     let view = trace.guest(&trace.records[0]).expect("a guest event");

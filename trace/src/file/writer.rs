@@ -5,7 +5,7 @@
 
 use std::io::{self, Write};
 
-use crate::file::{Definition, Header, MAGIC, Totals, VERSION, checksum, kind};
+use crate::file::{Definition, FRAME_HEADER_BYTES, Header, MAGIC, Totals, VERSION, checksum, kind};
 use crate::{Record, Stamp};
 
 /// A records frame is written out when it has grown to this, or spans this much time: a crash loses no more.
@@ -19,21 +19,36 @@ pub struct FileWriter<W: Write> {
     before: Stamp,
     /// The time of the frame's first record.
     begun_ns: u64,
+    /// Bytes that may still be written before the last frame.
+    room: u64,
+    /// A frame had no room: nothing follows but the last.
+    full: bool,
+    /// Records in `payload`.
+    pending: u64,
     totals: Totals,
 }
 
+/// Bytes for the last frame, which always has room.
+pub(super) const END_BYTES: u64 = 512;
+
 impl<W: Write> FileWriter<W> {
-    /// Begins a file.
+    /// Begins a file. It takes at most [`Header::limit`] bytes, but the header at least: what comes when it is full is counted.
     pub fn new(mut out: W, header: &Header) -> io::Result<Self> {
-        out.write_all(&[&MAGIC[..], &VERSION.to_le_bytes()].concat())?;
+        let begin = [&MAGIC[..], &VERSION.to_le_bytes()].concat();
+        out.write_all(&begin)?;
         let mut writer = FileWriter {
             out,
             payload: Vec::new(),
             before: Stamp::default(),
             begun_ns: 0,
+            room: u64::MAX,
+            full: false,
+            pending: 0,
             totals: Totals::default(),
         };
-        writer.frame(kind::HEADER, &serde_json::to_vec(header)?)?;
+        let header_bytes = writer.frame(kind::HEADER, &serde_json::to_vec(header)?)?;
+        let begun = header_bytes.saturating_add(begin.len() as u64).saturating_add(END_BYTES);
+        writer.room = header.limit.map_or(u64::MAX, |limit| limit.saturating_sub(begun));
         writer.out.flush()?;
         Ok(writer)
     }
@@ -41,11 +56,15 @@ impl<W: Write> FileWriter<W> {
     /// Adds what later records refer to.
     pub fn define(&mut self, definition: &Definition) -> io::Result<()> {
         self.flush_records()?;
-        self.frame(kind::DEFINITION, &serde_json::to_vec(definition)?)
+        self.frame_within(kind::DEFINITION, &serde_json::to_vec(definition)?).map(|_| ())
     }
 
     /// Adds a record.
     pub fn record(&mut self, record: &Record) -> io::Result<()> {
+        if self.full {
+            self.totals.beyond_limit = self.totals.beyond_limit.saturating_add(1);
+            return Ok(());
+        }
         let delta = Stamp {
             cycles: record.stamp.cycles.wrapping_sub(self.before.cycles),
             ns: record.stamp.ns.wrapping_sub(self.before.ns),
@@ -57,7 +76,7 @@ impl<W: Write> FileWriter<W> {
         let entry = (delta.cycles as i64, delta.ns as i64, &record.event);
         self.payload =
             postcard::to_extend(&entry, std::mem::take(&mut self.payload)).map_err(io::Error::other)?;
-        self.totals.records = self.totals.records.saturating_add(1);
+        self.pending = self.pending.saturating_add(1);
         let whole =
             self.payload.len() >= FRAME_BYTES || record.stamp.ns.saturating_sub(self.begun_ns) >= FRAME_NS;
         if whole { self.flush_records() } else { Ok(()) }
@@ -90,16 +109,34 @@ impl<W: Write> FileWriter<W> {
         }
         let payload = std::mem::take(&mut self.payload);
         self.before = Stamp::default();
-        let result = self.frame(kind::RECORDS, &payload);
+        let result = self.frame_within(kind::RECORDS, &payload);
         self.payload = payload;
         self.payload.clear();
-        result
+        let records = std::mem::take(&mut self.pending);
+        let count = if result? { &mut self.totals.records } else { &mut self.totals.beyond_limit };
+        *count = count.saturating_add(records);
+        Ok(())
     }
 
-    fn frame(&mut self, kind: u8, payload: &[u8]) -> io::Result<()> {
+    /// Writes a frame if there is room for it, and says whether there was. Where one had none, none follows, so that what is in the file
+    /// is all there was up to some time.
+    fn frame_within(&mut self, kind: u8, payload: &[u8]) -> io::Result<bool> {
+        let bytes = payload.len().saturating_add(FRAME_HEADER_BYTES) as u64;
+        self.full |= bytes > self.room;
+        if self.full {
+            return Ok(false);
+        }
+        self.room = self.room.saturating_sub(self.frame(kind, payload)?);
+        Ok(true)
+    }
+
+    /// Writes a frame. Gives its bytes.
+    fn frame(&mut self, kind: u8, payload: &[u8]) -> io::Result<u64> {
         let length = u32::try_from(payload.len()).map_err(io::Error::other)?;
         // One write a frame: a crash cannot fall between its parts.
         let crc = checksum(kind, payload).to_le_bytes();
-        self.out.write_all(&[&[kind], &length.to_le_bytes()[..], &crc, payload].concat())
+        let frame = [&[kind], &length.to_le_bytes()[..], &crc, payload].concat();
+        self.out.write_all(&frame)?;
+        Ok(frame.len() as u64)
     }
 }

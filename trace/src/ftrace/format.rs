@@ -79,24 +79,35 @@ impl Format {
 
     /// The thread that a record is of.
     pub fn pid(&self, record: &[u8]) -> Option<u32> {
-        match self.pid.read(record)? {
+        match self.pid.read(record)?.0 {
             Value::Signed(pid) => Some(u32::try_from(pid).unwrap_or(0)),
             Value::Unsigned(pid) => u32::try_from(pid).ok(),
             Value::Text(_) | Value::Bytes(_) => None,
         }
     }
 
-    /// A record's values in the order of [`GuestFormat::fields`]; `None` if it is too short for one of them.
+    /// A record's values in the order of [`GuestFormat::fields`]; `None` if it is too short for one of them, or for all of them
+    /// together: each byte of a record is in one field or in one string. So the values are as many bytes as the guest sent,
+    /// whatever its layout says.
     pub fn values(&self, record: &[u8]) -> Option<Vec<Value>> {
-        self.fields.iter().map(|field| field.read(record)).collect()
+        let mut left = record.len();
+        let mut read = |field: &Field| {
+            // A field of no bytes still takes a place among the values.
+            left = left.checked_sub(field.size.max(1))?;
+            let (value, elsewhere) = field.read(record)?;
+            left = left.checked_sub(elsewhere)?;
+            Some(value)
+        };
+        self.fields.iter().map(&mut read).collect()
     }
 }
 
 impl Field {
-    fn read(&self, record: &[u8]) -> Option<Value> {
+    /// The value, and how many of the record's bytes outside the field are in it.
+    fn read(&self, record: &[u8]) -> Option<(Value, usize)> {
         let end = self.offset.checked_add(self.size)?;
         let bytes = record.get(self.offset..end)?;
-        Some(match self.kind {
+        let value = match self.kind {
             Kind::Unsigned => Value::Unsigned(number(bytes)),
             Kind::Signed => Value::Signed(signed(bytes)),
             Kind::Text => text(bytes),
@@ -106,9 +117,10 @@ impl Field {
                 let start = usize::from(word as u16);
                 let start = if relative { end.checked_add(start)? } else { start };
                 let data = record.get(start..start.checked_add(usize::from((word >> 16) as u16))?)?;
-                if is_text { text(data) } else { Value::Bytes(data.to_vec()) }
+                return Some((if is_text { text(data) } else { Value::Bytes(data.to_vec()) }, data.len()));
             }
-        })
+        };
+        Some((value, 0))
     }
 }
 
@@ -226,6 +238,40 @@ mod tests {
         let mut outside = record();
         outside[10] = 200;
         assert_eq!(format.values(&outside), None);
+    }
+
+    /// A layout of `count` fields with one declaration, all in the same place behind the common fields.
+    fn overlapping(count: usize, declaration: &str, size: usize) -> Format {
+        let mut text =
+            "name: hostile\nID: 78\nformat:\n\tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n"
+                .to_string();
+        for field in 0..count {
+            let name = declaration.replace('@', &field.to_string());
+            text += &format!("\tfield:{name};\toffset:8;\tsize:{size};\tsigned:0;\n");
+        }
+        Format::parse("demo", &text).expect("a format")
+    }
+
+    #[test]
+    fn fields_that_share_bytes_do_not_multiply_them() {
+        // 65,000 bytes that 127 fields point at would be 8 MB of text, and 25 MB where they are no UTF-8.
+        let mut record = vec![78, 0, 0, 0, 1, 0, 0, 0];
+        record.extend((12u32 | 65_000 << 16).to_le_bytes());
+        record.resize(12 + 65_000, 0xff);
+        for (declaration, size) in [
+            ("__data_loc char[] f@", 4),
+            ("__data_loc u8[] f@", 4),
+            ("char f@[65000]", 65_000),
+            ("u8 f@[65000]", 65_000),
+        ] {
+            assert_eq!(overlapping(127, declaration, size).values(&record), None, "{declaration}");
+            assert!(overlapping(1, declaration, size).values(&record).is_some(), "{declaration}");
+        }
+        // Small records of many numbers, and of many empty arrays.
+        let small = &record[..12];
+        assert_eq!(overlapping(127, "u32 f@", 4).values(small), None);
+        assert_eq!(overlapping(127, "char f@[]", 0).values(small), None);
+        assert!(overlapping(3, "u32 f@", 4).values(small).is_some());
     }
 
     #[test]

@@ -15,4 +15,4 @@ mod tests;
 
 pub use format::Format;
 pub use page::{Broken, PageLayout, events};
-pub use stream::{Decoder, FRAME_MAX, HEADER_BYTES, News, kind};
+pub use stream::{DEFINITIONS_MAX_BYTES, Decoder, FRAME_MAX, HEADER_BYTES, News, kind};

@@ -33,8 +33,9 @@ const ALIGNMENT: usize = 4;
 const FORMATS_MAX: usize = 1024;
 const TASKS_MAX: usize = 16 << 10;
 const CPUS_MAX: u16 = 1024;
-/// Definitions that are passed on: they are never dropped on the way to the file.
-const DEFINITIONS_MAX: u32 = 1 << 16;
+/// Bytes of definitions that are passed on in all, as [`Definition::size`] counts: they are remembered here, and never dropped on the
+/// way to the file. A guest's all together have some 50 KiB.
+pub const DEFINITIONS_MAX_BYTES: usize = 16 << 20;
 /// No thread's name is longer (TASK_COMM_LEN is 16).
 const TASK_NAME_MAX: usize = 64;
 /// The thread that runs when no other does is not in the kernel's list; the name is what its own text has.
@@ -63,7 +64,8 @@ pub struct Decoder {
     formats: BTreeMap<u16, Format>,
     tasks: BTreeMap<u32, String>,
     lost: BTreeMap<u16, u64>,
-    definitions: u32,
+    /// Bytes of definitions so far.
+    definitions: usize,
     refused: u64,
 }
 
@@ -151,19 +153,23 @@ impl Decoder {
             return false;
         }
         if self.formats.get(&id) != Some(&format) {
-            self.define(Definition::Format(format.guest.clone()), news);
+            if !self.define(Definition::Format(format.guest.clone()), news) {
+                return false;
+            }
             self.formats.insert(id, format);
         }
         true
     }
 
-    fn define(&mut self, definition: Definition, news: &mut dyn FnMut(News)) {
-        if self.definitions < DEFINITIONS_MAX {
-            self.definitions = self.definitions.saturating_add(1);
-            news(News::Definition(definition));
-        } else {
-            self.refuse();
+    /// Passes a definition on, if that is within the bound.
+    fn define(&mut self, definition: Definition, news: &mut dyn FnMut(News)) -> bool {
+        let after = self.definitions.saturating_add(definition.size());
+        if after > DEFINITIONS_MAX_BYTES {
+            return false;
         }
+        self.definitions = after;
+        news(News::Definition(definition));
+        true
     }
 
     /// `PID NAME` in each line; only those that are new are told.
@@ -177,8 +183,10 @@ impl Decoder {
                 return false;
             }
             if known.is_none_or(|known| known != name) {
+                if !self.define(Definition::Task { pid, name: name.into() }, news) {
+                    return false;
+                }
                 self.tasks.insert(pid, name.into());
-                self.define(Definition::Task { pid, name: name.into() }, news);
             }
         }
         true

@@ -86,6 +86,31 @@ fn after_a_frame_too_long_only_a_restart_helps() {
 }
 
 #[test]
+fn definitions_have_a_bound_in_bytes() {
+    let mut decoder = Decoder::new();
+    let (mut bytes, mut passed, mut refused) = (0, 0, 0);
+    for round in 0..2000u32 {
+        let mut text =
+            "demo\nname: hostile\nID: 78\n\tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n"
+                .to_string();
+        for field in 0..127 {
+            let name = format!("{}{round:06}{field:03}", "x".repeat(100));
+            text += &format!("\tfield:u8 {name};\toffset:8;\tsize:1;\tsigned:0;\n");
+        }
+        let before = (passed, decoder.refused());
+        decoder.push(&frame(kind::FORMAT, 0, text.as_bytes()), &mut |news| {
+            let News::Definition(definition) = news else { panic!("{news:?}") };
+            bytes += definition.size();
+            passed += 1;
+        });
+        refused += decoder.refused() - before.1;
+        assert_eq!((passed - before.0) + (decoder.refused() - before.1), 1);
+    }
+    assert!(bytes <= DEFINITIONS_MAX_BYTES && bytes > DEFINITIONS_MAX_BYTES / 2, "{bytes}");
+    assert!(refused > 500);
+}
+
+#[test]
 fn what_makes_no_sense_is_counted_and_the_rest_is_read() {
     let mut unknown = page(1, 1);
     unknown[20] = 8;

@@ -239,7 +239,7 @@ fn counts(report: &Report) -> [(&'static str, u64); 6] {
         (COMPLETE, report.frames.complete as u64),
         ("frames that lack a stage", report.frames.missing.len() as u64),
         (VIOLATIONS, report.violations.len() as u64),
-        ("lost events", report.lost.events.unwrap_or(0) + report.lost.guest_events.unwrap_or(0)),
+        ("lost events", report.lost.all()),
     ]
 }
 

@@ -124,6 +124,8 @@ pub struct Losses {
     pub events: Option<u64>,
     /// Events that the guest lost.
     pub guest_events: Option<u64>,
+    /// Events that came when the file had reached its limit.
+    pub beyond_limit: Option<u64>,
     /// What cannot be read, in words.
     pub damage: Vec<String>,
 }
@@ -235,6 +237,10 @@ impl Report {
         object(self.frames.missing.len(), "frames lack a stage that later frames have");
         object(self.lost.events.unwrap_or(0) as usize, "events were lost");
         object(self.lost.guest_events.unwrap_or(0) as usize, "events were lost by the guest");
+        object(
+            self.lost.beyond_limit.unwrap_or(0) as usize,
+            "events came when the file had reached its limit",
+        );
         object(self.lost.damage.len(), "places of the file are damaged");
         if self.frames.complete < least {
             all.push(format!("{} complete journeys, {least} wanted", self.frames.complete));
@@ -264,11 +270,18 @@ fn records(trace: &TraceFile) -> BTreeMap<&'static str, u64> {
 }
 
 impl Losses {
+    /// All events that are known to be missing.
+    fn all(&self) -> u64 {
+        let each = [self.events, self.guest_events, self.beyond_limit];
+        each.into_iter().flatten().fold(0, u64::saturating_add)
+    }
+
     fn of(trace: &TraceFile) -> Losses {
         Losses {
             complete: trace.totals.is_some(),
             events: trace.totals.map(|totals| totals.lost),
             guest_events: trace.totals.map(|totals| totals.guest_lost),
+            beyond_limit: trace.totals.map(|totals| totals.beyond_limit),
             damage: trace.damage.iter().map(ToString::to_string).collect(),
         }
     }

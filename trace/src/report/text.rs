@@ -41,8 +41,13 @@ fn head(report: &Report, out: &mut impl Write) -> io::Result<()> {
     let kinds: Vec<String> = report.records.iter().map(|(name, count)| format!("{name} {count}")).collect();
     writeln!(out, "Records: {total} ({})", kinds.join(", "))?;
     let lost = &report.lost;
+    if let Some(beyond @ 1..) = lost.beyond_limit {
+        writeln!(out, "Cut: {beyond} events came when the file had reached its limit (--trace-limit)")?;
+    }
     match (lost.events, lost.guest_events) {
-        (Some(0), Some(0)) => writeln!(out, "Lost: nothing")?,
+        (Some(0), Some(0)) => {
+            writeln!(out, "Lost: nothing{}", if lost.beyond_limit == Some(0) { "" } else { " else" })?
+        }
         (Some(events), Some(guest)) => {
             writeln!(out, "Lost: {events} events by the recorder, {guest} by the guest")?;
         }

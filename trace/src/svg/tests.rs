@@ -32,7 +32,7 @@ fn every_step_is_in_the_table_with_its_time() {
 fn what_is_lost_or_damaged_is_in_the_picture() {
     let mut trace = trace(3, true);
     assert!(drawn(&trace, 1).contains("Lost: not known: the trace has no end"));
-    trace.totals = Some(crate::file::Totals { records: 9, lost: 2, guest_lost: 5 });
+    trace.totals = Some(crate::file::Totals { records: 9, lost: 2, guest_lost: 5, beyond_limit: 0 });
     trace.damage = vec![crate::file::Damage::Frame { at: 77 }];
     let lost = "Lost: 2 of the machine's events, 5 of the guest's; one place of the file is damaged";
     assert!(drawn(&trace, 1).contains(&escape(lost)));

@@ -96,6 +96,7 @@ fn run_args(args: &DemoArgs, (width, height): (u32, u32)) -> Result<RunArgs, Hos
         stats: false,
         trace: args.trace.clone(),
         trace_categories: args.trace_categories,
+        trace_limit: args.trace_limit,
         memory_hash: args.memory_hash,
         frames: None,
     })

@@ -40,11 +40,11 @@ fn read(path: &Path) -> Result<(TraceFile, Journeys), HostError> {
     if let Some(totals) = trace.totals
         && !totals.none_lost()
     {
+        let (path, beyond) = (path.display(), totals.beyond_limit);
         eprintln!(
-            "fencepost: warning: {}: {} events were lost, and {} by the guest; journeys may have gaps",
-            path.display(),
-            totals.lost,
-            totals.guest_lost
+            "fencepost: warning: {path}: {} events were lost, {} by the guest, and {beyond} came behind the file's limit; journeys \
+             may have gaps",
+            totals.lost, totals.guest_lost
         );
     }
     let journeys = Journeys::build(&trace);

@@ -54,5 +54,6 @@ fn header(args: &RunArgs, accel: Chosen, time: &TimeBase) -> Header {
             .to_vec(),
         costs: devices::costs(args),
         seed: args.seed,
+        limit: Some(args.trace_limit.0),
     }
 }

@@ -15,9 +15,11 @@ use std::thread::JoinHandle;
 use fencepost_trace::file::{Definition, FileWriter, Header, Totals};
 use fencepost_trace::{Event, Record};
 
-/// Records in a batch.
+/// Records in a batch: about 24 KiB of device events.
 const BATCH_RECORDS: usize = 512;
-/// Batches between the machine and the writer: with those in hand at most about 6 MiB of device events.
+/// Bytes in a batch, as [`Record::bytes`] counts, but for the last record in it: a guest event may take 200 KiB.
+const BATCH_BYTES: usize = 96 << 10;
+/// Batches between the machine and the writer: with those in hand at most about 20 MiB, and a few MiB of device events.
 const BATCHES: usize = 64;
 /// A batch is handed on when its first record is this old, in guest time, so that a crash loses little.
 const BATCH_NS: u64 = 50_000_000;
@@ -38,6 +40,7 @@ enum Item {
 /// A trace file that is being written.
 pub struct Stream {
     batch: Vec<Record>,
+    batch_bytes: usize,
     /// What later records refer to, and how much it is; where nothing may wait for the writer.
     definitions: VecDeque<Definition>,
     definitions_bytes: usize,
@@ -73,6 +76,7 @@ impl Stream {
             std::thread::Builder::new().name("trace".into()).spawn(move || write_all(out, receiver))?;
         Ok(Stream {
             batch: Vec::with_capacity(BATCH_RECORDS),
+            batch_bytes: 0,
             definitions: VecDeque::new(),
             definitions_bytes: 0,
             undefined: false,
@@ -100,8 +104,9 @@ impl Stream {
         self.recorded = true;
         let old =
             self.batch.first().is_some_and(|first| record.stamp.ns.saturating_sub(first.stamp.ns) > BATCH_NS);
+        self.batch_bytes = self.batch_bytes.saturating_add(record.bytes());
         self.batch.push(record);
-        if old || self.batch.len() >= BATCH_RECORDS {
+        if old || self.batch.len() >= BATCH_RECORDS || self.batch_bytes >= BATCH_BYTES {
             self.hand_on();
         }
     }
@@ -187,6 +192,7 @@ impl Stream {
         if self.batch.is_empty() {
             return;
         }
+        self.batch_bytes = 0;
         let batch = std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH_RECORDS));
         let count = batch.len() as u64;
         if self.definitions.is_empty() && self.send(Item::Records(batch)).is_ok() {

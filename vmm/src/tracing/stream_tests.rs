@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use fencepost_trace::file::{Damage, TraceFile};
 use fencepost_trace::testing::header;
-use fencepost_trace::{Event, GuestEvent, GuestFormat, Stamp};
+use fencepost_trace::{Event, GuestEvent, GuestFormat, Stamp, Value};
 
 use super::*;
 
@@ -21,7 +21,10 @@ fn a_lossless_stream_writes_everything_in_order() {
     let count = (BATCHES * BATCH_RECORDS * 3) as u64;
     (0..count).for_each(|frame| stream.record(record(frame)));
     let written = stream.finish(5);
-    assert_eq!(written.result.expect("written"), Totals { records: count, lost: 0, guest_lost: 5 });
+    assert_eq!(
+        written.result.expect("written"),
+        Totals { records: count, guest_lost: 5, ..Totals::default() }
+    );
     let trace = TraceFile::read(file.reopen().expect("reopened")).expect("readable");
     assert!(trace.damage.is_empty());
     assert!(trace.records.iter().zip(0..count).all(|(have, frame)| *have == record(frame)));
@@ -122,6 +125,20 @@ fn definitions_beyond_the_bound_are_counted_and_so_are_the_events_without_them()
     assert_eq!(written.result.expect("written").lost, written.lost);
     let trace = TraceFile::read(&bytes[..]).expect("readable");
     assert!(trace.records.iter().all(|record| !matches!(record.event, Event::Guest(_))));
+}
+
+#[test]
+fn large_guest_events_fill_a_batch_sooner() {
+    let file = tempfile::NamedTempFile::new().expect("temporary file");
+    let mut stream = Stream::begin(file.reopen().expect("reopened"), &header(), true).expect("begun");
+    for number in 0..1000 {
+        let values = vec![Value::Text("x".repeat(20_000))];
+        let event = Event::Guest(Box::new(GuestEvent { format: 1, cpu: 0, pid: 1, values }));
+        stream.record(Record { stamp: Stamp { cycles: number, ns: number }, event });
+        let waiting: usize = stream.batch.iter().map(Record::bytes).sum();
+        assert!(waiting < BATCH_BYTES && waiting == stream.batch_bytes, "{waiting}");
+    }
+    assert_eq!(stream.finish(0).result.expect("written").records, 1000);
 }
 
 #[test]
