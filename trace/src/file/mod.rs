@@ -4,6 +4,8 @@
 //! payload (u32), the CRC-32 of kind, length and payload (u32), and the payload. No frame needs another to be decoded, so damage costs the
 //! frames that it touches and no more.
 
+mod checks;
+mod frames;
 mod reader;
 mod writer;
 

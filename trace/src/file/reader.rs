@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use crate::event::{Accel, Event};
-use crate::file::{Definition, FRAME_HEADER_BYTES, Header, MAGIC, Totals, VERSION, checksum, kind};
+use crate::file::frames::Frames;
+use crate::file::{Definition, Header, MAGIC, Totals, VERSION, checks, kind};
 use crate::guest::{GuestFormat, GuestView};
 use crate::{Record, Stamp};
 
@@ -28,6 +29,11 @@ pub enum ReadError {
     Header,
 }
 
+/// Memory that the records and definitions of a trace may take, in bytes, as [`Record::bytes`] counts.
+const MEMORY_BYTES: usize = 4 << 30;
+/// Damaged places that are told one by one.
+const DAMAGE_TOLD: usize = 64;
+
 /// What is wrong with a file that can be read in part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Damage {
@@ -41,6 +47,16 @@ pub enum Damage {
         /// Where it begins.
         at: u64,
     },
+    /// So many frames more are damaged.
+    More {
+        /// How many.
+        frames: u64,
+    },
+    /// It is too large: what is behind this byte was left out.
+    Large {
+        /// Where it was left.
+        at: u64,
+    },
 }
 
 impl std::fmt::Display for Damage {
@@ -48,6 +64,10 @@ impl std::fmt::Display for Damage {
         match self {
             Damage::Truncated { at } => write!(f, "The trace is not complete: it ends at byte {at}"),
             Damage::Frame { at } => write!(f, "The frame at byte {at} is damaged and was left out"),
+            Damage::More { frames } => write!(f, "{frames} more frames are damaged and were left out"),
+            Damage::Large { at } => {
+                write!(f, "The trace takes too much memory: what is behind byte {at} was left out")
+            }
         }
     }
 }
@@ -70,29 +90,31 @@ pub struct TraceFile {
 }
 
 impl TraceFile {
-    /// Reads a trace, leaving out what is damaged.
-    pub fn read(mut from: impl Read) -> Result<TraceFile, ReadError> {
-        let mut bytes = Vec::new();
+    /// Reads a trace, leaving out what is damaged. The file is read piece by piece, and of a trace that takes more than 4 GiB of memory
+    /// the begin alone.
+    pub fn read(from: impl Read) -> Result<TraceFile, ReadError> {
+        Self::read_within(from, MEMORY_BYTES)
+    }
+
+    /// The same for traces that take up to `memory` bytes.
+    pub(super) fn read_within(from: impl Read, memory: usize) -> Result<TraceFile, ReadError> {
+        let mut frames = Frames::new(from);
         // What is no trace may be large, or have no end.
-        from.by_ref().take(MAGIC.len() as u64).read_to_end(&mut bytes)?;
-        match bytes == MAGIC {
-            true => from.read_to_end(&mut bytes)?,
-            false if bytes.is_empty() => return Err(ReadError::Empty),
-            false => return Err(ReadError::Foreign),
+        match &frames.take(MAGIC.len())?[..] {
+            magic if *magic == MAGIC => {}
+            [] => return Err(ReadError::Empty),
+            _ => return Err(ReadError::Foreign),
         };
-        let rest = bytes.get(MAGIC.len()..).unwrap_or_default();
-        let version =
-            rest.get(..4).and_then(|v| v.try_into().ok()).map(u32::from_le_bytes).ok_or(ReadError::Header)?;
+        let version = frames.take(4)?.try_into().map(u32::from_le_bytes).map_err(|_| ReadError::Header)?;
         if version != VERSION {
             return Err(ReadError::Version(version));
         }
-        let mut frames = Frames::new(&bytes, MAGIC.len() + 4);
-        let header = match frames.next() {
-            Some(Frame { at, kind: kind::HEADER, payload: Some(payload) }) if at == MAGIC.len() + 4 => {
-                serde_json::from_slice(payload).map_err(|_| ReadError::Header)?
-            }
-            _ => return Err(ReadError::Header),
-        };
+        let first = frames.next()?.filter(|frame| frame.kind == kind::HEADER);
+        let payload = first.and_then(|frame| frame.payload).ok_or(ReadError::Header)?;
+        let header: Header = serde_json::from_slice(payload).map_err(|_| ReadError::Header)?;
+        if !checks::heads(&header) {
+            return Err(ReadError::Header);
+        }
         let mut trace = TraceFile {
             header,
             formats: BTreeMap::new(),
@@ -101,18 +123,36 @@ impl TraceFile {
             totals: None,
             damage: Vec::new(),
         };
-        while let Some(frame) = frames.next() {
-            let taken = frame.payload.is_some_and(|payload| trace.take(frame.kind, payload));
-            if !taken {
-                trace.damage.push(Damage::Frame { at: frame.at as u64 });
-            }
-        }
-        if trace.totals.is_none() || frames.at < bytes.len() {
-            trace.damage.push(Damage::Truncated { at: frames.at as u64 });
-        }
+        trace.take_all(&mut frames, memory)?;
         // Guest events come in later than what the host saw meanwhile.
         trace.records.sort_by_key(|record| record.stamp);
         Ok(trace)
+    }
+
+    fn take_all(&mut self, frames: &mut Frames<impl Read>, memory: usize) -> Result<(), ReadError> {
+        let mut left = memory;
+        let mut more = 0u64;
+        let mut large = None;
+        while let Some(frame) = frames.next()? {
+            match frame.payload.and_then(|payload| self.take(frame.kind, payload, left)) {
+                Some(Taken::Bytes(bytes)) => left = left.saturating_sub(bytes),
+                Some(Taken::TooLarge) => {
+                    large = Some(frame.at);
+                    break;
+                }
+                None if self.damage.len() < DAMAGE_TOLD => self.damage.push(Damage::Frame { at: frame.at }),
+                None => more = more.saturating_add(1),
+            }
+        }
+        self.damage.extend((more > 0).then_some(Damage::More { frames: more }));
+        match large {
+            Some(at) => self.damage.push(Damage::Large { at }),
+            None if self.totals.is_none() || frames.goes_on()? => {
+                self.damage.push(Damage::Truncated { at: frames.at() });
+            }
+            None => {}
+        }
+        Ok(())
     }
 
     /// How often the machine moved between back ends.
@@ -144,29 +184,48 @@ impl TraceFile {
         Some(GuestView { format, event })
     }
 
-    fn take(&mut self, kind: u8, payload: &[u8]) -> bool {
+    /// Takes a frame that may take `left` bytes of memory; nothing if it is damaged.
+    fn take(&mut self, kind: u8, payload: &[u8], left: usize) -> Option<Taken> {
         match kind {
-            kind::RECORDS => match records(payload) {
-                Some(records) => self.records.extend(records),
-                None => return false,
-            },
-            kind::DEFINITION => match serde_json::from_slice(payload) {
-                Ok(Definition::Format(format)) => {
-                    self.formats.insert(format.id, format);
+            kind::RECORDS => {
+                let records = records(payload)?;
+                let bytes = records.iter().map(Record::bytes).fold(0, usize::saturating_add);
+                if bytes > left {
+                    return Some(Taken::TooLarge);
                 }
-                Ok(Definition::Task { pid, name }) => {
-                    self.tasks.insert(pid, name);
+                self.records.extend(records);
+                Some(Taken::Bytes(bytes))
+            }
+            kind::DEFINITION => {
+                let definition: Definition = serde_json::from_slice(payload).ok()?;
+                if !checks::defines(&definition) {
+                    return None;
                 }
-                Err(_) => return false,
-            },
-            kind::END => match serde_json::from_slice(payload) {
-                Ok(totals) => self.totals = Some(totals),
-                Err(_) => return false,
-            },
-            _ => return false,
+                let bytes = definition.size();
+                if bytes > left {
+                    return Some(Taken::TooLarge);
+                }
+                match definition {
+                    Definition::Format(format) => _ = self.formats.insert(format.id, format),
+                    Definition::Task { pid, name } => _ = self.tasks.insert(pid, name),
+                }
+                Some(Taken::Bytes(bytes))
+            }
+            kind::END => {
+                self.totals = Some(serde_json::from_slice(payload).ok()?);
+                Some(Taken::Bytes(0))
+            }
+            _ => None,
         }
-        true
     }
+}
+
+/// What became of a frame.
+enum Taken {
+    /// It takes so many bytes of memory.
+    Bytes(usize),
+    /// There is no room for it.
+    TooLarge,
 }
 
 fn records(mut payload: &[u8]) -> Option<Vec<Record>> {
@@ -174,89 +233,13 @@ fn records(mut payload: &[u8]) -> Option<Vec<Record>> {
     let mut stamp = Stamp::default();
     while !payload.is_empty() {
         let ((cycles, ns, event), rest): ((i64, i64, Event), _) = postcard::take_from_bytes(payload).ok()?;
+        if !checks::is_sound(&event) {
+            return None;
+        }
         stamp =
             Stamp { cycles: stamp.cycles.wrapping_add(cycles as u64), ns: stamp.ns.wrapping_add(ns as u64) };
         records.push(Record { stamp, event });
         payload = rest;
     }
     Some(records)
-}
-
-struct Frame<'a> {
-    at: usize,
-    kind: u8,
-    /// Absent when the checksum is wrong.
-    payload: Option<&'a [u8]>,
-}
-
-/// Frames are written long before they are this long: a search takes what says that it is longer for no frame.
-const LONGEST_FRAME: usize = 1 << 20;
-
-struct Frames<'a> {
-    bytes: &'a [u8],
-    /// Where the next frame begins; at the end, where the readable part ends.
-    at: usize,
-    /// Bytes that may still be checked in search of a frame behind a damaged one; none when there is no other.
-    search: usize,
-}
-
-impl<'a> Frames<'a> {
-    fn new(bytes: &'a [u8], at: usize) -> Self {
-        Frames { bytes, at, search: bytes.len().saturating_mul(4) }
-    }
-
-    fn next(&mut self) -> Option<Frame<'a>> {
-        let at = self.at;
-        let (frame, end) = match self.frame(at) {
-            Some(whole) => whole,
-            None => {
-                // Its length is damaged, or the file is cut.
-                let end = self.find(at + 1)?;
-                (Frame { at, kind: 0, payload: None }, end)
-            }
-        };
-        let lost = frame.payload.is_none() && end < self.bytes.len() && !self.is_sound(end);
-        self.at = if lost { self.find(at + 1).unwrap_or(end) } else { end };
-        Some(frame)
-    }
-
-    /// The frame at a place, and the place after it; none where there cannot be one.
-    fn frame(&self, at: usize) -> Option<(Frame<'a>, usize)> {
-        let rest = self.bytes.get(at..)?;
-        let head = rest.get(..FRAME_HEADER_BYTES)?;
-        let word = |at: usize| head.get(at..at + 4).and_then(|w| w.try_into().ok()).map(u32::from_le_bytes);
-        let (kind, length, crc) = (*head.first()?, word(1)? as usize, word(5)?);
-        let payload = rest.get(FRAME_HEADER_BYTES..FRAME_HEADER_BYTES.checked_add(length)?)?;
-        let sound = checksum(kind, payload) == crc;
-        Some((Frame { at, kind, payload: sound.then_some(payload) }, at + FRAME_HEADER_BYTES + length))
-    }
-
-    fn is_sound(&self, at: usize) -> bool {
-        self.frame(at).is_some_and(|(frame, _)| frame.payload.is_some())
-    }
-
-    /// The first place from `from` on where a sound frame begins.
-    fn find(&mut self, from: usize) -> Option<usize> {
-        if self.search == 0 {
-            return None;
-        }
-        for at in from..self.bytes.len() {
-            let Some(head) = self.bytes.get(at..at + FRAME_HEADER_BYTES) else { break };
-            let length = head.get(1..5).and_then(|word| word.try_into().ok()).map_or(0, u32::from_le_bytes);
-            let length = length as usize;
-            let likely = matches!(head.first(), Some(&(kind::RECORDS | kind::DEFINITION | kind::END)));
-            if !likely || length > LONGEST_FRAME.min(self.bytes.len() - at) {
-                continue;
-            }
-            self.search = self.search.saturating_sub(length);
-            if self.search == 0 {
-                break;
-            }
-            if self.is_sound(at) {
-                return Some(at);
-            }
-        }
-        self.search = 0;
-        None
-    }
 }

@@ -5,9 +5,9 @@
 use crate::guest::{GuestFormat, Value};
 
 /// No tracepoint has more fields than this.
-const FIELDS_MAX: usize = 128;
+pub(crate) const FIELDS_MAX: usize = 128;
 /// No name is longer than this, in bytes.
-const NAME_MAX: usize = 128;
+pub(crate) const NAME_MAX: usize = 128;
 /// What `__data_loc` fields hold: the low half is the offset of the data, the high half its length.
 const DATA_LOC_BYTES: usize = 4;
 

@@ -14,5 +14,7 @@ mod stream;
 mod tests;
 
 pub use format::Format;
+pub(crate) use format::{FIELDS_MAX, NAME_MAX};
 pub use page::{Broken, PageLayout, events};
+pub(crate) use stream::{CPUS_MAX, TASK_NAME_MAX};
 pub use stream::{DEFINITIONS_MAX_BYTES, Decoder, FRAME_MAX, HEADER_BYTES, News, kind};

@@ -32,12 +32,12 @@ const ALIGNMENT: usize = 4;
 /// Layouts, threads and CPUs that are remembered.
 const FORMATS_MAX: usize = 1024;
 const TASKS_MAX: usize = 16 << 10;
-const CPUS_MAX: u16 = 1024;
+pub(crate) const CPUS_MAX: u16 = 1024;
 /// Bytes of definitions that are passed on in all, as [`Definition::size`] counts: they are remembered here, and never dropped on the
 /// way to the file. A guest's all together have some 50 KiB.
 pub const DEFINITIONS_MAX_BYTES: usize = 16 << 20;
 /// No thread's name is longer (TASK_COMM_LEN is 16).
-const TASK_NAME_MAX: usize = 64;
+pub(crate) const TASK_NAME_MAX: usize = 64;
 /// The thread that runs when no other does is not in the kernel's list; the name is what its own text has.
 const IDLE: &str = "0 <idle>";
 

@@ -1,10 +1,12 @@
 //! Buffers, told apart by their guest pages.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::ops::Range;
 
 use serde::Serialize;
 
 use crate::journey::lives::Ending;
+use crate::journey::ranges::RangeMap;
 use crate::journey::{At, Journeys, Stage};
 
 /// Bytes of a guest page.
@@ -132,7 +134,7 @@ impl Buffer {
 
     /// Bytes of its pages.
     pub fn bytes(&self) -> u64 {
-        self.pages.iter().map(|(_, count)| count.saturating_mul(PAGE_BYTES)).sum()
+        self.pages.iter().fold(0, |sum, (_, count)| sum.saturating_add(count.saturating_mul(PAGE_BYTES)))
     }
 }
 
@@ -152,9 +154,10 @@ impl Access {
         self.gpa != 0 && self.len >= LEAST_BYTES
     }
 
-    fn pages(&self) -> impl Iterator<Item = u64> + use<> {
+    /// The numbers of its pages.
+    fn pages(&self) -> Range<u64> {
         let last = self.gpa.saturating_add(self.len.saturating_sub(1)) / PAGE_BYTES;
-        self.gpa / PAGE_BYTES..=last
+        self.gpa / PAGE_BYTES..last.saturating_add(1)
     }
 }
 
@@ -165,7 +168,7 @@ pub(super) enum Writer {
     Job(usize),
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Page {
     buffer: usize,
     writer: Option<Writer>,
@@ -175,13 +178,19 @@ struct Page {
 #[derive(Debug, Default)]
 pub(super) struct Pages {
     /// By number.
-    pages: BTreeMap<u64, Page>,
+    pages: RangeMap<Page>,
     buffers: Vec<Known>,
 }
 
+/// One job or scan-out is of so many buffers, and of pixels by so many writers, at most: what touches more is no sound trace, and lists
+/// of all would grow with the square of the trace.
+const MOST_OF_ONE: usize = 64;
+/// An access is of memory that is one piece: so many pieces of other buffers in it are looked at.
+const MOST_PIECES: usize = 1024;
+
 #[derive(Debug, Default)]
 struct Known {
-    pages: BTreeSet<u64>,
+    pages: RangeMap<()>,
     /// By requester: begin and end of what it accessed.
     seen: BTreeMap<u16, BTreeMap<u64, u64>>,
     first: At,
@@ -193,32 +202,45 @@ impl Pages {
     /// What had these pages, for the most part, has them no more: they are a new buffer's when a device accesses them next. What was
     /// written there stays until then.
     pub fn end(&mut self, ending: &Ending) {
-        let mut shares: BTreeMap<usize, usize> = BTreeMap::new();
+        let mut shares: BTreeMap<usize, u64> = BTreeMap::new();
         for (first, count) in &ending.pages {
-            for (_, page) in self.pages.range(*first..first.saturating_add(*count)) {
-                *shares.entry(page.buffer).or_default() += 1;
+            let pages = *first..first.saturating_add(*count);
+            for (piece, page) in self.pages.pieces(pages).take(MOST_PIECES) {
+                add(&mut shares, page.buffer, &piece);
             }
         }
         for (buffer, share) in shares {
-            if let Some(known) = self.buffers.get_mut(buffer).filter(|known| 2 * share >= known.pages.len()) {
+            let most = |known: &&mut Known| share.saturating_mul(2) >= known.pages.count();
+            if let Some(known) = self.buffers.get_mut(buffer).filter(most) {
                 known.until.get_or_insert(ending.at);
             }
         }
     }
 
+    /// Whether a buffer has its pages still.
+    fn lives(&self, buffer: usize) -> bool {
+        self.buffers.get(buffer).is_some_and(|known| known.until.is_none())
+    }
+
     /// The buffer that has a page.
     fn owner(&self, page: u64) -> Option<usize> {
-        let buffer = self.pages.get(&page)?.buffer;
-        self.buffers.get(buffer)?.until.is_none().then_some(buffer)
+        self.pages.get(page).map(|known| known.buffer).filter(|buffer| self.lives(*buffer))
+    }
+
+    /// What is known of the pages of an access.
+    fn pieces(&self, access: &Access) -> impl Iterator<Item = (Range<u64>, Page)> + '_ {
+        self.pages.pieces(access.pages()).take(MOST_PIECES)
     }
 
     /// `writer` wrote all of `accesses`, which are one buffer. Gives the buffer.
     pub fn write(&mut self, accesses: &[Access], writer: Writer) -> Option<usize> {
         let buffer = self.group(accesses)?;
-        for page in accesses.iter().filter(|a| a.counts()).flat_map(Access::pages) {
-            if let Some(known) = self.pages.get_mut(&page) {
-                known.writer = Some(writer);
-            }
+        for access in accesses.iter().filter(|a| a.counts()) {
+            // Grouping them made all of them known.
+            self.pages.update(access.pages(), |known| Page {
+                buffer: known.map_or(buffer, |known| known.buffer),
+                writer: Some(writer),
+            });
         }
         Some(buffer)
     }
@@ -226,24 +248,18 @@ impl Pages {
     /// A device read all of `accesses`, from any number of buffers. Gives the buffers and who wrote them, each once.
     pub fn read(&mut self, accesses: &[Access]) -> (Vec<usize>, Vec<Writer>) {
         let unknown =
-            |pages: &Pages, access: &Access| !access.pages().any(|page| pages.owner(page).is_some());
+            |pages: &Pages, access: &Access| !pages.pieces(access).any(|(_, page)| pages.lives(page.buffer));
         let fresh: Vec<Access> =
             accesses.iter().filter(|a| a.counts() && unknown(self, a)).copied().collect();
         self.group(&fresh);
         let (mut buffers, mut writers) = (Vec::new(), Vec::new());
         for access in accesses.iter().filter(|a| a.counts()) {
-            for page in access.pages() {
-                let Some(known) = self.pages.get(&page) else { continue };
-                if let Some(buffer) = self.owner(page)
-                    && !buffers.contains(&buffer)
-                {
-                    buffers.push(buffer);
+            for (_, known) in self.pieces(access) {
+                if self.lives(known.buffer) {
+                    add_once(&mut buffers, known.buffer);
                 }
-                if let Some(writer) = known.writer
-                    && writers.last() != Some(&writer)
-                    && !writers.contains(&writer)
-                {
-                    writers.push(writer);
+                if let Some(writer) = known.writer {
+                    add_once(&mut writers, writer);
                 }
             }
             if let Some(buffer) = self.owner(access.gpa / PAGE_BYTES) {
@@ -255,36 +271,43 @@ impl Pages {
 
     /// The buffer that `accesses` are of: a known one where they are of its pages for the most part, or a new one.
     fn group(&mut self, accesses: &[Access]) -> Option<usize> {
-        let pages: BTreeSet<u64> = accesses.iter().filter(|a| a.counts()).flat_map(Access::pages).collect();
         let first = accesses.iter().find(|a| a.counts())?.at;
-        let mut shares: BTreeMap<usize, usize> = BTreeMap::new();
-        for buffer in pages.iter().filter_map(|page| self.owner(*page)) {
-            *shares.entry(buffer).or_default() += 1;
+        let mut pages = RangeMap::default();
+        for access in accesses.iter().filter(|a| a.counts()) {
+            pages.update(access.pages(), |_| ());
+        }
+        let (mut shares, mut ended): (BTreeMap<usize, u64>, Option<At>) = (BTreeMap::new(), None);
+        for (piece, page) in pages.ranges().flat_map(|range| self.pages.pieces(range).take(MOST_PIECES)) {
+            match self.buffers.get(page.buffer).and_then(|known| known.until) {
+                Some(until) => ended = ended.max(Some(until)),
+                None => add(&mut shares, page.buffer, &piece),
+            }
         }
         let most = shares.into_iter().max_by_key(|(buffer, share)| (*share, std::cmp::Reverse(*buffer)));
         let same = most.filter(|(buffer, share)| {
-            let known = self.buffers.get(*buffer).map_or(0, |known| known.pages.len());
-            2 * share >= pages.len().min(known)
+            let known = self.buffers.get(*buffer).map_or(0, |known| known.pages.count());
+            share.saturating_mul(2) >= pages.count().min(known)
         });
         let buffer = match same {
             Some((buffer, _)) => buffer,
             None => {
-                let ended =
-                    pages.iter().filter_map(|page| self.buffers.get(self.pages.get(page)?.buffer)?.until);
-                let since = ended.max();
-                self.buffers.push(Known { first, since, ..Known::default() });
+                self.buffers.push(Known { first, since: ended, ..Known::default() });
                 self.buffers.len() - 1
             }
         };
-        for page in &pages {
-            let ended = self.owner(*page).is_none();
-            let known = self.pages.entry(*page).or_insert(Page { buffer, writer: None });
-            if known.buffer != buffer {
-                *known = Page { buffer, writer: known.writer.filter(|_| ended) };
-            }
+        let (all, buffers) = (&mut self.pages, &mut self.buffers);
+        for range in pages.ranges() {
+            all.update(range, |known| match known {
+                None => Page { buffer, writer: None },
+                Some(known) if known.buffer == buffer => known,
+                Some(known) => {
+                    let ended = buffers.get(known.buffer).is_none_or(|before| before.until.is_some());
+                    Page { buffer, writer: known.writer.filter(|_| ended) }
+                }
+            });
         }
-        if let Some(known) = self.buffers.get_mut(buffer) {
-            known.pages.extend(pages);
+        if let Some(known) = buffers.get_mut(buffer) {
+            pages.ranges().for_each(|range| known.pages.update(range, |_| ()));
         }
         for access in accesses.iter().filter(|a| a.counts()) {
             self.see(buffer, access);
@@ -317,15 +340,23 @@ impl Pages {
     }
 }
 
+/// Adds the pages of `piece` to the share of `buffer`.
+fn add(shares: &mut BTreeMap<usize, u64>, buffer: usize, piece: &Range<u64>) {
+    let share = shares.entry(buffer).or_default();
+    *share = share.saturating_add(piece.end.saturating_sub(piece.start));
+}
+
+/// Adds what is not there, as long as there is room.
+pub(super) fn add_once<T: PartialEq>(all: &mut Vec<T>, one: T) {
+    if all.len() < MOST_OF_ONE && all.last() != Some(&one) && !all.contains(&one) {
+        all.push(one);
+    }
+}
+
 impl Known {
     fn finish(self, id: usize) -> Buffer {
-        let mut pages: Vec<(u64, u64)> = Vec::new();
-        for page in self.pages {
-            match pages.last_mut() {
-                Some((first, count)) if *first + *count == page => *count += 1,
-                _ => pages.push((page, 1)),
-            }
-        }
+        let pages = self.pages.ranges().map(|range| (range.start, range.end.saturating_sub(range.start)));
+        let pages = pages.collect();
         let range = |(iova, end): (u64, u64)| IovaRange { iova, len: end - iova };
         let mappings = self
             .seen

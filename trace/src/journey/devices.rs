@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::event::{Engine, Event, JobKind};
 use crate::file::{Damage, TraceFile};
-use crate::journey::buffers::{Access, Pages, Writer};
+use crate::journey::buffers::{Access, Pages, Writer, add_once};
 use crate::journey::doorbells::Ring;
 use crate::journey::lives::Ending;
 use crate::journey::{At, Buffer};
@@ -350,9 +350,7 @@ impl Scan {
                 Writer::Job(job) => self.found.jobs.get(*job).map_or(&[][..], |job| &job.captures),
             };
             for capture in behind {
-                if !captures.contains(capture) {
-                    captures.push(*capture);
-                }
+                add_once(&mut captures, *capture);
             }
         }
         captures

@@ -18,6 +18,7 @@ mod lives;
 #[cfg(test)]
 mod lives_tests;
 mod outcome;
+mod ranges;
 #[cfg(test)]
 mod rule_tests;
 mod stage;
