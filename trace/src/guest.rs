@@ -73,6 +73,9 @@ impl GuestEvent {
     }
 }
 
+/// Bytes of a name of the guest's that are shown. The kernel's own are a few dozen.
+const LABEL_BYTES: usize = 256;
+
 /// A guest event together with its layout.
 #[derive(Clone, Copy, Debug)]
 pub struct GuestView<'a> {
@@ -97,6 +100,13 @@ impl<'a> GuestView<'a> {
     /// A field as an unsigned number.
     pub fn u64(&self, name: &str) -> Option<u64> {
         self.field(name)?.as_u64()
+    }
+
+    /// A field that names something, cut where no name is so long: many events show it.
+    pub fn label(&self, name: &str) -> Option<&'a str> {
+        let text = self.text(name)?;
+        let end = (0..=LABEL_BYTES.min(text.len())).rev().find(|at| text.is_char_boundary(*at));
+        text.get(..end?)
     }
 
     /// A field as text.

@@ -3,10 +3,14 @@
 //! Devices and the machine record [`Event`]s through the [`Trace`] port; the implementation stamps them.
 //! This crate knows nothing of devices: requester ids, I/O virtual addresses and vectors are plain numbers here.
 
+#[cfg(test)]
+mod allocations;
 mod event;
 pub mod file;
 pub mod ftrace;
 mod guest;
+#[cfg(test)]
+mod hostile_tests;
 pub mod html;
 pub mod journey;
 mod outputs;

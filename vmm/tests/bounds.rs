@@ -132,7 +132,7 @@ fn fields_that_share_bytes_multiply_neither_memory_nor_file() {
         let once = [frame(1, HEADER_PAGE.as_bytes()), layout].concat();
         let (said, bytes) = traced(&sends(&once, &page(&records), PAGES), &[]);
         let trace = TraceFile::read(&bytes[..]).expect("readable");
-        let (sent, count) = (PAGES as usize * 64 << 10, PAGES as usize * records.len());
+        let (sent, count) = (PAGES as usize * (64 << 10), PAGES as usize * records.len());
         // A byte that is no UTF-8 becomes three.
         assert!(bytes.len() < 4 * sent, "{} bytes of file for {sent}", bytes.len());
         let there =

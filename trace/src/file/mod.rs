@@ -135,7 +135,7 @@ impl Totals {
 }
 
 /// The checksum over a frame.
-fn checksum(kind: u8, payload: &[u8]) -> u32 {
+pub(crate) fn checksum(kind: u8, payload: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&[kind]);
     hasher.update(&(payload.len() as u32).to_le_bytes());

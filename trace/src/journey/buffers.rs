@@ -124,11 +124,9 @@ impl Buffer {
             Some(known) => {
                 known.exporter = known.exporter.take().or_else(|| name.exporter.clone());
                 known.size = known.size.or(name.size);
-                let fresh = name.devices.iter().filter(|device| !known.devices.contains(device)).cloned();
-                let fresh: Vec<String> = fresh.collect();
-                known.devices.extend(fresh);
+                name.devices.iter().for_each(|device| add_once(&mut known.devices, device.clone()));
             }
-            None => self.dma_bufs.push(name.clone()),
+            None => add_once(&mut self.dma_bufs, name.clone()),
         }
     }
 
@@ -186,7 +184,7 @@ pub(super) struct Pages {
 /// of all would grow with the square of the trace.
 const MOST_OF_ONE: usize = 64;
 /// An access is of memory that is one piece: so many pieces of other buffers in it are looked at.
-const MOST_PIECES: usize = 1024;
+pub(super) const MOST_PIECES: usize = 1024;
 
 #[derive(Debug, Default)]
 struct Known {

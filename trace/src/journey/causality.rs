@@ -114,9 +114,13 @@ pub(super) fn check(journeys: &Journeys, wires: &Wires) -> Vec<Violation> {
     }
     shown(journeys, &mut found);
     read(journeys, &mut found);
+    found.truncate(VIOLATIONS_MAX);
     found.sort_by_key(|violation| (violation.effect, violation.rule));
     found
 }
+
+/// So many are told, of a trace that makes no sense.
+const VIOLATIONS_MAX: usize = 1 << 16;
 
 fn violation(rule: Rule, cause: Option<At>, effect: At) -> Violation {
     Violation { rule, cause, effect, stages: None, frame: None, buffer: None }
@@ -238,7 +242,7 @@ fn shown(journeys: &Journeys, found: &mut Vec<Violation>) {
         let Some(all) = writes.get(&buffer) else { continue };
         let first = all.partition_point(|(at, _)| at.stamp.cycles <= flip.latch.stamp.cycles);
         for (at, frame) in all.get(first..).unwrap_or_default() {
-            if at.stamp.cycles >= last.stamp.cycles {
+            if at.stamp.cycles >= last.stamp.cycles || found.len() >= VIOLATIONS_MAX {
                 break;
             }
             found.push(Violation {
@@ -266,7 +270,7 @@ fn read(journeys: &Journeys, found: &mut Vec<Violation>) {
             let Some(all) = captured.get(buffer) else { continue };
             let first = all.partition_point(|(_, done, _)| done.stamp.cycles <= job.start.stamp.cycles);
             for (start, _, frame) in all.get(first..).unwrap_or_default() {
-                if start.stamp.cycles >= end.stamp.cycles {
+                if start.stamp.cycles >= end.stamp.cycles || found.len() >= VIOLATIONS_MAX {
                     break;
                 }
                 found.push(Violation {

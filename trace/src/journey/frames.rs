@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::journey::buffers::MOST_PIECES;
 use crate::journey::devices::{Capture, Devices, FenceWrite, Flip, Job, Msi};
 use crate::journey::guest::{Guest, Vb2};
 use crate::journey::interrupts::Wires;
@@ -376,9 +377,43 @@ fn not_queued(captures: &[Capture], guest: &Guest, queue: Option<u64>) -> Vec<Vi
 
 /// Gives the buffers the names that the guest's kernel has for them.
 fn name_buffers(buffers: &mut [Buffer], guest: &Guest) {
+    let index = PageIndex::new(buffers);
     for mapped in &guest.mapped {
-        if let Some(buffer) = buffers.iter_mut().find(|buffer| buffer.has_page_at(mapped.page, mapped.at)) {
+        let of_page =
+            |buffer: &usize| buffers.get(*buffer).is_some_and(|one| one.has_page_at(mapped.page, mapped.at));
+        let first = index.buffers(mapped.page).filter(of_page).min();
+        if let Some(buffer) = first.and_then(|first| buffers.get_mut(first)) {
             buffer.name(&mapped.dma_buf);
         }
+    }
+}
+
+/// Which buffers may have a page.
+struct PageIndex {
+    /// Begin, end, the last end so far, and the buffer, of each range of pages, by begin.
+    ranges: Vec<(u64, u64, u64, usize)>,
+}
+
+impl PageIndex {
+    fn new(buffers: &[Buffer]) -> PageIndex {
+        let of = |(at, buffer): (usize, &Buffer)| -> Vec<(u64, u64, u64, usize)> {
+            buffer.pages.iter().map(|(first, count)| (*first, first.saturating_add(*count), 0, at)).collect()
+        };
+        let mut ranges: Vec<_> = buffers.iter().enumerate().flat_map(of).collect();
+        ranges.sort_unstable();
+        let mut last = 0;
+        for (_, end, so_far, _) in &mut ranges {
+            last = last.max(*end);
+            *so_far = last;
+        }
+        PageIndex { ranges }
+    }
+
+    /// The buffers with a range that has `page`, the last begin first; of a page that many have had, the last many.
+    fn buffers(&self, page: u64) -> impl Iterator<Item = usize> + '_ {
+        let begun = self.ranges.partition_point(|(first, ..)| *first <= page);
+        let before = self.ranges.get(..begun).unwrap_or_default().iter().rev();
+        let near = before.take_while(move |(_, _, so_far, _)| *so_far > page).take(MOST_PIECES);
+        near.filter(move |(_, end, ..)| *end > page).map(|(.., buffer)| *buffer)
     }
 }

@@ -1,6 +1,7 @@
 //! What the guest's tracepoints say, indexed for joining.
 
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
 use serde::Serialize;
 
@@ -87,7 +88,7 @@ pub(super) struct JobPoint {
 pub(super) struct Mapped {
     pub at: At,
     pub page: u64,
-    pub dma_buf: DmaBuf,
+    pub dma_buf: Rc<DmaBuf>,
 }
 
 /// All of it.
@@ -112,7 +113,7 @@ pub(super) struct Guest {
     /// From when to when dma-bufs had them.
     pub lives: Lives,
     /// The dma-bufs that threads are mapping, and how many bytes of each are still to come.
-    mapping: HashMap<u32, (DmaBuf, u64)>,
+    mapping: HashMap<u32, (Rc<DmaBuf>, u64)>,
     /// The thread that each `dma_fence_init` was on, by context and sequence number.
     pub made_by: HashMap<(u64, u64), u32>,
 }
@@ -199,7 +200,7 @@ impl Guest {
             Kind::HandlerEntry => {
                 let irq = u32::try_from(view.u64("irq")?).ok()?;
                 self.entries.entry(irq).or_default().push(HandlerEntry { at, cpu: view.event.cpu });
-                if let Some(name) = view.text("name") {
+                if let Some(name) = view.label("name") {
                     self.irq_names.entry(irq).or_insert_with(|| name.to_string());
                 }
             }
@@ -217,7 +218,7 @@ impl Guest {
     fn fence(&mut self, kind: Kind, view: &GuestView<'_>, at: At) -> Option<()> {
         let (context, seqno) = (view.u64("context")?, view.u64("seqno")?);
         let (_, _, points) = self.fences.entry(context).or_insert_with(|| {
-            let text = |name| view.text(name).unwrap_or_default().to_string();
+            let text = |name| view.label(name).unwrap_or_default().to_string();
             (text("driver"), text("timeline"), BTreeMap::new())
         });
         let point = points.entry(seqno).or_insert_with(|| FencePoint { seqno, ..FencePoint::default() });
@@ -244,7 +245,7 @@ impl Guest {
     /// A thread begins to map a dma-buf for a device.
     fn map_dma_buf(&mut self, view: &GuestView<'_>) -> Option<()> {
         let (inode, size) = (view.u64("inode")?, view.u64("size")?);
-        let text = |name| view.text(name).map(str::to_string);
+        let text = |name| view.label(name).map(str::to_string);
         let dma_buf = DmaBuf {
             inode,
             exporter: text("exporter"),
@@ -253,7 +254,7 @@ impl Guest {
         };
         // A mapping that is only given out again brings no pages.
         let bytes = if view.u64("mapped") == Some(0) { size } else { 0 };
-        self.mapping.insert(view.event.pid, (dma_buf, bytes));
+        self.mapping.insert(view.event.pid, (Rc::new(dma_buf), bytes));
         Some(())
     }
 
@@ -264,7 +265,7 @@ impl Guest {
         *bytes = bytes.saturating_sub(len);
         let page = address / PAGE_BYTES;
         self.lives.pages(dma_buf.inode, page, len.div_ceil(PAGE_BYTES).max(1));
-        self.mapped.push(Mapped { at, page, dma_buf: dma_buf.clone() });
+        self.mapped.push(Mapped { at, page, dma_buf: Rc::clone(dma_buf) });
         Some(())
     }
 }

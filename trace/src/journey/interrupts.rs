@@ -73,7 +73,10 @@ impl Wires {
         }
         let entries: BTreeMap<u32, Vec<At>> =
             guest.entries.iter().map(|(irq, all)| (*irq, all.iter().map(|e| e.at).collect())).collect();
-        let raised: Vec<((u16, u16), &[At])> = wires.iter().map(|(key, w)| (*key, &w.raised[..])).collect();
+        let mut raised: Vec<((u16, u16), &[At])> =
+            wires.iter().map(|(key, w)| (*key, &w.raised[..])).collect();
+        raised.sort_by_key(|(key, all)| (Reverse(all.len()), *key));
+        raised.truncate(LINES_MAX);
         let vectors = assign(&raised, &delivered);
         let irqs = assign(&raised, &entries);
         for (key, vector) in vectors {
@@ -116,11 +119,18 @@ impl Wires {
     }
 }
 
+/// Lines, and what may follow them, that are tried: the busiest. Each is tried with each.
+const LINES_MAX: usize = 256;
+const CANDIDATES_MAX: usize = 1024;
+
 /// Gives each line the candidate that fits best, each candidate to one line.
 fn assign<L: Copy + Ord, C: Copy + Ord>(lines: &[(L, &[At])], all: &BTreeMap<C, Vec<At>>) -> BTreeMap<L, C> {
     let mut fits: Vec<(Fit, L, C)> = Vec::new();
+    let mut likely: Vec<(&C, &Vec<At>)> = all.iter().collect();
+    likely.sort_by_key(|(candidate, follows)| (Reverse(follows.len()), **candidate));
+    likely.truncate(CANDIDATES_MAX);
     for (line, raised) in lines {
-        let candidates = all.iter().filter_map(|(c, follows)| Some((fit(raised, follows)?, *line, *c)));
+        let candidates = likely.iter().filter_map(|(c, follows)| Some((fit(raised, follows)?, *line, **c)));
         fits.extend(candidates);
     }
     // The best first; where two fit equally well, the lower vector has the lower number, as the kernel gives them.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::journey::At;
+use crate::journey::buffers::MOST_PIECES;
 
 /// The end of a buffer: from here on its pages are another's.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,6 +41,7 @@ impl Lives {
     pub fn pages(&mut self, inode: u64, first: u64, count: u64) {
         let end = first.saturating_add(count);
         let overlapping = self.owners.range(..end).rev().take_while(|(_, (stop, _))| *stop > first);
+        let overlapping = overlapping.take(MOST_PIECES);
         let overlapping: Vec<(u64, u64)> = overlapping.map(|(begin, (_, owner))| (*begin, *owner)).collect();
         let mut free = true;
         for (begin, owner) in overlapping {

@@ -155,10 +155,22 @@ fn no_fence(id: FenceId, journeys: &Journeys) -> QueryError {
     let what = format!("there is no fence {}:{}", id.context, id.seqno);
     let there = match contexts.is_empty() {
         true => "the trace has no fence of the guest's".to_string(),
-        false => format!("the trace has contexts {}", contexts.join(", ")),
+        false => format!("the trace has contexts {}", some(&contexts)),
     };
     QueryError { what, there }
 }
+
+/// The first of many, and how many more there are.
+fn some(all: &[String]) -> String {
+    let shown = all.get(..SHOWN_MOST.min(all.len())).unwrap_or_default().join(", ");
+    match all.len().saturating_sub(SHOWN_MOST) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// Names that an error lists.
+const SHOWN_MOST: usize = 20;
 
 fn no_buffer(query: Query, journeys: &Journeys) -> QueryError {
     let inodes = journeys.buffers.iter().flat_map(|buffer| &buffer.dma_bufs).map(|name| name.inode);
@@ -169,7 +181,7 @@ fn no_buffer(query: Query, journeys: &Journeys) -> QueryError {
         }
         Query::Inode(inode) => {
             let inodes: Vec<String> = inodes.iter().map(u64::to_string).collect();
-            (format!("no buffer has inode {inode}"), format!("the trace has inodes {}", inodes.join(", ")))
+            (format!("no buffer has inode {inode}"), format!("the trace has inodes {}", some(&inodes)))
         }
         Query::Page(page) => {
             let address = page.saturating_mul(PAGE_BYTES);

@@ -183,7 +183,7 @@ impl Scan<'_> {
         let Some(irq) = view.u64("irq") else { return };
         let row = &mut self.cpus.entry(view.event.cpu).or_default().handlers;
         if view.is("irq", "irq_handler_entry") {
-            let name = view.text("name").map_or_else(|| format!("irq {irq}"), str::to_string);
+            let name = view.label("name").map_or_else(|| format!("irq {irq}"), str::to_string);
             row.begin(self.scene, irq, (name, Tone::Guest), at);
         } else if view.is("irq", "irq_handler_exit") {
             row.end(self.scene, irq, at);
