@@ -7,12 +7,12 @@ guest gpu 900 "gpu_test"
 guest display 900 "test_display" --display width=320,height=240
 guest camera 900 "test_camera"
 # Devices and drivers go away, are reset and sleep, with all that user space may hold; the IOMMU finds what is still mapped.
-guest life 900 "test_gpu_life"
+guest life 900 "test_gpu_life;test_camera_life"
 without_iommu() {
     local GUEST_COMMAND_LINE=${GUEST_COMMAND_LINE/intel_iommu=on/intel_iommu=off}
     "$@"
 }
-without_iommu guest life-no-iommu 900 "test_gpu_life"
+without_iommu guest life-no-iommu 900 "test_gpu_life;test_camera_life"
 # The whole flow with every pixel checked by the host: `demo NAME [OPTION...]`.
 demo() {
     local name=$1
@@ -102,7 +102,7 @@ on_stable guest stable-iommu 900 "test_iommu"
 on_stable guest stable-gpu 900 "gpu_test"
 on_stable guest stable-display 900 "test_display" --display width=320,height=240
 on_stable guest stable-camera 900 "test_camera"
-on_stable guest stable-life 900 "test_gpu_life"
+on_stable guest stable-life 900 "test_gpu_life;test_camera_life"
 check "demo: on the 6.1 kernel" on_stable demo stable
 
 # Debian's own i386 programs as they come, static and dynamic, and exceptions of C++ through the unwinder of libgcc.
@@ -176,7 +176,7 @@ traced() {
         grep -q "\"system\":\"$system\"" "$logs/$1.json" || { echo "no event of $system"; return 1; }
     done
     # Texts are plain in the file: the probes' exporters and importers.
-    for word in videobuf2_dma_sg 0000:00:01.0 0000:00:03.0; do
+    for word in videobuf2_vmalloc 0000:00:01.0 0000:00:03.0; do
         grep -qa "$word" "$trace" || { echo "no dma-buf probe says $word"; return 1; }
     done
     "$FENCEPOST" trace convert "$trace" --to jsonl -o - | dma_bufs || return 1

@@ -16,6 +16,7 @@
 
 #include "camera.h"
 #include "convert.h"
+#include "crc32.h"
 #include "ktap.h"
 
 #define BUFFERS 3
@@ -27,19 +28,6 @@
 #define HEIGHT 120
 
 static struct camera camera;
-
-/* What zlib calls crc32. */
-static uint32_t crc32_of(const uint8_t *bytes, size_t size)
-{
-	uint32_t crc = ~0u;
-
-	for (size_t i = 0; i < size; i++) {
-		crc ^= bytes[i];
-		for (int bit = 0; bit < 8; bit++)
-			crc = crc & 1 ? crc >> 1 ^ 0xedb88320u : crc >> 1;
-	}
-	return ~crc;
-}
 
 /* The result of an ioctl: 0 or a negative errno. */
 static int call(unsigned long request, void *arg)

@@ -53,10 +53,13 @@ struct fpcam {
 	struct video_device vdev;
 	struct vb2_queue queue;
 
-	/* Serializes ioctls and the queue; guards pix and interval. */
+	/* Serializes ioctls, the queue, sleep and reset; guards what is below. */
 	struct mutex lock;
 	struct v4l2_pix_format pix;
 	struct v4l2_fract interval;
+	bool streaming;
+	/* The device counts frames anew after a pause; this is the number of its frame 0. */
+	u32 first_sequence;
 
 	/* Guards what follows, and the doorbell. */
 	spinlock_t ring_lock;
@@ -69,6 +72,8 @@ struct fpcam {
 	dma_addr_t tail_word_iova;
 	u32 posted;
 	u32 completed;
+	/* One more than the number of the last frame. */
+	u32 next_sequence;
 	/* The buffers that the device holds, by index. */
 	struct fpcam_buffer *held[FPCAM_MAX_BUFFERS];
 };
@@ -88,10 +93,28 @@ static inline struct fpcam_buffer *to_fpcam_buffer(struct vb2_buffer *vb)
 	return container_of(to_vb2_v4l2_buffer(vb), struct fpcam_buffer, vb);
 }
 
-/* capture.c: the queue and the rings */
+/* memory.c: what buffers are made of */
+extern const struct vb2_mem_ops fpcam_memops;
+
+/* capture.c: the queue */
 int fpcam_capture_init(struct fpcam *cam);
-void fpcam_capture_exit(struct fpcam *cam);
+int fpcam_stream(struct fpcam *cam);
+
+/* rings.c: the rings */
+int fpcam_rings_init(struct fpcam *cam);
+void fpcam_rings_program(struct fpcam *cam);
+void fpcam_rings_forget(struct fpcam *cam);
+void fpcam_post(struct fpcam *cam, struct fpcam_buffer *buffer);
+void fpcam_halt(struct fpcam *cam);
+void fpcam_empty(struct fpcam *cam, enum vb2_buffer_state state);
+void fpcam_drain(struct fpcam *cam);
+void fpcam_repost(struct fpcam *cam);
 irqreturn_t fpcam_frame_done(int irq, void *data);
+
+/* pause.c: sleep and reset */
+extern const struct dev_pm_ops fpcam_pm_ops;
+extern const struct pci_error_handlers fpcam_err_handlers;
+void fpcam_pause(struct fpcam *cam);
 
 /* video.c: the video device and its ioctls */
 int fpcam_video_register(struct fpcam *cam);

@@ -13,6 +13,9 @@ static irqreturn_t fpcam_error(int irq, void *data)
 	u32 code = fpcam_read(cam, FPCAM_ERROR_CODE);
 	u64 iova = fpcam_read(cam, FPCAM_ERROR_IOVA);
 
+	/* Nothing answers: the device is in a reset, or gone. */
+	if (code == U32_MAX)
+		return IRQ_NONE;
 	iova |= (u64)fpcam_read(cam, FPCAM_ERROR_IOVA + 4) << 32;
 	fpcam_write(cam, FPCAM_ERROR_CODE, 0);
 	if (code)
@@ -160,7 +163,7 @@ static int fpcam_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 free_irqs:
 	fpcam_free_irqs(cam);
 forget_rings:
-	fpcam_capture_exit(cam);
+	fpcam_rings_forget(cam);
 put:
 	v4l2_device_put(&cam->v4l2);
 	return dev_err_probe(&pdev->dev, ret, "cannot use the camera\n");
@@ -172,10 +175,19 @@ static void fpcam_remove(struct pci_dev *pdev)
 
 	/* Stops the stream and frees the buffers, whoever has the device open. */
 	vb2_video_unregister_device(&cam->vdev);
-	fpcam_capture_exit(cam);
+	fpcam_rings_forget(cam);
 	fpcam_free_irqs(cam);
 	v4l2_device_disconnect(&cam->v4l2);
 	v4l2_device_put(&cam->v4l2);
+}
+
+static void fpcam_shutdown(struct pci_dev *pdev)
+{
+	struct fpcam *cam = pci_get_drvdata(pdev);
+
+	mutex_lock(&cam->lock);
+	fpcam_pause(cam);
+	mutex_unlock(&cam->lock);
 }
 
 static const struct pci_device_id fpcam_ids[] = {
@@ -189,9 +201,13 @@ static struct pci_driver fpcam_driver = {
 	.id_table = fpcam_ids,
 	.probe = fpcam_probe,
 	.remove = fpcam_remove,
+	.shutdown = fpcam_shutdown,
+	.err_handler = &fpcam_err_handlers,
+	.driver.pm = pm_sleep_ptr(&fpcam_pm_ops),
 };
 module_pci_driver(fpcam_driver);
 
 MODULE_DESCRIPTION("V4L2 capture driver for the Fencepost camera");
 MODULE_AUTHOR("The Fencepost project");
 MODULE_LICENSE("GPL");
+MODULE_IMPORT_NS(DMA_BUF);

@@ -74,6 +74,7 @@ static void fpcam_adjust(struct fpcam *cam, struct v4l2_pix_format *pix)
 
 static int fpcam_querycap(struct file *file, void *priv, struct v4l2_capability *cap)
 {
+	BUILD_BUG_ON(sizeof(FENCEPOST_CAMERA_DRIVER_NAME) > sizeof(cap->driver));
 	strscpy(cap->driver, FENCEPOST_CAMERA_DRIVER_NAME, sizeof(cap->driver));
 	strscpy(cap->card, "Fencepost camera", sizeof(cap->card));
 	return 0;
@@ -232,6 +233,14 @@ static int fpcam_log_status(struct file *file, void *priv)
 	return 0;
 }
 
+/* vb2 says to who sleeps here when the device goes away that the stream is off; that is only half of it. */
+static int fpcam_dqbuf(struct file *file, void *priv, struct v4l2_buffer *buffer)
+{
+	int ret = vb2_ioctl_dqbuf(file, priv, buffer);
+
+	return ret && !video_is_registered(video_devdata(file)) ? -ENODEV : ret;
+}
+
 static long fpcam_default(struct file *file, void *priv, bool valid_prio, unsigned int cmd,
 			  void *arg)
 {
@@ -277,7 +286,7 @@ static const struct v4l2_ioctl_ops fpcam_ioctl_ops = {
 	.vidioc_prepare_buf = vb2_ioctl_prepare_buf,
 	.vidioc_querybuf = vb2_ioctl_querybuf,
 	.vidioc_qbuf = vb2_ioctl_qbuf,
-	.vidioc_dqbuf = vb2_ioctl_dqbuf,
+	.vidioc_dqbuf = fpcam_dqbuf,
 	.vidioc_expbuf = vb2_ioctl_expbuf,
 	.vidioc_streamon = vb2_ioctl_streamon,
 	.vidioc_streamoff = vb2_ioctl_streamoff,

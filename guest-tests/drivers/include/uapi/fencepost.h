@@ -2,7 +2,7 @@
 /*
  * Userspace interface of Fencepost's drivers, beyond what DRM and V4L2 define:
  * "fencepost_gpu", the DRM render driver (docs/gpu.md has the device), and
- * "fencepost_camera", the V4L2 capture driver (docs/camera.md). The display's
+ * "fencepost_cam", the V4L2 capture driver (docs/camera.md). The display's
  * driver has none of its own.
  *
  * Fields that a caller does not use, and all reserved fields, must be zero.
@@ -271,7 +271,8 @@ struct drm_fencepost_gpu_submit {
 
 /* The camera */
 
-#define FENCEPOST_CAMERA_DRIVER_NAME	"fencepost_camera"
+/* What VIDIOC_QUERYCAP says has room for 15 characters. */
+#define FENCEPOST_CAMERA_DRIVER_NAME	"fencepost_cam"
 
 /**
  * struct fencepost_camera_frame - what the device says about a captured frame
