@@ -90,6 +90,11 @@ pub fn pack<S: Stateful>(device: &S) -> SavedState {
 
 /// Builds a device from `parts` and a state that [`pack`] made.
 pub fn unpack<S: Stateful>(parts: S::Parts, saved: &SavedState) -> Result<S, StateError> {
+    S::restore(parts, decode::<S>(saved)?)
+}
+
+/// The state that [`pack`] made bytes of, not yet looked at any closer.
+pub fn decode<S: Stateful>(saved: &SavedState) -> Result<S::State, StateError> {
     if saved.kind != S::KIND {
         return Err(StateError::Kind { expected: S::KIND, found: saved.kind.clone() });
     }
@@ -98,7 +103,7 @@ pub fn unpack<S: Stateful>(parts: S::Parts, saved: &SavedState) -> Result<S, Sta
     }
     let damaged = StateError::Damaged(S::KIND);
     let Ok((state, rest)) = postcard::take_from_bytes(&saved.bytes) else { return Err(damaged) };
-    if rest.is_empty() { S::restore(parts, state) } else { Err(damaged) }
+    if rest.is_empty() { Ok(state) } else { Err(damaged) }
 }
 
 /// Refuses a state of `S` for the reason `why` unless it is `possible`.

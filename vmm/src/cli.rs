@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::error::{ContextKind, ErrorKind};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
+use crate::config::MachineConfig;
 use crate::options::{
     Accel, CameraOptions, GpuOptions, MEMORY_DEFAULT, MoveAt, Size, Switch, TRACE_LIMIT_DEFAULT, memory_size,
     timeout, trace_limit,
@@ -229,6 +230,20 @@ impl RunArgs {
             trace_limit: TRACE_LIMIT_DEFAULT,
             memory_hash: false,
             frames: None,
+        }
+    }
+}
+
+impl RunArgs {
+    /// The machine that the options describe.
+    pub fn machine(&self) -> MachineConfig {
+        MachineConfig {
+            memory_bytes: self.memory.0,
+            iommu: self.iommu == Switch::On,
+            seed: self.seed,
+            gpu: self.gpu.config(),
+            camera: self.camera.config(),
+            display: self.display.clone(),
         }
     }
 }

@@ -6,6 +6,7 @@
 pub mod accel;
 pub mod backend;
 pub mod cli;
+pub mod config;
 pub mod console;
 pub mod control;
 pub mod demo;

@@ -1,12 +1,15 @@
 //! What the user asks for, and the grammar of `key=value,...` options.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use fencepost_devices::camera::CameraCost;
+use fencepost_devices::gpu::GpuConfig;
 
 use crate::accel::Chosen;
+use crate::config::CameraConfig;
 use crate::machine::memory::{MEMORY_MAX_BYTES, MEMORY_MIN_BYTES};
 
 /// Which back end runs the guest's CPU.
@@ -127,12 +130,18 @@ pub struct CameraOptions {
 }
 
 impl CameraOptions {
-    /// The cost model, with the camera's own where nothing was said.
-    pub fn cost(&self) -> CameraCost {
+    /// The camera, with its own cost model where nothing was said.
+    pub fn config(&self) -> CameraConfig {
         let default = CameraCost::default();
-        CameraCost {
-            fixed_cycles: self.latency.unwrap_or(default.fixed_cycles),
-            bytes_per_cycle: self.bytes_per_cycle.unwrap_or(default.bytes_per_cycle),
+        CameraConfig {
+            source: self.source.clone(),
+            width_px: self.width,
+            height_px: self.height,
+            fps: self.fps,
+            cost: CameraCost {
+                fixed_cycles: self.latency.unwrap_or(default.fixed_cycles),
+                bytes_per_cycle: self.bytes_per_cycle.unwrap_or(default.bytes_per_cycle),
+            },
         }
     }
 }
@@ -144,6 +153,20 @@ pub struct GpuOptions {
     pub latency: Option<u64>,
     /// Bytes moved per cycle.
     pub bytes_per_cycle: Option<u32>,
+}
+
+impl GpuOptions {
+    /// The cost model, with the GPU's own where nothing was said.
+    pub fn config(&self) -> GpuConfig {
+        let default = GpuConfig::default();
+        GpuConfig {
+            fixed_cycles: self.latency.unwrap_or(default.fixed_cycles),
+            bytes_per_cycle: self
+                .bytes_per_cycle
+                .and_then(NonZeroU32::new)
+                .unwrap_or(default.bytes_per_cycle),
+        }
+    }
 }
 
 /// Splits `a=1,b=2`. A comma inside a value is written twice.

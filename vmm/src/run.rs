@@ -143,7 +143,8 @@ pub fn run(args: &RunArgs, mut hooks: Hooks) -> Result<Outcome, HostError> {
         let png = PngFolder::create(folder.clone())?;
         hooks.frames = Some(both(hooks.frames.take(), png));
     }
-    let pci = devices::plug(args, hooks.frames.take())?;
+    let config = args.machine();
+    let pci = devices::plug(&config, hooks.frames.take())?;
     let (chosen, why) = accel::choose(accel::with_seed(args.accel, args.seed)?)?;
     let plan = plan(args)?;
     if let Some(why) = why {

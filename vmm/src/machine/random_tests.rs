@@ -11,7 +11,7 @@ use super::log::EventLog;
 use super::remap::Remapping;
 use super::time::TimeBase;
 use super::*;
-use crate::cli::RunArgs;
+use crate::config::MachineConfig;
 
 /// Small numbers, RAM addresses, single bits and anything: what registers take seriously.
 fn value(random: &mut Random) -> u64 {
@@ -38,7 +38,7 @@ fn gpa(random: &mut Random) -> u64 {
 
 fn machine() -> Machine {
     let memory = memory::map(memory::MEMORY_MIN_BYTES).expect("mapped");
-    let pci = crate::devices::plug(&RunArgs::new("none"), None).expect("good options");
+    let pci = crate::devices::plug(&MachineConfig::default(), None).expect("good options");
     Machine::new(Parts {
         code: Arc::new(CodePages::new(memory::end(&memory))),
         memory,

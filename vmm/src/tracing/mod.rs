@@ -52,7 +52,7 @@ fn header(args: &RunArgs, accel: Chosen, time: &TimeBase) -> Header {
         functions: functions
             .map(|(slot, name, engine)| FunctionName { rid: requester_id(slot), name: name.into(), engine })
             .to_vec(),
-        costs: devices::costs(args),
+        costs: devices::costs(&args.machine()),
         seed: args.seed,
         limit: Some(args.trace_limit.0),
     }
