@@ -2,13 +2,15 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{Cycles, Tsc, TscOffset};
 
 /// Changes that are remembered. A kernel sets its counter at most once for each CPU that it starts.
 const REMEMBERED: usize = 16;
 
 /// The guest's offsets in their order. A guest that sets its counter again and again loses the oldest.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OffsetHistory {
     /// From when on each was in force, the newest last; never empty.
     offsets: VecDeque<(Cycles, TscOffset)>,

@@ -69,7 +69,7 @@ fn end_lines(outcome: &Outcome) -> Vec<String> {
     let line = |text: &str| vec![format!("fencepost: {text}")];
     let with_dump = |text: &str| [line(text), outcome.last.lines()].concat();
     match &outcome.end {
-        End::Guest(GuestEnd::Exit(_) | GuestEnd::PowerOff | GuestEnd::Mark(_)) => vec![],
+        End::Guest(GuestEnd::Exit(_) | GuestEnd::PowerOff | GuestEnd::Mark(_) | GuestEnd::Pause) => vec![],
         End::Guest(GuestEnd::Reset) => line("the guest asked for a reset"),
         End::Guest(GuestEnd::TripleFault) => {
             with_dump("the guest died of a triple fault (an exception while it handled a double fault)")

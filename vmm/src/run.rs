@@ -115,7 +115,8 @@ impl Outcome {
     pub fn status(&self) -> i32 {
         match &self.end {
             End::Guest(GuestEnd::Exit(status)) => i32::from(*status),
-            End::Guest(GuestEnd::PowerOff | GuestEnd::Mark(_)) | End::Host(StopReason::Quit) => 0,
+            End::Guest(GuestEnd::PowerOff | GuestEnd::Mark(_) | GuestEnd::Pause)
+            | End::Host(StopReason::Quit) => 0,
             End::Guest(GuestEnd::Reset) => 4,
             End::Guest(_) => 3,
             End::Host(StopReason::Timeout) => 124,

@@ -2,6 +2,8 @@
 //!
 //! Source: the kernel's `Documentation/trace/events.rst`, section 2.2, and `Documentation/trace/ring-buffer-map.rst`.
 
+use serde::{Deserialize, Serialize};
+
 use crate::guest::{GuestFormat, Value};
 
 /// No tracepoint has more fields than this.
@@ -12,7 +14,7 @@ pub(crate) const NAME_MAX: usize = 128;
 const DATA_LOC_BYTES: usize = 4;
 
 /// How a field's bytes are to be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Kind {
     Unsigned,
     Signed,
@@ -26,7 +28,7 @@ enum Kind {
     },
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Field {
     offset: usize,
     size: usize,
@@ -34,7 +36,7 @@ struct Field {
 }
 
 /// A tracepoint's layout: what is told to others, and where its fields are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Format {
     /// What later events refer to.
     pub guest: GuestFormat,

@@ -3,6 +3,8 @@
 //! Source: the kernel's `include/linux/ring_buffer.h` (the kinds of events), `events/header_page` and
 //! `events/header_event` of a running kernel (where the parts are).
 
+use serde::{Deserialize, Serialize};
+
 use super::format::number;
 
 /// Bits of an event's first word that say what it is; the rest is the time since the event before it.
@@ -21,7 +23,7 @@ const STAMP_BITS: u32 = 59;
 const WORD: usize = 4;
 
 /// Where the parts of a page's header are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageLayout {
     commit: usize,
     commit_size: usize,

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use fencepost_time::Tsc;
 
+use serde::{Deserialize, Serialize};
+
 use super::format::{Format, number};
 use super::page::{self, PageLayout};
 use crate::file::Definition;
@@ -53,7 +55,7 @@ pub enum News {
 }
 
 /// Takes the stream byte by byte and says what it brings.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Decoder {
     frame: Vec<u8>,
     /// How long `frame` must be before there is something to do.
@@ -78,6 +80,13 @@ impl Decoder {
     /// Frames, pages and events that made no sense.
     pub fn refused(&self) -> u64 {
         self.refused
+    }
+
+    /// All that it has told of what later events refer to.
+    pub fn definitions(&self) -> impl Iterator<Item = Definition> + '_ {
+        let formats = self.formats.values().map(|format| Definition::Format(format.guest.clone()));
+        let tasks = self.tasks.iter().map(|(&pid, name)| Definition::Task { pid, name: name.clone() });
+        formats.chain(tasks)
     }
 
     /// The next byte begins a frame, whatever came before.

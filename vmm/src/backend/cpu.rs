@@ -8,10 +8,12 @@ use fencepost_softcpu::bus::{Bus, Exit};
 use fencepost_softcpu::code::CodePages;
 use fencepost_softcpu::cpu::{Config, Cpu};
 use fencepost_softcpu::cpuid::CpuidConfig;
+use fencepost_softcpu::mem::saved::TlbState;
 use fencepost_softcpu::state::CpuState;
 use fencepost_time::Cycles;
 use vm_memory::GuestMemoryMmap;
 
+use super::SavedCpu;
 use super::soft::Processor;
 use crate::control::Control;
 use crate::entry;
@@ -29,6 +31,19 @@ pub fn at_entry(
     entry::apply(entry, &mut state);
     cpu.set_state(&state);
     cpu
+}
+
+/// A CPU that goes on from `saved`; none if that is not of this memory.
+pub fn restored(
+    memory: &GuestMemoryMmap,
+    code: &Arc<CodePages>,
+    saved: &SavedCpu,
+    control: &Control,
+    cpuid: CpuidConfig,
+) -> Option<Cpu> {
+    let mut cpu = Cpu::new(memory.clone(), Arc::clone(code), control.stop_flag(), Config { cpuid });
+    cpu.set_state(&saved.state);
+    cpu.set_translations(&saved.translations).then_some(cpu)
 }
 
 impl Processor for Cpu {
@@ -54,6 +69,10 @@ impl Processor for Cpu {
 
     fn state(&self) -> CpuState {
         Cpu::state(self)
+    }
+
+    fn translations(&self) -> TlbState {
+        Cpu::translations(self)
     }
 
     fn unknown(&self) -> Vec<(String, u64)> {

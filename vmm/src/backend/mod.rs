@@ -10,13 +10,16 @@ use std::sync::Arc;
 use fencepost_firmware::Entry;
 use fencepost_softcpu::code::CodePages;
 use fencepost_softcpu::cpuid::CpuidConfig;
+use fencepost_softcpu::mem::saved::TlbState;
 use fencepost_softcpu::state::CpuState;
+use serde::{Deserialize, Serialize};
 use vm_memory::GuestMemoryMmap;
 
 use crate::accel::Chosen;
 use crate::control::{Control, StopReason};
 use crate::error::HostError;
 use crate::machine::irq::{InterruptController, SoftInterrupts};
+use crate::machine::saved::MachineState;
 use crate::machine::time::{SOFT_TSC_HZ, TimeBase};
 use crate::machine::{GuestEnd, Machine};
 use kvm::assist::Assists;
@@ -39,12 +42,49 @@ pub struct Ran {
     pub end: End,
     /// The CPU's state.
     pub state: CpuState,
+    /// The translations that it holds; none under `kvm`, which does not tell.
+    pub translations: TlbState,
     /// Instructions that were not known, by name, with how often each was met.
     pub unknown: Vec<(String, u64)>,
     /// What the software CPU did for KVM.
     pub assists: Assists,
     /// The moves between back ends.
     pub moves: Moves,
+}
+
+/// A CPU between two instructions.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SavedCpu {
+    /// All but its translations.
+    pub state: CpuState,
+    /// The translations that it holds.
+    pub translations: TlbState,
+}
+
+/// Makes the chosen back end, its CPU and its time as they were saved.
+///
+/// # Errors
+///
+/// A CPU that cannot be of this memory, and a TSC frequency that the back end cannot give, are refused as bad input.
+pub fn resume(
+    chosen: Chosen,
+    memory: &GuestMemoryMmap,
+    code: &Arc<CodePages>,
+    cpu: &SavedCpu,
+    machine: &MachineState,
+    control: &Control,
+) -> Result<Built, HostError> {
+    if chosen == Chosen::Kvm {
+        return Err(HostError::input("its machine runs under soft only", "restore it with --accel soft"));
+    }
+    let impossible = |what: &str| HostError::Input(format!("its {what} is impossible"));
+    let time = TimeBase::resume(&machine.time).ok_or_else(|| impossible("time"))?;
+    let tsc_hz = u32::try_from(time.hz()).map_err(|_| impossible("TSC frequency"))?;
+    let cpuid = CpuidConfig { tsc_hz, ..CpuidConfig::default() };
+    let cpu =
+        cpu::restored(memory, code, cpu, control, cpuid).ok_or_else(|| impossible("set of translations"))?;
+    let interrupts = SoftInterrupts::restore(&machine.ioapic).ok_or_else(|| impossible("I/O APIC"))?;
+    Ok((Box::new(Soft::new(cpu)), time, Box::new(interrupts)))
 }
 
 /// Runs a guest to its end.

@@ -155,7 +155,10 @@ impl Moving {
         let mut time =
             TimeBase::virtual_from(self.kvm.tsc_hz(), Base { cycles: Cycles(before.cycles), ns: before.ns });
         time.set_cycles(state.cycles);
-        machine.go_on_with(time, Box::new(SoftInterrupts::restore(ioapic)));
+        machine.go_on_with(
+            time,
+            Box::new(SoftInterrupts::restore(ioapic).expect("KVM's I/O APIC has this program's layout")),
+        );
         Ok(())
     }
 
@@ -168,10 +171,11 @@ impl Moving {
     }
 
     /// What both back ends tell together.
-    fn ran(&self, end: End, state: CpuState, soft: Vec<(String, u64)>) -> Ran {
+    fn ran(&mut self, end: End, state: CpuState, soft: Vec<(String, u64)>) -> Ran {
         let assists = self.kvm.assists();
         let unknown = soft.into_iter().chain(assists.unknown.clone()).collect();
-        Ran { end, state, unknown, assists, moves: self.done.clone() }
+        let translations = self.soft.processor().translations();
+        Ran { end, state, translations, unknown, assists, moves: self.done.clone() }
     }
 }
 

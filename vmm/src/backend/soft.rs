@@ -3,6 +3,7 @@
 use fencepost_softcpu::apic::InterruptMessage;
 use fencepost_softcpu::bus::{Bus, Exit};
 use fencepost_softcpu::flags::IF;
+use fencepost_softcpu::mem::saved::TlbState;
 use fencepost_softcpu::state::CpuState;
 use fencepost_time::Cycles;
 
@@ -31,6 +32,8 @@ pub trait Processor {
     fn deliver(&mut self, message: InterruptMessage);
     /// The whole state.
     fn state(&self) -> CpuState;
+    /// The translations that it holds.
+    fn translations(&self) -> TlbState;
     /// Instructions that were not known, by name.
     fn unknown(&self) -> Vec<(String, u64)>;
 }
@@ -94,11 +97,14 @@ impl<P: Processor> Soft<P> {
             return Some(End::Host(reason));
         }
         machine.set_cycles(self.processor.cycles());
+        // Before anything else is done, so that a run that pauses here is the one that does not.
+        if machine.is_pausing() {
+            self.deliver(machine);
+            return Some(End::Guest(GuestEnd::Pause));
+        }
         machine.attend_console();
         machine.run_due();
-        for message in machine.take_messages() {
-            self.processor.deliver(message);
-        }
+        self.deliver(machine);
         if let Some(end) = machine.end() {
             return Some(End::Guest(end.clone()));
         }
@@ -118,6 +124,12 @@ impl<P: Processor> Soft<P> {
             Exit::Deadline | Exit::Yield | Exit::Stopped => None,
             Exit::Halted => self.idle(machine, control),
             Exit::TripleFault => Some(End::Guest(GuestEnd::TripleFault)),
+        }
+    }
+
+    fn deliver(&mut self, machine: &mut Machine) {
+        for message in machine.take_messages() {
+            self.processor.deliver(message);
         }
     }
 
@@ -160,6 +172,7 @@ impl<P: Processor> BackEnd for Soft<P> {
             end,
             state: self.processor.state(),
             unknown: self.processor.unknown(),
+            translations: self.processor.translations(),
             assists: Assists::default(),
             moves: Moves::default(),
         };

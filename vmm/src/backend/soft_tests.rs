@@ -8,6 +8,7 @@ use fencepost_devices::pci::PciRoot;
 use fencepost_firmware::layout;
 use fencepost_softcpu::bus::Flow;
 use fencepost_softcpu::code::CodePages;
+use fencepost_softcpu::mem::saved::TlbState;
 use fencepost_time::Cycles;
 
 use super::*;
@@ -124,6 +125,10 @@ impl Processor for Script {
 
     fn state(&self) -> CpuState {
         CpuState { cycles: self.now, halted: self.halted, rflags: self.rflags, ..CpuState::default() }
+    }
+
+    fn translations(&self) -> TlbState {
+        TlbState::default()
     }
 
     fn unknown(&self) -> Vec<(String, u64)> {

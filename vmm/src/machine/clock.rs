@@ -4,6 +4,8 @@
 //! changes. It does not run, so that two runs are the same; the ACPI tables still say that there is no such clock,
 //! so no driver looks for its alarm or its interrupt.
 
+use serde::{Deserialize, Serialize};
+
 /// Index port and data port.
 pub const CLOCK_PORTS: std::ops::Range<u16> = 0x70..0x72;
 
@@ -19,7 +21,7 @@ const REGISTER_D: (u8, u8) = (0x0d, 0x80);
 const INDEX_MASK: u8 = 0x7f;
 
 /// The clock: all of its state is which register is looked at.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clock {
     index: u8,
 }

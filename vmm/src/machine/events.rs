@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use fencepost_devices::pci::MsiWrite;
+use serde::{Deserialize, Serialize};
 
 /// Who is called, and with which token. There is one pending call for each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Call {
     /// Requester id of the function.
     pub rid: u16,
@@ -14,7 +15,7 @@ pub struct Call {
 }
 
 /// What falls due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Due {
     /// A function is to be called.
     Call(Call),
@@ -26,14 +27,46 @@ pub enum Due {
 type Key = (u64, u64, u64);
 
 /// What is to come, ordered by time, then rank, then sequence of asking, so that equal times keep a fixed order.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventQueue {
     by_time: BTreeMap<Key, Due>,
     by_call: BTreeMap<Call, Key>,
     sequence: u64,
 }
 
+/// A saved queue: all that is to come, in order, and the sequence number of the next request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventQueueState {
+    pending: Vec<(Key, Due)>,
+    sequence: u64,
+}
+
 impl EventQueue {
+    /// The state now.
+    pub fn save(&self) -> EventQueueState {
+        let pending = self.by_time.iter().map(|(&key, &due)| (key, due)).collect();
+        EventQueueState { pending, sequence: self.sequence }
+    }
+
+    /// A queue in `state`; none if that has a call twice, or a request of the future.
+    pub fn restore(state: &EventQueueState) -> Option<Self> {
+        let by_time: BTreeMap<Key, Due> = state.pending.iter().copied().collect();
+        let calls = |(key, due): &(Key, Due)| match due {
+            Due::Call(call) => Some((*call, *key)),
+            Due::Message(_) => None,
+        };
+        let by_call: BTreeMap<Call, Key> = state.pending.iter().filter_map(calls).collect();
+        let once = state.pending.iter().filter_map(calls).count() == by_call.len()
+            && state.pending.len() == by_time.len();
+        let asked = by_time.keys().all(|key| key.2 < state.sequence);
+        (once && asked).then_some(EventQueue { by_time, by_call, sequence: state.sequence })
+    }
+
+    /// The calls to come and when, by function and token.
+    pub fn calls(&self) -> impl Iterator<Item = (Call, u64)> + '_ {
+        self.by_call.iter().map(|(&call, &(at_ns, ..))| (call, at_ns))
+    }
+
     fn insert(&mut self, at_ns: u64, rank: u64, due: Due) -> Key {
         let key = (at_ns, rank, self.sequence);
         self.sequence += 1;
@@ -162,6 +195,35 @@ mod tests {
         }
         let order: Vec<Due> = std::iter::from_fn(|| queue.pop_due(100, u64::MAX)).collect();
         assert_eq!(order, [3, 2, 1].map(|token| Due::Call(call(token))));
+    }
+
+    #[test]
+    fn a_restored_queue_gives_the_same_things_in_the_same_order() {
+        let source = fencepost_devices::pci::MsiSource::Processor;
+        let mut queue = EventQueue::default();
+        for (rank, token) in [(5, 7), (2, 3), (2, 5)] {
+            queue.schedule(100, rank, call(token));
+        }
+        queue.send(100, 3, MsiWrite { source, address: 0xfee0_0000, data: 1 });
+        let mut restored = EventQueue::restore(&queue.save()).expect("possible");
+        assert_eq!(restored, queue);
+        restored.cancel(call(3));
+        queue.cancel(call(3));
+        let rest = |queue: &mut EventQueue| -> Vec<Due> {
+            std::iter::from_fn(|| queue.pop_due(100, u64::MAX)).collect()
+        };
+        assert_eq!(rest(&mut restored), rest(&mut queue));
+    }
+
+    #[test]
+    fn queues_that_cannot_be_are_refused() {
+        let mut queue = EventQueue::default();
+        queue.schedule(100, 0, call(1));
+        let good = queue.save();
+        assert!(EventQueue::restore(&good).is_some());
+        assert!(EventQueue::restore(&EventQueueState { sequence: 0, ..good.clone() }).is_none());
+        let twice = vec![good.pending[0], ((200, 0, 0), good.pending[0].1)];
+        assert!(EventQueue::restore(&EventQueueState { pending: twice, ..good }).is_none());
     }
 
     #[test]

@@ -4,10 +4,12 @@ use fencepost_firmware::layout::TRACE_WANTED;
 use fencepost_trace::Event;
 use fencepost_trace::ftrace::{Decoder, News};
 
+use serde::{Deserialize, Serialize};
+
 use super::Machine;
 
 /// The port's other side.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct GuestTrace {
     decoder: Decoder,
     /// Events with a time at which the guest's counter did not read that.
@@ -36,6 +38,14 @@ impl Machine {
             misplaced: trace.misplaced,
         };
         self.guest_trace.as_ref().map(refused).unwrap_or_default()
+    }
+
+    /// Tells the trace's file of what the guest's events refer to that was said before it began.
+    pub(super) fn announce_definitions(&mut self) {
+        let Some(trace) = &self.guest_trace else { return };
+        for definition in trace.decoder.definitions() {
+            self.log.define(definition);
+        }
     }
 
     /// A byte of what says whether the guest's trace is wanted. Reading the first begins the stream anew.

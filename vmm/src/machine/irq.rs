@@ -38,10 +38,9 @@ pub struct SoftInterrupts {
 }
 
 impl SoftInterrupts {
-    /// An I/O APIC in a state that [`InterruptController::save`] gave.
-    pub fn restore(state: &IoApicState) -> Self {
-        let ioapic = IoApic::restore(state).expect("the state has this version's layout");
-        SoftInterrupts { ioapic, outbox: Vec::new() }
+    /// An I/O APIC in a state that [`InterruptController::save`] gave; none if it is of another layout.
+    pub fn restore(state: &IoApicState) -> Option<Self> {
+        Some(SoftInterrupts { ioapic: IoApic::restore(state)?, outbox: Vec::new() })
     }
 }
 

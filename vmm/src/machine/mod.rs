@@ -13,6 +13,7 @@ pub mod memory;
 mod ports;
 pub mod recent;
 pub mod remap;
+pub mod saved;
 pub mod serial;
 pub mod time;
 pub mod variation;
@@ -72,6 +73,8 @@ pub enum GuestEnd {
     Unrunnable(String),
     /// It came to a mark at which another back end takes over: the end of this back end's part only.
     Mark(u8),
+    /// It came to a point at which the host saves it: the end of this part only.
+    Pause,
 }
 
 impl GuestEnd {
@@ -101,6 +104,15 @@ pub struct Parts {
     pub pci: PciRoot,
     /// From I/O virtual to guest-physical addresses.
     pub iommu: Remapping,
+}
+
+/// Where a guest is stopped for the host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pauses {
+    /// When it writes one of these to the mark port.
+    pub marks: BTreeSet<u8>,
+    /// At the first stop of the CPU at or after each of these times, in nanoseconds.
+    pub at_ns: BTreeSet<u64>,
 }
 
 /// Accesses that nobody answered.
@@ -143,6 +155,7 @@ pub struct Machine {
     recent: Recent,
     end: Option<GuestEnd>,
     marks: BTreeSet<u8>,
+    pauses: Pauses,
     unclaimed: Unclaimed,
     /// What the CPU was told to run until; an earlier event must stop it.
     cpu_deadline_ns: u64,
@@ -171,6 +184,7 @@ impl Machine {
             recent: Recent::default(),
             end: None,
             marks: BTreeSet::new(),
+            pauses: Pauses::default(),
             unclaimed: Unclaimed::default(),
             cpu_deadline_ns: u64::MAX,
         }
@@ -227,10 +241,27 @@ impl Machine {
         self.marks = marks.into_iter().collect();
     }
 
+    /// Where the guest is to be stopped for the host, each once.
+    pub fn pause_at(&mut self, pauses: Pauses) {
+        self.pauses = pauses;
+    }
+
+    /// Whether the guest has come to a point at which it is to be stopped for the host.
+    pub fn is_pausing(&mut self) -> bool {
+        let now_ns = self.time.now().ns;
+        if self.pauses.at_ns.first().is_some_and(|&at_ns| at_ns <= now_ns) {
+            self.pauses.at_ns.retain(|&at_ns| at_ns > now_ns);
+            self.set_end(GuestEnd::Pause);
+        }
+        self.end == Some(GuestEnd::Pause)
+    }
+
     /// The guest has come to a mark.
     fn come_to(&mut self, mark: u8) {
         if self.marks.contains(&mark) {
             self.set_end(GuestEnd::Mark(mark));
+        } else if self.pauses.marks.remove(&mark) {
+            self.set_end(GuestEnd::Pause);
         }
     }
 
@@ -243,7 +274,7 @@ impl Machine {
 
     /// The guest goes on behind the mark that it has come to.
     pub fn pass_mark(&mut self) {
-        if matches!(self.end, Some(GuestEnd::Mark(_))) {
+        if matches!(self.end, Some(GuestEnd::Mark(_) | GuestEnd::Pause)) {
             self.end = None;
         }
     }
@@ -288,7 +319,7 @@ impl Machine {
     /// gets on even when a device asks to be called again at once.
     pub fn cpu_deadline(&mut self) -> Cycles {
         let now = self.time.cycles();
-        let next_ns = self.queue.next_ns();
+        let next_ns = self.queue.next_ns().into_iter().chain(self.pauses.at_ns.first().copied()).min();
         self.cpu_deadline_ns = next_ns.unwrap_or(u64::MAX);
         next_ns.map_or(Cycles::MAX, |ns| self.time.cycle_at(ns)).max(now + 1)
     }

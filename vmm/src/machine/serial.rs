@@ -5,6 +5,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use serde::{Deserialize, Serialize};
 use vm_superio::serial::NoEvents;
 use vm_superio::{Serial, Trigger};
 
@@ -51,6 +52,21 @@ impl Write for LineWriter {
     }
 }
 
+/// The registers of a [`SerialPort`], and the input that the guest has not read yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SerialState {
+    divisor: [u8; 2],
+    interrupt_enable: u8,
+    interrupt_identification: u8,
+    line_control: u8,
+    line_status: u8,
+    modem_control: u8,
+    modem_status: u8,
+    scratch: u8,
+    input: Vec<u8>,
+    bytes_out: u64,
+}
+
 /// The console.
 pub struct SerialPort {
     uart: Serial<Pulse, NoEvents, LineWriter>,
@@ -67,6 +83,46 @@ impl SerialPort {
         let pulse = Pulse::default();
         let uart = Serial::new(pulse.clone(), LineWriter { out, line: Vec::new() });
         SerialPort { uart, pulse, bytes_out: 0 }
+    }
+
+    /// The state now. What was written is shown first: the host's side is no part of it.
+    pub fn save(&mut self) -> SerialState {
+        self.flush();
+        let state = self.uart.state();
+        SerialState {
+            divisor: [state.baud_divisor_low, state.baud_divisor_high],
+            interrupt_enable: state.interrupt_enable,
+            interrupt_identification: state.interrupt_identification,
+            line_control: state.line_control,
+            line_status: state.line_status,
+            modem_control: state.modem_control,
+            modem_status: state.modem_status,
+            scratch: state.scratch,
+            input: state.in_buffer,
+            bytes_out: self.bytes_out,
+        }
+    }
+
+    /// A console in `state` whose output goes to `out`; none if more input waits than there is room for.
+    pub fn restore(state: &SerialState, out: Box<dyn Write + Send>) -> Option<Self> {
+        let registers = vm_superio::serial::SerialState {
+            baud_divisor_low: state.divisor[0],
+            baud_divisor_high: state.divisor[1],
+            interrupt_enable: state.interrupt_enable,
+            interrupt_identification: state.interrupt_identification,
+            line_control: state.line_control,
+            line_status: state.line_status,
+            modem_control: state.modem_control,
+            modem_status: state.modem_status,
+            scratch: state.scratch,
+            in_buffer: state.input.clone(),
+        };
+        let writer = LineWriter { out, line: Vec::new() };
+        let pulse = Pulse::default();
+        let uart = Serial::from_state(&registers, pulse.clone(), NoEvents, writer).ok()?;
+        // Restoring a level makes no edge: the saved machine has had its pulse.
+        pulse.0.store(false, Ordering::Relaxed);
+        Some(SerialPort { uart, pulse, bytes_out: state.bytes_out })
     }
 
     /// Reads the register at `offset`, 0 to 7.
@@ -151,6 +207,21 @@ mod tests {
         serial.write(1, 1);
         assert!(serial.take_pulse());
         assert_eq!(serial.read(0), b'x');
+    }
+
+    #[test]
+    fn a_restored_port_has_its_input_and_makes_no_edge() {
+        let mut serial = SerialPort::new(Box::new(std::io::sink()));
+        serial.write(1, 1);
+        serial.input(b"xy");
+        assert!(serial.take_pulse());
+        let state = serial.save();
+        let mut restored = SerialPort::restore(&state, Box::new(std::io::sink())).expect("possible");
+        assert_eq!(restored.save(), state);
+        assert!(!restored.take_pulse());
+        assert_eq!([restored.read(0), restored.read(0)], *b"xy");
+        let full = SerialState { input: vec![0; 1000], ..state };
+        assert!(SerialPort::restore(&full, Box::new(std::io::sink())).is_none());
     }
 
     #[test]

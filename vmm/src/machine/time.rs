@@ -3,12 +3,13 @@
 
 use fencepost_time::{Cycles, HostOffset, HostTsc};
 use fencepost_trace::Stamp;
+use serde::{Deserialize, Serialize};
 
 /// The nominal TSC frequency of the virtual clock.
 pub const SOFT_TSC_HZ: u64 = 1_000_000_000;
 
 /// Where "now" comes from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeBase {
     /// The CPU says what time it is: one retired instruction is one cycle.
     Virtual {
@@ -32,12 +33,21 @@ pub enum TimeBase {
 }
 
 /// A moment in cycles and in nanoseconds, which go on from there.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Base {
     /// The machine's counter.
     pub cycles: Cycles,
     /// Nanoseconds since the machine started.
     pub ns: u64,
+}
+
+/// Time in a saved machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedTime {
+    cycles: Cycles,
+    /// Cycles per second.
+    pub hz: u64,
+    base: Base,
 }
 
 const NS_PER_SECOND: u128 = 1_000_000_000;
@@ -57,6 +67,24 @@ impl TimeBase {
     /// which is not after now, nanoseconds are the given ones; after power-on that is zero at zero.
     pub fn host(hz: u64, offset: HostOffset, base: Base) -> Self {
         TimeBase::Host { offset, hz, base }
+    }
+
+    /// Time as it is now.
+    pub fn save(&self) -> SavedTime {
+        match *self {
+            TimeBase::Virtual { cycles, hz, base } => SavedTime { cycles, hz, base },
+            TimeBase::Host { hz, .. } => {
+                let Stamp { cycles, ns } = self.now();
+                let base = Base { cycles: Cycles(cycles), ns };
+                SavedTime { cycles: base.cycles, hz, base }
+            }
+        }
+    }
+
+    /// Virtual time that goes on where `saved` ended; none for a time that cannot be.
+    pub fn resume(saved: &SavedTime) -> Option<Self> {
+        let SavedTime { cycles, hz, base } = *saved;
+        (hz != 0 && base.cycles <= cycles).then_some(TimeBase::Virtual { cycles, hz, base })
     }
 
     /// From the host's counter to the machine's, if that is where time comes from.

@@ -6,6 +6,7 @@
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
+use serde::{Deserialize, Serialize};
 
 /// An engine's job takes up to one part in this many longer.
 const LONGER_PART: u64 = 4;
@@ -15,7 +16,7 @@ pub const DELAY_MAX_NS: u64 = 2000;
 pub const IN_FLIGHT_MAX: usize = 256;
 
 /// Numbers for one purpose.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stream(Xoshiro256PlusPlus);
 
 impl Stream {
@@ -27,7 +28,7 @@ impl Stream {
 }
 
 /// The streams of one machine, one for each purpose, so that drawing for one does not move the others.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Variation {
     durations: Stream,
     delays: Stream,

@@ -1,4 +1,105 @@
-//! A machine as a file, and a machine from it again.
+//! A machine as a file, and the same machine from it again.
 
+mod checked;
 pub mod file;
 mod whole;
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use vm_memory::GuestMemoryMmap;
+
+use crate::backend::SavedCpu;
+use crate::config::MachineConfig;
+use crate::error::{HostError, plain};
+use crate::machine::Machine;
+use crate::machine::saved::MachineState;
+use file::Snapshot;
+
+/// The version of [`Contents`] that this code writes and reads: another number after every change to it or to what lies in
+/// it, but for the states that have a version of their own.
+const VERSION: u32 = 1;
+
+/// What lies beside guest memory. [`VERSION`] comes first.
+#[derive(Debug, Serialize, Deserialize)]
+struct Contents {
+    config: MachineConfig,
+    cpu: SavedCpu,
+    machine: MachineState,
+}
+
+/// A saved machine, read and checked, whose memory is mapped when it is asked for.
+pub struct Saved {
+    /// What the machine is made of.
+    pub config: MachineConfig,
+    /// Its CPU.
+    pub cpu: SavedCpu,
+    /// The rest of it.
+    pub machine: MachineState,
+    file: Snapshot,
+}
+
+/// Writes the machine, whose CPU is `cpu`, as `path`: whole or not at all.
+///
+/// # Errors
+///
+/// Those of the host's file system, as one line.
+pub fn save(
+    path: &Path,
+    config: &MachineConfig,
+    machine: &mut Machine,
+    cpu: SavedCpu,
+) -> Result<(), HostError> {
+    let contents = Contents { config: config.clone(), cpu, machine: machine.save()? };
+    let bytes = postcard::to_stdvec(&(VERSION, &contents))
+        .map_err(|error| HostError::Host(format!("the machine's state cannot be encoded: {error}")))?;
+    let written = file::write(path, machine.memory(), &bytes);
+    written.map_err(|error| {
+        HostError::Host(format!("--snapshot {}: {}; nothing was saved", path.display(), plain(&error)))
+    })?;
+    // A file that this program has just written need not be read again to be believed.
+    if let Ok(snapshot) = Snapshot::open(path) {
+        checked::remember(snapshot.file());
+    }
+    Ok(())
+}
+
+/// Reads the machine that [`save`] wrote. Its memory is compared with its checksums unless the file is known to be as it was
+/// when that was done last.
+///
+/// # Errors
+///
+/// What is wrong with the file, as one line.
+pub fn open(path: &Path) -> Result<Saved, HostError> {
+    let refuse = |why: String| HostError::Input(format!("--restore {}: {why}", path.display()));
+    let file = Snapshot::open(path).map_err(|error| refuse(error.to_string()))?;
+    let version = postcard::take_from_bytes::<u32>(file.state());
+    let (version, rest) = version.map_err(|_| refuse("its state makes no sense".into()))?;
+    if version != VERSION {
+        return Err(refuse(format!(
+            "a machine of version {version}; this fencepost reads version {VERSION}"
+        )));
+    }
+    let Ok((Contents { config, cpu, machine }, [])) = postcard::take_from_bytes(rest) else {
+        return Err(refuse("its state makes no sense".into()));
+    };
+    if config.memory_bytes != file.memory_bytes() {
+        return Err(refuse("its memory is not of the size that its machine has".into()));
+    }
+    if !checked::is_known(file.file()) {
+        file.check_memory().map_err(|error| refuse(error.to_string()))?;
+        checked::remember(file.file());
+    }
+    Ok(Saved { config, cpu, machine, file })
+}
+
+impl Saved {
+    /// Guest memory, mapped privately from the file.
+    ///
+    /// # Errors
+    ///
+    /// Those of the host.
+    pub fn map_memory(&self) -> Result<GuestMemoryMmap, HostError> {
+        self.file.map_memory().map_err(|error| HostError::Host(format!("guest memory: {}", plain(&error))))
+    }
+}

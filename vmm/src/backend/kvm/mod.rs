@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use fencepost_firmware::Entry;
 use fencepost_softcpu::ioapic::IoApicState;
+use fencepost_softcpu::mem::saved::TlbState;
 use fencepost_softcpu::state::CpuState;
 use fencepost_time::{HostTsc, Tsc};
 use kvm_bindings::{kvm_irqchip, kvm_userspace_memory_region};
@@ -189,6 +190,7 @@ impl BackEnd for KvmBackEnd {
         let end = shared.ending.take().expect("the event loop ends when the run is over")?;
         let mut machine = shared.into_machine();
         let (state, assists) = (self.leave(&mut machine)?, self.vcpus[0].assists());
-        Ok((machine, Ran { end, state, unknown: assists.unknown.clone(), assists, moves: Moves::default() }))
+        let (unknown, translations) = (assists.unknown.clone(), TlbState::default());
+        Ok((machine, Ran { end, state, translations, unknown, assists, moves: Moves::default() }))
     }
 }
