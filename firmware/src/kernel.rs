@@ -1,27 +1,22 @@
 //! Kernel images: an ELF `vmlinux`, or a bzImage that is unpacked here, on the host.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 use std::ops::Range;
-use std::path::Path;
 
+use crc32fast::Hasher;
 use linux_loader::bootparam::setup_header;
 use linux_loader::loader::KernelLoader;
-use vm_memory::{ByteValued, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
-use zerocopy::{FromBytes, FromZeros, IntoBytes};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 
-use crate::unpack::{UnpackError, unpack};
+use crate::bz_image::{self, BzImage};
+use crate::elf::{self, Layout};
+use crate::foreign::what_is;
 
-/// Offset of `setup_header` in a bzImage and in `boot_params` (Documentation/arch/x86/boot.rst).
-const SETUP_HEADER: usize = 0x1f1;
-/// `HdrS` and its offset.
-const HEADER_MAGIC: (usize, &[u8; 4]) = (0x202, b"HdrS");
-/// The first protocol version with `payload_offset`.
-const PROTOCOL_WITH_PAYLOAD: u16 = 0x0208;
-/// `xloadflags` bit 0: the kernel has a 64-bit entry (protocol 2.12).
-const XLF_KERNEL_64: u16 = 1;
-/// A larger bzImage is refused: a stock one is about 12 MiB.
-const MAX_FILE: u64 = 1 << 30;
+/// Bytes that a kernel is recognised by.
+pub(crate) const HEAD_BYTES: u64 = 4096;
+/// What a stream may hold before and between a vmlinux's segments, in bytes.
+const STREAM_PADDING_MAX: u64 = 64 << 20;
 
 /// Why a file is not taken as a kernel.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +49,9 @@ pub enum KernelError {
         /// The end of low memory.
         memory: u64,
     },
+    /// What was unpacked and kept before is not what was kept: the kernel must be unpacked again.
+    #[error("the kept, unpacked kernel is damaged")]
+    KeptDamaged,
 }
 
 #[derive(Debug)]
@@ -68,110 +66,103 @@ pub struct KernelImage {
     name: String,
     elf: Elf,
     setup_header: Option<setup_header>,
-    extent: Range<u64>,
-    entry: u64,
+    layout: Layout,
+    /// CRC-32 of what the segments hold, where the file was kept from an earlier run.
+    checksum: Option<u32>,
 }
 
-/// What the first bytes of a file say it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ImageKind {
+/// What `--kernel` names.
+#[derive(Debug)]
+pub enum KernelFile {
     /// An ELF file: taken as it is.
-    Vmlinux,
+    Vmlinux(KernelImage),
     /// A bzImage: its payload must be unpacked.
-    BzImage,
+    BzImage(BzImage),
 }
 
-impl ImageKind {
-    /// Recognises a kernel by its first bytes (at least 0x206 of them for a bzImage).
-    pub fn of(head: &[u8]) -> Option<ImageKind> {
-        if head.starts_with(b"\x7fELF") {
-            Some(ImageKind::Vmlinux)
-        } else if head.get(HEADER_MAGIC.0..HEADER_MAGIC.0 + 4) == Some(HEADER_MAGIC.1) {
-            Some(ImageKind::BzImage)
-        } else {
-            None
+impl KernelFile {
+    /// Reads a kernel's file or pipe, once and from front to back, and no more of it than the kernel needs. `memory` is the
+    /// guest's, in bytes: no kernel can be larger.
+    ///
+    /// # Errors
+    /// [`KernelError`], naming the file.
+    pub fn read(name: String, mut file: File, memory: u64) -> Result<KernelFile, KernelError> {
+        let mut head = Vec::new();
+        let failed = |error| KernelError::Read { name: name.clone(), error };
+        file.by_ref().take(HEAD_BYTES).read_to_end(&mut head).map_err(failed)?;
+        if bz_image::is_one(&head) {
+            return BzImage::read(name, head, file, memory).map(KernelFile::BzImage);
         }
+        if !head.starts_with(b"\x7fELF") {
+            return Err(not_a_kernel(&name, what_is(&head)));
+        }
+        let elf = match file.metadata().map_err(failed)?.is_file() {
+            true => Elf::File(file),
+            false => Elf::Bytes(vmlinux_from_stream(&name, head, file, memory)?),
+        };
+        KernelImage::from_elf(name, elf, None).map(KernelFile::Vmlinux)
     }
+}
+
+/// Reads as much of a pipe as the segments of the vmlinux need that begins with `bytes`.
+fn vmlinux_from_stream(
+    name: &str,
+    mut bytes: Vec<u8>,
+    mut rest: impl Read,
+    memory: u64,
+) -> Result<Vec<u8>, KernelError> {
+    let most = memory.saturating_add(STREAM_PADDING_MAX);
+    let mut read_until = |bytes: &mut Vec<u8>, end: u64| {
+        if end > most {
+            return Err(not_a_kernel(name, &format!("its segments lie beyond the first {most} bytes")));
+        }
+        let missing = end.saturating_sub(bytes.len() as u64);
+        let read = rest.by_ref().take(missing).read_to_end(bytes);
+        read.map(drop).map_err(|error| KernelError::Read { name: name.to_owned(), error })
+    };
+    if let Some(end) = elf::headers_end(&bytes) {
+        read_until(&mut bytes, end)?;
+    }
+    let layout = elf::parse(&mut io::Cursor::new(&bytes)).map_err(|reason| not_a_kernel(name, &reason))?;
+    read_until(&mut bytes, layout.file_end)?;
+    Ok(bytes)
 }
 
 impl KernelImage {
-    /// Opens a `vmlinux` or a bzImage, which is unpacked.
-    ///
-    /// # Errors
-    /// [`KernelError`], naming the file.
-    pub fn open(path: &Path) -> Result<KernelImage, KernelError> {
-        let name = path.display().to_string();
-        let (mut file, head) = open_with_head(path, &name)?;
-        match ImageKind::of(&head) {
-            Some(ImageKind::Vmlinux) => KernelImage::from_elf(name, Elf::File(file), None),
-            Some(ImageKind::BzImage) => {
-                let mut bytes = Vec::new();
-                let read = file.rewind().and_then(|()| file.take(MAX_FILE).read_to_end(&mut bytes));
-                read.map_err(|error| KernelError::Read { name: name.clone(), error })?;
-                KernelImage::from_bytes(name, &bytes)
-            }
-            None => Err(not_a_kernel(&name, "neither an ELF vmlinux nor a bzImage")),
-        }
-    }
-
-    /// Opens a bzImage whose payload has been unpacked before: `vmlinux` is what [`KernelImage::vmlinux_of`] gave for
-    /// the same `path`. A caller that keeps the unpacked file saves the time of unpacking.
-    ///
-    /// # Errors
-    /// [`KernelError`], naming the file.
-    pub fn open_unpacked(path: &Path, vmlinux: &Path) -> Result<KernelImage, KernelError> {
-        let name = path.display().to_string();
-        let (_, head) = open_with_head(path, &name)?;
-        let header = match ImageKind::of(&head) {
-            Some(ImageKind::BzImage) => Some(parse_setup_header(&name, &head)?),
-            _ => None,
-        };
-        let file = File::open(vmlinux)
-            .map_err(|error| KernelError::Read { name: vmlinux.display().to_string(), error })?;
-        KernelImage::from_elf(name, Elf::File(file), header)
-    }
-
-    /// A kernel from the bytes of a `vmlinux` or a bzImage; `name` is for messages.
+    /// A kernel from the bytes of a `vmlinux`; `name` is for messages, the header is that of the bzImage it was in.
     ///
     /// # Errors
     /// [`KernelError::NotAKernel`].
-    pub fn from_bytes(name: String, bytes: &[u8]) -> Result<KernelImage, KernelError> {
-        match ImageKind::of(bytes) {
-            Some(ImageKind::Vmlinux) => KernelImage::from_elf(name, Elf::Bytes(bytes.to_vec()), None),
-            Some(ImageKind::BzImage) => {
-                let header = parse_setup_header(&name, bytes)?;
-                let vmlinux = KernelImage::vmlinux_of(&name, bytes)?;
-                KernelImage::from_elf(name, Elf::Bytes(vmlinux), Some(header))
-            }
-            None => Err(not_a_kernel(&name, "neither an ELF vmlinux nor a bzImage")),
-        }
+    pub fn from_bytes(
+        name: String,
+        vmlinux: Vec<u8>,
+        header: Option<setup_header>,
+    ) -> Result<KernelImage, KernelError> {
+        KernelImage::from_elf(name, Elf::Bytes(vmlinux), header)
     }
 
-    /// Unpacks the ELF `vmlinux` out of a bzImage's bytes.
-    ///
-    /// # Errors
-    /// [`KernelError::NotAKernel`].
-    pub fn vmlinux_of(name: &str, bz_image: &[u8]) -> Result<Vec<u8>, KernelError> {
-        let payload = payload_of(name, bz_image)?;
-        let unpacked = unpack(payload).map_err(|e: UnpackError| not_a_kernel(name, &e.to_string()))?;
-        if unpacked.starts_with(b"\x7fELF") {
-            Ok(unpacked)
-        } else {
-            Err(not_a_kernel(name, "its payload unpacks to something that is not an ELF file"))
-        }
+    /// A kernel from a file that was kept, with the CRC-32 that its segments must have.
+    pub(crate) fn from_kept(
+        name: String,
+        file: File,
+        header: setup_header,
+        checksum: u32,
+    ) -> Result<KernelImage, KernelError> {
+        let image = KernelImage::from_elf(name, Elf::File(file), Some(header))?;
+        Ok(KernelImage { checksum: Some(checksum), ..image })
     }
 
     fn from_elf(
         name: String,
         mut elf: Elf,
-        header: Option<setup_header>,
+        setup_header: Option<setup_header>,
     ) -> Result<KernelImage, KernelError> {
         let parsed = match &mut elf {
-            Elf::File(file) => parse_elf(file),
-            Elf::Bytes(bytes) => parse_elf(&mut io::Cursor::new(bytes.as_slice())),
+            Elf::File(file) => elf::parse(file),
+            Elf::Bytes(bytes) => elf::parse(&mut io::Cursor::new(bytes.as_slice())),
         };
-        let (entry, extent) = parsed.map_err(|reason| not_a_kernel(&name, &reason))?;
-        Ok(KernelImage { name, elf, setup_header: header, extent, entry })
+        let layout = parsed.map_err(|reason| not_a_kernel(&name, &reason))?;
+        Ok(KernelImage { name, elf, setup_header, layout, checksum: None })
     }
 
     /// The file's name, for messages.
@@ -186,24 +177,26 @@ impl KernelImage {
 
     /// The guest-physical addresses that the kernel takes, uninitialised data included.
     pub fn extent(&self) -> Range<u64> {
-        self.extent.clone()
+        self.layout.extent.clone()
     }
 
     /// The guest-physical address of the 64-bit entry.
     pub fn entry(&self) -> u64 {
-        self.entry
+        self.layout.entry
     }
 
     /// Places the kernel's segments at their physical addresses.
     ///
     /// # Errors
-    /// [`KernelError::TooLittleMemory`] when they do not fit, [`KernelError::NotAKernel`] when the file is cut off.
+    /// [`KernelError::TooLittleMemory`] when they do not fit, [`KernelError::NotAKernel`] when the file is cut off,
+    /// [`KernelError::KeptDamaged`] when what a kept file gave is not what was kept.
     pub(crate) fn place(&mut self, memory: &GuestMemoryMmap<()>) -> Result<(), KernelError> {
-        let length = (self.extent.end - self.extent.start) as usize;
-        if !memory.check_range(GuestAddress(self.extent.start), length) {
+        let extent = &self.layout.extent;
+        let length = usize::try_from(extent.end - extent.start).unwrap_or(usize::MAX);
+        if !memory.check_range(GuestAddress(extent.start), length) {
             return Err(KernelError::TooLittleMemory {
                 name: self.name.clone(),
-                kernel_end: self.extent.end,
+                kernel_end: extent.end,
                 memory: crate::boot_params::low_memory_end(memory),
             });
         }
@@ -213,120 +206,33 @@ impl KernelImage {
                 linux_loader::loader::Elf::load(memory, None, &mut io::Cursor::new(bytes.as_slice()), None)
             }
         };
-        loaded.map(drop).map_err(|error| not_a_kernel(&self.name, &format!("cannot load it ({error})")))
-    }
-}
-
-fn open_with_head(path: &Path, name: &str) -> Result<(File, Vec<u8>), KernelError> {
-    let failed = |error| KernelError::Read { name: name.to_owned(), error };
-    let mut file = File::open(path).map_err(failed)?;
-    let mut head = Vec::new();
-    file.by_ref().take(0x1000).read_to_end(&mut head).map_err(failed)?;
-    Ok((file, head))
-}
-
-fn not_a_kernel(name: &str, reason: &str) -> KernelError {
-    KernelError::NotAKernel { name: name.to_owned(), reason: reason.to_owned() }
-}
-
-fn parse_setup_header(name: &str, bytes: &[u8]) -> Result<setup_header, KernelError> {
-    let end = SETUP_HEADER + size_of::<setup_header>();
-    let raw = bytes.get(SETUP_HEADER..end).ok_or_else(|| not_a_kernel(name, "the bzImage is cut off"))?;
-    let mut header = setup_header::default();
-    header.as_mut_slice().copy_from_slice(raw);
-    let version = header.version;
-    if version < PROTOCOL_WITH_PAYLOAD {
-        return Err(not_a_kernel(name, &format!("its boot protocol {version:#x} is older than 2.08")));
-    }
-    if header.xloadflags & XLF_KERNEL_64 == 0 {
-        return Err(not_a_kernel(name, "it is not a 64-bit kernel"));
-    }
-    Ok(header)
-}
-
-fn payload_of<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a [u8], KernelError> {
-    let header = parse_setup_header(name, bytes)?;
-    let setup_sectors = if header.setup_sects == 0 { 4 } else { usize::from(header.setup_sects) };
-    let start = (setup_sectors + 1) * 512 + header.payload_offset as usize;
-    let payload = start.checked_add(header.payload_length as usize).and_then(|end| bytes.get(start..end));
-    payload.ok_or_else(|| not_a_kernel(name, "the bzImage is cut off: its payload ends beyond the file"))
-}
-
-/// The ELF header (System V ABI, "ELF Header"; little endian, 64-bit).
-#[repr(C)]
-#[derive(FromBytes, IntoBytes)]
-struct ElfHeader {
-    magic: [u8; 4],
-    class: u8,
-    data: u8,
-    other_identification: [u8; 10],
-    kind: u16,
-    machine: u16,
-    version: u32,
-    entry: u64,
-    program_headers: u64,
-    section_headers: u64,
-    flags: u32,
-    size: u16,
-    program_header_size: u16,
-    program_header_count: u16,
-    section_fields: [u16; 3],
-}
-
-/// A program header.
-#[repr(C)]
-#[derive(FromBytes, IntoBytes)]
-struct ProgramHeader {
-    kind: u32,
-    flags: u32,
-    offset: u64,
-    virtual_address: u64,
-    physical_address: u64,
-    file_size: u64,
-    memory_size: u64,
-    alignment: u64,
-}
-
-/// The physical entry and extent of an x86-64 ELF executable.
-fn parse_elf<R: Read + Seek>(file: &mut R) -> Result<(u64, Range<u64>), String> {
-    const CLASS_64: u8 = 2;
-    const LITTLE_ENDIAN: u8 = 1;
-    const EXECUTABLE: u16 = 2;
-    const SHARED: u16 = 3;
-    const X86_64: u16 = 62;
-    const LOAD: u32 = 1;
-    let cut_off = |_| "the ELF file is cut off".to_owned();
-    let mut header = ElfHeader::new_zeroed();
-    file.rewind().map_err(cut_off)?;
-    file.read_exact(header.as_mut_bytes()).map_err(cut_off)?;
-    if (header.class, header.data, header.machine) != (CLASS_64, LITTLE_ENDIAN, X86_64) {
-        return Err("the ELF file is not for x86-64".to_owned());
-    }
-    if ![EXECUTABLE, SHARED].contains(&header.kind) {
-        return Err("the ELF file is not an executable (an object file or a module?)".to_owned());
-    }
-    if usize::from(header.program_header_size) != size_of::<ProgramHeader>() {
-        return Err("the ELF file has no program headers of the right size".to_owned());
-    }
-    file.seek(SeekFrom::Start(header.program_headers)).map_err(cut_off)?;
-    let (mut start, mut end) = (u64::MAX, 0);
-    for _ in 0..header.program_header_count {
-        let mut segment = ProgramHeader::new_zeroed();
-        file.read_exact(segment.as_mut_bytes()).map_err(cut_off)?;
-        if segment.kind == LOAD && segment.memory_size.max(segment.file_size) > 0 {
-            let segment_end =
-                segment.physical_address.checked_add(segment.memory_size.max(segment.file_size));
-            start = start.min(segment.physical_address);
-            end = end.max(segment_end.ok_or("a segment's end passes the address space")?);
+        match (loaded, self.checksum) {
+            (Ok(_), None) => Ok(()),
+            (Ok(_), Some(kept)) if self.checksum_in(memory) == Some(kept) => Ok(()),
+            (_, Some(_)) => Err(KernelError::KeptDamaged),
+            (Err(error), None) => Err(not_a_kernel(&self.name, &format!("cannot load it ({error})"))),
         }
     }
-    if !(start..end).contains(&header.entry) {
-        return Err(format!("its entry {:#x} is in none of its segments (a program?)", header.entry));
+
+    /// CRC-32 of what guest memory has of the segments: what boots is what is checked.
+    fn checksum_in(&self, memory: &GuestMemoryMmap<()>) -> Option<u32> {
+        let mut hasher = Hasher::new();
+        let mut chunk = vec![0; 128 << 10];
+        for &(address, bytes) in &self.layout.loaded {
+            let mut done = 0;
+            while done < bytes {
+                let part = chunk.len().min((bytes - done) as usize);
+                memory.read_slice(&mut chunk[..part], GuestAddress(address + done)).ok()?;
+                hasher.update(&chunk[..part]);
+                done += part as u64;
+            }
+        }
+        Some(hasher.finalize())
     }
-    if start < crate::layout::ONE_MIB {
-        return Err(format!("it wants to be loaded at {start:#x}, below 1 MiB"));
-    }
-    Ok((header.entry, start..end))
+}
+
+pub(crate) fn not_a_kernel(name: &str, reason: &str) -> KernelError {
+    KernelError::NotAKernel { name: name.to_owned(), reason: reason.to_owned() }
 }
 
 #[cfg(test)]

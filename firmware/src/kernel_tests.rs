@@ -1,6 +1,13 @@
 //! Kernels made here: a tiny ELF, and a bzImage around it.
 
+use std::io::{Seek, Write};
+
+use zerocopy::{FromBytes, IntoBytes};
+
 use super::*;
+use crate::bz_image::{HEADER_MAGIC, SETUP_HEADER};
+use crate::elf::{ElfHeader, ProgramHeader};
+use crate::kept;
 
 /// An x86-64 executable with one segment of `code` at `address`, its memory `extra` bytes longer.
 pub(crate) fn elf(address: u64, code: &[u8], extra: u64) -> Vec<u8> {
@@ -53,24 +60,77 @@ pub(crate) fn bz_image(payload: &[u8]) -> Vec<u8> {
     file[0x238..0x23c].copy_from_slice(&2047u32.to_le_bytes());
     file[0x248..0x24c].copy_from_slice(&0x40u32.to_le_bytes());
     file[0x24c..0x250].copy_from_slice(&(payload.len() as u32).to_le_bytes());
+    file[0x260..0x264].copy_from_slice(&(16u32 << 20).to_le_bytes());
     file.extend_from_slice(&[0x90; 0x40]);
     file.extend_from_slice(payload);
     file
 }
 
-fn gzipped(data: &[u8]) -> Vec<u8> {
+pub(crate) fn gzipped(data: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     io::Write::write_all(&mut encoder, data).unwrap();
     encoder.finish().unwrap()
 }
 
+const MEMORY: u64 = 64 << 20;
+
+fn file_of(bytes: &[u8]) -> File {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(bytes).unwrap();
+    file.rewind().unwrap();
+    file
+}
+
+fn read(bytes: &[u8], memory: u64) -> Result<KernelFile, KernelError> {
+    KernelFile::read("file".to_owned(), file_of(bytes), memory)
+}
+
+/// The same through a stream, which cannot be read twice.
+fn read_piped(bytes: Vec<u8>) -> Result<KernelFile, KernelError> {
+    let (reader, mut writer) = std::os::unix::net::UnixStream::pair().unwrap();
+    let feeder = std::thread::spawn(move || drop(writer.write_all(&bytes)));
+    let read = KernelFile::read("file".to_owned(), File::from(std::os::fd::OwnedFd::from(reader)), MEMORY);
+    feeder.join().unwrap();
+    read
+}
+
+pub(crate) fn image(file: KernelFile) -> Result<KernelImage, KernelError> {
+    match file {
+        KernelFile::Vmlinux(image) => Ok(image),
+        KernelFile::BzImage(packed) => packed.image(packed.unpack()?),
+    }
+}
+
+pub(crate) fn kernel(bytes: &[u8]) -> KernelImage {
+    read(bytes, MEMORY).and_then(image).unwrap()
+}
+
 fn reason(bytes: &[u8]) -> String {
-    KernelImage::from_bytes("file".to_owned(), bytes).unwrap_err().to_string()
+    read(bytes, MEMORY).and_then(image).unwrap_err().to_string()
+}
+
+fn ram() -> GuestMemoryMmap<()> {
+    GuestMemoryMmap::from_ranges(&[(GuestAddress(0), MEMORY as usize)]).unwrap()
+}
+
+fn placed(mut kernel: KernelImage) -> Vec<u8> {
+    let memory = ram();
+    kernel.place(&memory).unwrap();
+    let mut bytes = vec![0; (kernel.extent().end - kernel.extent().start) as usize];
+    memory.read_slice(&mut bytes, GuestAddress(kernel.extent().start)).unwrap();
+    bytes
+}
+
+/// `elf` with the bytes at `at` replaced.
+fn changed(elf: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
+    let mut elf = elf.to_vec();
+    elf[at..at + bytes.len()].copy_from_slice(bytes);
+    elf
 }
 
 #[test]
 fn an_elf_is_taken_as_it_is() {
-    let kernel = KernelImage::from_bytes("tiny".to_owned(), &elf(0x20_0000, &[0xf4; 5], 11)).unwrap();
+    let kernel = kernel(&elf(0x20_0000, &[0xf4; 5], 11));
     assert_eq!(kernel.entry(), 0x20_0000);
     assert_eq!(kernel.extent(), 0x20_0000..0x20_0010);
     assert!(kernel.setup_header().is_none());
@@ -79,70 +139,155 @@ fn an_elf_is_taken_as_it_is() {
 #[test]
 fn a_bzimage_is_unpacked_and_keeps_its_setup_header() {
     let vmlinux = elf(0x100_0000, &[0xf4; 0x1000], 0);
-    let file = bz_image(&gzipped(&vmlinux));
-    let kernel = KernelImage::from_bytes("tiny".to_owned(), &file).unwrap();
+    let kernel = kernel(&bz_image(&gzipped(&vmlinux)));
     assert_eq!(kernel.extent(), 0x100_0000..0x100_1000);
     let header = kernel.setup_header().unwrap();
     assert_eq!({ header.initrd_addr_max }, 0x7fff_ffff);
     assert_eq!({ header.version }, 0x020f);
+}
 
-    let folder = tempfile::tempdir().unwrap();
-    let (image, unpacked) = (folder.path().join("bzImage"), folder.path().join("vmlinux"));
-    std::fs::write(&image, &file).unwrap();
-    std::fs::write(&unpacked, KernelImage::vmlinux_of("tiny", &file).unwrap()).unwrap();
-    let opened = KernelImage::open(&image).unwrap();
-    let kept = KernelImage::open_unpacked(&image, &unpacked).unwrap();
-    for other in [opened, kept] {
-        assert_eq!((other.entry(), other.extent()), (kernel.entry(), kernel.extent()));
-        assert_eq!(other.setup_header(), kernel.setup_header());
+#[test]
+fn a_kernel_from_a_pipe_is_the_kernel_from_the_file() {
+    let code: Vec<u8> = (0..200_000u32).map(|n| (n * 7 / 8) as u8).collect();
+    let vmlinux = elf(0x100_0000, &code, 99);
+    for mut file in [vmlinux.clone(), bz_image(&gzipped(&vmlinux))] {
+        let from_file = placed(kernel(&file));
+        assert_eq!(&from_file[..code.len()], code);
+        // What follows the kernel is not looked at: the writer meets a closed pipe.
+        file.extend_from_slice(&vec![7; 1 << 20]);
+        assert_eq!(placed(read_piped(file.clone()).and_then(image).unwrap()), from_file);
+        file.truncate(3000);
+        let cut = read_piped(file).and_then(image).and_then(|mut kernel| kernel.place(&ram())).unwrap_err();
+        assert!(matches!(cut, KernelError::NotAKernel { .. }), "{cut}");
     }
+}
+
+#[test]
+fn no_more_of_a_file_is_read_than_its_kernel_needs() {
+    let file = file_of(&bz_image(&gzipped(&elf(0x100_0000, &[0xf4; 99], 0))));
+    let end = file.metadata().unwrap().len();
+    file.set_len(6 << 30).unwrap();
+    let mut again = file.try_clone().unwrap();
+    KernelFile::read("sparse".to_owned(), file, MEMORY).and_then(image).unwrap();
+    assert!(again.stream_position().unwrap() <= end.max(HEAD_BYTES));
+    // A header that tells of a payload of 4 GiB in a sparse file.
+    let file = file_of(&changed(&bz_image(b""), 0x24c, &[0xff; 4]));
+    file.set_len(6 << 30).unwrap();
+    let refused = KernelFile::read("sparse".to_owned(), file, u64::MAX).unwrap_err().to_string();
+    assert!(refused.contains("longer than the 16777216 bytes that its header tells of"), "{refused}");
+}
+
+#[test]
+fn what_unpacks_to_too_much_is_refused_with_the_limit() {
+    let bomb = bz_image(&gzipped(&vec![0; 17 << 20]));
+    let said = read(&bomb, MEMORY).and_then(image).unwrap_err().to_string();
+    assert!(said.contains("unpacks to more than the 16777216 bytes that its header tells of"), "{said}");
+    let little = read(&bomb, 8 << 20).and_then(image).unwrap_err();
+    assert!(matches!(little, KernelError::TooLittleMemory { memory: 0x80_0000, .. }), "{little}");
+    let wild = changed(&bomb, 0x260, &[0xff; 4]);
+    assert!(read(&wild, MEMORY).and_then(image).unwrap_err().to_string().contains("not an ELF file"));
 }
 
 #[test]
 fn what_is_not_a_kernel_is_named_with_the_reason() {
-    let cases: [(Vec<u8>, &str); 9] = [
-        (b"#!/bin/sh\n".to_vec(), "neither an ELF vmlinux nor a bzImage"),
-        (vec![], "neither an ELF vmlinux nor a bzImage"),
-        (elf(0x20_0000, &[0xf4], 0)[..50].to_vec(), "cut off"),
+    let good = elf(0x20_0000, &[0xf4], 0);
+    let i386 = changed(&changed(&good, 4, &[1]), 18, &[3]);
+    let big = changed(&good, 5, &[2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 8]);
+    let cases: Vec<(Vec<u8>, &str)> = vec![
+        (b"#!/bin/sh\n".to_vec(), "it is a script"),
+        (vec![], "it is empty"),
+        (b"hello".to_vec(), "neither an ELF vmlinux nor a bzImage"),
+        (b"070701000".to_vec(), "it is an initramfs (cpio)"),
+        (gzipped(b"x"), "packed with gzip"),
+        (changed(&[0; 512], 510, &[0x55, 0xaa]), "it is a disk image"),
+        (changed(&[0; 512], 0x38, b"ARM\x64"), "kernel for AArch64"),
+        (good[..50].to_vec(), "cut off"),
         (elf(0x2000, &[0xf4], 0), "below 1 MiB"),
+        (changed(&good, 16, &[1]), "it is an object file or a kernel module"),
+        (changed(&good, 16, &[4]), "it is a core dump"),
+        (changed(&good, 18, &[183]), "it is an ELF executable for AArch64, not for x86-64"),
+        (changed(&i386, 16, &[3]), "a position-independent program for i386, not for x86-64"),
+        (i386, "it is an ELF executable for i386"),
+        (changed(&good, 4, &[1]), "32-bit addresses (x32)"),
+        (big, "for big-endian MIPS"),
+        (changed(&good, 64, &[3]), "it is a program of user space, dynamically linked"),
+        (changed(&good, 64, &[2]), "it is a shared object or a position-independent program of user space"),
+        (changed(&good, 64, &[7]), "it is a program of user space, statically linked"),
+        (changed(&good, 24, &0xffff_ffff_8100_0000u64.to_le_bytes()), "in none of its segments"),
+        (changed(&good, 56, &[0xff, 0xff]), "65535 program headers"),
         (bz_image(b"BZh91"), "bzip2, which is not supported"),
         (bz_image(&gzipped(b"hello")), "not an ELF file"),
-        (bz_image(&gzipped(&elf(0x20_0000, &[0xf4; 99], 0)))[..0x480].to_vec(), "cut off"),
-        (
-            {
-                let mut arm = elf(0x20_0000, &[0xf4], 0);
-                arm[18] = 183;
-                arm
-            },
-            "not for x86-64",
-        ),
-        (
-            {
-                let mut old = bz_image(&[]);
-                old[0x236] = 0;
-                old
-            },
-            "not a 64-bit kernel",
-        ),
+        (bz_image(&gzipped(&good))[..0x480].to_vec(), "cut off"),
+        (changed(&bz_image(&[]), 0x236, &[0]), "not a 64-bit kernel"),
     ];
     for (bytes, expected) in cases {
         let said = reason(&bytes);
-        assert!(said.starts_with("file is not a kernel: ") && said.contains(expected), "{said}");
+        assert!(
+            said.starts_with("file is not a kernel: ") && said.contains(expected),
+            "{said}, not {expected}"
+        );
     }
 }
 
+/// Programs of this host, whatever they are linked with; a kernel in the upper half may have any header.
 #[test]
-fn an_object_file_and_a_program_are_told_apart_from_a_kernel() {
-    let mut object = elf(0x20_0000, &[0xf4], 0);
-    object[16] = 1;
-    assert!(reason(&object).contains("not an executable"));
-    let mut wild = elf(0x20_0000, &[0xf4], 0);
-    wild[24..32].copy_from_slice(&0xffff_ffff_8100_0000u64.to_le_bytes());
-    assert!(reason(&wild).contains("in none of its segments"));
+fn the_hosts_own_programs_are_no_kernels() {
+    let this = std::env::current_exe().unwrap();
+    for path in [this.to_str().unwrap(), "/bin/busybox", "/bin/sh", "/sbin/ldconfig", "/usr/bin/env"] {
+        let Ok(file) = File::open(path) else {
+            println!("skipped: {path} as a kernel: it is not there");
+            continue;
+        };
+        let said = KernelFile::read(path.to_owned(), file, MEMORY).and_then(image).unwrap_err().to_string();
+        assert!(said.contains("of user space") && said.contains(path), "{said}");
+    }
+    let high = changed(&elf(0x20_0000, &[0xf4], 0), 80, &0xffff_ffff_8020_0000u64.to_le_bytes());
+    assert_eq!(kernel(&high).entry(), 0x20_0000);
 }
 
 #[test]
-fn a_missing_file_is_named() {
-    let said = KernelImage::open(Path::new("/no/such/kernel")).unwrap_err().to_string();
-    assert!(said.starts_with("cannot read the kernel /no/such/kernel: "), "{said}");
+fn segments_that_overlap_are_refused() {
+    let mut two = elf(0x20_0000, &[0xf4; 56], 100);
+    two[56] = 2;
+    let (first, rest) = two.split_at_mut(120);
+    rest[..56].copy_from_slice(&first[64..]);
+    assert!(reason(&two).contains("overlap"), "{}", reason(&two));
+}
+
+#[test]
+fn no_byte_of_a_kept_kernel_may_change() {
+    let vmlinux = elf(0x100_0000, &[0xf4; 300], 0);
+    let KernelFile::BzImage(packed) = read(&bz_image(&gzipped(&vmlinux)), MEMORY).unwrap() else { panic!() };
+    let good = [&vmlinux[..], &kept::seal(&vmlinux).unwrap()].concat();
+    let open = |bytes: &[u8]| kept::open(&packed, file_of(bytes));
+    assert_eq!(placed(open(&good).unwrap())[..300], [0xf4; 300]);
+    let (memory, mut late) = (ram(), 0);
+    for at in 0..good.len() {
+        let damaged = changed(&good, at, &[good[at] ^ 0x10]);
+        if let Some(mut kernel) = open(&damaged) {
+            assert!(matches!(kernel.place(&memory), Err(KernelError::KeptDamaged)), "byte {at}");
+            late += 1;
+        }
+    }
+    assert!(late > 0, "some damage is seen only when it is loaded");
+    for length in [0, 23, 24, good.len() - 24, good.len() - 1] {
+        assert!(open(&good[..length]).is_none(), "{length}");
+    }
+    // Beyond the headers, damage is found where the segments were loaded.
+    let vmlinux = elf(0x100_0000, &[0xf4; 9000], 0);
+    let sealed = [&vmlinux[..], &kept::seal(&vmlinux).unwrap()].concat();
+    let mut kernel = open(&changed(&sealed, 8000, &[0])).unwrap();
+    assert!(matches!(kernel.place(&memory), Err(KernelError::KeptDamaged)));
+    assert!(kept::seal(b"no vmlinux").is_none());
+}
+
+#[test]
+fn the_release_is_the_first_word_of_the_version() {
+    let mut file = bz_image(&gzipped(b""));
+    file[0x20e..0x210].copy_from_slice(&0x200u16.to_le_bytes());
+    file[0x400..0x40d].copy_from_slice(b"6.1.0-18 (x)\0");
+    let KernelFile::BzImage(packed) = read(&file, MEMORY).unwrap() else { panic!() };
+    assert_eq!(packed.release(), Some("6.1.0-18"));
+    let KernelFile::BzImage(none) = read(&bz_image(&gzipped(b"")), MEMORY).unwrap() else { panic!() };
+    assert_eq!(none.release(), None);
 }

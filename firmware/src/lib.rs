@@ -5,6 +5,11 @@
 
 pub mod acpi;
 mod boot_params;
+pub mod bz_image;
+mod elf;
+mod foreign;
+pub mod initrd;
+pub mod kept;
 pub mod kernel;
 pub mod layout;
 pub mod reset;
@@ -41,16 +46,27 @@ pub enum Error {
     Kernel(#[from] KernelError),
     /// Kernel and initramfs do not fit into low memory together.
     #[error(
-        "the guest's memory is too small: the initramfs of {initrd} bytes does not fit between the kernel's end at \
-         {kernel_end:#x} and {limit:#x}; give it more memory"
+        "the guest's memory is too small: the initramfs of {initrd} bytes has {room} beside the kernel, it needs \
+         {needed_mib} MiB of memory"
     )]
     InitrdTooLarge {
         /// Its size in bytes.
         initrd: u64,
-        /// Where the kernel ends.
-        kernel_end: u64,
-        /// Where the room for an initramfs ends.
-        limit: u64,
+        /// The room for it, in bytes.
+        room: u64,
+        /// Memory with room enough, in MiB.
+        needed_mib: u64,
+    },
+    /// The initramfs is larger than the kernel can be given at all.
+    #[error(
+        "the initramfs of {initrd} bytes is too large for this kernel, which takes at most {most} however much memory \
+         there is"
+    )]
+    InitrdBeyondReach {
+        /// Its size in bytes.
+        initrd: u64,
+        /// The most that fits between the kernel's end and the highest address it takes an initramfs at, in bytes.
+        most: u64,
     },
     /// The command line is too long.
     #[error("the kernel command line has {length} bytes, at most {max} are possible")]
@@ -108,14 +124,8 @@ fn place_initrd(
     kernel: &KernelImage,
     image: &[u8],
 ) -> Result<(u32, u32), Error> {
-    const PAGE: u64 = 4096;
-    // The default of `initrd_addr_max` for a kernel that does not say (boot.rst).
-    let highest = kernel.setup_header().map_or(0x7fff_ffff, |h| h.initrd_addr_max);
-    let limit = boot_params::low_memory_end(memory).min(u64::from(highest) + 1);
-    let kernel_end = kernel.extent().end;
     let size = image.len() as u64;
-    let start = limit.checked_sub(size).map(|start| start & !(PAGE - 1)).filter(|start| *start >= kernel_end);
-    let start = start.ok_or(Error::InitrdTooLarge { initrd: size, kernel_end, limit })?;
+    let start = initrd::start(kernel, boot_params::low_memory_end(memory), size)?;
     memory.write_slice(image, GuestAddress(start))?;
     Ok((start as u32, size as u32))
 }

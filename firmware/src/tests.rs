@@ -1,7 +1,7 @@
 //! What `load` leaves in guest memory, read back at the boot protocol's offsets.
 
 use super::*;
-use crate::kernel::tests::{bz_image, elf};
+use crate::kernel::tests::{bz_image, elf, gzipped, kernel};
 use vm_memory::GuestAddress;
 
 fn memory(mib: usize) -> GuestMemoryMmap<()> {
@@ -9,7 +9,7 @@ fn memory(mib: usize) -> GuestMemoryMmap<()> {
 }
 
 fn tiny_kernel() -> KernelImage {
-    KernelImage::from_bytes("tiny".to_owned(), &elf(0x100_0000, b"kernel", 0x1000)).unwrap()
+    kernel(&elf(0x100_0000, b"kernel", 0x1000))
 }
 
 fn read<T: vm_memory::ByteValued>(memory: &GuestMemoryMmap<()>, address: u64) -> T {
@@ -97,10 +97,7 @@ fn the_page_tables_map_four_gibibytes_onto_themselves() {
 
 #[test]
 fn a_bzimage_keeps_its_header_fields_in_the_zero_page() {
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    std::io::Write::write_all(&mut gzip, &elf(0x100_0000, b"kernel", 0)).unwrap();
-    let file = bz_image(&gzip.finish().unwrap());
-    let mut kernel = KernelImage::from_bytes("bz".to_owned(), &file).unwrap();
+    let mut kernel = kernel(&bz_image(&gzipped(&elf(0x100_0000, b"kernel", 0))));
     let memory = memory(64);
     let entry = load(&memory, &mut kernel, Some(&[1; 10]), "quiet", 1, &Options::default()).unwrap();
     assert_eq!(read::<u16>(&memory, entry.rsi + 0x206), 0x020f);

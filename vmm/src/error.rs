@@ -1,6 +1,6 @@
 //! What can go wrong on the host, each as one line that names the thing and the mend.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// A failure of the host, its user's input or its configuration. Never the guest's doing.
 #[derive(Debug, thiserror::Error)]
@@ -40,9 +40,4 @@ pub fn plain(error: &std::io::Error) -> String {
         Some(end) => text[..end].to_string(),
         None => text,
     }
-}
-
-/// Reads a whole file that the user named.
-pub fn read_file(role: &str, path: &PathBuf, mend: &str) -> Result<Vec<u8>, HostError> {
-    std::fs::read(path).map_err(|error| HostError::file(role, path, &error, mend))
 }

@@ -39,6 +39,9 @@ pub struct PngFolder {
 }
 
 impl PngFolder {
+    /// What the names of the pictures begin with.
+    pub const PREFIX: &str = "flip-";
+
     /// A sink for `folder`, which is made if it is not there.
     pub fn create(folder: PathBuf) -> Result<Self, HostError> {
         std::fs::create_dir_all(&folder).map_err(|error| {
@@ -48,7 +51,7 @@ impl PngFolder {
     }
 
     fn write(&self, frame: &Frame<'_>) -> Result<(), String> {
-        let path = self.folder.join(format!("flip-{:06}.png", frame.flip));
+        let path = self.folder.join(format!("{}{:06}.png", Self::PREFIX, frame.flip));
         let named = |what: String| format!("{}: {what}", path.display());
         let file = File::create(&path).map_err(|error| named(plain(&error)))?;
         write_png(BufWriter::new(file), frame).map_err(|error| named(plain(&error)))

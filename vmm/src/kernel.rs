@@ -1,41 +1,90 @@
-//! Opens the kernel, keeping unpacked bzImages in the cache folder: unpacking takes longer than starting.
+//! Opens the kernel, keeping unpacked bzImages in the cache: unpacking takes longer than starting.
 
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use fencepost_firmware::kernel::{ImageKind, KernelError, KernelImage};
-use sha2::{Digest, Sha256};
+use fencepost_firmware::bz_image::BzImage;
+use fencepost_firmware::kernel::{KernelError, KernelFile, KernelImage};
 
+use crate::cache::{Cache, Damaged};
 use crate::error::{HostError, plain};
-use crate::machine::log::hex;
+use crate::files::open_input;
 
 const MEND: &str = "name a vmlinux or a bzImage with --kernel";
 
-/// The project's cache folder: `FENCEPOST_CACHE`, or `.cache/fencepost` in the home folder.
-pub fn cache_folder() -> Option<PathBuf> {
-    match std::env::var_os("FENCEPOST_CACHE") {
-        Some(folder) if !folder.is_empty() => Some(folder.into()),
-        _ => std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/fencepost")),
+/// A kernel that was opened.
+pub struct Kernel {
+    /// What is loaded.
+    pub image: KernelImage,
+    /// What it was unpacked from.
+    packed: Option<BzImage>,
+}
+
+/// Opens `path` for a guest of `memory` bytes: a vmlinux as it is, a bzImage through the cache if there is one.
+pub fn open(
+    path: &Path,
+    memory: u64,
+    cache: Option<&Cache>,
+    say: &mut dyn FnMut(&str),
+) -> Result<Kernel, HostError> {
+    let file = open_input("--kernel", path, MEND)?;
+    let read = KernelFile::read(path.display().to_string(), file, memory);
+    let packed = match read.map_err(|error| input_error(&error))? {
+        KernelFile::Vmlinux(image) => return Ok(Kernel { image, packed: None }),
+        KernelFile::BzImage(packed) => packed,
+    };
+    let kept = cache.map_or(Ok(None), |cache| cache.get(&packed));
+    if let (Err(Damaged), Some(cache)) = (&kept, cache) {
+        say(&damaged(cache));
+    }
+    let image = match kept {
+        Ok(Some(image)) => image,
+        _ => unpack(&packed, cache, say)?,
+    };
+    Ok(Kernel { image, packed: Some(packed) })
+}
+
+impl Kernel {
+    /// Unpacks it again, after what the cache had was found damaged when it was loaded.
+    pub fn unpack_again(
+        &mut self,
+        cache: Option<&Cache>,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<(), HostError> {
+        if let Some(packed) = &self.packed {
+            cache.iter().for_each(|cache| say(&damaged(cache)));
+            self.image = unpack(packed, cache, say)?;
+        }
+        Ok(())
+    }
+
+    /// The kernel's release, such as `6.1.0-18-amd64`, where it says.
+    pub fn release(&self) -> Option<&str> {
+        self.packed.as_ref().and_then(BzImage::release)
     }
 }
 
-/// Opens `path`: a vmlinux as it is, a bzImage through the cache in `folder` if there is one.
-pub fn open(path: &Path, folder: Option<&Path>) -> Result<KernelImage, HostError> {
-    let cannot_read = |error: std::io::Error| HostError::file("--kernel", path, &error, MEND);
-    if path.is_dir() {
-        return Err(HostError::input(format!("--kernel {}: is a folder", path.display()), MEND));
+/// Only what is a kernel is kept.
+fn unpack(
+    packed: &BzImage,
+    cache: Option<&Cache>,
+    say: &mut dyn FnMut(&str),
+) -> Result<KernelImage, HostError> {
+    let vmlinux = packed.unpack().map_err(|error| input_error(&error))?;
+    if let Some(cache) = cache
+        && let Err(error) = cache.put(packed, &vmlinux)
+    {
+        say(&format!(
+            "the unpacked kernel cannot be kept in {}: {}; every start takes longer: make room there, or set \
+             FENCEPOST_CACHE to a folder that can be written",
+            cache.folder().display(),
+            plain(&error)
+        ));
     }
-    let mut file = std::fs::File::open(path).map_err(cannot_read)?;
-    let mut head = Vec::new();
-    (&mut file).take(4096).read_to_end(&mut head).map_err(cannot_read)?;
-    let opened = match (ImageKind::of(&head), folder) {
-        (Some(ImageKind::BzImage), Some(folder)) => {
-            let bytes = std::fs::read(path).map_err(cannot_read)?;
-            open_cached(path, &bytes, folder)
-        }
-        _ => KernelImage::open(path),
-    };
-    opened.map_err(|error| input_error(&error))
+    packed.image(vmlinux).map_err(|error| input_error(&error))
+}
+
+fn damaged(cache: &Cache) -> String {
+    format!("the unpacked kernel kept in {} is damaged; it is made anew", cache.folder().display())
 }
 
 /// A kernel's error as bad input of the user's.
@@ -46,34 +95,6 @@ pub fn input_error(error: &KernelError) -> HostError {
     }
 }
 
-fn open_cached(path: &Path, bytes: &[u8], folder: &Path) -> Result<KernelImage, KernelError> {
-    let kept = folder.join("kernels").join(hex(&Sha256::digest(bytes)));
-    if kept.exists() {
-        return KernelImage::open_unpacked(path, &kept);
-    }
-    let vmlinux = KernelImage::vmlinux_of(&path.display().to_string(), bytes)?;
-    match keep(&kept, &vmlinux) {
-        Ok(()) => KernelImage::open_unpacked(path, &kept),
-        // A cache that cannot be written costs time, not the run.
-        Err(error) => {
-            eprintln!(
-                "fencepost: the unpacked kernel cannot be kept in {}: {}",
-                kept.display(),
-                plain(&error)
-            );
-            KernelImage::from_bytes(path.display().to_string(), bytes)
-        }
-    }
-}
-
-/// Writes a file whole or not at all, so that a second process never sees half of it.
-fn keep(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let partial = path.with_extension(format!("partial-{}", std::process::id()));
-    let mut file = std::fs::File::create(&partial)?;
-    file.write_all(bytes)?;
-    drop(file);
-    std::fs::rename(&partial, path)
-}
+#[cfg(test)]
+#[path = "kernel_tests.rs"]
+pub(crate) mod tests;

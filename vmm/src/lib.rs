@@ -5,6 +5,7 @@
 
 pub mod accel;
 pub mod backend;
+pub mod cache;
 pub mod cli;
 pub mod config;
 pub mod console;
@@ -15,8 +16,10 @@ pub mod doctor;
 pub mod dump;
 pub mod entry;
 pub mod error;
+pub mod files;
 pub mod footprint;
 pub mod frames;
+pub mod initrd;
 pub mod kernel;
 pub mod lengths;
 pub mod machine;

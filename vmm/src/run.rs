@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use fencepost_firmware as firmware;
 use fencepost_firmware::Entry;
+use fencepost_firmware::kernel::KernelError;
 use fencepost_softcpu::code::CodePages;
 use fencepost_trace::Category;
 use vm_memory::GuestMemoryMmap;
@@ -16,14 +17,17 @@ use crate::accel::{self, Chosen};
 use crate::backend::kvm::assist::Assists;
 use crate::backend::moves::{Moves, Plan};
 use crate::backend::{self, End, Ran};
+use crate::cache::{self, Cache};
 use crate::cli::RunArgs;
 use crate::control::{Control, StopReason};
 use crate::devices;
 use crate::dump::LastMoment;
-use crate::error::{HostError, read_file};
+use crate::error::HostError;
+use crate::files::Claims;
 use crate::footprint;
 use crate::frames::{FrameSink, PngFolder};
-use crate::kernel;
+use crate::initrd;
+use crate::kernel::{self, Kernel};
 use crate::machine::log::{EventLog, FinishedLog, Keep};
 use crate::machine::remap::Remapping;
 use crate::machine::{GuestEnd, GuestRefused, Machine, Parts, Unclaimed, memory};
@@ -138,7 +142,8 @@ impl Outcome {
 /// Runs a guest to its end.
 pub fn run(args: &RunArgs, mut hooks: Hooks) -> Result<Outcome, HostError> {
     let start = Instant::now();
-    let (memory, entry) = load(args)?;
+    claims(args)?;
+    let (memory, entry) = load(args, &mut hooks.say)?;
     let trace_file = tracing::create(args)?;
     if let Some(folder) = &args.frames {
         let png = PngFolder::create(folder.clone())?;
@@ -233,19 +238,45 @@ fn finish(
     Ok(Outcome { end: ran.end, accel, stats, log: remains.log, memory_digest, last })
 }
 
+/// Who reads and who writes which file. No output may be an input or another output.
+pub fn claims(args: &RunArgs) -> Result<Claims, HostError> {
+    let mut claims = Claims::default();
+    claims.input("--kernel", &args.kernel);
+    args.initrd.iter().for_each(|path| claims.input("--initrd", path));
+    args.camera.source.iter().for_each(|path| claims.input("the camera's source", path));
+    claims.standard_streams()?;
+    args.trace.iter().try_for_each(|path| claims.output("--trace", path))?;
+    args.frames.iter().try_for_each(|folder| claims.pictures("--frames", folder, PngFolder::PREFIX))?;
+    Ok(claims)
+}
+
 /// Reads kernel and initramfs and puts them into new guest memory.
-fn load(args: &RunArgs) -> Result<(GuestMemoryMmap, Entry), HostError> {
-    let initrd = args
-        .initrd
-        .as_ref()
-        .map(|path| read_file("--initrd", path, "name an initramfs that can be read, or leave --initrd out"))
-        .transpose()?;
-    let mut image = kernel::open(&args.kernel, kernel::cache_folder().as_deref())?;
+fn load(args: &RunArgs, say: &mut dyn FnMut(&str)) -> Result<(GuestMemoryMmap, Entry), HostError> {
+    let cache = cache::folder().map(|folder| Cache::new(&folder));
+    let mut kernel = kernel::open(&args.kernel, args.memory.0, cache.as_ref(), say)?;
+    let read = |path| initrd::read(path, &kernel.image, args.memory.0);
+    let initrd = args.initrd.as_deref().map(read).transpose()?;
     let memory = memory::map(args.memory.0)?;
-    let options = firmware::Options { iommu: args.iommu == Switch::On, ..firmware::Options::default() };
-    let entry = firmware::load(&memory, &mut image, initrd.as_deref(), &args.append, 1, &options)
-        .map_err(|error| load_error(&error))?;
+    match place(args, &memory, &mut kernel, initrd.as_deref()) {
+        Err(firmware::Error::Kernel(KernelError::KeptDamaged)) => {}
+        placed => return Ok((memory, placed.map_err(|error| load_error(&error))?)),
+    }
+    kernel.unpack_again(cache.as_ref(), say)?;
+    // The guest must find nothing of what was loaded first.
+    drop(memory);
+    let memory = memory::map(args.memory.0)?;
+    let entry = place(args, &memory, &mut kernel, initrd.as_deref()).map_err(|error| load_error(&error))?;
     Ok((memory, entry))
+}
+
+fn place(
+    args: &RunArgs,
+    memory: &GuestMemoryMmap,
+    kernel: &mut Kernel,
+    initrd: Option<&[u8]>,
+) -> Result<Entry, firmware::Error> {
+    let options = firmware::Options { iommu: args.iommu == Switch::On, ..firmware::Options::default() };
+    firmware::load(memory, &mut kernel.image, initrd, &args.append, 1, &options)
 }
 
 fn load_error(error: &firmware::Error) -> HostError {
@@ -255,7 +286,7 @@ fn load_error(error: &firmware::Error) -> HostError {
             HostError::input(error, "give the guest more with --memory")
         }
         firmware::Error::CommandLineTooLong { .. } | firmware::Error::CommandLineNul => {
-            HostError::input(error, "change --append")
+            HostError::input(format!("--append: {error}"), "change it")
         }
         _ => HostError::Host(error.to_string()),
     }

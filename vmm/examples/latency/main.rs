@@ -80,8 +80,8 @@ fn both(guest: &Path, samples: u32) -> Result<(), HostError> {
 fn measure(chosen: Chosen, guest: &Path, samples: u32) -> Result<Measured, HostError> {
     let control = Arc::new(Control::default());
     let memory = memory::map(MEMORY_BYTES)?;
-    let mut image = kernel::open(guest, None)?;
-    let entry = firmware::load(&memory, &mut image, None, "", 1, &firmware::Options::default())
+    let mut kernel = kernel::open(guest, MEMORY_BYTES, None, &mut |line| eprintln!("{line}"))?;
+    let entry = firmware::load(&memory, &mut kernel.image, None, "", 1, &firmware::Options::default())
         .map_err(|error| HostError::Host(error.to_string()))?;
     let code = Arc::new(CodePages::new(memory::end(&memory)));
     let (mut back_end, time, interrupts) =

@@ -13,6 +13,9 @@ use crate::frames::{Frame, FrameSink, write_png};
 /// Pictures that wait for the guest's word on what they are: more than that, and the oldest is given up.
 const MOST_WAITING: usize = 64;
 
+/// What the names of the pictures begin with.
+pub const PREFIX: &str = "frame-";
+
 /// A picture that the display showed.
 struct Shown {
     width: u32,
@@ -102,7 +105,7 @@ impl Findings {
         if let Some(what) = wrong {
             self.mismatches.push(format!("frame {number} (camera sequence {sequence}): {what}"));
         }
-        self.write(&format!("frame-{number:04}.png"), shown);
+        self.write(&format!("{PREFIX}{number:04}.png"), shown);
     }
 
     fn write(&mut self, name: &str, shown: &Shown) {

@@ -16,7 +16,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::cli::{CaptureFormat, DemoArgs, RunArgs};
 use crate::control::Control;
 use crate::error::{HostError, plain};
-use crate::run::{Hooks, run};
+use crate::run::{Hooks, claims, run};
 use crate::{report, signals, source};
 use check::{Checker, ConsoleTap, Findings};
 use expect::Expectation;
@@ -35,6 +35,10 @@ pub fn demo(args: &DemoArgs) -> Result<i32, HostError> {
     let source = args.camera_source.as_deref();
     let size = picture_size(source)?;
     let machine = run_args(args, size)?;
+    let console = args.out.join("console.log");
+    let mut claims = claims(&machine)?;
+    claims.pictures("--out", &args.out, check::PREFIX)?;
+    claims.output("the console", &console)?;
     let expectation = Expectation::new(source, args.format, size)
         .map_err(|error| HostError::Input(format!("--camera-source {error}")))?;
     // Before the bar, whose thread would else take the signals and die of them.
@@ -53,7 +57,6 @@ pub fn demo(args: &DemoArgs) -> Result<i32, HostError> {
     let outcome = run(&machine, hooks);
     bar.finish_and_clear();
     let outcome = outcome?;
-    let console = args.out.join("console.log");
     let written = std::fs::write(&console, &checker.findings().console);
     if let Err(error) = written {
         let told = format!("{}: {}", console.display(), plain(&error));

@@ -9,6 +9,7 @@ use kvm_ioctls::{Cap, Kvm};
 
 use super::facts::{Capability, Device, Facts, Kernel, Speed};
 use crate::accel;
+use crate::cache;
 use crate::error::plain;
 
 const NODE: &str = "/dev/kvm";
@@ -33,7 +34,7 @@ const PARTS: [&str; 5] = ["version", "vmlinuz", "modules/modules.dep", "headers/
 
 /// Probes everything.
 pub fn facts() -> Facts {
-    let cache = cache();
+    let cache = cache::folder().unwrap_or_default();
     let kernels =
         vec![kernel(&cache, "kernel", "ci/kernel"), kernel(&cache, "kernel-stable", "ci/kernel --stable")];
     let missing_tools = ["gcc-12", "make"].into_iter().filter(|name| !on_path(name)).collect();
@@ -92,17 +93,10 @@ fn kvm_module() -> Option<&'static str> {
     })
 }
 
-/// The folder that the scripts in `ci` use.
-fn cache() -> PathBuf {
-    let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    set("FENCEPOST_CACHE").unwrap_or_else(|| {
-        let base = set("XDG_CACHE_HOME").unwrap_or_else(|| set("HOME").unwrap_or_default().join(".cache"));
-        base.join("fencepost")
-    })
-}
-
 fn kernel(cache: &Path, name: &'static str, fetch: &'static str) -> Kernel {
-    let folder = fs::canonicalize(cache.join(name)).ok();
+    // A user without a home has no cache.
+    let there = !cache.as_os_str().is_empty();
+    let folder = there.then(|| fs::canonicalize(cache.join(name)).ok()).flatten();
     let read = |folder: &PathBuf| fs::read_to_string(folder.join("version")).unwrap_or_default();
     let version = folder.as_ref().map(read).unwrap_or_default().trim().to_string();
     let lacks = |folder: &PathBuf| PARTS.into_iter().filter(|part| !folder.join(part).exists()).collect();

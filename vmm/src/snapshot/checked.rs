@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use crate::kernel::cache_folder;
+use crate::cache;
 
 /// Most files that are remembered; beyond that the oldest half is forgotten.
 const REMEMBERED: usize = 1000;
@@ -16,7 +16,7 @@ const REMEMBERED: usize = 1000;
 /// Where the file is remembered, and what is remembered of it.
 fn note(file: &File) -> Option<(PathBuf, String)> {
     let said = file.metadata().ok()?;
-    let folder = cache_folder()?.join("snapshots");
+    let folder = cache::folder()?.join("snapshots");
     let name = format!("{:x}-{:x}", said.dev(), said.ino());
     let text = format!(
         "{} {}.{:09} {}.{:09}\n",

@@ -9,9 +9,10 @@ use fencepost_trace::report::{self, Converted};
 use fencepost_trace::{html, perfetto, svg};
 
 use super::args::{ConvertArgs, Output};
-use super::output::{is_standard_output, same_file, write_file};
+use super::output::write_file;
 use super::{print, print_json, read};
 use crate::error::HostError;
+use crate::files::{is_standard_output, same_file};
 
 /// Writes a trace as something else. Gives the exit status.
 pub(super) fn convert(args: &ConvertArgs) -> Result<i32, HostError> {

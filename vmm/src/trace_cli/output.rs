@@ -1,9 +1,7 @@
 //! Output files: whole or not there at all.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// So many names for a temporary file are tried.
@@ -85,26 +83,5 @@ impl Write for Counted {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
-    }
-}
-
-fn same(one: &Metadata, other: &Metadata) -> bool {
-    (one.dev(), one.ino()) == (other.dev(), other.ino())
-}
-
-/// Whether two paths name one file.
-pub(super) fn same_file(one: &Path, other: &Path) -> bool {
-    match (fs::metadata(one), fs::metadata(other)) {
-        (Ok(one), Ok(other)) => same(&one, &other),
-        _ => false,
-    }
-}
-
-/// Whether a path names what standard output is.
-pub(super) fn is_standard_output(path: &Path) -> bool {
-    let standard = io::stdout().as_fd().try_clone_to_owned().and_then(|fd| File::from(fd).metadata());
-    match (standard, fs::metadata(path)) {
-        (Ok(standard), Ok(file)) => same(&standard, &file),
-        _ => false,
     }
 }

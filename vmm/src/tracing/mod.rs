@@ -20,15 +20,19 @@ use crate::devices;
 use crate::error::HostError;
 use crate::machine::time::TimeBase;
 
-/// Creates the file of `--trace`, if there is one.
+/// Opens the file of `--trace`, if there is one. What was in it stays until [`begin`]: the command may be refused yet.
 pub fn create(args: &RunArgs) -> Result<Option<File>, HostError> {
-    args.trace.as_ref().map(|path| File::create(path).map_err(|error| refused(path, &error))).transpose()
+    let open = |path| File::options().write(true).create(true).truncate(false).open(path);
+    args.trace.as_ref().map(|path| open(path).map_err(|error| refused(path, &error))).transpose()
 }
 
 /// Begins the trace in the file that [`create`] gave.
 pub fn begin(args: &RunArgs, file: File, accel: Chosen, time: &TimeBase) -> Result<Stream, HostError> {
     let path = args.trace.as_deref().unwrap_or(Path::new(""));
     let header = header(args, accel, time);
+    if file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+        file.set_len(0).map_err(|error| refused(path, &error))?;
+    }
     Stream::begin(file, &header, accel == Chosen::Soft).map_err(|error| refused(path, &error))
 }
 
