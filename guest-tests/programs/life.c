@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "iommu_trace.h"
 #include "ktap.h"
 
 #define TRIES 500
@@ -57,7 +58,7 @@ static int suspend(void)
 	int ret = write_file("/sys/module/suspend/parameters/pm_test_delay", "0");
 
 	if (!ret)
-		ret = write_file("/sys/power/pm_test", "devices");
+		ret = write_file("/sys/power/pm_test", "platform");
 	if (!ret)
 		ret = write_file("/sys/power/state", "freeze");
 	return ret;
@@ -188,9 +189,12 @@ static void test_one(const struct life_subject *subject, const struct life_holdi
 {
 	int taken = holding->take(), done = 0, held = 0, back = 0, works = 0, complaints;
 	enum life_action happened;
+	long mapped = 0;
 
 	if (!taken) {
 		done = act(subject, holding, action, &happened);
+		if (life_is_loss(happened))
+			mapped = iommu_trace_mapped();
 		held = holding->check ? holding->check(happened) : 0;
 	}
 	subject->let_go();
@@ -202,14 +206,30 @@ static void test_one(const struct life_subject *subject, const struct life_holdi
 		works = subject->works();
 	}
 	complaints = life_complaints();
-	if (!ktap_result(!taken && !done && !held && !back && !works && !complaints, "%s, holding %s", life_names[action],
+	if (!ktap_result(!taken && !done && !held && !back && !works && !mapped && !complaints, "%s, holding %s", life_names[action],
 			 holding->name))
-		ktap_note("taken %d, done %d, what is held %d, back %d, works %d, %d complaints", taken, done, held, back, works,
-			  complaints);
+		ktap_note("taken %d, done %d, what is held %d, back %d, works %d, %ld bytes mapped, %d complaints", taken, done,
+			  held, back, works, mapped, complaints);
+}
+
+/* Counts what is mapped from when the driver has nothing, and finds that it maps something. */
+static void start_counting(const struct life_subject *subject)
+{
+	const char *name = "what the driver maps is seen";
+	int ret = life_act(subject->device, LIFE_UNBIND);
+	int counts = iommu_trace_start();
+
+	if (!ret)
+		ret = life_restore(subject->device, LIFE_UNBIND);
+	if (!ret && counts == -ENOTSUP)
+		ktap_skip(name, "there is no IOMMU");
+	else
+		ktap_result(!ret && !counts && iommu_trace_mapped() > 0, "%s (%d %d)", name, ret, counts);
 }
 
 void life_test(const struct life_subject *subject)
 {
+	start_counting(subject);
 	for (int action = 0; action < LIFE_ACTIONS; action++)
 		for (size_t i = 0; i < subject->holding_count; i++)
 			test_one(subject, &subject->holdings[i], action);

@@ -79,10 +79,11 @@ struct life_subject {
 };
 
 /* How many results life_test() gives. */
-#define LIFE_RESULTS(holding_count) (LIFE_ACTIONS * (holding_count))
+#define LIFE_RESULTS(holding_count) (1 + LIFE_ACTIONS * (holding_count))
 
 /*
- * Does every action with everything held, one after the other: what is held must be as its check says, the device must
+ * Does every action with everything held, one after the other: what is held must be as its check says, a loss must leave
+ * nothing mapped for the device (iommu_trace.h: what other devices map, a holding must have forgotten), the device must
  * come back and work, and the kernel must not complain.
  */
 void life_test(const struct life_subject *subject);

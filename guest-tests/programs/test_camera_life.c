@@ -19,6 +19,7 @@
 #include "crc32.h"
 #include "display.h"
 #include "gpu_client.h"
+#include "iommu_trace.h"
 #include "ktap.h"
 #include "life.h"
 
@@ -311,10 +312,14 @@ static int draw(void)
 {
 	struct gpu_buffer imported = { 0 };
 	struct drm_fencepost_gpu_command command;
+	long mapped = iommu_trace_mapped();
 	int ret = gpu_import(held.gpu, held.dmabuf, &imported.handle);
 
 	command = gpu_fill(&imported, BYTES, PATTERN * 0x01010101u);
-	return ret ? ret : gpu_run(held.gpu, 0, &command);
+	if (!ret)
+		ret = gpu_run(held.gpu, 0, &command);
+	iommu_trace_forget(mapped);
+	return ret;
 }
 
 /* The same in the hands of another driver, which has it mapped. */
@@ -394,11 +399,15 @@ static int check_import_stream(enum life_action action)
 
 static void let_go(void)
 {
+	long mapped;
+
 	unmap_all();
 	if (held.camera.fd >= 0)
 		close_file();
 	close_fd(&held.dmabuf);
+	mapped = iommu_trace_mapped();
 	close_fd(&held.gpu);
+	iommu_trace_forget(mapped);
 	if (held.child > 0) {
 		kill(held.child, SIGKILL);
 		waitpid(held.child, NULL, 0);
