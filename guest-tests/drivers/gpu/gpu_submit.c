@@ -228,14 +228,18 @@ static struct gpu_job *gpu_submit_make_job(struct gpu_ring *ring, struct drm_fil
 {
 	struct gpu_file *gpu_file = file->driver_priv;
 	struct drm_fencepost_gpu_command *commands;
-	struct gpu_job *job;
-	int ret;
+	struct gpu_job *job = ERR_PTR(-ENODEV);
+	int idx, ret;
 
 	commands = memdup_array_user(u64_to_user_ptr(args->commands), args->command_count,
 				     sizeof(*commands));
 	if (IS_ERR(commands))
 		return ERR_CAST(commands);
-	job = gpu_job_create(ring, file, commands, args->command_count);
+	/* What is mapped for the job's sake is to be seen by fencepost_bos_unmap(). */
+	if (drm_dev_enter(&ring->gpu->drm, &idx)) {
+		job = gpu_job_create(ring, file, commands, args->command_count);
+		drm_dev_exit(idx);
+	}
 	kfree(commands);
 	if (IS_ERR(job))
 		return job;
@@ -254,18 +258,14 @@ int gpu_ioctl_submit(struct drm_device *drm, void *data, struct drm_file *file)
 	struct drm_fencepost_gpu_submit *args = data;
 	struct gpu_submission sub = { .args = args, .file = file, .fd = -1 };
 	struct gpu_device *gpu = to_gpu(drm);
-	int idx, ret;
 
 	if (args->ring >= gpu->info.rings || args->flags & ~GPU_SUBMIT_FLAGS)
 		return -EINVAL;
 	if (!args->command_count || args->command_count > GPU_MAX_COMMANDS ||
 	    args->in_sync_count > GPU_MAX_SYNCS || args->out_sync_count > GPU_MAX_SYNCS)
 		return -EINVAL;
-	/* What is mapped for the job's sake is to be seen by fencepost_bos_unmap(). */
-	if (!drm_dev_enter(drm, &idx))
-		return -ENODEV;
 	sub.job = gpu_submit_make_job(&gpu->ring[args->ring], file, args);
-	ret = IS_ERR(sub.job) ? PTR_ERR(sub.job) : gpu_submit_job(&sub, &args->fence_fd);
-	drm_dev_exit(idx);
-	return ret;
+	if (IS_ERR(sub.job))
+		return PTR_ERR(sub.job);
+	return gpu_submit_job(&sub, &args->fence_fd);
 }
