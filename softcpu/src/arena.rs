@@ -5,6 +5,8 @@
 
 use std::ptr::NonNull;
 
+use crate::pinned::Pinned;
+
 /// Names a value of an [`Arena`]. Once the value is retired the name stands for nothing, and never for a later value in
 /// the same slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,35 +20,17 @@ impl Id {
     pub const NONE: Id = Id { slot: u32::MAX, generation: 0 };
 }
 
-/// Frees its value when it is dropped. There is one of these for each value, and no way to copy it: that is why no
-/// value can be freed twice, whatever the lists of names say.
-struct Owned<T>(NonNull<T>);
-
-impl<T> Owned<T> {
-    fn new(value: T) -> Owned<T> {
-        Owned(NonNull::from(Box::leak(Box::new(value))))
-    }
-}
-
-impl<T> Drop for Owned<T> {
-    fn drop(&mut self) {
-        // SAFETY: `new` leaked a box for this pointer, and nothing else makes one of it again: the field is private,
-        // and the type can be moved but not copied.
-        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
-    }
-}
-
 struct Slot<T> {
     generation: u32,
-    value: Option<Owned<T>>,
+    value: Option<Pinned<T>>,
 }
 
-/// Owns values that do not move. What is retired stays allocated until [`free_retired`](Self::free_retired).
+/// Owns values that do not move. Each has one owner, a [`Pinned`], whatever the lists of names say. What is retired stays allocated until [`free_retired`](Self::free_retired).
 pub(crate) struct Arena<T> {
     slots: Vec<Slot<T>>,
     /// Slots without a value, to be used again.
     vacant: Vec<u32>,
-    retired: Vec<Owned<T>>,
+    retired: Vec<Pinned<T>>,
 }
 
 impl<T> Arena<T> {
@@ -62,8 +46,8 @@ impl<T> Arena<T> {
             (self.slots.len() as u32).wrapping_sub(1)
         });
         let entry = &mut self.slots[slot as usize];
-        let owned = Owned::new(make(Id { slot, generation: entry.generation }));
-        let at = owned.0;
+        let owned = Pinned::new(make(Id { slot, generation: entry.generation }));
+        let at = owned.at();
         entry.value = Some(owned);
         at
     }
@@ -71,7 +55,7 @@ impl<T> Arena<T> {
     /// The value of a name, unless it was retired.
     pub fn get(&self, id: Id) -> Option<NonNull<T>> {
         let slot = self.slots.get(id.slot as usize)?;
-        slot.value.as_ref().filter(|_| slot.generation == id.generation).map(|owned| owned.0)
+        slot.value.as_ref().filter(|_| slot.generation == id.generation).map(|owned| owned.at())
     }
 
     /// Ends a value; a name that stands for nothing any more does nothing. Whether it ended one.
@@ -97,7 +81,7 @@ impl<T> Arena<T> {
 
     /// The values that are not retired.
     pub fn live(&self) -> impl Iterator<Item = NonNull<T>> {
-        self.slots.iter().filter_map(|slot| slot.value.as_ref().map(|owned| owned.0))
+        self.slots.iter().filter_map(|slot| slot.value.as_ref().map(|owned| owned.at()))
     }
 }
 

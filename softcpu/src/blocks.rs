@@ -8,8 +8,9 @@ use std::ptr::NonNull;
 
 use crate::arena::{Arena, Id};
 use crate::cpu::Cpu;
-use crate::lower::Pinned;
+use crate::lower::Extended;
 use crate::op::Op;
+use crate::pinned::Pinned;
 
 /// Most instructions in a block.
 pub const BLOCK_OPS: usize = 64;
@@ -30,7 +31,7 @@ pub(crate) struct Block {
     /// The instructions, and one more that only ends the block.
     pub ops: Box<[Op]>,
     /// What some of the instructions point to.
-    pub _extended: Vec<Pinned>,
+    pub _extended: Vec<Pinned<Extended>>,
     /// Known successors in the same page: by the taken side of the last branch and the other side.
     pub links: [Link; 2],
     next: *mut Block,
@@ -38,7 +39,13 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    pub fn new(gpa: u64, mode: u8, second: Option<u64>, ops: Vec<Op>, extended: Vec<Pinned>) -> Block {
+    pub fn new(
+        gpa: u64,
+        mode: u8,
+        second: Option<u64>,
+        ops: Vec<Op>,
+        extended: Vec<Pinned<Extended>>,
+    ) -> Block {
         Block {
             gpa,
             mode,
@@ -49,12 +56,6 @@ impl Block {
             next: std::ptr::null_mut(),
             id: Id::NONE,
         }
-    }
-
-    /// Instructions in the block.
-    #[inline(always)]
-    pub fn len(&self) -> u64 {
-        (self.ops.len() as u64).wrapping_sub(1)
     }
 
     /// The numbers of the physical pages that the block lies in, each once.
@@ -89,6 +90,11 @@ pub(crate) struct Blocks {
     pub epoch: u64,
 }
 
+// SAFETY: all the pointers in it and in its blocks are to blocks of its own arena, which moves to the other thread with
+// them (old links may dangle: they are not followed). The blocks hold plain data beside them. A pointer that was given
+// out is used by `Cpu` alone, which has it only while it runs.
+unsafe impl Send for Blocks {}
+
 #[inline(always)]
 fn bucket(gpa: u64) -> usize {
     ((gpa ^ gpa >> 17) as usize) & (BUCKETS - 1)
@@ -104,7 +110,7 @@ impl Blocks {
     #[inline(always)]
     pub fn find(&self, gpa: u64, mode: u8) -> *mut Block {
         let mut at = self.buckets[bucket(gpa)];
-        // SAFETY: the table and the chains hold only live blocks.
+        // SAFETY: the table and the chains hold only live blocks: `drop_page` unlinks before it retires.
         unsafe {
             while !at.is_null() && ((*at).gpa != gpa || (*at).mode != mode) {
                 at = (*at).next;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -11,14 +10,14 @@ use vm_memory::GuestMemoryMmap;
 
 use crate::apic::{InterruptMessage, LocalApic};
 use crate::blocks::Blocks;
-use crate::bus::Bus;
+use crate::bus::Reach;
 use crate::code::CodePages;
 use crate::cpuid::CpuidConfig;
 use crate::flags::{self, Flags};
 use crate::mem::ram::Ram;
 use crate::mem::saved::TlbState;
 use crate::mem::tlb::Tlb;
-use crate::op::{FILE, Fault, Plain, Step};
+use crate::op::{FILE, FILE_BYTES, Fault, Plain, Step, ZERO};
 use crate::state::{CpuState, FpuState, seg};
 use crate::sys::segments::attr;
 
@@ -84,7 +83,7 @@ pub struct Cpu {
     pub(crate) gpr: [u64; FILE],
     pub(crate) rip: u64,
     /// Status flags.
-    pub flags: Flags,
+    pub(crate) flags: Flags,
     /// RFLAGS without the status flags.
     pub(crate) control: u64,
     /// Segment bases by segment index; the last two are always zero.
@@ -103,11 +102,11 @@ pub struct Cpu {
     pub(crate) stack_mask: u64,
     pub(crate) tlb: Tlb,
     /// x87, MMX and SSE registers.
-    pub fpu: FpuState,
+    pub(crate) fpu: FpuState,
     /// The state that is not hot. Its `gpr`, `rip`, `rflags`, `fpu`, `cycles`, `retired` and `apic` are stale.
     pub(crate) sys: CpuState,
     /// The exception that [`Step::Trap`] speaks of.
-    pub fault: Fault,
+    pub(crate) fault: Fault,
     /// Cycles minus retired instructions.
     pub(crate) idle: u64,
     pub(crate) ram: Ram,
@@ -116,7 +115,7 @@ pub struct Cpu {
     pub(crate) apic: LocalApic,
     pub(crate) stop: Arc<AtomicBool>,
     pub(crate) config: Config,
-    pub(crate) bus: Option<NonNull<dyn Bus>>,
+    pub(crate) reach: Reach,
     /// Whether an instruction runs alone.
     pub(crate) alone: Alone,
     /// A bus access asked to return to the machine.
@@ -124,13 +123,16 @@ pub struct Cpu {
     pub(crate) counters: Counters,
 }
 
-// SAFETY: the only field that is not `Send` by itself is `bus`, which is `Some` only within `run`.
-unsafe impl Send for Cpu {}
-
 impl Cpu {
     /// A CPU at the reset state of [`CpuState::default`], which is not a state that can run: call
     /// [`set_state`](Self::set_state). `stop` makes a running [`run`](Self::run) return soon.
-    pub fn new(
+    ///
+    /// # Safety
+    /// While [`run`](Self::run) or [`execute_one`](Self::execute_one) works on this CPU, nothing but its `bus`, on the same
+    /// thread, may access `memory`, through this handle, a clone or the mapping itself: the CPU reads and writes it by
+    /// plain accesses, and its locked instructions are locked against nobody. (What else accesses it in between must
+    /// report what it wrote to `code`, or the CPU runs what was there before.)
+    pub unsafe fn new(
         memory: GuestMemoryMmap<()>,
         code: Arc<CodePages>,
         stop: Arc<AtomicBool>,
@@ -164,7 +166,7 @@ impl Cpu {
             apic,
             stop,
             config,
-            bus: None,
+            reach: Reach::default(),
             alone: Alone::No,
             yielding: false,
             counters: Counters::default(),
@@ -269,20 +271,22 @@ impl Cpu {
 
     /// Reads a register of the file by byte offset.
     #[inline(always)]
-    pub fn reg<T: Plain>(&self, offset: u8) -> T {
-        debug_assert!(offset as usize + T::SIZE <= FILE * 8);
-        // SAFETY: the lowering makes offsets from register numbers, so the bytes lie inside the file.
+    pub(crate) fn reg<T: Plain>(&self, offset: u8) -> T {
+        const { assert!(FILE_BYTES >= u8::MAX as usize + size_of::<T>()) };
+        // SAFETY: the file goes on behind its registers for as long as any offset reaches.
         unsafe { self.gpr.as_ptr().cast::<u8>().add(offset as usize).cast::<T>().read_unaligned() }
     }
 
     /// Writes a register of the file by byte offset; a 32-bit write clears the upper half.
     #[inline(always)]
-    pub fn set_reg<T: Plain>(&mut self, offset: u8, value: T) {
-        debug_assert!(offset as usize + T::SIZE.max(4) <= FILE * 8 || T::SIZE < 4);
-        // SAFETY: as in `reg`. A `Plain` of four bytes may be read as a `u32`.
+    pub(crate) fn set_reg<T: Plain>(&mut self, offset: u8, value: T) {
+        const { assert!(FILE_BYTES >= u8::MAX as usize + size_of::<T>() && FILE_BYTES >= u8::MAX as usize + 8) };
+        debug_assert!(usize::from(offset) + size_of::<T>() <= ZERO.into(), "no general register");
+        // SAFETY: as in `reg`, and eight bytes for the four of a 32-bit write. A `Plain` of four bytes may be read as a
+        // `u32`.
         unsafe {
             let at = self.gpr.as_mut_ptr().cast::<u8>().add(offset as usize);
-            if T::SIZE == 4 {
+            if size_of::<T>() == 4 {
                 at.cast::<u64>()
                     .write_unaligned(u64::from((&raw const value).cast::<u32>().read_unaligned()));
             } else {
@@ -293,17 +297,9 @@ impl Cpu {
 
     /// Makes an exception wait; what a handler returns.
     #[cold]
-    pub fn raise(&mut self, vector: u8, error: Option<u32>) -> Step {
+    pub(crate) fn raise(&mut self, vector: u8, error: Option<u32>) -> Step {
         self.fault = Fault { vector, error };
         Step::Trap
-    }
-
-    /// The machine, while running.
-    pub(crate) fn bus(&mut self) -> &mut dyn Bus {
-        let mut bus = self.bus.expect("instructions run only within run()");
-        // SAFETY: `run` sets the pointer from a `&mut dyn Bus` that it holds until it clears the pointer again, and no
-        // other reference is made from it while this one lives (`&mut self`).
-        unsafe { bus.as_mut() }
     }
 
     /// The local APIC.

@@ -14,12 +14,13 @@ mod exec;
 pub mod flags;
 pub mod fp;
 pub mod ioapic;
-pub mod lower;
+mod lower;
 pub mod mem;
 pub mod one;
-pub mod op;
+mod op;
+mod pinned;
 mod run;
-pub mod simd;
+mod simd;
 pub mod state;
 mod sys;
 
@@ -31,3 +32,4 @@ extern crate self as fencepost_softcpu;
 mod machine;
 
 pub use cpu::{Config, Counters, Cpu, MSRS_NAMED};
+pub use op::vector;

@@ -103,8 +103,11 @@ impl Op {
     }
 }
 
-/// Registers in the file: 16 general ones and the pseudo registers below.
-pub const FILE: usize = 20;
+/// Words in the register file: 16 general registers, the pseudo registers below, and then nothing, up to where an access
+/// of 16 bytes at the greatest byte offset ends. So no offset leads outside.
+pub const FILE: usize = FILE_BYTES / 8;
+/// Bytes in the register file.
+pub const FILE_BYTES: usize = (u8::MAX as usize + 16).next_multiple_of(8);
 /// Byte offset of a register that is always zero.
 pub const ZERO: u8 = 16 * 8;
 /// Byte offset of the address an extended operand was resolved to (see `lower::extended`).
@@ -129,7 +132,8 @@ macro_rules! tri {
 /// A value that memory can hold in any bit pattern.
 ///
 /// # Safety
-/// Every bit pattern of `SIZE` bytes must be a valid value, and the type must have no padding.
+/// Every bit pattern of the type's size must be a valid value, the type must have no padding, and `SIZE` must be what it
+/// is here.
 pub unsafe trait Plain: Copy + 'static {
     /// Bytes.
     const SIZE: usize = size_of::<Self>();

@@ -1,6 +1,5 @@
 //! The run loop: events at instruction boundaries, blocks between them.
 
-use std::ptr::NonNull;
 use std::sync::atomic::Ordering;
 
 use fencepost_time::Cycles;
@@ -26,17 +25,6 @@ impl Cpu {
     /// Runs until the machine's counter reaches `until` (exactly), or something else ends it. `bus` is the machine.
     pub fn run(&mut self, bus: &mut dyn Bus, until: Cycles) -> Exit {
         self.with_bus(bus, |cpu| cpu.run_until(until))
-    }
-
-    /// Does `work` with the machine in reach.
-    pub(crate) fn with_bus<R>(&mut self, bus: &mut dyn Bus, work: impl FnOnce(&mut Cpu) -> R) -> R {
-        let bus: NonNull<dyn Bus + '_> = NonNull::from(bus);
-        // SAFETY: only the lifetime changes; the pointer is cleared below, before the borrow ends.
-        let bus: NonNull<dyn Bus + 'static> = unsafe { std::mem::transmute(bus) };
-        self.bus = Some(bus);
-        let result = work(self);
-        self.bus = None;
-        result
     }
 
     fn run_until(&mut self, until: Cycles) -> Exit {
@@ -133,16 +121,17 @@ impl Cpu {
     fn run_blocks(&mut self, limit: Cycles) -> Result<(), Trap> {
         let mut block = self.find_block()?;
         loop {
-            // SAFETY: the block is live: found just now, or linked in this epoch; dropped blocks are freed only by
-            // `run_until`, never while blocks run.
-            let current = unsafe { &*block };
+            // SAFETY: the block was live when it was found just now, or linked in this epoch. If it is dropped while it runs
+            // it stays allocated: only `bury` frees, and that is called between runs alone. The reference is to its
+            // operations, which nobody changes, and not to the rest, which a drop changes.
+            let ops: &[Op] = unsafe { &(*block).ops };
             let most = limit - self.cycles;
-            if current.len() > most {
+            if ops.len() as u64 - 1 > most {
                 return if most == 0 { Ok(()) } else { self.run_some(block, most) };
             }
             let start = self.rip;
             self.gpr[RIP_BASE as usize / 8] = start;
-            let mut at = current.ops.as_ptr();
+            let mut at = ops.as_ptr();
             let (op, step) = loop {
                 // SAFETY: `at` stays inside the block: its last operation never returns `Next`.
                 let op = unsafe { &*at };
@@ -191,13 +180,13 @@ impl Cpu {
     /// that straddles pages has no links to it: its second page must be looked up each time.)
     #[inline(always)]
     fn follow(&mut self, from: *mut Block, start: u64, side: usize) -> Result<*mut Block, Trap> {
-        // SAFETY: `from` has just run: it is not freed.
+        // SAFETY: `from` has just run, and nothing was buried since.
         let link = unsafe { (&(*from).links)[side & 1] };
         if link.epoch == self.blocks.epoch {
             return Ok(link.to);
         }
         let to = self.find_block()?;
-        // SAFETY: found just now.
+        // SAFETY: found just now, and nothing was buried since.
         let straddles = unsafe { (*to).second.is_some() };
         let same_page = (self.code_linear(self.rip) ^ self.code_linear(start)) & PAGE_MASK == 0;
         if same_page && !straddles {
@@ -301,7 +290,7 @@ impl Cpu {
             self.raise(vector::UD, None);
             return Err(Trap);
         };
-        // SAFETY: `host` gives `in_page` mapped bytes, and the buffer is longer.
+        // SAFETY: `host` gives `in_page` mapped bytes that nobody else accesses now, and the buffer is longer.
         unsafe { std::ptr::copy_nonoverlapping(host, bytes.as_mut_ptr(), in_page) };
         let mut second = None;
         if in_page < MOST_BYTES {
@@ -310,7 +299,8 @@ impl Cpu {
             if probe.last_error() == iced_x86::DecoderError::NoMoreBytes {
                 let next = self.code_address(self.next_page(self.code_linear(rip)))?;
                 if let Some(host) = self.ram.host(next, MOST_BYTES as u64) {
-                    // SAFETY: `host` gives 15 mapped bytes, and the buffer has room for them.
+                    // SAFETY: `host` gives 15 mapped bytes that nobody else accesses now, and the buffer has room for
+                    // them: fewer than 15 are in it.
                     unsafe {
                         std::ptr::copy_nonoverlapping(host, bytes.as_mut_ptr().add(len), MOST_BYTES);
                     }

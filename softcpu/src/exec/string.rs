@@ -154,7 +154,8 @@ impl Element for Movs {
         if elements == 0 || (distance != 0 && distance < bytes) {
             return 0;
         }
-        // SAFETY: both pointers are to mapped guest pages, and the stretch ends before either page does.
+        // SAFETY: both pointers are into mapped guest pages, the stretch ends before either page does, and nobody else
+        // accesses the memory now (`Ram`). They may overlap.
         unsafe { std::ptr::copy(source, target, bytes as usize) };
         cpu.gpr[reg::RSI] = cpu.gpr[reg::RSI].wrapping_add(bytes);
         cpu.gpr[reg::RDI] = cpu.gpr[reg::RDI].wrapping_add(bytes);
@@ -184,7 +185,8 @@ impl Element for Stos {
         let Some(target) = cpu.writable(to) else { return 0 };
         let value = cpu.reg::<T>(0);
         for n in 0..elements as usize {
-            // SAFETY: the pointer is to a mapped guest page, and the stretch ends before the page does.
+            // SAFETY: the pointer is into a mapped guest page, the stretch ends before the page does, and nobody else
+            // accesses the memory now (`Ram`).
             unsafe { target.cast::<T>().add(n).write_unaligned(value) };
         }
         cpu.gpr[reg::RDI] = cpu.gpr[reg::RDI].wrapping_add(elements * T::SIZE as u64);

@@ -6,6 +6,7 @@ use iced_x86::{Instruction, OpKind, Register};
 
 use crate::cpu::Cpu;
 use crate::op::{Handler, NO_SEG, Op, RIP_BASE, Step, TEMP, ZERO, vector};
+use crate::pinned::Pinned;
 
 /// What the lowering knows besides the instruction.
 pub struct LowerCtx {
@@ -20,7 +21,7 @@ pub struct LowerCtx {
     /// The instruction wants the offset in the segment, not the linear address.
     bare_offset: Cell<bool>,
     /// Where such operands go: operations point into these.
-    extended: RefCell<Vec<Pinned>>,
+    extended: RefCell<Vec<Pinned<Extended>>>,
 }
 
 /// An instruction whose memory operand needs more than an [`Op`] has room for: its address is computed into
@@ -35,9 +36,6 @@ pub struct Extended {
     /// The instruction, its memory operand being `[TEMP]`.
     inner: Op,
 }
-
-/// An extended operand at an address that does not change, since operations point to it.
-pub type Pinned = Box<Extended>;
 
 /// Byte offset of a general register, of any size, in the register file.
 pub fn gpr_offset(register: Register) -> u8 {
@@ -62,7 +60,7 @@ impl LowerCtx {
     }
 
     /// What the operations made so far point into.
-    pub(crate) fn into_extended(self) -> Vec<Pinned> {
+    pub(crate) fn into_extended(self) -> Vec<Pinned<Extended>> {
         self.extended.into_inner()
     }
 
@@ -204,16 +202,15 @@ impl LowerCtx {
         (inner.base, inner.index, inner.disp, inner.scale) = (TEMP, ZERO, 0, 0);
         let mut address = op;
         address.disp = 0;
-        let mut boxed = Box::new(Extended { disp, mask, address, inner });
+        let linear = self.bits != 64 && !bare_offset;
+        if linear {
+            inner.seg = NO_SEG;
+        }
+        let pinned = Pinned::new(Extended { disp, mask, address, inner });
         let mut outer = op;
-        outer.run = if self.bits == 64 || bare_offset {
-            extended
-        } else {
-            boxed.inner.seg = NO_SEG;
-            extended_linear
-        };
-        outer.imm = &raw const *boxed as u64;
-        self.extended.borrow_mut().push(boxed);
+        outer.run = if linear { extended_linear } else { extended };
+        outer.imm = pinned.at().as_ptr().expose_provenance() as u64;
+        self.extended.borrow_mut().push(pinned);
         outer
     }
 
@@ -241,8 +238,9 @@ fn is_immediate(kind: OpKind) -> bool {
 }
 
 fn extended(cpu: &mut Cpu, op: &Op) -> Step {
-    // SAFETY: `extend` put the address of a box here that the block owns, and a running block is not freed.
-    let extended = unsafe { &*(op.imm as *const Extended) };
+    // SAFETY: only `finish` makes operations that this runs. It put the address of a value here that the operation's
+    // block owns and that nobody writes, and a block that may be running is not freed.
+    let extended = unsafe { &*std::ptr::with_exposed_provenance::<Extended>(op.imm as usize) };
     let sum = cpu.offset(&extended.address).wrapping_add(extended.disp);
     cpu.gpr[TEMP as usize / 8] = sum & extended.mask;
     (extended.inner.run)(cpu, &extended.inner)
@@ -251,7 +249,7 @@ fn extended(cpu: &mut Cpu, op: &Op) -> Step {
 /// As [`extended`], with a linear address of 32 bits.
 fn extended_linear(cpu: &mut Cpu, op: &Op) -> Step {
     // SAFETY: as in `extended`.
-    let extended = unsafe { &*(op.imm as *const Extended) };
+    let extended = unsafe { &*std::ptr::with_exposed_provenance::<Extended>(op.imm as usize) };
     let offset = cpu.offset(&extended.address).wrapping_add(extended.disp) & extended.mask;
     cpu.gpr[TEMP as usize / 8] = cpu.linear(extended.address.seg, offset);
     (extended.inner.run)(cpu, &extended.inner)

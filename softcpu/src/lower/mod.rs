@@ -3,7 +3,7 @@
 mod build;
 mod shape;
 
-pub use build::{LowerCtx, Pinned, gpr_offset, segment_index};
+pub use build::{Extended, LowerCtx, gpr_offset, segment_index};
 pub use shape::{Shape, Shaped, condition, shape};
 
 use iced_x86::Instruction;

@@ -1,6 +1,6 @@
 //! Loads and stores by linear address: the TLB's fast path inline, everything else out of line.
 
-use super::tlb::{Fill, PAGE_MASK, slot};
+use super::tlb::{Fill, PAGE_MASK};
 use super::walk::Want;
 use fencepost_time::Cycles;
 
@@ -35,13 +35,13 @@ impl Cpu {
     /// The linear address of the memory operand. (Outside 64-bit code its operation was given an address that is
     /// already linear, by `lower::extended`.)
     #[inline(always)]
-    pub fn ea(&self, op: &Op) -> u64 {
+    pub(crate) fn ea(&self, op: &Op) -> u64 {
         self.offset(op).wrapping_add(self.seg_base[(op.seg & 7) as usize])
     }
 
     /// The offset of the memory operand in its segment (what LEA gives).
     #[inline(always)]
-    pub fn offset(&self, op: &Op) -> u64 {
+    pub(crate) fn offset(&self, op: &Op) -> u64 {
         self.reg::<u64>(op.base)
             .wrapping_add(self.reg::<u64>(op.index) << (op.scale & 3))
             .wrapping_add(op.disp as i64 as u64)
@@ -62,11 +62,11 @@ impl Cpu {
     /// Reads memory if the TLB knows the page: for handlers that leave everything else to a function of their own.
     #[inline(always)]
     pub(crate) fn probe<T: Plain>(&self, addr: u64) -> Option<T> {
-        let entry = self.tlb.entry(slot(self.user, addr));
+        let entry = self.tlb.entry(self.user, addr);
         if entry.read != addr.wrapping_add(T::SIZE as u64 - 1) & PAGE_MASK {
             return None;
         }
-        let host = addr.wrapping_add(entry.addend) as *const T;
+        let host = entry.host(addr).cast::<T>();
         // SAFETY: as in `load`.
         Some(unsafe { host.read_unaligned() })
     }
@@ -74,11 +74,11 @@ impl Cpu {
     /// Writes memory if the TLB knows that the page may be written; whether it did.
     #[inline(always)]
     pub(crate) fn put<T: Plain>(&mut self, addr: u64, value: T) -> bool {
-        let entry = self.tlb.entry(slot(self.user, addr));
+        let entry = self.tlb.entry(self.user, addr);
         if entry.write != addr.wrapping_add(T::SIZE as u64 - 1) & PAGE_MASK {
             return false;
         }
-        let host = addr.wrapping_add(entry.addend) as *mut T;
+        let host = entry.host(addr).cast::<T>();
         // SAFETY: as in `store`.
         unsafe { host.write_unaligned(value) };
         true
@@ -86,11 +86,13 @@ impl Cpu {
 
     /// Reads memory with the rights of the current privilege.
     #[inline(always)]
-    pub fn load<T: Plain>(&mut self, op: &Op, addr: u64) -> Result<T, Trap> {
-        let entry = self.tlb.entry(slot(self.user, addr));
+    pub(crate) fn load<T: Plain>(&mut self, op: &Op, addr: u64) -> Result<T, Trap> {
+        let entry = self.tlb.entry(self.user, addr);
         if entry.read == addr.wrapping_add(T::SIZE as u64 - 1) & PAGE_MASK {
-            let host = addr.wrapping_add(entry.addend) as *const T;
-            // SAFETY: the entry says that the whole linear page is mapped at this distance, and the access lies in it.
+            let host = entry.host(addr).cast::<T>();
+            // SAFETY: the entry is of the page of the access's last byte. That is also the page of the first: the slot is
+            // that byte's, and pages next to each other have different ones. The whole page is at this distance, in RAM
+            // that stays mapped (`Tlb::fill_data`) and that nobody else accesses now (`Ram`).
             return Ok(unsafe { host.read_unaligned() });
         }
         self.load_slow(op, addr)
@@ -98,10 +100,10 @@ impl Cpu {
 
     /// Writes memory with the rights of the current privilege. Not [`Step::Next`]: pass it on.
     #[inline(always)]
-    pub fn store<T: Plain>(&mut self, op: &Op, addr: u64, value: T) -> Step {
-        let entry = self.tlb.entry(slot(self.user, addr));
+    pub(crate) fn store<T: Plain>(&mut self, op: &Op, addr: u64, value: T) -> Step {
+        let entry = self.tlb.entry(self.user, addr);
         if entry.write == addr.wrapping_add(T::SIZE as u64 - 1) & PAGE_MASK {
-            let host = addr.wrapping_add(entry.addend) as *mut T;
+            let host = entry.host(addr).cast::<T>();
             // SAFETY: as in `load`; the entry says the page may be written.
             unsafe { host.write_unaligned(value) };
             return Step::Next;
@@ -111,11 +113,16 @@ impl Cpu {
 
     /// Reads, applies `change`, writes. `change` runs only when the write cannot fault any more.
     #[inline(always)]
-    pub fn modify<T: Plain>(&mut self, op: &Op, addr: u64, change: impl FnOnce(&mut Cpu, T) -> T) -> Step {
-        let entry = self.tlb.entry(slot(self.user, addr));
+    pub(crate) fn modify<T: Plain>(
+        &mut self,
+        op: &Op,
+        addr: u64,
+        change: impl FnOnce(&mut Cpu, T) -> T,
+    ) -> Step {
+        let entry = self.tlb.entry(self.user, addr);
         if entry.write == addr.wrapping_add(T::SIZE as u64 - 1) & PAGE_MASK {
-            let host = addr.wrapping_add(entry.addend) as *mut T;
-            // SAFETY: as in `load` and `store`. `change` cannot unmap guest memory.
+            let host = entry.host(addr).cast::<T>();
+            // SAFETY: as in `load` and `store`. `change` has the CPU, but RAM stays mapped for as long as that lives.
             unsafe {
                 let old = host.read_unaligned();
                 host.write_unaligned(change(self, old));
@@ -128,7 +135,7 @@ impl Cpu {
     }
 
     /// Reads what will be written back: faults like a write.
-    pub fn load_to_write<T: Plain>(&mut self, op: &Op, addr: u64) -> Result<T, Trap> {
+    pub(crate) fn load_to_write<T: Plain>(&mut self, op: &Op, addr: u64) -> Result<T, Trap> {
         let how = self.circumstance(op);
         self.check_range(how, addr, T::SIZE as u64, Want::Write)?;
         self.load(op, addr)
@@ -136,7 +143,7 @@ impl Cpu {
 
     /// Time of the access an operation makes.
     #[inline(always)]
-    pub fn now(&self, op: &Op) -> Cycles {
+    pub(crate) fn now(&self, op: &Op) -> Cycles {
         self.cycles + u64::from(op.nth)
     }
 
@@ -168,21 +175,15 @@ impl Cpu {
     }
 
     /// Writes any number of bytes with the rights of the current privilege.
-    pub fn store_block(&mut self, op: &Op, addr: u64, bytes: &[u8]) -> Step {
+    pub(crate) fn store_block(&mut self, op: &Op, addr: u64, bytes: &[u8]) -> Step {
         let how = self.circumstance(op);
         self.store_bytes(how, addr, bytes)
-    }
-
-    /// Reads any number of bytes with the rights of the current privilege.
-    pub fn load_block(&mut self, op: &Op, addr: u64, bytes: &mut [u8]) -> Result<(), Trap> {
-        let how = self.circumstance(op);
-        self.load_bytes(how, addr, bytes)
     }
 
     /// Reads memory under given circumstances.
     pub(crate) fn load_as<T: Plain>(&mut self, how: Circumstance, addr: u64) -> Result<T, Trap> {
         let mut value = T::NIL;
-        // SAFETY: a `Plain` may be filled with any bytes.
+        // SAFETY: the bytes of a live local, and a `Plain` may be filled with any bytes.
         let bytes = unsafe { std::slice::from_raw_parts_mut((&raw mut value).cast::<u8>(), T::SIZE) };
         self.load_bytes(how, addr, bytes)?;
         Ok(value)
@@ -190,7 +191,7 @@ impl Cpu {
 
     /// Writes memory under given circumstances.
     pub(crate) fn store_as<T: Plain>(&mut self, how: Circumstance, addr: u64, value: T) -> Step {
-        // SAFETY: a `Plain` has no padding.
+        // SAFETY: the bytes of a live local, and a `Plain` has no padding.
         let bytes = unsafe { std::slice::from_raw_parts((&raw const value).cast::<u8>(), T::SIZE) };
         self.store_bytes(how, addr, bytes)
     }
@@ -205,7 +206,8 @@ impl Cpu {
             let (chunk, tail) = rest.split_at_mut(in_page);
             let gpa = self.translate(how, at, Want::Read)?;
             match self.ram.host(gpa, chunk.len() as u64) {
-                // SAFETY: `host` gives as many mapped bytes as the chunk is long.
+                // SAFETY: `host` gives as many mapped bytes as the chunk is long, which are not the chunk's own: that is
+                // a value or an array of the CPU's.
                 Some(host) => unsafe {
                     std::ptr::copy_nonoverlapping(host, chunk.as_mut_ptr(), chunk.len());
                 },
@@ -233,7 +235,7 @@ impl Cpu {
                         self.drop_code(gpa >> 12);
                         step = Step::Stop;
                     }
-                    // SAFETY: `host` gives as many mapped bytes as the chunk is long.
+                    // SAFETY: as in `load_bytes`.
                     unsafe { std::ptr::copy_nonoverlapping(chunk.as_ptr(), host, chunk.len()) };
                 }
                 None => {
@@ -248,12 +250,12 @@ impl Cpu {
         step
     }
 
-    /// Faults as the first byte of the range that may not be accessed does.
+    /// Faults as the first byte of the range that may not be accessed does. A range may have any number of pages.
     fn check_range(&mut self, how: Circumstance, addr: u64, len: u64, want: Want) -> Result<(), Trap> {
         self.translate(how, addr, want)?;
-        let last = addr.wrapping_add(len.saturating_sub(1));
-        if (addr ^ last) & PAGE_MASK != 0 {
-            self.translate(how, last & PAGE_MASK, want)?;
+        let further = ((addr & !PAGE_MASK) + len.saturating_sub(1)) >> 12;
+        for page in 1..=further {
+            self.translate(how, (addr & PAGE_MASK).wrapping_add(page << 12), want)?;
         }
         Ok(())
     }
@@ -353,14 +355,18 @@ impl Cpu {
     /// Where a byte may be read in the host, and the rest of its page, when the TLB knows.
     #[inline(always)]
     pub(crate) fn readable(&self, addr: u64) -> Option<*const u8> {
-        let entry = self.tlb.entry(slot(self.user, addr));
-        (entry.read == addr & PAGE_MASK).then(|| addr.wrapping_add(entry.addend) as *const u8)
+        let entry = self.tlb.entry(self.user, addr);
+        (entry.read == addr & PAGE_MASK).then(|| entry.host(addr).cast_const())
     }
 
     /// Where a byte may be written in the host, and the rest of its page, when the TLB knows.
     #[inline(always)]
     pub(crate) fn writable(&self, addr: u64) -> Option<*mut u8> {
-        let entry = self.tlb.entry(slot(self.user, addr));
-        (entry.write == addr & PAGE_MASK).then(|| addr.wrapping_add(entry.addend) as *mut u8)
+        let entry = self.tlb.entry(self.user, addr);
+        (entry.write == addr & PAGE_MASK).then(|| entry.host(addr))
     }
 }
+
+#[cfg(test)]
+#[path = "access_tests.rs"]
+mod tests;

@@ -1,7 +1,7 @@
 //! Guest memory as the CPU sees it: RAM by physical address, page tables, the software TLB, and the accessors.
 
-pub mod access;
-pub mod ram;
+pub(crate) mod access;
+pub(crate) mod ram;
 pub mod saved;
-pub mod tlb;
-pub mod walk;
+pub(crate) mod tlb;
+pub(crate) mod walk;

@@ -53,10 +53,8 @@ impl Tlb {
         let mut tlb = Tlb::new();
         for page in &state.data {
             let host = host(page.slot, page.linear, page.physical, ram)?;
-            let write = if page.write { page.linear } else { NOTHING };
-            let addend = (host as u64).wrapping_sub(page.linear);
             *tlb.data.get_mut(usize::from(page.slot))? =
-                DataEntry { read: page.linear, write, addend, gpa: page.physical };
+                DataEntry::new(page.linear, page.physical, host, page.write);
         }
         for page in &state.code {
             host(page.slot, page.linear, page.physical, ram)?;

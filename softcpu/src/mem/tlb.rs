@@ -17,7 +17,7 @@ pub struct DataEntry {
     /// Linear page that may be written (dirty bit set, holds no code).
     pub write: u64,
     /// Host address minus linear address.
-    pub addend: u64,
+    addend: u64,
     /// Physical page.
     pub gpa: u64,
 }
@@ -29,6 +29,21 @@ pub struct CodeEntry {
     pub tag: u64,
     /// Physical page.
     pub gpa: u64,
+}
+
+impl DataEntry {
+    /// Of a linear page whose 4096 bytes are at `host`, in memory that stays mapped for as long as the CPU lives: accesses
+    /// go there without a further check.
+    pub(super) fn new(linear: u64, gpa: u64, host: *mut u8, write: bool) -> DataEntry {
+        let addend = (host.expose_provenance() as u64).wrapping_sub(linear);
+        DataEntry { read: linear, write: if write { linear } else { NOTHING }, addend, gpa }
+    }
+
+    /// Where a linear address of the entry's page is in the host.
+    #[inline(always)]
+    pub fn host(&self, addr: u64) -> *mut u8 {
+        std::ptr::with_exposed_provenance_mut(addr.wrapping_add(self.addend) as usize)
+    }
 }
 
 const NO_DATA: DataEntry = DataEntry { read: NOTHING, write: NOTHING, addend: 0, gpa: NOTHING };
@@ -50,7 +65,7 @@ pub struct Tlb {
 
 /// The slot of an address, as the user (1) or the supervisor (0) sees it.
 #[inline(always)]
-pub fn slot(user: usize, addr: u64) -> usize {
+pub(super) fn slot(user: usize, addr: u64) -> usize {
     ((user & 1) * ENTRIES) | ((addr >> 12) as usize & (ENTRIES - 1))
 }
 
@@ -86,12 +101,12 @@ impl Tlb {
         }
     }
 
-    /// The data entry of a slot.
+    /// The data entry where an address's is, if it has one.
     #[inline(always)]
-    pub(super) fn entry(&self, slot: usize) -> &DataEntry {
-        debug_assert!(slot < 2 * ENTRIES);
-        // SAFETY: `slot()` gives numbers below `2 * ENTRIES`, the length of the array.
-        unsafe { self.data.get_unchecked(slot) }
+    pub(super) fn entry(&self, user: usize, addr: u64) -> &DataEntry {
+        // SAFETY: `slot` gives numbers below `2 * ENTRIES`, which is the length that `new` gives the array and nobody
+        // changes.
+        unsafe { self.data.get_unchecked(slot(user, addr)) }
     }
 
     /// The physical page of a linear address that code may be fetched from.
@@ -101,13 +116,10 @@ impl Tlb {
         (entry.tag == addr & PAGE_MASK).then_some(entry.gpa)
     }
 
-    /// Remembers a page that may be read, and written if `write`.
+    /// Remembers a page that may be read, and written if `write`. `host_page` is where it is ([`DataEntry::new`]).
     pub fn fill_data(&mut self, user: usize, fill: Fill, host_page: *mut u8, write: bool) {
         self.note(user, fill);
-        let entry = &mut self.data[slot(user, fill.page)];
-        let write = if write { fill.page } else { NOTHING };
-        let addend = (host_page as u64).wrapping_sub(fill.page);
-        *entry = DataEntry { read: fill.page, write, addend, gpa: fill.gpa };
+        self.data[slot(user, fill.page)] = DataEntry::new(fill.page, fill.gpa, host_page, write);
     }
 
     /// Remembers a page that code may be fetched from.

@@ -120,7 +120,9 @@ fn random_tables_are_walked_like_the_model_does() {
             memory.write_obj(random_entry(&mut random), GuestAddress(at)).unwrap();
         }
         let code = Arc::new(CodePages::new(RAM));
-        let mut cpu = Cpu::new(memory.clone(), code, Arc::new(AtomicBool::new(false)), Config::default());
+        let stop = Arc::new(AtomicBool::new(false));
+        // SAFETY: the test has one thread, and accesses the memory between walks.
+        let mut cpu = unsafe { Cpu::new(memory.clone(), code, stop, Config::default()) };
         let setting = Setting { wp: random.one_in(2), nxe: random.one_in(2), pge: random.one_in(2) };
         let mut state = cpu.state();
         state.cr0 = 0x8000_0001 | u64::from(setting.wp) << 16;

@@ -104,7 +104,8 @@ pub struct Machine {
 }
 
 fn cpu(memory: &GuestMemoryMmap<()>, code: &Arc<CodePages>, stop: &Arc<AtomicBool>) -> Cpu {
-    Cpu::new(memory.clone(), Arc::clone(code), Arc::clone(stop), Config::default())
+    // SAFETY: a test has one thread, and accesses the memory between runs.
+    unsafe { Cpu::new(memory.clone(), Arc::clone(code), Arc::clone(stop), Config::default()) }
 }
 
 impl Machine {

@@ -84,7 +84,9 @@ impl Guest {
     pub fn new() -> Guest {
         let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), RAM as usize)]).expect("guest memory");
         let code = Arc::new(CodePages::new(RAM));
-        let cpu = Cpu::new(memory.clone(), code.clone(), Arc::new(AtomicBool::new(false)), Config::default());
+        let stop = Arc::new(AtomicBool::new(false));
+        // SAFETY: a test has one thread, and accesses the memory between runs.
+        let cpu = unsafe { Cpu::new(memory.clone(), code.clone(), stop, Config::default()) };
         let mut guest = Guest { cpu, memory, code, base: CpuState::default() };
         guest.page_tables();
         guest.interrupt_tables();

@@ -18,6 +18,14 @@ use super::soft::Processor;
 use crate::control::Control;
 use crate::entry;
 
+/// A CPU on the memory of a machine whose bus and devices work on its own thread.
+fn alone(memory: &GuestMemoryMmap, code: &Arc<CodePages>, control: &Control, cpuid: CpuidConfig) -> Cpu {
+    let (code, config) = (Arc::clone(code), Config { cpuid });
+    // SAFETY: under `soft` one thread runs the CPU, and the machine's devices between runs or as its bus. The threads
+    // beside it (terminal, signals, writers of files) have no guest memory.
+    unsafe { Cpu::new(memory.clone(), code, control.stop_flag(), config) }
+}
+
 /// A CPU at the firmware's entry.
 pub fn at_entry(
     memory: &GuestMemoryMmap,
@@ -26,7 +34,7 @@ pub fn at_entry(
     control: &Control,
     cpuid: CpuidConfig,
 ) -> Cpu {
-    let mut cpu = Cpu::new(memory.clone(), Arc::clone(code), control.stop_flag(), Config { cpuid });
+    let mut cpu = alone(memory, code, control, cpuid);
     let mut state = cpu.state();
     entry::apply(entry, &mut state);
     cpu.set_state(&state);
@@ -41,7 +49,7 @@ pub fn restored(
     control: &Control,
     cpuid: CpuidConfig,
 ) -> Option<Cpu> {
-    let mut cpu = Cpu::new(memory.clone(), Arc::clone(code), control.stop_flag(), Config { cpuid });
+    let mut cpu = alone(memory, code, control, cpuid);
     cpu.set_state(&saved.state);
     cpu.set_translations(&saved.translations).then_some(cpu)
 }

@@ -13,9 +13,8 @@ use std::time::Instant;
 use fencepost_softcpu::code::CodePages;
 use fencepost_softcpu::cpuid::CpuidConfig;
 use fencepost_softcpu::one::{Executed, Outcome};
-use fencepost_softcpu::op::vector;
 use fencepost_softcpu::state::CpuState;
-use fencepost_softcpu::{Config, Cpu};
+use fencepost_softcpu::{Config, Cpu, vector};
 use kvm_ioctls::VcpuFd;
 use vm_memory::GuestMemoryMmap;
 
@@ -48,7 +47,11 @@ impl Assistant {
     pub fn new(memory: &GuestMemoryMmap, cpuid: CpuidConfig) -> Self {
         // Code is decoded anew each time: who writes what to memory is of no interest.
         let code = Arc::new(CodePages::new(memory::end(memory)));
-        let cpu = Cpu::new(memory.clone(), code, Arc::new(AtomicBool::new(false)), Config { cpuid });
+        let stop = Arc::new(AtomicBool::new(false));
+        // SAFETY: the CPU works in `assist` and `page_fault` alone. The only vCPU is out of the guest then, since its
+        // descriptor is lent to them, and so is the machine, whose devices alone access the memory besides. (A second
+        // vCPU would have to be stopped first, or locked instructions be executed as such.)
+        let cpu = unsafe { Cpu::new(memory.clone(), code, stop, Config { cpuid }) };
         Assistant { cpu, done: Assists::default() }
     }
 
