@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use fencepost_trace::file::TraceFile;
-use fencepost_trace::{Accel, Event};
+use fencepost_trace::{Accel, Event, ExitReason};
 
 /// The micro-guests; if there is no make, that is said.
 fn micro_guests(what: &str) -> Option<&'static Path> {
@@ -73,6 +73,26 @@ fn a_trace_has_the_same_work_of_the_devices_under_both_back_ends() {
         assert_eq!(work(&kvm), fences);
         assert_eq!(kvm.header.accel, Accel::Kvm);
     }
+}
+
+/// What an exit brings about stands behind it: a read of a register right behind the exit for it.
+#[test]
+fn an_exit_is_recorded_before_what_it_brings_about() {
+    let Some(folder) = micro_guests("a traced micro-guest with its exits") else { return };
+    if !kvm_opens("a traced micro-guest with its exits") {
+        return;
+    }
+    let (trace, ..) =
+        traced(&folder.join("fence"), &["--accel", "kvm", "--trace-categories", "register,vcpu"]);
+    let mut reads = 0;
+    for pair in trace.records.windows(2) {
+        if let Event::RegisterRead { .. } = pair[1].event {
+            let exit = matches!(pair[0].event, Event::VcpuExit { reason: ExitReason::Mmio, .. });
+            assert!(exit || matches!(pair[0].event, Event::RegisterRead { .. }), "{pair:?}");
+            reads += usize::from(exit);
+        }
+    }
+    assert!(reads > 3, "{reads} exits with reads");
 }
 
 #[test]

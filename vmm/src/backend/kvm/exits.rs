@@ -1,15 +1,16 @@
-//! Why a vCPU left the guest, and what is done about it.
+//! Why a vCPU left the guest, and what is done about it. Every exit is recorded before it is handled, so that what it
+//! brings about stands behind it in the trace; what is noted for a dump has an access where the software CPU's bus has it.
 
 use fencepost_softcpu::apic::IA32_TSC_DEADLINE;
 use fencepost_softcpu::one::Outcome;
 use fencepost_time::Tsc;
 use fencepost_trace::ExitReason;
-use kvm_bindings::KVM_EXIT_IO_OUT;
 use kvm_ioctls::{VcpuExit, VcpuFd};
 use vm_memory::GuestMemoryMmap;
 
 use super::assist::Assistant;
 use super::host_error;
+use super::run_area::PortAccess;
 use super::shared::Shared;
 use super::vcpu::Vcpu;
 use crate::error::HostError;
@@ -27,26 +28,19 @@ pub enum Step {
     Ended(GuestEnd),
 }
 
-/// A port access: `count` elements of `size` bytes each, one after the other in `data`.
-struct PortAccess<'a> {
-    port: u16,
-    write: bool,
-    size: usize,
-    data: &'a mut [u8],
-}
-
 impl PortAccess<'_> {
     fn last_element(&self) -> &[u8] {
         &self.data[self.data.len().saturating_sub(self.size)..]
     }
 
     fn make(&mut self, machine: &mut Machine) {
-        for element in self.data.chunks_exact_mut(self.size.max(1)) {
-            if self.write {
-                machine.write_port(self.port, element);
-            } else {
-                machine.read_port(self.port, element);
-            }
+        let port = self.port;
+        if self.write {
+            machine.note(ExitKind::PortWrite, port.into(), self.last_element());
+            self.data.chunks_exact(self.size).for_each(|element| machine.write_port(port, element));
+        } else {
+            self.data.chunks_exact_mut(self.size).for_each(|element| machine.read_port(port, element));
+            machine.note(ExitKind::PortRead, port.into(), self.last_element());
         }
     }
 }
@@ -56,26 +50,29 @@ impl Vcpu {
     pub fn step(&mut self, shared: &Shared<'_>) -> Result<Step, HostError> {
         match self.fd.run() {
             Ok(VcpuExit::IoIn(port, _) | VcpuExit::IoOut(port, _)) => {
-                let mut access = self.port_access();
+                let Some(mut access) = self.area.port_access() else {
+                    let why = "KVM tells of data of a port access outside what it shares".to_owned();
+                    return Ok(self.stopped(shared, ExitReason::Port, GuestEnd::Unrunnable(why)));
+                };
                 shared.with(|machine| {
+                    machine.record_exit(ExitReason::Port, port.into());
                     access.make(machine);
-                    let kind = if access.write { ExitKind::PortWrite } else { ExitKind::PortRead };
-                    let noted = Some((kind, access.last_element()));
-                    passed(machine, ExitReason::Port, port.into(), noted);
                 });
                 Ok(Step::Handled)
             }
             Ok(VcpuExit::MmioRead(gpa, data)) => {
                 shared.with(|machine| {
+                    machine.record_exit(ExitReason::Mmio, gpa);
                     machine.read_mmio(gpa, data);
-                    passed(machine, ExitReason::Mmio, gpa, Some((ExitKind::MmioRead, data)));
+                    machine.note(ExitKind::MmioRead, gpa, data);
                 });
                 Ok(Step::Handled)
             }
             Ok(VcpuExit::MmioWrite(gpa, data)) => {
                 shared.with(|machine| {
+                    machine.record_exit(ExitReason::Mmio, gpa);
+                    machine.note(ExitKind::MmioWrite, gpa, data);
                     machine.write_mmio(gpa, data);
-                    passed(machine, ExitReason::Mmio, gpa, Some((ExitKind::MmioWrite, data)));
                 });
                 Ok(Step::Handled)
             }
@@ -86,8 +83,8 @@ impl Vcpu {
                 let (index, deadline) = (write.index, write.data);
                 // Nothing else is filtered.
                 *write.error = u8::from(index != IA32_TSC_DEADLINE);
+                shared.with(|machine| machine.record_exit(ExitReason::Other, index.into()));
                 self.pacing.on_deadline(&self.fd, Tsc(deadline), self.tsc_hz())?;
-                shared.with(|machine| passed(machine, ExitReason::Other, index.into(), None));
                 Ok(Step::Handled)
             }
             Ok(VcpuExit::Debug(_)) => self.assisted(shared, Assistant::page_fault),
@@ -103,22 +100,11 @@ impl Vcpu {
     /// KVM will not go on with this guest.
     fn stopped(&self, shared: &Shared<'_>, reason: ExitReason, end: GuestEnd) -> Step {
         let rip = self.fd.get_regs().map_or(0, |regs| regs.rip);
-        shared.with(|machine| passed(machine, reason, rip, Some((ExitKind::Stop, &[]))));
+        shared.with(|machine| {
+            machine.record_exit(reason, rip);
+            machine.note(ExitKind::Stop, rip, &[]);
+        });
         Step::Ended(end)
-    }
-
-    /// The port access that the vCPU has just left the guest for.
-    fn port_access(&mut self) -> PortAccess<'_> {
-        let run = self.fd.get_kvm_run();
-        // SAFETY: the exit was KVM_EXIT_IO, so this is the member of the union that the kernel filled.
-        let io = unsafe { run.__bindgen_anon_1.io };
-        let (size, count) = (usize::from(io.size), io.count as usize);
-        let start = std::ptr::from_mut(run).cast::<u8>();
-        // SAFETY: the kernel puts `count` elements of `size` bytes at this offset, inside what the vCPU shares with it
-        // and kvm-ioctls has mapped as a whole; nothing else refers to it while `self.fd` is borrowed.
-        let data =
-            unsafe { std::slice::from_raw_parts_mut(start.add(io.data_offset as usize), size * count) };
-        PortAccess { port: io.port, write: u32::from(io.direction) == KVM_EXIT_IO_OUT, size, data }
     }
 
     /// KVM gave up: where that is for want of an instruction, the software CPU executes it.
@@ -142,9 +128,9 @@ impl Vcpu {
         let rip = self.fd.get_regs().map_or(0, |regs| regs.rip);
         let assistant = self.assistant.get_or_insert_with(|| Assistant::new(&self.memory, self.cpuid));
         let outcome = shared.with(|machine| {
-            let outcome = work(assistant, &self.fd, &self.memory, machine);
-            passed(machine, ExitReason::Assist, rip, Some((ExitKind::Assist, &[])));
-            outcome
+            machine.record_exit(ExitReason::Assist, rip);
+            machine.note(ExitKind::Assist, rip, &[]);
+            work(assistant, &self.fd, &self.memory, machine)
         })?;
         self.follow_page_faults()?;
         Ok(match outcome {
@@ -155,15 +141,6 @@ impl Vcpu {
 }
 
 fn interrupted(shared: &Shared<'_>) -> Step {
-    shared.with(|machine| passed(machine, ExitReason::Kick, 0, None));
+    shared.with(|machine| machine.record_exit(ExitReason::Kick, 0));
     Step::Interrupted
-}
-
-/// Every exit passes here, after it was handled, with the machine at hand: why it came, at which port, guest-physical
-/// address or RIP, and what of it is noted for a dump.
-fn passed(machine: &mut Machine, reason: ExitReason, address: u64, noted: Option<(ExitKind, &[u8])>) {
-    machine.record_exit(reason, address);
-    if let Some((kind, data)) = noted {
-        machine.note(kind, address, data);
-    }
 }

@@ -14,6 +14,7 @@ mod ioctls;
 mod kick;
 mod pacing;
 mod routes;
+mod run_area;
 mod shared;
 mod syscalls;
 mod threads;
@@ -67,7 +68,7 @@ fn silence_pics(vm: &VmFd) -> Result<(), HostError> {
 pub struct KvmBackEnd {
     vcpus: Vec<Vcpu>,
     vm: Arc<VmFd>,
-    /// Keeps the RAM that KVM was given mapped for as long as the VM lives.
+    /// Keeps the RAM that KVM was given mapped for as long as there is a vCPU: dropped after them.
     _memory: GuestMemoryMmap,
 }
 
@@ -90,8 +91,8 @@ impl KvmBackEnd {
                 userspace_addr: address as u64,
                 flags: 0,
             };
-            // SAFETY: the region is mapped RAM of this length, and the clone of `memory` in this structure keeps it
-            // mapped until after the VM is gone.
+            // SAFETY: the region is mapped RAM of this length. The clone of `memory` in this structure keeps it mapped
+            // until after the vCPUs are gone, which alone access it; the VM itself may stay, for its interrupts.
             unsafe { vm.set_user_memory_region(region) }
                 .map_err(|e| host_error("cannot give it memory", e))?;
         }

@@ -12,6 +12,7 @@ use super::assist::{Assistant, Assists};
 use super::convert::{self, IA32_TSC, VcpuState};
 use super::kick::Kick;
 use super::pacing::Pacing;
+use super::run_area::RunArea;
 use super::syscalls::{self, Watch};
 use super::{host_error, ioctls, tsc};
 use crate::error::HostError;
@@ -19,6 +20,7 @@ use crate::error::HostError;
 /// The CPU.
 pub struct Vcpu {
     pub(super) fd: VcpuFd,
+    pub(super) area: RunArea,
     tsc_hz: u64,
     pub(super) cpuid: CpuidConfig,
     pub(super) memory: GuestMemoryMmap,
@@ -34,6 +36,8 @@ impl Vcpu {
     /// Makes CPU 0 of `vm`, ready for the instruction at `entry`.
     pub fn new(vm: &VmFd, memory: &GuestMemoryMmap, entry: &Entry) -> Result<Self, HostError> {
         let fd = vm.create_vcpu(0).map_err(|e| host_error("cannot make a CPU", e))?;
+        let area = RunArea::map(&fd, vm.run_size())
+            .map_err(|e| host_error("what the CPU shares cannot be mapped", e))?;
         let tsc_khz = fd.get_tsc_khz().map_err(|e| host_error("the TSC's frequency is not known", e))?;
         let tsc_hz = u64::from(tsc_khz) * 1000;
         let cpuid =
@@ -43,6 +47,7 @@ impl Vcpu {
         let watch = syscalls::half_done().then(Watch::default);
         let vcpu = Vcpu {
             fd,
+            area,
             tsc_hz,
             cpuid,
             memory: memory.clone(),
