@@ -23,6 +23,7 @@ pub mod timeline;
 
 pub use event::{Accel, Category, Engine, Event, ExitReason, JobKind};
 pub use guest::{GuestEvent, GuestFormat, GuestView, Value};
+pub use outputs::plain_text;
 pub use recorder::{Record, Recorder};
 
 /// A point in time: cycles of the machine's counter and nanoseconds since the machine started.

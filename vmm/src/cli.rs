@@ -11,6 +11,8 @@ use crate::options::{
     Accel, CameraOptions, GpuOptions, MEMORY_DEFAULT, MoveAt, Size, Switch, TRACE_LIMIT_DEFAULT, memory_size,
     timeout, trace_limit,
 };
+use crate::outlet::Full;
+use crate::say;
 use crate::trace_cli::args::TraceArgs;
 use crate::tracing::Categories;
 
@@ -202,6 +204,11 @@ pub struct RunArgs {
     /// Write every picture that the display flips to into this folder, as PNG
     #[arg(long, value_name = "DIR")]
     pub frames: Option<PathBuf>,
+    /// What to do when the host does not take the console's output, or the frames, as fast as they come: have the machine
+    /// wait, or drop what has no room and say at the end how much. A trace waits under soft and drops under kvm; with
+    /// `drop` it always drops
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "wait")]
+    pub slow_output: Full,
 }
 
 /// The kernel command line when none is given: console on the serial port, and a panic ends the machine.
@@ -230,6 +237,7 @@ impl RunArgs {
             trace_limit: TRACE_LIMIT_DEFAULT,
             memory_hash: false,
             frames: None,
+            slow_output: Full::Wait,
         }
     }
 }
@@ -261,7 +269,7 @@ pub fn parse() -> Result<Cli, i32> {
             2
         }
         _ => {
-            eprintln!("fencepost: {}", one_line(&error, subcommand.as_deref()));
+            say::line(format_args!("fencepost: {}", one_line(&error, subcommand.as_deref())));
             2
         }
     })

@@ -1,71 +1,20 @@
-//! The host's terminal as the guest's console: raw mode, the escape key, and input from pipes.
+//! Standard input as the guest's: the escape key of a terminal, and what comes from pipes and files.
 
 use std::fs::File;
-use std::io::{IsTerminal, Read};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd};
-use std::sync::{Arc, Mutex};
+use std::io::{ErrorKind, Read};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use crate::control::{Control, StopReason};
+use crate::terminal;
 
 /// Ctrl-]: the next key is for Fencepost.
 const ESCAPE: u8 = 0x1d;
-
-/// The terminal's settings from before raw mode, for every way out of the process.
-static SAVED: Mutex<Option<libc::termios>> = Mutex::new(None);
-
-/// Raw mode for as long as it lives.
-#[derive(Debug)]
-pub struct RawTerminal(());
-
-impl RawTerminal {
-    /// Puts standard input into raw mode if it is a terminal. Output keeps its newline translation, so that the
-    /// VMM's own lines stay readable among the guest's.
-    pub fn enter() -> Option<Self> {
-        let stdin = std::io::stdin();
-        if !stdin.is_terminal() {
-            return None;
-        }
-        let mut settings = MaybeUninit::uninit();
-        // SAFETY: the descriptor is open and `settings` has room for what tcgetattr writes.
-        if unsafe { libc::tcgetattr(stdin.as_raw_fd(), settings.as_mut_ptr()) } != 0 {
-            return None;
-        }
-        // SAFETY: tcgetattr succeeded, so it filled the structure.
-        let settings = unsafe { settings.assume_init() };
-        *SAVED.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(settings);
-        let mut raw = settings;
-        // SAFETY: cfmakeraw only changes the structure it is given.
-        unsafe { libc::cfmakeraw(&mut raw) };
-        raw.c_oflag |= libc::OPOST;
-        // SAFETY: the descriptor is open and `raw` is a whole, initialised structure.
-        unsafe { libc::tcsetattr(stdin.as_raw_fd(), libc::TCSANOW, &raw) };
-        let earlier = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            restore();
-            earlier(info);
-        }));
-        Some(RawTerminal(()))
-    }
-}
-
-impl Drop for RawTerminal {
-    fn drop(&mut self) {
-        restore();
-    }
-}
-
-/// Puts the terminal back as it was, if it was changed.
-pub fn restore() {
-    let saved = SAVED.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
-    if let Some(settings) = saved {
-        // SAFETY: `settings` is what tcgetattr gave for this descriptor.
-        unsafe { libc::tcsetattr(std::io::stdin().as_raw_fd(), libc::TCSANOW, &settings) };
-    }
-}
 
 /// Finds the escape key in what was typed.
 #[derive(Debug, Default)]
@@ -143,29 +92,51 @@ impl Drop for Reader {
     }
 }
 
-/// Waits for input or for the end; true for input.
-fn wait_for(input: &File, stop: &EventFd) -> bool {
-    let descriptor = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-    let mut both = [descriptor(input.as_raw_fd()), descriptor(stop.as_raw_fd())];
-    loop {
-        // SAFETY: the pointer and the count are of one live array.
-        if unsafe { libc::poll(both.as_mut_ptr(), 2, -1) } >= 0 {
-            return both[1].revents == 0;
-        }
-        if std::io::Error::last_os_error().kind() != std::io::ErrorKind::Interrupted {
-            return false;
-        }
+/// Between two looks whether the process has come to the terminal's foreground, or left it.
+const LOOK_AROUND: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+
+/// What a wait came to.
+#[derive(PartialEq, Eq)]
+enum Woken {
+    Input,
+    End,
+    /// A terminal is to be looked at again.
+    Look,
+}
+
+/// Waits for the end, and for input unless the terminal is not ours now.
+fn wait_for(input: &File, stop: &EventFd, terminal: bool) -> Woken {
+    let ours = !terminal || terminal::in_foreground();
+    if terminal && ours {
+        terminal::take_up();
+    }
+    // SAFETY: `stop` is open for as long as the borrow.
+    let stop = unsafe { BorrowedFd::borrow_raw(std::os::fd::AsRawFd::as_raw_fd(stop)) };
+    let mut both = [PollFd::new(&stop, PollFlags::IN), PollFd::new(input, PollFlags::IN)];
+    let waited_for = if ours { &mut both[..] } else { &mut both[..1] };
+    match poll(waited_for, terminal.then_some(&LOOK_AROUND)) {
+        Ok(_) if !both[0].revents().is_empty() => Woken::End,
+        Ok(_) if ours && !both[1].revents().is_empty() => Woken::Input,
+        Ok(_) | Err(Errno::INTR) => Woken::Look,
+        Err(_) => Woken::End,
     }
 }
 
 fn read_until(stop: &EventFd, mut input: File, control: &Control, terminal: bool) {
     let mut filter = EscapeFilter::default();
     let mut buffer = [0; 256];
-    while wait_for(&input, stop) {
+    loop {
+        match wait_for(&input, stop, terminal) {
+            Woken::End => break,
+            Woken::Look => continue,
+            Woken::Input => {}
+        }
         let count = match input.read(&mut buffer) {
             Ok(0) => break,
             Ok(count) => count,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            Err(error) if [ErrorKind::Interrupted, ErrorKind::WouldBlock].contains(&error.kind()) => continue,
+            // It was moved to the background between the look and the read.
+            Err(_) if terminal && !terminal::in_foreground() => continue,
             Err(_) => break,
         };
         // Only a person types escapes; a pipe's bytes all belong to the guest.

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use vmm_sys_util::eventfd::EventFd;
 
@@ -24,9 +24,23 @@ pub enum StopReason {
     Timeout,
 }
 
+impl StopReason {
+    /// The exit status that it stands for.
+    pub fn status(self) -> i32 {
+        match self {
+            StopReason::Quit => 0,
+            StopReason::Timeout => 124,
+            StopReason::Signal(signal) => 128 + signal,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Notes {
-    stop: Option<StopReason>,
+    /// Why the machine is to end, and since when.
+    stop: Option<(StopReason, Instant)>,
+    /// When the time is over.
+    limit: Option<Instant>,
     input: VecDeque<u8>,
     input_open: bool,
     /// The input's reader is wanted elsewhere.
@@ -36,10 +50,22 @@ struct Notes {
     event: Option<EventFd>,
 }
 
+impl Notes {
+    /// Why the machine is to end; looks at the clock too, so that the time is over even where nobody says so.
+    fn over(&mut self) -> Option<(StopReason, Instant)> {
+        if self.stop.is_none() {
+            self.stop =
+                self.limit.filter(|limit| *limit <= Instant::now()).map(|at| (StopReason::Timeout, at));
+        }
+        self.stop
+    }
+}
+
 /// Shared between the machine's thread and the threads that watch the host.
 #[derive(Debug, Default)]
 pub struct Control {
     attention: Arc<AtomicBool>,
+    begun: AtomicBool,
     notes: Mutex<Notes>,
     changed: Condvar,
 }
@@ -76,19 +102,39 @@ impl Control {
 
     /// Asks the machine to end. The first reason stays.
     pub fn stop(&self, reason: StopReason) {
-        self.notes().stop.get_or_insert(reason);
+        self.notes().stop.get_or_insert_with(|| (reason, Instant::now()));
         self.raise();
+    }
+
+    /// From now on somebody attends to reasons to stop.
+    pub fn begin(&self) {
+        self.begun.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether somebody attends to reasons to stop. Before, the process is still preparing the machine.
+    pub fn begun(&self) -> bool {
+        self.begun.load(Ordering::SeqCst)
+    }
+
+    /// The time is over at `limit`.
+    pub fn set_limit(&self, limit: Instant) {
+        self.notes().limit = Some(limit);
     }
 
     /// Lowers the flag, and says whether the machine must end.
     pub fn attend(&self) -> Option<StopReason> {
         self.attention.store(false, Ordering::Release);
-        self.notes().stop
+        self.notes().stop.map(|(reason, _)| reason)
     }
 
     /// Whether the machine must end.
     pub fn stop_reason(&self) -> Option<StopReason> {
-        self.notes().stop
+        self.notes().over().map(|(reason, _)| reason)
+    }
+
+    /// Since when the machine must end.
+    pub fn stopped_at(&self) -> Option<Instant> {
+        self.notes().over().map(|(_, at)| at)
     }
 
     /// Says that console input may come (true) or has ended (false).

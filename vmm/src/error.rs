@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::control::StopReason;
+
 /// A failure of the host, its user's input or its configuration. Never the guest's doing.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
@@ -11,6 +13,9 @@ pub enum HostError {
     /// The host refused something while the guest ran, or a back end failed.
     #[error("{0}")]
     Host(String),
+    /// The time of `--timeout` was over before the guest started.
+    #[error("{0}")]
+    TimedOut(String),
 }
 
 impl HostError {
@@ -24,11 +29,20 @@ impl HostError {
         HostError::Input(format!("{role} {}: {}; {mend}", path.display(), plain(error)))
     }
 
-    /// The exit status of the process: 2 for bad input, 1 otherwise.
+    /// An output that cannot be begun. Where it took nothing until the time was over, that is no bad input.
+    pub fn output(role: &str, path: &Path, error: &std::io::Error, mend: &str) -> Self {
+        match (error.kind(), HostError::file(role, path, error, mend)) {
+            (std::io::ErrorKind::TimedOut, HostError::Input(line)) => HostError::TimedOut(line),
+            (_, other) => other,
+        }
+    }
+
+    /// The exit status of the process: 2 for bad input, 124 for time that was over, 1 otherwise.
     pub fn status(&self) -> i32 {
         match self {
             HostError::Input(_) => 2,
             HostError::Host(_) => 1,
+            HostError::TimedOut(_) => StopReason::Timeout.status(),
         }
     }
 }

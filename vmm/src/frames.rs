@@ -1,12 +1,14 @@
 //! Pictures that the display has scanned out, on their way to the host.
 
-use std::fs::File;
-use std::io::BufWriter;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use fencepost_trace::Stamp;
 
+use crate::control::Control;
 use crate::error::{HostError, plain};
+use crate::outlet::Full;
+use crate::outlet::files::{Content, Files, Shelf};
 
 /// One scanned-out picture that a flip brought.
 #[derive(Clone, Copy, Debug)]
@@ -25,36 +27,32 @@ pub struct Frame<'a> {
     pub pixels: &'a [u8],
 }
 
-/// Takes pictures as they are scanned out. It runs on the machine's thread: the guest waits for it.
+/// Takes pictures as they are scanned out. It runs on the machine's thread, which must not wait for the host: what writes does so
+/// through an outlet.
 pub trait FrameSink: Send {
     /// A picture.
     fn frame(&mut self, frame: &Frame<'_>);
 }
 
-/// Writes each picture as a PNG into a folder.
-#[derive(Debug)]
+/// Has each picture written as a PNG into a folder.
 pub struct PngFolder {
     folder: PathBuf,
-    error: Option<String>,
+    shelf: Shelf,
 }
 
 impl PngFolder {
     /// What the names of the pictures begin with.
     pub const PREFIX: &str = "flip-";
 
-    /// A sink for `folder`, which is made if it is not there.
-    pub fn create(folder: PathBuf) -> Result<Self, HostError> {
+    /// A sink for `folder`, which is made if it is not there, and the thread that writes.
+    pub fn create(folder: PathBuf, control: &Arc<Control>, full: Full) -> Result<(Self, Files), HostError> {
         std::fs::create_dir_all(&folder).map_err(|error| {
             HostError::file("--frames", &folder, &error, "name a folder that can be written")
         })?;
-        Ok(PngFolder { folder, error: None })
-    }
-
-    fn write(&self, frame: &Frame<'_>) -> Result<(), String> {
-        let path = self.folder.join(format!("{}{:06}.png", Self::PREFIX, frame.flip));
-        let named = |what: String| format!("{}: {what}", path.display());
-        let file = File::create(&path).map_err(|error| named(plain(&error)))?;
-        write_png(BufWriter::new(file), frame).map_err(|error| named(plain(&error)))
+        let name = format!("--frames {}", folder.display());
+        let files = Files::start(&name, control)
+            .map_err(|error| HostError::Host(format!("{name}: no thread to write it: {}", plain(&error))))?;
+        Ok((PngFolder { folder, shelf: files.shelf(full) }, files))
     }
 }
 
@@ -80,18 +78,16 @@ fn encode(to: impl std::io::Write, frame: &Frame<'_>) -> Result<(), png::Encodin
 
 impl FrameSink for PngFolder {
     fn frame(&mut self, frame: &Frame<'_>) {
-        if self.error.is_some() {
-            return;
-        }
-        if let Err(error) = self.write(frame) {
-            eprintln!("fencepost: {error}; no further frames are written");
-            self.error = Some(error);
-        }
+        self.shelf
+            .put(self.folder.join(format!("{}{:06}.png", Self::PREFIX, frame.flip)), Content::picture(frame));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::io::BufWriter;
+
     use super::*;
 
     #[test]
@@ -108,7 +104,8 @@ mod tests {
     #[test]
     fn a_written_picture_reads_back_with_its_colours() {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let mut sink = PngFolder::create(folder.path().join("new")).expect("made");
+        let (mut sink, files) =
+            PngFolder::create(folder.path().join("new"), &Arc::default(), Full::Wait).expect("made");
         let pixels = [0x10, 0x20, 0x30, 0xff, 0x01, 0x02, 0x03, 0x00];
         sink.frame(&Frame {
             vblank: 9,
@@ -118,6 +115,7 @@ mod tests {
             height: 1,
             pixels: &pixels,
         });
+        assert_eq!(files.finish().lines(), Vec::<String>::new());
         let file = File::open(folder.path().join("new/flip-000007.png")).expect("written");
         let mut reader = png::Decoder::new(std::io::BufReader::new(file)).read_info().expect("a PNG");
         let mut rgb = vec![0; reader.output_buffer_size().expect("small")];

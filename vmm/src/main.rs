@@ -4,13 +4,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use fencepost::cli::{self, Command, RunArgs};
-use fencepost::console::{self, RawTerminal};
+use fencepost::control::Control;
 use fencepost::demo::demo;
 use fencepost::doctor::doctor;
-use fencepost::error::HostError;
+use fencepost::error::{HostError, plain};
 use fencepost::run::{Hooks, run};
+use fencepost::terminal::RawTerminal;
 use fencepost::trace_cli::trace;
-use fencepost::{report, signals};
+use fencepost::{console, report, say, signals};
 
 fn main() -> ExitCode {
     signals::outlive_file_limits();
@@ -24,30 +25,38 @@ fn main() -> ExitCode {
         Command::Doctor(args) => Ok(doctor(&args)),
         Command::Trace(args) => trace(&args),
     };
-    console::restore();
     match result {
         Ok(status) => exit_code(status),
         Err(error) => {
-            eprintln!("fencepost: {error}");
+            say::line(format_args!("fencepost: {error}"));
             exit_code(error.status())
         }
     }
 }
 
 fn run_command(args: &RunArgs) -> Result<i32, HostError> {
-    let hooks = Hooks::new(Box::new(std::io::stdout()));
-    let control = Arc::clone(&hooks.control);
+    let control = Arc::<Control>::default();
     let _signals = signals::watch(Arc::clone(&control));
+    say::beside(&control, || run_on_terminal(args, &control))
+}
+
+fn run_on_terminal(args: &RunArgs, control: &Arc<Control>) -> Result<i32, HostError> {
+    let screen = say::output(control)
+        .map_err(|error| HostError::Host(format!("standard output: {}", plain(&error))))?;
+    let mut hooks = Hooks::new(Box::new(screen.writer(args.slow_output)));
+    hooks.control = Arc::clone(control);
+    hooks.gates.push(Arc::clone(screen.gate()));
     let terminal = RawTerminal::enter();
-    let reader = console::read_stdin(control, terminal.is_some());
+    let reader = console::read_stdin(Arc::clone(control), terminal.is_some());
     let outcome = run(args, hooks);
     drop(reader);
+    let mut outcome = outcome?;
+    outcome.add(screen.finish(), control);
     drop(terminal);
-    let outcome = outcome?;
     for line in report::lines(args, &outcome) {
-        eprintln!("{line}");
+        say::line(line);
     }
-    Ok(outcome.with_trace(outcome.status()))
+    Ok(outcome.with_outputs(outcome.status()))
 }
 
 fn exit_code(status: i32) -> ExitCode {

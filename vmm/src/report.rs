@@ -8,6 +8,7 @@ use crate::control::StopReason;
 use crate::error::plain;
 use crate::lengths::{Lengths, us};
 use crate::machine::{GuestEnd, GuestRefused, Unclaimed};
+use crate::outlet::Delivery;
 use crate::run::{Outcome, RunStats};
 
 /// The lines that `fencepost run` ends with.
@@ -25,6 +26,12 @@ pub fn lines(args: &RunArgs, outcome: &Outcome) -> Vec<String> {
         lines.push(format!("events: {}, sha256 {digest}", outcome.log.count));
     }
     lines.extend(trace_lines(args, outcome));
+    lines.extend(outcome.outputs.iter().flat_map(Delivery::lines));
+    lines.extend(outcome.gave_up.map(|reason| match reason {
+        StopReason::Signal(signal) => format!("fencepost: stopped by signal {signal} before all was written"),
+        StopReason::Timeout => "fencepost: the time of --timeout was over before all was written".into(),
+        StopReason::Quit => "fencepost: stopped by the escape key before all was written".into(),
+    }));
     if let Some(digest) = &outcome.memory_digest {
         lines.push(format!("guest memory: sha256 {digest}"));
     }

@@ -32,6 +32,8 @@ use crate::machine::log::{EventLog, FinishedLog, Keep};
 use crate::machine::remap::Remapping;
 use crate::machine::{GuestEnd, GuestRefused, Machine, Parts, Unclaimed, memory};
 use crate::options::Switch;
+use crate::outlet::{Delivery, Gate};
+use crate::say;
 use crate::tracing::{self, Stream};
 
 /// What the caller of [`run`] wants of it beside the command line.
@@ -46,6 +48,8 @@ pub struct Hooks {
     pub records: usize,
     /// Which of them to keep; all when absent.
     pub keep: Option<Keep>,
+    /// Outlets behind `console` and `frames` that the machine must wait for.
+    pub gates: Vec<Arc<Gate>>,
     /// Shows a line to the user while the run is prepared.
     pub say: Box<dyn FnMut(&str)>,
 }
@@ -59,7 +63,8 @@ impl Hooks {
             frames: None,
             records: 0,
             keep: None,
-            say: Box::new(|line| eprintln!("fencepost: {line}")),
+            gates: Vec::new(),
+            say: Box::new(|line| say::line(format_args!("fencepost: {line}"))),
         }
     }
 }
@@ -112,6 +117,10 @@ pub struct Outcome {
     pub memory_digest: Option<String>,
     /// The CPU as it was left.
     pub last: LastMoment,
+    /// What became of the outputs, the trace apart.
+    pub outputs: Vec<Delivery>,
+    /// Why an output was given up that took nothing when the guest had ended.
+    pub gave_up: Option<StopReason>,
 }
 
 impl Outcome {
@@ -119,12 +128,10 @@ impl Outcome {
     pub fn status(&self) -> i32 {
         match &self.end {
             End::Guest(GuestEnd::Exit(status)) => i32::from(*status),
-            End::Guest(GuestEnd::PowerOff | GuestEnd::Mark(_) | GuestEnd::Pause)
-            | End::Host(StopReason::Quit) => 0,
+            End::Guest(GuestEnd::PowerOff | GuestEnd::Mark(_) | GuestEnd::Pause) => 0,
             End::Guest(GuestEnd::Reset) => 4,
             End::Guest(_) => 3,
-            End::Host(StopReason::Timeout) => 124,
-            End::Host(StopReason::Signal(signal)) => 128 + signal,
+            End::Host(reason) => reason.status(),
         }
     }
 
@@ -133,9 +140,27 @@ impl Outcome {
         self.log.written.as_ref().and_then(|written| written.result.as_ref().err())
     }
 
-    /// `status` of a command that ran the guest, which is not 0 when the trace file is not whole.
-    pub fn with_trace(&self, status: i32) -> i32 {
-        if status == 0 && self.trace_error().is_some() { 1 } else { status }
+    /// Takes what became of an output.
+    pub fn add(&mut self, output: Delivery, control: &Control) {
+        self.give_up(output.given_up, control);
+        self.outputs.push(output);
+    }
+
+    fn give_up(&mut self, given_up: bool, control: &Control) {
+        if given_up && matches!(self.end, End::Guest(_)) {
+            self.gave_up = self.gave_up.or(control.stop_reason());
+        }
+    }
+
+    /// `status` of a command that ran the guest, as its outputs leave it: that of the reason to stop which ended the wait for
+    /// one of them, and not 0 when the host failed to write one.
+    pub fn with_outputs(&self, status: i32) -> i32 {
+        let failed = self.trace_error().is_some() || self.outputs.iter().any(Delivery::failed);
+        match self.gave_up {
+            Some(reason) => reason.status(),
+            None if status == 0 && failed => 1,
+            None => status,
+        }
     }
 }
 
@@ -143,11 +168,19 @@ impl Outcome {
 pub fn run(args: &RunArgs, mut hooks: Hooks) -> Result<Outcome, HostError> {
     let start = Instant::now();
     claims(args)?;
+    let control = Arc::clone(&hooks.control);
     let (memory, entry) = load(args, &mut hooks.say)?;
-    let trace_file = tracing::create(args)?;
+    if let Some(limit) = args.timeout {
+        // For a trace's reader that does not come; the guest's time begins later.
+        control.set_limit(start + limit);
+    }
+    let trace_file = tracing::create(args, &control)?;
+    let mut files = None;
     if let Some(folder) = &args.frames {
-        let png = PngFolder::create(folder.clone())?;
+        let (png, writer) = PngFolder::create(folder.clone(), &control, args.slow_output)?;
         hooks.frames = Some(both(hooks.frames.take(), png));
+        hooks.gates.push(Arc::clone(writer.gate()));
+        files = Some(writer);
     }
     let config = args.machine();
     let pci = devices::plug(&config, hooks.frames.take())?;
@@ -156,10 +189,9 @@ pub fn run(args: &RunArgs, mut hooks: Hooks) -> Result<Outcome, HostError> {
     if let Some(why) = why {
         (hooks.say)(&why);
     }
-    let control = Arc::clone(&hooks.control);
     let code = Arc::new(CodePages::new(memory::end(&memory)));
     let (mut back_end, time, interrupts) = backend::build(chosen, &plan, &memory, &code, &entry, &control)?;
-    let stream = trace_file.map(|file| tracing::begin(args, file, chosen, &time)).transpose()?;
+    let stream = trace_file.map(|file| tracing::begin(args, file, chosen, &time, &control)).transpose()?;
     let log = event_log(args, &mut hooks, stream);
     let mut machine = Machine::new(Parts {
         memory,
@@ -172,6 +204,7 @@ pub fn run(args: &RunArgs, mut hooks: Hooks) -> Result<Outcome, HostError> {
         pci,
         iommu: Remapping::new(args.iommu == Switch::On),
     });
+    machine.write_through(hooks.gates, args.slow_output);
     if let Some(seed) = args.seed {
         machine.vary(seed);
     }
@@ -179,13 +212,19 @@ pub fn run(args: &RunArgs, mut hooks: Hooks) -> Result<Outcome, HostError> {
         machine.trace_guest();
     }
     control.set_watchdog(args.watchdog);
+    control.begin();
     let limit = args.timeout.map(|limit| TimeLimit::start(limit, Arc::clone(&control)));
     let startup = start.elapsed();
     let first = Instant::now();
     let (machine, ran) = back_end.run(machine, &control)?;
     let wall = first.elapsed();
     drop(limit);
-    finish(args, chosen, machine, ran, (startup, wall))
+    let mut outcome = finish(args, chosen, machine, ran, (startup, wall))?;
+    outcome.give_up(outcome.log.written.as_ref().is_some_and(|written| written.given_up), &control);
+    if let Some(files) = files {
+        outcome.add(files.finish(), &control);
+    }
+    Ok(outcome)
 }
 
 /// Where the machine goes at which mark.
@@ -235,7 +274,8 @@ fn finish(
         guest_trace_refused: remains.guest_trace_refused,
         beyond_ram_bytes: footprint::beyond_ram_bytes(&remains.memory),
     };
-    Ok(Outcome { end: ran.end, accel, stats, log: remains.log, memory_digest, last })
+    let (outputs, gave_up) = (Vec::new(), None);
+    Ok(Outcome { end: ran.end, accel, stats, log: remains.log, memory_digest, last, outputs, gave_up })
 }
 
 /// Who reads and who writes which file. No output may be an input or another output.
@@ -329,6 +369,8 @@ struct TimeLimit {
 
 impl TimeLimit {
     fn start(limit: Duration, control: Arc<Control>) -> Self {
+        // Whoever waits for an output when the guest is over looks there.
+        control.set_limit(Instant::now() + limit);
         let (sender, receiver) = channel();
         let waiter = move || {
             if receiver.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {

@@ -1,85 +1,82 @@
-//! SIGINT, SIGTERM and SIGHUP, taken by a thread of their own, so that nothing happens in a signal handler.
+//! Signals, taken by a thread of their own, so that nothing happens in a signal handler.
 
-use std::mem::MaybeUninit;
-use std::os::unix::thread::JoinHandleExt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use vmm_sys_util::signal::SIGRTMIN;
+use signal_hook::consts::{
+    SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGXCPU,
+};
+use signal_hook::iterator::{Handle, Signals};
+use signal_hook::low_level::emulate_default_handler;
 
-use crate::console;
 use crate::control::{Control, StopReason};
+use crate::terminal;
 
-const SIGNALS: [libc::c_int; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+/// What others send to end a process.
+const STOPS: [i32; 8] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGXCPU, SIGALRM, SIGUSR1, SIGUSR2];
 
-/// The thread that waits for the signals; joined when this is dropped. They stay blocked.
-pub struct Watch {
-    over: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-/// What wakes the thread at the end.
-fn wake() -> libc::c_int {
-    SIGRTMIN() + 1
-}
+/// The thread that waits for the signals; joined when this is dropped. The signals do nothing from then on.
+pub struct Watch(Option<(Handle, JoinHandle<()>)>);
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.over.store(true, Ordering::SeqCst);
-        if let Some(thread) = self.thread.take() {
-            // SAFETY: the thread was not joined yet, so its id is its own.
-            unsafe { libc::pthread_kill(thread.as_pthread_t(), wake()) };
+        if let Some((handle, thread)) = self.0.take() {
+            handle.close();
             // Nothing in it can panic, and there is nothing to be told.
             let _ = thread.join();
         }
     }
 }
 
-/// From now on a file that grows beyond the process's limit (RLIMIT_FSIZE) is an error of the write, not the process's end.
-pub fn outlive_file_limits() {
+fn ignore(signal: i32) {
     // SAFETY: ignoring a signal runs no code of ours.
-    unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
+    unsafe { libc::signal(signal, libc::SIG_IGN) };
 }
 
-/// Blocks the signals in this thread and those started from now on, and starts the thread that waits for them.
+/// From now on a file that grows beyond the process's limit (RLIMIT_FSIZE) is an error of the write, not the process's end.
+pub fn outlive_file_limits() {
+    ignore(libc::SIGXFSZ);
+}
+
+/// Whether the process was started with `signal` ignored, as `nohup` does. Not known where there is no /proc.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok()).unwrap_or(0);
+    mask >> (signal - 1) & 1 != 0
+}
+
+/// Starts the thread that waits for the signals.
 ///
-/// The first asks the machine to end; a second ends the process at once.
+/// The first asks the machine to end, or ends the process where there is none yet; a second ends the process at once.
+/// SIGTSTP stops it with the terminal as it was before, and with SIGCONT it takes the terminal up again. A terminal that
+/// belongs to others stops nobody: a process in the background could not keep its time limit.
 pub fn watch(control: Arc<Control>) -> Watch {
-    let mut set = MaybeUninit::uninit();
-    // SAFETY: sigemptyset initialises the set before anything reads it; sigaddset and pthread_sigmask then get
-    // pointers to that one set, which outlives the calls.
-    let set = unsafe {
-        libc::sigemptyset(set.as_mut_ptr());
-        let mut set = set.assume_init();
-        for signal in SIGNALS.into_iter().chain([wake()]) {
-            libc::sigaddset(&mut set, signal);
-        }
-        libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut());
-        set
-    };
-    let over = Arc::<AtomicBool>::default();
-    let told = Arc::clone(&over);
+    ignore(libc::SIGTTIN);
+    ignore(libc::SIGTTOU);
+    let hangup_matters = !is_ignored(SIGHUP);
+    let taken = STOPS.into_iter().chain([SIGTSTP, SIGCONT]).filter(|one| *one != SIGHUP || hangup_matters);
+    // Without pipe or thread the signals have their usual effect; a machine for which there is neither does not get far.
+    let Ok(mut signals) = Signals::new(taken) else { return Watch(None) };
+    let handle = signals.handle();
     let waiter = move || {
         let mut seen = false;
-        loop {
-            let mut signal = 0;
-            // SAFETY: both pointers are to live locals.
-            if unsafe { libc::sigwait(&set, &mut signal) } != 0 || told.load(Ordering::SeqCst) {
-                return;
+        for signal in signals.forever() {
+            match signal {
+                // An error leaves it running.
+                SIGTSTP => terminal::while_stopped(|| drop(emulate_default_handler(SIGTSTP))),
+                SIGCONT => terminal::take_up(),
+                _ if seen || !control.begun() => {
+                    terminal::restore();
+                    std::process::exit(128 + signal);
+                }
+                _ => {
+                    seen = true;
+                    control.stop(StopReason::Signal(signal));
+                }
             }
-            if !SIGNALS.contains(&signal) {
-                continue;
-            }
-            if seen {
-                console::restore();
-                std::process::exit(128 + signal);
-            }
-            seen = true;
-            control.stop(StopReason::Signal(signal));
         }
     };
-    // Without the thread the signals stay blocked; a machine that cannot start a thread does not get far anyway.
-    let thread = std::thread::Builder::new().name("signals".into()).spawn(waiter).ok();
-    Watch { over, thread }
+    let thread = std::thread::Builder::new().name("signals".into()).spawn(waiter);
+    Watch(thread.ok().map(|thread| (handle, thread)))
 }

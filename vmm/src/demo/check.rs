@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::expect::Expectation;
 use super::guest_report::GuestReport;
-use crate::error::plain;
-use crate::frames::{Frame, FrameSink, write_png};
+use crate::frames::{Frame, FrameSink};
+use crate::outlet::files::{Content, Shelf};
 
 /// Pictures that wait for the guest's word on what they are: more than that, and the oldest is given up.
 const MOST_WAITING: usize = 64;
@@ -27,6 +27,7 @@ struct Shown {
 pub struct Findings {
     expectation: Expectation,
     folder: PathBuf,
+    shelf: Shelf,
     /// Pictures by the vblank that latched them, until the guest tells which frame they are.
     waiting: BTreeMap<u64, Shown>,
     /// Frames by their vblank, until the display has shown them.
@@ -39,8 +40,6 @@ pub struct Findings {
     pub compared: u32,
     /// Those that differ, each with its first wrong pixel.
     pub mismatches: Vec<String>,
-    /// Why pictures could not be written.
-    pub write_error: Option<String>,
     judged: BTreeSet<u32>,
 }
 
@@ -49,17 +48,17 @@ const CONSOLE_MAX: usize = 16 << 20;
 
 impl Findings {
     /// Nothing found yet.
-    pub fn new(expectation: Expectation, folder: PathBuf) -> Self {
+    pub fn new(expectation: Expectation, folder: PathBuf, shelf: Shelf) -> Self {
         Findings {
             expectation,
             folder,
+            shelf,
             waiting: BTreeMap::new(),
             told: BTreeMap::new(),
             guest: GuestReport::default(),
             console: Vec::new(),
             compared: 0,
             mismatches: Vec::new(),
-            write_error: None,
             judged: BTreeSet::new(),
         }
     }
@@ -87,7 +86,7 @@ impl Findings {
             && let Some(number) = self.told.remove(&vblank)
         {
             self.judged.insert(number);
-            self.judge(number, self.guest.journeys()[&number].sequence, &shown);
+            self.judge(number, self.guest.journeys()[&number].sequence, shown);
         }
     }
 
@@ -96,37 +95,17 @@ impl Findings {
         self.guest.journeys().keys().filter(|number| !self.judged.contains(number)).copied().collect()
     }
 
-    fn judge(&mut self, number: u32, sequence: u32, shown: &Shown) {
+    fn judge(&mut self, number: u32, sequence: u32, shown: Shown) {
         self.compared += 1;
         let wrong = match self.expectation.frame(sequence) {
-            Ok(expected) => first_difference(shown, &expected),
+            Ok(expected) => first_difference(&shown, &expected),
             Err(error) => Some(format!("cannot be checked: {error}")),
         };
         if let Some(what) = wrong {
             self.mismatches.push(format!("frame {number} (camera sequence {sequence}): {what}"));
         }
-        self.write(&format!("{PREFIX}{number:04}.png"), shown);
-    }
-
-    fn write(&mut self, name: &str, shown: &Shown) {
-        if self.write_error.is_some() {
-            return;
-        }
-        let path = self.folder.join(name);
-        let frame = Frame {
-            vblank: 0,
-            flip: 0,
-            stamp: fencepost_trace::Stamp::default(),
-            width: shown.width,
-            height: shown.height,
-            pixels: &shown.pixels,
-        };
-        let written = std::fs::File::create(&path)
-            .map_err(|e| plain(&e))
-            .and_then(|file| write_png(std::io::BufWriter::new(file), &frame).map_err(|e| plain(&e)));
-        if let Err(error) = written {
-            self.write_error = Some(format!("{}: {error}", path.display()));
-        }
+        let picture = Content::Picture(shown.width, shown.height, shown.pixels);
+        self.shelf.put(self.folder.join(format!("{PREFIX}{number:04}.png")), picture);
     }
 }
 
@@ -215,32 +194,37 @@ impl Write for ConsoleTap {
 mod tests {
     use super::*;
     use crate::cli::CaptureFormat;
+    use crate::outlet::Full;
+    use crate::outlet::files::Files;
 
-    fn shown(sequence: u32, folder: &std::path::Path, change: impl Fn(&mut Vec<u8>)) -> Checker {
+    fn shown(sequence: u32, folder: &std::path::Path, change: impl Fn(&mut Vec<u8>)) -> (Checker, Files) {
         let pattern = || Expectation::new(None, CaptureFormat::Nv12, (32, 32)).expect("the pattern");
-        let mut checker = Checker::new(Findings::new(pattern(), folder.into()));
+        let files = Files::start("the pictures", &Arc::default()).expect("a thread");
+        let findings = Findings::new(pattern(), folder.into(), files.shelf(Full::Wait));
+        let mut checker = Checker::new(findings);
         let mut pixels = pattern().frame(sequence).expect("drawn");
         change(&mut pixels);
         let stamp = fencepost_trace::Stamp::default();
         checker.frame(&Frame { vblank: 9, flip: 1, stamp, width: 32, height: 32, pixels: &pixels });
         let mut tap = ConsoleTap::new(checker.clone(), Box::new(|_| {}));
         tap.write_all(b"# frame 0 sequence 5 vblank 10 crc 0x0\n").expect("taken");
-        checker
+        (checker, files)
     }
 
     #[test]
     fn the_right_picture_is_no_mismatch() {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let checker = shown(5, folder.path(), |_| {});
+        let (checker, files) = shown(5, folder.path(), |_| {});
         let findings = checker.findings();
         assert_eq!((findings.compared, findings.mismatches.len()), (1, 0));
+        assert!(files.finish().lines().is_empty());
         assert!(folder.path().join("frame-0000.png").exists());
     }
 
     #[test]
     fn one_wrong_pixel_is_found_and_named() {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let checker = shown(5, folder.path(), |pixels| pixels[4 * (3 * 32 + 2)] ^= 1);
+        let (checker, _) = shown(5, folder.path(), |pixels| pixels[4 * (3 * 32 + 2)] ^= 1);
         let findings = checker.findings();
         assert!(findings.mismatches[0].contains("1 pixels differ, the first at x 2, y 3"));
     }
@@ -248,13 +232,13 @@ mod tests {
     #[test]
     fn another_frame_is_a_mismatch() {
         let folder = tempfile::tempdir().expect("temporary folder");
-        assert_eq!(shown(6, folder.path(), |_| {}).findings().mismatches.len(), 1);
+        assert_eq!(shown(6, folder.path(), |_| {}).0.findings().mismatches.len(), 1);
     }
 
     #[test]
     fn a_picture_that_comes_after_the_word_on_it_is_judged_once() {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let mut checker = shown(5, folder.path(), |_| {});
+        let (mut checker, _) = shown(5, folder.path(), |_| {});
         let mut tap = ConsoleTap::new(checker.clone(), Box::new(|_| {}));
         tap.write_all(b"# frame 1 sequence 6 vblank 12 crc 0x0\n").expect("taken");
         tap.write_all(b"# frame 1 sequence 6 vblank 12 crc 0x0\n").expect("taken");
@@ -268,7 +252,7 @@ mod tests {
     #[test]
     fn a_frame_that_was_never_on_the_screen_is_missing() {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let checker = shown(5, folder.path(), |_| {});
+        let (checker, _) = shown(5, folder.path(), |_| {});
         let mut tap = ConsoleTap::new(checker.clone(), Box::new(|_| {}));
         tap.write_all(b"# frame 1 sequence 6 vblank 11 crc 0x0\n").expect("taken");
         assert_eq!(checker.findings().missing(), [1]);

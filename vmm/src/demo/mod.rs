@@ -1,5 +1,6 @@
 //! `fencepost demo`: camera frames go through the GPU to the display, and every pixel is checked.
 
+mod bar;
 mod check;
 mod colour;
 mod expect;
@@ -8,22 +9,29 @@ mod handoffs;
 mod sources;
 mod summary;
 
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use fencepost_trace::plain_text;
+use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::{CaptureFormat, DemoArgs, RunArgs};
 use crate::control::Control;
 use crate::error::{HostError, plain};
+use crate::outlet::files::{Content, Files};
+use crate::outlet::{Delivery, Full};
 use crate::run::{Hooks, claims, run};
-use crate::{report, signals, source};
+use crate::{report, say, signals, source};
+use bar::draw_target;
 use check::{Checker, ConsoleTap, Findings};
 use expect::Expectation;
 use handoffs::Dropped;
 
 /// The size that a pattern, or the window on a larger still picture, has.
 const PICTURE_PX: (u32, u32) = (640, 480);
+/// The name of the console's copy.
+const CONSOLE: &str = "console.log";
 /// The display's refresh unless told otherwise; the camera has its source's own rate then.
 const RATE_HZ: u16 = 60;
 /// Recorder's bound: a captured frame and a flip for each frame shown, and as much again for those that are not.
@@ -35,37 +43,58 @@ pub fn demo(args: &DemoArgs) -> Result<i32, HostError> {
     let source = args.camera_source.as_deref();
     let size = picture_size(source)?;
     let machine = run_args(args, size)?;
-    let console = args.out.join("console.log");
     let mut claims = claims(&machine)?;
     claims.pictures("--out", &args.out, check::PREFIX)?;
-    claims.output("the console", &console)?;
+    claims.output("the console", &args.out.join(CONSOLE))?;
     let expectation = Expectation::new(source, args.format, size)
         .map_err(|error| HostError::Input(format!("--camera-source {error}")))?;
-    // Before the bar, whose thread would else take the signals and die of them.
     let control = Arc::<Control>::default();
     let _signals = signals::watch(Arc::clone(&control));
+    say::beside(&control, || show(args, &machine, expectation, &control))
+}
+
+/// Runs the machine and says what came of it.
+fn show(
+    args: &DemoArgs,
+    machine: &RunArgs,
+    expectation: Expectation,
+    control: &Arc<Control>,
+) -> Result<i32, HostError> {
     std::fs::create_dir_all(&args.out)
         .map_err(|error| HostError::file("--out", &args.out, &error, "name a folder that can be written"))?;
-    let checker = Checker::new(Findings::new(expectation, args.out.clone()));
+    let files = Files::start(&format!("--out {}", args.out.display()), control);
+    let files = files.map_err(|error| HostError::Host(format!("no thread for files: {}", plain(&error))))?;
+    let shelf = files.shelf(Full::Wait);
+    let checker = Checker::new(Findings::new(expectation, args.out.clone(), shelf.clone()));
     let bar = progress_bar(args.frames);
     let mut hooks = Hooks::new(Box::new(ConsoleTap::new(checker.clone(), on_progress(&bar, args.frames))));
     hooks.frames = Some(Box::new(checker.clone()));
     hooks.records = RECORDS_LEAST.max(args.frames as usize * RECORDS_PER_FRAME);
     let dropped = Dropped::default();
     hooks.keep = Some(handoffs::keep(dropped.clone()));
-    hooks.control = control;
-    let outcome = run(&machine, hooks);
+    hooks.control = Arc::clone(control);
+    hooks.gates.push(Arc::clone(files.gate()));
+    let outcome = run(machine, hooks);
     bar.finish_and_clear();
-    let outcome = outcome?;
-    let written = std::fs::write(&console, &checker.findings().console);
-    if let Err(error) = written {
-        let told = format!("{}: {}", console.display(), plain(&error));
-        checker.findings().write_error.get_or_insert(told);
+    let mut outcome = outcome?;
+    shelf.put(args.out.join(CONSOLE), Content::Bytes(checker.findings().console.clone()));
+    outcome.add(files.finish(), control);
+    let (summary, status) = summary::lines(args, &outcome, &checker.findings(), &dropped);
+    outcome.add(print(&summary, control)?, control);
+    for line in report::lines(machine, &outcome) {
+        say::line(line);
     }
-    for line in report::lines(&machine, &outcome) {
-        eprintln!("{line}");
-    }
-    Ok(outcome.with_trace(summary::print(args, &outcome, &checker.findings(), &dropped)))
+    Ok(outcome.with_outputs(status))
+}
+
+/// Prints the summary.
+fn print(summary: &[String], control: &Arc<Control>) -> Result<Delivery, HostError> {
+    let screen = say::output(control)
+        .map_err(|error| HostError::Host(format!("standard output: {}", plain(&error))))?;
+    let text: String = summary.iter().map(|line| plain_text(line) + "\n").collect();
+    // It never fails.
+    let _ = screen.writer(Full::Wait).write_all(text.as_bytes());
+    Ok(screen.finish())
 }
 
 /// The machine of the demo, as `fencepost run` would be told it.
@@ -102,6 +131,7 @@ fn run_args(args: &DemoArgs, (width, height): (u32, u32)) -> Result<RunArgs, Hos
         trace_limit: args.trace_limit,
         memory_hash: args.memory_hash,
         frames: None,
+        slow_output: Full::Wait,
     })
 }
 
@@ -129,7 +159,7 @@ fn picture_size(path: Option<&Path>) -> Result<(u32, u32), HostError> {
 }
 
 fn progress_bar(frames: u32) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(frames.into()), ProgressDrawTarget::stderr());
+    let bar = ProgressBar::with_draw_target(Some(frames.into()), draw_target());
     let style = ProgressStyle::with_template("{msg:>8} [{bar:40}] {pos}/{len} frames, {elapsed}")
         .expect("the template is right");
     bar.set_style(style.progress_chars("=> "));
@@ -146,7 +176,7 @@ fn on_progress(bar: &ProgressBar, frames: u32) -> Box<dyn FnMut(u32) + Send> {
         bar.set_message("running");
         bar.set_position(done.into());
         if bar.is_hidden() && (done % step == 0 || done == frames) {
-            eprintln!("fencepost: {done} of {frames} frames");
+            say::in_passing(format_args!("fencepost: {done} of {frames} frames"));
         }
     })
 }

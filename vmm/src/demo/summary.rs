@@ -13,54 +13,56 @@ const EXACT: &str = "exact: 1 instruction = 1 cycle = 1 ns of the guest's clock"
 /// Console lines shown when something went wrong.
 const CONSOLE_TAIL: usize = 15;
 
-/// Prints the summary; returns the exit status.
-pub fn print(args: &DemoArgs, outcome: &Outcome, findings: &Findings, dropped: &Dropped) -> i32 {
-    frames(args, findings, dropped);
-    handoffs(args, outcome, findings);
-    speed(outcome);
+/// The summary's lines, and the exit status.
+pub fn lines(
+    args: &DemoArgs,
+    outcome: &Outcome,
+    findings: &Findings,
+    dropped: &Dropped,
+) -> (Vec<String>, i32) {
+    let mut lines = frames(args, findings, dropped);
+    lines.extend(handoffs(args, outcome, findings));
+    lines.extend(speed(outcome));
     let problems = problems(args, outcome, findings);
-    for problem in &problems {
-        println!("FAILED: {problem}");
-    }
+    lines.extend(problems.iter().map(|problem| format!("FAILED: {problem}")));
     if problems.is_empty() {
-        println!("every pixel of every frame is what the host computed from the source");
-        return 0;
+        lines.push("every pixel of every frame is what the host computed from the source".into());
+        return (lines, 0);
     }
     let console = String::from_utf8_lossy(&findings.console);
-    let lines: Vec<&str> = console.lines().collect();
-    println!("the end of the guest's console ({}):", args.out.join("console.log").display());
-    for line in &lines[lines.len().saturating_sub(CONSOLE_TAIL)..] {
-        println!("  {line}");
-    }
-    1.max(outcome.status())
+    let said: Vec<&str> = console.lines().collect();
+    lines.push(format!("the end of the guest's console ({}):", args.out.join("console.log").display()));
+    lines.extend(said.iter().skip(said.len().saturating_sub(CONSOLE_TAIL)).map(|line| format!("  {line}")));
+    (lines, 1.max(outcome.status()))
 }
 
-fn frames(args: &DemoArgs, findings: &Findings, dropped: &Dropped) {
-    println!(
+fn frames(args: &DemoArgs, findings: &Findings, dropped: &Dropped) -> Vec<String> {
+    let counts = format!(
         "frames      {} shown of {} wanted, {} dropped by the camera, {} mismatches",
         findings.compared,
         args.frames,
         dropped.count(),
         findings.mismatches.len()
     );
-    println!("pictures    {}", args.out.join("frame-NNNN.png").display());
+    vec![counts, format!("pictures    {}", args.out.join("frame-NNNN.png").display())]
 }
 
-fn handoffs(args: &DemoArgs, outcome: &Outcome, findings: &Findings) {
+fn handoffs(args: &DemoArgs, outcome: &Outcome, findings: &Findings) -> Vec<String> {
     let journeys = findings.guest.journeys();
     let (mut all, missing) = Handoffs::join(journeys.values(), outcome.log.recorder.records());
-    println!("{:<34} {:>14} {:>14}", "hand-off, guest cycles", "mean", "worst");
+    let mut lines = vec![format!("{:<34} {:>14} {:>14}", "hand-off, guest cycles", "mean", "worst")];
     for (name, mean, worst) in all.rows() {
-        println!("  {name:<32} {mean:>14} {worst:>14}");
+        lines.push(format!("  {name:<32} {mean:>14} {worst:>14}"));
     }
     if missing > 0 {
-        println!("  ({missing} frames without all their stamps are left out)");
+        lines.push(format!("  ({missing} frames without all their stamps are left out)"));
     }
     let lost = outcome.log.recorder.lost();
     if lost > 0 {
-        println!("  (the oldest {lost} stamps of camera and display were given up for memory)");
+        lines.push(format!("  (the oldest {lost} stamps of camera and display were given up for memory)"));
     }
-    println!("  {}", stamps(outcome.accel, !args.moves.is_empty(), args.seed));
+    lines.push(format!("  {}", stamps(outcome.accel, !args.moves.is_empty(), args.seed)));
+    lines
 }
 
 /// What the table's numbers are.
@@ -77,20 +79,21 @@ fn stamps(accel: Chosen, moves: bool, seed: Option<u64>) -> String {
     }
 }
 
-fn speed(outcome: &Outcome) {
+fn speed(outcome: &Outcome) -> Vec<String> {
     let stats = &outcome.stats;
     let wall = stats.wall.as_secs_f64();
-    match (stats.instructions, stats.mips()) {
-        (Some(count), Some(mips)) => println!(
+    let mut lines = vec![match (stats.instructions, stats.mips()) {
+        (Some(count), Some(mips)) => format!(
             "time        {wall:.1} s for {:.3} billion guest instructions: {mips:.0} million a second",
             count as f64 / 1e9
         ),
-        _ => println!("time        {wall:.1} s"),
-    }
+        _ => format!("time        {wall:.1} s"),
+    }];
     // MSRs that a kernel merely tries are no news; `fencepost run --stats` names them.
     for (name, count) in stats.unknown.iter().filter(|(name, _)| name.starts_with("instruction")) {
-        println!("not known   {name}, {count} times");
+        lines.push(format!("not known   {name}, {count} times"));
     }
+    lines
 }
 
 fn problems(args: &DemoArgs, outcome: &Outcome, findings: &Findings) -> Vec<String> {
@@ -112,7 +115,8 @@ fn problems(args: &DemoArgs, outcome: &Outcome, findings: &Findings) -> Vec<Stri
     if outcome.status() != 0 {
         problems.push(format!("the guest ended with status {}", outcome.status()));
     }
-    problems.extend(findings.write_error.iter().map(|error| format!("not everything was written: {error}")));
+    let unwritten = outcome.outputs.iter().filter_map(|output| output.error.as_ref());
+    problems.extend(unwritten.map(|error| format!("not everything was written: {error}")));
     problems
 }
 

@@ -8,6 +8,7 @@ use fencepost_trace::{Event, Record, Recorder, Stamp};
 use sha2::{Digest, Sha256};
 
 use crate::machine::time::TimeBase;
+use crate::outlet::Full;
 use crate::tracing::{Categories, Stream, Written};
 
 /// Feeds what `#[derive(Hash)]` gives into SHA-256.
@@ -111,10 +112,10 @@ impl EventLog {
         self.stream.as_mut().map(|stream| time.cycle_at(stream.look(time.now().ns)))
     }
 
-    /// From now on the machine waits for the file's writer, or not.
-    pub fn set_lossless(&mut self, lossless: bool) {
+    /// What happens from now on when the file's writer is behind.
+    pub fn set_full(&mut self, full: Full) {
         if let Some(stream) = &mut self.stream {
-            stream.set_lossless(lossless);
+            stream.set_full(full);
         }
     }
 
@@ -157,6 +158,8 @@ pub fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use fencepost_trace::file::TraceFile;
+    use std::sync::Arc;
+
     use fencepost_trace::testing::header;
 
     use super::*;
@@ -195,7 +198,8 @@ mod tests {
     #[test]
     fn the_file_has_every_event_of_its_categories_even_those_the_recorder_dropped() {
         let file = tempfile::NamedTempFile::new().expect("temporary file");
-        let stream = Stream::begin(file.reopen().expect("reopened"), &header(), true).expect("begun");
+        let stream = Stream::begin(file.reopen().expect("reopened"), header(), Full::Wait, &Arc::default());
+        let stream = stream.expect("begun");
         let mut log = EventLog::new(1).stream_to(stream, "engine".parse().expect("right"));
         for frame in 0..3 {
             log.push(Stamp { cycles: frame, ns: frame }, Event::Vblank { frame });

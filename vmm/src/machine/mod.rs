@@ -42,6 +42,7 @@ use vm_memory::GuestMemoryMmap;
 
 use crate::control::Control;
 use crate::error::HostError;
+use crate::outlet::{Full, Gate};
 use clock::Clock;
 use events::{Due, EventQueue};
 pub use guest_trace::GuestRefused;
@@ -157,6 +158,9 @@ pub struct Machine {
     marks: BTreeSet<u8>,
     pauses: Pauses,
     unclaimed: Unclaimed,
+    /// What happens to output for which there is no room, and the outlets that the machine must wait for.
+    slow_output: Full,
+    gates: Vec<Arc<Gate>>,
     /// What the CPU was told to run until; an earlier event must stop it.
     cpu_deadline_ns: u64,
 }
@@ -186,8 +190,20 @@ impl Machine {
             marks: BTreeSet::new(),
             pauses: Pauses::default(),
             unclaimed: Unclaimed::default(),
+            slow_output: Full::Wait,
+            gates: Vec::new(),
             cpu_deadline_ns: u64::MAX,
         }
+    }
+
+    /// What happens to output for which there is no room, and the outlets that the machine must wait for.
+    pub fn write_through(&mut self, gates: Vec<Arc<Gate>>, slow_output: Full) {
+        (self.gates, self.slow_output) = (gates, slow_output);
+    }
+
+    /// The outlets that whoever runs the machine must wait for.
+    pub fn gates(&self) -> &[Arc<Gate>] {
+        &self.gates
     }
 
     /// From now on, varies by `seed` what hardware may vary.
@@ -409,7 +425,7 @@ impl Machine {
 
     /// Records that the machine goes on on another back end, which waits for the trace's file or does not.
     pub fn record_move(&mut self, to: Accel) {
-        self.log.set_lossless(to == Accel::Soft);
+        self.log.set_full(if to == Accel::Soft { self.slow_output } else { Full::Drop });
         self.record(Event::Moved { to });
     }
 

@@ -13,6 +13,7 @@ use fencepost_trace::journey::Journeys;
 use fencepost_trace::report::{self, Diff, Found, Line, QueryHead, Report};
 
 use crate::error::{HostError, plain};
+use crate::say;
 use args::{DiffArgs, QueryArgs, ReportArgs, TraceArgs, TraceCommand};
 
 /// The exit status of a check that fails.
@@ -35,17 +36,17 @@ fn read(path: &Path) -> Result<(TraceFile, Journeys), HostError> {
     let trace = TraceFile::read(BufReader::new(file))
         .map_err(|error| HostError::input(format!("{}: {}", path.display(), sentence(error)), mend))?;
     for damage in &trace.damage {
-        eprintln!("fencepost: warning: {}: {damage}; what is readable is used", path.display());
+        say::line(format_args!("fencepost: warning: {}: {damage}; what is readable is used", path.display()));
     }
     if let Some(totals) = trace.totals
         && !totals.none_lost()
     {
         let (path, beyond) = (path.display(), totals.beyond_limit);
-        eprintln!(
+        say::line(format_args!(
             "fencepost: warning: {path}: {} events were lost, {} by the guest, and {beyond} came behind the file's limit; journeys \
              may have gaps",
             totals.lost, totals.guest_lost
-        );
+        ));
     }
     let journeys = Journeys::build(&trace);
     Ok((trace, journeys))
@@ -86,7 +87,7 @@ fn print_json(value: &impl serde::Serialize) -> Result<(), HostError> {
 /// Says what a check objects to. Gives the exit status.
 fn judge(objections: &[String]) -> i32 {
     for objection in objections {
-        eprintln!("fencepost: {objection}");
+        say::line(format_args!("fencepost: {objection}"));
     }
     if objections.is_empty() { 0 } else { OBJECTED }
 }

@@ -5,6 +5,7 @@ mod stream;
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 use fencepost_devices::pci::requester_id;
 use fencepost_firmware::layout::{CAMERA_SLOT, DISPLAY_SLOT, GPU_SLOT};
@@ -16,28 +17,37 @@ pub use stream::{Stream, Written};
 
 use crate::accel::Chosen;
 use crate::cli::RunArgs;
+use crate::control::Control;
 use crate::devices;
 use crate::error::HostError;
 use crate::machine::time::TimeBase;
+use crate::outlet::{Full, open};
 
 /// Opens the file of `--trace`, if there is one. What was in it stays until [`begin`]: the command may be refused yet.
-pub fn create(args: &RunArgs) -> Result<Option<File>, HostError> {
-    let open = |path| File::options().write(true).create(true).truncate(false).open(path);
-    args.trace.as_ref().map(|path| open(path).map_err(|error| refused(path, &error))).transpose()
+pub fn create(args: &RunArgs, control: &Control) -> Result<Option<File>, HostError> {
+    let open = |path| open::for_writing(path, control).map_err(|error| refused(path, &error));
+    args.trace.as_deref().map(open).transpose()
 }
 
 /// Begins the trace in the file that [`create`] gave.
-pub fn begin(args: &RunArgs, file: File, accel: Chosen, time: &TimeBase) -> Result<Stream, HostError> {
+pub fn begin(
+    args: &RunArgs,
+    file: File,
+    accel: Chosen,
+    time: &TimeBase,
+    control: &Arc<Control>,
+) -> Result<Stream, HostError> {
     let path = args.trace.as_deref().unwrap_or(Path::new(""));
     let header = header(args, accel, time);
     if file.metadata().is_ok_and(|metadata| metadata.is_file()) {
         file.set_len(0).map_err(|error| refused(path, &error))?;
     }
-    Stream::begin(file, &header, accel == Chosen::Soft).map_err(|error| refused(path, &error))
+    let full = if accel == Chosen::Soft { args.slow_output } else { Full::Drop };
+    Stream::begin(file, header, full, control).map_err(|error| refused(path, &error))
 }
 
 fn refused(path: &Path, error: &std::io::Error) -> HostError {
-    HostError::file("--trace", path, error, "name a file that can be written")
+    HostError::output("--trace", path, error, "name a file that can be written")
 }
 
 fn header(args: &RunArgs, accel: Chosen, time: &TimeBase) -> Header {

@@ -1,7 +1,8 @@
-//! The trace on its way to the file: batches to a thread that encodes and writes, with a bound between.
+//! The trace on its way to the file: batches to an outlet's thread, which encodes and writes.
 //!
-//! Under `soft` the machine waits when the writer is behind, so that what is in the file depends on the guest alone. Under `kvm` time
-//! runs on, and waiting would show in the guest: there the batch is lost and its events are counted.
+//! Under `soft` the machine waits when the writer is behind, so that what is in the file depends on the guest alone, unless the user
+//! would rather lose events. Under `kvm` time runs on, and waiting would show in the guest: there the batch is lost and its events
+//! are counted.
 //!
 //! The writer knows no time. Whoever runs the machine says when all that was recorded is to be written out: under `soft` only
 //! where the guest alone decides, so that the file is the same in every run.
@@ -9,26 +10,35 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
 
 use fencepost_trace::file::{Definition, FileWriter, Header, Totals};
 use fencepost_trace::{Event, Record};
+
+use crate::control::Control;
+use crate::outlet::{Finished, Full, Gate, Items, Load, Outlet};
 
 /// Records in a batch: about 24 KiB of device events.
 const BATCH_RECORDS: usize = 512;
 /// Bytes in a batch, as [`Record::bytes`] counts, but for the last record in it: a guest event may take 200 KiB.
 const BATCH_BYTES: usize = 96 << 10;
-/// Batches between the machine and the writer: with those in hand at most about 20 MiB, and a few MiB of device events.
-const BATCHES: usize = 64;
+/// Bytes that wait for the writer, those in its hand included: some forty batches of guest events, four times as many of devices'.
+const WAITING_BYTES: usize = 4 << 20;
+/// What is handed on takes a place, however small it is.
+const ITEM_BYTES: usize = 64;
 /// A batch is handed on when its first record is this old, in guest time, so that a crash loses little.
 const BATCH_NS: u64 = 50_000_000;
 /// When nothing was recorded for so long, in guest time, everything is written out.
 const SILENCE_NS: u64 = 250_000_000;
-/// Definitions go to the writer in parts of at least this size, each in one of the places of a batch.
+/// Definitions go to the writer in parts of at least this size, each handed on as one.
 const DEFINITIONS_PART_BYTES: usize = 32 << 10;
 /// Definitions that wait for the writer. A guest's all together have some 50 KiB.
 const DEFINITIONS_WAITING_BYTES: usize = 1 << 20;
+
+/// The longest wait without a look at the reasons to stop.
+const LOOK_AROUND: Duration = Duration::from_millis(10);
 
 enum Item {
     Records(Vec<Record>),
@@ -46,7 +56,7 @@ pub struct Stream {
     definitions_bytes: usize,
     /// A definition was lost: guest events mean nothing from then on.
     undefined: bool,
-    lossless: bool,
+    full: Full,
     lost: u64,
     /// The writer may keep back records that it was given.
     unwritten: bool,
@@ -54,8 +64,7 @@ pub struct Stream {
     recorded: bool,
     look_ns: u64,
     /// Absent when the file is ended.
-    sender: Option<SyncSender<Item>>,
-    writer: Option<JoinHandle<io::Result<Totals>>>,
+    outlet: Option<Outlet<Item, io::Result<Totals>>>,
 }
 
 /// What became of a trace file.
@@ -63,36 +72,47 @@ pub struct Stream {
 pub struct Written {
     /// Events that are not in the file because the writer was behind.
     pub lost: u64,
+    /// It took nothing when the run was to end.
+    pub given_up: bool,
     /// What its last frame says, or why it is incomplete.
     pub result: io::Result<Totals>,
 }
 
 impl Stream {
-    /// Begins the file. `lossless`: wait for the writer rather than lose events.
-    pub fn begin(file: File, header: &Header, lossless: bool) -> io::Result<Stream> {
-        let out = FileWriter::new(file, header)?;
-        let (sender, receiver) = sync_channel(BATCHES);
-        let writer =
-            std::thread::Builder::new().name("trace".into()).spawn(move || write_all(out, receiver))?;
+    /// Begins the file; its header is written when this returns. `full`: whether to wait for the writer or to lose events.
+    pub fn begin(file: File, header: Header, full: Full, control: &Arc<Control>) -> io::Result<Stream> {
+        let (told, begun) = channel();
+        let outlet = Outlet::start("trace", Gate::new(control, WAITING_BYTES), move |items| {
+            let out = FileWriter::new(file, &header);
+            // Whoever began it waits, or has left for good.
+            let _ = told.send(out.as_ref().map(|_| ()).map_err(copied));
+            write_all(out?, items)
+        })?;
+        loop {
+            match begun.recv_timeout(LOOK_AROUND) {
+                Ok(begun) => break begun?,
+                Err(RecvTimeoutError::Timeout) if control.stop_reason().is_none() => {}
+                Err(_) => return Err(io::Error::new(io::ErrorKind::TimedOut, "nobody takes it")),
+            }
+        }
         Ok(Stream {
             batch: Vec::with_capacity(BATCH_RECORDS),
             batch_bytes: 0,
             definitions: VecDeque::new(),
             definitions_bytes: 0,
             undefined: false,
-            lossless,
+            full,
             lost: 0,
             unwritten: false,
             recorded: false,
             look_ns: 0,
-            sender: Some(sender),
-            writer: Some(writer),
+            outlet: Some(outlet),
         })
     }
 
-    /// From now on waits for the writer, or not.
-    pub fn set_lossless(&mut self, lossless: bool) {
-        self.lossless = lossless;
+    /// What happens from now on when the writer is behind.
+    pub fn set_full(&mut self, full: Full) {
+        self.full = full;
     }
 
     /// Adds a record.
@@ -114,9 +134,11 @@ impl Stream {
     /// Adds what later guest events refer to. Where nothing may wait for the writer, it goes ahead of the next records; if too
     /// much waits already it is lost and counted, and with it all guest events from then on, which mean nothing without it.
     pub fn define(&mut self, definition: Definition) {
-        if self.lossless {
+        if self.full == Full::Wait {
             self.hand_on();
-            let _ = self.send(Item::Definitions(vec![definition]));
+            if self.send(Item::Definitions(vec![definition])).is_err() {
+                self.undefined = true;
+            }
             return;
         }
         let bytes = definition.size();
@@ -154,36 +176,40 @@ impl Stream {
 
     /// Completes the file. `guest_lost`: events that the guest lost itself.
     pub fn finish(mut self, guest_lost: u64) -> Written {
-        let result =
-            self.end(Some(guest_lost)).unwrap_or_else(|| Err(io::Error::other("it was ended before")));
-        Written { lost: self.lost, result }
+        let ended = self.end(Some(guest_lost));
+        let (given_up, result) = match ended {
+            Some(Finished::Ended(result)) => (false, result.and_then(|totals| totals)),
+            Some(Finished::GivenUp(records)) => {
+                let unwritten = records.saturating_add(self.lost);
+                (true, Err(io::Error::other(format!("nobody takes it, {unwritten} events were not written"))))
+            }
+            None => (false, Err(io::Error::other("it was ended before"))),
+        };
+        Written { lost: self.lost, given_up, result }
     }
 
     /// Has everything written, and the last frame if what the guest lost is told; waits for it. Nothing if that was done.
-    fn end(&mut self, guest_lost: Option<u64>) -> Option<io::Result<Totals>> {
-        let writer = self.writer.take()?;
+    fn end(&mut self, guest_lost: Option<u64>) -> Option<Finished<io::Result<io::Result<Totals>>>> {
+        self.outlet.as_ref()?;
         // The guest is over: waiting shows nowhere any more.
-        self.lossless = true;
+        self.full = Full::Wait;
         self.hand_on();
         if let Some(guest_lost) = guest_lost {
             let _ = self.send(Item::End { lost: self.lost, guest_lost });
         }
-        self.sender = None;
-        Some(writer.join().unwrap_or_else(|_| Err(io::Error::other("the writer of the trace crashed"))))
+        self.outlet.take().map(Outlet::finish)
     }
 
-    /// Gives the writer an item, or gives it back if there is no room and nothing may wait for it. A writer that gave up takes
-    /// everything: it tells why at the end.
+    /// Gives the writer an item, or gives it back if there is no room. A writer that gave up takes everything: it tells why at the
+    /// end.
     fn send(&self, item: Item) -> Result<(), Item> {
-        let Some(sender) = &self.sender else { return Ok(()) };
-        if self.lossless {
-            let _ = sender.send(item);
-            return Ok(());
-        }
-        match sender.try_send(item) {
-            Err(TrySendError::Full(item)) => Err(item),
-            Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
-        }
+        let Some(outlet) = &self.outlet else { return Ok(()) };
+        let (bytes, records) = match &item {
+            Item::Records(batch) => (batch.iter().map(Record::bytes).sum(), batch.len() as u64),
+            Item::Definitions(part) => (part.iter().map(Definition::size).sum(), 0),
+            Item::Flush | Item::End { .. } => (0, 0),
+        };
+        outlet.handle().put(item, Load { bytes: bytes.max(ITEM_BYTES), units: records }, self.full)
     }
 
     /// The batch goes to the writer, behind the definitions that wait; or, as long as there is no room for both, nowhere.
@@ -229,8 +255,13 @@ impl Drop for Stream {
     }
 }
 
-fn write_all(mut out: FileWriter<File>, receiver: Receiver<Item>) -> io::Result<Totals> {
-    for item in receiver {
+/// The same error again.
+fn copied(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(|| io::Error::other(error.to_string()), io::Error::from_raw_os_error)
+}
+
+fn write_all(mut out: FileWriter<File>, items: &mut Items<Item>) -> io::Result<Totals> {
+    for item in items {
         match item {
             Item::Records(batch) => batch.iter().try_for_each(|record| out.record(record))?,
             Item::Definitions(part) => part.iter().try_for_each(|definition| out.define(definition))?,

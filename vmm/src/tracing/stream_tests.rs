@@ -10,6 +10,9 @@ use fencepost_trace::{Event, GuestEvent, GuestFormat, Stamp, Value};
 
 use super::*;
 
+/// Device events that wait at most.
+const ROOM_RECORDS: usize = WAITING_BYTES / size_of::<Record>();
+
 fn record(frame: u64) -> Record {
     Record { stamp: Stamp { cycles: frame, ns: frame }, event: Event::Vblank { frame } }
 }
@@ -17,8 +20,9 @@ fn record(frame: u64) -> Record {
 #[test]
 fn a_lossless_stream_writes_everything_in_order() {
     let file = tempfile::NamedTempFile::new().expect("temporary file");
-    let mut stream = Stream::begin(file.reopen().expect("reopened"), &header(), true).expect("begun");
-    let count = (BATCHES * BATCH_RECORDS * 3) as u64;
+    let mut stream = Stream::begin(file.reopen().expect("reopened"), header(), Full::Wait, &Arc::default())
+        .expect("begun");
+    let count = (ROOM_RECORDS * 3) as u64;
     (0..count).for_each(|frame| stream.record(record(frame)));
     let written = stream.finish(5);
     assert_eq!(
@@ -35,8 +39,8 @@ fn a_writer_that_is_behind_costs_events_that_are_counted() {
     // A pipe that nobody reads yet holds up the writer after 64 KiB.
     let (mut reader, pipe) = std::io::pipe().expect("a pipe");
     let file = File::from(std::os::fd::OwnedFd::from(pipe));
-    let mut stream = Stream::begin(file, &header(), false).expect("begun");
-    let count = (BATCHES * BATCH_RECORDS * 8) as u64;
+    let mut stream = Stream::begin(file, header(), Full::Drop, &Arc::default()).expect("begun");
+    let count = (ROOM_RECORDS * 8) as u64;
     (0..count).for_each(|frame| stream.record(record(frame)));
     let read = std::thread::spawn(move || {
         let mut bytes = Vec::new();
@@ -67,7 +71,7 @@ fn unread(work: impl FnOnce(&mut Stream) + Send + 'static) -> (Written, Vec<u8>)
     let file = File::from(std::os::fd::OwnedFd::from(pipe));
     let (told, done) = channel();
     let machine = std::thread::spawn(move || {
-        let mut stream = Stream::begin(file, &header(), false).expect("begun");
+        let mut stream = Stream::begin(file, header(), Full::Drop, &Arc::default()).expect("begun");
         work(&mut stream);
         told.send(()).expect("somebody waits");
         stream.finish(0)
@@ -80,7 +84,7 @@ fn unread(work: impl FnOnce(&mut Stream) + Send + 'static) -> (Written, Vec<u8>)
 
 /// More records than there is room for.
 fn fill(stream: &mut Stream) -> u64 {
-    let count = (BATCHES * BATCH_RECORDS * 4) as u64;
+    let count = (ROOM_RECORDS * 4) as u64;
     (0..count).for_each(|frame| stream.record(record(frame)));
     count
 }
@@ -96,7 +100,7 @@ fn definitions_wait_for_no_writer_and_come_before_what_refers_to_them() {
         }
     });
     let totals = written.result.expect("written");
-    let count = (BATCHES * BATCH_RECORDS * 4) as u64 + u64::from(FORMATS);
+    let count = (ROOM_RECORDS * 4) as u64 + u64::from(FORMATS);
     assert!(totals.lost > 0, "the bound was never met");
     assert_eq!(totals.records + totals.lost, count, "each record is in the file or counted");
     let whole = TraceFile::read(&bytes[..]).expect("readable");
@@ -130,7 +134,8 @@ fn definitions_beyond_the_bound_are_counted_and_so_are_the_events_without_them()
 #[test]
 fn large_guest_events_fill_a_batch_sooner() {
     let file = tempfile::NamedTempFile::new().expect("temporary file");
-    let mut stream = Stream::begin(file.reopen().expect("reopened"), &header(), true).expect("begun");
+    let mut stream = Stream::begin(file.reopen().expect("reopened"), header(), Full::Wait, &Arc::default())
+        .expect("begun");
     for number in 0..1000 {
         let values = vec![Value::Text("x".repeat(20_000))];
         let event = Event::Guest(Box::new(GuestEvent { format: 1, cpu: 0, pid: 1, values }));
@@ -143,9 +148,10 @@ fn large_guest_events_fill_a_batch_sooner() {
 
 #[test]
 fn what_is_flushed_is_in_the_file_without_another_event() {
-    for lossless in [false, true] {
+    for full in [Full::Drop, Full::Wait] {
         let file = tempfile::NamedTempFile::new().expect("temporary file");
-        let mut stream = Stream::begin(file.reopen().expect("reopened"), &header(), lossless).expect("begun");
+        let mut stream =
+            Stream::begin(file.reopen().expect("reopened"), header(), full, &Arc::default()).expect("begun");
         let limit = Instant::now() + Duration::from_secs(120);
         for count in 1..4 {
             stream.record(record(count));
@@ -164,10 +170,14 @@ fn what_is_flushed_is_in_the_file_without_another_event() {
 #[test]
 fn a_full_disk_ends_the_file_and_not_the_machine() {
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("every Linux has it");
-    assert!(Stream::begin(full, &header(), true).is_err(), "the header is written at once");
+    assert!(
+        Stream::begin(full, header(), Full::Wait, &Arc::default()).is_err(),
+        "the header is written at once"
+    );
     let (reader, pipe) = std::io::pipe().expect("a pipe");
     let mut stream =
-        Stream::begin(File::from(std::os::fd::OwnedFd::from(pipe)), &header(), true).expect("begun");
+        Stream::begin(File::from(std::os::fd::OwnedFd::from(pipe)), header(), Full::Wait, &Arc::default())
+            .expect("begun");
     drop(reader);
     (0..100_000).for_each(|frame| stream.record(record(frame)));
     assert!(stream.finish(0).result.is_err());
@@ -175,9 +185,10 @@ fn a_full_disk_ends_the_file_and_not_the_machine() {
 
 #[test]
 fn a_machine_that_does_not_come_to_its_end_leaves_all_it_recorded() {
-    for lossless in [false, true] {
+    for full in [Full::Drop, Full::Wait] {
         let file = tempfile::NamedTempFile::new().expect("temporary file");
-        let mut stream = Stream::begin(file.reopen().expect("reopened"), &header(), lossless).expect("begun");
+        let mut stream =
+            Stream::begin(file.reopen().expect("reopened"), header(), full, &Arc::default()).expect("begun");
         (0..5000).for_each(|frame| stream.record(record(frame)));
         drop(stream);
         let trace = TraceFile::read(file.reopen().expect("reopened")).expect("readable");
@@ -189,7 +200,8 @@ fn a_machine_that_does_not_come_to_its_end_leaves_all_it_recorded() {
 #[test]
 fn what_was_written_before_a_crash_is_readable() {
     let file = tempfile::NamedTempFile::new().expect("temporary file");
-    let mut stream = Stream::begin(file.reopen().expect("reopened"), &header(), true).expect("begun");
+    let mut stream = Stream::begin(file.reopen().expect("reopened"), header(), Full::Wait, &Arc::default())
+        .expect("begun");
     (0..200_000).for_each(|frame| stream.record(record(frame)));
     drop(stream);
     let mut bytes = std::fs::read(file.path()).expect("readable");

@@ -16,6 +16,7 @@ use crate::backend::End;
 use crate::control::Control;
 use crate::error::HostError;
 use crate::machine::Machine;
+use crate::outlet::Gate;
 
 /// An unfinished line of the console (a prompt) is shown when it is this old.
 const PROMPT_NS: u64 = 20_000_000;
@@ -40,6 +41,8 @@ pub struct Shared<'a> {
     pub ending: Ending,
     /// Written by a vCPU's thread that has looked at its vCPU.
     pub looked: EventFd,
+    /// The outlets that whoever ran the machine waits for when it has left it: nobody waits for the host under its lock.
+    gates: Vec<Arc<Gate>>,
 }
 
 impl<'a> Shared<'a> {
@@ -47,9 +50,11 @@ impl<'a> Shared<'a> {
     pub fn new(vm: Arc<VmFd>, machine: Machine, control: &'a Control) -> Result<Self, HostError> {
         let timer = TimerFd::new().map_err(|e| host_error("no timer", e))?;
         let doorbells = Doorbells::new(vm, &machine)?;
+        let gates = machine.gates().to_vec();
+        gates.iter().for_each(|gate| gate.defer(true));
         let inside = Inside { machine, doorbells, timer, armed_ns: None, prompt_ns: None };
         let looked = EventFd::new(EFD_NONBLOCK).map_err(|e| host_error("no eventfd", e))?;
-        Ok(Shared { inside: Mutex::new(inside), control, ending: Ending::new()?, looked })
+        Ok(Shared { inside: Mutex::new(inside), control, ending: Ending::new()?, looked, gates })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
@@ -74,10 +79,16 @@ impl<'a> Shared<'a> {
         result
     }
 
+    /// Waits, without the machine, until there is room for more output.
+    pub fn settle(&self) {
+        self.gates.iter().for_each(|gate| gate.settle());
+    }
+
     /// The timer has fired: does what is due.
     pub fn on_time(&self) {
         self.lock().disarm();
         self.with(Machine::run_due);
+        self.settle();
         let mut inside = self.lock();
         let now_ns = inside.machine.now().ns;
         if inside.prompt_ns.is_some_and(|at_ns| at_ns <= now_ns) {
@@ -95,6 +106,7 @@ impl<'a> Shared<'a> {
 
     /// The machine, when nobody works on it any more.
     pub fn into_machine(self) -> Machine {
+        self.gates.iter().for_each(|gate| gate.defer(false));
         self.inside.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()).machine
     }
 }

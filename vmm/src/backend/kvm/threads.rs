@@ -95,6 +95,7 @@ fn until_over(vcpu: &mut Vcpu, link: &Link, shared: &Shared<'_>) -> Result<(), H
         link.answer(vcpu, shared)?;
         match vcpu.step(shared)? {
             Step::Handled => {
+                shared.settle();
                 link.exits.fetch_add(1, Ordering::Relaxed);
             }
             Step::Interrupted => {}

@@ -1,0 +1,148 @@
+//! Whole files on their way into a folder: pictures, and the demo's copy of the console.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use fencepost_trace::Stamp;
+
+use super::{Delivery, Finished, Full, Gate, Handle, Items, Load, Outlet};
+use crate::control::Control;
+use crate::error::plain;
+use crate::frames::{Frame, write_png};
+use crate::say;
+
+/// Bytes that may wait: one picture of the largest size, or some fifty of 640x480.
+const BOUND_BYTES: usize = 64 << 20;
+
+/// What a file is to hold.
+pub enum Content {
+    /// A picture, as PNG: width and height in pixels, and pixels as [`Frame::pixels`] has them.
+    Picture(u32, u32, Vec<u8>),
+    /// These bytes.
+    Bytes(Vec<u8>),
+}
+
+impl Content {
+    /// The picture of `frame`.
+    pub fn picture(frame: &Frame<'_>) -> Self {
+        Content::Picture(frame.width, frame.height, frame.pixels.to_vec())
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Content::Picture(_, _, bytes) | Content::Bytes(bytes) => bytes.len(),
+        }
+    }
+
+    fn write(&self, path: &Path) -> io::Result<()> {
+        let mut file = BufWriter::new(File::create(path)?);
+        match self {
+            Content::Picture(width, height, pixels) => {
+                let (width, height) = (*width, *height);
+                let frame = Frame { vblank: 0, flip: 0, stamp: Stamp::default(), width, height, pixels };
+                write_png(file, &frame)
+            }
+            Content::Bytes(bytes) => {
+                file.write_all(bytes)?;
+                file.flush()
+            }
+        }
+    }
+}
+
+/// Why something was not written, and how many files.
+#[derive(Debug, Default)]
+struct Lost {
+    error: Option<String>,
+    files: u64,
+}
+
+/// The thread that writes files.
+pub struct Files {
+    name: String,
+    outlet: Outlet<(PathBuf, Content), Lost>,
+}
+
+impl Files {
+    /// Starts the thread for files that the user knows as `name`.
+    pub fn start(name: &str, control: &Arc<Control>) -> io::Result<Self> {
+        let gate = Gate::new(control, BOUND_BYTES);
+        Ok(Files { name: name.into(), outlet: Outlet::start("files", gate, write_items)? })
+    }
+
+    /// The way to the thread.
+    pub fn shelf(&self, full: Full) -> Shelf {
+        Shelf { handle: self.outlet.handle().clone(), full }
+    }
+
+    /// Its bound.
+    pub fn gate(&self) -> &Arc<Gate> {
+        self.outlet.gate()
+    }
+
+    /// Waits until all is written, as [`Outlet::finish`] does.
+    pub fn finish(self) -> Delivery {
+        let gate = Arc::clone(self.outlet.gate());
+        let mut delivery = Delivery { name: self.name, unit: "files", ..Delivery::default() };
+        match self.outlet.finish() {
+            Finished::GivenUp(files) => (delivery.given_up, delivery.unwritten) = (true, files),
+            Finished::Ended(Err(error)) => delivery.error = Some(plain(&error)),
+            Finished::Ended(Ok(lost)) => (delivery.error, delivery.unwritten) = (lost.error, lost.files),
+        }
+        delivery.dropped = gate.dropped();
+        delivery
+    }
+}
+
+/// Hands files to the thread.
+#[derive(Clone)]
+pub struct Shelf {
+    handle: Handle<(PathBuf, Content)>,
+    full: Full,
+}
+
+impl Shelf {
+    /// Has the file `path` written. After the first that cannot be, none is.
+    pub fn put(&self, path: PathBuf, content: Content) {
+        let load = Load { bytes: content.bytes().max(1), units: 1 };
+        // What is dropped is counted there.
+        let _ = self.handle.put((path, content), load, self.full);
+    }
+}
+
+fn write_items(items: &mut Items<(PathBuf, Content)>) -> Lost {
+    let mut lost = Lost::default();
+    for (path, content) in items {
+        if lost.error.is_none()
+            && let Err(error) = content.write(&path)
+        {
+            let error = format!("{}: {}", path.display(), plain(&error));
+            say::line(format_args!("fencepost: {error}; no further files are written there"));
+            lost.error = Some(error);
+        }
+        lost.files = lost.files.saturating_add(lost.error.is_some().into());
+    }
+    lost
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_written_in_order_and_the_first_that_cannot_be_is_the_last() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let files = Files::start("the files", &Arc::default()).expect("a thread");
+        let shelf = files.shelf(Full::Wait);
+        for (name, text) in [("a", "1"), ("a", "2"), ("none/b", "3"), ("c", "4")] {
+            shelf.put(folder.path().join(name), Content::Bytes(text.into()));
+        }
+        let delivery = files.finish();
+        assert_eq!(std::fs::read(folder.path().join("a")).expect("written"), b"2");
+        assert!(!folder.path().join("c").exists());
+        assert_eq!((delivery.unwritten, delivery.dropped, delivery.failed()), (2, 0, true));
+        assert!(delivery.lines()[0].contains("none/b: No such file"), "{delivery:?}");
+    }
+}
