@@ -66,6 +66,9 @@ pub fn read_stdin(control: Arc<Control>, terminal: bool) -> Reader {
     let started = EventFd::new(EFD_NONBLOCK).and_then(|stop| {
         // Not through std's buffer: what is in there would not make the descriptor readable.
         let input = File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
+        if input.metadata()?.is_file() {
+            control.set_input_steady();
+        }
         let (told, guest) = (stop.try_clone()?, Arc::clone(&control));
         let reader = move || {
             read_until(&told, input, &guest, terminal);

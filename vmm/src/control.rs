@@ -43,6 +43,8 @@ struct Notes {
     limit: Option<Instant>,
     input: VecDeque<u8>,
     input_open: bool,
+    /// Input never keeps anybody waiting: what there is can be had at once.
+    input_steady: bool,
     /// The input's reader is wanted elsewhere.
     input_closed: bool,
     watchdog: Option<Duration>,
@@ -143,6 +145,12 @@ impl Control {
         self.raise();
     }
 
+    /// Says that input comes from a file, which never keeps its reader waiting: then [`has_input`](Self::has_input) waits for that, so
+    /// that what the guest gets does not depend on how fast it is read.
+    pub fn set_input_steady(&self) {
+        self.notes().input_steady = true;
+    }
+
     /// Has [`push_input`](Self::push_input) wait for nothing any more: the guest is gone.
     pub fn close_input(&self) {
         self.notes().input_closed = true;
@@ -171,22 +179,25 @@ impl Control {
         self.raise();
     }
 
-    /// Takes up to `max` bytes of console input.
-    pub fn take_input(&self, max: usize) -> Vec<u8> {
+    /// Takes a byte of console input.
+    pub fn take_input(&self) -> Option<u8> {
         let mut notes = self.notes();
-        let count = max.min(notes.input.len());
-        if count == 0 {
-            return Vec::new();
-        }
-        let bytes = notes.input.drain(..count).collect();
+        let byte = notes.input.pop_front()?;
+        let room = notes.input.len() < INPUT_MAX_BYTES;
         drop(notes);
-        self.changed.notify_all();
-        bytes
+        if room {
+            self.changed.notify_all();
+        }
+        Some(byte)
     }
 
     /// Whether console input waits.
     pub fn has_input(&self) -> bool {
-        !self.notes().input.is_empty()
+        let coming = |notes: &mut Notes| {
+            notes.input.is_empty() && notes.input_steady && notes.input_open && notes.stop.is_none()
+        };
+        let notes = self.changed.wait_while(self.notes(), coming);
+        !notes.unwrap_or_else(|poisoned| poisoned.into_inner()).input.is_empty()
     }
 
     /// Waits until something is to be attended to, or `limit` passes. Without a limit it also ends when input has
@@ -231,10 +242,30 @@ mod tests {
     #[test]
     fn input_comes_out_in_order_and_in_parts() {
         let control = Control::default();
-        control.push_input(b"hello");
-        assert_eq!(control.take_input(2), b"he");
-        assert_eq!(control.take_input(9), b"llo");
-        assert_eq!(control.take_input(9), b"");
+        control.push_input(b"he");
+        control.push_input(b"llo");
+        assert!(std::iter::from_fn(|| control.take_input()).eq(*b"hello"));
+        assert!(!control.has_input());
+    }
+
+    #[test]
+    fn a_file_that_is_still_read_is_waited_for() {
+        let control = Control::default();
+        control.set_input_steady();
+        control.set_input_open(true);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(20));
+                control.push_input(b"a");
+            });
+            assert!(control.has_input());
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(20));
+                control.set_input_open(false);
+            });
+            assert_eq!(control.take_input(), Some(b'a'));
+            assert!(!control.has_input());
+        });
     }
 
     #[test]

@@ -144,3 +144,69 @@ fn a_signal_ends_the_machine_and_the_terminal_is_as_before() {
         assert_eq!(local_flags(&ours) & COOKED, COOKED);
     }
 }
+
+/// Input from a file reaches the guest at the same cycles in every run, however busy the host is.
+#[test]
+fn a_file_feeds_the_guest_at_the_same_cycles_every_time() {
+    // Echoes to memory with the counter's low word, until a `q`: a list at 0x101000.
+    let code = [
+        0xbf, 0x00, 0x18, 0x10, 0x00, // mov edi, 0x101800
+        0x66, 0xba, 0xfd, 0x03, // mov dx, 0x3fd
+        0xec, // in al, dx
+        0xa8, 0x01, // test al, 1
+        0x74, 0xfb, // jz to the `in`
+        0x0f, 0x31, // rdtsc
+        0xab, // stosd
+        0x66, 0xba, 0xf8, 0x03, // mov dx, 0x3f8
+        0xec, // in al, dx
+        0xaa, // stosb
+        0x3c, 0x71, // cmp al, 'q'
+        0x75, 0xea, // jne to the mov dx
+        0xb0, 0x00, 0xe6, 0xf4, // mov al, 0; out 0xf4, al
+        0xf4, // hlt
+    ];
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let script = folder.path().join("script");
+    std::fs::write(&script, [&[b'a'; 200][..], b"q"].concat()).expect("written");
+    let run = || {
+        let mut command = fencepost(&code, folder.path());
+        let input = File::open(&script).expect("there");
+        let output = command.arg("--memory-hash").stdin(input).output().expect("it starts");
+        assert_eq!(output.status.code(), Some(0));
+        output.stderr
+    };
+    let first = run();
+    assert!(String::from_utf8_lossy(&first).contains("guest memory: sha256"));
+    assert!((0..3).all(|_| run() == first));
+}
+
+/// Input without end neither floods the guest nor keeps it from its work.
+#[test]
+fn endless_input_comes_at_the_rate_of_the_line() {
+    // Listens by polling for 0.1 s of its clock, counts what came, and says how much: 10 characters a status.
+    let code = [
+        0x31, 0xdb, // xor ebx, ebx
+        0x0f, 0x31, // rdtsc
+        0x3d, 0x00, 0xe1, 0xf5, 0x05, // cmp eax, 100000000
+        0x77, 0x12, // ja to the end
+        0x66, 0xba, 0xfd, 0x03, // mov dx, 0x3fd
+        0xec, // in al, dx
+        0xa8, 0x01, // test al, 1
+        0x74, 0xee, // jz to the rdtsc
+        0x66, 0xba, 0xf8, 0x03, // mov dx, 0x3f8
+        0xec, // in al, dx
+        0xff, 0xc3, // inc ebx
+        0xeb, 0xe5, // jmp to the rdtsc
+        0x89, 0xd8, // mov eax, ebx
+        0x31, 0xd2, // xor edx, edx
+        0xb9, 0x0a, 0x00, 0x00, 0x00, // mov ecx, 10
+        0xf7, 0xf1, // div ecx
+        0xe6, 0xf4, // out 0xf4, al
+        0xf4, // hlt
+    ];
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let input = File::open("/dev/zero").expect("every Linux has it");
+    let output = fencepost(&code, folder.path()).stdin(input).output().expect("it starts");
+    // 1152 in 0.1 s at most, and one in 87 us: a poll now and then comes between.
+    assert!((112..=115).contains(&output.status.code().expect("its own")), "{:?}", output.status);
+}

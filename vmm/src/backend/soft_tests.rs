@@ -242,11 +242,12 @@ fn a_halted_guest_with_open_input_waits_for_it() {
         typist.push_input(b"x");
         typist.set_input_open(false);
     });
-    // Pin 4 to vector 0x24, receive interrupts on: the byte wakes the guest.
+    // Pin 4 to vector 0x24, receive interrupts and modem lines on: the byte wakes the guest.
     let steps = vec![
         Step::Mmio(layout::IOAPIC, 0x18),
         Step::Mmio(layout::IOAPIC + 0x10, 0x24),
         Step::Port(layout::SERIAL_PORT + 1, 1),
+        Step::Port(layout::SERIAL_PORT + 4, 0x0b),
         Step::Tell(ready),
         Step::Halt,
         Step::Port(layout::EXIT_PORT, 1),

@@ -54,6 +54,7 @@ impl Machine {
                 Some((PortTarget::Serial, offset)) => {
                     self.serial.write(offset as u8, byte);
                     self.serial_pulse();
+                    self.attend_console();
                 }
                 Some((PortTarget::Clock, offset)) => self.clock.write(offset, byte),
                 Some((PortTarget::Exit, _)) => self.set_end(GuestEnd::Exit(byte)),
@@ -73,8 +74,9 @@ impl Machine {
 
     fn read_serial(&mut self, offset: u8) -> u8 {
         let value = self.serial.read(offset);
-        // Room has come for input that waits on the host: have the CPU stop for it.
-        if offset == 0 && self.control.has_input() {
+        self.attend_console();
+        // A read cannot say that the CPU must come back, but the next character may be due before anything else.
+        if self.queue.next_ns().is_some_and(|next| next < self.cpu_deadline_ns) {
             self.control.nudge();
         }
         value

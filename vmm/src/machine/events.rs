@@ -14,6 +14,11 @@ pub struct Call {
     pub token: u32,
 }
 
+impl Call {
+    /// The console's next character. No function has this requester id, which is not on bus 0.
+    pub const CONSOLE: Call = Call { rid: u16::MAX, token: 0 };
+}
+
 /// What falls due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Due {
@@ -103,6 +108,11 @@ impl EventQueue {
             }
         });
         messages
+    }
+
+    /// Whether `call` is pending.
+    pub fn is_pending(&self, call: Call) -> bool {
+        self.by_call.contains_key(&call)
     }
 
     /// Withdraws `call` if it is pending.

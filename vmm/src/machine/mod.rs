@@ -7,6 +7,7 @@ mod clock;
 pub mod events;
 mod guest_trace;
 pub mod irq;
+mod line;
 pub mod log;
 pub mod map;
 pub mod memory;
@@ -44,7 +45,7 @@ use crate::control::Control;
 use crate::error::HostError;
 use crate::outlet::{Full, Gate};
 use clock::Clock;
-use events::{Due, EventQueue};
+use events::{Call, Due, EventQueue};
 pub use guest_trace::GuestRefused;
 use guest_trace::GuestTrace;
 use irq::InterruptController;
@@ -345,13 +346,25 @@ impl Machine {
         self.time.cycle_at(ns)
     }
 
-    /// Gives the guest console input that waits, as much as fits.
+    /// Has the next character of the console's input on its way, if one waits and the guest listens.
     pub fn attend_console(&mut self) {
-        let input = self.control.take_input(self.serial.room());
-        if !input.is_empty() {
-            self.serial.input(&input);
+        if let Some(ns) = self.serial.next_character_ns()
+            && !self.queue.is_pending(Call::CONSOLE)
+            && self.control.has_input()
+        {
+            self.queue.schedule(self.time.now().ns.saturating_add(ns), 0, Call::CONSOLE);
+        }
+    }
+
+    /// A character has come over the console's line, unless the guest has ceased to listen: then it waits at the other end.
+    fn console_character(&mut self) {
+        if self.serial.next_character_ns().is_some()
+            && let Some(byte) = self.control.take_input()
+        {
+            self.serial.input(byte);
             self.serial_pulse();
         }
+        self.attend_console();
     }
 
     /// Shows the console's unfinished line: the guest waits, perhaps at a prompt.
@@ -376,6 +389,7 @@ impl Machine {
         let round = self.queue.sequence();
         while let Some(due) = self.queue.pop_due(now_ns, round) {
             match due {
+                Due::Call(Call::CONSOLE) => self.console_character(),
                 Due::Call(call) => self.call(call),
                 Due::Message(message) => self.interrupts.msi(message),
             }

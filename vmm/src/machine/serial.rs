@@ -1,4 +1,7 @@
-//! The 16550 console on port 0x3f8: vm-superio's register model, with host input that waits its turn.
+//! The 16550 console on port 0x3f8: vm-superio's register model at the end of a line.
+//!
+//! Input comes as over a line: one character in the time that the port's divisor and format give, and only while the guest
+//! listens; the other end heeds the port's modem lines, and waits rather than loses. Output takes no time.
 
 use std::convert::Infallible;
 use std::io::Write;
@@ -6,8 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
-use vm_superio::serial::NoEvents;
+use vm_superio::serial::{NoEvents, SerialState as UartState};
 use vm_superio::{Serial, Trigger};
+
+use super::line::{FIFO_BYTES, Line};
 
 /// Notes that the interrupt line pulsed; the machine takes the note after each access.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +34,8 @@ struct LineWriter {
 }
 
 const LINE_MAX_BYTES: usize = 4096;
+/// Received characters that the register model has room for.
+const RECEIVED_MAX: usize = 64;
 
 impl LineWriter {
     fn drain(&mut self) {
@@ -64,25 +71,42 @@ pub struct SerialState {
     modem_status: u8,
     scratch: u8,
     input: Vec<u8>,
-    bytes_out: u64,
+    /// How often the guest has looked at the line's status without another access between.
+    looks: u8,
 }
 
 /// The console.
 pub struct SerialPort {
     uart: Serial<Pulse, NoEvents, LineWriter>,
     pulse: Pulse,
-    bytes_out: u64,
+    line: Line,
 }
 
 /// Registers of a 16550, in ports.
 pub const SERIAL_PORTS: u16 = 8;
 
 impl SerialPort {
-    /// A console whose output goes to `out`.
+    /// A console whose output goes to `out`; its line is at 115200 baud, as firmware would leave it.
     pub fn new(out: Box<dyn Write + Send>) -> Self {
+        let state = UartState { baud_divisor_low: 1, baud_divisor_high: 0, ..UartState::default() };
+        Self::of(&state, 0, out).expect("nothing waits in a new port")
+    }
+
+    /// A console with these registers; none if more input waits than there is room for.
+    fn of(state: &UartState, looks: u8, out: Box<dyn Write + Send>) -> Option<Self> {
         let pulse = Pulse::default();
-        let uart = Serial::new(pulse.clone(), LineWriter { out, line: Vec::new() });
-        SerialPort { uart, pulse, bytes_out: 0 }
+        let writer = LineWriter { out, line: Vec::new() };
+        let uart = Serial::from_state(state, pulse.clone(), NoEvents, writer).ok()?;
+        // Restoring a level makes no edge: the saved machine has had its pulse.
+        pulse.0.store(false, Ordering::Relaxed);
+        let line = Line {
+            interrupt_enable: state.interrupt_enable,
+            line_control: state.line_control,
+            modem_control: state.modem_control,
+            divisor: u16::from_le_bytes([state.baud_divisor_low, state.baud_divisor_high]),
+            looks,
+        };
+        Some(SerialPort { uart, pulse, line })
     }
 
     /// The state now. What was written is shown first: the host's side is no part of it.
@@ -99,13 +123,13 @@ impl SerialPort {
             modem_status: state.modem_status,
             scratch: state.scratch,
             input: state.in_buffer,
-            bytes_out: self.bytes_out,
+            looks: self.line.looks,
         }
     }
 
     /// A console in `state` whose output goes to `out`; none if more input waits than there is room for.
     pub fn restore(state: &SerialState, out: Box<dyn Write + Send>) -> Option<Self> {
-        let registers = vm_superio::serial::SerialState {
+        let registers = UartState {
             baud_divisor_low: state.divisor[0],
             baud_divisor_high: state.divisor[1],
             interrupt_enable: state.interrupt_enable,
@@ -117,37 +141,32 @@ impl SerialPort {
             scratch: state.scratch,
             in_buffer: state.input.clone(),
         };
-        let writer = LineWriter { out, line: Vec::new() };
-        let pulse = Pulse::default();
-        let uart = Serial::from_state(&registers, pulse.clone(), NoEvents, writer).ok()?;
-        // Restoring a level makes no edge: the saved machine has had its pulse.
-        pulse.0.store(false, Ordering::Relaxed);
-        Some(SerialPort { uart, pulse, bytes_out: state.bytes_out })
+        Self::of(&registers, state.looks, out)
     }
 
     /// Reads the register at `offset`, 0 to 7.
     pub fn read(&mut self, offset: u8) -> u8 {
+        self.line.note_read(offset);
         self.uart.read(offset)
     }
 
     /// Writes the register at `offset`, 0 to 7.
     pub fn write(&mut self, offset: u8, value: u8) {
-        if offset == 0 {
-            self.bytes_out += 1;
-        }
+        self.line.note_write(offset, value);
         // The writer never fails and the trigger cannot; a full FIFO in loop-back mode drops bytes, as hardware does.
         let _ = self.uart.write(offset, value);
     }
 
-    /// How many bytes of input fit.
-    pub fn room(&self) -> usize {
-        self.uart.fifo_capacity()
+    /// How long the line takes for a character, in nanoseconds, if the guest would take one.
+    pub fn next_character_ns(&self) -> Option<u64> {
+        let waiting = RECEIVED_MAX - self.uart.fifo_capacity();
+        (self.line.listens() && waiting < FIFO_BYTES).then(|| self.line.character_ns())
     }
 
-    /// Gives the guest input; more than [`room`](Self::room) is dropped.
-    pub fn input(&mut self, bytes: &[u8]) {
-        let fitting = bytes.len().min(self.room());
-        let _ = self.uart.enqueue_raw_bytes(&bytes[..fitting]);
+    /// A character has come over the line.
+    pub fn input(&mut self, byte: u8) {
+        // There was room for it.
+        let _ = self.uart.enqueue_raw_bytes(&[byte]);
     }
 
     /// Whether the interrupt line pulsed since the last call.
@@ -199,10 +218,20 @@ mod tests {
         assert_eq!(*shared.0.lock().expect("not poisoned"), b"one\ntw");
     }
 
+    fn port() -> SerialPort {
+        SerialPort::new(Box::new(std::io::sink()))
+    }
+
+    /// A driver's settings: interrupt enable and modem control.
+    fn set(serial: &mut SerialPort, interrupts: u8, modem: u8) {
+        serial.write(1, interrupts);
+        serial.write(4, modem);
+    }
+
     #[test]
     fn input_pulses_the_line_only_when_the_guest_wants_it() {
-        let mut serial = SerialPort::new(Box::new(std::io::sink()));
-        serial.input(b"x");
+        let mut serial = port();
+        serial.input(b'x');
         assert!(!serial.take_pulse());
         serial.write(1, 1);
         assert!(serial.take_pulse());
@@ -210,25 +239,93 @@ mod tests {
     }
 
     #[test]
-    fn a_restored_port_has_its_input_and_makes_no_edge() {
-        let mut serial = SerialPort::new(Box::new(std::io::sink()));
-        serial.write(1, 1);
-        serial.input(b"xy");
+    fn a_restored_port_has_its_input_and_its_line_and_makes_no_edge() {
+        let mut serial = port();
+        serial.write(3, 0x80);
+        serial.write(0, 12);
+        serial.write(3, 3);
+        set(&mut serial, 1, 3);
+        serial.input(b'x');
+        serial.input(b'y');
         assert!(serial.take_pulse());
         let state = serial.save();
-        let mut restored = SerialPort::restore(&state, Box::new(std::io::sink())).expect("possible");
-        assert_eq!(restored.save(), state);
-        assert!(!restored.take_pulse());
-        assert_eq!([restored.read(0), restored.read(0)], *b"xy");
-        let full = SerialState { input: vec![0; 1000], ..state };
-        assert!(SerialPort::restore(&full, Box::new(std::io::sink())).is_none());
+        let restored = |state: &SerialState| SerialPort::restore(state, Box::new(std::io::sink()));
+        let mut again = restored(&state).expect("possible");
+        assert_eq!(again.save(), state);
+        assert!(!again.take_pulse());
+        assert_eq!(again.next_character_ns(), serial.next_character_ns());
+        assert_eq!([again.read(0), again.read(0)], *b"xy");
+        set(&mut serial, 0, 0);
+        assert_eq!([serial.read(5), serial.read(5)], [0x61; 2], "input waits");
+        let polled = restored(&serial.save()).expect("possible");
+        assert_eq!((polled.next_character_ns(), polled.line.looks), (serial.next_character_ns(), 2));
+        assert!(restored(&SerialState { input: vec![0; 1000], ..state }).is_none());
     }
 
     #[test]
-    fn input_beyond_the_fifo_is_refused_not_lost_silently() {
-        let mut serial = SerialPort::new(Box::new(std::io::sink()));
-        let room = serial.room();
-        serial.input(&vec![b'a'; room + 10]);
-        assert_eq!(serial.room(), 0);
+    fn a_driver_listens_with_its_interrupt_and_both_modem_lines() {
+        for (interrupts, modem, listens) in [
+            (0, 0x0b, false),
+            (1, 0x08, false),
+            (1, 0x0a, false),
+            (1, 0x09, false),
+            (1, 0x0b, true),
+            (5, 3, true),
+            (1, 0x1b, false),
+        ] {
+            let mut serial = port();
+            set(&mut serial, interrupts, modem);
+            assert_eq!(serial.next_character_ns().is_some(), listens, "{interrupts:#x} {modem:#x}");
+        }
+    }
+
+    #[test]
+    fn whoever_looks_at_the_status_again_and_again_listens() {
+        let mut serial = port();
+        serial.read(5);
+        assert_eq!(serial.next_character_ns(), None, "one look may be for the transmitter");
+        serial.read(5);
+        assert!(serial.next_character_ns().is_some());
+        serial.write(0, b'.');
+        serial.read(5);
+        assert_eq!(serial.next_character_ns(), None);
+        serial.read(5);
+        assert!(serial.next_character_ns().is_some());
+        serial.read(0);
+        assert_eq!(serial.next_character_ns(), None);
+    }
+
+    #[test]
+    fn a_character_takes_as_long_as_divisor_and_format_say() {
+        // Divisor, line control, and bits of a character: a start bit, then data, parity, stop.
+        for (divisor, format, bits) in
+            [(1u64, 3, 10), (12, 3, 10), (12, 7, 11), (96, 0x1b, 11), (1, 0, 7), (0, 3, 10)]
+        {
+            let mut serial = port();
+            serial.write(3, 0x80);
+            serial.write(0, divisor as u8);
+            serial.write(1, (divisor >> 8) as u8);
+            serial.write(3, format);
+            set(&mut serial, 1, 3);
+            let divisor = if divisor == 0 { 65_536 } else { divisor };
+            let ns = bits * divisor * 1_000_000_000 / 115_200;
+            assert_eq!(serial.next_character_ns(), Some(ns), "{divisor} {format:#x}");
+        }
+        let mut serial = port();
+        set(&mut serial, 1, 3);
+        assert_eq!(serial.next_character_ns(), Some(86_805), "115200 baud before anybody set it");
+    }
+
+    #[test]
+    fn a_full_fifo_holds_the_line() {
+        let mut serial = port();
+        set(&mut serial, 1, 3);
+        for byte in 0..16 {
+            assert!(serial.next_character_ns().is_some());
+            serial.input(byte);
+        }
+        assert_eq!(serial.next_character_ns(), None);
+        assert_eq!(serial.read(0), 0);
+        assert!(serial.next_character_ns().is_some());
     }
 }

@@ -115,20 +115,81 @@ fn console_output_and_its_interrupt() {
 }
 
 #[test]
-fn console_input_waits_until_there_is_room() {
+fn console_input_comes_one_character_at_a_time_to_a_guest_that_listens() {
+    const CHARACTER_NS: u64 = 86_805;
     let (mut machine, _, control) = machine();
     let typed: Vec<u8> = (0..100).collect();
     control.push_input(&typed);
-    control.attend();
-    let mut read = Vec::new();
-    while read.len() < typed.len() {
-        machine.attend_console();
-        let mut byte = [0];
-        machine.port_read(Cycles(0), layout::SERIAL_PORT, &mut byte);
-        read.extend(byte);
+    machine.attend_console();
+    assert_eq!(machine.next_event_ns(), None, "nobody listens");
+    machine.port_write(Cycles(1000), layout::SERIAL_PORT + 1, &[1]);
+    assert_eq!(
+        machine.port_write(Cycles(1000), layout::SERIAL_PORT + 4, &[0x0b]),
+        Flow::Yield,
+        "the CPU must know"
+    );
+    let mut now = 1000;
+    for &byte in &typed {
+        now += CHARACTER_NS;
+        assert_eq!(machine.next_event_ns(), Some(now), "{byte}");
+        machine.set_cycles(Cycles(now - 1));
+        machine.run_due();
+        let mut status = [0];
+        machine.port_read(Cycles(now - 1), layout::SERIAL_PORT + 5, &mut status);
+        assert_eq!(status[0] & 1, 0, "{byte} is still on the line");
+        machine.set_cycles(Cycles(now));
+        machine.run_due();
+        let mut read = [0xff];
+        machine.port_read(Cycles(now), layout::SERIAL_PORT, &mut read);
+        assert_eq!(read[0], byte);
     }
-    assert_eq!(read, typed);
-    assert!(control.stop_flag().load(std::sync::atomic::Ordering::Acquire), "reading asked for the rest");
+    assert_eq!(machine.next_event_ns(), None);
+}
+
+#[test]
+fn a_guest_that_ceases_to_listen_loses_no_input() {
+    let (mut machine, _, control) = machine();
+    control.push_input(&[7; 40]);
+    let interrupts = |machine: &mut Machine, on: u8| machine.write_port(layout::SERIAL_PORT + 1, &[on]);
+    machine.write_port(layout::SERIAL_PORT + 4, &[0x0b]);
+    let (mut now, mut read) = (0, 0);
+    while read < 40 {
+        // Off whenever a character is due, and what nobody sent is read.
+        interrupts(&mut machine, 0);
+        now += 100_000;
+        machine.set_cycles(Cycles(now));
+        machine.run_due();
+        machine.port_read(Cycles(now), layout::SERIAL_PORT, &mut [0]);
+        interrupts(&mut machine, 1);
+        now += 100_000;
+        machine.set_cycles(Cycles(now));
+        machine.run_due();
+        let mut byte = [0];
+        machine.port_read(Cycles(now), layout::SERIAL_PORT, &mut byte);
+        assert_eq!(byte, [7]);
+        read += 1;
+    }
+}
+
+#[test]
+fn more_than_the_fifo_holds_waits_at_the_other_end() {
+    let (mut machine, _, control) = machine();
+    control.push_input(&[b'x'; 100]);
+    machine.write_port(layout::SERIAL_PORT + 1, &[1]);
+    machine.write_port(layout::SERIAL_PORT + 4, &[0x0b]);
+    for turn in 1..1000 {
+        machine.set_cycles(Cycles(turn * 100_000));
+        machine.run_due();
+    }
+    assert_eq!(machine.next_event_ns(), None);
+    control.attend();
+    let left = std::iter::from_fn(|| control.take_input()).count();
+    assert_eq!(left, 100 - 16);
+    control.push_input(b"y");
+    machine.cpu_deadline();
+    machine.port_read(Cycles(200_000_000), layout::SERIAL_PORT, &mut [0]);
+    assert_eq!(machine.next_event_ns(), Some(200_086_805), "room has come");
+    assert!(control.stop_flag().load(std::sync::atomic::Ordering::Acquire), "and the CPU must know");
 }
 
 #[test]
