@@ -7,7 +7,12 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use fencepost_trace::file::TraceFile;
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
+
+use fencepost_trace::file::{FileWriter, TraceFile};
+use fencepost_trace::testing::{CAMERA, DISPLAY, GPU, header};
+use fencepost_trace::{Engine, Event, JobKind, Record, Stamp};
 
 /// Address space that `fencepost` gets: some hundred MiB beyond what it maps for a guest of 16 MiB.
 const ADDRESS_SPACE_BYTES: u64 = 768 << 20;
@@ -178,4 +183,99 @@ fn a_doorbell_storm_fills_the_trace_to_its_limit_and_goes_on() {
         )),
         "{said}"
     );
+}
+
+/// Every command of `fencepost trace` on a file, each with bounded memory. Gives their statuses.
+fn trace_commands(file: &Path) -> Vec<(String, Option<i32>)> {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let (file, out) = (file.to_str().expect("UTF-8"), folder.path().join("out"));
+    let out = out.to_str().expect("UTF-8");
+    let mut commands: Vec<Vec<&str>> = vec![
+        vec!["report", file],
+        vec!["report", "--json", file],
+        vec!["report", "--check", file],
+        vec!["diff", file, file],
+        vec!["query", file, "--frame", "0"],
+        vec!["query", file, "--buffer", "0"],
+        vec!["query", file, "--buffer", "page:0x100000", "--json"],
+        vec!["query", file, "--fence", "ring0:1"],
+    ];
+    for to in ["perfetto", "html", "svg", "jsonl"] {
+        commands.push(vec!["convert", file, "--to", to, "-o", out]);
+    }
+    let run = |command: Vec<&str>| {
+        let output = bounded(&[&["trace"], &command[..]].concat());
+        (command.join(" "), output.status.code())
+    };
+    commands.into_iter().map(run).collect()
+}
+
+/// A trace of 28 KB hung or aborted `trace report`: DMA of 2^40 and of 2^64-1 bytes.
+#[test]
+fn a_small_trace_of_long_ranges_is_read_by_every_command() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    for len in [1 << 40, (1 << 52) - 0x20_0000, u64::MAX] {
+        let path = folder.path().join("trace");
+        let mut writer = FileWriter::new(File::create(&path).expect("made"), &header()).expect("begun");
+        for number in 0..180u64 {
+            let (sequence, gpa) = (number as u32, 0x10_0000 + number * 4096);
+            let (engine, queue, seqno) = (Engine::Gpu, 0, number);
+            let events = [
+                Event::FrameStart { sequence, buffer: Some(0) },
+                Event::DmaWrite { rid: CAMERA, iova: 4096, gpa, len },
+                Event::FrameEnd { sequence, buffer: 0, bytes: u32::MAX, crc: 1 },
+                Event::JobStart { engine, queue, seqno, kind: JobKind::Copy },
+                Event::DmaRead { rid: GPU, iova: 4096, gpa, len },
+                Event::DmaWrite { rid: GPU, iova: 4096, gpa, len },
+                Event::JobEnd { engine, queue, seqno, ok: true },
+                Event::FenceWrite { queue, seqno },
+                Event::Latch { frame: number, commit: number },
+                Event::DmaRead { rid: DISPLAY, iova: 4096, gpa, len },
+                Event::ScanOut { frame: number, crc: 0 },
+            ];
+            for (at, event) in (number * 1000..).zip(events) {
+                writer.record(&Record { stamp: Stamp { cycles: at, ns: at }, event }).expect("written");
+            }
+        }
+        writer.finish().expect("written");
+        assert!(std::fs::metadata(&path).expect("there").len() < 60_000);
+        // With the last one nothing but damage is there, and no frame.
+        let sound = len != u64::MAX;
+        for (command, status) in trace_commands(&path) {
+            let expected = match command.split(' ').next() {
+                Some("report" | "diff") if !command.contains("--check") => 0,
+                Some("report") => 1,
+                _ if command.contains("--to") && !command.contains("svg") => 0,
+                _ if sound => 0,
+                _ => 2,
+            };
+            assert_eq!(status, Some(expected), "{len:#x}: {command}");
+        }
+    }
+}
+
+/// A sparse trace of 6 GiB was read whole into memory.
+#[test]
+fn a_sparse_trace_is_not_read_whole() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path = folder.path().join("trace");
+    let mut file = File::create(&path).expect("made");
+    let mut writer = FileWriter::new(&file, &header()).expect("begun");
+    (0..10).for_each(|frame| writer.record(&record(frame)).expect("written"));
+    writer.flush().expect("written");
+    drop(writer);
+    if file.set_len(6 << 30).is_err()
+        || file.seek(SeekFrom::End(-9)).is_err()
+        || file.write_all(&[2; 9]).is_err()
+    {
+        return println!("skipped: a sparse trace of 6 GiB: this disk takes none");
+    }
+    let output = bounded(&["trace", "report", path.to_str().expect("UTF-8")]);
+    let (said, report) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(report.contains("Records: 10 ") && said.contains("The trace is not complete"), "{report}{said}");
+}
+
+fn record(frame: u64) -> Record {
+    Record { stamp: Stamp { cycles: frame, ns: frame }, event: Event::Vblank { frame } }
 }

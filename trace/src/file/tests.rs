@@ -174,6 +174,106 @@ fn a_file_of_what_looks_like_frames_is_read_in_bounded_time() {
     assert!(trace.records.is_empty() && !trace.damage.is_empty());
 }
 
+/// A file that counts what is read of it.
+struct Counted<R>(R, u64);
+
+impl<R: std::io::Read> std::io::Read for Counted<R> {
+    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.0.read(bytes)?;
+        self.1 += count as u64;
+        Ok(count)
+    }
+}
+
+/// A sparse file of 6 GiB was read whole before its first frame was looked at.
+#[test]
+fn a_file_without_an_end_is_read_as_far_as_frames_may_be() {
+    let sound = long_file(10_000);
+    let cut = frame_starts(&sound).last().copied().expect("the last frame");
+    for (end, filling) in [(cut, 0), (cut, 2), (cut, 0xff), (cut + 5, 0), (sound.len(), 0)] {
+        let mut file = Counted(std::io::Read::chain(&sound[..end], std::io::repeat(filling)), 0);
+        let (trace, peak) =
+            crate::allocations::peak(|| TraceFile::read(&mut file).expect("readable in part"));
+        assert!(file.1 < 32 << 20, "{} bytes were read", file.1);
+        assert!(peak < 64 << 20, "{peak} bytes of memory");
+        assert_eq!(trace.records.len(), 10_000);
+        assert!(
+            matches!(trace.damage.last(), Some(Damage::Truncated { at }) if *at >= cut as u64),
+            "{:?}",
+            trace.damage
+        );
+    }
+}
+
+#[test]
+fn a_trace_that_takes_too_much_memory_is_read_as_far_as_there_is_room() {
+    let bytes = long_file(100_000);
+    let memory = 50_000 * size_of::<Record>();
+    let trace = TraceFile::read_within(&bytes[..], memory).expect("readable in part");
+    assert!((25_000..=50_000).contains(&trace.records.len()), "{}", trace.records.len());
+    assert!(matches!(trace.damage[..], [Damage::Large { .. }]), "{:?}", trace.damage);
+}
+
+#[test]
+fn damage_without_end_is_told_in_a_few_words() {
+    let sound = long_file(1);
+    let starts = frame_starts(&sound);
+    let (header, record) = (&sound[..starts[1]], &sound[starts[1]..starts[2]]);
+    let mut broken = record.to_vec();
+    broken[8] ^= 1;
+    let mut bytes = header.to_vec();
+    (0..5000).for_each(|_| bytes.extend([&broken[..], record].concat()));
+    bytes.extend(&sound[starts[2]..]);
+    let trace = TraceFile::read(&bytes[..]).expect("readable in part");
+    assert_eq!(trace.records.len(), 5000);
+    let (first, last) = trace.damage.split_at(trace.damage.len() - 1);
+    assert!(
+        first.len() < 100
+            && matches!(last, [Damage::More { frames }] if *frames as usize + first.len() == 5000)
+    );
+}
+
+#[test]
+fn what_no_machine_records_is_damage() {
+    let guest = |cpu, values| Event::Guest(Box::new(GuestEvent { format: 1, cpu, pid: 1, values }));
+    let dma = |iova, gpa, len| Event::DmaWrite { rid: 8, iova, gpa, len };
+    let text = |bytes: usize| vec![Value::Text("x".repeat(bytes))];
+    for (event, sound) in [
+        (dma(0, 0, 1 << 52), true),
+        (dma(0, 1, 1 << 52), false),
+        (dma(0, 1 << 20, 1 << 40), true),
+        (dma(0, 1 << 20, u64::MAX), false),
+        (dma(u64::MAX, 1 << 20, 1), false),
+        (Event::DescriptorFetch { rid: 8, iova: 16, len: u64::MAX }, false),
+        (guest(1023, text(64 << 10)), true),
+        (guest(1024, vec![]), false),
+        (guest(0, text(300 << 10)), false),
+        (guest(0, vec![Value::Unsigned(0); 128]), true),
+        (guest(0, vec![Value::Unsigned(0); 129]), false),
+    ] {
+        let mut bytes = Vec::new();
+        let mut writer = FileWriter::new(&mut bytes, &header()).expect("memory takes it");
+        writer.record(&record(5, event.clone())).expect("memory takes it");
+        writer.finish().expect("memory takes it");
+        let trace = TraceFile::read(&bytes[..]).expect("readable");
+        assert_eq!(
+            (trace.records.len(), trace.damage.len()),
+            if sound { (1, 0) } else { (0, 1) },
+            "{event:?}"
+        );
+    }
+    for name in [128, 129] {
+        let fields = vec!["x".repeat(name)];
+        let format = GuestFormat { id: 1, system: "s".into(), name: "n".into(), fields };
+        let mut bytes = Vec::new();
+        let mut writer = FileWriter::new(&mut bytes, &header()).expect("memory takes it");
+        writer.define(&Definition::Format(format)).expect("memory takes it");
+        writer.finish().expect("memory takes it");
+        let trace = TraceFile::read(&bytes[..]).expect("readable");
+        assert_eq!((trace.formats.len(), trace.damage.len()), if name == 128 { (1, 0) } else { (0, 1) });
+    }
+}
+
 #[test]
 fn any_single_flipped_bit_is_found() {
     let whole = long_file(20);

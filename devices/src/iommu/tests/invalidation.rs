@@ -216,3 +216,33 @@ fn invalidations_are_traced() {
     let pages = Event::IotlbInvalidate { domain: Some(5), iova: 0x4000, len: 0x4000 };
     assert_eq!(bench.platform.trace.events, [all, pages]);
 }
+
+/// The longest queue, full: one write of the tail register does all of it at once, so it must have a bound.
+#[test]
+fn the_longest_queue_is_bounded_work_and_one_message() {
+    const BASE: u64 = 0x20_0000;
+    const DESCRIPTORS: u64 = (4096 << 7) / 16;
+    let mut bench = Bench::running();
+    bench.write32(0x18, 1 << 31);
+    bench.write64(0x90, BASE | 7);
+    bench.write32(0x18, 1 << 31 | 1 << 26);
+    bench.write32(0xa4, 0x31);
+    bench.write32(0xa8, 0xfee0_0000);
+    bench.write32(0xa0, 0);
+    for at in 0..DESCRIPTORS {
+        // By turns: a page of a domain, and a wait that interrupts and writes a status.
+        let (low, high) = match at % 2 {
+            0 => (3 << 4 | 5 << 16 | 2, at << 12),
+            _ => (at << 32 | 1 << 5 | 1 << 4 | 5, STATUS),
+        };
+        bench.platform.write_u64(BASE + at * 16, low);
+        bench.platform.write_u64(BASE + at * 16 + 8, high);
+    }
+    bench.take_messages();
+    bench.platform.trace.events.clear();
+    bench.write64(0x88, (DESCRIPTORS - 1) * 16);
+    assert_eq!(bench.read64(0x80), bench.read64(0x88), "all of it is done");
+    assert_eq!(bench.read32(0x34) & 1 << 4, 0, "nothing stopped it");
+    assert_eq!(bench.take_messages().len(), 1, "the second waits until the first was seen");
+    assert_eq!(bench.platform.trace.events.len() as u64, DESCRIPTORS / 2);
+}
