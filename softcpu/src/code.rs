@@ -6,7 +6,12 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 /// Bytes in a page.
 pub const PAGE_BYTES: u64 = 4096;
 
-/// One flag per physical page: "cached code was decoded from here". Writers that are not the CPU (DMA, the
+/// Of a page's flags: cached code was decoded from it.
+const HOLDS_CODE: u8 = 1;
+/// It is in the list of reports, where it is once at most: a halted CPU drains none, whatever devices write.
+const REPORTED: u8 = 2;
+
+/// Flags for each physical page: "cached code was decoded from here". Writers that are not the CPU (DMA, the
 /// firmware, a debugger) report what they wrote; the CPU drains the reports before it runs another block.
 #[derive(Debug)]
 pub struct CodePages {
@@ -34,7 +39,12 @@ impl CodePages {
         let last = gpa.saturating_add(len - 1) / PAGE_BYTES;
         for page in gpa / PAGE_BYTES..=last {
             if self.holds_code(page) {
-                self.written.lock().unwrap_or_else(|e| e.into_inner()).push(page);
+                let mut written = self.written.lock().unwrap_or_else(|e| e.into_inner());
+                // Under the list's lock, so that list and flags agree.
+                if self.change(page, |flags| flags | REPORTED) & REPORTED == 0 {
+                    written.push(page);
+                }
+                drop(written);
                 self.dirty.store(true, Ordering::Release);
             }
         }
@@ -42,14 +52,23 @@ impl CodePages {
 
     /// Whether cached code was decoded from this page (a page number, not an address).
     pub fn holds_code(&self, page: u64) -> bool {
-        self.flags.get(page as usize).is_some_and(|f| f.load(Ordering::Relaxed) != 0)
+        self.flags.get(page as usize).is_some_and(|f| f.load(Ordering::Relaxed) & HOLDS_CODE != 0)
     }
 
     /// Marks or clears a page.
     pub fn set_holds_code(&self, page: u64, holds: bool) {
-        if let Some(flag) = self.flags.get(page as usize) {
-            flag.store(u8::from(holds), Ordering::Relaxed);
-        }
+        self.change(page, |flags| if holds { flags | HOLDS_CODE } else { flags & !HOLDS_CODE });
+    }
+
+    /// Changes a page's flags. Gives those before.
+    fn change(&self, page: u64, change: impl Fn(u8) -> u8) -> u8 {
+        let flags = usize::try_from(page).ok().and_then(|page| self.flags.get(page));
+        let update = |flags: &AtomicU8| {
+            let updated =
+                flags.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |before| Some(change(before)));
+            updated.unwrap_or_else(|before| before)
+        };
+        flags.map_or(0, update)
     }
 
     /// Makes the CPU return to its run loop after the block it runs, as a report does.
@@ -62,9 +81,40 @@ impl CodePages {
         self.dirty.load(Ordering::Acquire)
     }
 
-    /// The pages reported since the last call, oldest first.
+    /// The pages reported since the last call, each once, oldest first.
     pub fn take_written(&self) -> Vec<u64> {
         self.dirty.store(false, Ordering::Release);
-        std::mem::take(&mut *self.written.lock().unwrap_or_else(|e| e.into_inner()))
+        let mut written = self.written.lock().unwrap_or_else(|e| e.into_inner());
+        for page in written.iter() {
+            self.change(*page, |flags| flags & !REPORTED);
+        }
+        std::mem::take(&mut *written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_reported_once_however_often_it_is_written() {
+        let code = CodePages::new(16 * PAGE_BYTES);
+        (2..6).for_each(|page| code.set_holds_code(page, true));
+        for _ in 0..10_000 {
+            code.written(0, 16 * PAGE_BYTES);
+        }
+        assert!(code.is_dirty());
+        assert_eq!(code.take_written(), [2, 3, 4, 5]);
+        assert!(!code.is_dirty() && code.take_written().is_empty());
+        // It is again, also when it was let go and taken again meanwhile.
+        code.written(3 * PAGE_BYTES, 1);
+        code.set_holds_code(3, false);
+        code.set_holds_code(3, true);
+        code.written(3 * PAGE_BYTES, 1);
+        assert_eq!(code.take_written(), [3]);
+        code.written(3 * PAGE_BYTES, 1);
+        assert_eq!(code.take_written(), [3]);
+        code.written(u64::MAX, u64::MAX);
+        assert!(code.take_written().is_empty());
     }
 }

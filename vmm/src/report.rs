@@ -154,8 +154,12 @@ fn unclaimed_line(unclaimed: &Unclaimed) -> String {
     let named: Vec<String> =
         most.iter().take(PORTS_NAMED).map(|(port, count)| format!("{port:#x} {count} times")).collect();
     let named = if named.is_empty() { String::new() } else { format!(" (most: {})", named.join(", ")) };
+    let unheard = match unclaimed.doorbells {
+        0 => String::new(),
+        rings => format!(", {rings} rings of doorbells beyond those heard at a time"),
+    };
     format!(
-        "stats: accesses that nobody answered: {total} port bytes{named}, {} memory-mapped",
+        "stats: accesses that nobody answered: {total} port bytes{named}, {} memory-mapped{unheard}",
         unclaimed.mmio
     )
 }

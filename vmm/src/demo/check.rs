@@ -10,8 +10,11 @@ use super::guest_report::GuestReport;
 use crate::frames::{Frame, FrameSink};
 use crate::outlet::files::{Content, Shelf};
 
-/// Pictures that wait for the guest's word on what they are: more than that, and the oldest is given up.
-const MOST_WAITING: usize = 64;
+/// Pictures that wait for the guest's word on what they are, in bytes: more than that, and the oldest is given up. Two of the largest
+/// that the display shows fit; of the demo's usual ones a hundred.
+const WAITING_BYTES: usize = 128 << 20;
+/// Frames that differ, of which what differs is kept.
+const MISMATCHES_KEPT: usize = 16;
 
 /// What the names of the pictures begin with.
 pub const PREFIX: &str = "frame-";
@@ -30,6 +33,10 @@ pub struct Findings {
     shelf: Shelf,
     /// Pictures by the vblank that latched them, until the guest tells which frame they are.
     waiting: BTreeMap<u64, Shown>,
+    /// Bytes of their pixels.
+    waiting_bytes: usize,
+    /// Pictures that were given up.
+    pub given_up: u64,
     /// Frames by their vblank, until the display has shown them.
     told: BTreeMap<u64, u32>,
     /// What the guest said.
@@ -38,7 +45,9 @@ pub struct Findings {
     pub console: Vec<u8>,
     /// Frames that were compared.
     pub compared: u32,
-    /// Those that differ, each with its first wrong pixel.
+    /// Those that differ.
+    pub differing: u32,
+    /// The first of them, each with its first wrong pixel.
     pub mismatches: Vec<String>,
     judged: BTreeSet<u32>,
 }
@@ -54,10 +63,13 @@ impl Findings {
             folder,
             shelf,
             waiting: BTreeMap::new(),
+            waiting_bytes: 0,
+            given_up: 0,
             told: BTreeMap::new(),
             guest: GuestReport::default(),
             console: Vec::new(),
             compared: 0,
+            differing: 0,
             mismatches: Vec::new(),
             judged: BTreeSet::new(),
         }
@@ -82,12 +94,32 @@ impl Findings {
         if !self.told.contains_key(&vblank) {
             return;
         }
-        if let Some(shown) = self.waiting.remove(&vblank)
+        if let Some(shown) = self.take_waiting(vblank)
             && let Some(number) = self.told.remove(&vblank)
         {
             self.judged.insert(number);
             self.judge(number, self.guest.journeys()[&number].sequence, shown);
         }
+    }
+
+    /// Keeps a picture until the guest tells what it is; the oldest make room for it.
+    fn wait(&mut self, vblank: u64, shown: Shown) {
+        self.take_waiting(vblank);
+        let bytes = shown.pixels.len();
+        while self.waiting_bytes.saturating_add(bytes) > WAITING_BYTES
+            && let Some(oldest) = self.waiting.keys().next().copied()
+        {
+            self.take_waiting(oldest);
+            self.given_up += 1;
+        }
+        self.waiting_bytes += bytes;
+        self.waiting.insert(vblank, shown);
+    }
+
+    fn take_waiting(&mut self, vblank: u64) -> Option<Shown> {
+        let shown = self.waiting.remove(&vblank)?;
+        self.waiting_bytes -= shown.pixels.len();
+        Some(shown)
     }
 
     /// Frames that the guest told of and that were not on the screen at their vblank.
@@ -102,7 +134,10 @@ impl Findings {
             Err(error) => Some(format!("cannot be checked: {error}")),
         };
         if let Some(what) = wrong {
-            self.mismatches.push(format!("frame {number} (camera sequence {sequence}): {what}"));
+            self.differing += 1;
+            if self.mismatches.len() < MISMATCHES_KEPT {
+                self.mismatches.push(format!("frame {number} (camera sequence {sequence}): {what}"));
+            }
         }
         let picture = Content::Picture(shown.width, shown.height, shown.pixels);
         self.shelf.put(self.folder.join(format!("{PREFIX}{number:04}.png")), picture);
@@ -149,11 +184,8 @@ impl Checker {
 impl FrameSink for Checker {
     fn frame(&mut self, frame: &Frame<'_>) {
         let mut findings = self.findings();
-        if findings.waiting.len() >= MOST_WAITING {
-            findings.waiting.pop_first();
-        }
         let shown = Shown { width: frame.width, height: frame.height, pixels: frame.pixels.to_vec() };
-        findings.waiting.insert(frame.vblank, shown);
+        findings.wait(frame.vblank, shown);
         findings.judge_known(frame.vblank);
     }
 }
@@ -247,6 +279,25 @@ mod tests {
         checker.frame(&Frame { vblank: 11, flip: 2, stamp, width: 32, height: 32, pixels: &pixels });
         let findings = checker.findings();
         assert_eq!((findings.compared, findings.mismatches.len(), findings.missing().len()), (2, 0, 0));
+    }
+
+    /// 64 pictures of 4096x4096 took 4.2 GB.
+    #[test]
+    fn pictures_that_wait_have_a_budget_in_bytes() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let (mut checker, _) = shown(5, folder.path(), |_| {});
+        let pixels = vec![0; 4096 * 4096];
+        let stamp = fencepost_trace::Stamp::default();
+        for vblank in 100..164 {
+            // As many bytes as a quarter of the largest picture has.
+            checker.frame(&Frame { vblank, flip: vblank, stamp, width: 4096, height: 1024, pixels: &pixels });
+            let findings = checker.findings();
+            let bytes: usize = findings.waiting.values().map(|shown| shown.pixels.len()).sum();
+            assert!(bytes == findings.waiting_bytes && bytes <= WAITING_BYTES, "{bytes}");
+        }
+        let findings = checker.findings();
+        assert!(findings.waiting.keys().copied().eq(156..164), "the newest wait");
+        assert_eq!(findings.given_up, 56);
     }
 
     #[test]

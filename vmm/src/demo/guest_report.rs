@@ -49,8 +49,8 @@ pub struct GuestReport {
 const DRM_AHEAD: u64 = 1;
 /// A longer line is not one of the flow's; it is dropped so that a guest cannot make the host's buffer grow.
 const MAX_LINE_BYTES: usize = 4096;
-/// More frames than any run asks for; further ones are ignored.
-const MAX_FRAMES: usize = 1 << 20;
+/// More frames than any run asks for (`--frames` has at most 100,000); further ones are ignored.
+const MAX_FRAMES: usize = 1 << 17;
 
 impl GuestReport {
     /// Takes console bytes as they come; gives the numbers of the frames that they told the vblank of.

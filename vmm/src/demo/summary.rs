@@ -42,7 +42,7 @@ fn frames(args: &DemoArgs, findings: &Findings, dropped: &Dropped) -> Vec<String
         findings.compared,
         args.frames,
         dropped.count(),
-        findings.mismatches.len()
+        findings.differing
     );
     vec![counts, format!("pictures    {}", args.out.join("frame-NNNN.png").display())]
 }
@@ -98,8 +98,15 @@ fn speed(outcome: &Outcome) -> Vec<String> {
 
 fn problems(args: &DemoArgs, outcome: &Outcome, findings: &Findings) -> Vec<String> {
     let mut problems: Vec<String> = findings.mismatches.iter().take(MOST_TOLD).cloned().collect();
-    if findings.mismatches.len() > MOST_TOLD {
-        problems.push(format!("and {} frames more differ", findings.mismatches.len() - MOST_TOLD));
+    let told = problems.len() as u32;
+    if findings.differing > told {
+        problems.push(format!("and {} frames more differ", findings.differing - told));
+    }
+    if findings.given_up > 0 && !findings.missing().is_empty() {
+        problems.push(format!(
+            "{} pictures were given up for memory before the guest told which frames they are",
+            findings.given_up
+        ));
     }
     let missing = findings.missing();
     if !missing.is_empty() {

@@ -124,6 +124,8 @@ pub struct Unclaimed {
     pub ports: BTreeMap<u16, u64>,
     /// Accesses of memory-mapped registers.
     pub mmio: u64,
+    /// Rings of a doorbell that counts them, beyond those that are heard at a time (`kvm`).
+    pub doorbells: u64,
 }
 
 impl Unclaimed {
@@ -320,6 +322,11 @@ impl Machine {
     /// Ends the guest. The first end stays.
     pub fn set_end(&mut self, end: GuestEnd) {
         self.end.get_or_insert(end);
+    }
+
+    /// Counts rings of a doorbell that were not heard one by one.
+    pub fn doorbells_unheard(&mut self, rings: u64) {
+        self.unclaimed.doorbells = self.unclaimed.doorbells.saturating_add(rings);
     }
 
     /// Accesses that nobody answered.

@@ -97,7 +97,7 @@ fn nothing_reads_as_all_ones_and_is_counted() {
     assert_eq!((port, mmio), ([0xff; 4], [0xff; 8]));
     assert_eq!(machine.mmio_write(Cycles(0), 0xf000_0000, &[1]), Flow::Continue);
     let ports = [0x1234, 0x1235, 0x1236, 0x1237].map(|port| (port, 1)).into();
-    assert_eq!(machine.unclaimed(), &Unclaimed { ports, mmio: 2 });
+    assert_eq!(machine.unclaimed(), &Unclaimed { ports, mmio: 2, doorbells: 0 });
 }
 
 #[test]

@@ -50,6 +50,11 @@ enum Problem {
     Rate(String),
     #[error("Y4M without a frame; write the file again")]
     Empty,
+    #[error(
+        "Y4M of more than {} frames; cut it, for example with `ffmpeg -i FILE -t 3600 OUT.y4m`",
+        y4m::MAX_FRAMES
+    )]
+    Frames,
     #[error("Y4M frame {0} is cut short or does not begin with FRAME; write the file again")]
     Frame(u64),
     #[error("bad PNG ({0}); write the file again")]

@@ -9,6 +9,8 @@ use super::y4m_header::{Chroma, Header, parse};
 
 /// The longest header or frame line, in bytes.
 const MAX_LINE: u64 = 4096;
+/// Most frames in a file, whose places are remembered: nearly five hours at 60 a second.
+pub const MAX_FRAMES: usize = 1 << 20;
 
 /// An opened Y4M file.
 pub struct Y4m<R> {
@@ -37,6 +39,9 @@ impl<R: BufRead + Seek> Y4m<R> {
             let bytes = frame_bytes(&header);
             if end - start < bytes {
                 return Err(Problem::Frame(number));
+            }
+            if frames.len() >= MAX_FRAMES {
+                return Err(Problem::Frames);
             }
             frames.push(start);
             file.seek(SeekFrom::Start(start + bytes))?;
@@ -138,6 +143,16 @@ mod tests {
 
     fn ramp(len: usize, start: usize) -> Vec<u8> {
         (start..start + len).map(|i| i as u8).collect()
+    }
+
+    #[test]
+    fn a_file_of_too_many_frames_is_refused() {
+        let small = b"YUV4MPEG2 W16 H16 F60:1 C420\n";
+        let frame = [&b"FRAME\n"[..], &[0; 384]].concat();
+        let within = [&small[..], &frame.repeat(3)].concat();
+        assert!(Y4m::new(Cursor::new(within)).is_ok());
+        let beyond = [&small[..], &frame.repeat(MAX_FRAMES + 1)].concat();
+        assert!(matches!(Y4m::new(Cursor::new(beyond)), Err(Problem::Frames)));
     }
 
     #[test]

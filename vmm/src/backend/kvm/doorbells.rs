@@ -92,6 +92,9 @@ impl Doorbells {
             // Reading a counter that is zero fails at once.
             let (Ok(count), Some(gpa)) = (bell.event.read(), bell.gpa) else { continue };
             let rings = if bell.value.is_some() { count.min(RINGS_MAX) } else { 1 };
+            if bell.value.is_some() {
+                machine.doorbells_unheard(count.saturating_sub(rings));
+            }
             for _ in 0..rings {
                 let data = bell.value.unwrap_or(0).to_le_bytes();
                 machine.note(ExitKind::Doorbell, gpa, &data);
