@@ -9,6 +9,8 @@ pub const VENDOR_ID: u16 = 0xfe9c;
 /// How a function introduces itself in configuration space, and how large its parts are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
+    /// What people call it: lower case.
+    pub name: &'static str,
     /// Device id under [`VENDOR_ID`].
     pub device_id: u16,
     /// Class, subclass and programming interface (PCI Code and ID Assignment), as 0xCCSSPP.

@@ -8,8 +8,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::config::MachineConfig;
 use crate::options::{
-    Accel, CameraOptions, GpuOptions, MEMORY_DEFAULT, MoveAt, Size, Switch, TRACE_LIMIT_DEFAULT, memory_size,
-    timeout, trace_limit,
+    Accel, CameraOptions, GpuOptions, MEMORY_DEFAULT, MoveAt, Size, SnapshotAt, Switch, TRACE_LIMIT_DEFAULT,
+    memory_size, timeout, trace_limit,
 };
 use crate::outlet::Full;
 use crate::say;
@@ -142,8 +142,8 @@ pub struct DemoArgs {
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {
     /// Kernel: a vmlinux (ELF) or a distribution's bzImage
-    #[arg(long, value_name = "FILE")]
-    pub kernel: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "restore")]
+    pub kernel: Option<PathBuf>,
     /// Initial RAM file system
     #[arg(long, value_name = "FILE")]
     pub initrd: Option<PathBuf>,
@@ -185,6 +185,17 @@ pub struct RunArgs {
     /// of the guest's time under soft, of the host's under kvm
     #[arg(long, value_name = "SECONDS", value_parser = timeout, allow_negative_numbers = true)]
     pub watchdog: Option<Duration>,
+    /// Save the whole machine in this file (docs/snapshots.md): at --snapshot-at. The guest goes on. With --accel soft only
+    #[arg(long, value_name = "FILE", requires = "snapshot_at")]
+    pub snapshot: Option<PathBuf>,
+    /// When: mark:N, when the guest writes N to the mark port, or a time of the guest's such as 2s or 1500ms. May be given
+    /// several times; each snapshot takes the place of the one before
+    #[arg(long, value_name = "WHEN", requires = "snapshot")]
+    pub snapshot_at: Vec<SnapshotAt>,
+    /// Go on from the machine saved in this file, which has its own kernel, memory and devices
+    #[arg(long, value_name = "FILE", conflicts_with_all =
+        ["kernel", "initrd", "append", "memory", "camera", "gpu", "display", "iommu", "seed", "moves"])]
+    pub restore: Option<PathBuf>,
     /// Say at the end how much was executed, how fast, and what was not known
     #[arg(long)]
     pub stats: bool,
@@ -218,7 +229,7 @@ impl RunArgs {
     /// All defaults, for `kernel`.
     pub fn new(kernel: impl Into<PathBuf>) -> Self {
         RunArgs {
-            kernel: kernel.into(),
+            kernel: Some(kernel.into()),
             initrd: None,
             append: DEFAULT_APPEND.into(),
             memory: MEMORY_DEFAULT,
@@ -231,6 +242,9 @@ impl RunArgs {
             moves: Vec::new(),
             timeout: None,
             watchdog: None,
+            snapshot: None,
+            snapshot_at: Vec::new(),
+            restore: None,
             stats: false,
             trace: None,
             trace_categories: Categories::default(),

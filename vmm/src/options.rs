@@ -112,6 +112,34 @@ impl FromStr for MoveAt {
     }
 }
 
+/// `--snapshot-at`: when the machine is saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotAt {
+    /// When the guest writes this number to the mark port.
+    Mark(u8),
+    /// At the first stop of the CPU at or after this time of the guest's, in nanoseconds since it started.
+    Time(u64),
+}
+
+impl FromStr for SnapshotAt {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            "write mark:N, with N from 0 to 255, or a time of the guest's such as 2s or 1500ms".to_string()
+        };
+        if let Some(mark) = text.strip_prefix("mark:") {
+            return mark.parse().map(SnapshotAt::Mark).map_err(|_| wrong());
+        }
+        // The longer names first: each ends in that of a second.
+        let units = [("ms", 1_000_000), ("us", 1_000), ("ns", 1), ("s", 1_000_000_000)];
+        let (number, unit_ns) =
+            units.iter().find_map(|(name, ns)| Some((text.strip_suffix(name)?, *ns))).ok_or_else(wrong)?;
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        number.checked_mul(unit_ns).map(SnapshotAt::Time).ok_or_else(wrong)
+    }
+}
+
 /// `--camera`: every part has a default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CameraOptions {
@@ -272,6 +300,17 @@ mod tests {
         assert_eq!("255=soft".parse(), Ok(MoveAt { mark: 255, to: Chosen::Soft }));
         for wrong in ["", "kvm", "256=kvm", "1=auto", "=soft", "1=kvm=2"] {
             assert!(wrong.parse::<MoveAt>().is_err_and(|e| e.contains("MARK=kvm")), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_is_taken_at_a_mark_or_a_time() {
+        assert_eq!("mark:7".parse(), Ok(SnapshotAt::Mark(7)));
+        assert_eq!("2s".parse(), Ok(SnapshotAt::Time(2_000_000_000)));
+        assert_eq!("1500ms".parse(), Ok(SnapshotAt::Time(1_500_000_000)));
+        assert_eq!(["3us", "3ns"].map(str::parse), [Ok(SnapshotAt::Time(3000)), Ok(SnapshotAt::Time(3))]);
+        for wrong in ["", "7", "mark:", "mark:256", "s", "1.5s", "-1s", "99999999999999s", "1h"] {
+            assert!(wrong.parse::<SnapshotAt>().is_err_and(|e| e.contains("1500ms")), "{wrong}");
         }
     }
 

@@ -19,6 +19,9 @@ pub fn lines(args: &RunArgs, outcome: &Outcome) -> Vec<String> {
     if args.stats {
         lines.extend(stats_lines(outcome));
     }
+    if let Some(error) = &outcome.snapshot_error {
+        lines.push(format!("fencepost: {error}"));
+    }
     if let Some(seed) = args.seed {
         lines.push(format!("seed: {seed}"));
     }
@@ -115,6 +118,11 @@ fn stats_lines(outcome: &Outcome) -> Vec<String> {
     for (name, count) in &stats.unknown {
         lines.push(format!("stats: not known: {name}, {count} times"));
     }
+    lines.extend(stats.counters.iter().map(|(name, counters)| {
+        let counts: Vec<String> =
+            counters.iter().map(|counter| format!("{} {}", counter.name, counter.value)).collect();
+        format!("stats: {name}: {}", counts.join(", "))
+    }));
     lines.push(unclaimed_line(&stats.unclaimed));
     lines
 }

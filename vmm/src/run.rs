@@ -1,11 +1,13 @@
 //! One run of one guest, from the files on the command line to the exit status.
 
+use std::fs::File;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use fencepost_devices::function::Counter;
 use fencepost_firmware as firmware;
 use fencepost_firmware::Entry;
 use fencepost_firmware::kernel::KernelError;
@@ -16,9 +18,10 @@ use vm_memory::GuestMemoryMmap;
 use crate::accel::{self, Chosen};
 use crate::backend::kvm::assist::Assists;
 use crate::backend::moves::{Moves, Plan};
-use crate::backend::{self, End, Ran};
+use crate::backend::{self, BackEnd, End, Ran, SavedCpu};
 use crate::cache::{self, Cache};
 use crate::cli::RunArgs;
+use crate::config::MachineConfig;
 use crate::control::{Control, StopReason};
 use crate::devices;
 use crate::dump::LastMoment;
@@ -30,10 +33,11 @@ use crate::initrd;
 use crate::kernel::{self, Kernel};
 use crate::machine::log::{EventLog, FinishedLog, Keep};
 use crate::machine::remap::Remapping;
-use crate::machine::{GuestEnd, GuestRefused, Machine, Parts, Unclaimed, memory};
-use crate::options::Switch;
+use crate::machine::{GuestEnd, GuestRefused, Machine, Parts, Pauses, Unclaimed, memory};
+use crate::options::{Accel, SnapshotAt, Switch};
 use crate::outlet::{Delivery, Gate};
 use crate::say;
+use crate::snapshot::{self, Saved};
 use crate::tracing::{self, Stream};
 
 /// What the caller of [`run`] wants of it beside the command line.
@@ -78,6 +82,8 @@ pub struct RunStats {
     pub wall: Duration,
     /// Instructions retired; `None` where the back end cannot count them.
     pub instructions: Option<u64>,
+    /// Of these, retired before this run: the snapshot's, if it began at one.
+    pub retired_before: u64,
     /// The guest's TSC at the end, idle time included.
     pub cycles: u64,
     /// Instructions and MSRs that were not known, by name, with how often each was met.
@@ -92,6 +98,8 @@ pub struct RunStats {
     pub unclaimed: Unclaimed,
     /// What of the guest's trace was left out.
     pub guest_trace_refused: GuestRefused,
+    /// What each device counted, by its name.
+    pub counters: Vec<(String, Vec<Counter>)>,
     /// Resident host memory beyond guest RAM at the end, where the host tells.
     pub beyond_ram_bytes: Option<u64>,
 }
@@ -99,7 +107,8 @@ pub struct RunStats {
 impl RunStats {
     /// Million guest instructions per second of host time.
     pub fn mips(&self) -> Option<f64> {
-        self.instructions.map(|count| count as f64 / self.wall.as_secs_f64().max(1e-9) / 1e6)
+        let executed = self.instructions.map(|count| count.saturating_sub(self.retired_before));
+        executed.map(|count| count as f64 / self.wall.as_secs_f64().max(1e-9) / 1e6)
     }
 }
 
@@ -121,6 +130,8 @@ pub struct Outcome {
     pub outputs: Vec<Delivery>,
     /// Why an output was given up that took nothing when the guest had ended.
     pub gave_up: Option<StopReason>,
+    /// Why the last snapshot was not written, if it was not.
+    pub snapshot_error: Option<HostError>,
 }
 
 impl Outcome {
@@ -155,7 +166,9 @@ impl Outcome {
     /// `status` of a command that ran the guest, as its outputs leave it: that of the reason to stop which ended the wait for
     /// one of them, and not 0 when the host failed to write one.
     pub fn with_outputs(&self, status: i32) -> i32 {
-        let failed = self.trace_error().is_some() || self.outputs.iter().any(Delivery::failed);
+        let failed = self.trace_error().is_some()
+            || self.snapshot_error.is_some()
+            || self.outputs.iter().any(Delivery::failed);
         match self.gave_up {
             Some(reason) => reason.status(),
             None if status == 0 && failed => 1,
@@ -169,7 +182,10 @@ pub fn run(args: &RunArgs, mut hooks: Hooks) -> Result<Outcome, HostError> {
     let start = Instant::now();
     claims(args)?;
     let control = Arc::clone(&hooks.control);
-    let (memory, entry) = load(args, &mut hooks.say)?;
+    let source = match &args.restore {
+        None => Source::Boot(load(args, &mut hooks.say)?),
+        Some(file) => Source::Saved(Box::new(snapshot::open(file)?)),
+    };
     if let Some(limit) = args.timeout {
         // For a trace's reader that does not come; the guest's time begins later.
         control.set_limit(start + limit);
@@ -182,49 +198,161 @@ pub fn run(args: &RunArgs, mut hooks: Hooks) -> Result<Outcome, HostError> {
         hooks.gates.push(Arc::clone(writer.gate()));
         files = Some(writer);
     }
+    let mut ready = match source {
+        Source::Boot((memory, entry)) => powered_on(args, memory, &entry, trace_file, hooks)?,
+        Source::Saved(saved) => restored(args, *saved, trace_file, hooks)?,
+    };
+    ready.machine.pause_at(pauses(args, ready.accel)?);
+    control.set_watchdog(args.watchdog);
+    control.begin();
+    let limit = args.timeout.map(|limit| TimeLimit::start(limit, Arc::clone(&control)));
+    let startup = start.elapsed();
+    let first = Instant::now();
+    let (ready, ran, snapshot_error) = run_to_end(args, ready, &control)?;
+    let wall = first.elapsed();
+    drop(limit);
+    let mut outcome = finish(args, ready, ran, snapshot_error, (startup, wall))?;
+    outcome.give_up(outcome.log.written.as_ref().is_some_and(|written| written.given_up), &control);
+    if let Some(files) = files {
+        outcome.add(files.finish(), &control);
+    }
+    Ok(outcome)
+}
+
+/// Where a machine comes from.
+enum Source {
+    /// Memory with a kernel in it.
+    Boot((GuestMemoryMmap, Entry)),
+    /// A snapshot.
+    Saved(Box<Saved>),
+}
+
+/// A machine and what runs it.
+struct Ready {
+    config: MachineConfig,
+    accel: Chosen,
+    back_end: Box<dyn BackEnd>,
+    machine: Machine,
+    /// Instructions retired before this run.
+    retired_before: u64,
+}
+
+/// The machine after power-on.
+fn powered_on(
+    args: &RunArgs,
+    memory: GuestMemoryMmap,
+    entry: &Entry,
+    trace_file: Option<File>,
+    mut hooks: Hooks,
+) -> Result<Ready, HostError> {
     let config = args.machine();
     let pci = devices::plug(&config, hooks.frames.take())?;
-    let (chosen, why) = accel::choose(accel::with_seed(args.accel, args.seed)?)?;
+    let (accel, why) = accel::choose(accel::with_seed(args.accel, args.seed)?)?;
     let plan = plan(args)?;
     if let Some(why) = why {
         (hooks.say)(&why);
     }
     let code = Arc::new(CodePages::new(memory::end(&memory)));
-    let (mut back_end, time, interrupts) = backend::build(chosen, &plan, &memory, &code, &entry, &control)?;
-    let stream = trace_file.map(|file| tracing::begin(args, file, chosen, &time, &control)).transpose()?;
+    let (back_end, time, interrupts) = backend::build(accel, &plan, &memory, &code, entry, &control)?;
+    let stream =
+        trace_file.map(|file| tracing::begin(args, &config, file, accel, &time, &control)).transpose()?;
     let log = event_log(args, &mut hooks, stream);
+    let iommu = Remapping::new(config.iommu);
     let mut machine = Machine::new(Parts {
         memory,
         code,
         time,
         interrupts,
         console: hooks.console,
-        control: Arc::clone(&control),
+        control,
         log,
         pci,
-        iommu: Remapping::new(args.iommu == Switch::On),
+        iommu,
     });
     machine.write_through(hooks.gates, args.slow_output);
-    if let Some(seed) = args.seed {
+    if let Some(seed) = config.seed {
         machine.vary(seed);
     }
     if args.trace.is_some() && args.trace_categories.list().contains(&Category::Guest) {
         machine.trace_guest();
     }
-    control.set_watchdog(args.watchdog);
-    control.begin();
-    let limit = args.timeout.map(|limit| TimeLimit::start(limit, Arc::clone(&control)));
-    let startup = start.elapsed();
-    let first = Instant::now();
-    let (machine, ran) = back_end.run(machine, &control)?;
-    let wall = first.elapsed();
-    drop(limit);
-    let mut outcome = finish(args, chosen, machine, ran, (startup, wall))?;
-    outcome.give_up(outcome.log.written.as_ref().is_some_and(|written| written.given_up), &control);
-    if let Some(files) = files {
-        outcome.add(files.finish(), &control);
+    Ok(Ready { config, accel, back_end, machine, retired_before: 0 })
+}
+
+/// The machine of a snapshot.
+fn restored(
+    args: &RunArgs,
+    saved: Saved,
+    trace_file: Option<File>,
+    mut hooks: Hooks,
+) -> Result<Ready, HostError> {
+    // Only `soft` can; `auto` has nothing to measure.
+    let accel = if args.accel == Accel::Kvm { Chosen::Kvm } else { Chosen::Soft };
+    let memory = saved.map_memory()?;
+    let refused = |error| snapshot::refused(args.restore.as_deref(), error);
+    let Saved { config, cpu, machine: state, .. } = saved;
+    let pci = devices::restore(&config, hooks.frames.take(), &state.pci).map_err(refused)?;
+    let control = Arc::clone(&hooks.control);
+    let code = Arc::new(CodePages::new(memory::end(&memory)));
+    let resumed = backend::resume(accel, &memory, &code, &cpu, &state, &control);
+    let (back_end, time, interrupts) = resumed.map_err(refused)?;
+    let begin = |file| tracing::begin(args, &config, file, accel, &time, &control);
+    let stream = trace_file.map(begin).transpose()?;
+    let log = event_log(args, &mut hooks, stream);
+    let parts = Parts {
+        memory,
+        code,
+        time,
+        interrupts,
+        console: hooks.console,
+        control,
+        log,
+        pci,
+        iommu: Remapping::Off,
+    };
+    let mut machine = Machine::restore(parts, state).map_err(refused)?;
+    machine.write_through(hooks.gates, args.slow_output);
+    Ok(Ready { config, accel, back_end, machine, retired_before: cpu.state.retired })
+}
+
+/// Where the guest is to be saved.
+fn pauses(args: &RunArgs, accel: Chosen) -> Result<Pauses, HostError> {
+    if args.snapshot.is_some() && (accel == Chosen::Kvm || !args.moves.is_empty()) {
+        return Err(HostError::input(
+            "--snapshot: only a machine that runs under soft from its start can be saved",
+            "give it --accel soft, and no --move",
+        ));
     }
-    Ok(outcome)
+    let mut pauses = Pauses::default();
+    for at in &args.snapshot_at {
+        match *at {
+            SnapshotAt::Mark(mark) => pauses.marks.insert(mark),
+            SnapshotAt::Time(at_ns) => pauses.at_ns.insert(at_ns),
+        };
+    }
+    Ok(pauses)
+}
+
+/// Runs the machine to its end, and saves it wherever it pauses for that. A snapshot that cannot be written costs the guest
+/// nothing; the last reason is given back.
+fn run_to_end(
+    args: &RunArgs,
+    mut ready: Ready,
+    control: &Control,
+) -> Result<(Ready, Ran, Option<HostError>), HostError> {
+    let mut failed = None;
+    loop {
+        let (mut machine, ran) = ready.back_end.run(ready.machine, control)?;
+        if let (End::Guest(GuestEnd::Pause), Some(path)) = (&ran.end, &args.snapshot) {
+            let cpu = SavedCpu { state: ran.state, translations: ran.translations };
+            failed = snapshot::save(path, &ready.config, &mut machine, cpu).err();
+            machine.pass_mark();
+            ready.machine = machine;
+            continue;
+        }
+        ready.machine = machine;
+        return Ok((ready, ran, failed));
+    }
 }
 
 /// Where the machine goes at which mark.
@@ -249,11 +377,12 @@ fn plan(args: &RunArgs) -> Result<Plan, HostError> {
 
 fn finish(
     args: &RunArgs,
-    accel: Chosen,
-    machine: Machine,
+    ready: Ready,
     ran: Ran,
+    snapshot_error: Option<HostError>,
     (startup, wall): (Duration, Duration),
 ) -> Result<Outcome, HostError> {
+    let Ready { accel, machine, retired_before, .. } = ready;
     let tsc_hz = machine.tsc_hz();
     let remains = machine.finish();
     let memory_digest = args.memory_hash.then(|| memory::digest(&remains.memory)).transpose()?;
@@ -265,6 +394,7 @@ fn finish(
         startup,
         wall,
         instructions,
+        retired_before,
         cycles,
         unknown: ran.unknown,
         assists: ran.assists,
@@ -272,20 +402,24 @@ fn finish(
         tsc_hz,
         unclaimed: remains.unclaimed,
         guest_trace_refused: remains.guest_trace_refused,
+        counters: remains.counters,
         beyond_ram_bytes: footprint::beyond_ram_bytes(&remains.memory),
     };
     let (outputs, gave_up) = (Vec::new(), None);
-    Ok(Outcome { end: ran.end, accel, stats, log: remains.log, memory_digest, last, outputs, gave_up })
+    let (end, log) = (ran.end, remains.log);
+    Ok(Outcome { end, accel, stats, log, memory_digest, last, outputs, gave_up, snapshot_error })
 }
 
 /// Who reads and who writes which file. No output may be an input or another output.
 pub fn claims(args: &RunArgs) -> Result<Claims, HostError> {
     let mut claims = Claims::default();
-    claims.input("--kernel", &args.kernel);
+    args.kernel.iter().for_each(|path| claims.input("--kernel", path));
+    args.restore.iter().for_each(|path| claims.input("--restore", path));
     args.initrd.iter().for_each(|path| claims.input("--initrd", path));
     args.camera.source.iter().for_each(|path| claims.input("the camera's source", path));
     claims.standard_streams()?;
     args.trace.iter().try_for_each(|path| claims.output("--trace", path))?;
+    args.snapshot.iter().try_for_each(|path| claims.output("--snapshot", path))?;
     args.frames.iter().try_for_each(|folder| claims.pictures("--frames", folder, PngFolder::PREFIX))?;
     Ok(claims)
 }
@@ -293,7 +427,9 @@ pub fn claims(args: &RunArgs) -> Result<Claims, HostError> {
 /// Reads kernel and initramfs and puts them into new guest memory.
 fn load(args: &RunArgs, say: &mut dyn FnMut(&str)) -> Result<(GuestMemoryMmap, Entry), HostError> {
     let cache = cache::folder().map(|folder| Cache::new(&folder));
-    let mut kernel = kernel::open(&args.kernel, args.memory.0, cache.as_ref(), say)?;
+    let path =
+        args.kernel.as_deref().ok_or_else(|| HostError::input("no kernel", "name one with --kernel"))?;
+    let mut kernel = kernel::open(path, args.memory.0, cache.as_ref(), say)?;
     let read = |path| initrd::read(path, &kernel.image, args.memory.0);
     let initrd = args.initrd.as_deref().map(read).transpose()?;
     let memory = memory::map(args.memory.0)?;

@@ -197,6 +197,7 @@ impl Camera {
 impl Function for Camera {
     fn identity(&self) -> Identity {
         Identity {
+            name: "camera",
             device_id: 2,
             class: 0x04_8000,
             revision: 1,

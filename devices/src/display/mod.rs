@@ -169,6 +169,7 @@ impl Display {
 impl Function for Display {
     fn identity(&self) -> Identity {
         Identity {
+            name: "display",
             device_id: 3,
             class: 0x03_80_00,
             revision: 1,

@@ -76,6 +76,7 @@ impl Gpu {
 impl Function for Gpu {
     fn identity(&self) -> Identity {
         Identity {
+            name: "gpu",
             device_id: DEVICE_ID,
             class: 0x03_80_00,
             revision: 1,

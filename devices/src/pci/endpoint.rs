@@ -100,6 +100,11 @@ impl Endpoint {
         &mut *self.function
     }
 
+    /// The function's name.
+    pub fn name(&self) -> &'static str {
+        self.function.identity().name
+    }
+
     /// What the function has counted, and its endpoint.
     pub fn counters(&self) -> Vec<Counter> {
         let mut counters = self.function.counters();

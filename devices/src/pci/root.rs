@@ -114,8 +114,8 @@ impl PciRoot {
 
     /// What each function has counted, by ascending requester id. Writes to BARs narrower than a register are among it:
     /// they are ignored, and a sign of a broken driver.
-    pub fn counters(&self) -> impl Iterator<Item = (u16, Vec<Counter>)> + '_ {
-        self.endpoints.iter().map(|endpoint| (endpoint.rid, endpoint.counters()))
+    pub fn counters(&self) -> impl Iterator<Item = (&'static str, Vec<Counter>)> + '_ {
+        self.endpoints.iter().map(|endpoint| (endpoint.name(), endpoint.counters()))
     }
 
     /// Asks the clock again for every call that the functions of a restored bus wait for.

@@ -148,7 +148,14 @@ impl Stateful for ToyFunction {
 
 impl Function for ToyFunction {
     fn identity(&self) -> Identity {
-        Identity { device_id: 0x99, class: 0xff_0000, revision: 1, registers_bytes: 0x1000, vectors: 3 }
+        Identity {
+            name: "toy",
+            device_id: 0x99,
+            class: 0xff_0000,
+            revision: 1,
+            registers_bytes: 0x1000,
+            vectors: 3,
+        }
     }
 
     fn read(&mut self, offset: u32, _ports: &mut Ports<'_>) -> u32 {

@@ -55,7 +55,14 @@ impl Probe {
 
 impl Function for Probe {
     fn identity(&self) -> Identity {
-        Identity { device_id: 0xfff0, class: 0xff_0000, revision: 0, registers_bytes: 4096, vectors: VECTORS }
+        Identity {
+            name: "probe",
+            device_id: 0xfff0,
+            class: 0xff_0000,
+            revision: 0,
+            registers_bytes: 4096,
+            vectors: VECTORS,
+        }
     }
 
     fn read(&mut self, offset: u32, _ports: &mut Ports<'_>) -> u32 {

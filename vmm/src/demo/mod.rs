@@ -112,7 +112,6 @@ fn run_args(args: &DemoArgs, (width, height): (u32, u32)) -> Result<RunArgs, Hos
         (camera.width, camera.height) = (Some(width), Some(height));
     }
     Ok(RunArgs {
-        kernel: args.kernel.clone(),
         initrd: Some(args.initrd.clone()),
         append: format!("{} fencepost.run=\"{job}\"", args.append),
         memory: args.memory,
@@ -124,14 +123,11 @@ fn run_args(args: &DemoArgs, (width, height): (u32, u32)) -> Result<RunArgs, Hos
         seed: args.seed,
         moves: args.moves.clone(),
         timeout: args.timeout,
-        watchdog: None,
-        stats: false,
         trace: args.trace.clone(),
         trace_categories: args.trace_categories,
         trace_limit: args.trace_limit,
         memory_hash: args.memory_hash,
-        frames: None,
-        slow_output: Full::Wait,
+        ..RunArgs::new(&args.kernel)
     })
 }
 

@@ -32,6 +32,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::Arc;
 
+use fencepost_devices::function::Counter;
 use fencepost_devices::pci::{MsiWrite, PciRoot, PlacedDoorbell};
 use fencepost_firmware::layout;
 use fencepost_softcpu::apic::InterruptMessage;
@@ -303,6 +304,12 @@ impl Machine {
         self.interrupts.save()
     }
 
+    /// What each device has counted, by its name.
+    pub fn counters(&self) -> Vec<(String, Vec<Counter>)> {
+        let functions = self.pci.counters().map(|(name, counters)| (name.to_string(), counters));
+        functions.chain(self.iommu.counters().map(|counters| ("iommu".to_string(), counters))).collect()
+    }
+
     /// How the guest ended, if it has.
     pub fn end(&self) -> Option<&GuestEnd> {
         self.end.as_ref()
@@ -458,7 +465,9 @@ impl Machine {
     pub fn finish(mut self) -> Remains {
         self.serial.flush();
         let guest_trace_refused = self.guest_trace_refused();
+        let counters = self.counters();
         Remains {
+            counters,
             memory: self.memory,
             guest_trace_refused,
             log: self.log.finish(),
@@ -476,6 +485,8 @@ pub struct Remains {
     pub log: log::FinishedLog,
     /// What of the guest's trace was left out.
     pub guest_trace_refused: GuestRefused,
+    /// What each device counted, by its name.
+    pub counters: Vec<(String, Vec<Counter>)>,
     /// Accesses that nobody answered.
     pub unclaimed: Unclaimed,
     /// What passed between the CPU and the machine last.

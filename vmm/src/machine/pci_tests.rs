@@ -25,7 +25,14 @@ struct AlarmClock;
 
 impl Function for AlarmClock {
     fn identity(&self) -> Identity {
-        Identity { device_id: 0x77, class: 0x088000, revision: 1, registers_bytes: 4096, vectors: 1 }
+        Identity {
+            name: "alarm clock",
+            device_id: 0x77,
+            class: 0x088000,
+            revision: 1,
+            registers_bytes: 4096,
+            vectors: 1,
+        }
     }
     fn read(&mut self, offset: u32, _: &mut Ports<'_>) -> u32 {
         0x1000 + offset

@@ -1,5 +1,6 @@
 //! The IOMMU's place in the machine: there or not, and its register page on the memory bus.
 
+use fencepost_devices::function::Counter;
 use fencepost_devices::iommu::{Iommu, Surroundings};
 use fencepost_devices::pci::{DmaRequest, GpaRange, MsiWrite, Outbox, Translation, Untranslated};
 use fencepost_devices::ports::{DmaFault, Gpa};
@@ -20,6 +21,14 @@ impl Remapping {
     /// A unit after power-on, or none.
     pub fn new(on: bool) -> Self {
         if on { Remapping::On(Box::default()) } else { Remapping::Off }
+    }
+
+    /// What the unit has counted; none without one.
+    pub fn counters(&self) -> Option<Vec<Counter>> {
+        match self {
+            Remapping::Off => None,
+            Remapping::On(unit) => Some(vec![Counter { name: "faults", value: unit.faults() }]),
+        }
     }
 
     /// What the unit's events would send now; none where masked.

@@ -35,7 +35,14 @@ struct Bells;
 
 impl Function for Bells {
     fn identity(&self) -> Identity {
-        Identity { device_id: 0x78, class: 0x088000, revision: 1, registers_bytes: 4096, vectors: VECTORS }
+        Identity {
+            name: "bells",
+            device_id: 0x78,
+            class: 0x088000,
+            revision: 1,
+            registers_bytes: 4096,
+            vectors: VECTORS,
+        }
     }
     fn read(&mut self, _: u32, _: &mut Ports<'_>) -> u32 {
         0

@@ -71,7 +71,7 @@ pub fn save(
 ///
 /// What is wrong with the file, as one line.
 pub fn open(path: &Path) -> Result<Saved, HostError> {
-    let refuse = |why: String| HostError::Input(format!("--restore {}: {why}", path.display()));
+    let refuse = |why: String| refused(Some(path), HostError::Input(why));
     let file = Snapshot::open(path).map_err(|error| refuse(error.to_string()))?;
     let version = postcard::take_from_bytes::<u32>(file.state());
     let (version, rest) = version.map_err(|_| refuse("its state makes no sense".into()))?;
@@ -91,6 +91,15 @@ pub fn open(path: &Path) -> Result<Saved, HostError> {
         checked::remember(file.file());
     }
     Ok(Saved { config, cpu, machine, file })
+}
+
+/// Puts the name of the snapshot before the reason to refuse it.
+pub fn refused(path: Option<&Path>, error: HostError) -> HostError {
+    let name = path.unwrap_or(Path::new("")).display();
+    match error {
+        HostError::Input(why) => HostError::Input(format!("--restore {name}: {why}")),
+        HostError::Host(why) => HostError::Host(format!("--restore {name}: {why}")),
+    }
 }
 
 impl Saved {

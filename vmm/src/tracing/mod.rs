@@ -17,6 +17,7 @@ pub use stream::{Stream, Written};
 
 use crate::accel::Chosen;
 use crate::cli::RunArgs;
+use crate::config::MachineConfig;
 use crate::control::Control;
 use crate::devices;
 use crate::error::HostError;
@@ -32,13 +33,14 @@ pub fn create(args: &RunArgs, control: &Control) -> Result<Option<File>, HostErr
 /// Begins the trace in the file that [`create`] gave.
 pub fn begin(
     args: &RunArgs,
+    config: &MachineConfig,
     file: File,
     accel: Chosen,
     time: &TimeBase,
     control: &Arc<Control>,
 ) -> Result<Stream, HostError> {
     let path = args.trace.as_deref().unwrap_or(Path::new(""));
-    let header = header(args, accel, time);
+    let header = header(args, config, accel, time);
     if file.metadata().is_ok_and(|metadata| metadata.is_file()) {
         file.set_len(0).map_err(|error| refused(path, &error))?;
     }
@@ -50,7 +52,7 @@ fn refused(path: &Path, error: &std::io::Error) -> HostError {
     HostError::output("--trace", path, error, "name a file that can be written")
 }
 
-fn header(args: &RunArgs, accel: Chosen, time: &TimeBase) -> Header {
+fn header(args: &RunArgs, config: &MachineConfig, accel: Chosen, time: &TimeBase) -> Header {
     let functions = [
         (GPU_SLOT, "gpu", Engine::Gpu),
         (CAMERA_SLOT, "camera", Engine::Camera),
@@ -66,8 +68,8 @@ fn header(args: &RunArgs, accel: Chosen, time: &TimeBase) -> Header {
         functions: functions
             .map(|(slot, name, engine)| FunctionName { rid: requester_id(slot), name: name.into(), engine })
             .to_vec(),
-        costs: devices::costs(&args.machine()),
-        seed: args.seed,
+        costs: devices::costs(config),
+        seed: config.seed,
         limit: Some(args.trace_limit.0),
     }
 }
