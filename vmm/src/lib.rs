@@ -25,6 +25,7 @@ pub mod lengths;
 pub mod machine;
 pub mod options;
 pub mod outlet;
+mod ready;
 pub mod report;
 pub mod run;
 pub mod say;

@@ -1,6 +1,5 @@
 //! One run of one guest, from the files on the command line to the exit status.
 
-use std::fs::File;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -8,37 +7,25 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use fencepost_devices::function::Counter;
-use fencepost_firmware as firmware;
-use fencepost_firmware::Entry;
-use fencepost_firmware::kernel::KernelError;
-use fencepost_softcpu::code::CodePages;
-use fencepost_trace::Category;
-use vm_memory::GuestMemoryMmap;
 
-use crate::accel::{self, Chosen};
+use crate::accel::Chosen;
 use crate::backend::kvm::assist::Assists;
-use crate::backend::moves::{Moves, Plan};
-use crate::backend::{self, BackEnd, End, Ran, SavedCpu};
-use crate::cache::{self, Cache};
+use crate::backend::moves::Moves;
+use crate::backend::{End, Ran, SavedCpu};
 use crate::cli::RunArgs;
-use crate::config::MachineConfig;
 use crate::control::{Control, StopReason};
-use crate::devices;
 use crate::dump::LastMoment;
 use crate::error::HostError;
 use crate::files::Claims;
 use crate::footprint;
 use crate::frames::{FrameSink, PngFolder};
-use crate::initrd;
-use crate::kernel::{self, Kernel};
-use crate::machine::log::{EventLog, FinishedLog, Keep};
-use crate::machine::remap::Remapping;
-use crate::machine::{GuestEnd, GuestRefused, Machine, Parts, Pauses, Unclaimed, memory};
-use crate::options::{Accel, SnapshotAt, Switch};
+use crate::machine::log::{FinishedLog, Keep};
+use crate::machine::{GuestEnd, GuestRefused, Unclaimed, memory};
 use crate::outlet::{Delivery, Gate};
+use crate::ready::{Ready, Source, load, pauses, powered_on, restored};
 use crate::say;
-use crate::snapshot::{self, Saved};
-use crate::tracing::{self, Stream};
+use crate::snapshot;
+use crate::tracing;
 
 /// What the caller of [`run`] wants of it beside the command line.
 pub struct Hooks {
@@ -219,120 +206,6 @@ pub fn run(args: &RunArgs, mut hooks: Hooks) -> Result<Outcome, HostError> {
     Ok(outcome)
 }
 
-/// Where a machine comes from.
-enum Source {
-    /// Memory with a kernel in it.
-    Boot((GuestMemoryMmap, Entry)),
-    /// A snapshot.
-    Saved(Box<Saved>),
-}
-
-/// A machine and what runs it.
-struct Ready {
-    config: MachineConfig,
-    accel: Chosen,
-    back_end: Box<dyn BackEnd>,
-    machine: Machine,
-    /// Instructions retired before this run.
-    retired_before: u64,
-}
-
-/// The machine after power-on.
-fn powered_on(
-    args: &RunArgs,
-    memory: GuestMemoryMmap,
-    entry: &Entry,
-    trace_file: Option<File>,
-    mut hooks: Hooks,
-) -> Result<Ready, HostError> {
-    let config = args.machine();
-    let pci = devices::plug(&config, hooks.frames.take())?;
-    let (accel, why) = accel::choose(accel::with_seed(args.accel, args.seed)?)?;
-    let plan = plan(args)?;
-    if let Some(why) = why {
-        (hooks.say)(&why);
-    }
-    let code = Arc::new(CodePages::new(memory::end(&memory)));
-    let (back_end, time, interrupts) = backend::build(accel, &plan, &memory, &code, entry, &control)?;
-    let stream =
-        trace_file.map(|file| tracing::begin(args, &config, file, accel, &time, &control)).transpose()?;
-    let log = event_log(args, &mut hooks, stream);
-    let iommu = Remapping::new(config.iommu);
-    let mut machine = Machine::new(Parts {
-        memory,
-        code,
-        time,
-        interrupts,
-        console: hooks.console,
-        control,
-        log,
-        pci,
-        iommu,
-    });
-    machine.write_through(hooks.gates, args.slow_output);
-    if let Some(seed) = config.seed {
-        machine.vary(seed);
-    }
-    if args.trace.is_some() && args.trace_categories.list().contains(&Category::Guest) {
-        machine.trace_guest();
-    }
-    Ok(Ready { config, accel, back_end, machine, retired_before: 0 })
-}
-
-/// The machine of a snapshot.
-fn restored(
-    args: &RunArgs,
-    saved: Saved,
-    trace_file: Option<File>,
-    mut hooks: Hooks,
-) -> Result<Ready, HostError> {
-    // Only `soft` can; `auto` has nothing to measure.
-    let accel = if args.accel == Accel::Kvm { Chosen::Kvm } else { Chosen::Soft };
-    let memory = saved.map_memory()?;
-    let refused = |error| snapshot::refused(args.restore.as_deref(), error);
-    let Saved { config, cpu, machine: state, .. } = saved;
-    let pci = devices::restore(&config, hooks.frames.take(), &state.pci).map_err(refused)?;
-    let control = Arc::clone(&hooks.control);
-    let code = Arc::new(CodePages::new(memory::end(&memory)));
-    let resumed = backend::resume(accel, &memory, &code, &cpu, &state, &control);
-    let (back_end, time, interrupts) = resumed.map_err(refused)?;
-    let begin = |file| tracing::begin(args, &config, file, accel, &time, &control);
-    let stream = trace_file.map(begin).transpose()?;
-    let log = event_log(args, &mut hooks, stream);
-    let parts = Parts {
-        memory,
-        code,
-        time,
-        interrupts,
-        console: hooks.console,
-        control,
-        log,
-        pci,
-        iommu: Remapping::Off,
-    };
-    let mut machine = Machine::restore(parts, state).map_err(refused)?;
-    machine.write_through(hooks.gates, args.slow_output);
-    Ok(Ready { config, accel, back_end, machine, retired_before: cpu.state.retired })
-}
-
-/// Where the guest is to be saved.
-fn pauses(args: &RunArgs, accel: Chosen) -> Result<Pauses, HostError> {
-    if args.snapshot.is_some() && (accel == Chosen::Kvm || !args.moves.is_empty()) {
-        return Err(HostError::input(
-            "--snapshot: only a machine that runs under soft from its start can be saved",
-            "give it --accel soft, and no --move",
-        ));
-    }
-    let mut pauses = Pauses::default();
-    for at in &args.snapshot_at {
-        match *at {
-            SnapshotAt::Mark(mark) => pauses.marks.insert(mark),
-            SnapshotAt::Time(at_ns) => pauses.at_ns.insert(at_ns),
-        };
-    }
-    Ok(pauses)
-}
-
 /// Runs the machine to its end, and saves it wherever it pauses for that. A snapshot that cannot be written costs the guest
 /// nothing; the last reason is given back.
 fn run_to_end(
@@ -353,26 +226,6 @@ fn run_to_end(
         ready.machine = machine;
         return Ok((ready, ran, failed));
     }
-}
-
-/// Where the machine goes at which mark.
-fn plan(args: &RunArgs) -> Result<Plan, HostError> {
-    let mut plan = Plan::new();
-    if args.seed.is_some() && !args.moves.is_empty() {
-        return Err(HostError::input(
-            "--seed holds under soft only, --move leaves it",
-            "leave one of them out",
-        ));
-    }
-    for at in &args.moves {
-        if plan.insert(at.mark, at.to).is_some_and(|to| to != at.to) {
-            return Err(HostError::input(
-                format!("--move: mark {} leads to both back ends", at.mark),
-                "give each mark one",
-            ));
-        }
-    }
-    Ok(plan)
 }
 
 fn finish(
@@ -422,61 +275,6 @@ pub fn claims(args: &RunArgs) -> Result<Claims, HostError> {
     args.snapshot.iter().try_for_each(|path| claims.output("--snapshot", path))?;
     args.frames.iter().try_for_each(|folder| claims.pictures("--frames", folder, PngFolder::PREFIX))?;
     Ok(claims)
-}
-
-/// Reads kernel and initramfs and puts them into new guest memory.
-fn load(args: &RunArgs, say: &mut dyn FnMut(&str)) -> Result<(GuestMemoryMmap, Entry), HostError> {
-    let cache = cache::folder().map(|folder| Cache::new(&folder));
-    let path =
-        args.kernel.as_deref().ok_or_else(|| HostError::input("no kernel", "name one with --kernel"))?;
-    let mut kernel = kernel::open(path, args.memory.0, cache.as_ref(), say)?;
-    let read = |path| initrd::read(path, &kernel.image, args.memory.0);
-    let initrd = args.initrd.as_deref().map(read).transpose()?;
-    let memory = memory::map(args.memory.0)?;
-    match place(args, &memory, &mut kernel, initrd.as_deref()) {
-        Err(firmware::Error::Kernel(KernelError::KeptDamaged)) => {}
-        placed => return Ok((memory, placed.map_err(|error| load_error(&error))?)),
-    }
-    kernel.unpack_again(cache.as_ref(), say)?;
-    // The guest must find nothing of what was loaded first.
-    drop(memory);
-    let memory = memory::map(args.memory.0)?;
-    let entry = place(args, &memory, &mut kernel, initrd.as_deref()).map_err(|error| load_error(&error))?;
-    Ok((memory, entry))
-}
-
-fn place(
-    args: &RunArgs,
-    memory: &GuestMemoryMmap,
-    kernel: &mut Kernel,
-    initrd: Option<&[u8]>,
-) -> Result<Entry, firmware::Error> {
-    let options = firmware::Options { iommu: args.iommu == Switch::On, ..firmware::Options::default() };
-    firmware::load(memory, &mut kernel.image, initrd, &args.append, 1, &options)
-}
-
-fn load_error(error: &firmware::Error) -> HostError {
-    match error {
-        firmware::Error::Kernel(error) => kernel::input_error(error),
-        firmware::Error::InitrdTooLarge { .. } | firmware::Error::TooLittleMemory(_) => {
-            HostError::input(error, "give the guest more with --memory")
-        }
-        firmware::Error::CommandLineTooLong { .. } | firmware::Error::CommandLineNul => {
-            HostError::input(format!("--append: {error}"), "change it")
-        }
-        _ => HostError::Host(error.to_string()),
-    }
-}
-
-fn event_log(args: &RunArgs, hooks: &mut Hooks, stream: Option<Stream>) -> EventLog {
-    let mut log = EventLog::new(hooks.records);
-    if let Some(keep) = hooks.keep.take() {
-        log = log.keep_only(keep);
-    }
-    if let Some(stream) = stream {
-        log = log.stream_to(stream, args.trace_categories);
-    }
-    if args.memory_hash { log.hashed() } else { log }
 }
 
 /// Two sinks as one.

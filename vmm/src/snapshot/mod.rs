@@ -99,6 +99,7 @@ pub fn refused(path: Option<&Path>, error: HostError) -> HostError {
     match error {
         HostError::Input(why) => HostError::Input(format!("--restore {name}: {why}")),
         HostError::Host(why) => HostError::Host(format!("--restore {name}: {why}")),
+        over @ HostError::TimedOut(_) => over,
     }
 }
 
