@@ -159,6 +159,7 @@ check "determinism: the demo with seeds" seeds
 guest seeded-gpu 900 "gpu_test" --seed 4
 guest seeded-display 900 "test_display" --display width=320,height=240 --seed 5
 guest seeded-camera 900 "test_camera" --seed 6
+guest seeded-life 900 "test_gpu_life;test_camera_life" --seed 7
 
 # A traced demo has the guest's events of every system, none ahead of its cause on the other side: `traced NAME`.
 traced() {

@@ -16,6 +16,10 @@
 /* An instance of our own, beside whoever traces. */
 #define INSTANCE TRACEFS "/instances/mappings"
 
+/* Five seconds together. */
+#define TRIES 500
+#define PAUSE_US 10000
+
 static FILE *pipe_of_events;
 static long mapped;
 
@@ -99,4 +103,10 @@ void iommu_trace_forget(long since)
 {
 	iommu_trace_mapped();
 	mapped = since;
+}
+
+void iommu_trace_settle(long bytes)
+{
+	for (int i = 0; i < TRIES && iommu_trace_mapped() > bytes; i++)
+		usleep(PAUSE_US);
 }

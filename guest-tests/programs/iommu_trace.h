@@ -12,6 +12,9 @@ int iommu_trace_start(void);
 /* Bytes mapped and not unmapped since the start. */
 long iommu_trace_mapped(void);
 
+/* Waits until no more than bytes are mapped: what is let go may be unmapped in the background. */
+void iommu_trace_settle(long bytes);
+
 /* Sets the count back to an earlier one: what was mapped and unmapped since then does not count. */
 void iommu_trace_forget(long since);
 

@@ -44,6 +44,8 @@ static struct {
 	long sequence;
 	int dmabuf;
 	int gpu;
+	/* Bytes that are mapped for the GPU. */
+	long gpu_mapped;
 	pid_t child;
 } held = { .camera.fd = -1, .dmabuf = -1, .gpu = -1 };
 
@@ -318,6 +320,7 @@ static int draw(void)
 	command = gpu_fill(&imported, BYTES, PATTERN * 0x01010101u);
 	if (!ret)
 		ret = gpu_run(held.gpu, 0, &command);
+	held.gpu_mapped += iommu_trace_mapped() - mapped;
 	iommu_trace_forget(mapped);
 	return ret;
 }
@@ -407,7 +410,10 @@ static void let_go(void)
 	close_fd(&held.dmabuf);
 	mapped = iommu_trace_mapped();
 	close_fd(&held.gpu);
+	/* Its last job is freed in the background, and its buffers with it. */
+	iommu_trace_settle(mapped - held.gpu_mapped);
 	iommu_trace_forget(mapped);
+	held.gpu_mapped = 0;
 	if (held.child > 0) {
 		kill(held.child, SIGKILL);
 		waitpid(held.child, NULL, 0);
