@@ -98,6 +98,8 @@ pub struct Cpu {
     pub(crate) linear_mask: u64,
     /// Base of the code segment; zero in 64-bit code.
     pub(crate) code_base: u64,
+    /// The code segment ends before 4 GiB: each instruction must be looked at.
+    pub(crate) limited_code: bool,
     /// What of RSP counts for addresses: 64, 32 or 16 bits, the latter two by SS.B.
     pub(crate) stack_mask: u64,
     pub(crate) tlb: Tlb,
@@ -154,6 +156,7 @@ impl Cpu {
             mode: 16,
             linear_mask: 0xffff_ffff,
             code_base: 0,
+            limited_code: true,
             stack_mask: 0xffff,
             tlb: Tlb::new(),
             fpu: FpuState::default(),
@@ -238,6 +241,7 @@ impl Cpu {
         let long = self.mode == 64;
         self.linear_mask = if long { !0 } else { 0xffff_ffff };
         self.code_base = if long { 0 } else { self.seg_base[seg::CS] };
+        self.limited_code = !long && self.sys.seg[seg::CS].limit != u32::MAX;
         self.stack_mask = match self.sys.seg[seg::SS].attributes & attr::BIG {
             _ if long => !0,
             0 => 0xffff,

@@ -54,11 +54,9 @@ impl Cpu {
             let timer = self.next_timer().unwrap_or(Cycles::MAX).max(self.cycles + 1);
             let limit = until.min(timer).min(self.cycles + SLICE);
             let alone = self.alone == Alone::Wanted;
-            let ended = if alone || self.sys.interrupt_shadow || self.control & TF != 0 {
-                self.single_step()
-            } else {
-                self.run_blocks(limit)
-            };
+            let singly = alone || self.sys.interrupt_shadow || self.limited_code;
+            let ended =
+                if singly || self.control & TF != 0 { self.single_step() } else { self.run_blocks(limit) };
             if self.alone == Alone::Wanted {
                 continue;
             }
@@ -102,7 +100,7 @@ impl Cpu {
         let shadowed = std::mem::take(&mut self.sys.interrupt_shadow);
         let before = self.cycles;
         self.alone = Alone::Yes;
-        let ended = self.find_block().and_then(|block| self.run_some(block, 1));
+        let ended = self.find_allowed_block().and_then(|block| self.run_some(block, 1));
         self.alone = Alone::No;
         if ended.is_err() || self.cycles == before {
             self.sys.interrupt_shadow |= shadowed && ended.is_ok();
@@ -235,6 +233,22 @@ impl Cpu {
         self.find_block_slow()
     }
 
+    /// The same, if its first instruction lies within the code segment.
+    fn find_allowed_block(&mut self) -> Result<*mut Block, Trap> {
+        let rip = self.rip & self.linear_mask;
+        let allowed = self.code_bytes(rip);
+        if allowed > 0 {
+            let block = self.find_block()?;
+            // SAFETY: found just now.
+            let first = unsafe { (&(*block).ops)[0].len };
+            if u64::from(first) <= allowed {
+                return Ok(block);
+            }
+        }
+        self.raise(vector::GP, Some(0));
+        Err(Trap)
+    }
+
     #[cold]
     #[inline(never)]
     fn find_block_slow(&mut self) -> Result<*mut Block, Trap> {
@@ -283,7 +297,8 @@ impl Cpu {
     /// The bytes from `rip`, which is at `gpa`, to the end of the page, or of the one instruction that straddles it.
     pub(crate) fn fetch(&mut self, rip: u64, gpa: u64) -> Result<Fetched, Trap> {
         let mut bytes = [0u8; FETCH_MOST + 16];
-        let in_page = (4096 - (gpa & 0xfff) as usize).min(FETCH_MOST);
+        let allowed = self.code_bytes(rip).min(FETCH_MOST as u64) as usize;
+        let in_page = (4096 - (gpa & 0xfff) as usize).min(allowed);
         let mut len = in_page;
         let Some(host) = self.ram.host(gpa, in_page as u64) else {
             self.count_unknown("code outside RAM");
@@ -296,7 +311,12 @@ impl Cpu {
         if in_page < MOST_BYTES {
             let mut probe = iced_x86::Decoder::with_ip(self.code_bits(), &bytes[..len], rip, DECODER_OPTIONS);
             let _ = probe.decode();
-            if probe.last_error() == iced_x86::DecoderError::NoMoreBytes {
+            let cut = probe.last_error() == iced_x86::DecoderError::NoMoreBytes;
+            if cut && in_page == allowed {
+                self.raise(vector::GP, Some(0));
+                return Err(Trap);
+            }
+            if cut {
                 let next = self.code_address(self.next_page(self.code_linear(rip)))?;
                 if let Some(host) = self.ram.host(next, MOST_BYTES as u64) {
                     // SAFETY: `host` gives 15 mapped bytes that nobody else accesses now, and the buffer has room for

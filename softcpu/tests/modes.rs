@@ -60,3 +60,62 @@ fn a_32_bit_address_wraps_and_is_zero_extended() {
     let s = m.cpu.state();
     assert_eq!((s.gpr[reg::RAX], s.gpr[reg::RDX]), (0xfeed_f00d, 0x20_0000));
 }
+
+/// 16-bit or 32-bit code in a segment with a base and a limit; `code` ends the segment.
+fn limited(code: &[u8], big: bool) -> Machine {
+    const BASE: u64 = 0x5_0000;
+    let mut m = Machine::new();
+    m.memory.write_slice(code, GuestAddress(BASE)).unwrap();
+    let attributes = if big { 0x409b } else { 0x009b };
+    m.with_state(|s| {
+        s.seg[seg::CS] =
+            Segment { selector: KERNEL_CS, base: BASE, limit: code.len() as u32 - 1, attributes };
+        s.rip = 0;
+    });
+    m
+}
+
+#[test]
+fn code_that_runs_off_its_segment_faults_where_it_leaves() {
+    const GENERAL_PROTECTION: u64 = 13;
+    for big in [false, true] {
+        let mut m = limited(&[0x90, 0x40, 0x90], big);
+        let (vector, frame) = m.run_to_handler(true);
+        assert_eq!((vector, frame.rip, frame.error), (GENERAL_PROTECTION, 3, Some(0)), "after the last byte");
+        // MOV EAX, imm that is cut off.
+        let mut m = limited(&[0x90, 0xb8, 0x12], big);
+        let (vector, frame) = m.run_to_handler(true);
+        assert_eq!(
+            (vector, frame.rip, frame.error),
+            (GENERAL_PROTECTION, 1, Some(0)),
+            "within an instruction"
+        );
+        // JMP to the first byte behind.
+        let mut m = limited(&[0xeb, 0x01, 0x90], big);
+        let (vector, frame) = m.run_to_handler(true);
+        assert_eq!((vector, frame.rip, frame.error), (GENERAL_PROTECTION, 0, Some(0)), "by a jump");
+    }
+}
+
+#[test]
+fn the_limit_is_found_before_the_page_behind_it() {
+    let mut code = vec![0x90; 0x1000];
+    code[0xfff] = 0xb8;
+    let mut m = limited(&code, true);
+    m.map(0x5_1000, 0, 0);
+    let (vector, frame) = m.run_to_handler(true);
+    assert_eq!((vector, frame.rip), (13, 0xfff));
+}
+
+#[test]
+fn code_decoded_in_a_wide_segment_keeps_to_a_narrow_one() {
+    let mut m = limited(&[0x90, 0x90, 0xb8, 0x12, 0, 0, 0, 0xf4], true);
+    assert_eq!(m.run(), Exit::Halted);
+    m.with_state(|s| {
+        s.seg[seg::CS].limit = 4;
+        s.rip = 0;
+        s.halted = false;
+    });
+    let (vector, frame) = m.run_to_handler(true);
+    assert_eq!((vector, frame.rip), (13, 2));
+}

@@ -61,5 +61,5 @@ fn every_form_is_the_same_on_the_host() {
         CpuidFeature::POPCNT,
         CpuidFeature::MULTIBYTENOP,
     ];
-    oracle::run(&oracle::Group { features, excluded, samples: 100, seed: 1, floor: 600 }, &[]);
+    oracle::run(&oracle::Group { features, excluded, bits: 64, samples: 100, seed: 1, floor: 600 }, &[]);
 }

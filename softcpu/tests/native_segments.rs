@@ -137,7 +137,8 @@ fn linear_addresses_are_cut_to_32_bits() {
     let mut both = Both::new(&table());
     for (n, program) in loads_and_stores().into_iter().chain(strings()).chain(stacks()).enumerate() {
         const BREAKPOINT: u8 = 3;
-        let outcome = both.compare(&format!("program {n}"), &assemble(&*program), registers());
+        let outcome = both.compare(&assemble(program), registers());
+        let outcome = outcome.unwrap_or_else(|difference| panic!("program {n}: {difference}"));
         assert_eq!(outcome.vector, BREAKPOINT, "program {n} runs to its end");
     }
 }

@@ -19,5 +19,5 @@ fn excluded(code: Code) -> Option<&'static str> {
 #[test]
 fn every_form_is_the_same_on_the_host() {
     let features = &[CpuidFeature::FPU, CpuidFeature::FPU287, CpuidFeature::FPU387, CpuidFeature::CMOV];
-    oracle::run(&oracle::Group { features, excluded, samples: 200, seed: 3, floor: 180 }, &[]);
+    oracle::run(&oracle::Group { features, excluded, bits: 64, samples: 200, seed: 3, floor: 180 }, &[]);
 }

@@ -61,7 +61,7 @@ fn bit_mr<const WHAT: u8, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let position = cpu.reg::<T>(op.dst).sext();
     let words = position >> T::BITS.trailing_zeros();
     let offset = cpu.offset(op).wrapping_add((words as u64).wrapping_mul(T::SIZE as u64)) & op.imm;
-    let at = cpu.linear(op.seg, offset);
+    let at = cpu.segment_address(op.seg, offset, T::SIZE as u64, WHAT != TEST);
     on_memory::<T, WHAT>(cpu, op, at, position as u64)
 }
 

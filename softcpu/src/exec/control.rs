@@ -62,10 +62,9 @@ impl Cpu {
     #[inline(always)]
     pub(crate) fn stack_linear<T: Plain>(&self, offset: u64) -> u64 {
         if T::SIZE == 8 || self.mode == 64 {
-            offset
-        } else {
-            self.linear(seg::SS as u8, offset & self.stack_mask)
+            return offset;
         }
+        self.checked_address(seg::SS as u8, offset & self.stack_mask, T::SIZE as u64, true)
     }
 
     /// Sets the stack pointer after an operand `T` was pushed or popped: as much of it as the stack's width says.
@@ -82,7 +81,7 @@ impl Cpu {
 
 /// What a stack or frame pointer keeps when the part in the mask is written: a 32-bit write clears what is above it.
 #[inline(always)]
-pub(super) fn kept_above(mask: u64, old: u64) -> u64 {
+fn kept_above(mask: u64, old: u64) -> u64 {
     if mask == 0xffff { old & !mask } else { 0 }
 }
 

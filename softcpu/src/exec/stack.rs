@@ -2,7 +2,6 @@
 
 use iced_x86::{Code, Instruction, Mnemonic, Register};
 
-use super::control::kept_above;
 use crate::cpu::Cpu;
 use crate::lower::{LowerCtx, Shape, segment_index, shape};
 use crate::op::{Handler, Int, Op, Step, vector};
@@ -103,7 +102,7 @@ fn enter<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let level = u64::from(op.aux & 31);
     let old_frame = cpu.gpr[reg::RBP];
     let mut at = cpu.gpr[reg::RSP].wrapping_sub(size);
-    let frame = at;
+    let frame = cpu.moved_stack(at);
     let mut end = cpu.store_stack(op, at, T::cut(old_frame));
     for n in 1..=level {
         if end == Step::Trap {
@@ -123,8 +122,12 @@ fn enter<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     if end == Step::Trap || cpu.load_to_write::<T>(op, cpu.stack_linear::<T>(top)).is_err() {
         return Step::Trap;
     }
-    let mask = cpu.stack_mask;
-    cpu.gpr[reg::RBP] = kept_above(mask, old_frame) | frame & mask;
+    // The whole frame pointer, in 64-bit code; else as much as the operand has.
+    if cpu.mode == 64 {
+        cpu.gpr[reg::RBP] = frame;
+    } else {
+        cpu.set_reg((reg::RBP * 8) as u8, T::cut(frame));
+    }
     cpu.set_stack::<T>(top);
     end
 }

@@ -40,13 +40,13 @@ impl Cpu {
     }
 
     #[inline(always)]
-    fn source(&self, op: &Op) -> u64 {
-        self.linear(op.seg, self.gpr[reg::RSI] & address_mask(op))
+    fn source<T: Int>(&self, op: &Op) -> u64 {
+        self.segment_address(op.seg, self.gpr[reg::RSI] & address_mask(op), T::SIZE as u64, false)
     }
 
     #[inline(always)]
-    fn destination(&self, op: &Op) -> u64 {
-        self.linear(op.index, self.gpr[reg::RDI] & address_mask(op))
+    fn destination<T: Int>(&self, op: &Op, write: bool) -> u64 {
+        self.segment_address(op.index, self.gpr[reg::RDI] & address_mask(op), T::SIZE as u64, write)
     }
 
     /// Moves RSI, RDI or RCX on; 32-bit addressing clears the upper half, 16-bit keeps it.
@@ -130,8 +130,8 @@ struct Movs;
 impl Element for Movs {
     #[inline(always)]
     fn element<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-        let value = tri!(cpu.load::<T>(op, cpu.source(op)));
-        let end = cpu.store(op, cpu.destination(op), value);
+        let value = tri!(cpu.load::<T>(op, cpu.source::<T>(op)));
+        let end = cpu.store(op, cpu.destination::<T>(op, true), value);
         if end != Step::Trap {
             let by = cpu.string_step::<T>();
             cpu.advance(op, reg::RSI, by);
@@ -144,7 +144,7 @@ impl Element for Movs {
         if cpu.control & DF != 0 || op.aux != 8 {
             return 0;
         }
-        let (from, to) = (cpu.source(op), cpu.destination(op));
+        let (from, to) = (cpu.source::<T>(op), cpu.destination::<T>(op, true));
         let bytes = (count.saturating_mul(T::SIZE as u64)).min(to_page_end(from)).min(to_page_end(to));
         let elements = bytes / T::SIZE as u64;
         let bytes = elements * T::SIZE as u64;
@@ -168,7 +168,7 @@ impl Element for Stos {
     #[inline(always)]
     fn element<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
         let value = cpu.reg::<T>(0);
-        let end = cpu.store(op, cpu.destination(op), value);
+        let end = cpu.store(op, cpu.destination::<T>(op, true), value);
         if end != Step::Trap {
             let by = cpu.string_step::<T>();
             cpu.advance(op, reg::RDI, by);
@@ -180,7 +180,7 @@ impl Element for Stos {
         if cpu.control & DF != 0 || op.aux != 8 {
             return 0;
         }
-        let to = cpu.destination(op);
+        let to = cpu.destination::<T>(op, true);
         let elements = count.saturating_mul(T::SIZE as u64).min(to_page_end(to)) / T::SIZE as u64;
         let Some(target) = cpu.writable(to) else { return 0 };
         let value = cpu.reg::<T>(0);
@@ -197,7 +197,7 @@ impl Element for Stos {
 struct Lods;
 impl Element for Lods {
     fn element<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-        let value = tri!(cpu.load::<T>(op, cpu.source(op)));
+        let value = tri!(cpu.load::<T>(op, cpu.source::<T>(op)));
         cpu.set_reg(0, value);
         let by = cpu.string_step::<T>();
         cpu.advance(op, reg::RSI, by);
@@ -209,7 +209,7 @@ struct Scas;
 impl Element for Scas {
     const COMPARES: bool = true;
     fn element<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-        let value = tri!(cpu.load::<T>(op, cpu.destination(op)));
+        let value = tri!(cpu.load::<T>(op, cpu.destination::<T>(op, false)));
         let accumulator = cpu.reg::<T>(0);
         cpu.flags.sub(accumulator, value, false);
         let by = cpu.string_step::<T>();
@@ -222,8 +222,8 @@ struct Cmps;
 impl Element for Cmps {
     const COMPARES: bool = true;
     fn element<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-        let first = tri!(cpu.load::<T>(op, cpu.source(op)));
-        let second = tri!(cpu.load::<T>(op, cpu.destination(op)));
+        let first = tri!(cpu.load::<T>(op, cpu.source::<T>(op)));
+        let second = tri!(cpu.load::<T>(op, cpu.destination::<T>(op, false)));
         cpu.flags.sub(first, second, false);
         let by = cpu.string_step::<T>();
         cpu.advance(op, reg::RSI, by);
@@ -237,7 +237,7 @@ impl Element for Ins {
     fn element<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
         let port = cpu.reg::<u16>(16);
         tri!(cpu.check_port(port, T::SIZE as u16));
-        let at = cpu.destination(op);
+        let at = cpu.destination::<T>(op, true);
         tri!(cpu.load_to_write::<T>(op, at));
         let value = cpu.read_port(cpu.now(op), port, T::SIZE);
         let step = cpu.store(op, at, T::cut(u64::from(value)));
@@ -252,7 +252,7 @@ impl Element for Outs {
     fn element<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
         let port = cpu.reg::<u16>(16);
         tri!(cpu.check_port(port, T::SIZE as u16));
-        let value = tri!(cpu.load::<T>(op, cpu.source(op)));
+        let value = tri!(cpu.load::<T>(op, cpu.source::<T>(op)));
         let flow = cpu.write_port(cpu.now(op), port, value.wide() as u32, T::SIZE);
         let by = cpu.string_step::<T>();
         cpu.advance(op, reg::RSI, by);

@@ -390,16 +390,26 @@ pub(super) fn fxsave<const WIDE: bool>(cpu: &mut Cpu, op: &Op) -> Step {
     let address = tri!(fx_address(cpu, op));
     let how = cpu.circumstance(op);
     let bytes = image::fxsave(&cpu.fpu, WIDE);
-    cpu.store_bytes(how, address, &bytes)
+    let used = fx_bytes(cpu);
+    cpu.store_bytes(how, address, &bytes[..used])
+}
+
+/// How much of an FXSAVE image counts: XMM8 to XMM15 are for 64-bit code alone.
+fn fx_bytes(cpu: &Cpu) -> usize {
+    image::FXSAVE_BYTES - if cpu.in_long_code() { 0 } else { 8 * 16 }
 }
 
 pub(super) fn fxrstor<const WIDE: bool>(cpu: &mut Cpu, op: &Op) -> Step {
     let address = tri!(fx_address(cpu, op));
     let how = cpu.circumstance(op);
     let mut bytes = [0; image::FXSAVE_BYTES];
-    tri!(cpu.load_bytes(how, address, &mut bytes));
+    let used = fx_bytes(cpu);
+    tri!(cpu.load_bytes(how, address, &mut bytes[..used]));
     match image::fxrstor(&bytes, WIDE) {
-        Some(state) => {
+        Some(mut state) => {
+            if used < bytes.len() {
+                state.xmm[8..].copy_from_slice(&cpu.fpu.xmm[8..]);
+            }
             cpu.fpu = state;
             Step::Next
         }

@@ -2,11 +2,12 @@
 
 use std::cell::{Cell, RefCell};
 
-use iced_x86::{Instruction, OpKind, Register};
+use iced_x86::{Instruction, InstructionInfoFactory, OpAccess, OpKind, Register};
 
 use crate::cpu::Cpu;
 use crate::op::{Handler, NO_SEG, Op, RIP_BASE, Step, TEMP, ZERO, vector};
 use crate::pinned::Pinned;
+use crate::state::reg;
 
 /// What the lowering knows besides the instruction.
 pub struct LowerCtx {
@@ -20,6 +21,8 @@ pub struct LowerCtx {
     odd: Cell<Option<(u64, u64)>>,
     /// The instruction wants the offset in the segment, not the linear address.
     bare_offset: Cell<bool>,
+    /// Bytes that the instruction pops before it uses the stack pointer for its address.
+    popped: Cell<u64>,
     /// Where such operands go: operations point into these.
     extended: RefCell<Vec<Pinned<Extended>>>,
 }
@@ -33,8 +36,25 @@ pub struct Extended {
     mask: u64,
     /// The operand itself.
     address: Op,
+    /// Bytes that are popped before.
+    popped: u64,
+    /// Bytes that the instruction accesses there, and whether it writes them.
+    access: (u16, bool),
     /// The instruction, its memory operand being `[TEMP]`.
     inner: Op,
+}
+
+impl Extended {
+    /// The offset in the segment.
+    #[inline(always)]
+    fn offset(&self, cpu: &Cpu) -> u64 {
+        let mut sum = cpu.offset(&self.address).wrapping_add(self.disp);
+        if self.popped != 0 {
+            let sp = cpu.gpr[reg::RSP];
+            sum = sum.wrapping_add(cpu.moved_stack(sp.wrapping_add(self.popped))).wrapping_sub(sp);
+        }
+        sum & self.mask
+    }
 }
 
 /// Byte offset of a general register, of any size, in the register file.
@@ -55,8 +75,8 @@ pub fn segment_index(register: Register) -> u8 {
 impl LowerCtx {
     /// For a block that starts at instruction pointer `start` and is decoded as `bits` (16, 32, 64) bit code.
     pub fn new(start: u64, bits: u32) -> LowerCtx {
-        let (odd, bare_offset) = (Cell::new(None), Cell::new(false));
-        LowerCtx { start, bits, nth: 0, odd, bare_offset, extended: RefCell::default() }
+        let (odd, bare_offset, popped) = (Cell::new(None), Cell::new(false), Cell::new(0));
+        LowerCtx { start, bits, nth: 0, odd, bare_offset, popped, extended: RefCell::default() }
     }
 
     /// What the operations made so far point into.
@@ -188,15 +208,15 @@ impl LowerCtx {
         self.bare_offset.set(true);
     }
 
-    /// Adds to the displacement of an operand that is computed before the instruction moves the stack pointer.
+    /// Has an operand whose base is the stack pointer computed with the pointer as it is after a pop.
     pub(crate) fn after_pop(&self, bytes: u64) {
-        self.odd.set(self.odd.get().map(|(disp, mask)| (disp.wrapping_add(bytes), mask)));
+        self.popped.set(bytes);
     }
 
     /// Puts the address computation before the instruction, if [`op`](Self::op) found that it must. So it is with every
     /// memory operand outside 64-bit code, where sums are cut to the address size and linear addresses to 32 bits.
-    pub(crate) fn finish(&self, op: Op) -> Op {
-        let bare_offset = self.bare_offset.take();
+    pub(crate) fn finish(&self, instr: &Instruction, op: Op) -> Op {
+        let (bare_offset, popped) = (self.bare_offset.take(), self.popped.take());
         let Some((disp, mask)) = self.odd.take() else { return op };
         let mut inner = op;
         (inner.base, inner.index, inner.disp, inner.scale) = (TEMP, ZERO, 0, 0);
@@ -206,9 +226,14 @@ impl LowerCtx {
         if linear {
             inner.seg = NO_SEG;
         }
-        let pinned = Pinned::new(Extended { disp, mask, address, inner });
+        let access = if linear { access(instr) } else { (0, false) };
+        let pinned = Pinned::new(Extended { disp, mask, address, popped, access, inner });
         let mut outer = op;
-        outer.run = if linear { extended_linear } else { extended };
+        outer.run = match access {
+            _ if !linear => extended,
+            (0, _) => extended_linear,
+            _ => extended_checked,
+        };
         outer.imm = pinned.at().as_ptr().expose_provenance() as u64;
         self.extended.borrow_mut().push(pinned);
         outer
@@ -241,16 +266,39 @@ fn extended(cpu: &mut Cpu, op: &Op) -> Step {
     // SAFETY: only `finish` makes operations that this runs. It put the address of a value here that the operation's
     // block owns and that nobody writes, and a block that may be running is not freed.
     let extended = unsafe { &*std::ptr::with_exposed_provenance::<Extended>(op.imm as usize) };
-    let sum = cpu.offset(&extended.address).wrapping_add(extended.disp);
-    cpu.gpr[TEMP as usize / 8] = sum & extended.mask;
+    cpu.gpr[TEMP as usize / 8] = extended.offset(cpu);
     (extended.inner.run)(cpu, &extended.inner)
 }
 
-/// As [`extended`], with a linear address of 32 bits.
+/// As [`extended`], with a linear address of 32 bits if the segment allows the access.
+fn extended_checked(cpu: &mut Cpu, op: &Op) -> Step {
+    // SAFETY: as in `extended`.
+    let extended = unsafe { &*std::ptr::with_exposed_provenance::<Extended>(op.imm as usize) };
+    let offset = extended.offset(cpu);
+    let (bytes, write) = extended.access;
+    let segment = extended.address.seg;
+    cpu.gpr[TEMP as usize / 8] = cpu.checked_address(segment, offset, u64::from(bytes), write);
+    (extended.inner.run)(cpu, &extended.inner)
+}
+
+/// Bytes that an instruction accesses at its memory operand, and whether it writes them.
+fn access(instr: &Instruction) -> (u16, bool) {
+    let mut factory = InstructionInfoFactory::new();
+    let info = factory.info(instr);
+    let register = |n| instr.op_kind(n) == OpKind::Register || is_immediate(instr.op_kind(n));
+    let operand = (0..instr.op_count()).find(|&n| !register(n));
+    match operand.map(|n| info.op_access(n)) {
+        None | Some(OpAccess::None | OpAccess::NoMemAccess) => (0, false),
+        Some(OpAccess::Read | OpAccess::CondRead) => (instr.memory_size().size() as u16, false),
+        Some(_) => (instr.memory_size().size() as u16, true),
+    }
+}
+
+/// The same of an instruction that accesses nothing there.
 fn extended_linear(cpu: &mut Cpu, op: &Op) -> Step {
     // SAFETY: as in `extended`.
     let extended = unsafe { &*std::ptr::with_exposed_provenance::<Extended>(op.imm as usize) };
-    let offset = cpu.offset(&extended.address).wrapping_add(extended.disp) & extended.mask;
+    let offset = extended.offset(cpu);
     cpu.gpr[TEMP as usize / 8] = cpu.linear(extended.address.seg, offset);
     (extended.inner.run)(cpu, &extended.inner)
 }

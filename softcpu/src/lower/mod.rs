@@ -17,5 +17,5 @@ pub(crate) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Op {
         .or_else(|| crate::simd::lower(instr, ctx))
         .or_else(|| crate::fp::lower(instr, ctx))
         .unwrap_or_else(|| ctx.unknown(instr));
-    ctx.finish(op)
+    ctx.finish(instr, op)
 }

@@ -1,5 +1,6 @@
 //! Loads and stores by linear address: the TLB's fast path inline, everything else out of line.
 
+use super::segment::OUTSIDE_STACK;
 use super::tlb::{Fill, PAGE_MASK};
 use super::walk::Want;
 use fencepost_time::Cycles;
@@ -262,11 +263,12 @@ impl Cpu {
 
     /// The physical address of a linear one; fills the TLB on the way, or raises the fault.
     pub(crate) fn translate(&mut self, how: Circumstance, addr: u64, want: Want) -> Result<u64, Trap> {
-        let addr = addr & how.mask;
         if !canonical(addr) {
-            self.raise(if how.stack { vector::SS } else { vector::GP }, Some(0));
+            let stack = how.stack || addr == OUTSIDE_STACK;
+            self.raise(if stack { vector::SS } else { vector::GP }, Some(0));
             return Err(Trap);
         }
+        let addr = addr & how.mask;
         match self.walk(addr, want, how.user) {
             Ok(map) => {
                 let page = addr & PAGE_MASK;

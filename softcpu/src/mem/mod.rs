@@ -3,5 +3,6 @@
 pub(crate) mod access;
 pub(crate) mod ram;
 pub mod saved;
+mod segment;
 pub(crate) mod tlb;
 pub(crate) mod walk;

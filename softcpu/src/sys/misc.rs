@@ -99,6 +99,30 @@ impl Cpu {
     }
 }
 
+/// The selector with its RPL raised to that of another one, if it is less.
+fn raised(selector: u16, other: u16) -> Option<u16> {
+    (selector & 3 < other & 3).then_some(selector & !3 | other & 3)
+}
+
+/// ARPL, which is in 64-bit code no longer.
+pub(super) fn arpl_r(cpu: &mut Cpu, op: &Op) -> Step {
+    let raised = raised(cpu.reg(op.dst), cpu.reg(op.src));
+    if let Some(selector) = raised {
+        cpu.set_reg::<u16>(op.dst, selector);
+    }
+    cpu.flags.set_zf(raised.is_some());
+    Step::Next
+}
+
+pub(super) fn arpl_m(cpu: &mut Cpu, op: &Op) -> Step {
+    let other = cpu.reg::<u16>(op.dst);
+    cpu.modify::<u16>(op, cpu.ea(op), |cpu, selector| {
+        let raised = raised(selector, other);
+        cpu.flags.set_zf(raised.is_some());
+        raised.unwrap_or(selector)
+    })
+}
+
 fn selector<const MEMORY: bool>(cpu: &mut Cpu, op: &Op, register: u8) -> Result<u16, Trap> {
     if MEMORY { cpu.load::<u16>(op, cpu.ea(op)) } else { Ok(cpu.reg::<u16>(register)) }
 }

@@ -8,7 +8,7 @@ mod registers;
 pub(crate) mod segments;
 mod transfer;
 
-use iced_x86::{Code, Instruction, Mnemonic};
+use iced_x86::{Code, Instruction, Mnemonic, OpKind};
 
 use crate::lower::{LowerCtx, Shape, segment_index, shape};
 use crate::op::{Handler, Op};
@@ -143,6 +143,9 @@ fn transfers(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
         C::Call_m1616 => transfer::far_call::<u16>,
         C::Call_m1632 => transfer::far_call::<u32>,
         C::Call_m1664 => transfer::far_call::<u64>,
+        C::Jmp_ptr1616 | C::Jmp_ptr1632 => transfer::far_jmp_direct,
+        C::Call_ptr1616 => transfer::far_call_direct::<u16>,
+        C::Call_ptr1632 => transfer::far_call_direct::<u32>,
         C::Int_imm8 | C::Int3 => transfer::int,
         C::Syscall => transfer::syscall,
         C::Sysretd => transfer::sysret::<u32>,
@@ -155,6 +158,11 @@ fn transfers(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
     let mut op = ctx.op(instr, run);
     if instr.code() == C::Int3 {
         op.imm = u64::from(crate::op::vector::BP);
+    }
+    if matches!(instr.op0_kind(), OpKind::FarBranch16 | OpKind::FarBranch32) {
+        let narrow = instr.op0_kind() == OpKind::FarBranch16;
+        op.imm = u64::from(if narrow { instr.far_branch16().into() } else { instr.far_branch32() });
+        op.aux = instr.far_branch_selector();
     }
     Some(op)
 }
@@ -190,6 +198,10 @@ fn rest(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
         C::Out_DX_AL => ports::output::<true, u8>,
         C::Out_DX_AX => ports::output::<true, u16>,
         C::Out_DX_EAX => ports::output::<true, u32>,
+        C::Arpl_rm16_r16 | C::Arpl_r32m16_r32 => match shape(instr).kind {
+            Shape::MemReg => misc::arpl_m,
+            _ => misc::arpl_r,
+        },
         C::Verr_rm16 | C::Verr_r32m16 | C::Verr_r64m16 => misc::verify(instr, false),
         C::Verw_rm16 | C::Verw_r32m16 | C::Verw_r64m16 => misc::verify(instr, true),
         C::Lsl_r16_rm16 | C::Lsl_r32_r32m16 | C::Lsl_r64_r64m16 => misc::limit_or_access(instr, true)?,

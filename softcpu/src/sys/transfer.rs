@@ -180,6 +180,15 @@ fn far_target(cpu: &mut Cpu, selector: u16, rip: u64) -> Result<Segment, Trap> {
 /// Far JMP through memory.
 pub(super) fn far_jmp<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let (selector, rip) = tri!(far_pointer::<T>(cpu, op));
+    far_jmp_to(cpu, selector, rip)
+}
+
+/// Far JMP to a pointer in the instruction.
+pub(super) fn far_jmp_direct(cpu: &mut Cpu, op: &Op) -> Step {
+    far_jmp_to(cpu, op.aux, op.imm)
+}
+
+fn far_jmp_to(cpu: &mut Cpu, selector: u16, rip: u64) -> Step {
     let cs = tri!(far_target(cpu, selector, rip));
     cpu.sys.seg[seg::CS] = cs;
     cpu.segments_changed();
@@ -190,6 +199,15 @@ pub(super) fn far_jmp<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 /// Far CALL through memory.
 pub(super) fn far_call<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let (selector, rip) = tri!(far_pointer::<T>(cpu, op));
+    far_call_to::<T>(cpu, op, selector, rip)
+}
+
+/// Far CALL to a pointer in the instruction.
+pub(super) fn far_call_direct<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    far_call_to::<T>(cpu, op, op.aux, op.imm)
+}
+
+fn far_call_to<T: Int>(cpu: &mut Cpu, op: &Op, selector: u16, rip: u64) -> Step {
     let cs = tri!(far_target(cpu, selector, rip));
     let size = T::SIZE as u64;
     let sp = cpu.gpr[reg::RSP];

@@ -79,6 +79,8 @@ fn stubs() -> Result<(Vec<u8>, u64), iced_x86::IcedError> {
     a.mov(eax, u32::from(FLAT_DATA))?;
     a.mov(ds, eax)?;
     a.mov(es, eax)?;
+    a.push(0x202)?;
+    a.popfq()?;
     for (n, register) in [eax, ecx, edx, ebx, esp, ebp, esi, edi].into_iter().enumerate() {
         a.mov(register, dword_ptr(REGISTERS + 4 * n as u64))?;
     }

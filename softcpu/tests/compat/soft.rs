@@ -10,6 +10,10 @@ const GDT: u64 = 0x7800;
 const LDT: u64 = 0x7900;
 const CODE_PHYSICAL: u64 = 0x40_0000;
 const DATA_PHYSICAL: u64 = 0x50_0000;
+/// Our tables lie where nothing is mapped on the host: out of the user's reach, and an access there faults as one to a page
+/// that is absent.
+const SYSTEM_BYTES: u64 = 0x40_0000;
+const PAGE_FAULT: u8 = 14;
 /// Exceptions that push an error code.
 const WITH_ERROR: u32 = 1 << 8 | 1 << 10 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 17;
 
@@ -38,6 +42,9 @@ pub struct Soft(Machine);
 impl Soft {
     pub fn new(table: &[Descriptor]) -> Soft {
         let mut m = Machine::new();
+        for at in (0..SYSTEM_BYTES).step_by(4096) {
+            m.map(at, at, PRESENT | WRITE);
+        }
         for (linear, gpa, bytes) in [(CODE, CODE_PHYSICAL, CODE_BYTES), (DATA, DATA_PHYSICAL, DATA_BYTES)] {
             for at in (0..bytes as u64).step_by(4096) {
                 m.map(linear + at, gpa + at, PRESENT | WRITE | USER);
@@ -100,22 +107,23 @@ impl Soft {
         self.put(CODE_PHYSICAL, code);
         self.put(DATA_PHYSICAL, data);
         self.start(gpr, 32);
-        let _ = self.0.run();
+        let exit = self.0.run();
         let state = self.0.cpu.state();
-        assert!(
-            (HANDLERS..HANDLERS + 0x200).contains(&state.rip),
-            "no exception ended it: rip {:#x}",
-            state.rip
-        );
+        let ended = (HANDLERS..HANDLERS + 0x200).contains(&state.rip);
+        assert!(ended, "no exception ended it, but {exit:?}: {state:x?}");
         let vector = ((state.rip - 1 - HANDLERS) / 16) as u8;
         let sp = state.gpr[reg::RSP];
         let with_error = WITH_ERROR >> vector & 1 != 0;
         let frame = |n: u64| self.0.read::<u64>(sp + 8 * (n + u64::from(with_error)));
         let mut after = std::array::from_fn(|n| state.gpr[n] as u32);
         after[reg::RSP] = frame(3) as u32;
+        let mut error = if with_error { self.0.read::<u64>(sp) as u32 } else { 0 };
+        if vector == PAGE_FAULT && state.cr2 < SYSTEM_BYTES {
+            error &= !1;
+        }
         let outcome = Outcome {
             vector,
-            error: if with_error { self.0.read::<u64>(sp) as u32 } else { 0 },
+            error,
             gpr: after,
             eip: frame(0) as u32,
             cs: frame(1) as u16,

@@ -26,6 +26,8 @@ const RSP: usize = 4;
 pub struct Maker<'a> {
     random: &'a mut Random,
     code: Code,
+    /// 64 or 32.
+    bits: u32,
     /// Wanted address of the memory operand.
     address: u64,
     gpr: [u64; 16],
@@ -34,10 +36,11 @@ pub struct Maker<'a> {
 }
 
 /// A case of `code`; `None` when the random choice cannot be encoded.
-pub fn case(random: &mut Random, code: Code) -> Option<Case> {
-    let gpr = general_registers(random, code);
-    let address = address(random, code);
-    let mut maker = Maker { random, code, address, gpr, instr: Instruction::new() };
+pub fn case(random: &mut Random, code: Code, bits: u32) -> Option<Case> {
+    let mask = value_mask(bits);
+    let gpr = general_registers(random, code).map(|value| value & mask);
+    let address = address(random, code) & mask;
+    let mut maker = Maker { random, code, bits, address, gpr, instr: Instruction::new() };
     maker.instr.set_code(code);
     for n in 0..code.op_code().op_count() {
         maker.operand(n)?;
@@ -45,7 +48,8 @@ pub fn case(random: &mut Random, code: Code) -> Option<Case> {
     maker.prefixes();
     maker.adjust();
     let Maker { gpr, instr, .. } = maker;
-    let (bytes, instr) = encode(&instr)?;
+    let gpr = gpr.map(|value| value & mask);
+    let (bytes, instr) = encode(&instr, bits)?;
     let rflags = 0x202 | random.bits() & STATUS_FLAGS | if random.once_in(4) { DIRECTION } else { 0 };
     let mut before = Machine { gpr, rip: START, rflags, fx: fpu_image(random) };
     limit_argument(random, code.mnemonic(), &mut before.fx);
@@ -61,11 +65,16 @@ pub fn raw(random: &mut Random, bytes: &[u8]) -> Case {
     Case { instr, bytes: bytes.to_vec(), before, address: 0 }
 }
 
-fn encode(instr: &Instruction) -> Option<(Vec<u8>, Instruction)> {
-    let mut encoder = Encoder::new(64);
+/// What of a register 32-bit code can see.
+fn value_mask(bits: u32) -> u64 {
+    if bits == 64 { !0 } else { 0xffff_ffff }
+}
+
+fn encode(instr: &Instruction, bits: u32) -> Option<(Vec<u8>, Instruction)> {
+    let mut encoder = Encoder::new(bits);
     encoder.encode(instr, START).ok()?;
     let bytes = encoder.take_buffer();
-    let decoded = Decoder::with_ip(64, &bytes, START, DecoderOptions::NONE).decode();
+    let decoded = Decoder::with_ip(bits, &bytes, START, DecoderOptions::NONE).decode();
     (decoded.code() == instr.code() && decoded.len() == bytes.len()).then_some((bytes, decoded))
 }
 
@@ -136,13 +145,16 @@ impl Maker<'_> {
             | K::imm32sex64
             | K::imm64
             | K::imm8_const_1 => self.immediate(n, kind),
-            K::br64_1 | K::br64_4 => self.target(n, kind),
+            K::br64_1 | K::br64_4 | K::br32_1 | K::br32_4 | K::br16_1 | K::br16_2 => self.target(n, kind),
+            K::es_rDI if self.bits == 32 => self.implicit(n, OpKind::MemoryESEDI),
+            K::seg_rSI if self.bits == 32 => self.implicit(n, OpKind::MemorySegESI),
+            K::seg_rDI if self.bits == 32 => self.implicit(n, OpKind::MemorySegEDI),
             K::es_rDI => self.implicit(n, OpKind::MemoryESRDI),
             K::seg_rSI => self.implicit(n, OpKind::MemorySegRSI),
             K::seg_rDI => self.implicit(n, OpKind::MemorySegRDI),
             K::seg_rBX_al => {
                 self.instr.set_op_kind(n, OpKind::Memory);
-                self.instr.set_memory_base(Register::RBX);
+                self.instr.set_memory_base(if self.bits == 32 { Register::EBX } else { Register::RBX });
                 self.instr.set_memory_index(Register::AL);
                 Some(())
             }
@@ -152,7 +164,10 @@ impl Maker<'_> {
 
     fn implicit(&mut self, n: u32, kind: OpKind) -> Option<()> {
         self.instr.set_op_kind(n, kind);
-        if kind == OpKind::MemorySegRDI && self.address >= DATA && self.address < DATA + DATA_BYTES as u64 {
+        if matches!(kind, OpKind::MemorySegRDI | OpKind::MemorySegEDI)
+            && self.address >= DATA
+            && self.address < DATA + DATA_BYTES as u64
+        {
             self.gpr[7] = self.address;
         }
         Some(())
@@ -175,10 +190,16 @@ impl Maker<'_> {
             K::eax => (Register::EAX, 1),
             K::rax => (Register::RAX, 1),
             K::cl => (Register::CL, 1),
+            K::es => (Register::ES, 1),
+            K::cs => (Register::CS, 1),
+            K::ss => (Register::SS, 1),
+            K::ds => (Register::DS, 1),
             K::fs => (Register::FS, 1),
             K::gs => (Register::GS, 1),
             _ => return None,
         };
+        // Eight of each outside 64-bit code: the first eight, of byte registers too.
+        let count = if self.bits == 32 { count.min(8) } else { count };
         let register = Register::try_from(first as usize + self.random.below(count) as usize).ok()?;
         self.instr.set_op_kind(n, OpKind::Register);
         self.instr.set_op_register(n, register);
@@ -210,17 +231,30 @@ impl Maker<'_> {
     }
 
     fn target(&mut self, n: u32, kind: OpCodeOperandKind) -> Option<()> {
-        let reach = if kind == OpCodeOperandKind::br64_1 { 100 } else { 1500 };
+        use OpCodeOperandKind as K;
+        let reach = if matches!(kind, K::br64_1 | K::br32_1 | K::br16_1) { 100 } else { 1500 };
         let distance = self.random.below(reach) + 16;
         let to = if self.random.once_in(2) { START + distance } else { START - distance };
-        self.instr.set_op_kind(n, OpKind::NearBranch64);
-        self.instr.set_near_branch64(to);
+        match kind {
+            K::br64_1 | K::br64_4 => {
+                self.instr.set_op_kind(n, OpKind::NearBranch64);
+                self.instr.set_near_branch64(to);
+            }
+            K::br32_1 | K::br32_4 => {
+                self.instr.set_op_kind(n, OpKind::NearBranch32);
+                self.instr.set_near_branch32(to as u32);
+            }
+            _ => {
+                self.instr.set_op_kind(n, OpKind::NearBranch16);
+                self.instr.set_near_branch16(to as u16);
+            }
+        }
         Some(())
     }
 
     fn absolute(&mut self, n: u32) -> Option<()> {
         self.instr.set_op_kind(n, OpKind::Memory);
-        self.instr.set_memory_displ_size(8);
+        self.instr.set_memory_displ_size(self.bits / 8);
         self.instr.set_memory_displacement64(self.address);
         Some(())
     }
@@ -230,22 +264,23 @@ impl Maker<'_> {
         self.instr.set_op_kind(n, OpKind::Memory);
         let address = self.address;
         match self.random.below(10) {
-            0 if address < 1 << 31 => {
+            0 if address < 1 << 31 && self.bits == 64 => {
                 self.instr.set_memory_base(Register::RIP);
                 self.instr.set_memory_displ_size(8);
                 self.instr.set_memory_displacement64(address);
                 return Some(());
             }
             1 if address < 1 << 31 => {
-                self.instr.set_memory_displ_size(8);
+                self.instr.set_memory_displ_size(self.bits / 8);
                 self.instr.set_memory_displacement64(address);
                 return Some(());
             }
             _ => {}
         }
-        let base = self.random.below(16) as usize;
+        let registers = if self.bits == 32 { 8 } else { 16 };
+        let base = self.random.below(registers) as usize;
         // Not for bit strings: where 32-bit addresses wrap differs once the bit offset is added.
-        let narrow = address < 1 << 31 && self.random.once_in(12) && !self.is_bit_test();
+        let narrow = self.bits == 32 || address < 1 << 31 && self.random.once_in(12) && !self.is_bit_test();
         let first = if narrow { Register::EAX } else { Register::RAX };
         let register = |number: usize| Register::try_from(first as usize + number).ok();
         self.instr.set_memory_base(register(base)?);
@@ -254,14 +289,14 @@ impl Maker<'_> {
             1 => self.random.bits() as i8 as i64,
             _ => i64::from(self.random.bits() as i32 >> 4),
         };
-        self.instr.set_memory_displ_size(if displacement == 0 { 0 } else { 8 });
+        self.instr.set_memory_displ_size(if displacement == 0 { 0 } else { self.bits / 8 });
         self.instr.set_memory_displacement64(if narrow {
             displacement as u32 as u64
         } else {
             displacement as u64
         });
         let mut rest = address.wrapping_sub(displacement as u64);
-        let index = self.random.below(16) as usize;
+        let index = self.random.below(registers) as usize;
         if index != RSP && index != base && self.random.once_in(2) {
             let scale = 1 << self.random.below(4);
             self.instr.set_memory_index(register(index)?);
@@ -371,7 +406,7 @@ fn fpu_image(random: &mut Random) -> [u8; 512] {
 /// Fills what lies at the memory operand, or is popped, with values that suit.
 pub fn fill_memory(random: &mut Random, case: &Case, data: &mut [u8]) {
     fill_operand(random, case, data);
-    if matches!(case.instr.mnemonic(), Mnemonic::Popf | Mnemonic::Popfq) {
+    if matches!(case.instr.mnemonic(), Mnemonic::Popf | Mnemonic::Popfd | Mnemonic::Popfq) {
         // Not the trap, nested-task and alignment flags: the host's own code would run with them.
         let at = case.before.gpr[RSP].wrapping_sub(DATA) as usize;
         let value = random.bits() & (STATUS_FLAGS | DIRECTION | 0x20_3202) | 2;

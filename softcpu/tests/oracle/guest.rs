@@ -80,8 +80,8 @@ fn segment(selector: u16, attributes: u16) -> Segment {
 }
 
 impl Guest {
-    /// A machine in long mode at CPL 3.
-    pub fn new() -> Guest {
+    /// A machine in long mode at CPL 3, whose code has 64 or 32 bits.
+    pub fn new(bits: u32) -> Guest {
         let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), RAM as usize)]).expect("guest memory");
         let code = Arc::new(CodePages::new(RAM));
         let stop = Arc::new(AtomicBool::new(false));
@@ -91,6 +91,12 @@ impl Guest {
         guest.page_tables();
         guest.interrupt_tables();
         guest.base = guest.long_mode();
+        if bits == 32 {
+            guest.base.seg[seg::CS] = segment(0x23, 0xc0fb);
+            for data in [seg::DS, seg::ES] {
+                guest.base.seg[data] = segment(0x2b, 0xc0f3);
+            }
+        }
         guest.put(CODE_PHYSICAL, &[0xcc; CODE_BYTES]);
         guest
     }

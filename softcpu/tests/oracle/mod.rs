@@ -30,6 +30,8 @@ pub struct Group {
     pub excluded: fn(Code) -> Option<&'static str>,
     /// Cases for each form.
     pub samples: usize,
+    /// As 64-bit code or as 32-bit code.
+    pub bits: u32,
     /// Of the random numbers.
     pub seed: u64,
     /// Forms that must have run at least: a group that shrinks to nothing must not pass.
@@ -54,7 +56,7 @@ fn forms(group: &Group) -> impl Iterator<Item = Code> {
     Code::values().filter(|code| {
         let features = code.cpuid_features();
         code.op_code().is_instruction()
-            && code.op_code().mode64()
+            && if group.bits == 64 { code.op_code().mode64() } else { code.op_code().mode32() }
             && !features.is_empty()
             && features.iter().all(|f| group.features.contains(f))
     })
@@ -65,6 +67,7 @@ struct Bench {
     native: Native,
     guest: Guest,
     ours: Vec<u8>,
+    bits: u32,
 }
 
 enum Verdict {
@@ -74,8 +77,9 @@ enum Verdict {
 }
 
 impl Bench {
-    fn new(random: &mut Random) -> Bench {
-        let mut bench = Bench { native: Native::new(), guest: Guest::new(), ours: vec![0; DATA_BYTES] };
+    fn new(random: &mut Random, bits: u32) -> Bench {
+        let (native, guest) = (Native::new(), Guest::new(bits));
+        let mut bench = Bench { native, guest, ours: vec![0; DATA_BYTES], bits };
         for chunk in bench.native.data().chunks_mut(16) {
             chunk.copy_from_slice(&random.vector().to_le_bytes());
         }
@@ -93,7 +97,7 @@ impl Bench {
     fn compare(&mut self, case: &Case, host_bytes: &[u8]) -> Verdict {
         self.guest.write_data(self.native.data());
         let ours = self.guest.run(&case.before, &case.bytes);
-        let host = self.native.run(&case.before, host_bytes);
+        let host = self.native.run(&case.before, host_bytes, self.bits);
         self.guest.read_data(&mut self.ours);
         compare::overlook(case, self.native.data(), &mut self.ours);
         let mut differences = compare::differences(&case.instr, &ours, &host);
@@ -141,7 +145,7 @@ fn check(group: &Group) -> Report {
     let seed = setting("ORACLE_SEED", group.seed);
     let mut random = Random(seed);
     let samples = setting("ORACLE_SAMPLES", group.samples as u64) as usize;
-    let mut bench = Bench::new(&mut random);
+    let mut bench = Bench::new(&mut random, group.bits);
     let mut report = Report::default();
     for code in forms(group) {
         if let Some(reason) = (group.excluded)(code) {
@@ -157,7 +161,7 @@ fn check(group: &Group) -> Report {
         let (mut done, mut attempts, mut bad, mut first) = (0, 0, 0, None);
         while done < samples && attempts < 20 * samples {
             attempts += 1;
-            let Some(case) = generate::case(&mut random, code) else { continue };
+            let Some(case) = generate::case(&mut random, code, group.bits) else { continue };
             done += 1;
             match bench.run(&mut random, &case) {
                 Verdict::Same { exception } => report.exceptions += usize::from(exception),

@@ -6,8 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::layout::{CODE, CODE_BYTES, DATA, DATA_BYTES, Machine, Outcome, PAGE, START};
 
-/// Entry and exit stubs.
+/// Entry and exit stubs, the entry to 32-bit code.
 const STUB: u64 = 0x1800_0000;
+const STUB_32: u64 = STUB + 0x800;
+/// Linux's selectors of 32-bit code, data and 64-bit code.
+const CODE_32: u64 = 0x23;
+const DATA_32: u64 = 0x2b;
+const CODE_64: u64 = 0x33;
 /// States in and out, at addresses that 32-bit displacements reach, as no register is free to point at them.
 const CONTEXT: u64 = 0x3000_0000;
 const IN_GPR: u64 = CONTEXT;
@@ -75,9 +80,14 @@ const POPFQ: u8 = 0x9d;
 const PUSH_SAVED: [u8; 10] = [0x53, 0x55, 0x41, 0x54, 0x41, 0x55, 0x41, 0x56, 0x41, 0x57];
 const POP_SAVED: [u8; 10] = [0x41, 0x5f, 0x41, 0x5e, 0x41, 0x5d, 0x41, 0x5c, 0x5d, 0x5b];
 
-fn entry_stub() -> Vec<u8> {
+/// Entry to code of 64 or 32 bits, the latter with DS and ES that may be used.
+fn entry_stub(bits: u32) -> Vec<u8> {
     let mut a = Assembler(Vec::new());
     a.bytes(&PUSH_SAVED);
+    if bits == 32 {
+        // mov eax, DATA_32; mov ds, eax; mov es, eax
+        a.bytes(&[0xb8, DATA_32 as u8, 0, 0, 0, 0x8e, 0xd8, 0x8e, 0xc0]);
+    }
     a.bytes(&[PUSHFQ]);
     a.pop(SAVED_FLAGS);
     a.store(RSP, SAVED_RSP);
@@ -88,7 +98,8 @@ fn entry_stub() -> Vec<u8> {
     for reg in (0..16).filter(|&r| r != RSP).chain([RSP]) {
         a.load(reg, IN_GPR + 8 * u64::from(reg));
     }
-    a.absolute(&[0xff], 4, TARGET);
+    // JMP, or a far JMP to m16:32.
+    a.absolute(&[0xff], if bits == 32 { 5 } else { 4 }, TARGET);
     a.0
 }
 
@@ -123,6 +134,9 @@ extern "C" fn on_signal(signal: i32, _: *mut libc::siginfo_t, context: *mut libc
     registers[libc::REG_RIP as usize] = EXIT.load(Ordering::Relaxed) as i64;
     // POPF may have set them, and the exit stub must not trap.
     registers[libc::REG_EFL as usize] &= !(TRAP_FLAG | ALIGNMENT_CHECK);
+    // On with 64-bit code in any case: CS lies in the lowest 16 bits, SS in the highest.
+    let segments = &mut registers[libc::REG_CSGSFS as usize];
+    *segments = *segments & 0x0000_ffff_ffff_0000 | (DATA_32 << 48 | CODE_64) as i64;
 }
 
 fn map(address: u64, bytes: usize, protection: i32) {
@@ -149,7 +163,8 @@ impl Native {
         map(STUB, PAGE as usize, rw | libc::PROT_EXEC);
         map(CONTEXT, PAGE as usize, rw);
         write(CODE, &[0xcc; CODE_BYTES]);
-        let entry = entry_stub();
+        let entry = entry_stub(64);
+        write(STUB_32, &entry_stub(32));
         let exit = STUB + entry.len() as u64;
         write(STUB, &entry);
         write(exit, &exit_stub());
@@ -179,17 +194,19 @@ impl Native {
 
     /// Runs the instruction `code`. What follows it traps, as does everything else in the code pages, so that a branch
     /// shows where it went.
-    pub fn run(&mut self, before: &Machine, code: &[u8]) -> Outcome {
+    pub fn run(&mut self, before: &Machine, code: &[u8], bits: u32) -> Outcome {
         write(START, code);
         write(IN_GPR, &before.gpr.map(u64::to_le_bytes).concat());
         write(IN_FLAGS, &before.rflags.to_le_bytes());
-        write(TARGET, &START.to_le_bytes());
+        // A far pointer too: the selector above the offset.
+        write(TARGET, &(if bits == 32 { START | CODE_32 << 32 } else { START }).to_le_bytes());
         write(IN_FX, &before.fx);
         SIGNAL_TRAP.store(NO_SIGNAL, Ordering::Relaxed);
         RUNNING.store(true, Ordering::SeqCst);
+        let stub = if bits == 32 { STUB_32 } else { STUB };
         // SAFETY: the stub keeps what the ABI asks for; the instruction under test was chosen to touch nothing but
         // registers and the data pages, and whatever it raises comes back through the exit stub.
-        unsafe { std::mem::transmute::<usize, extern "C" fn()>(STUB as usize)() };
+        unsafe { std::mem::transmute::<usize, extern "C" fn()>(stub as usize)() };
         RUNNING.store(false, Ordering::SeqCst);
         write(START, &vec![0xcc; code.len()]);
         self.outcome()

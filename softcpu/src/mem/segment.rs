@@ -1,0 +1,64 @@
+//! What segments allow outside 64-bit code (Intel SDM vol. 3, 5.3 to 5.5).
+//!
+//! An access that its segment refuses gets an address that is not canonical, which none of 32 bits is: it faults when it is
+//! made, in the place that the fault has among the instruction's others, and costs those that are allowed nothing.
+
+use crate::cpu::Cpu;
+use crate::state::{Segment, seg};
+use crate::sys::segments::attr;
+
+/// The address of an access that its segment does not allow: #GP.
+const OUTSIDE: u64 = 1 << 63;
+/// The same of the stack segment: #SS. Both are multiples of 16, so that alignment is not what is found wrong.
+pub(super) const OUTSIDE_STACK: u64 = 1 << 63 | 1 << 16;
+
+/// Whether a segment has all the bytes of an access, and lets them be read or written.
+fn allows(segment: &Segment, offset: u64, bytes: u64, write: bool) -> bool {
+    let a = segment.attributes;
+    let is = |bit| a & bit != 0;
+    let limit = u64::from(segment.limit);
+    let last = offset + bytes.saturating_sub(1);
+    // For data the bit of conforming code means that it lies above the limit.
+    let inside = if !is(attr::CODE) && is(attr::CONFORMING) {
+        let end = if is(attr::BIG) { 0xffff_ffff } else { 0xffff };
+        offset > limit && last <= end
+    } else {
+        last <= limit
+    };
+    // For code the bit of writable data means that it may be read.
+    let permitted = if is(attr::CODE) { !write && is(attr::WRITABLE) } else { !write || is(attr::WRITABLE) };
+    // A null selector leaves nothing present.
+    is(attr::PRESENT) && inside && permitted
+}
+
+impl Cpu {
+    /// The linear address of an access to an offset in a segment (an index of `seg_base`), which is checked outside 64-bit
+    /// code.
+    #[inline(always)]
+    pub(crate) fn segment_address(&self, segment: u8, offset: u64, bytes: u64, write: bool) -> u64 {
+        if self.mode == 64 {
+            return self.linear(segment, offset);
+        }
+        self.checked_address(segment, offset, bytes, write)
+    }
+
+    pub(crate) fn checked_address(&self, segment: u8, offset: u64, bytes: u64, write: bool) -> u64 {
+        let which = usize::from(segment) % 6;
+        if allows(&self.sys.seg[which], offset, bytes, write) {
+            self.linear(segment, offset)
+        } else if which == seg::SS {
+            OUTSIDE_STACK
+        } else {
+            OUTSIDE
+        }
+    }
+
+    /// Bytes of code from an instruction pointer to the code segment's limit; none are too many for 64-bit code.
+    pub(crate) fn code_bytes(&self, rip: u64) -> u64 {
+        if self.limited_code {
+            (u64::from(self.sys.seg[seg::CS].limit) + 1).saturating_sub(rip)
+        } else {
+            u64::MAX
+        }
+    }
+}
