@@ -28,7 +28,7 @@
 //! then something else must return the `Step` of the store when it is not `Next`, after having done everything else.
 //!
 //! The lowering hook (`crate::simd::lower`, `crate::fp::lower`) is
-//! `fn lower(instr: &iced_x86::Instruction, ctx: &LowerCtx) -> Option<Op>`: build with [`LowerCtx::op`] (fills the memory
+//! `fn lower(instr: &iced_x86::Instruction, ctx: &LowerCtx) -> Option<Op>`: build with [`LowerCtx::op`](crate::lower::LowerCtx::op) (fills the memory
 //! operand, if there is one, and the immediate, if there is one), set `dst`/`src`, return it.
 
 use crate::cpu::Cpu;
@@ -118,7 +118,7 @@ pub const RIP_BASE: u8 = 18 * 8;
 /// The segment base that is always zero.
 pub const NO_SEG: u8 = 6;
 
-/// Unwraps an access or returns [`Step::Trap`].
+/// Unwraps an access or returns `Step::Trap`.
 #[macro_export]
 macro_rules! tri {
     ($e:expr) => {
