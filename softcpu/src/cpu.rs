@@ -120,6 +120,8 @@ pub struct Cpu {
     pub(crate) reach: Reach,
     /// Whether an instruction runs alone.
     pub(crate) alone: Alone,
+    /// The instruction that runs alone keeps the single-step trap from following it.
+    pub(crate) trap_held: bool,
     /// A bus access asked to return to the machine.
     pub(crate) yielding: bool,
     pub(crate) counters: Counters,
@@ -171,6 +173,7 @@ impl Cpu {
             config,
             reach: Reach::default(),
             alone: Alone::No,
+            trap_held: false,
             yielding: false,
             counters: Counters::default(),
         }
@@ -302,7 +305,7 @@ impl Cpu {
     /// Makes an exception wait; what a handler returns.
     #[cold]
     pub(crate) fn raise(&mut self, vector: u8, error: Option<u32>) -> Step {
-        self.fault = Fault { vector, error };
+        self.fault = Fault { vector, error, trap: false };
         Step::Trap
     }
 

@@ -184,6 +184,7 @@ pub mod vector {
     pub const NMI: u8 = 2;
     pub const BP: u8 = 3;
     pub const OF: u8 = 4;
+    pub const BR: u8 = 5;
     pub const UD: u8 = 6;
     pub const NM: u8 = 7;
     pub const DF: u8 = 8;
@@ -204,4 +205,6 @@ pub struct Fault {
     pub vector: u8,
     /// Error code, for those that push one.
     pub error: Option<u32>,
+    /// A trap: the instruction before RIP brought it about, and has retired.
+    pub trap: bool,
 }

@@ -71,7 +71,7 @@ impl Cpu {
         let now = self.moment(self.cycles);
         self.apic.advance(now);
         if let Some(pending) = self.sys.pending_exception.take() {
-            self.fault = Fault { vector: pending.vector, error: pending.error_code };
+            self.fault = Fault { vector: pending.vector, error: pending.error_code, trap: false };
             return self.deliver_fault();
         }
         if self.sys.interrupt_shadow {
@@ -97,6 +97,7 @@ impl Cpu {
     /// One instruction, then the end of the interrupt shadow and the single-step trap.
     pub(crate) fn single_step(&mut self) -> Result<(), Trap> {
         let stepping = self.control & TF != 0;
+        self.trap_held = false;
         let shadowed = std::mem::take(&mut self.sys.interrupt_shadow);
         let before = self.cycles;
         self.alone = Alone::Yes;
@@ -106,10 +107,10 @@ impl Cpu {
             self.sys.interrupt_shadow |= shadowed && ended.is_ok();
             return ended;
         }
-        if stepping {
+        if stepping && !self.trap_held {
             const SINGLE_STEP: u64 = 1 << 14;
             self.sys.dr[6] |= SINGLE_STEP;
-            self.raise(vector::DB, None);
+            self.fault = Fault { vector: vector::DB, error: None, trap: true };
             return Err(Trap);
         }
         Ok(())

@@ -4,7 +4,7 @@ mod machine;
 
 use fencepost_softcpu::MSRS_NAMED;
 use fencepost_softcpu::bus::Exit;
-use fencepost_softcpu::state::{PendingException, reg};
+use fencepost_softcpu::state::{PendingException, reg, seg};
 use fencepost_time::Cycles;
 use iced_x86::code_asm::*;
 use machine::*;
@@ -203,6 +203,42 @@ fn single_stepping_traps_after_each_instruction() {
     let (vector, frame) = m.run_to_handler(false);
     assert_eq!((vector, frame.rip, m.cpu.state().gpr[reg::RAX]), (1, CODE + 3, 1));
     assert_eq!(m.cpu.state().dr[6] & 0x4000, 0x4000);
+}
+
+/// RF is pushed as one by faults alone (Intel SDM vol. 3, 19.3.1.1).
+const RF: u64 = 1 << 16;
+const TF: u64 = 1 << 8;
+
+#[test]
+fn a_software_interrupt_is_not_stepped_into() {
+    for stepping in [0, TF] {
+        let mut m = Machine::new();
+        m.assemble(CODE, |a| {
+            a.int3().unwrap();
+            a.nop().unwrap();
+        });
+        m.with_state(|s| s.rflags |= stepping | RF);
+        let (vector, frame) = m.run_to_handler(false);
+        assert_eq!((vector, frame.rip), (3, CODE + 1));
+        assert_eq!(frame.rflags & (TF | RF), stepping);
+    }
+}
+
+/// The host's processor is no judge here: hypervisors are known to tell of INT1 as of a fault.
+#[test]
+fn int1_is_a_debug_exception_that_no_gate_keeps_from_a_user() {
+    for bits in [64, 32] {
+        let mut m = Machine::new();
+        m.write(CODE, [0xf1u8, 0x90]);
+        m.enter_user();
+        if bits == 32 {
+            m.with_state(|s| s.seg[seg::CS].attributes = 0xc0fb);
+        }
+        let (vector, frame) = m.run_to_handler(false);
+        assert_eq!((vector, frame.rip, frame.rflags & RF), (1, CODE + 1, 0), "{bits} bits");
+        assert_eq!(m.cpu.state().dr[6] & 0x4000, 0, "no single step");
+        assert_eq!(m.cpu.counters().unknown.len(), 0);
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use iced_x86::{Instruction, Mnemonic, OpKind};
 
 use crate::bus::Flow;
 use crate::cpu::Cpu;
-use crate::flags::DF;
+use crate::flags::{DF, TF};
 use crate::lower::LowerCtx;
 use crate::op::{Handler, Int, Op, RIP_BASE, Step};
 use crate::state::{reg, seg};
@@ -84,7 +84,8 @@ fn string<O: Element, const HOW: u8, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
         return O::element::<T>(cpu, op);
     }
     let mut end = Step::Next;
-    let mut left = PASS;
+    // A single step is an iteration, not the whole.
+    let mut left = if cpu.control & TF == 0 { PASS } else { 1 };
     loop {
         let count = cpu.counter(op);
         if count == 0 {

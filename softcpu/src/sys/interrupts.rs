@@ -12,8 +12,12 @@ use crate::state::{reg, seg};
 pub(crate) enum Source {
     /// A fault of the instruction at RIP.
     Exception,
+    /// A trap behind the instruction before RIP.
+    Trap,
     /// INT n, INT3, INTO: the gate's privilege counts.
     Software,
+    /// INT1: it does not.
+    Privileged,
     /// An interrupt, an NMI.
     External,
 }
@@ -32,7 +36,7 @@ fn combine(first: u8, second: Fault) -> Result<Fault, TripleFault> {
         vector::PF => second.vector == vector::PF || contributory(second.vector),
         _ => contributory(first) && contributory(second.vector),
     };
-    Ok(if double { Fault { vector: vector::DF, error: Some(0) } } else { second })
+    Ok(if double { Fault { vector: vector::DF, error: Some(0), trap: false } } else { second })
 }
 
 impl Cpu {
@@ -46,7 +50,8 @@ impl Cpu {
             if let Some(count) = self.counters.exceptions.get_mut(fault.vector as usize) {
                 *count += 1;
             }
-            match self.interrupt(fault.vector, fault.error, Source::Exception) {
+            let source = if fault.trap { Source::Trap } else { Source::Exception };
+            match self.interrupt(fault.vector, fault.error, source) {
                 Ok(()) => return Ok(()),
                 Err(Trap) => fault = combine(fault.vector, self.fault)?,
             }
@@ -68,7 +73,7 @@ impl Cpu {
         let gate_code = u32::from(vector) << 3 | 2 | external;
         if !self.in_long_mode() {
             // Without long mode there is no gate this can go through: the processor shuts down.
-            self.fault = Fault { vector: vector::DF, error: Some(0) };
+            self.fault = Fault { vector: vector::DF, error: Some(0), trap: false };
             return Err(Trap);
         }
         let offset = u64::from(vector) * 16;
@@ -164,7 +169,7 @@ impl Cpu {
 
     /// Writes SS, RSP, RFLAGS, CS, RIP and the error code below `top`; the new stack pointer.
     fn push_frame(&mut self, top: u64, error: Option<u32>, source: Source, cpl: u8) -> Result<u64, Trap> {
-        let mut flags = self.rflags();
+        let mut flags = self.rflags() & !RF;
         if source == Source::Exception {
             // Restarting the instruction must not meet its own breakpoint again (vol. 3, 19.3.1.1).
             flags |= RF;

@@ -31,6 +31,17 @@ pub(super) fn store_segment(cpu: &mut Cpu, op: &Op) -> Step {
     cpu.store(op, cpu.ea(op), selector)
 }
 
+/// LDS, LES, LSS, LFS, LGS: a register of size `T` and the segment register in `aux`, from a far pointer. That of SS needs
+/// no interrupt held: it loads both halves of the stack at once.
+pub(super) fn load_far<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    let at = cpu.ea(op);
+    let offset = tri!(cpu.load::<T>(op, at));
+    let selector = tri!(cpu.load::<u16>(op, cpu.beyond(at, T::SIZE as u64)));
+    tri!(cpu.load_segment(op.aux as usize % 6, selector));
+    cpu.set_reg(op.dst, offset);
+    Step::Next
+}
+
 fn may_change_if(cpu: &Cpu) -> bool {
     u64::from(cpu.cpl()) <= (cpu.control & IOPL) >> 12
 }

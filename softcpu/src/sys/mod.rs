@@ -11,7 +11,7 @@ mod transfer;
 use iced_x86::{Code, Instruction, Mnemonic, OpKind};
 
 use crate::lower::{LowerCtx, Shape, segment_index, shape};
-use crate::op::{Handler, Op};
+use crate::op::{Handler, Op, vector};
 
 pub(crate) const CR0_PE: u64 = 1;
 pub(crate) const CR0_MP: u64 = 1 << 1;
@@ -49,6 +49,7 @@ pub(crate) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
     moves(instr, ctx)
         .or_else(|| tables(instr, ctx))
         .or_else(|| transfers(instr, ctx))
+        .or_else(|| far_pointers(instr, ctx))
         .or_else(|| rest(instr, ctx))
 }
 
@@ -147,6 +148,10 @@ fn transfers(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
         C::Call_ptr1616 => transfer::far_call_direct::<u16>,
         C::Call_ptr1632 => transfer::far_call_direct::<u32>,
         C::Int_imm8 | C::Int3 => transfer::int,
+        C::Int1 => transfer::int1,
+        C::Into => transfer::into,
+        C::Bound_r16_m1616 => transfer::bound::<u16>,
+        C::Bound_r32_m3232 => transfer::bound::<u32>,
         C::Syscall => transfer::syscall,
         C::Sysretd => transfer::sysret::<u32>,
         C::Sysretq => transfer::sysret::<u64>,
@@ -156,14 +161,38 @@ fn transfers(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
         _ => return None,
     };
     let mut op = ctx.op(instr, run);
-    if instr.code() == C::Int3 {
-        op.imm = u64::from(crate::op::vector::BP);
+    match instr.code() {
+        C::Int3 => op.imm = u64::from(vector::BP),
+        C::Into => op.imm = u64::from(vector::OF),
+        C::Int1 => op.imm = u64::from(vector::DB),
+        _ => {}
     }
     if matches!(instr.op0_kind(), OpKind::FarBranch16 | OpKind::FarBranch32) {
         let narrow = instr.op0_kind() == OpKind::FarBranch16;
         op.imm = u64::from(if narrow { instr.far_branch16().into() } else { instr.far_branch32() });
         op.aux = instr.far_branch_selector();
     }
+    Some(op)
+}
+
+/// Far pointers into a register and a segment register.
+fn far_pointers(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
+    use crate::state::seg;
+    let which = match instr.mnemonic() {
+        Mnemonic::Les => seg::ES,
+        Mnemonic::Lds => seg::DS,
+        Mnemonic::Lss => seg::SS,
+        Mnemonic::Lfs => seg::FS,
+        Mnemonic::Lgs => seg::GS,
+        _ => return None,
+    };
+    let run: Handler = match instr.op0_register().size() {
+        2 => misc::load_far::<u16>,
+        4 => misc::load_far::<u32>,
+        _ => misc::load_far::<u64>,
+    };
+    let mut op = ctx.op(instr, run);
+    op.aux = which as u16;
     Some(op)
 }
 

@@ -144,6 +144,7 @@ impl Cpu {
     pub(crate) fn after_segment_load(&mut self, which: usize) -> Step {
         if which == seg::SS {
             self.sys.interrupt_shadow = true;
+            self.trap_held = true;
             return Step::Stop;
         }
         Step::Next

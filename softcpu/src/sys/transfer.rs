@@ -228,15 +228,44 @@ fn far_call_to<T: Int>(cpu: &mut Cpu, op: &Op, selector: u16, rip: u64) -> Step 
 
 /// INT n and INT3: the vector is the immediate.
 pub(super) fn int(cpu: &mut Cpu, op: &Op) -> Step {
+    through_gate(cpu, op, Source::Software)
+}
+
+/// INT1 (Intel SDM vol. 2, INT n): a debug exception that no gate's privilege keeps anyone from.
+pub(super) fn int1(cpu: &mut Cpu, op: &Op) -> Step {
+    through_gate(cpu, op, Source::Privileged)
+}
+
+/// INTO, outside 64-bit code.
+pub(super) fn into(cpu: &mut Cpu, op: &Op) -> Step {
+    if cpu.flags.of() { int(cpu, op) } else { Step::Next }
+}
+
+fn through_gate(cpu: &mut Cpu, op: &Op, source: Source) -> Step {
     let here = cpu.rip;
     cpu.rip = cpu.following(op);
-    match cpu.interrupt(op.imm as u8, None, Source::Software) {
-        Ok(()) => Step::Leave,
+    match cpu.interrupt(op.imm as u8, None, source) {
+        Ok(()) => {
+            // The gate has cleared TF: its handler is not stepped into (Intel SDM vol. 3, 19.3.1.4).
+            cpu.trap_held = true;
+            Step::Leave
+        }
         Err(Trap) => {
             cpu.rip = here;
             Step::Trap
         }
     }
+}
+
+/// BOUND, outside 64-bit code: #BR for a signed index outside a pair of bounds of its size.
+pub(super) fn bound<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    let at = cpu.ea(op);
+    let least = tri!(cpu.load::<T>(op, at)).sext();
+    let most = tri!(cpu.load::<T>(op, cpu.beyond(at, T::SIZE as u64))).sext();
+    if (least..=most).contains(&cpu.reg::<T>(op.dst).sext()) {
+        return Step::Next;
+    }
+    cpu.raise(vector::BR, None)
 }
 
 pub(super) fn syscall(cpu: &mut Cpu, op: &Op) -> Step {
