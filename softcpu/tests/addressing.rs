@@ -77,3 +77,18 @@ fn masked_stores_take_32_bit_addresses() {
     assert_eq!(m.read::<[u8; 0x10]>(DATA + 0x20), expected[0x20..]);
     assert_eq!(m.cpu.counters().unknown.len(), 0);
 }
+
+#[test]
+fn the_table_of_xlat_wraps_with_the_address() {
+    let mut m = Machine::new();
+    m.map(0, DATA, PRESENT | WRITE);
+    m.write(DATA + 0x12, 0x5au8);
+    m.memory.write_slice(&[0x67, 0xd7, 0xf4], GuestAddress(CODE)).unwrap();
+    m.with_state(|s| {
+        s.gpr[reg::RBX] = 0xdead_0000_ffff_fff0;
+        s.gpr[reg::RAX] = 0xff22;
+    });
+    assert_eq!(m.run(), Exit::Halted);
+    assert_eq!(m.cpu.state().gpr[reg::RAX], 0xff5a);
+    assert_eq!(m.cpu.counters().unknown.len(), 0);
+}

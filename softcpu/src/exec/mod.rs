@@ -3,6 +3,7 @@
 mod alu;
 mod bits;
 mod control;
+mod decimal;
 mod moves;
 mod muldiv;
 mod shift;
@@ -23,5 +24,6 @@ pub(crate) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
         .or_else(|| shift::lower(instr, ctx))
         .or_else(|| bits::lower(instr, ctx))
         .or_else(|| muldiv::lower(instr, ctx))
+        .or_else(|| decimal::lower(instr, ctx))
         .or_else(|| string::lower(instr, ctx))
 }

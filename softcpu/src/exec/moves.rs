@@ -1,6 +1,6 @@
 //! MOV and its relatives.
 
-use iced_x86::{FlowControl, Instruction, Mnemonic, OpKind, Register};
+use iced_x86::{FlowControl, Instruction, Mnemonic, OpKind};
 
 use crate::cpu::Cpu;
 use crate::lower::{LowerCtx, Shape, Shaped, condition, gpr_offset, shape};
@@ -142,9 +142,10 @@ fn set_m<const CC: u8>(cpu: &mut Cpu, op: &Op) -> Step {
     cpu.store(op, cpu.ea(op), u8::from(cpu.flags.condition::<CC>()))
 }
 
-/// XLAT: AL from the table at RBX.
+/// XLAT: AL from the table at RBX, of which as much counts as the address size in the immediate says.
 fn xlat(cpu: &mut Cpu, op: &Op) -> Step {
-    let at = cpu.ea(op).wrapping_add(u64::from(cpu.reg::<u8>(0)));
+    let offset = cpu.reg::<u64>(op.base).wrapping_add(u64::from(cpu.reg::<u8>(0))) & op.imm;
+    let at = cpu.linear(op.seg, offset);
     let value = tri!(cpu.load::<u8>(op, at));
     cpu.set_reg(0, value);
     Step::Next
@@ -243,10 +244,11 @@ fn conditional(instr: &Instruction, ctx: &LowerCtx, shape: Shaped) -> Option<Op>
     Some(ctx.op(instr, run))
 }
 
-/// iced shows `[rbx + al]`; the index is added by the handler.
+/// iced shows `[rbx + al]`, `[ebx + al]` or `[bx + al]`; the index is added by the handler.
 fn lower_xlat(instr: &Instruction, ctx: &LowerCtx) -> Op {
     let mut op = ctx.bare(instr, xlat);
     op.base = gpr_offset(instr.memory_base());
     op.seg = ctx.segment(instr.memory_segment());
-    if instr.memory_base() == Register::RBX { op } else { ctx.unknown(instr) }
+    op.imm = u64::MAX >> (64 - 8 * instr.memory_base().size());
+    op
 }

@@ -1,4 +1,4 @@
-//! PUSH, POP, PUSHF, POPF, ENTER, LEAVE.
+//! PUSH, POP, PUSHA, POPA, PUSHF, POPF, ENTER, LEAVE.
 
 use iced_x86::{Code, Instruction, Mnemonic, Register};
 
@@ -152,7 +152,38 @@ fn pop_segment<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     cpu.after_segment_load(op.dst as usize)
 }
 
-/// PUSHA is not in 64-bit code; POP of a code segment is in none.
+/// PUSHA: all eight registers in the encoding's order, the stack pointer as it was. Outside 64-bit code.
+fn pusha<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    let mut at = cpu.gpr[reg::RSP];
+    let mut end = Step::Next;
+    for register in 0..8 {
+        at = at.wrapping_sub(T::SIZE as u64);
+        let value = T::cut(cpu.gpr[register]);
+        end = worse(end, cpu.store_stack(op, at, value));
+        if end == Step::Trap {
+            return end;
+        }
+    }
+    cpu.set_stack::<T>(at);
+    end
+}
+
+/// POPA: all but the stack pointer, whose place is passed. Outside 64-bit code.
+fn popa<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    let top = cpu.gpr[reg::RSP];
+    let place = |register: usize| top.wrapping_add(((7 - register) * T::SIZE) as u64);
+    let mut values = [T::NIL; 8];
+    for register in (0..8).rev() {
+        values[register] = tri!(cpu.load_stack::<T>(op, place(register)));
+    }
+    for register in (0..8).filter(|register| *register != reg::RSP) {
+        cpu.set_reg(register as u8 * 8, values[register]);
+    }
+    cpu.set_stack::<T>(top.wrapping_add(8 * T::SIZE as u64));
+    Step::Next
+}
+
+/// A form of ENTER that is none.
 fn odd(cpu: &mut Cpu, _: &Op) -> Step {
     cpu.raise(vector::UD, None)
 }
@@ -197,6 +228,10 @@ pub(super) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
         (M::Pop, Shape::Mem) => width!(bytes, pop_m),
         (M::Pushf | M::Pushfd | M::Pushfq, _) => width!(bytes, pushf),
         (M::Popf | M::Popfd | M::Popfq, _) => width!(bytes, popf),
+        (M::Pusha, _) => pusha::<u16>,
+        (M::Pushad, _) => pusha::<u32>,
+        (M::Popa, _) => popa::<u16>,
+        (M::Popad, _) => popa::<u32>,
         (M::Leave, _) => match instr.code() {
             Code::Leavew => leave::<u16>,
             Code::Leaved => leave::<u32>,
