@@ -1,15 +1,20 @@
 //! The command line of `fencepost`.
 
+mod errors;
+mod foreign;
+
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::error::{ContextKind, ErrorKind};
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::config::MachineConfig;
 use crate::options::{
     Accel, CameraOptions, GpuOptions, MEMORY_DEFAULT, MoveAt, Size, SnapshotAt, Switch, TRACE_LIMIT_DEFAULT,
-    memory_size, timeout, trace_limit,
+    memory_size, timeout, trace_limit, whole,
 };
 use crate::outlet::Full;
 use crate::say;
@@ -81,7 +86,7 @@ pub struct DemoArgs {
     #[arg(long, value_name = "FILE")]
     pub camera_source: Option<PathBuf>,
     /// Frames to show
-    #[arg(long, value_name = "COUNT", default_value = "120", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "COUNT", default_value = "120", value_parser = whole::<u32>(1, 100_000))]
     pub frames: u32,
     /// What the guest captures
     #[arg(long, value_enum, default_value = "nv12")]
@@ -97,8 +102,8 @@ pub struct DemoArgs {
         allow_hyphen_values = true
     )]
     pub append: String,
-    /// Guest memory, with K, M or G
-    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = memory_size)]
+    /// Guest memory, with K, M or G (of 1024); MiB without
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = memory_size, allow_hyphen_values = true)]
     pub memory: Size,
     /// What runs the guest's CPU
     #[arg(long, value_enum, default_value = "auto")]
@@ -111,14 +116,14 @@ pub struct DemoArgs {
     pub iommu: Switch,
     /// Vary by this number what hardware may vary: how long jobs take, the order of what is due at one moment, the
     /// delay of interrupts (docs/machine.md). The same number gives the same run. With --accel soft only
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(0, u64::MAX), allow_negative_numbers = true)]
     pub seed: Option<u64>,
     /// Move the running machine to another back end (kvm or soft) at a mark: the flow writes 1 when everything is set
     /// up and 2 after the last frame
     #[arg(long = "move", value_name = "MARK=BACKEND")]
     pub moves: Vec<MoveAt>,
     /// Refreshes of the display, and frames of the camera if not 60, a second
-    #[arg(long, value_name = "HZ", default_value = "60", value_parser = clap::value_parser!(u16).range(1..=240))]
+    #[arg(long, value_name = "HZ", default_value = "60", value_parser = whole::<u16>(1, 240))]
     pub rate: u16,
     /// Give up after this many seconds of host time, with status 124
     #[arg(long, value_name = "SECONDS", value_parser = timeout, allow_negative_numbers = true)]
@@ -152,8 +157,8 @@ pub struct RunArgs {
     /// A stock kernel needs reboot=acpi to find the reset register: on hardware-reduced ACPI it would ask EFI.
     #[arg(long, value_name = "STRING", default_value = DEFAULT_APPEND, allow_hyphen_values = true)]
     pub append: String,
-    /// Guest memory, with K, M or G
-    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = memory_size)]
+    /// Guest memory, with K, M or G (of 1024); MiB without
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = memory_size, allow_hyphen_values = true)]
     pub memory: Size,
     /// What runs the guest's CPU
     #[arg(long, value_enum, default_value = "auto")]
@@ -173,7 +178,7 @@ pub struct RunArgs {
     pub iommu: Switch,
     /// Vary by this number what hardware may vary: how long jobs take, the order of what is due at one moment, the
     /// delay of interrupts (docs/machine.md). The same number gives the same run. With --accel soft only
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(0, u64::MAX), allow_negative_numbers = true)]
     pub seed: Option<u64>,
     /// Move the running machine to another back end (kvm or soft) when the guest writes this number to the mark port
     #[arg(long = "move", value_name = "MARK=BACKEND")]
@@ -272,59 +277,69 @@ impl RunArgs {
 
 /// Parses the process's arguments; on an error (or --help) prints it and gives the exit status.
 pub fn parse() -> Result<Cli, i32> {
-    let subcommand = std::env::args().nth(1);
-    Cli::try_parse().map_err(|error| match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let (over, status) = match parse_from(&arguments) {
+        Ok((cli, note)) => {
+            note.iter().for_each(|note| say::line(format_args!("fencepost: {note}")));
+            return Ok(cli);
+        }
+        Err(over) => (over, 2),
+    };
+    match over {
+        Over::Help(error) => {
             let _ = error.print();
-            0
+            let asked = [ErrorKind::DisplayHelp, ErrorKind::DisplayVersion].contains(&error.kind());
+            Err(if asked { 0 } else { status })
         }
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            let _ = error.print();
-            2
+        Over::Refused(line) => {
+            say::line(format_args!("fencepost: {line}"));
+            Err(status)
         }
-        _ => {
-            say::line(format_args!("fencepost: {}", one_line(&error, subcommand.as_deref())));
-            2
-        }
+    }
+}
+
+/// What ends the command before it began.
+enum Over {
+    /// Help or version, whether asked for or not.
+    Help(clap::Error),
+    /// What is wrong, in one line.
+    Refused(String),
+}
+
+/// Parses arguments, the program's name first. Gives what the user should know of what was understood, too.
+fn parse_from(arguments: &[OsString]) -> Result<(Cli, Option<String>), Over> {
+    let parsed = Cli::command().try_get_matches_from(arguments).and_then(|matches| {
+        let note = matches.subcommand().and_then(|(_, matches)| size_note(matches));
+        Ok((Cli::from_arg_matches(&matches)?, note))
+    });
+    parsed.map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp => match errors::instead_of_help(arguments) {
+            Some(line) => Over::Refused(line),
+            None => Over::Help(error),
+        },
+        ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Over::Help(error),
+        _ => Over::Refused(errors::one_line(&error, arguments)),
     })
 }
 
-/// clap's message without its usage lines: what is wrong, and what would be right. `subcommand` is the first argument.
-fn one_line(error: &clap::Error, subcommand: Option<&str>) -> String {
-    let text = error.to_string();
-    let body = text.split("\n\n").next().unwrap_or_default();
-    let mut line = body.lines().map(str::trim).filter(|l| !l.is_empty()).collect::<Vec<_>>().join(" ");
-    if let Some(rest) = line.strip_prefix("error: ") {
-        line = rest.to_string();
-    }
-    let hinted = error.get(ContextKind::ValidValue).is_some() || line.contains(';');
-    if !hinted && error.kind() != ErrorKind::ValueValidation {
-        let known = subcommand.filter(|name| Cli::command().find_subcommand(name).is_some());
-        let of = known.map(|name| format!("{name} ")).unwrap_or_default();
-        line.push_str(&format!("; see 'fencepost {of}--help'"));
-    }
-    line
+/// A bare number is MiB here as with other launchers, and bytes with some: it is said which.
+fn size_note(matches: &clap::ArgMatches) -> Option<String> {
+    ["memory", "trace-limit"].into_iter().find_map(|option| {
+        let id = option.replace('-', "_");
+        let given = matches.try_get_raw(&id).ok()??.next_back()?.to_str()?;
+        let bare = matches.value_source(&id) == Some(ValueSource::CommandLine)
+            && given.bytes().all(|byte| byte.is_ascii_digit());
+        bare.then(|| format!("--{option} {given}: taken as {given} MiB"))
+    })
 }
+
+#[cfg(test)]
+#[path = "cli/errors_tests.rs"]
+mod errors_tests;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn error_of_subcommand(name: &str, arguments: &[&str]) -> String {
-        let all = ["fencepost", name].into_iter().chain(arguments.iter().copied());
-        one_line(&Cli::try_parse_from(all).expect_err("must be refused"), Some(name))
-    }
-
-    fn error_of(arguments: &[&str]) -> String {
-        error_of_subcommand("run", arguments)
-    }
-
-    #[test]
-    fn the_hint_names_the_subcommand() {
-        assert!(error_of(&["--wings"]).ends_with("; see 'fencepost run --help'"));
-        assert!(error_of_subcommand("demo", &["--wings"]).ends_with("; see 'fencepost demo --help'"));
-        assert!(error_of_subcommand("dance", &[]).ends_with("; see 'fencepost --help'"));
-    }
 
     #[test]
     fn the_last_of_two_counts_for_a_demo() {
@@ -345,22 +360,5 @@ mod tests {
         let cli = Cli::try_parse_from(["fencepost", "run", "--kernel", "k"]).expect("enough");
         let Command::Run(parsed) = cli.command else { panic!("another command") };
         assert_eq!(format!("{:?}", *parsed), format!("{:?}", RunArgs::new("k")));
-    }
-
-    #[test]
-    fn an_error_is_one_line_that_names_the_thing() {
-        for (arguments, names) in [
-            (&["--kernel", "k", "--accel", "fast"][..], &["fast", "--accel", "soft"][..]),
-            (&["--kernel", "k", "--memory", "1M"], &["1M", "--memory", "at least 16M"]),
-            (&["--kernel", "k", "--camera", "size=3"], &["size", "width"]),
-            (&["--kernel", "k", "--wings"], &["--wings", "--help"]),
-            (&[], &["--kernel"]),
-        ] {
-            let line = error_of(arguments);
-            assert!(!line.contains('\n'), "{line}");
-            for name in names {
-                assert!(line.contains(name), "{name} is not in: {line}");
-            }
-        }
     }
 }

@@ -23,6 +23,7 @@ pub mod initrd;
 pub mod kernel;
 pub mod lengths;
 pub mod machine;
+pub mod modules;
 pub mod options;
 pub mod outlet;
 mod ready;

@@ -1,5 +1,6 @@
 //! What the user asks for, and the grammar of `key=value,...` options.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -31,7 +32,7 @@ pub enum Switch {
     Off,
 }
 
-/// A size in bytes: a number with an optional K, M or G (powers of 1024).
+/// A size in bytes, written as a number with a unit: K, M, G or T, of 1024 whatever follows it (MB, MiB); MiB without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size(pub u64);
 
@@ -39,15 +40,34 @@ impl FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "write a number with K, M or G, such as 256M".to_string();
-        let (digits, shift) = match text.as_bytes().last() {
-            Some(b'K' | b'k') => (&text[..text.len() - 1], 10),
-            Some(b'M' | b'm') => (&text[..text.len() - 1], 20),
-            Some(b'G' | b'g') => (&text[..text.len() - 1], 30),
-            _ => (text, 0),
+        let wrong = || "write a number with K, M or G, such as 256M or 1.5G".to_string();
+        let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+        let (number, unit) = text.split_at(end);
+        let unit = unit.to_ascii_uppercase();
+        let shift = match unit.strip_suffix("IB").or(unit.strip_suffix("B")).unwrap_or(&unit) {
+            "K" => 10,
+            "M" => 20,
+            "" if unit.is_empty() => 20,
+            "G" => 30,
+            "T" => 40,
+            _ => return Err(wrong()),
         };
-        let number: u64 = digits.parse().map_err(|_| wrong())?;
-        number.checked_mul(1 << shift).map(Size).ok_or_else(wrong)
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+        let parse = |digits: &str| digits.parse::<u64>().map_err(|_| wrong());
+        let (whole, parts) = (parse(whole)?, parse(fraction)?);
+        let tenths = u32::try_from(fraction.len()).ok().and_then(|digits| 10u64.checked_pow(digits));
+        let fraction = (u128::from(parts) << shift) / u128::from(tenths.ok_or_else(wrong)?);
+        let bytes = (u128::from(whole) << shift) + fraction;
+        Ok(Size(u64::try_from(bytes).unwrap_or(u64::MAX)))
+    }
+}
+
+/// A parser of whole numbers from `min` to `max`.
+pub fn whole<T: TryFrom<u64>>(min: u64, max: u64) -> impl Fn(&str) -> Result<T, String> + Clone {
+    move |text| {
+        let number = text.parse().ok().filter(|number| (min..=max).contains(number));
+        let wrong = || format!("write a whole number from {min} to {max}");
+        number.and_then(|number: u64| T::try_from(number).ok()).ok_or_else(wrong)
     }
 }
 
@@ -61,10 +81,12 @@ pub fn memory_size(text: &str) -> Result<Size, String> {
         return Err(format!("too little memory, give at least {}M", MEMORY_MIN_BYTES >> 20));
     }
     if size.0 > MEMORY_MAX_BYTES {
-        return Err(format!("too much memory, give at most {}G", MEMORY_MAX_BYTES >> 30));
+        let bare = text.bytes().all(|byte| byte.is_ascii_digit());
+        let unit = if bare { "; a number without K, M or G is MiB" } else { "" };
+        return Err(format!("too much memory, give at most {}G{unit}", MEMORY_MAX_BYTES >> 30));
     }
     if size.0 % 4096 != 0 {
-        return Err("not a whole number of 4 KiB pages".into());
+        return Err("not a whole number of 4 KiB pages, give whole MiB".into());
     }
     Ok(size)
 }
@@ -89,7 +111,7 @@ pub fn timeout(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds)
         .ok()
         .filter(|d| !d.is_zero())
-        .ok_or_else(|| "write seconds, more than 0".into())
+        .ok_or_else(|| "write seconds, more than 0, such as 60 or 0.5".into())
 }
 
 /// `--move`: where the machine goes at a mark.
@@ -204,13 +226,21 @@ fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
         return Err("a zero byte cannot be in an option".into());
     }
     let text = text.replace(",,", &COMMA.to_string());
-    text.split(',')
+    let pairs: Result<Vec<(String, String)>, String> = text
+        .split(',')
         .filter(|part| !part.is_empty())
         .map(|part| {
-            let (key, value) = part.split_once('=').ok_or_else(|| format!("'{part}' is not KEY=VALUE"))?;
+            let (key, value) =
+                part.split_once('=').ok_or_else(|| format!("'{part}' is not KEY=VALUE; write both"))?;
             Ok((key.to_string(), value.replace(COMMA, ",")))
         })
-        .collect()
+        .collect();
+    let pairs = pairs?;
+    let mut keys = BTreeSet::new();
+    match pairs.iter().find(|(key, _)| !keys.insert(key)) {
+        Some((key, _)) => Err(format!("{key} is given twice; leave one out")),
+        None => Ok(pairs),
+    }
 }
 
 fn number<T: TryFrom<u64>>(key: &str, value: &str, min: u64, max: u64) -> Result<T, String> {
@@ -244,7 +274,7 @@ impl FromStr for CameraOptions {
                 "bytes-per-cycle" => options.bytes_per_cycle = Some(number(&key, &value, 1, RATE_MAX)?),
                 _ => {
                     let known = "source, width, height, fps, latency, bytes-per-cycle";
-                    return Err(format!("no option '{key}', know {known}"));
+                    return Err(format!("there is no '{key}'; there are {known}"));
                 }
             }
         }
@@ -265,7 +295,7 @@ impl FromStr for GpuOptions {
             match key.as_str() {
                 "latency" => options.latency = Some(number(&key, &value, 0, LATENCY_MAX)?),
                 "bytes-per-cycle" => options.bytes_per_cycle = Some(number(&key, &value, 1, RATE_MAX)?),
-                _ => return Err(format!("no option '{key}', know latency, bytes-per-cycle")),
+                _ => return Err(format!("there is no '{key}'; there are latency, bytes-per-cycle")),
             }
         }
         Ok(options)
@@ -278,13 +308,43 @@ mod tests {
 
     #[test]
     fn sizes() {
-        assert_eq!("256M".parse(), Ok(Size(256 << 20)));
-        assert_eq!("4096".parse(), Ok(Size(4096)));
-        for wrong in ["", "M", "1T", "-1", "99999999999G", "1.5G"] {
-            assert!(wrong.parse::<Size>().is_err(), "{wrong}");
+        for (text, bytes) in [
+            ("256M", 256 << 20),
+            ("512", 512 << 20),
+            ("512MB", 512 << 20),
+            ("512MiB", 512 << 20),
+            ("512mib", 512 << 20),
+            ("1.5G", 3 << 29),
+            ("0.25g", 256 << 20),
+            ("1T", 1 << 40),
+            ("64K", 64 << 10),
+            ("1.5", 3 << 19),
+            ("99999999999999G", u64::MAX),
+        ] {
+            assert_eq!(text.parse(), Ok(Size(bytes)), "{text}");
         }
-        assert!(memory_size("1M").is_err_and(|e| e.contains("at least")));
-        assert!(memory_size("100G").is_err_and(|e| e.contains("at most")));
+        for wrong in [
+            "",
+            "M",
+            "-1",
+            "1.5.G",
+            "1..5G",
+            ".",
+            ".G",
+            "1.G",
+            "1e3",
+            "0x10",
+            "512B",
+            "1 G",
+            "G1",
+            "1.00000000000000000001G",
+        ] {
+            assert!(wrong.parse::<Size>().is_err_and(|e| e.contains("such as 256M")), "{wrong}");
+        }
+        assert!(memory_size("1M").is_err_and(|e| e.contains("at least 16M")));
+        assert!(memory_size("1T").is_err_and(|e| e.ends_with("at most 64G")));
+        assert!(memory_size("536870912").is_err_and(|e| e.ends_with("is MiB")));
+        assert!(memory_size("0.1G").is_err_and(|e| e.contains("whole")));
     }
 
     #[test]

@@ -23,6 +23,7 @@ use crate::kernel::{self, Kernel};
 use crate::machine::log::EventLog;
 use crate::machine::remap::Remapping;
 use crate::machine::{Machine, Parts, Pauses, memory};
+use crate::modules;
 use crate::options::{Accel, SnapshotAt, Switch};
 use crate::run::Hooks;
 use crate::snapshot::{self, Saved};
@@ -171,16 +172,20 @@ pub(crate) fn load(args: &RunArgs, say: &mut dyn FnMut(&str)) -> Result<(GuestMe
     let mut kernel = kernel::open(path, args.memory.0, cache.as_ref(), say)?;
     let read = |path| initrd::read(path, &kernel.image, args.memory.0);
     let initrd = args.initrd.as_deref().map(read).transpose()?;
-    let memory = memory::map(args.memory.0)?;
-    match place(args, &memory, &mut kernel, initrd.as_deref()) {
-        Err(firmware::Error::Kernel(KernelError::KeptDamaged)) => {}
-        placed => return Ok((memory, placed.map_err(|error| load_error(&error))?)),
+    let mut memory = memory::map(args.memory.0)?;
+    let mut placed = place(args, &memory, &mut kernel, initrd.as_deref());
+    if let Err(firmware::Error::Kernel(KernelError::KeptDamaged)) = placed {
+        kernel.unpack_again(cache.as_ref(), say)?;
+        // The guest must find nothing of what was loaded first.
+        memory = memory::map(args.memory.0)?;
+        placed = place(args, &memory, &mut kernel, initrd.as_deref());
     }
-    kernel.unpack_again(cache.as_ref(), say)?;
-    // The guest must find nothing of what was loaded first.
-    drop(memory);
-    let memory = memory::map(args.memory.0)?;
-    let entry = place(args, &memory, &mut kernel, initrd.as_deref()).map_err(|error| load_error(&error))?;
+    let entry = placed.map_err(|error| load_error(&error))?;
+    let release = || {
+        let told = kernel.release().map(str::to_owned);
+        told.or_else(|| modules::release_in(&memory, kernel.image.extent()))
+    };
+    initrd.and_then(|initrd| modules::mismatch(&initrd, release)).iter().for_each(|line| say(line));
     Ok((memory, entry))
 }
 

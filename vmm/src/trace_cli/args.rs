@@ -7,6 +7,8 @@ use fencepost_trace::Category;
 use fencepost_trace::journey::{FenceId, PAGE_BYTES};
 use fencepost_trace::report::Query;
 
+use crate::options::whole;
+
 /// `fencepost trace`.
 #[derive(Clone, Debug, Args)]
 pub struct TraceArgs {
@@ -41,7 +43,7 @@ pub struct ReportArgs {
     #[arg(long)]
     pub check: bool,
     /// With --check: this many frames at least must have made the whole journey
-    #[arg(long, value_name = "COUNT", default_value_t = 1, requires = "check")]
+    #[arg(long, value_name = "COUNT", default_value = "1", requires = "check", value_parser = whole::<usize>(0, u32::MAX.into()))]
     pub complete: usize,
     /// One JSON object instead
     #[arg(long)]
@@ -84,7 +86,7 @@ pub struct QueryArgs {
 #[group(required = true, multiple = false)]
 pub struct What {
     /// A frame by its number
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = whole::<usize>(0, u32::MAX.into()))]
     pub frame: Option<usize>,
     /// A buffer: its number, inode:NUMBER of its dma-buf, or page:ADDRESS of guest memory
     #[arg(long, value_name = "BUFFER", value_parser = buffer)]
@@ -138,7 +140,7 @@ pub struct ConvertArgs {
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
     /// The frame of a picture; the one with the longest journey if not given
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = whole::<usize>(0, u32::MAX.into()))]
     pub frame: Option<usize>,
     /// Say on standard output what was written, as one JSON object
     #[arg(long)]
@@ -146,9 +148,8 @@ pub struct ConvertArgs {
 }
 
 fn percentage(text: &str) -> Result<f64, String> {
-    let value: f64 = text.parse().map_err(|_| format!("'{text}' is no number"))?;
-    let sound = value.is_finite() && value >= 0.0;
-    sound.then_some(value).ok_or_else(|| format!("'{text}' is not 0 or more"))
+    let value = text.parse().ok().filter(|value: &f64| value.is_finite() && *value >= 0.0);
+    value.ok_or_else(|| "write a number of percent, 0 or more, such as 5".to_string())
 }
 
 fn category(text: &str) -> Result<Category, String> {
@@ -164,24 +165,25 @@ fn number(text: &str) -> Result<u64, String> {
         Some(digits) => u64::from_str_radix(digits, 16),
         None => text.parse(),
     };
-    parsed.map_err(|_| format!("'{text}' is no number"))
+    parsed.map_err(|_| format!("'{text}' is not a number; write it in decimal, or with 0x"))
 }
 
 fn buffer(text: &str) -> Result<Query, String> {
     match text.split_once(':') {
         Some(("inode", inode)) => Ok(Query::Inode(number(inode)?)),
         Some(("page", address)) => Ok(Query::Page(number(address)? / PAGE_BYTES)),
-        Some((kind, _)) => Err(format!("'{kind}' is neither inode nor page")),
+        Some((kind, _)) => Err(format!("there is no '{kind}'; write a number, inode:NUMBER or page:ADDRESS")),
         None => usize::try_from(number(text)?).map(Query::Buffer).map_err(|e| e.to_string()),
     }
 }
 
 fn fence(text: &str) -> Result<Query, String> {
-    let (context, seqno) = text.split_once(':').ok_or("a fence is CONTEXT:SEQNO or ringN:SEQNO")?;
+    let (context, seqno) = text.split_once(':').ok_or("write CONTEXT:SEQNO or ringN:SEQNO")?;
     let seqno = number(seqno)?;
     match context.strip_prefix("ring") {
         Some(ring) => {
-            let ring = u32::try_from(number(ring)?).map_err(|_| format!("there is no ring {ring}"))?;
+            let ring = u32::try_from(number(ring)?)
+                .map_err(|_| format!("there is no ring {ring}; write ring0:SEQNO or so"))?;
             Ok(Query::Ring(ring, seqno))
         }
         None => Ok(Query::Fence(FenceId { context: number(context)?, seqno })),
