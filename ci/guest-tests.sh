@@ -8,11 +8,15 @@ guest display 900 "test_display" --display width=320,height=240
 guest camera 900 "test_camera"
 # Devices and drivers go away, are reset and sleep, with all that user space may hold; the IOMMU finds what is still mapped.
 guest life 900 "test_gpu_life;test_camera_life"
+# The same for the display, with few frames a second and slow jobs of the GPU's, so that it happens before they end.
+display_life=(--display width=128,height=96,hz=10 --gpu latency=20000000)
+guest display-life 900 "test_display_commits;test_display_kms;test_display_life" "${display_life[@]}"
 without_iommu() {
     local GUEST_COMMAND_LINE=${GUEST_COMMAND_LINE/intel_iommu=on/intel_iommu=off}
     "$@"
 }
 without_iommu guest life-no-iommu 900 "test_gpu_life;test_camera_life"
+without_iommu guest display-life-no-iommu 900 "test_display_life" "${display_life[@]}"
 # The whole flow with every pixel checked by the host: `demo NAME [OPTION...]`.
 demo() {
     local name=$1
@@ -103,6 +107,7 @@ on_stable guest stable-gpu 900 "gpu_test"
 on_stable guest stable-display 900 "test_display" --display width=320,height=240
 on_stable guest stable-camera 900 "test_camera"
 on_stable guest stable-life 900 "test_gpu_life;test_camera_life"
+on_stable guest stable-display-life 900 "test_display_commits;test_display_kms;test_display_life" "${display_life[@]}"
 check "demo: on the 6.1 kernel" on_stable demo stable
 
 # Debian's own i386 programs as they come, static and dynamic, and exceptions of C++ through the unwinder of libgcc.

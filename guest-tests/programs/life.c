@@ -133,6 +133,8 @@ static int is_complaint(const char *record)
 	static const char *const signs[] = {
 		"WARNING:", "BUG:", "Oops", "general protection", "refcount_t:", "Bad page", "hung task", "blocked for more",
 		"DMAR: [DMA", "fault addr", "hangs, reset", "does not start again", "list_add corruption", "list_del corruption",
+		/* The display's driver, and DRM's helpers about it. */
+		"Errors 0x", "Commit refused", "Cannot s", "_done timed out", "commit wait timed out",
 	};
 
 	for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
@@ -220,11 +222,14 @@ static void start_counting(const struct life_subject *subject)
 
 	if (!ret)
 		ret = life_restore(subject->device, LIFE_UNBIND);
+	if (!ret && subject->map)
+		ret = subject->map();
 	/* test_iommu finds out whether there should be one. */
 	if (counts == -ENOTSUP)
 		ktap_result(!ret, "there is no IOMMU, and so nothing to be left mapped (%d)", ret);
 	else
 		ktap_result(!ret && !counts && iommu_trace_mapped() > 0, "what the driver maps is seen (%d %d)", ret, counts);
+	subject->let_go();
 }
 
 void life_test(const struct life_subject *subject)

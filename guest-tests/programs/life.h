@@ -76,6 +76,8 @@ struct life_subject {
 	void (*let_go)(void);
 	/* Whether the device does its work, for a new user. */
 	int (*works)(void);
+	/* Takes something for which the driver maps memory. NULL: it has mapped some since it is bound. */
+	int (*map)(void);
 };
 
 /* How many results life_test() gives. */

@@ -76,6 +76,8 @@ static void fpd_crtc_atomic_disable(struct drm_crtc *crtc, struct drm_atomic_sta
 	struct fpd_device *fpd = to_fpd(crtc->dev);
 	int idx;
 
+	/* Vertical blanks count up to this one, whether or not anybody had their interrupt on. */
+	drm_crtc_accurate_vblank_count(crtc);
 	if (drm_dev_enter(&fpd->drm, &idx)) {
 		/* When the write has returned the device reads no more memory. */
 		fpd_write(fpd, FPD_CRTC_ENABLE, 0);

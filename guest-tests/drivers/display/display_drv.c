@@ -30,7 +30,8 @@ static const struct drm_driver fpd_driver = {
 	.fops = &fpd_fops,
 	DRM_GEM_SHMEM_DRIVER_OPS,
 	.gem_create_object = fpd_bo_create,
-	.gem_prime_import = fpd_bo_import,
+	.prime_handle_to_fd = fencepost_bo_export,
+	.gem_prime_import = fencepost_bo_import,
 	.name = FPD_NAME,
 	.desc = "Fencepost display controller",
 	.date = "20260101",
@@ -135,8 +136,8 @@ static int fpd_init(struct fpd_device *fpd)
 	if (ret)
 		return ret;
 	spin_lock_init(&fpd->irq_lock);
-	INIT_LIST_HEAD(&fpd->mapped);
-	return drmm_mutex_init(&fpd->drm, &fpd->map_lock);
+	fencepost_bos_init(&fpd->bos);
+	return 0;
 }
 
 static int fpd_probe(struct pci_dev *pdev, const struct pci_device_id *id)
@@ -176,7 +177,7 @@ static void fpd_remove(struct pci_dev *pdev)
 	fpd_hw_stop(fpd);
 	fpd_crtc_complete_flip(fpd);
 	drm_atomic_helper_shutdown(drm);
-	fpd_bo_unmap_all(fpd);
+	fencepost_bos_unmap(&fpd->bos);
 }
 
 static void fpd_shutdown(struct pci_dev *pdev)

@@ -3,8 +3,6 @@
 #define DISPLAY_DRV_H
 
 #include <linux/io-64-nonatomic-lo-hi.h>
-#include <linux/list.h>
-#include <linux/mutex.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 
@@ -14,7 +12,8 @@
 #include <drm/drm_encoder.h>
 #include <drm/drm_plane.h>
 
-#include "display_bo.h"
+#include <fencepost_bo.h>
+
 #include "display_regs.h"
 
 struct dev_pm_ops;
@@ -62,9 +61,8 @@ struct fpd_device {
 	u64 crc_frame;
 	struct fpd_hold *crc_hold;
 
-	/* The buffers that the device can reach, and the lock of their mappings. */
-	struct mutex map_lock;
-	struct list_head mapped;
+	/* The buffers that the device can see. */
+	struct fencepost_bos bos;
 
 	/* What was shown, while a reset of the device is under way. */
 	struct drm_atomic_state *reset_state;
@@ -92,6 +90,7 @@ int fpd_crtc_init(struct fpd_device *fpd);
 void fpd_crtc_complete_flip(struct fpd_device *fpd);
 int fpd_plane_init(struct fpd_device *fpd);
 int fpd_output_init(struct fpd_device *fpd);
+struct drm_gem_object *fpd_bo_create(struct drm_device *drm, size_t size);
 struct drm_framebuffer *fpd_fb_create(struct drm_device *drm, struct drm_file *file,
 				      const struct drm_mode_fb_cmd2 *cmd);
 

@@ -46,7 +46,7 @@ static int fpd_plane_prepare_fb(struct drm_plane *plane, struct drm_plane_state 
 		return 0;
 	if (!drm_dev_enter(plane->dev, &idx))
 		return -ENODEV;
-	ret = fpd_bo_map(to_fpd_bo(new->fb->obj[0]));
+	ret = fencepost_bo_map(to_fencepost_bo(new->fb->obj[0]), FPD_SG_MAX_ENTRIES);
 	drm_dev_exit(idx);
 	if (ret)
 		return ret;
@@ -56,11 +56,11 @@ static int fpd_plane_prepare_fb(struct drm_plane *plane, struct drm_plane_state 
 
 static void show(struct fpd_device *fpd, const struct drm_plane_state *new)
 {
-	const struct fpd_bo *bo = to_fpd_bo(new->fb->obj[0]);
+	const struct fencepost_bo *bo = to_fencepost_bo(new->fb->obj[0]);
 
 	fpd_write(fpd, FPD_PLANE_FORMAT, new->fb->format->format);
-	fpd_write(fpd, FPD_PLANE_TABLE, lower_32_bits(bo->table_iova));
-	fpd_write(fpd, FPD_PLANE_TABLE + 4, upper_32_bits(bo->table_iova));
+	fpd_write(fpd, FPD_PLANE_TABLE, lower_32_bits(bo->table_dma));
+	fpd_write(fpd, FPD_PLANE_TABLE + 4, upper_32_bits(bo->table_dma));
 	fpd_write(fpd, FPD_PLANE_ENTRIES, bo->entries);
 	fpd_write(fpd, FPD_PLANE_OFFSET, first_byte(new));
 	fpd_write(fpd, FPD_PLANE_PITCH, new->fb->pitches[0]);

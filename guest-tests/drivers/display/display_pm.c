@@ -31,6 +31,29 @@ void fpd_hw_stop(struct fpd_device *fpd)
 	fpd_irq_mask(fpd, U32_MAX, 0);
 }
 
+/*
+ * A commit may wait for another device's fence, and that device may sleep before this one does. So commits end here, where
+ * user space is frozen and no device sleeps yet. An error keeps the machine awake.
+ */
+static int fpd_prepare(struct device *dev)
+{
+	struct drm_device *drm = dev_get_drvdata(dev);
+	struct drm_crtc *crtc = &to_fpd(drm)->crtc;
+	struct drm_crtc_commit *commit;
+	int ret;
+
+	drm_modeset_lock(&crtc->mutex, NULL);
+	commit = crtc->state->commit;
+	if (commit)
+		drm_crtc_commit_get(commit);
+	drm_modeset_unlock(&crtc->mutex);
+	if (!commit)
+		return 0;
+	ret = drm_crtc_commit_wait(commit);
+	drm_crtc_commit_put(commit);
+	return ret;
+}
+
 static int fpd_suspend(struct device *dev)
 {
 	struct drm_device *drm = dev_get_drvdata(dev);
@@ -49,7 +72,10 @@ static int fpd_resume(struct device *dev)
 	return drm_mode_config_helper_resume(drm);
 }
 
-DEFINE_SIMPLE_DEV_PM_OPS(fpd_pm_ops, fpd_suspend, fpd_resume);
+const struct dev_pm_ops fpd_pm_ops = {
+	.prepare = fpd_prepare,
+	SYSTEM_SLEEP_PM_OPS(fpd_suspend, fpd_resume)
+};
 
 /*
  * Commits wait for the modeset locks, which are held from here to fpd_reset_done(): one task calls

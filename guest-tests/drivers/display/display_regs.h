@@ -48,13 +48,7 @@ enum fpd_vector {
 	FPD_VECTORS,
 };
 
-/* One entry of a scatter-gather list. */
-struct fpd_sg_entry {
-	__le64 iova;
-	__le32 len;
-	__le32 reserved;
-};
-
+/* Entries of a scatter-gather list: struct fencepost_sg_entry. */
 #define FPD_SG_MAX_ENTRIES	32768
 
 #endif
