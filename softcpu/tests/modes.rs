@@ -119,3 +119,19 @@ fn code_decoded_in_a_wide_segment_keeps_to_a_narrow_one() {
     let (vector, frame) = m.run_to_handler(true);
     assert_eq!((vector, frame.rip), (13, 2));
 }
+
+#[test]
+fn a_far_pointer_fills_a_register_and_a_segment_in_64_bit_code() {
+    let mut m = Machine::new();
+    // lss rsp, [rbx]; lfs rax, [rbx]; lgs ecx, [rbx + 4]; hlt
+    let code = [0x48, 0x0f, 0xb2, 0x23, 0x48, 0x0f, 0xb4, 0x03, 0x0f, 0xb5, 0x4b, 0x04, 0xf4];
+    m.memory.write_slice(&code, GuestAddress(CODE)).unwrap();
+    m.write(0x20_0000, 0x1122_3344_5566_7788u64);
+    m.write(0x20_0008, 0x10u16);
+    m.with_state(|s| s.gpr[reg::RBX] = 0x20_0000);
+    assert_eq!(m.run(), Exit::Halted);
+    let s = m.cpu.state();
+    assert_eq!((s.gpr[reg::RSP], s.gpr[reg::RAX]), (0x1122_3344_5566_7788, 0x1122_3344_5566_7788));
+    assert_eq!(s.gpr[reg::RCX], 0x1122_3344);
+    assert_eq!([seg::SS, seg::FS, seg::GS].map(|which| s.seg[which].selector), [0x10; 3]);
+}

@@ -132,10 +132,57 @@ fn stacks() -> Vec<Program> {
     })]
 }
 
+/// LDS, LES, LSS, LGS. (FS is the test's own thread's.)
+fn far_pointers() -> Vec<Program> {
+    let pointer = DATA as u32 + 0x40;
+    vec![Box::new(move |a| {
+        a.mov(ebx, pointer).unwrap();
+        a.mov(dword_ptr(ebx), BACK).unwrap();
+        a.mov(word_ptr(ebx + 4), u32::from(WIDE)).unwrap();
+        a.mov(esi, ss).unwrap();
+        a.mov(edi, esp).unwrap();
+        a.lss(esp, fword_ptr(ebx)).unwrap();
+        a.push(0x1234_5678).unwrap();
+        a.mov(ss, esi).unwrap();
+        a.mov(esp, edi).unwrap();
+        a.lgs(eax, fword_ptr(ebx)).unwrap();
+        a.mov(dword_ptr(eax).gs(), 0x5a).unwrap();
+        a.mov(ecx, gs).unwrap();
+        a.les(edx, fword_ptr(ebx)).unwrap();
+        a.mov(dword_ptr(edx + 8).es(), 0x77).unwrap();
+        a.lds(ebp, fword_ptr(ebx)).unwrap();
+        a.mov(dword_ptr(edx + 4), ecx).unwrap();
+        a.mov(ds, esi).unwrap();
+        a.mov(es, esi).unwrap();
+    })]
+}
+
+/// BOUND within and INTO without overflow do nothing.
+fn checks() -> Vec<Program> {
+    vec![Box::new(|a| {
+        a.mov(ebx, DATA as u32 + 0x40).unwrap();
+        a.mov(dword_ptr(ebx), -5).unwrap();
+        a.mov(dword_ptr(ebx + 4), 7).unwrap();
+        a.mov(eax, -5).unwrap();
+        a.bound(eax, qword_ptr(ebx)).unwrap();
+        a.mov(eax, 7).unwrap();
+        a.bound(eax, qword_ptr(ebx)).unwrap();
+        a.add(eax, 1).unwrap();
+        a.into().unwrap();
+    })]
+}
+
 #[test]
 fn linear_addresses_are_cut_to_32_bits() {
     let mut both = Both::new(&table());
-    for (n, program) in loads_and_stores().into_iter().chain(strings()).chain(stacks()).enumerate() {
+    for (n, program) in loads_and_stores()
+        .into_iter()
+        .chain(strings())
+        .chain(stacks())
+        .chain(far_pointers())
+        .chain(checks())
+        .enumerate()
+    {
         const BREAKPOINT: u8 = 3;
         let outcome = both.compare(&assemble(program), registers());
         let outcome = outcome.unwrap_or_else(|difference| panic!("program {n}: {difference}"));

@@ -145,7 +145,7 @@ fn set_m<const CC: u8>(cpu: &mut Cpu, op: &Op) -> Step {
 /// XLAT: AL from the table at RBX, of which as much counts as the address size in the immediate says.
 fn xlat(cpu: &mut Cpu, op: &Op) -> Step {
     let offset = cpu.reg::<u64>(op.base).wrapping_add(u64::from(cpu.reg::<u8>(0))) & op.imm;
-    let at = cpu.linear(op.seg, offset);
+    let at = cpu.segment_address(op.seg, offset, 1, false);
     let value = tri!(cpu.load::<u8>(op, at));
     cpu.set_reg(0, value);
     Step::Next

@@ -168,18 +168,18 @@ fn pusha<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     end
 }
 
-/// POPA: all but the stack pointer, whose place is passed. Outside 64-bit code.
+/// POPA: all but the stack pointer, whose place is passed. Those that were popped before a fault stay so, as processors
+/// have it: the restart pops them again. Outside 64-bit code.
 fn popa<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let top = cpu.gpr[reg::RSP];
-    let place = |register: usize| top.wrapping_add(((7 - register) * T::SIZE) as u64);
-    let mut values = [T::NIL; 8];
+    let mut at = cpu.gpr[reg::RSP];
     for register in (0..8).rev() {
-        values[register] = tri!(cpu.load_stack::<T>(op, place(register)));
+        let value = tri!(cpu.load_stack::<T>(op, at));
+        if register != reg::RSP {
+            cpu.set_reg(register as u8 * 8, value);
+        }
+        at = at.wrapping_add(T::SIZE as u64);
     }
-    for register in (0..8).filter(|register| *register != reg::RSP) {
-        cpu.set_reg(register as u8 * 8, values[register]);
-    }
-    cpu.set_stack::<T>(top.wrapping_add(8 * T::SIZE as u64));
+    cpu.set_stack::<T>(at);
     Step::Next
 }
 

@@ -144,6 +144,8 @@ impl Guest {
             self.put(handler, &[HLT]);
         }
         self.put_u64(TSS + 4, STACK_TOP);
+        // No I/O permission bitmap: it would begin beyond the limit.
+        self.put(TSS + 102, &[0x68, 0]);
     }
 
     fn long_mode(&self) -> CpuState {

@@ -86,6 +86,15 @@ impl Bench {
         bench
     }
 
+    /// Whether a form that the host is not asked about is not implemented.
+    fn is_unknown(&mut self, random: &mut Random, group: &Group, code: Code) -> bool {
+        let unknown = self.guest.unknown();
+        if let Some(case) = (0..20).find_map(|_| generate::case(random, code, group.bits)) {
+            self.guest.run(&case.before, &case.bytes);
+        }
+        self.guest.unknown() != unknown
+    }
+
     fn run(&mut self, random: &mut Random, case: &Case) -> Verdict {
         generate::fill_memory(random, case, self.native.data());
         let unknown = self.guest.unknown();
@@ -150,6 +159,9 @@ fn check(group: &Group) -> Report {
     for code in forms(group) {
         if let Some(reason) = (group.excluded)(code) {
             report.left_out.entry(reason).or_default().push(code);
+            if bench.is_unknown(&mut random, group, code) {
+                report.unknown.push(code);
+            }
             continue;
         }
         // With ORACLE_TRACE set, the last form named is the one that killed the process.
