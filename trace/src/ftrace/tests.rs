@@ -2,6 +2,7 @@
 
 use fencepost_time::Tsc;
 
+use super::format::number;
 use super::*;
 use crate::file::Definition;
 use crate::guest::{GuestEvent, Value};
@@ -193,6 +194,36 @@ fn time_never_goes_back_on_a_real_page_and_threads_have_names() {
     }
 }
 
+#[test]
+fn a_real_kernels_events_keep_all_rules() {
+    // What is refused are the events whose layouts were not captured.
+    let refused = CAPTURED.map(|captured| {
+        let mut decoder = Decoder::new();
+        let id = |news: &News| match news {
+            News::Definition(Definition::Format(format)) => Some(u64::from(format.id)),
+            _ => None,
+        };
+        let known: Vec<u64> = news_of(&mut decoder, captured, usize::MAX).iter().filter_map(id).collect();
+        let (mut unknown, mut at, mut layout) = (0, 0, None);
+        while let Some(head) = captured.get(at..at + HEADER_BYTES) {
+            let length = number(&head[4..]) as usize;
+            let payload = &captured[at + HEADER_BYTES..at + HEADER_BYTES + length];
+            match number(&head[..2]) as u16 {
+                kind::HEADER_PAGE => layout = PageLayout::parse(std::str::from_utf8(payload).expect("text")),
+                kind::PAGE => {
+                    let mut count =
+                        |_: u64, record: &[u8]| unknown += u64::from(!known.contains(&number(&record[..2])));
+                    events(layout.expect("it comes first"), payload, &mut count).expect("a sound page");
+                }
+                _ => {}
+            }
+            at += HEADER_BYTES + length.next_multiple_of(4);
+        }
+        (decoder.refused(), unknown)
+    });
+    assert!(refused.iter().all(|(refused, unknown)| refused == unknown), "{refused:?}");
+}
+
 /// A generator of noise (xorshift64), so that a failure comes again.
 struct Noise(u64);
 
@@ -219,5 +250,9 @@ fn noise_never_panics_and_never_grows() {
         let mut decoder = Decoder::new();
         let news = news_of(&mut decoder, &bytes, 1 + noise.next() as usize % 64);
         assert!(news.len() <= 2000, "{}", news.len());
+        let size = |one: &News| if let News::Event(_, event) = one { event.bytes() } else { 0 };
+        // A byte that is a number takes 32 in memory, at most.
+        let taken: usize = news.iter().map(size).sum();
+        assert!(taken <= 64 * bytes.len(), "{taken} bytes of memory for {}", bytes.len());
     }
 }
