@@ -110,6 +110,27 @@ on_stable guest stable-life 900 "test_gpu_life;test_camera_life"
 on_stable guest stable-display-life 900 "test_display_commits;test_display_kms;test_display_life" "${display_life[@]}"
 check "demo: on the 6.1 kernel" on_stable demo stable
 
+# A program of the guest ends the machine with a status, from a shell's script too: `exits NAME`.
+exits() {
+    local status=0 line='fencepost.run="fencepost-exit 256;fencepost-exit 1 2;fencepost-exit x;fencepost-exit 42"'
+    "$FENCEPOST" run --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd" --append "$GUEST_COMMAND_LINE $line" \
+        --accel soft --timeout 300 </dev/null >"$logs/$1" || status=$?
+    cat "$logs/$1"
+    # What is wrong is told and ends nothing; all that was said before the end is there.
+    [ "$status" = 42 ] && [ "$(grep -c 'fencepost-exit ended with status 2' "$logs/$1")" = 3 ]
+}
+check "guest: a program sets the exit status" exits exits
+check "guest: the same on the 6.1 kernel" on_stable exits exits-stable
+
+# Modules of another kernel are told of before the start; what the guest then does is its own.
+other_modules() {
+    "$FENCEPOST" run --kernel "$CACHE/kernel-stable/vmlinuz" --initrd "$GUEST/initrd" --accel soft --timeout 0.1 \
+        </dev/null >/dev/null 2>"$logs/other" || true
+    cat "$logs/other"
+    grep -q "modules in --initrd are for kernel $(cat "$KERNEL/version"), but --kernel is $(cat "$CACHE/kernel-stable/version")" "$logs/other"
+}
+check "guest: modules of another kernel are told of" other_modules
+
 # Debian's own i386 programs as they come, static and dynamic, and exceptions of C++ through the unwinder of libgcc.
 #   debian NAME KERNEL
 debian() {
