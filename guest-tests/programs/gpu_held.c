@@ -221,17 +221,40 @@ int gpu_held_check_killed(enum life_action action)
 	return ret ? ret : status == -ESRCH ? 0 : -EBADMSG;
 }
 
+/* Starts a child, with a word of shared memory for both. */
+static int start_child(void (*run)(void))
+{
+	if (!gpu_held.word)
+		gpu_held.word = mmap(NULL, sizeof(int), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (gpu_held.word == MAP_FAILED)
+		return -ENOMEM;
+	*gpu_held.word = 0;
+	gpu_held.child = fork();
+	if (!gpu_held.child)
+		run();
+	return gpu_held.child < 0 ? -ECHILD : 0;
+}
+
+static void wait_for_buffer(void)
+{
+	struct drm_fencepost_gpu_info info;
+
+	/* DRM waits at the first ioctl of another process, too. */
+	gpu_ioctl(gpu_held.gpu, DRM_IOCTL_FENCEPOST_GPU_INFO, &info);
+	*gpu_held.word = 1;
+	_exit(-gpu_buffer_wait(gpu_held.gpu, &gpu_held.buffers[A], GPU_HELD_TIMEOUT_MS));
+}
+
 /* A child that sleeps in an ioctl for the running job's buffer. */
 int gpu_held_take_waiter(void)
 {
 	int ret = gpu_held_take_running();
 
-	if (ret)
-		return ret;
-	gpu_held.child = fork();
-	if (!gpu_held.child)
-		_exit(-gpu_buffer_wait(gpu_held.gpu, &gpu_held.buffers[A], GPU_HELD_TIMEOUT_MS));
-	return gpu_held.child < 0 ? -ECHILD : life_wait_asleep(gpu_held.child);
+	if (!ret)
+		ret = start_child(wait_for_buffer);
+	while (!ret && !*gpu_held.word)
+		usleep(1000);
+	return ret ? ret : life_wait_asleep(gpu_held.child);
 }
 
 int gpu_held_check_waiter(enum life_action action)
@@ -253,7 +276,7 @@ static void draw_and_draw(void)
 	uint32_t pattern = 1;
 	int ret = 0, dmabuf;
 
-	while (!ret && !*gpu_held.stop) {
+	while (!ret && !*gpu_held.word) {
 		struct gpu_buffer *buffer = &gpu_held.buffers[pattern % SEMAPHORE];
 
 		command = gpu_fill(buffer, GPU_HELD_BYTES, ++pattern);
@@ -275,16 +298,10 @@ int gpu_held_take_client(void)
 {
 	int ret = gpu_held_open();
 
-	if (!gpu_held.stop)
-		gpu_held.stop = mmap(NULL, sizeof(int), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (ret || gpu_held.stop == MAP_FAILED)
-		return ret ? ret : -ENOMEM;
-	*gpu_held.stop = 0;
-	gpu_held.child = fork();
-	if (!gpu_held.child)
-		draw_and_draw();
+	if (!ret)
+		ret = start_child(draw_and_draw);
 	usleep(5000);
-	return gpu_held.child < 0 ? -ECHILD : 0;
+	return ret;
 }
 
 int gpu_held_check_client(enum life_action action)
@@ -292,7 +309,7 @@ int gpu_held_check_client(enum life_action action)
 	int status = 0;
 
 	usleep(5000);
-	*gpu_held.stop = 1;
+	*gpu_held.word = 1;
 	if (waitpid(gpu_held.child, &status, 0) != gpu_held.child || !WIFEXITED(status))
 		return -ECHILD;
 	gpu_held.child = 0;

@@ -30,8 +30,8 @@ struct gpu_held {
 	int fence;
 	int fences[2 * GPU_HELD_JOBS];
 	pid_t child;
-	/* Shared with the child: that it is to stop. */
-	volatile int *stop;
+	/* Shared with the child, at first 0: the one tells the other something by 1. */
+	volatile int *word;
 };
 
 extern struct gpu_held gpu_held;

@@ -242,20 +242,21 @@ void life_test(const struct life_subject *subject)
 
 int life_wait_asleep(pid_t child)
 {
-	char path[64], stat[256], state;
+	char path[64], call[256];
 
-	snprintf(path, sizeof(path), "/proc/%d/stat", child);
+	snprintf(path, sizeof(path), "/proc/%d/syscall", child);
 	for (int i = 0; i < TRIES; i++) {
 		FILE *file = fopen(path, "r");
+		int number = -1;
 
 		if (!file)
 			return -ESRCH;
-		state = fgets(stat, sizeof(stat), file) && strrchr(stat, ')') ? strrchr(stat, ')')[2] : 'X';
+		/* "running", or the number of the call it sleeps in, or -1 for a page fault, or nothing for a zombie. */
+		if (fgets(call, sizeof(call), file))
+			sscanf(call, "%d", &number);
 		fclose(file);
-		if (state == 'S' || state == 'D')
+		if (number == SYS_ioctl || number == SYS_poll)
 			return 0;
-		if (state == 'X' || state == 'Z')
-			return -ECHILD;
 		usleep(PAUSE_US);
 	}
 	return -ETIMEDOUT;

@@ -90,7 +90,7 @@ struct life_subject {
  */
 void life_test(const struct life_subject *subject);
 
-/* Waits until a child sleeps, which is one that was forked to call something that blocks. */
+/* Waits until a child sleeps in ioctl() or poll(), which is one that was forked to do that. */
 int life_wait_asleep(pid_t child);
 
 /* Hands a descriptor through a socket of AF_UNIX. */
