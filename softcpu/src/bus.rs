@@ -29,7 +29,7 @@ pub trait Bus {
     /// Writes memory-mapped registers. Nothing there ignores it.
     fn mmio_write(&mut self, now: Cycles, gpa: u64, data: &[u8]) -> Flow;
     /// Reads a port (1, 2 or 4 bytes).
-    fn port_read(&mut self, now: Cycles, port: u16, data: &mut [u8]);
+    fn port_read(&mut self, now: Cycles, port: u16, data: &mut [u8]) -> Flow;
     /// Writes a port (1, 2 or 4 bytes).
     fn port_write(&mut self, now: Cycles, port: u16, data: &[u8]) -> Flow;
     /// The local APIC ended an interrupt; a level-triggered one is the I/O APIC's business too.

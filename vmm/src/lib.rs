@@ -36,3 +36,6 @@ pub mod source;
 pub mod terminal;
 pub mod trace_cli;
 pub mod tracing;
+
+#[cfg(test)]
+mod docs_tests;

@@ -5,6 +5,7 @@
 //! `docs/pci.md`.
 
 mod config;
+mod config_ports;
 mod dma_log;
 mod endpoint;
 mod msix;
@@ -18,6 +19,7 @@ mod random_tests;
 #[cfg(test)]
 mod tests;
 
+pub use config_ports::CONFIG_PORTS;
 pub use endpoint::{BarKind, EndpointState, PlacedDoorbell};
 pub use msix::{MAX_VECTORS, MsixState};
 pub use platform::{

@@ -8,6 +8,7 @@ use crate::registers::RegisterFile;
 use crate::state::{StateError, Stateful, require};
 
 use super::config;
+use super::config_ports::{ConfigAccess, ConfigAddress};
 use super::endpoint::{BarKind, Endpoint, EndpointState, PlacedDoorbell};
 use super::msix::MAX_VECTORS;
 use super::platform::{MsiWrite, Platform};
@@ -38,6 +39,8 @@ pub enum PciError {
 pub struct PciRootState {
     /// Configuration space of the host bridge.
     pub host_bridge: Vec<u8>,
+    /// The register at port 0xcf8.
+    pub config_address: u32,
     /// The functions, by ascending requester id.
     pub endpoints: Vec<EndpointState>,
 }
@@ -45,6 +48,7 @@ pub struct PciRootState {
 /// Bus 0. Accesses to addresses that nothing decodes are the machine's to answer (reads as all ones).
 pub struct PciRoot {
     host_bridge: RegisterFile,
+    config_address: ConfigAddress,
     endpoints: Vec<Endpoint>,
     /// Counts what may have changed [`PciRoot::open_vectors`] or [`PciRoot::doorbells`].
     revision: u64,
@@ -54,6 +58,7 @@ impl Default for PciRoot {
     fn default() -> Self {
         PciRoot {
             host_bridge: RegisterFile::new(config::host_bridge(), config::HEADER_BYTES),
+            config_address: ConfigAddress::default(),
             endpoints: Vec::new(),
             revision: 0,
         }
@@ -147,6 +152,28 @@ impl PciRoot {
         }
     }
 
+    /// Reads [`CONFIG_PORTS`](super::CONFIG_PORTS), from `port` on. False, with `data` untouched, when nobody answers there.
+    pub fn port_read(&mut self, port: u16, data: &mut [u8]) -> bool {
+        match self.config_address.access(port, data.len()) {
+            ConfigAccess::Address => data.copy_from_slice(&self.config_address.value().to_le_bytes()),
+            ConfigAccess::Space(offset) => self.ecam_read(offset, data),
+            ConfigAccess::Nowhere => return false,
+        }
+        true
+    }
+
+    /// Writes them. False when nobody answers there.
+    pub fn port_write(&mut self, port: u16, data: &[u8], platform: &mut Platform<'_>) -> bool {
+        match (self.config_address.access(port, data.len()), data) {
+            (ConfigAccess::Address, &[a, b, c, d]) => {
+                self.config_address.write(u32::from_le_bytes([a, b, c, d]))
+            }
+            (ConfigAccess::Space(offset), _) => self.ecam_write(offset, data, platform),
+            _ => return false,
+        }
+        true
+    }
+
     /// A number that is another one whenever [`open_vectors`](Self::open_vectors) or [`doorbells`](Self::doorbells) may
     /// have changed.
     pub fn revision(&self) -> u64 {
@@ -212,7 +239,7 @@ impl PciRoot {
 
 impl Stateful for PciRoot {
     const KIND: &'static str = "pci";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     /// The functions, each restored from its state, in the order of [`PciRootState::endpoints`].
     type Parts = Vec<Box<dyn Function>>;
     type State = PciRootState;
@@ -220,6 +247,7 @@ impl Stateful for PciRoot {
     fn save(&self) -> PciRootState {
         PciRootState {
             host_bridge: self.host_bridge.save(),
+            config_address: self.config_address.value(),
             endpoints: self.endpoints.iter().map(Endpoint::save).collect(),
         }
     }
@@ -232,8 +260,11 @@ impl Stateful for PciRoot {
         let pairs = functions.into_iter().zip(&state.endpoints);
         let endpoints: Option<Vec<_>> =
             pairs.map(|(function, endpoint)| Endpoint::restore(function, endpoint)).collect();
-        match (bridge, endpoints) {
-            (Some(host_bridge), Some(endpoints)) => Ok(PciRoot { host_bridge, endpoints, revision: 1 }),
+        let config_address = ConfigAddress::restore(state.config_address);
+        match (bridge, config_address, endpoints) {
+            (Some(host_bridge), Some(config_address), Some(endpoints)) => {
+                Ok(PciRoot { host_bridge, config_address, endpoints, revision: 1 })
+            }
             _ => {
                 Err(StateError::Impossible { kind: Self::KIND, why: "a function's registers are another's" })
             }

@@ -240,11 +240,14 @@ impl Element for Ins {
         tri!(cpu.check_port(port, T::SIZE as u16));
         let at = cpu.destination::<T>(op, true);
         tri!(cpu.load_to_write::<T>(op, at));
-        let value = cpu.read_port(cpu.now(op), port, T::SIZE);
+        let (value, flow) = cpu.read_port(cpu.now(op), port, T::SIZE);
         let step = cpu.store(op, at, T::cut(u64::from(value)));
+        if step == Step::Trap {
+            return step;
+        }
         let by = cpu.string_step::<T>();
         cpu.advance(op, reg::RDI, by);
-        step
+        if flow == Flow::Yield { Step::Stop } else { step }
     }
 }
 

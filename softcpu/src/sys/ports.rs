@@ -36,10 +36,13 @@ impl Cpu {
         Err(Trap)
     }
 
-    pub(crate) fn read_port(&mut self, now: Cycles, port: u16, bytes: usize) -> u32 {
+    pub(crate) fn read_port(&mut self, now: Cycles, port: u16, bytes: usize) -> (u32, Flow) {
         let mut data = [0u8; 4];
-        self.bus().port_read(now, port, &mut data[..bytes]);
-        u32::from_le_bytes(data)
+        let flow = self.bus().port_read(now, port, &mut data[..bytes]);
+        if flow == Flow::Yield {
+            self.yielding = true;
+        }
+        (u32::from_le_bytes(data), flow)
     }
 
     pub(crate) fn write_port(&mut self, now: Cycles, port: u16, value: u32, bytes: usize) -> Flow {
@@ -60,9 +63,12 @@ fn port<const DX: bool>(cpu: &Cpu, op: &Op) -> u16 {
 pub(super) fn input<const DX: bool, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let port = port::<DX>(cpu, op);
     tri!(cpu.check_port(port, T::SIZE as u16));
-    let value = cpu.read_port(cpu.now(op), port, T::SIZE);
+    let (value, flow) = cpu.read_port(cpu.now(op), port, T::SIZE);
     cpu.set_reg(0, T::cut(u64::from(value)));
-    Step::Next
+    match flow {
+        Flow::Yield => Step::Stop,
+        Flow::Continue => Step::Next,
+    }
 }
 
 pub(super) fn output<const DX: bool, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {

@@ -69,8 +69,9 @@ impl Bus for Devices {
         self.mmio.push((now.0, gpa, data.to_vec()));
         Flow::Continue
     }
-    fn port_read(&mut self, _: Cycles, port: u16, data: &mut [u8]) {
+    fn port_read(&mut self, _: Cycles, port: u16, data: &mut [u8]) -> Flow {
         data.fill(port as u8);
+        Flow::Continue
     }
     fn port_write(&mut self, now: Cycles, port: u16, data: &[u8]) -> Flow {
         let mut word = [0; 4];

@@ -51,7 +51,7 @@ impl Bus for NoDevices {
     fn mmio_write(&mut self, _: Cycles, gpa: u64, _: &[u8]) -> Flow {
         panic!("device address {gpa:#x} reached");
     }
-    fn port_read(&mut self, _: Cycles, port: u16, _: &mut [u8]) {
+    fn port_read(&mut self, _: Cycles, port: u16, _: &mut [u8]) -> Flow {
         panic!("port {port:#x} reached from user mode");
     }
     fn port_write(&mut self, _: Cycles, port: u16, _: &[u8]) -> Flow {

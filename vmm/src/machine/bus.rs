@@ -1,6 +1,6 @@
 //! Dispatch of the CPU's accesses outside RAM.
 
-use fencepost_devices::pci::{MsiSource, MsiWrite};
+use fencepost_devices::pci::{CONFIG_PORTS, MsiSource, MsiWrite};
 use fencepost_firmware::layout::{self, S5_SLP_TYP};
 use fencepost_softcpu::bus::{Bus, Flow};
 use fencepost_time::{Cycles, TscOffset};
@@ -24,6 +24,10 @@ const KEYBOARD_STATUS: u8 = 0;
 impl Machine {
     /// Reads `data.len()` bytes from a port. Ports are a byte wide: a wider access reads those that follow.
     pub fn read_port(&mut self, first: u16, data: &mut [u8]) {
+        // The one target whose registers are wider than a byte: an access means something as a whole.
+        if CONFIG_PORTS.contains(&first) && self.pci.port_read(first, data) {
+            return self.flush_messages();
+        }
         for (index, byte) in (0u16..).zip(data.iter_mut()) {
             let number = first.wrapping_add(index);
             *byte = match port(number) {
@@ -33,7 +37,7 @@ impl Machine {
                 Some((PortTarget::SleepControl | PortTarget::SleepStatus, _)) => 0,
                 Some((PortTarget::Exit | PortTarget::Mark | PortTarget::Reset, _)) => u8::MAX,
                 Some((PortTarget::Trace, offset)) => self.read_trace_port(offset),
-                None => {
+                Some((PortTarget::PciConfig, _)) | None => {
                     self.unclaimed.port(number);
                     u8::MAX
                 }
@@ -46,6 +50,10 @@ impl Machine {
         // By far the most written port of a traced machine: ahead of the others, and not byte by byte.
         if first == layout::TRACE_PORT.start && data.len() <= layout::TRACE_PORT.len() {
             return self.write_trace_port(data);
+        }
+        if CONFIG_PORTS.contains(&first) && self.on_bus(|pci, platform| pci.port_write(first, data, platform))
+        {
+            return;
         }
         for (index, &byte) in (0u16..).zip(data) {
             let number = first.wrapping_add(index);
@@ -66,8 +74,8 @@ impl Machine {
                 Some((PortTarget::SleepControl, _)) if sleeps_for_good(byte) => {
                     self.set_end(GuestEnd::PowerOff)
                 }
+                None | Some((PortTarget::PciConfig, _)) => self.unclaimed.port(number),
                 Some(_) => {}
-                None => self.unclaimed.port(number),
             }
         }
     }
@@ -184,10 +192,11 @@ impl Bus for Machine {
         self.flow()
     }
 
-    fn port_read(&mut self, now: Cycles, port: u16, data: &mut [u8]) {
+    fn port_read(&mut self, now: Cycles, port: u16, data: &mut [u8]) -> Flow {
         self.set_cycles(now);
         self.read_port(port, data);
         self.note(ExitKind::PortRead, port.into(), data);
+        self.flow()
     }
 
     fn port_write(&mut self, now: Cycles, port: u16, data: &[u8]) -> Flow {

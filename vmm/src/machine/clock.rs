@@ -2,19 +2,20 @@
 //!
 //! Without it Linux waits a whole second, in a loop of a thousand million instructions, for a register that never
 //! changes. It does not run, so that two runs are the same; the ACPI tables still say that there is no such clock,
-//! so no driver looks for its alarm or its interrupt.
+//! so no driver looks for its alarm or its interrupt. Numbers are in BCD, as on every PC: Linux decodes them so whatever
+//! register B says.
 
 use serde::{Deserialize, Serialize};
 
 /// Index port and data port.
 pub const CLOCK_PORTS: std::ops::Range<u16> = 0x70..0x72;
 
-/// Second, minute and hour with their alarms, day of the week (Thursday), day, month, year: 2026-01-01 00:00:00.
-const MOMENT: [u8; 10] = [0, 0, 0, 0, 0, 0, 5, 1, 1, 26];
+/// Second, minute and hour with their alarms, day of the week (Thursday), day, month, year: 2026-01-01 00:00:00. In BCD.
+const MOMENT: [u8; 10] = [0, 0, 0, 0, 0, 0, 0x05, 0x01, 0x01, 0x26];
 /// Register A: time base and rate as firmware sets them; no update is in progress.
 const REGISTER_A: (u8, u8) = (0x0a, 0x26);
-/// Register B: binary numbers, 24 hours, no interrupt.
-const REGISTER_B: (u8, u8) = (0x0b, 0x06);
+/// Register B: BCD numbers (DM, bit 2, is clear), 24 hours (bit 1), no interrupt.
+const REGISTER_B: (u8, u8) = (0x0b, 0x02);
 /// Register D: the contents are valid.
 const REGISTER_D: (u8, u8) = (0x0d, 0x80);
 /// The index port's top bit masks NMIs on a PC.
@@ -58,7 +59,7 @@ mod tests {
 
     #[test]
     fn it_stands_at_new_year_2026() {
-        assert_eq!([9, 8, 7, 4, 2, 0].map(register), [26, 1, 1, 0, 0, 0]);
+        assert_eq!([9, 8, 7, 6, 4, 2, 0].map(register), [0x26, 0x01, 0x01, 0x05, 0, 0, 0]);
     }
 
     #[test]
@@ -69,8 +70,8 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_binary_in_24_hours() {
-        assert_eq!(register(0x0b) & 0x06, 0x06);
+    fn numbers_are_bcd_in_24_hours() {
+        assert_eq!(register(0x0b) & 0x06, 0x02);
         assert_eq!(register(0x32), 0, "no century register");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use fencepost_devices::pci::CONFIG_PORTS;
 use fencepost_firmware::layout;
 
 use crate::machine::clock::CLOCK_PORTS;
@@ -28,6 +29,8 @@ pub enum PortTarget {
     Reset,
     /// The guest's trace.
     Trace,
+    /// Address and data of configuration space.
+    PciConfig,
 }
 
 /// What answers at a guest-physical address outside RAM.
@@ -50,7 +53,7 @@ const KEYBOARD_COMMAND_PORT: u16 = 0x64;
 const PAGE: u64 = 0x1000;
 
 /// Ports, end exclusive, in ascending order.
-const PORTS: [(Range<u16>, PortTarget); 9] = [
+const PORTS: [(Range<u16>, PortTarget); 10] = [
     (KEYBOARD_COMMAND_PORT..KEYBOARD_COMMAND_PORT + 1, PortTarget::KeyboardController),
     (CLOCK_PORTS, PortTarget::Clock),
     (layout::EXIT_PORT..layout::EXIT_PORT + 1, PortTarget::Exit),
@@ -60,6 +63,7 @@ const PORTS: [(Range<u16>, PortTarget); 9] = [
     (layout::SLEEP_STATUS_PORT..layout::SLEEP_STATUS_PORT + 1, PortTarget::SleepStatus),
     (layout::RESET_PORT..layout::RESET_PORT + 1, PortTarget::Reset),
     (layout::TRACE_PORT, PortTarget::Trace),
+    (CONFIG_PORTS, PortTarget::PciConfig),
 ];
 
 /// Guest-physical addresses, end exclusive, in ascending order.

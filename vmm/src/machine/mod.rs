@@ -24,6 +24,8 @@ mod pci_tests;
 #[cfg(test)]
 mod random_tests;
 #[cfg(test)]
+pub mod testing;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod variation_tests;

@@ -3,15 +3,10 @@
 use fencepost_devices::testing::Random;
 use fencepost_firmware::layout;
 use fencepost_softcpu::bus::Bus;
-use fencepost_softcpu::code::CodePages;
 use vm_memory::{Bytes, GuestAddress};
 
-use super::irq::SoftInterrupts;
-use super::log::EventLog;
-use super::remap::Remapping;
-use super::time::TimeBase;
+use super::testing::standard;
 use super::*;
-use crate::config::MachineConfig;
 
 /// Small numbers, RAM addresses, single bits and anything: what registers take seriously.
 fn value(random: &mut Random) -> u64 {
@@ -36,22 +31,6 @@ fn gpa(random: &mut Random) -> u64 {
     }
 }
 
-fn machine() -> Machine {
-    let memory = memory::map(memory::MEMORY_MIN_BYTES).expect("mapped");
-    let pci = crate::devices::plug(&MachineConfig::default(), None).expect("good options");
-    Machine::new(Parts {
-        code: Arc::new(CodePages::new(memory::end(&memory))),
-        memory,
-        time: TimeBase::virtual_from_zero(),
-        interrupts: Box::<SoftInterrupts>::default(),
-        console: Box::new(std::io::sink()),
-        control: Arc::default(),
-        log: EventLog::new(1000),
-        pci,
-        iommu: Remapping::new(true),
-    })
-}
-
 /// Every function awake, at its place, decoding and mastering the bus: else nothing much happens.
 fn enable(machine: &mut Machine) {
     for (slot, bar) in [(layout::GPU_SLOT, 0u32), (layout::CAMERA_SLOT, 2), (layout::DISPLAY_SLOT, 4)] {
@@ -67,13 +46,13 @@ fn access(machine: &mut Machine, random: &mut Random, now: Cycles) {
     let size = 1 << random.below(4);
     let value = value(random).to_le_bytes();
     let gpa = gpa(random) & !(size - 1);
-    let port = random.word() as u16;
+    let port = if random.below(2) == 0 { random.word() as u16 } else { 0xcf8 + random.below(8) as u16 };
     let mut data = value;
     match random.below(16) {
         0..8 => drop(machine.mmio_write(now, gpa, &value[..size as usize])),
         8..13 => machine.mmio_read(now, gpa, &mut data[..size as usize]),
         13 => drop(machine.port_write(now, port, &value[..size.min(4) as usize])),
-        14 => machine.port_read(now, port, &mut data[..size.min(4) as usize]),
+        14 => drop(machine.port_read(now, port, &mut data[..size.min(4) as usize])),
         _ => {
             let at = GuestAddress(random.below(memory::MEMORY_MIN_BYTES - 8));
             machine.memory().write_slice(&value, at).expect("RAM");
@@ -85,7 +64,7 @@ fn access(machine: &mut Machine, random: &mut Random, now: Cycles) {
 fn no_sequence_of_accesses_panics_or_stops_time() {
     for seed in 1..=8 {
         let mut random = Random::new(0x9e37_79b9_7f4a_7c15u64.wrapping_mul(seed));
-        let mut machine = machine();
+        let mut machine = standard();
         let mut now = Cycles(0);
         for step in 0..20_000 {
             if step % 20 == 0 {

@@ -1,0 +1,79 @@
+//! A page of docs/ and the tables on it.
+
+/// The page's text.
+pub fn page(name: &str) -> String {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A table: its columns' names and its rows.
+#[derive(Debug)]
+pub struct Table {
+    columns: Vec<String>,
+    rows: Vec<Vec<String>>,
+}
+
+fn cells(line: &str) -> Vec<String> {
+    let inner = line.trim().trim_start_matches('|').trim_end_matches('|').replace("\\|", "\u{1}");
+    inner.split('|').map(|cell| cell.replace('\u{1}', "|").trim().to_owned()).collect()
+}
+
+impl Table {
+    /// The first table behind the line that is `heading`.
+    pub fn after(page: &str, heading: &str) -> Table {
+        let lines = page.lines().skip_while(|line| *line != heading).skip(1);
+        let mut lines =
+            lines.skip_while(|line| !line.starts_with('|')).take_while(|line| line.starts_with('|'));
+        let columns = cells(lines.next().unwrap_or_else(|| panic!("no table behind \"{heading}\"")));
+        let rows: Vec<_> = lines.skip(1).map(cells).collect();
+        assert!(rows.iter().all(|row| row.len() == columns.len()), "{heading}: {rows:?}");
+        Table { columns, rows }
+    }
+
+    /// The rows, each with its cells by the column's name.
+    pub fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        self.rows.iter().map(|cells| Row { columns: &self.columns, cells })
+    }
+}
+
+/// One row.
+#[derive(Clone, Copy)]
+pub struct Row<'a> {
+    columns: &'a [String],
+    cells: &'a [String],
+}
+
+impl<'a> Row<'a> {
+    /// The cell under `column`, without the marks that make it code.
+    pub fn cell(&self, column: &str) -> String {
+        self.raw(column).replace('`', "")
+    }
+
+    /// Whether the table has a column of this name.
+    pub fn has(&self, column: &str) -> bool {
+        self.columns.iter().any(|name| name == column)
+    }
+
+    /// The cell under `column` as it stands.
+    pub fn raw(&self, column: &str) -> &'a str {
+        let at = self.columns.iter().position(|name| name == column);
+        &self.cells[at.unwrap_or_else(|| panic!("no column {column} in {:?}", self.columns))]
+    }
+}
+
+/// A number, decimal or with 0x; underscores are allowed.
+pub fn number(text: &str) -> Option<u64> {
+    let text = text.trim().trim_matches('`').replace('_', "");
+    match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    }
+}
+
+/// The first number behind `words` on the page.
+pub fn number_after(page: &str, words: &str) -> u64 {
+    let at = page.find(words).unwrap_or_else(|| panic!("the page does not say \"{words}\""));
+    let rest = page[at + words.len()..].trim_start_matches([' ', '`', '(', '\n']);
+    let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+    number(&rest[..end]).unwrap_or_else(|| panic!("no number behind \"{words}\": {}", &rest[..end]))
+}

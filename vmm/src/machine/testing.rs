@@ -1,0 +1,30 @@
+//! A machine for tests.
+
+use std::sync::Arc;
+
+use fencepost_softcpu::code::CodePages;
+
+use super::irq::SoftInterrupts;
+use super::log::EventLog;
+use super::remap::Remapping;
+use super::time::TimeBase;
+use super::{Machine, Parts, memory};
+use crate::config::MachineConfig;
+
+/// The machine of a command line without options, with the least memory, its console thrown away and the newest 1000
+/// events kept.
+pub fn standard() -> Machine {
+    let memory = memory::map(memory::MEMORY_MIN_BYTES).expect("mapped");
+    let pci = crate::devices::plug(&MachineConfig::default(), None).expect("good options");
+    Machine::new(Parts {
+        code: Arc::new(CodePages::new(memory::end(&memory))),
+        memory,
+        time: TimeBase::virtual_from_zero(),
+        interrupts: Box::<SoftInterrupts>::default(),
+        console: Box::new(std::io::sink()),
+        control: Arc::default(),
+        log: EventLog::new(1000),
+        pci,
+        iommu: Remapping::new(true),
+    })
+}
