@@ -10,6 +10,7 @@ use fencepost::cli::RunArgs;
 use fencepost::machine::GuestEnd;
 use fencepost::options::{Accel, Size};
 use fencepost::run::{Hooks, Outcome, run};
+use fencepost_skip::Tested;
 
 /// Reads the TSC, does CMPXCHG16B, reads the TSC again; the exit status is the sum of what the exchange wrote, or 1 when
 /// it did not exchange, or 2 when the TSC went back.
@@ -58,10 +59,10 @@ fn the_software_cpu_needs_no_help() {
 }
 
 #[test]
-fn kvm_gets_the_same_with_help_where_it_needs_some() {
+fn kvm_gets_the_same_with_help_where_it_needs_some() -> Tested {
     let mips = match accel::measure() {
         Ok(mips) => mips,
-        Err(why) => return println!("skipped: CMPXCHG16B under kvm: {why}"),
+        Err(why) => return Tested::skipped(why),
     };
     let outcome = exchange(Accel::Kvm);
     assert_eq!(outcome.end, End::Guest(GuestEnd::Exit(0x33)));
@@ -72,4 +73,5 @@ fn kvm_gets_the_same_with_help_where_it_needs_some() {
         mips < accel::KVM_WORTH_MIPS || assists.lengths.count() == 0,
         "a processor needs no help: {assists:?}"
     );
+    Tested::Ran
 }

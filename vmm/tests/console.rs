@@ -9,6 +9,8 @@ use std::os::fd::{AsRawFd, FromRawFd};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use fencepost_skip::Tested;
+
 /// Echoes what it receives; leaves with status 7 after a `q`.
 const ECHO: [u8; 24] = [
     0x66, 0xba, 0xfd, 0x03, // mov dx, 0x3fd
@@ -116,22 +118,18 @@ fn the_escape_key_ends_the_machine_and_the_terminal_is_as_before() {
     assert_eq!(local_flags(&ours) & COOKED, COOKED);
 }
 
-#[test]
-fn a_guest_that_dies_leaves_the_terminal_as_before() {
+fn a_guest_that_dies_leaves_the_terminal_as_before(accel: &'static str) -> Tested {
     // Dies of the first key: `mov dx, 0x3fd; in al, dx; test al, 1; jz to the in; ud2`.
     let code = [0x66, 0xba, 0xfd, 0x03, 0xec, 0xa8, 0x01, 0x74, 0xfb, 0x0f, 0x0b];
-    for accel in ["soft", "kvm"] {
-        if accel == "kvm" && !common::kvm_opens() {
-            println!("skipped: the terminal after a guest's death on kvm: /dev/kvm does not open");
-            continue;
-        }
-        let folder = tempfile::tempdir().expect("temporary folder");
-        let (mut ours, _theirs, mut child) = start_on_terminal(fencepost_on(accel, &code, folder.path()));
-        ours.write_all(b"x").expect("typed");
-        assert_eq!(ends(&mut child).code(), Some(3), "{accel}");
-        assert_eq!(local_flags(&ours) & COOKED, COOKED, "{accel}");
-    }
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let (mut ours, _theirs, mut child) = start_on_terminal(fencepost_on(accel, &code, folder.path()));
+    ours.write_all(b"x").expect("typed");
+    assert_eq!(ends(&mut child).code(), Some(3), "{accel}");
+    assert_eq!(local_flags(&ours) & COOKED, COOKED, "{accel}");
+    Tested::Ran
 }
+
+on_each_back_end!(a_guest_that_dies_leaves_the_terminal_as_before);
 
 #[test]
 fn a_signal_ends_the_machine_and_the_terminal_is_as_before() {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use fencepost_skip::Tested;
 use fencepost_trace::file::{Damage, TraceFile};
 use fencepost_trace::{Event, Record};
 
@@ -131,24 +132,22 @@ fn a_machine_that_was_killed_leaves_the_beginning_of_what_the_same_machine_leave
     assert!(whole.records.starts_with(&records), "{} of {}", records.len(), whole.records.len());
 }
 
-#[test]
-fn a_machine_that_fell_silent_has_written_all_when_it_is_killed() {
+fn a_machine_that_fell_silent_has_written_all_when_it_is_killed(accel: &'static str) -> Tested {
     const READS: u32 = 700;
     let is_read = |record: &&Record| matches!(record.event, Event::RegisterRead { .. });
-    for accel in common::back_ends("a silent machine's trace") {
-        for (name, silence) in [("halted", &HALT[..]), ("spinning", &SPIN)] {
-            let folder = tempfile::tempdir().expect("temporary folder");
-            let trace = folder.path().join("trace");
-            let mut child = start(folder.path(), accel, &[&reads(READS)[..], silence].concat(), &trace);
-            let has_all = || {
-                readable(&trace)
-                    .is_some_and(|trace| trace.records.iter().filter(is_read).count() == READS as usize)
-            };
-            wait_until(&mut child, &format!("{accel}, {name}: everything is written"), has_all);
-            kill(child);
-            assert_eq!(reported_as_cut(&trace).iter().filter(is_read).count(), READS as usize);
-        }
+    for (name, silence) in [("halted", &HALT[..]), ("spinning", &SPIN)] {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let trace = folder.path().join("trace");
+        let mut child = start(folder.path(), accel, &[&reads(READS)[..], silence].concat(), &trace);
+        let has_all = || {
+            readable(&trace)
+                .is_some_and(|trace| trace.records.iter().filter(is_read).count() == READS as usize)
+        };
+        wait_until(&mut child, &format!("{accel}, {name}: everything is written"), has_all);
+        kill(child);
+        assert_eq!(reported_as_cut(&trace).iter().filter(is_read).count(), READS as usize);
     }
+    Tested::Ran
 }
 
 /// Silence is the guest's: what the host does meanwhile does not show in the file.
@@ -202,26 +201,24 @@ fn check_full(accel: &str, output: &Output, trace: &Path, status: i32, why: &str
 const MANY: u32 = 60_000;
 const LIMIT_BYTES: u64 = 200_000;
 
-#[test]
-fn a_trace_beyond_the_processs_limit_costs_the_trace_and_not_the_run() {
-    for accel in common::back_ends("a trace beyond the process's limit") {
-        for (guests, ours) in [(0, 1), (7, 7)] {
-            let folder = tempfile::tempdir().expect("temporary folder");
-            let trace = folder.path().join("trace");
-            let mut command = command(folder.path(), accel, &reads_and_leaves(MANY, guests), &trace);
-            let limit = libc::rlimit { rlim_cur: LIMIT_BYTES, rlim_max: LIMIT_BYTES };
-            let set = move || {
-                // SAFETY: the limit is a live local.
-                match unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &limit) } {
-                    0 => Ok(()),
-                    _ => Err(std::io::Error::last_os_error()),
-                }
-            };
-            // SAFETY: between fork and exec it makes one system call and allocates nothing.
-            let output = unsafe { command.pre_exec(set) }.stdin(Stdio::null()).output().expect("it starts");
-            check_full(accel, &output, &trace, ours, "File too large");
-        }
+fn a_trace_beyond_the_processs_limit_costs_the_trace_and_not_the_run(accel: &'static str) -> Tested {
+    for (guests, ours) in [(0, 1), (7, 7)] {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let trace = folder.path().join("trace");
+        let mut command = command(folder.path(), accel, &reads_and_leaves(MANY, guests), &trace);
+        let limit = libc::rlimit { rlim_cur: LIMIT_BYTES, rlim_max: LIMIT_BYTES };
+        let set = move || {
+            // SAFETY: the limit is a live local.
+            match unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &limit) } {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            }
+        };
+        // SAFETY: between fork and exec it makes one system call and allocates nothing.
+        let output = unsafe { command.pre_exec(set) }.stdin(Stdio::null()).output().expect("it starts");
+        check_full(accel, &output, &trace, ours, "File too large");
     }
+    Tested::Ran
 }
 
 /// Runs a shell's `script` with a small file system at `$1` that nobody else sees; `None` where that is not allowed.
@@ -238,30 +235,28 @@ fn with_small_disk(folder: &Path, script: &str, arguments: &[PathBuf]) -> Option
     (output.status.code() != Some(125) && !refused).then_some(output)
 }
 
-#[test]
-fn a_full_disk_costs_the_trace_and_not_the_run() {
-    for accel in common::back_ends("a full disk") {
-        let folder = tempfile::tempdir().expect("temporary folder");
-        let (disk, kept) = (folder.path().join("disk"), folder.path().join("kept"));
-        std::fs::create_dir(&disk).expect("made");
-        let kernel = common::kernel(folder.path(), &reads_and_leaves(MANY, 0), 0x1000);
-        let script = format!(
-            "\"$2\" run --memory 16M --timeout 300 --accel {accel} --kernel \"$3\" --trace \"$1/trace\"; \
-             status=$?; cp \"$1/trace\" \"$4\"; exit $status"
-        );
-        let program = PathBuf::from(env!("CARGO_BIN_EXE_fencepost"));
-        let Some(output) = with_small_disk(&disk, &script, &[program, kernel, kept.clone()]) else {
-            return println!("skipped: a trace on a full disk: this user may not mount one");
-        };
-        check_full(accel, &output, &kept, 1, "No space left on device");
-    }
+fn a_full_disk_costs_the_trace_and_not_the_run(accel: &'static str) -> Tested {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let (disk, kept) = (folder.path().join("disk"), folder.path().join("kept"));
+    std::fs::create_dir(&disk).expect("made");
+    let kernel = common::kernel(folder.path(), &reads_and_leaves(MANY, 0), 0x1000);
+    let script = format!(
+        "\"$2\" run --memory 16M --timeout 300 --accel {accel} --kernel \"$3\" --trace \"$1/trace\"; \
+         status=$?; cp \"$1/trace\" \"$4\"; exit $status"
+    );
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_fencepost"));
+    let Some(output) = with_small_disk(&disk, &script, &[program, kernel, kept.clone()]) else {
+        return Tested::skipped("this user may not mount a small disk");
+    };
+    check_full(accel, &output, &kept, 1, "No space left on device");
+    Tested::Ran
 }
 
 /// Under kvm a guest goes on whatever becomes of its trace: here into a pipe that nobody reads until it is over.
 #[test]
-fn under_kvm_a_file_that_takes_nothing_more_holds_up_nothing() {
-    if !common::back_ends("a trace that nobody reads").contains(&"kvm") {
-        return;
+fn under_kvm_a_file_that_takes_nothing_more_holds_up_nothing() -> Tested {
+    if !common::kvm_opens() {
+        return Tested::skipped(common::NO_KVM);
     }
     let folder = tempfile::tempdir().expect("temporary folder");
     let pipe = folder.path().join("pipe");
@@ -288,6 +283,7 @@ fn under_kvm_a_file_that_takes_nothing_more_holds_up_nothing() {
         reads.count() as u64 + totals.lost >= u64::from(MANY),
         "each is in the file or counted: {totals:?}"
     );
+    Tested::Ran
 }
 
 #[test]
@@ -300,4 +296,10 @@ fn a_device_that_takes_nothing_is_named_before_the_guest_starts() {
     assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
     assert!(said.contains("/dev/full") && said.contains("No space left"), "{said}");
     assert!(output.stdout.is_empty());
+}
+
+on_each_back_end! {
+    a_machine_that_fell_silent_has_written_all_when_it_is_killed,
+    a_trace_beyond_the_processs_limit_costs_the_trace_and_not_the_run,
+    a_full_disk_costs_the_trace_and_not_the_run,
 }

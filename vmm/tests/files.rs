@@ -7,6 +7,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use fencepost_skip::Tested;
+
 /// `mov al, 7; out 0xf4, al`
 const EXIT_7: [u8; 4] = [0xb0, 7, 0xe6, 0xf4];
 
@@ -160,9 +162,14 @@ fn programs_and_other_files_are_no_kernels() {
     folder.refused("fencepost run --kernel initrd", &["initramfs", "--kernel"]);
     folder.refused("fencepost run --kernel /dev/null", &["it is empty"]);
     folder.refused("fencepost run --kernel .", &["folder"]);
-    if Path::new("/bin/busybox").exists() {
-        folder.refused("fencepost run --kernel /bin/busybox", &["busybox is not a kernel", "user space"]);
-    } else {
-        println!("skipped: busybox as a kernel: it is not installed");
+}
+
+#[test]
+fn a_static_program_is_no_kernel() -> Tested {
+    if !Path::new("/bin/busybox").exists() {
+        return Tested::skipped("/bin/busybox is not installed");
     }
+    let folder = Folder::new();
+    folder.refused("fencepost run --kernel /bin/busybox", &["busybox is not a kernel", "user space"]);
+    Tested::Ran
 }

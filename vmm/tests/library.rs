@@ -13,6 +13,7 @@ use fencepost::control::StopReason;
 use fencepost::machine::GuestEnd;
 use fencepost::options::{Accel, Size};
 use fencepost::run::{Hooks, Outcome, run};
+use fencepost_skip::Tested;
 
 #[derive(Clone, Default)]
 struct Screen(Arc<Mutex<Vec<u8>>>);
@@ -32,10 +33,7 @@ fn soft(name: &str) -> Option<(Outcome, String)> {
 }
 
 fn seeded(name: &str, seed: Option<u64>) -> Option<(Outcome, String)> {
-    let Some(kernel) = common::micro_guests().map(|folder| folder.join(name)) else {
-        println!("skipped: micro-guest {name}: make is not installed");
-        return None;
-    };
+    let kernel = common::micro_guests().map(|folder| folder.join(name))?;
     let args = RunArgs {
         accel: Accel::Soft,
         memory: Size(32 << 20),
@@ -51,20 +49,23 @@ fn seeded(name: &str, seed: Option<u64>) -> Option<(Outcome, String)> {
 }
 
 #[test]
-fn the_outcome_tells_end_output_and_figures() {
-    let Some((outcome, console)) = soft("hello") else { return };
+fn the_outcome_tells_end_output_and_figures() -> Tested {
+    let Some((outcome, console)) = soft("hello") else { return Tested::skipped(common::NO_MAKE) };
     assert_eq!(outcome.end, End::Guest(GuestEnd::Exit(42)));
     assert_eq!(outcome.status(), 42);
     assert!(console.contains("command line"), "{console}");
     let instructions = outcome.stats.instructions.expect("counted");
     assert!((100..10_000_000).contains(&instructions), "{instructions}");
     assert_eq!(outcome.stats.unknown, []);
+    Tested::Ran
 }
 
 #[test]
-fn two_runs_are_the_same_to_the_byte() {
+fn two_runs_are_the_same_to_the_byte() -> Tested {
     for name in ["fence", "iommu", "timer"] {
-        let (Some((first, said)), Some((second, again))) = (soft(name), soft(name)) else { return };
+        let (Some((first, said)), Some((second, again))) = (soft(name), soft(name)) else {
+            return Tested::skipped(common::NO_MAKE);
+        };
         assert_eq!(first.end, End::Guest(GuestEnd::Exit(0)), "{name}: {said}");
         assert_eq!(said, again, "{name}");
         assert!(first.log.count > 0, "{name} leaves events");
@@ -73,12 +74,13 @@ fn two_runs_are_the_same_to_the_byte() {
         let figures = |outcome: &Outcome| (outcome.stats.instructions, outcome.stats.cycles);
         assert_eq!(figures(&first), figures(&second), "{name}");
     }
+    Tested::Ran
 }
 
 #[test]
-fn a_seed_gives_the_same_run_again_and_another_seed_another_that_says_the_same() {
+fn a_seed_gives_the_same_run_again_and_another_seed_another_that_says_the_same() -> Tested {
     for name in ["fence", "iommu"] {
-        let Some((plain, said)) = soft(name) else { return };
+        let Some((plain, said)) = soft(name) else { return Tested::skipped(common::NO_MAKE) };
         let mut digests = BTreeSet::from([plain.log.digest]);
         for seed in 0..4 {
             let once = seeded(name, Some(seed)).expect("built");
@@ -90,6 +92,7 @@ fn a_seed_gives_the_same_run_again_and_another_seed_another_that_says_the_same()
         }
         assert_eq!(digests.len(), 5, "{name}");
     }
+    Tested::Ran
 }
 
 #[test]
@@ -103,28 +106,28 @@ fn a_seed_is_for_virtual_time() {
 }
 
 #[test]
-fn different_guests_leave_different_digests() {
-    let (Some((fence, _)), Some((iommu, _))) = (soft("fence"), soft("iommu")) else { return };
+fn different_guests_leave_different_digests() -> Tested {
+    let (Some((fence, _)), Some((iommu, _))) = (soft("fence"), soft("iommu")) else {
+        return Tested::skipped(common::NO_MAKE);
+    };
     assert_ne!(fence.log.digest, iommu.log.digest);
     assert_ne!(fence.memory_digest, iommu.memory_digest);
+    Tested::Ran
 }
 
-#[test]
-fn a_caller_can_stop_a_guest_that_never_ends() {
+fn a_caller_can_stop_a_guest_that_never_ends(accel: &'static str) -> Tested {
     let folder = tempfile::tempdir().expect("temporary folder");
     let kernel = common::kernel(folder.path(), &common::SPIN, 0x1000);
-    for accel in [Accel::Soft, Accel::Kvm] {
-        if accel == Accel::Kvm && !common::kvm_opens() {
-            println!("skipped: stopping a guest under kvm: /dev/kvm does not open");
-            continue;
-        }
-        let args = RunArgs { accel, memory: Size(16 << 20), ..RunArgs::new(&kernel) };
-        let hooks = Hooks::new(Box::new(std::io::sink()));
-        hooks.control.stop(StopReason::Quit);
-        let outcome = run(&args, hooks).expect("a good machine");
-        assert_eq!(outcome.end, End::Host(StopReason::Quit));
-        let limited = RunArgs { timeout: Some(Duration::from_millis(50)), ..args };
-        let outcome = run(&limited, Hooks::new(Box::new(std::io::sink()))).expect("a good machine");
-        assert_eq!((outcome.end.clone(), outcome.status()), (End::Host(StopReason::Timeout), 124));
-    }
+    let accel = if accel == "kvm" { Accel::Kvm } else { Accel::Soft };
+    let args = RunArgs { accel, memory: Size(16 << 20), ..RunArgs::new(&kernel) };
+    let hooks = Hooks::new(Box::new(std::io::sink()));
+    hooks.control.stop(StopReason::Quit);
+    let outcome = run(&args, hooks).expect("a good machine");
+    assert_eq!(outcome.end, End::Host(StopReason::Quit));
+    let limited = RunArgs { timeout: Some(Duration::from_millis(50)), ..args };
+    let outcome = run(&limited, Hooks::new(Box::new(std::io::sink()))).expect("a good machine");
+    assert_eq!((outcome.end.clone(), outcome.status()), (End::Host(StopReason::Timeout), 124));
+    Tested::Ran
 }
+
+on_each_back_end!(a_caller_can_stop_a_guest_that_never_ends);

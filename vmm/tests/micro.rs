@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use fencepost::accel;
+use fencepost_skip::Tested;
 
 /// Console output and exit status of a micro-guest, and what fencepost itself said. `accel` is that option's value, with
 /// further options behind it.
@@ -70,15 +71,14 @@ fn kvm_is_slow() -> bool {
 }
 
 /// Runs one micro-guest on one back end.
-fn check(name: &str, accel: &[&str], excuse: Excuse) {
+fn check(name: &str, accel: &[&str], excuse: Excuse) -> Tested {
     let on = accel.join(" ");
-    let skip = |why: &str| println!("skipped: micro-guest {name} on {on}: {why}");
     let Some(folder) = common::micro_guests() else {
-        return skip("make is not installed");
+        return Tested::skipped(common::NO_MAKE);
     };
     let kvm = accel.iter().any(|word| word.contains("kvm"));
     if kvm && !common::kvm_opens() {
-        return skip("/dev/kvm does not open");
+        return Tested::skipped(common::NO_KVM);
     }
     let expected =
         std::fs::read_to_string(Path::new(common::MICRO_GUESTS).join(format!("{name}.expected"))).unwrap();
@@ -87,10 +87,12 @@ fn check(name: &str, accel: &[&str], excuse: Excuse) {
     if let Excuse::Slow(what, lines) = excuse {
         let excused = |(wanted, _): &(&str, &str)| lines.iter().any(|start| wanted.starts_with(start));
         if kvm && !different.is_empty() && different.iter().all(excused) && kvm_is_slow() {
-            return skip(&format!("a KVM without hardware {what}; {} lines differ", different.len()));
+            let lines = different.len();
+            return Tested::skipped(format_args!("a KVM without hardware {what}; {lines} lines differ"));
         }
     }
     assert!(different.is_empty(), "{name} on {on}: {different:#?}\nall of it:\n{got}\n{said}");
+    Tested::Ran
 }
 
 /// A test of each micro-guest on each back end, and the list of their names.
@@ -102,13 +104,13 @@ macro_rules! micro_guests {
             use super::*;
 
             #[test]
-            fn soft() {
-                check(stringify!($name), &["soft"], Excuse::None);
+            fn soft() -> Tested {
+                check(stringify!($name), &["soft"], Excuse::None)
             }
 
             #[test]
-            fn kvm() {
-                check(stringify!($name), &["kvm"], $excuse);
+            fn kvm() -> Tested {
+                check(stringify!($name), &["kvm"], $excuse)
             }
         })*
     };
@@ -116,20 +118,20 @@ macro_rules! micro_guests {
 
 /// The micro-guests (docs/micro.md). ci/test runs them first, by this module's name.
 mod micro_guest {
-    use super::{Excuse, FEATURES, GATES, LAZYFPU, SYSCALL, TSCSET, check};
+    use super::{Excuse, FEATURES, GATES, LAZYFPU, SYSCALL, TSCSET, Tested, check};
 
     /// One that moves from one back end to the other and back at each of its marks.
     mod moving {
-        use super::{Excuse, check};
+        use super::{Excuse, Tested, check};
 
         #[test]
-        fn soft_kvm() {
-            check("moves", &["soft", "--move", "1=kvm", "--move", "2=soft"], Excuse::None);
+        fn soft_kvm() -> Tested {
+            check("moves", &["soft", "--move", "1=kvm", "--move", "2=soft"], Excuse::None)
         }
 
         #[test]
-        fn kvm_soft() {
-            check("moves", &["kvm", "--move", "1=soft", "--move", "2=kvm"], Excuse::None);
+        fn kvm_soft() -> Tested {
+            check("moves", &["kvm", "--move", "1=soft", "--move", "2=kvm"], Excuse::None)
         }
     }
 

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use fencepost_skip::Tested;
 use rustix::fs::{CWD, FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, mknodat};
 use rustix::pipe::{PipeFlags, pipe_with};
 
@@ -68,33 +69,29 @@ fn check(output: &Output, status: i32, names: &[&str]) {
     }
 }
 
-#[test]
-fn the_time_limit_holds_while_nobody_reads_the_console() {
-    for accel in common::back_ends("a console that nobody reads") {
-        let folder = tempfile::tempdir().expect("temporary folder");
-        let (_reader, writer) = stuck_pipe();
-        let mut command = command(folder.path(), accel, &TALK, &["--timeout", "1"]);
-        let output = command.stdout(writer).output().expect("it starts");
-        check(&output, 124, &["--timeout", "standard output: nobody takes it; ", "bytes were not written"]);
-    }
+fn the_time_limit_holds_while_nobody_reads_the_console(accel: &'static str) -> Tested {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let (_reader, writer) = stuck_pipe();
+    let mut command = command(folder.path(), accel, &TALK, &["--timeout", "1"]);
+    let output = command.stdout(writer).output().expect("it starts");
+    check(&output, 124, &["--timeout", "standard output: nobody takes it; ", "bytes were not written"]);
+    Tested::Ran
 }
 
-#[test]
-fn a_first_signal_ends_a_machine_whose_console_nobody_reads() {
-    for accel in common::back_ends("a signal and a console that nobody reads") {
-        for (signal, status) in [(libc::SIGTERM, 143), (libc::SIGINT, 130), (libc::SIGQUIT, 131)] {
-            let folder = tempfile::tempdir().expect("temporary folder");
-            let (mut reader, writer) = pipe();
-            let mut command = command(folder.path(), accel, &TALK, &["--timeout", "300"]);
-            let child = command.stdout(writer).spawn().expect("it starts");
-            drop(command);
-            // It runs; then nobody reads.
-            reader.read_exact(&mut [0; 10]).expect("the guest speaks");
-            std::thread::sleep(Duration::from_millis(100));
-            kill(&child, signal);
-            check(&child.wait_with_output().expect("it ends"), status, &["stopped by signal"]);
-        }
+fn a_first_signal_ends_a_machine_whose_console_nobody_reads(accel: &'static str) -> Tested {
+    for (signal, status) in [(libc::SIGTERM, 143), (libc::SIGINT, 130), (libc::SIGQUIT, 131)] {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let (mut reader, writer) = pipe();
+        let mut command = command(folder.path(), accel, &TALK, &["--timeout", "300"]);
+        let child = command.stdout(writer).spawn().expect("it starts");
+        drop(command);
+        // It runs; then nobody reads.
+        reader.read_exact(&mut [0; 10]).expect("the guest speaks");
+        std::thread::sleep(Duration::from_millis(100));
+        kill(&child, signal);
+        check(&child.wait_with_output().expect("it ends"), status, &["stopped by signal"]);
     }
+    Tested::Ran
 }
 
 #[test]
@@ -184,71 +181,65 @@ fn a_fifo_that_nobody_opens_is_told_at_the_time_limit() {
     assert!(trace.damage.is_empty() && trace.totals.is_some());
 }
 
-#[test]
-fn a_trace_that_nobody_reads_holds_neither_the_machine_nor_its_end() {
-    for accel in common::back_ends("a trace that nobody reads") {
-        let folder = tempfile::tempdir().expect("temporary folder");
-        let path = folder.path().join("trace");
-        fifo(&path);
-        let reader = {
-            let path = path.clone();
-            std::thread::spawn(move || {
-                let mut trace = File::open(path).expect("opened");
-                trace.read_exact(&mut [0; 8]).expect("its beginning");
-                trace
-            })
-        };
-        // Reads the display's registers for ever: events without end.
-        let code = [
-            0xb8, 0x04, 0x80, 0x01, 0xe0, // mov eax, the display's command register
-            0xc7, 0x00, 0x06, 0x00, 0x00, 0x00, // mov [rax], memory space and bus master
-            0xb8, 0x10, 0x80, 0x01, 0xe0, 0x8b, 0x00, // mov eax, [its BAR 0]
-            0x83, 0xe0, 0xf0, // and eax, -16
-            0x8b, 0x08, // mov ecx, [rax]
-            0xeb, 0xfc, // jmp to the read
-        ];
-        let name = path.to_str().expect("a name");
-        let options = ["--timeout", "3", "--trace", name, "--trace-categories", "all"];
-        let output = command(folder.path(), accel, &code, &options).output().expect("it starts");
-        check(&output, 124, &["--trace", "nobody takes it", "events were not written"]);
-        drop(reader.join().expect("no panic"));
-    }
-}
-
-#[test]
-fn pictures_that_cannot_be_written_hold_nobody() {
-    let Some(micro) = common::micro_guests() else {
-        return println!("skipped: pictures that nobody takes: make is not installed");
+fn a_trace_that_nobody_reads_holds_neither_the_machine_nor_its_end(accel: &'static str) -> Tested {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let path = folder.path().join("trace");
+    fifo(&path);
+    let reader = {
+        let path = path.clone();
+        std::thread::spawn(move || {
+            let mut trace = File::open(path).expect("opened");
+            trace.read_exact(&mut [0; 8]).expect("its beginning");
+            trace
+        })
     };
-    for accel in common::back_ends("pictures that nobody takes") {
-        let run = |prepare: &dyn Fn(&Path)| {
-            let folder = tempfile::tempdir().expect("temporary folder");
-            (0..100).for_each(|flip| prepare(&folder.path().join(format!("flip-{flip:06}.png"))));
-            let mut command = Command::new(env!("CARGO_BIN_EXE_fencepost"));
-            command.args(["run", "--accel", accel, "--timeout", "6", "--display", "width=64,height=64"]);
-            command.arg("--kernel").arg(micro.join("display")).arg("--frames").arg(folder.path());
-            command.stdin(Stdio::null()).output().expect("it starts")
-        };
-        check(&run(&fifo), 124, &["--frames", "nobody takes it", "files were not written", "--timeout"]);
-        let full = |path: &Path| std::os::unix::fs::symlink("/dev/full", path).expect("made");
-        check(&run(&full), 1, &["flip-0", "No space left on device", "files were not written"]);
-    }
+    // Reads the display's registers for ever: events without end.
+    let code = [
+        0xb8, 0x04, 0x80, 0x01, 0xe0, // mov eax, the display's command register
+        0xc7, 0x00, 0x06, 0x00, 0x00, 0x00, // mov [rax], memory space and bus master
+        0xb8, 0x10, 0x80, 0x01, 0xe0, 0x8b, 0x00, // mov eax, [its BAR 0]
+        0x83, 0xe0, 0xf0, // and eax, -16
+        0x8b, 0x08, // mov ecx, [rax]
+        0xeb, 0xfc, // jmp to the read
+    ];
+    let name = path.to_str().expect("a name");
+    let options = ["--timeout", "3", "--trace", name, "--trace-categories", "all"];
+    let output = command(folder.path(), accel, &code, &options).output().expect("it starts");
+    check(&output, 124, &["--trace", "nobody takes it", "events were not written"]);
+    drop(reader.join().expect("no panic"));
+    Tested::Ran
 }
 
-#[test]
-fn a_standard_error_that_nobody_reads_holds_nobody() {
-    for accel in common::back_ends("a standard error that nobody reads") {
+fn pictures_that_cannot_be_written_hold_nobody(accel: &'static str) -> Tested {
+    let Some(micro) = common::micro_guests() else {
+        return Tested::skipped(common::NO_MAKE);
+    };
+    let run = |prepare: &dyn Fn(&Path)| {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let (_reader, writer) = stuck_pipe();
-        let mut dying = command(folder.path(), accel, &[0x0f, 0x0b], &["--timeout", "1"]);
-        assert_eq!(dying.stderr(writer).status().expect("it starts").code(), Some(124), "{accel}");
-        let (_reader, writer) = stuck_pipe();
-        let mut child = command(folder.path(), accel, &TALK, &[]);
-        let mut child = child.stderr(writer).spawn().expect("it starts");
-        std::thread::sleep(Duration::from_millis(500));
-        kill(&child, libc::SIGTERM);
-        assert_eq!(child.wait().expect("it ends").code(), Some(143), "{accel}");
-    }
+        (0..100).for_each(|flip| prepare(&folder.path().join(format!("flip-{flip:06}.png"))));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fencepost"));
+        command.args(["run", "--accel", accel, "--timeout", "6", "--display", "width=64,height=64"]);
+        command.arg("--kernel").arg(micro.join("display")).arg("--frames").arg(folder.path());
+        command.stdin(Stdio::null()).output().expect("it starts")
+    };
+    check(&run(&fifo), 124, &["--frames", "nobody takes it", "files were not written", "--timeout"]);
+    let full = |path: &Path| std::os::unix::fs::symlink("/dev/full", path).expect("made");
+    check(&run(&full), 1, &["flip-0", "No space left on device", "files were not written"]);
+    Tested::Ran
+}
+
+fn a_standard_error_that_nobody_reads_holds_nobody(accel: &'static str) -> Tested {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let (_reader, writer) = stuck_pipe();
+    let mut dying = command(folder.path(), accel, &[0x0f, 0x0b], &["--timeout", "1"]);
+    assert_eq!(dying.stderr(writer).status().expect("it starts").code(), Some(124), "{accel}");
+    let (_reader, writer) = stuck_pipe();
+    let mut child = command(folder.path(), accel, &TALK, &[]);
+    let mut child = child.stderr(writer).spawn().expect("it starts");
+    std::thread::sleep(Duration::from_millis(500));
+    kill(&child, libc::SIGTERM);
+    assert_eq!(child.wait().expect("it ends").code(), Some(143), "{accel}");
+    Tested::Ran
 }
 
 #[test]
@@ -319,4 +310,12 @@ fn the_demo_ends_whatever_its_folder_and_its_reader_do() {
     let full = File::options().write(true).open("/dev/full").expect("every Linux has it");
     let output = demo(&folder.path().join("other"), "300").stdout(full).output().expect("it starts");
     check(&output, 7, &["standard output: No space left on device"]);
+}
+
+on_each_back_end! {
+    the_time_limit_holds_while_nobody_reads_the_console,
+    a_first_signal_ends_a_machine_whose_console_nobody_reads,
+    a_trace_that_nobody_reads_holds_neither_the_machine_nor_its_end,
+    pictures_that_cannot_be_written_hold_nobody,
+    a_standard_error_that_nobody_reads_holds_nobody,
 }

@@ -5,26 +5,9 @@ mod common;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use fencepost_skip::Tested;
 use fencepost_trace::file::TraceFile;
 use fencepost_trace::{Accel, Event, ExitReason};
-
-/// The micro-guests; if there is no make, that is said.
-fn micro_guests(what: &str) -> Option<&'static Path> {
-    let folder = common::micro_guests();
-    if folder.is_none() {
-        println!("skipped: {what}: make is not installed");
-    }
-    folder
-}
-
-/// Whether this host has KVM; if not, it is said.
-fn kvm_opens(what: &str) -> bool {
-    let opens = common::kvm_opens();
-    if !opens {
-        println!("skipped: {what}: /dev/kvm does not open");
-    }
-    opens
-}
 
 fn fencepost(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fencepost"));
@@ -52,35 +35,33 @@ fn traced(kernel: &Path, options: &[&str]) -> (TraceFile, String, String) {
     (trace, said, String::from_utf8_lossy(&report.stdout).into_owned())
 }
 
+/// What the devices did for the micro-guest `fence`, and how its report begins, on one back end.
+fn work_on(accel: &str, folder: &Path) -> (Vec<Event>, Accel, String) {
+    let is_work = |event: &&Event| matches!(event, Event::FenceWrite { .. } | Event::MsiRaised { .. });
+    let (trace, _, report) = traced(&folder.join("fence"), &["--accel", accel]);
+    let work = trace.records.iter().map(|record| &record.event).filter(is_work).cloned().collect();
+    (work, trace.header.accel, report)
+}
+
 #[test]
-fn a_trace_has_the_same_work_of_the_devices_under_both_back_ends() {
-    let Some(folder) = micro_guests("a traced micro-guest") else { return };
-    let work = |trace: &TraceFile| -> Vec<Event> {
-        let is_work = |event: &&Event| matches!(event, Event::FenceWrite { .. } | Event::MsiRaised { .. });
-        trace.records.iter().map(|record| &record.event).filter(is_work).cloned().collect()
-    };
-    let (soft, _, report) = traced(&folder.join("fence"), &["--accel", "soft"]);
+fn a_trace_has_the_work_of_the_devices() -> Tested {
+    let Some(folder) = common::micro_guests() else { return Tested::skipped(common::NO_MAKE) };
+    let (fences, accel, report) = work_on("soft", folder);
     assert!(report.starts_with("Stamps: exact cycles"), "{report}");
-    let fences = work(&soft);
     assert!(
         matches!(fences[..], [Event::FenceWrite { seqno: 7, .. }, Event::MsiRaised { .. }, ..]),
         "{fences:?}"
     );
-    assert_eq!(fences.len(), 6, "{fences:?}");
-    if kvm_opens("a traced micro-guest on kvm") {
-        let (kvm, _, report) = traced(&folder.join("fence"), &["--accel", "kvm"]);
-        assert!(report.starts_with("Stamps: stamps of the guest's TSC"), "{report}");
-        assert_eq!(work(&kvm), fences);
-        assert_eq!(kvm.header.accel, Accel::Kvm);
-    }
+    assert_eq!((fences.len(), accel), (6, Accel::Soft), "{fences:?}");
+    Tested::Ran
 }
 
 /// What an exit brings about stands behind it: a read of a register right behind the exit for it.
 #[test]
-fn an_exit_is_recorded_before_what_it_brings_about() {
-    let Some(folder) = micro_guests("a traced micro-guest with its exits") else { return };
-    if !kvm_opens("a traced micro-guest with its exits") {
-        return;
+fn an_exit_is_recorded_before_what_it_brings_about() -> Tested {
+    let Some(folder) = common::micro_guests() else { return Tested::skipped(common::NO_MAKE) };
+    if !common::kvm_opens() {
+        return Tested::skipped(common::NO_KVM);
     }
     let (trace, ..) =
         traced(&folder.join("fence"), &["--accel", "kvm", "--trace-categories", "register,vcpu"]);
@@ -93,13 +74,26 @@ fn an_exit_is_recorded_before_what_it_brings_about() {
         }
     }
     assert!(reads > 3, "{reads} exits with reads");
+    Tested::Ran
 }
 
 #[test]
-fn a_machine_that_moves_has_one_trace_on_one_axis() {
-    let Some(folder) = micro_guests("a traced micro-guest that moves") else { return };
-    if !kvm_opens("a traced micro-guest that moves") {
-        return;
+fn it_is_the_same_under_both_back_ends() -> Tested {
+    let Some(folder) = common::micro_guests() else { return Tested::skipped(common::NO_MAKE) };
+    if !common::kvm_opens() {
+        return Tested::skipped(common::NO_KVM);
+    }
+    let (work, accel, report) = work_on("kvm", folder);
+    assert!(report.starts_with("Stamps: stamps of the guest's TSC"), "{report}");
+    assert_eq!((work, accel), (work_on("soft", folder).0, Accel::Kvm));
+    Tested::Ran
+}
+
+#[test]
+fn a_machine_that_moves_has_one_trace_on_one_axis() -> Tested {
+    let Some(folder) = common::micro_guests() else { return Tested::skipped(common::NO_MAKE) };
+    if !common::kvm_opens() {
+        return Tested::skipped(common::NO_KVM);
     }
     for (first, there, back) in [("soft", "1=kvm", "2=soft"), ("kvm", "1=soft", "2=kvm")] {
         for categories in ["default", "none"] {
@@ -129,4 +123,5 @@ fn a_machine_that_moves_has_one_trace_on_one_axis() {
             assert!(nanoseconds.is_sorted(), "{options:?}");
         }
     }
+    Tested::Ran
 }

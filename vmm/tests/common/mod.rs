@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use fencepost_skip::Tested;
+
 /// Writes the smallest ELF file that is a kernel: one segment at 1 MiB with `code`, `memory_bytes` long.
 pub fn kernel(folder: &Path, code: &[u8], memory_bytes: u64) -> PathBuf {
     let mut elf = vec![0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -53,11 +55,35 @@ pub fn kvm_opens() -> bool {
     std::fs::File::options().read(true).write(true).open("/dev/kvm").is_ok()
 }
 
-/// The back ends that this host has; the other one is named.
-pub fn back_ends(what: &str) -> Vec<&'static str> {
-    let kvm = kvm_opens();
-    if !kvm {
-        println!("skipped: {what} on kvm: /dev/kvm does not open");
+/// Why a test is skipped.
+pub const NO_KVM: &str = "/dev/kvm does not open";
+/// Why a test is skipped.
+pub const NO_MAKE: &str = "make is not installed";
+
+/// Runs `test` on a back end, if this host has it.
+pub fn on(accel: &'static str, test: impl FnOnce(&'static str) -> Tested) -> Tested {
+    if accel == "kvm" && !kvm_opens() {
+        return Tested::skipped(NO_KVM);
     }
-    ["soft", "kvm"].into_iter().filter(|name| kvm || *name == "soft").collect()
+    test(accel)
+}
+
+/// Two tests of each of these functions: `soft::name` and `kvm::name`.
+#[macro_export]
+macro_rules! on_each_back_end {
+    ($($name:ident),* $(,)?) => {
+        mod soft {
+            $(#[test]
+            fn $name() -> fencepost_skip::Tested {
+                super::common::on("soft", super::$name)
+            })*
+        }
+
+        mod kvm {
+            $(#[test]
+            fn $name() -> fencepost_skip::Tested {
+                super::common::on("kvm", super::$name)
+            })*
+        }
+    };
 }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use fencepost_devices::pci::PciRoot;
+use fencepost_skip::Tested;
 use fencepost_softcpu::state::{CpuState, PendingException, Segment, Table, reg, seg};
 use kvm_bindings::kvm_userspace_memory_region;
 use kvm_ioctls::VmFd;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend};
 
-use super::super::convert::vcpu_tests::vcpu;
+use super::super::convert::vcpu_tests::{NO_KVM, vcpu};
 use super::*;
 use crate::machine::Parts;
 use crate::machine::irq::SoftInterrupts;
@@ -98,9 +99,9 @@ impl Bench {
 }
 
 #[test]
-fn only_what_the_instruction_changes_changes() {
+fn only_what_the_instruction_changes_changes() -> Tested {
     // movaps xmm1, xmm0: the FPU goes back too.
-    let Some(mut bench) = bench(&[0x0f, 0x28, 0xc8]) else { return };
+    let Some(mut bench) = bench(&[0x0f, 0x28, 0xc8]) else { return Tested::skipped(NO_KVM) };
     let mut state = state();
     state.fpu.xmm[0] = 0x1234_5678_9abc_def0;
     state.rflags |= 0x200;
@@ -111,11 +112,12 @@ fn only_what_the_instruction_changes_changes() {
     let mut expected = CpuState { rip: CODE + 3, cycles: after.cycles, ..before };
     expected.fpu.xmm[1] = 0x1234_5678_9abc_def0;
     assert_eq!(after, expected);
+    Tested::Ran
 }
 
 #[test]
-fn the_exception_that_kvm_queued_for_it_is_dropped_and_others_stay() {
-    let Some(mut bench) = bench(&[0x90, 0x90]) else { return };
+fn the_exception_that_kvm_queued_for_it_is_dropped_and_others_stay() -> Tested {
+    let Some(mut bench) = bench(&[0x90, 0x90]) else { return Tested::skipped(NO_KVM) };
     let waits = |vector| Some(PendingException { vector, error_code: None });
     bench.start(&CpuState { pending_exception: waits(6), ..state() });
     bench.assist();
@@ -123,39 +125,43 @@ fn the_exception_that_kvm_queued_for_it_is_dropped_and_others_stay() {
     bench.start(&CpuState { pending_exception: waits(0), ..state() });
     bench.assist();
     assert_eq!(bench.state().pending_exception, waits(0));
+    Tested::Ran
 }
 
 #[test]
-fn a_breakpoint_is_delivered() {
-    let Some(mut bench) = bench(&[0xcc]) else { return };
+fn a_breakpoint_is_delivered() -> Tested {
+    let Some(mut bench) = bench(&[0xcc]) else { return Tested::skipped(NO_KVM) };
     bench.start(&state());
     assert_eq!(bench.assist(), Outcome::Retired);
     let after = bench.state();
     assert_eq!((after.rip, after.gpr[reg::RSP]), (HANDLER, STACK - 40));
     assert_eq!(bench.memory.read_obj::<u64>(GuestAddress(STACK - 40)).expect("RAM"), CODE + 1);
+    Tested::Ran
 }
 
 #[test]
-fn an_instruction_that_writes_the_apic_changes_the_kernels() {
+fn an_instruction_that_writes_the_apic_changes_the_kernels() -> Tested {
     // mov cr8, rax
-    let Some(mut bench) = bench(&[0x44, 0x0f, 0x22, 0xc0]) else { return };
+    let Some(mut bench) = bench(&[0x44, 0x0f, 0x22, 0xc0]) else { return Tested::skipped(NO_KVM) };
     let mut state = state();
     state.gpr[reg::RAX] = 9;
     bench.start(&state);
     assert_eq!(bench.assist(), Outcome::Retired);
     assert_eq!(bench.fd.get_sregs().expect("readable").cr8, 9);
+    Tested::Ran
 }
 
 #[test]
-fn an_interrupt_handler_that_cannot_be_reached_is_a_triple_fault() {
-    let Some(mut bench) = bench(&[0x0f, 0x0b]) else { return };
+fn an_interrupt_handler_that_cannot_be_reached_is_a_triple_fault() -> Tested {
+    let Some(mut bench) = bench(&[0x0f, 0x0b]) else { return Tested::skipped(NO_KVM) };
     bench.start(&CpuState { idtr: Table::default(), ..state() });
     assert_eq!(bench.assist(), Outcome::TripleFault);
+    Tested::Ran
 }
 
 #[test]
-fn assists_are_counted_by_name() {
-    let Some(mut bench) = bench(&[0x90, 0xf9, 0x90]) else { return };
+fn assists_are_counted_by_name() -> Tested {
+    let Some(mut bench) = bench(&[0x90, 0xf9, 0x90]) else { return Tested::skipped(NO_KVM) };
     bench.start(&state());
     for _ in 0..3 {
         bench.assist();
@@ -164,16 +170,18 @@ fn assists_are_counted_by_name() {
     let counts: Vec<(&str, u64)> = done.by_name.iter().map(|(name, count)| (name.as_str(), *count)).collect();
     assert_eq!(counts, [("nop", 2), ("stc", 1)]);
     assert_eq!(done.lengths.count(), 3);
+    Tested::Ran
 }
 
 #[test]
-fn deadlines_are_handed_over_where_asked_for() {
+fn deadlines_are_handed_over_where_asked_for() -> Tested {
     // mov ecx, 0x6e0; xor edx, edx; mov eax, 0x1000; wrmsr
     let code = [0xb9, 0xe0, 6, 0, 0, 0x31, 0xd2, 0xb8, 0, 0x10, 0, 0, 0x0f, 0x30];
-    let Some(mut bench) = bench(&code) else { return };
+    let Some(mut bench) = bench(&code) else { return Tested::skipped(NO_KVM) };
     super::super::pacing::take_deadlines(&bench.vm).expect("this KVM can");
     bench.start(&state());
     let exit = bench.fd.run().expect("it runs");
     let kvm_ioctls::VcpuExit::X86Wrmsr(write) = exit else { panic!("{exit:?}") };
     assert_eq!((write.index, write.data), (0x6e0, 0x1000));
+    Tested::Ran
 }

@@ -1,16 +1,13 @@
 //! The routing table as the guest's tables change. KVM takes and checks it; what it holds is compared here.
 
-use super::*;
+use fencepost_skip::Tested;
 use kvm_ioctls::Kvm;
 
+use super::super::convert::vcpu_tests::NO_KVM;
+use super::*;
+
 fn routes() -> Option<Routes> {
-    let vm = match Kvm::new().and_then(|kvm| kvm.create_vm()) {
-        Ok(vm) => vm,
-        Err(error) => {
-            println!("skipped: routes of interrupts under kvm: {error}");
-            return None;
-        }
-    };
+    let vm = Kvm::new().and_then(|kvm| kvm.create_vm()).ok()?;
     vm.create_irq_chip().unwrap();
     Some(Routes::new(Arc::new(vm)))
 }
@@ -31,8 +28,8 @@ fn table(routes: &Routes) -> Vec<(u32, u32)> {
 }
 
 #[test]
-fn pins_keep_their_numbers_and_senders_follow() {
-    let Some(mut routes) = routes() else { return };
+fn pins_keep_their_numbers_and_senders_follow() -> Tested {
+    let Some(mut routes) = routes() else { return Tested::skipped(NO_KVM) };
     let pins: Vec<(u32, u32)> = (0..24).map(|pin| (pin, pin)).collect();
     assert_eq!(table(&routes), pins);
     routes.follow(&[message(0, 0x41), message(2, 0x43)]);
@@ -51,11 +48,12 @@ fn pins_keep_their_numbers_and_senders_follow() {
     );
     routes.follow(&[]);
     assert_eq!(table(&routes), pins);
+    Tested::Ran
 }
 
 #[test]
-fn only_what_the_route_says_goes_by_it() {
-    let Some(mut routes) = routes() else { return };
+fn only_what_the_route_says_goes_by_it() -> Tested {
+    let Some(mut routes) = routes() else { return Tested::skipped(NO_KVM) };
     assert!(!routes.send(&message(0, 0x41)), "no way yet");
     routes.follow(&[message(0, 0x41)]);
     assert!(routes.send(&message(0, 0x41)));
@@ -63,6 +61,7 @@ fn only_what_the_route_says_goes_by_it() {
     assert!(!routes.send(&MsiWrite { source: MsiSource::Processor, ..message(0, 0x41) }));
     routes.follow(&[]);
     assert!(!routes.send(&message(0, 0x41)), "masked");
+    Tested::Ran
 }
 
 /// Whether the APIC of a vCPU of its VM has requested `vector`.
@@ -73,8 +72,8 @@ fn is_requested(fd: &kvm_ioctls::VcpuFd, vector: u8) -> bool {
 }
 
 #[test]
-fn a_message_by_eventfd_reaches_the_apic() {
-    let Some(mut routes) = routes() else { return };
+fn a_message_by_eventfd_reaches_the_apic() -> Tested {
+    let Some(mut routes) = routes() else { return Tested::skipped(NO_KVM) };
     let fd = routes.vm.create_vcpu(0).unwrap();
     let mut apic = fd.get_lapic().unwrap();
     // Spurious-interrupt vector register: software enable.
@@ -88,11 +87,13 @@ fn a_message_by_eventfd_reaches_the_apic() {
         std::thread::yield_now();
     }
     assert!(!is_requested(&fd, 0x41));
+    Tested::Ran
 }
 
 #[test]
-fn a_message_that_is_no_interrupt_gets_no_route() {
-    let Some(mut routes) = routes() else { return };
+fn a_message_that_is_no_interrupt_gets_no_route() -> Tested {
+    let Some(mut routes) = routes() else { return Tested::skipped(NO_KVM) };
     routes.follow(&[MsiWrite { address: 0x1000, ..message(0, 0x41) }]);
     assert_eq!(table(&routes).len(), 24);
+    Tested::Ran
 }

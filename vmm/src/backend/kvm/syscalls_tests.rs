@@ -1,6 +1,8 @@
 //! What a half-done SYSCALL leaves, turned into what the processor does: frames made by hand, on a real vCPU.
 
-use super::super::convert::vcpu_tests::vcpu;
+use fencepost_skip::Tested;
+
+use super::super::convert::vcpu_tests::{NO_KVM, vcpu};
 use super::*;
 
 /// Within a page, and across the border of two.
@@ -39,35 +41,38 @@ fn at_handler(stack: u64, frame: [u64; 6]) -> Option<(impl FnOnce() -> Option<Cp
 }
 
 #[test]
-fn the_rest_of_a_system_call_is_done() {
+fn the_rest_of_a_system_call_is_done() -> Tested {
     let frame = [USER_FETCH, ENTRY, 0x33, 0x1_0046, 0x7fff_1230, 0x2b];
     for stack in [STACK, BORDER] {
-        let Some((complete, state)) = at_handler(stack, frame) else { return };
+        let Some((complete, state)) = at_handler(stack, frame) else { return Tested::skipped(NO_KVM) };
         let after = complete().expect("a system call");
         assert_eq!((after.rip, after.rflags, after.gpr[reg::RSP]), (ENTRY, 0x46, 0x7fff_1230));
         assert_eq!((after.seg[seg::CS].selector, after.seg[seg::SS].selector), (0x10, 0x18));
         assert_eq!(after.seg[seg::CS].attributes >> 5 & 3, 0, "kernel privilege");
         assert_eq!((after.gpr[reg::RCX], after.msr), (state.gpr[reg::RCX], state.msr));
     }
+    Tested::Ran
 }
 
 #[test]
-fn other_page_faults_stay_what_they_are() {
+fn other_page_faults_stay_what_they_are() -> Tested {
     let good = [USER_FETCH, ENTRY, 0x33, 0x1_0046, 0x7fff_1230, 0x2b];
     // A data access, another place, from the kernel.
     for (word, value) in [(0, 0x5), (1, ENTRY + 1), (2, 0x10)] {
         let mut frame = good;
         frame[word] = value;
-        let Some((complete, _)) = at_handler(STACK, frame) else { return };
+        let Some((complete, _)) = at_handler(STACK, frame) else { return Tested::skipped(NO_KVM) };
         assert_eq!(complete(), None, "word {word}");
     }
+    Tested::Ran
 }
 
 #[test]
-fn a_processor_does_all_of_it() {
+fn a_processor_does_all_of_it() -> Tested {
     let mips = match crate::accel::measure() {
         Ok(mips) => mips,
-        Err(why) => return println!("skipped: SYSCALL on this host's KVM: {why}"),
+        Err(why) => return Tested::skipped(why),
     };
     assert!(!half_done() || mips < crate::accel::KVM_WORTH_MIPS, "native, and still half done");
+    Tested::Ran
 }

@@ -1,5 +1,6 @@
 //! States through a real vCPU and a real I/O APIC.
 
+use fencepost_skip::Tested;
 use fencepost_softcpu::apic::LocalApic;
 use fencepost_softcpu::apic::regs::*;
 use fencepost_softcpu::state::{CpuState, PendingException, Segment, Table};
@@ -10,15 +11,12 @@ use super::super::vcpu::cpuid_table;
 use super::tests::{Random, random_fpu};
 use super::{VcpuState, ioapic};
 
-/// A VM with APICs and one CPU that has the project's CPUID; `None`, and said so, where there is no KVM.
+/// Why a test of KVM is skipped.
+pub const NO_KVM: &str = "/dev/kvm does not open";
+
+/// A VM with APICs and one CPU that has the project's CPUID; `None` where there is no KVM.
 pub fn vcpu() -> Option<(VmFd, VcpuFd)> {
-    let kvm = match Kvm::new() {
-        Ok(kvm) => kvm,
-        Err(error) => {
-            println!("skipped: states through a vCPU: /dev/kvm: {error}");
-            return None;
-        }
-    };
+    let kvm = Kvm::new().ok()?;
     let vm = kvm.create_vm().expect("a VM");
     vm.create_irq_chip().expect("APICs");
     let fd = vm.create_vcpu(0).expect("a CPU");
@@ -120,8 +118,8 @@ fn events(random: &mut Random, state: &mut CpuState) {
 }
 
 #[test]
-fn random_states_come_back_from_a_vcpu() {
-    let Some((_vm, fd)) = vcpu() else { return };
+fn random_states_come_back_from_a_vcpu() -> Tested {
+    let Some((_vm, fd)) = vcpu() else { return Tested::skipped(NO_KVM) };
     let mut random = Random::new(0x5eed_0003);
     for round in 0..200 {
         let state = sane(&mut random);
@@ -131,11 +129,12 @@ fn random_states_come_back_from_a_vcpu() {
         back.cycles = Cycles(0);
         assert_eq!(back, state, "round {round}");
     }
+    Tested::Ran
 }
 
 #[test]
-fn an_update_changes_what_differs_and_leaves_the_rest() {
-    let Some((_vm, fd)) = vcpu() else { return };
+fn an_update_changes_what_differs_and_leaves_the_rest() -> Tested {
+    let Some((_vm, fd)) = vcpu() else { return Tested::skipped(NO_KVM) };
     let mut random = Random::new(0x5eed_0004);
     for _ in 0..50 {
         let first = sane(&mut random);
@@ -149,11 +148,12 @@ fn an_update_changes_what_differs_and_leaves_the_rest() {
         back.cycles = wanted.cycles;
         assert_eq!(back, wanted);
     }
+    Tested::Ran
 }
 
 #[test]
-fn the_io_apic_comes_back_from_the_kernel() {
-    let Some((vm, _fd)) = vcpu() else { return };
+fn the_io_apic_comes_back_from_the_kernel() -> Tested {
+    let Some((vm, _fd)) = vcpu() else { return Tested::skipped(NO_KVM) };
     let mut soft = fencepost_softcpu::ioapic::IoApic::new(0);
     for (index, value) in [(0x18, 0x31), (0x19, 0), (0x1a, 0x1_0032), (0x12, 0x9_33)] {
         let _ = soft.write(0, index);
@@ -162,4 +162,5 @@ fn the_io_apic_comes_back_from_the_kernel() {
     let state = soft.save();
     ioapic::set(&vm, &state).expect("taken");
     assert_eq!(ioapic::get(&vm).expect("readable"), state);
+    Tested::Ran
 }
