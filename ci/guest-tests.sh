@@ -2,6 +2,13 @@
 # shellcheck shell=bash disable=SC2154
 
 guest selfmod 900 "selfmod"
+# What the pages in docs/ state, for a stock kernel to find it: the date, and the ids of each function in the table of pci.md.
+stated() {
+    sed -nE 's/.*stands still at ([0-9-]+) [0-9:]+: .*/\1/p' "$ROOT/docs/machine.md"
+    sed -nE 's/^\| (00:0[0-9]\.0) \| [^|]+ \| ([0-9a-f]{4}:[0-9a-f]{4}) \|.*/\1=\2/p' "$ROOT/docs/pci.md"
+}
+machine_as_stated="test_machine $(stated | tr '\n' ' ')"
+guest machine 900 "$machine_as_stated"
 guest iommu 900 "test_iommu"
 guest gpu 900 "gpu_test"
 guest display 900 "test_display" --display width=320,height=240
@@ -102,6 +109,7 @@ on_stable() {
     "$@"
 }
 check "build: the guest of the 6.1 kernel" "$ROOT/ci/guest" --stable
+on_stable guest stable-machine 900 "$machine_as_stated"
 on_stable guest stable-iommu 900 "test_iommu"
 on_stable guest stable-gpu 900 "gpu_test"
 on_stable guest stable-display 900 "test_display" --display width=320,height=240
