@@ -16,6 +16,13 @@ use crate::error::HostError;
 use crate::frames::{Frame, FrameSink};
 use crate::source;
 
+/// Why the camera's source could not deliver a picture, and how many it could not deliver, in words.
+pub fn camera_error(pci: &mut PciRoot) -> Option<String> {
+    let camera = pci.function_mut(requester_id(CAMERA_SLOT))?.as_any().downcast_ref::<Camera>()?;
+    let (SourceError(why), count) = camera.source_error()?;
+    Some(format!("{why}; pictures that the guest got as errors: {count}"))
+}
+
 /// Builds the bus with all devices on it, after power-on. Pictures that the display shows go to `frames`.
 pub fn plug(config: &MachineConfig, frames: Option<Box<dyn FrameSink>>) -> Result<PciRoot, HostError> {
     let mut root = PciRoot::new();

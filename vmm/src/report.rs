@@ -28,6 +28,7 @@ pub fn lines(args: &RunArgs, outcome: &Outcome) -> Vec<String> {
     if let Some(digest) = &outcome.log.digest {
         lines.push(format!("events: {}, sha256 {digest}", outcome.log.count));
     }
+    lines.extend(camera_line(args, outcome));
     lines.extend(trace_lines(args, outcome));
     lines.extend(outcome.outputs.iter().flat_map(Delivery::lines));
     lines.extend(outcome.gave_up.map(|reason| match reason {
@@ -39,6 +40,13 @@ pub fn lines(args: &RunArgs, outcome: &Outcome) -> Vec<String> {
         lines.push(format!("guest memory: sha256 {digest}"));
     }
     lines
+}
+
+/// What became of the camera's source, if it failed.
+fn camera_line(args: &RunArgs, outcome: &Outcome) -> Option<String> {
+    let why = outcome.camera_error.as_ref()?;
+    let source = args.camera.source.as_ref().map_or("pattern".into(), |path| path.display().to_string());
+    Some(format!("fencepost: the camera's source {source}: {why}"))
 }
 
 /// What became of `--trace`.

@@ -113,6 +113,8 @@ pub struct Outcome {
     pub memory_digest: Option<String>,
     /// The CPU as it was left.
     pub last: LastMoment,
+    /// Why a picture of the camera's source could not be read, if so.
+    pub camera_error: Option<String>,
     /// What became of the outputs, the trace apart.
     pub outputs: Vec<Delivery>,
     /// Why an output was given up that took nothing when the guest had ended.
@@ -150,11 +152,12 @@ impl Outcome {
         }
     }
 
-    /// `status` of a command that ran the guest, as its outputs leave it: that of the reason to stop which ended the wait for
-    /// one of them, and not 0 when the host failed to write one.
+    /// `status` of a command that ran the guest, as its files leave it: that of the reason to stop which ended the wait for
+    /// an output, and not 0 when the host failed to write one, or to read the camera's source.
     pub fn with_outputs(&self, status: i32) -> i32 {
         let failed = self.trace_error().is_some()
             || self.snapshot_error.is_some()
+            || self.camera_error.is_some()
             || self.outputs.iter().any(Delivery::failed);
         match self.gave_up {
             Some(reason) => reason.status(),
@@ -192,7 +195,7 @@ pub fn run(args: &RunArgs, mut hooks: Hooks) -> Result<Outcome, HostError> {
     ready.machine.pause_at(pauses(args, ready.accel)?);
     control.set_watchdog(args.watchdog);
     control.begin();
-    let limit = args.timeout.map(|limit| TimeLimit::start(limit, Arc::clone(&control)));
+    let limit = args.timeout.map(|limit| TimeLimit::start(limit, Arc::clone(&control))).transpose()?;
     let startup = start.elapsed();
     let first = Instant::now();
     let (ready, ran, snapshot_error) = run_to_end(args, ready, &control)?;
@@ -258,9 +261,18 @@ fn finish(
         counters: remains.counters,
         beyond_ram_bytes: footprint::beyond_ram_bytes(&remains.memory),
     };
-    let (outputs, gave_up) = (Vec::new(), None);
-    let (end, log) = (ran.end, remains.log);
-    Ok(Outcome { end, accel, stats, log, memory_digest, last, outputs, gave_up, snapshot_error })
+    Ok(Outcome {
+        end: ran.end,
+        accel,
+        stats,
+        log: remains.log,
+        memory_digest,
+        last,
+        camera_error: remains.camera_error,
+        outputs: Vec::new(),
+        gave_up: None,
+        snapshot_error,
+    })
 }
 
 /// Who reads and who writes which file. No output may be an input or another output.
@@ -302,7 +314,7 @@ struct TimeLimit {
 }
 
 impl TimeLimit {
-    fn start(limit: Duration, control: Arc<Control>) -> Self {
+    fn start(limit: Duration, control: Arc<Control>) -> Result<Self, HostError> {
         // Whoever waits for an output when the guest is over looks there.
         control.set_limit(Instant::now() + limit);
         let (sender, receiver) = channel();
@@ -311,9 +323,9 @@ impl TimeLimit {
                 control.stop(StopReason::Timeout);
             }
         };
-        // A host that cannot start a thread has no limit to enforce; the guest still ends by itself.
-        let thread = std::thread::Builder::new().name("time limit".into()).spawn(waiter).ok();
-        TimeLimit { sender: Some(sender), thread }
+        let thread = std::thread::Builder::new().name("time limit".into()).spawn(waiter);
+        let cannot = |error| HostError::Host(format!("--timeout: cannot start a thread for it: {error}"));
+        Ok(TimeLimit { sender: Some(sender), thread: Some(thread.map_err(cannot)?) })
     }
 }
 

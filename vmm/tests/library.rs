@@ -131,3 +131,55 @@ fn a_caller_can_stop_a_guest_that_never_ends(accel: &'static str) -> Tested {
 }
 
 on_each_back_end!(a_caller_can_stop_a_guest_that_never_ends);
+
+/// Cuts a file short when the guest has said its first line.
+struct Cutter(Screen, Option<std::path::PathBuf>);
+
+impl Write for Cutter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if let Some(path) = self.1.take() {
+            std::fs::File::options().write(true).open(path)?.set_len(60)?;
+        }
+        self.0.write(bytes)
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_camera_source_that_cannot_be_read_any_more_is_told_and_counted() -> Tested {
+    let Some(kernel) = common::micro_guests().map(|folder| folder.join("camera")) else {
+        return Tested::skipped(common::NO_MAKE);
+    };
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let source = folder.path().join("source.y4m");
+    let frame = [b"FRAME\n".as_slice(), &[0x80; 16 * 16 * 3 / 2]].concat();
+    let video = [b"YUV4MPEG2 W16 H16 F30:1 C420jpeg\n".as_slice(), &frame, &frame].concat();
+    std::fs::write(&source, video).expect("written");
+    let mut args = RunArgs {
+        accel: Accel::Soft,
+        memory: Size(32 << 20),
+        stats: true,
+        timeout: Some(Duration::from_secs(300)),
+        ..RunArgs::new(kernel)
+    };
+    args.camera.source = Some(source.clone());
+    let screen = Screen::default();
+    let console = Box::new(Cutter(screen.clone(), Some(source.clone())));
+    let outcome = run(&args, Hooks::new(console)).expect("a good machine");
+    let said = String::from_utf8(screen.0.lock().expect("not poisoned").clone()).expect("ASCII");
+    assert!(said.contains("status 8"), "SOURCE is in the record: {said}");
+    let lines = fencepost::report::lines(&args, &outcome);
+    let told: Vec<&String> = lines.iter().filter(|line| line.contains("source.y4m")).collect();
+    assert_eq!(told.len(), 1, "{lines:?}");
+    assert!(told[0].contains("cannot read frame 0 any more (it has become shorter); leave"), "{told:?}");
+    let counted = lines.iter().find(|line| line.contains("source errors")).expect("counted");
+    let counters = outcome.stats.counters.iter().flat_map(|(_, counters)| counters);
+    let count =
+        counters.filter(|counter| counter.name == "source errors").map(|counter| counter.value).sum::<u64>();
+    assert!(count > 0 && counted.contains(&format!("source errors {count}")), "{counted}");
+    assert!(told[0].ends_with(&format!("errors: {count}")), "{told:?}");
+    assert_eq!(outcome.with_outputs(0), 1, "not a success");
+    Tested::Ran
+}

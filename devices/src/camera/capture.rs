@@ -126,7 +126,8 @@ impl Camera {
     fn write_pixels(&mut self, frame: &InFlight, ports: &mut Ports<'_>) -> Result<(u32, u32), Failure> {
         let layout = self.layout()?;
         let picture = self.source.frame(frame.sequence, layout.size).map_err(|error| {
-            self.source_error = Some(error);
+            self.source_error.get_or_insert(error);
+            self.state.source_error_count = self.state.source_error_count.saturating_add(1);
             Failure::plain(ErrorCode::Source)
         })?;
         let pixels = convert(&picture, &layout).ok_or(Failure::plain(ErrorCode::Source))?;

@@ -22,7 +22,7 @@ pub struct Camera {
     pub(super) cost: CameraCost,
     pub(super) source: Box<dyn FrameSource>,
     pub(super) state: CameraState,
-    /// Why the source failed last: for the host's user, not part of the guest's machine.
+    /// Why the source failed first: for the host's user, not part of the guest's machine.
     pub(super) source_error: Option<SourceError>,
 }
 
@@ -34,9 +34,9 @@ impl Camera {
         Camera { cost, source, state, source_error: None }
     }
 
-    /// Why the source could not deliver a picture, the latest time since this was last asked.
-    pub fn take_source_error(&mut self) -> Option<SourceError> {
-        self.source_error.take()
+    /// Why the source could not deliver a picture, the first time, and how many it could not deliver.
+    pub fn source_error(&self) -> Option<(&SourceError, u32)> {
+        self.source_error.as_ref().map(|error| (error, self.state.source_error_count))
     }
 
     /// Reports an error to the guest.
@@ -262,6 +262,7 @@ impl Function for Camera {
             Counter { name: "frames", value: self.state.frame_count.into() },
             Counter { name: "overruns", value: self.state.overrun_count.into() },
             Counter { name: "errors", value: self.state.error_count.into() },
+            Counter { name: "source errors", value: self.state.source_error_count.into() },
         ]
     }
 

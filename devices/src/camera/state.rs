@@ -34,6 +34,8 @@ pub struct CameraState {
     pub(super) error_count: u32,
     pub(super) overrun_count: u32,
     pub(super) frame_count: u32,
+    /// Pictures that the source could not deliver; among `error_count`.
+    pub(super) source_error_count: u32,
     pub(super) stream: Option<Stream>,
 }
 
@@ -61,7 +63,7 @@ pub(super) struct InFlight {
 
 impl Stateful for Camera {
     const KIND: &'static str = "camera";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
     type Parts = CameraParts;
     type State = CameraState;
 
@@ -103,6 +105,7 @@ impl CameraState {
             error_count: 0,
             overrun_count: 0,
             frame_count: 0,
+            source_error_count: 0,
             stream: None,
         }
     }

@@ -35,7 +35,7 @@ impl FrameSource for Pan {
 
     fn frame(&mut self, sequence: u32, size: Size) -> Result<Picture, SourceError> {
         let whole = self.picture.size();
-        let bad = || SourceError(format!("camera source: no window of {}x{}", size.width_px, size.height_px));
+        let bad = || SourceError(format!("no window of {}x{}", size.width_px, size.height_px));
         if size.width_px > whole.width_px || size.height_px > whole.height_px {
             return Err(bad());
         }

@@ -6,6 +6,7 @@ use fencepost_devices::camera::{FrameSource, Picture, Range, Rate, Sampling, Siz
 
 use super::Problem;
 use super::y4m_header::{Chroma, Header, parse};
+use crate::error::plain;
 
 /// The longest header or frame line, in bytes.
 const MAX_LINE: u64 = 4096;
@@ -97,7 +98,13 @@ impl<R: BufRead + Seek + Send> FrameSource for Y4m<R> {
     fn frame(&mut self, sequence: u32, _size: Size) -> Result<Picture, SourceError> {
         let index = sequence as usize % self.frames.len();
         self.read_frame(self.frames[index]).map_err(|error| {
-            SourceError(format!("camera source: cannot read frame {index} any more ({error}); leave the file as it is while the machine runs"))
+            let why = match error.kind() {
+                std::io::ErrorKind::UnexpectedEof => "it has become shorter".to_owned(),
+                _ => plain(&error),
+            };
+            SourceError(format!(
+                "cannot read frame {index} any more ({why}); leave the file as it is while the machine runs"
+            ))
         })
     }
 }

@@ -39,6 +39,7 @@ impl InterruptController for KernelInterrupts {
                 data: message.data,
                 ..kvm_msi::default()
             };
+            // An error here is that no APIC took it: the guest has them off, and on a bus it would be lost too.
             let _ = self.vm.signal_msi(message);
         }
     }
