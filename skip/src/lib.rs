@@ -103,6 +103,30 @@ mod tests {
         );
     }
 
+    fn sources(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
+        for entry in std::fs::read_dir(folder).expect("readable") {
+            let path = entry.expect("readable").path();
+            let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+            if path.is_dir() && !hidden && !path.ends_with("target") {
+                sources(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+
+    #[test]
+    fn no_test_of_the_workspace_skips_by_printing() {
+        let mut found = Vec::new();
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), &mut found);
+        assert!(found.len() > 100);
+        let prints = concat!("println!(\"", "skipped");
+        for path in found {
+            let text = std::fs::read_to_string(&path).expect("readable");
+            assert!(!text.contains(prints), "{}: return Tested::skipped(...) instead", path.display());
+        }
+    }
+
     #[test]
     fn the_harness_names_threads_after_tests() {
         assert_eq!(test_name(), "tests::the_harness_names_threads_after_tests");

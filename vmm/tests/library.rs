@@ -174,11 +174,11 @@ fn a_camera_source_that_cannot_be_read_any_more_is_told_and_counted() -> Tested 
     let told: Vec<&String> = lines.iter().filter(|line| line.contains("source.y4m")).collect();
     assert_eq!(told.len(), 1, "{lines:?}");
     assert!(told[0].contains("cannot read frame 0 any more (it has become shorter); leave"), "{told:?}");
-    let counted = lines.iter().find(|line| line.contains("source errors")).expect("counted");
+    let counted = lines.iter().find(|line| line.contains("source-errors")).expect("counted");
     let counters = outcome.stats.counters.iter().flat_map(|(_, counters)| counters);
     let count =
-        counters.filter(|counter| counter.name == "source errors").map(|counter| counter.value).sum::<u64>();
-    assert!(count > 0 && counted.contains(&format!("source errors {count}")), "{counted}");
+        counters.filter(|counter| counter.name == "source-errors").map(|counter| counter.value).sum::<u64>();
+    assert!(count > 0 && counted.contains(&format!("source-errors {count}")), "{counted}");
     assert!(told[0].ends_with(&format!("errors: {count}")), "{told:?}");
     assert_eq!(outcome.with_outputs(0), 1, "not a success");
     Tested::Ran

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use fencepost::cli::RunArgs;
 use fencepost::options::{Accel, Size, SnapshotAt};
 use fencepost::run::{Hooks, Outcome, run};
+use fencepost_skip::Tested;
 use fencepost_trace::Record;
 
 mod common;
@@ -102,10 +103,9 @@ fn save_and_restore(kernel: &Path, whole: &Left, base: &RunArgs, at: SnapshotAt)
 }
 
 #[test]
-fn a_restored_guest_is_the_one_that_was_not_interrupted() {
+fn a_restored_guest_is_the_one_that_was_not_interrupted() -> Tested {
     let Some(folder) = common::micro_guests() else {
-        println!("skipped: snapshots of micro-guests: make is not installed");
-        return;
+        return Tested::skipped(common::NO_MAKE);
     };
     let mut shared = 0;
     for name in GUESTS {
@@ -121,13 +121,13 @@ fn a_restored_guest_is_the_one_that_was_not_interrupted() {
         }
     }
     assert!(shared > 1000, "only {shared} events after the snapshots");
+    Tested::Ran
 }
 
 #[test]
-fn a_seed_goes_on_where_it_was() {
+fn a_seed_goes_on_where_it_was() -> Tested {
     let Some(folder) = common::micro_guests() else {
-        println!("skipped: snapshots of seeded micro-guests: make is not installed");
-        return;
+        return Tested::skipped(common::NO_MAKE);
     };
     for name in ["display", "semaphore"] {
         let kernel = folder.join(name);
@@ -136,13 +136,13 @@ fn a_seed_goes_on_where_it_was() {
         let at_ns = whole.outcome.stats.cycles / 2;
         save_and_restore(&kernel, &whole, &base, SnapshotAt::Time(at_ns));
     }
+    Tested::Ran
 }
 
 #[test]
-fn a_restored_machine_saves_the_same_file() {
+fn a_restored_machine_saves_the_same_file() -> Tested {
     let Some(folder) = common::micro_guests() else {
-        println!("skipped: a snapshot of a restored machine: make is not installed");
-        return;
+        return Tested::skipped(common::NO_MAKE);
     };
     let kernel = folder.join("display");
     let (first, second) = (beside(&kernel, "first"), beside(&kernel, "second"));
@@ -153,4 +153,5 @@ fn a_restored_machine_saves_the_same_file() {
     left(&RunArgs { snapshot: Some(second.clone()), snapshot_at: at, ..restored(&first) });
     let read = |path| std::fs::read(path).expect("readable");
     assert!(read(&first) == read(&second), "the files differ");
+    Tested::Ran
 }

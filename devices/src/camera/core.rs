@@ -262,7 +262,7 @@ impl Function for Camera {
             Counter { name: "frames", value: self.state.frame_count.into() },
             Counter { name: "overruns", value: self.state.overrun_count.into() },
             Counter { name: "errors", value: self.state.error_count.into() },
-            Counter { name: "source errors", value: self.state.source_error_count.into() },
+            Counter { name: "source-errors", value: self.state.source_error_count.into() },
         ]
     }
 
