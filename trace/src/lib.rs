@@ -3,6 +3,8 @@
 //! Devices and the machine record [`Event`]s through the [`Trace`] port; the implementation stamps them.
 //! This crate knows nothing of devices: requester ids, I/O virtual addresses and vectors are plain numbers here.
 
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 #[cfg(test)]
 mod allocations;
 mod event;
@@ -23,7 +25,7 @@ pub mod timeline;
 
 pub use event::{Accel, Category, Engine, Event, ExitReason, JobKind};
 pub use guest::{GuestEvent, GuestFormat, GuestView, Value};
-pub use outputs::plain_text;
+pub use outputs::{is_plain, plain_text};
 pub use recorder::{Record, Recorder};
 
 /// A point in time: cycles of the machine's counter and nanoseconds since the machine started.

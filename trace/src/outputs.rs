@@ -77,11 +77,16 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
-/// A character without power over the text around it.
-fn plain(letter: char) -> char {
+/// Whether a character has no power over the text around it: it is no control character, does not turn the writing's direction, and
+/// is a character at all.
+pub fn is_plain(letter: char) -> bool {
     let turns = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let not_a_character = matches!(letter, '\u{fffe}' | '\u{ffff}');
-    if letter.is_control() || turns || not_a_character { '\u{fffd}' } else { letter }
+    !(letter.is_control() || turns || not_a_character)
+}
+
+fn plain(letter: char) -> char {
+    if is_plain(letter) { letter } else { '\u{fffd}' }
 }
 
 /// `text` with every character plain.

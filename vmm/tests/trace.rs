@@ -452,3 +452,38 @@ fn an_output_is_whole_or_what_it_was() {
     assert_eq!(dash.stdout, by_name.stdout);
     assert_eq!(by_name.status.code(), Some(0));
 }
+
+/// What a hostile trace's texts are: control characters of both kinds, a line of their own, and a turn of the writing's direction.
+const HOSTILE: &str = "a\u{1b}[2J\u{9b}31m\u{7f}\u{202e}\nCausality: fine";
+
+#[test]
+fn texts_of_a_trace_have_no_power_over_a_terminal() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut hostile = header();
+    hostile.functions.iter_mut().for_each(|function| function.name = HOSTILE.into());
+    hostile.costs = vec![(HOSTILE.into(), HOSTILE.into())];
+    let bad = save(folder.path(), "bad", &bytes_of(&hostile, frames(2, 50)));
+    let good = save(folder.path(), "good", &bytes(frames(2, 50)));
+    let (bad, good) = (name(&bad), name(&good));
+    for arguments in [
+        &["report", bad][..],
+        &["diff", good, bad],
+        &["query", bad, "--frame", "0"],
+        &["report", bad, "--json"],
+        &["diff", good, bad, "--json"],
+        &["query", bad, "--frame", "0", "--json"],
+        &["convert", bad, "--to", "jsonl", "-o", "-"],
+    ] {
+        let output = fencepost(arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", text(&output.stderr));
+        for shown in [text(&output.stdout), text(&output.stderr)] {
+            let odd = shown.chars().find(|letter| !fencepost_trace::is_plain(*letter) && *letter != '\n');
+            assert_eq!(odd, None, "{arguments:?}: {shown:?}");
+            assert!(!shown.lines().any(|line| line.starts_with("Causality: fine")), "{arguments:?}: {shown}");
+        }
+    }
+    // JSON keeps what the trace has.
+    let report = json(&fencepost(&["report", bad, "--json"]));
+    assert!(report["costs"].to_string().contains("31m"), "{report}");
+    assert_eq!(report["costs"][0][0], HOSTILE, "{}", report["costs"]);
+}

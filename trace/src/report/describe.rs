@@ -8,6 +8,7 @@ use crate::Record;
 use crate::event::Event;
 use crate::file::TraceFile;
 use crate::guest::Value;
+use crate::outputs::plain_text;
 
 /// The event's name: a guest's as `system:name`, a device's as in the source.
 pub fn event_name(trace: &TraceFile, record: &Record) -> String {
@@ -20,7 +21,7 @@ pub fn event_name(trace: &TraceFile, record: &Record) -> String {
     }
 }
 
-/// The event in one line: its name and its fields. Addresses are hexadecimal.
+/// The event in one line: its name and its fields. Addresses are hexadecimal. Nothing in it has power over a terminal.
 pub fn describe(trace: &TraceFile, record: &Record) -> String {
     let mut line = event_name(trace, record);
     match &record.event {
@@ -46,7 +47,7 @@ pub fn describe(trace: &TraceFile, record: &Record) -> String {
             }
         }
     }
-    line
+    plain_text(&line)
 }
 
 /// A device's event as its name and its fields.

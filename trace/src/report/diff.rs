@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::Stamp;
 use crate::file::TraceFile;
 use crate::journey::HandoffKind;
+use crate::outputs::plain_text;
 use crate::report::{Report, Summary, describe};
 
 /// The difference's schema.
@@ -177,7 +178,7 @@ impl Diff {
             writeln!(out, "| {name} | {before} | {after} |")?;
         }
         for line in &self.settings {
-            writeln!(out, "\nNot the same setting: {line}")?;
+            writeln!(out, "\nNot the same setting: {}", plain_text(line))?;
         }
         let [before, after] = &self.stamps;
         if before == after {

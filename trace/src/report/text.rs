@@ -35,7 +35,7 @@ fn head(report: &Report, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "Seed: {seed}")?;
     }
     for (name, cost) in &report.costs {
-        writeln!(out, "Cost model: {name}: {cost}")?;
+        writeln!(out, "Cost model: {}", plain_text(&format!("{name}: {cost}")))?;
     }
     let total: u64 = report.records.values().sum();
     let kinds: Vec<String> = report.records.iter().map(|(name, count)| format!("{name} {count}")).collect();
@@ -71,7 +71,7 @@ fn head(report: &Report, out: &mut impl Write) -> io::Result<()> {
 fn buffers(report: &Report, out: &mut impl Write) -> io::Result<()> {
     for buffer in report.buffers.iter().take(BUFFERS_SHOWN) {
         let inodes: String = buffer.inodes.iter().map(|inode| format!(", inode {inode}")).collect();
-        let functions = buffer.functions.join(", ");
+        let functions = plain_text(&buffer.functions.join(", "));
         writeln!(out, "Buffer {}: {} bytes{inodes}; {functions}", buffer.id, buffer.bytes)?;
     }
     match report.buffers.len().checked_sub(BUFFERS_SHOWN + 1) {

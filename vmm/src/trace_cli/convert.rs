@@ -10,6 +10,7 @@ use fencepost_trace::{html, perfetto, svg};
 
 use super::args::{ConvertArgs, Output};
 use super::output::write_file;
+use super::screen::Form;
 use super::{print, print_json, read};
 use crate::error::HostError;
 use crate::files::{is_standard_output, same_file};
@@ -26,7 +27,7 @@ pub(super) fn convert(args: &ConvertArgs) -> Result<i32, HostError> {
     };
     let write = |out: &mut dyn Write| write_as(args.to, &trace, &journeys, frame, out);
     if to_standard_output(args) {
-        print(write)?;
+        print(if args.to == Output::Jsonl { Form::Json } else { Form::Raw }, write)?;
         return Ok(0);
     }
     let mend = "give a path that can be written with -o";

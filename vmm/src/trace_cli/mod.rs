@@ -3,6 +3,7 @@
 pub mod args;
 mod convert;
 mod output;
+mod screen;
 
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Write};
@@ -15,6 +16,7 @@ use fencepost_trace::report::{self, Diff, Found, Line, QueryHead, Report};
 use crate::error::{HostError, plain};
 use crate::say;
 use args::{DiffArgs, QueryArgs, ReportArgs, TraceArgs, TraceCommand};
+use screen::{Form, Screen};
 
 /// The exit status of a check that fails.
 const OBJECTED: i32 = 1;
@@ -61,8 +63,8 @@ fn sentence(error: fencepost_trace::file::ReadError) -> String {
 }
 
 /// Has `write` write to standard output. A reader that goes away is no error.
-fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), HostError> {
-    let mut out = BufWriter::new(io::stdout().lock());
+fn print(form: Form, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), HostError> {
+    let mut out = Screen::new(BufWriter::new(io::stdout().lock()), form);
     match write(&mut out).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             // What is buffered cannot be written either.
@@ -78,7 +80,7 @@ fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Hos
 }
 
 fn print_json(value: &impl serde::Serialize) -> Result<(), HostError> {
-    print(|out| {
+    print(Form::Json, |out| {
         serde_json::to_writer_pretty(&mut *out, value)?;
         writeln!(out)
     })
@@ -98,7 +100,7 @@ fn report(args: &ReportArgs) -> Result<i32, HostError> {
     if args.json {
         print_json(&report)?;
     } else {
-        print(|mut out| report.write_text(&mut out))?;
+        print(Form::Text, |mut out| report.write_text(&mut out))?;
     }
     Ok(if args.check { judge(&report.objections(args.complete)) } else { 0 })
 }
@@ -110,7 +112,7 @@ fn diff(args: &DiffArgs) -> Result<i32, HostError> {
     if args.json {
         print_json(&diff)?;
     } else {
-        print(|mut out| diff.write_markdown(&mut out))?;
+        print(Form::Text, |mut out| diff.write_markdown(&mut out))?;
     }
     Ok(args.fail_above.map_or(0, |limit| judge(&diff.regressions(limit))))
 }
@@ -120,7 +122,7 @@ fn query(args: &QueryArgs) -> Result<i32, HostError> {
     let (trace, journeys) = read(&args.file)?;
     let found = report::find(&trace, &journeys, query, &args.categories)
         .map_err(|error| HostError::Input(error.to_string()))?;
-    print(|out| {
+    print(if args.json { Form::Json } else { Form::Text }, |out| {
         if args.json {
             let head = QueryHead::new(&trace, query, &args.categories, &found);
             serde_json::to_writer(&mut *out, &head)?;
