@@ -110,6 +110,7 @@ on_stable() {
 }
 check "build: the guest of the 6.1 kernel" "$ROOT/ci/guest" --stable
 on_stable guest stable-machine 900 "$machine_as_stated"
+check "build: the guest of the 6.1 kernel" "$ROOT/ci/guest" --stable --shell
 on_stable guest stable-iommu 900 "test_iommu"
 on_stable guest stable-gpu 900 "gpu_test"
 on_stable guest stable-display 900 "test_display" --display width=320,height=240
@@ -138,6 +139,49 @@ other_modules() {
     grep -q "modules in --initrd are for kernel $(cat "$KERNEL/version"), but --kernel is $(cat "$CACHE/kernel-stable/version")" "$logs/other"
 }
 check "guest: modules of another kernel are told of" other_modules
+# A guest with a shell on the console, whose input is this one's: `shell NAME [OPTION...]`; leaves $logs/NAME.text.
+shell() {
+    local name=$1 status=0
+    shift
+    "$FENCEPOST" run --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd-shell" --accel soft --memory 256M --timeout 300 \
+        --append "$GUEST_COMMAND_LINE reboot=acpi fencepost.run=sh" "$@" >"$logs/$name" 2>"$logs/$name.host" || status=$?
+    tr -d '\r' <"$logs/$name" >"$logs/$name.text"
+    # The guest resets when it is done.
+    [ "$status" = 4 ] && return
+    tail -n 20 "$logs/$name.text" "$logs/$name.host"
+    return 1
+}
+
+# A script for it, which the console's driver and the shell's start must not cost a byte.
+script() {
+    echo "echo line-0"
+    local number
+    for number in {1..60}; do echo "echo line-$number"; done
+    echo "reboot -f"
+}
+script >"$logs/script"
+
+# Whether a shell has done each line of the script, in order, once: `done_by NAME`.
+done_by() {
+    grep -oE '^line-[0-9]+' "$logs/$1.text" | diff - <(seq -f 'line-%g' 0 60)
+}
+
+piped() { script | shell "$1" && done_by "$1"; }
+check "console: a script that is piped in from the start" piped piped
+check "console: a script that is piped in, on the 6.1 kernel" on_stable piped stable-piped
+
+# From a file it comes at the same cycles in every run.
+from_file() {
+    local turn
+    for turn in 1 2; do shell "file-$turn" --memory-hash <"$logs/script" && done_by "file-$turn" || return 1; done
+    grep -q '^guest memory: sha256' "$logs/file-1.host" && cmp "$logs/file-1" "$logs/file-2" &&
+        cmp "$logs/file-1.host" "$logs/file-2.host"
+}
+check "determinism: a script from a file twice" from_file
+
+# Input that never ends comes no faster than the line: the shell gets on with its work.
+endless() { shell endless < <(yes 'N=$((N+1)); [ $N -lt 20 ] || reboot -f'); }
+check "console: input without end" endless
 
 # Debian's own i386 programs as they come, static and dynamic, and exceptions of C++ through the unwinder of libgcc.
 #   debian NAME KERNEL
