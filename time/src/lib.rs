@@ -11,6 +11,7 @@
 //! machine's to say; nanoseconds, the time of its devices, are plain numbers whose names end in `ns`.
 
 #![deny(clippy::arithmetic_side_effects)]
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 mod history;
 mod host;

@@ -2,6 +2,7 @@
 
 #![deny(clippy::unwrap_used)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod accel;
 pub mod backend;
@@ -11,6 +12,7 @@ pub mod config;
 pub mod console;
 pub mod control;
 pub mod demo;
+pub mod descriptors;
 pub mod devices;
 pub mod doctor;
 pub mod dump;

@@ -1,5 +1,7 @@
 //! The `fencepost` command.
 
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -11,9 +13,10 @@ use fencepost::error::{HostError, plain};
 use fencepost::run::{Hooks, run};
 use fencepost::terminal::RawTerminal;
 use fencepost::trace_cli::trace;
-use fencepost::{console, report, say, signals};
+use fencepost::{console, descriptors, report, say, signals};
 
 fn main() -> ExitCode {
+    descriptors::close_inherited();
     signals::outlive_file_limits();
     let cli = match cli::parse() {
         Ok(cli) => cli,

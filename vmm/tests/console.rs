@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -133,7 +134,13 @@ on_each_back_end!(a_guest_that_dies_leaves_the_terminal_as_before);
 
 #[test]
 fn a_signal_ends_the_machine_and_the_terminal_is_as_before() {
-    for (signal, status) in [(libc::SIGTERM, 143), (libc::SIGINT, 130)] {
+    for (signal, status) in [
+        (libc::SIGTERM, 143),
+        (libc::SIGINT, 130),
+        (libc::SIGHUP, 129),
+        (libc::SIGQUIT, 131),
+        (libc::SIGUSR1, 138),
+    ] {
         let folder = tempfile::tempdir().expect("temporary folder");
         let (ours, _theirs, mut child) = on_terminal(folder.path());
         // SAFETY: the child has not been waited for, so its process id is its own.
@@ -207,4 +214,122 @@ fn endless_input_comes_at_the_rate_of_the_line() {
     let output = fencepost(&code, folder.path()).stdin(input).output().expect("it starts");
     // 1152 in 0.1 s at most, and one in 87 us: a poll now and then comes between.
     assert!((112..=115).contains(&output.status.code().expect("its own")), "{:?}", output.status);
+}
+
+/// What a shell writes for the start of a machine with these options.
+fn line(folder: &std::path::Path, code: &[u8], timeout: &str) -> String {
+    let kernel = common::kernel(folder, code, 0x1000);
+    let program = env!("CARGO_BIN_EXE_fencepost");
+    format!("{program} run --accel soft --memory 16M --timeout {timeout} --kernel {}", kernel.display())
+}
+
+/// A command whose terminal this is, in a session of its own.
+fn in_session(mut command: Command, theirs: &File) -> Child {
+    let stdio = || Stdio::from(theirs.try_clone().expect("duplicated"));
+    command.stdin(stdio()).stdout(stdio()).stderr(stdio());
+    let session = || {
+        rustix::process::setsid()?;
+        rustix::process::ioctl_tiocsctty(std::io::stdin())?;
+        Ok(())
+    };
+    // SAFETY: between fork and exec these are two system calls, which allocate nothing.
+    unsafe { command.pre_exec(session) };
+    command.spawn().expect("the command starts")
+}
+
+/// `mov dx, 0x3f8; mov al, '.'; out dx, al; mov al, 10; out dx, al`, before [`ECHO`].
+fn dot_and_echo() -> Vec<u8> {
+    [&[0x66, 0xba, 0xf8, 0x03, 0xb0, b'.', 0xee, 0xb0, b'\n', 0xee][..], &ECHO].concat()
+}
+
+/// Reads what is shown on a terminal, up to `end`.
+fn shown_until(ours: &mut File, end: &str) -> String {
+    let mut shown = Vec::new();
+    while !shown.ends_with(end.as_bytes()) {
+        let mut byte = [0];
+        assert_eq!(ours.read(&mut byte).expect("read"), 1);
+        shown.extend(byte);
+    }
+    String::from_utf8_lossy(&shown).into_owned()
+}
+
+#[test]
+fn in_the_background_it_leaves_the_terminal_alone_and_its_time_limit_holds() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let (ours, theirs) = terminal();
+    // `timeout` makes a process group of its own, which is in the background.
+    let mut command = Command::new("bash");
+    let job = line(folder.path(), &common::SPIN, "1.5");
+    command.args(["-c", &format!("timeout 300 {job}; exit $?")]);
+    let mut child = in_session(command, &theirs);
+    while child.try_wait().expect("a child").is_none() {
+        assert_eq!(local_flags(&ours) & COOKED, COOKED);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(ends(&mut child).code(), Some(124));
+    assert_eq!(local_flags(&ours) & COOKED, COOKED);
+}
+
+#[test]
+fn in_the_foreground_at_last_it_takes_up_the_terminal() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let (mut ours, theirs) = terminal();
+    let mut command = Command::new("bash");
+    let job = line(folder.path(), &dot_and_echo(), "300");
+    command.args(["-mc", &format!("{job} & read -r go; fg >/dev/null")]);
+    let mut child = in_session(command, &theirs);
+    shown_until(&mut ours, ".\r\n");
+    assert_eq!(local_flags(&ours) & COOKED, COOKED, "it runs in the background");
+    ours.write_all(b"go\n").expect("typed");
+    wait_until("the terminal becomes raw", || local_flags(&ours) & COOKED == 0);
+    ours.write_all(b"xq").expect("typed");
+    assert!(shown_until(&mut ours, "xq").ends_with("xq"));
+    assert_eq!(ends(&mut child).code(), Some(7));
+    assert_eq!(local_flags(&ours) & COOKED, COOKED);
+}
+
+fn kill(child: &Child, signal: i32) {
+    // SAFETY: the child has not been waited for, so its process id is its own.
+    assert_eq!(unsafe { libc::kill(child.id() as i32, signal) }, 0);
+}
+
+#[test]
+fn stopped_it_leaves_the_terminal_as_before_and_continued_it_takes_it_up() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let (mut ours, theirs) = terminal();
+    let mut child = in_session(fencepost(&dot_and_echo(), folder.path()), &theirs);
+    shown_until(&mut ours, ".\r\n");
+    let stopped = |child: &Child| {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).expect("it is there");
+        status.contains("State:\tT")
+    };
+    for _ in 0..2 {
+        wait_until("the terminal becomes raw", || local_flags(&ours) & COOKED == 0);
+        // A window's new size is nothing to a serial line.
+        kill(&child, libc::SIGWINCH);
+        ours.write_all(b"x\n").expect("typed");
+        shown_until(&mut ours, "x\r\n");
+        kill(&child, libc::SIGTSTP);
+        wait_until("it stops", || stopped(&child));
+        assert_eq!(local_flags(&ours) & COOKED, COOKED);
+        kill(&child, libc::SIGCONT);
+    }
+    wait_until("the terminal becomes raw", || local_flags(&ours) & COOKED == 0);
+    ours.write_all(b"q").expect("typed");
+    assert_eq!(ends(&mut child).code(), Some(7));
+    assert_eq!(local_flags(&ours) & COOKED, COOKED);
+}
+
+#[test]
+fn a_hangup_that_was_ignored_at_the_start_stays_so() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let mut command = Command::new("bash");
+    let job = line(folder.path(), &dot_and_echo(), "300");
+    command.args(["-c", &format!("trap '' HUP; exec {job}")]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("bash");
+    child.stdout.as_mut().expect("piped").read_exact(&mut [0; 2]).expect("the guest speaks");
+    kill(&child, libc::SIGHUP);
+    child.stdin.as_mut().expect("piped").write_all(b"q").expect("typed");
+    assert_eq!(ends(&mut child).code(), Some(7));
 }
