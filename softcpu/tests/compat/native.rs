@@ -79,6 +79,11 @@ fn stubs() -> Result<(Vec<u8>, u64), iced_x86::IcedError> {
     a.mov(eax, u32::from(FLAT_DATA))?;
     a.mov(ds, eax)?;
     a.mov(es, eax)?;
+    // As our side starts.
+    a.fninit()?;
+    for register in [xmm0, xmm1, xmm2, xmm3, xmm4, xmm5, xmm6, xmm7] {
+        a.xorps(register, register)?;
+    }
     a.push(0x202)?;
     a.popfq()?;
     for (n, register) in [eax, ecx, edx, ebx, esp, ebp, esi, edi].into_iter().enumerate() {
