@@ -16,7 +16,7 @@ guest camera 900 "test_camera"
 # Devices and drivers go away, are reset and sleep, with all that user space may hold; the IOMMU finds what is still mapped.
 guest life 900 "test_gpu_life;test_camera_life"
 # The same for the display, with few frames a second and slow jobs of the GPU's, so that it happens before they end.
-display_life=(--display width=128,height=96,hz=10 --gpu latency=20000000)
+display_life=(--display width=128,height=96,hz=2 --gpu latency=20000000)
 guest display-life 900 "test_display_commits;test_display_kms;test_display_life" "${display_life[@]}"
 without_iommu() {
     local GUEST_COMMAND_LINE=${GUEST_COMMAND_LINE/intel_iommu=on/intel_iommu=off}
