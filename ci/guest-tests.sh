@@ -108,9 +108,8 @@ on_stable() {
     local KERNEL=$CACHE/kernel-stable GUEST=$GUEST-stable
     "$@"
 }
-check "build: the guest of the 6.1 kernel" "$ROOT/ci/guest" --stable
-on_stable guest stable-machine 900 "$machine_as_stated"
 check "build: the guest of the 6.1 kernel" "$ROOT/ci/guest" --stable --shell
+on_stable guest stable-machine 900 "$machine_as_stated"
 on_stable guest stable-iommu 900 "test_iommu"
 on_stable guest stable-gpu 900 "gpu_test"
 on_stable guest stable-display 900 "test_display" --display width=320,height=240
@@ -139,6 +138,7 @@ other_modules() {
     grep -q "modules in --initrd are for kernel $(cat "$KERNEL/version"), but --kernel is $(cat "$CACHE/kernel-stable/version")" "$logs/other"
 }
 check "guest: modules of another kernel are told of" other_modules
+
 # A guest with a shell on the console, whose input is this one's: `shell NAME [OPTION...]`; leaves $logs/NAME.text.
 shell() {
     local name=$1 status=0
