@@ -13,17 +13,22 @@ guest iommu 900 "test_iommu"
 guest gpu 900 "gpu_test"
 guest display 900 "test_display" --display width=320,height=240
 guest camera 900 "test_camera"
+# Memory that is freed is filled with a pattern, so that who looks at it afterwards finds no sense there.
+poisoned() {
+    local GUEST_COMMAND_LINE="$GUEST_COMMAND_LINE slub_debug=P,kmalloc-*"
+    "$@"
+}
 # Devices and drivers go away, are reset and sleep, with all that user space may hold; the IOMMU finds what is still mapped.
-guest life 900 "test_gpu_life;test_camera_life"
+poisoned guest life 900 "test_gpu_life;test_camera_life"
 # The same for the display, with few frames a second and slow jobs of the GPU's, so that it happens before they end.
 display_life=(--display width=128,height=96,hz=2 --gpu latency=20000000)
-guest display-life 900 "test_display_commits;test_display_kms;test_display_life" "${display_life[@]}"
+poisoned guest display-life 900 "test_display_commits;test_display_kms;test_display_life" "${display_life[@]}"
 without_iommu() {
     local GUEST_COMMAND_LINE=${GUEST_COMMAND_LINE/intel_iommu=on/intel_iommu=off}
     "$@"
 }
-without_iommu guest life-no-iommu 900 "test_gpu_life;test_camera_life"
-without_iommu guest display-life-no-iommu 900 "test_display_life" "${display_life[@]}"
+without_iommu poisoned guest life-no-iommu 900 "test_gpu_life;test_camera_life"
+without_iommu poisoned guest display-life-no-iommu 900 "test_display_life" "${display_life[@]}"
 # The whole flow with every pixel checked by the host: `demo NAME [OPTION...]`.
 demo() {
     local name=$1
@@ -114,8 +119,8 @@ on_stable guest stable-iommu 900 "test_iommu"
 on_stable guest stable-gpu 900 "gpu_test"
 on_stable guest stable-display 900 "test_display" --display width=320,height=240
 on_stable guest stable-camera 900 "test_camera"
-on_stable guest stable-life 900 "test_gpu_life;test_camera_life"
-on_stable guest stable-display-life 900 "test_display_commits;test_display_kms;test_display_life" "${display_life[@]}"
+on_stable poisoned guest stable-life 900 "test_gpu_life;test_camera_life"
+on_stable poisoned guest stable-display-life 900 "test_display_commits;test_display_kms;test_display_life" "${display_life[@]}"
 check "demo: on the 6.1 kernel" on_stable demo stable
 
 # A program of the guest ends the machine with a status, from a shell's script too: `exits NAME`.
@@ -237,7 +242,7 @@ check "determinism: the demo with seeds" seeds
 guest seeded-gpu 900 "gpu_test" --seed 4
 guest seeded-display 900 "test_display" --display width=320,height=240 --seed 5
 guest seeded-camera 900 "test_camera" --seed 6
-guest seeded-life 900 "test_gpu_life;test_camera_life" --seed 7
+poisoned guest seeded-life 900 "test_gpu_life;test_camera_life" --seed 7
 
 # A traced demo has the guest's events of every system, none ahead of its cause on the other side: `traced NAME`.
 traced() {
