@@ -5,7 +5,7 @@ set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # Everything that is downloaded or unpacked goes here, and nowhere else.
-CACHE=${FENCEPOST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/fencepost}
+CACHE=${FENCEPOST_CACHE:-${XDG_CACHE_HOME:-${HOME:?is not set; set it or FENCEPOST_CACHE}/.cache}/fencepost}
 # The kernel in use: vmlinuz, modules/, headers/ (see ci/kernel).
 KERNEL=$CACHE/kernel
 # What is built for the guest (see ci/guest).

@@ -162,6 +162,14 @@ fn programs_and_other_files_are_no_kernels() {
     folder.refused("fencepost run --kernel initrd", &["initramfs", "--kernel"]);
     folder.refused("fencepost run --kernel /dev/null", &["it is empty"]);
     folder.refused("fencepost run --kernel .", &["folder"]);
+    folder.refused(
+        "fencepost run --kernel kernel --camera source=/dev/zero",
+        &["/dev/zero", "no regular file"],
+    );
+    folder.refused(
+        "mkfifo f; fencepost run --kernel kernel --camera source=f",
+        &["source f: is no regular file"],
+    );
 }
 
 #[test]

@@ -57,6 +57,8 @@ enum Problem {
     Frames,
     #[error("Y4M frame {0} is cut short or does not begin with FRAME; write the file again")]
     Frame(u64),
+    #[error("is no regular file, and frames are read more than once; name a file")]
+    NoFile,
     #[error("bad PNG ({0}); write the file again")]
     Png(String),
 }
@@ -67,6 +69,10 @@ pub fn open(path: &Path) -> Result<Box<dyn FrameSource>, OpenError> {
 }
 
 fn open_any(path: &Path) -> Result<Box<dyn FrameSource>, Problem> {
+    // Asked before it is opened: opening a pipe waits for its writer.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(Problem::NoFile);
+    }
     let mut file = BufReader::new(File::open(path)?);
     let mut magic = Vec::new();
     file.by_ref().take(10).read_to_end(&mut magic)?;
