@@ -114,6 +114,35 @@ static void test_alias(void)
 	close(file);
 }
 
+/* One page that follows itself: an instruction's first byte is its last one, the rest its first ones. */
+static void test_folded(void)
+{
+	int file = memory_file();
+	uint8_t *page = map(file, PROT_READ | PROT_WRITE | PROT_EXEC);
+	uint8_t code[8];
+	unsigned int stale = 0;
+
+	if (mmap(page + PAGE, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_SHARED | MAP_FIXED, file,
+		 0) == MAP_FAILED) {
+		ktap_note("mmap: %s", strerror(errno));
+		exit(1);
+	}
+	for (unsigned int round = 0; round < rounds; round++) {
+		/* Through either view. */
+		uint8_t *view = page + (round % 2) * PAGE;
+		size_t length = assemble(code, value_of(round));
+
+		view[PAGE - 1] = code[0];
+		memcpy(view, code + 1, length - 1);
+		serialise();
+		if (((function)(page + PAGE - 1))() != value_of(round))
+			stale++;
+	}
+	report("rewritten across one page that follows itself", stale);
+	munmap(page, 2 * PAGE);
+	close(file);
+}
+
 /* The kernel writes the code: pwrite() goes through its own map of the page. */
 static void test_kernel_writes(void)
 {
@@ -242,9 +271,10 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: selfmod [--rounds N]\n");
 		return 2;
 	}
-	ktap_plan(6);
+	ktap_plan(7);
 	test_in_place();
 	test_alias();
+	test_folded();
 	test_kernel_writes();
 	test_next_instruction();
 	test_program();

@@ -196,6 +196,30 @@ pub mod vector {
     pub const MF: u8 = 16;
     pub const AC: u8 = 17;
     pub const XM: u8 = 19;
+
+    /// The manual's name of a vector below 32.
+    pub const fn name(vector: u8) -> &'static str {
+        match vector {
+            DE => "#DE",
+            DB => "#DB",
+            NMI => "NMI",
+            BP => "#BP",
+            OF => "#OF",
+            BR => "#BR",
+            UD => "#UD",
+            NM => "#NM",
+            DF => "#DF",
+            TS => "#TS",
+            NP => "#NP",
+            SS => "#SS",
+            GP => "#GP",
+            PF => "#PF",
+            MF => "#MF",
+            AC => "#AC",
+            XM => "#XM",
+            _ => "reserved vectors",
+        }
+    }
 }
 
 /// An exception that waits to be delivered.

@@ -201,7 +201,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all =
         ["kernel", "initrd", "append", "memory", "camera", "gpu", "display", "iommu", "seed", "moves"])]
     pub restore: Option<PathBuf>,
-    /// Say at the end how much was executed, how fast, and what was not known
+    /// Say at the end how much was executed, how fast, which exceptions there were, and what was not known
     #[arg(long)]
     pub stats: bool,
     /// Trace the run into a file, for `fencepost trace`

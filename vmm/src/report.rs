@@ -123,6 +123,11 @@ fn stats_lines(outcome: &Outcome) -> Vec<String> {
             bytes as f64 / f64::from(1 << 20)
         ));
     }
+    if !stats.exceptions.is_empty() {
+        let counts: Vec<String> =
+            stats.exceptions.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        lines.push(format!("stats: exceptions: {}", counts.join(", ")));
+    }
     for (name, count) in &stats.unknown {
         lines.push(format!("stats: not known: {name}, {count} times"));
     }

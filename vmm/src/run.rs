@@ -75,6 +75,8 @@ pub struct RunStats {
     pub cycles: u64,
     /// Instructions and MSRs that were not known, by name, with how often each was met.
     pub unknown: Vec<(String, u64)>,
+    /// Exceptions that the software CPU delivered, by name, and how many of each; those under `kvm` are not counted.
+    pub exceptions: Vec<(&'static str, u64)>,
     /// What the software CPU did for KVM.
     pub assists: Assists,
     /// The moves between back ends.
@@ -253,6 +255,7 @@ fn finish(
         retired_before,
         cycles,
         unknown: ran.unknown,
+        exceptions: ran.exceptions,
         assists: ran.assists,
         moves: ran.moves,
         tsc_hz,

@@ -138,6 +138,15 @@ fn the_watchdog_ends_a_guest_at_the_same_instruction_traced_or_not() {
     assert_eq!(instructions(&["--trace", trace.to_str().expect("a name")]), untraced);
 }
 
+#[test]
+fn the_figures_count_exceptions_by_name() {
+    // UD2, and no table of interrupts to deliver it by.
+    let output = run("soft", &[0x0f, 0x0b], &["--stats"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    let line = said.lines().find(|line| line.starts_with("stats: exceptions: ")).expect("there are some");
+    assert!(line.contains("#UD 1") && line.contains("#DF 1"), "{line}");
+}
+
 fn a_time_limit_shows_where_the_guest_was(accel: &'static str) -> Tested {
     let output = run(accel, &CLI_SPIN, &["--timeout", "0.3"]);
     let nothing = "nothing passed between";

@@ -10,6 +10,7 @@ use fencepost_softcpu::cpu::{Config, Cpu};
 use fencepost_softcpu::cpuid::CpuidConfig;
 use fencepost_softcpu::mem::saved::TlbState;
 use fencepost_softcpu::state::CpuState;
+use fencepost_softcpu::vector;
 use fencepost_time::Cycles;
 use vm_memory::GuestMemoryMmap;
 
@@ -90,5 +91,14 @@ impl Processor for Cpu {
         let instructions =
             counters.unknown.iter().map(|(name, count)| (format!("instruction {name}"), *count));
         instructions.chain(msrs).chain(others).collect()
+    }
+
+    fn exceptions(&self) -> Vec<(&'static str, u64)> {
+        let counts = self.counters().exceptions;
+        (0u8..)
+            .zip(counts)
+            .filter(|(_, count)| *count > 0)
+            .map(|(v, count)| (vector::name(v), count))
+            .collect()
     }
 }

@@ -46,6 +46,8 @@ pub struct Ran {
     pub translations: TlbState,
     /// Instructions that were not known, by name, with how often each was met.
     pub unknown: Vec<(String, u64)>,
+    /// Exceptions that the software CPU delivered, by name, and how many of each. Those under `kvm` nobody counts.
+    pub exceptions: Vec<(&'static str, u64)>,
     /// What the software CPU did for KVM.
     pub assists: Assists,
     /// The moves between back ends.

@@ -24,7 +24,7 @@ use fencepost_trace::Accel;
 use vm_memory::GuestMemoryMmap;
 
 use super::kvm::KvmBackEnd;
-use super::soft::Soft;
+use super::soft::{Processor, Soft};
 use super::{BackEnd, Built, End, Ran, cpu};
 use crate::accel::Chosen;
 use crate::control::{Control, StopReason};
@@ -174,8 +174,9 @@ impl Moving {
     fn ran(&mut self, end: End, state: CpuState, soft: Vec<(String, u64)>) -> Ran {
         let assists = self.kvm.assists();
         let unknown = soft.into_iter().chain(assists.unknown.clone()).collect();
-        let translations = self.soft.processor().translations();
-        Ran { end, state, translations, unknown, assists, moves: self.done.clone() }
+        let soft = self.soft.processor();
+        let (translations, exceptions) = (soft.translations(), soft.exceptions());
+        Ran { end, state, translations, unknown, exceptions, assists, moves: self.done.clone() }
     }
 }
 

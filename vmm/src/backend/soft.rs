@@ -36,6 +36,8 @@ pub trait Processor {
     fn translations(&self) -> TlbState;
     /// Instructions that were not known, by name.
     fn unknown(&self) -> Vec<(String, u64)>;
+    /// Exceptions delivered, by name: those that there were.
+    fn exceptions(&self) -> Vec<(&'static str, u64)>;
 }
 
 /// The back end around one processor.
@@ -172,6 +174,7 @@ impl<P: Processor> BackEnd for Soft<P> {
             end,
             state: self.processor.state(),
             unknown: self.processor.unknown(),
+            exceptions: self.processor.exceptions(),
             translations: self.processor.translations(),
             assists: Assists::default(),
             moves: Moves::default(),

@@ -134,6 +134,10 @@ impl Processor for Script {
     fn unknown(&self) -> Vec<(String, u64)> {
         vec![("frobnicate".into(), 2)]
     }
+
+    fn exceptions(&self) -> Vec<(&'static str, u64)> {
+        vec![("#UD", 2)]
+    }
 }
 
 fn run_with(steps: Vec<Step>, control: &Arc<Control>) -> (Ran, Soft<Script>) {
@@ -165,6 +169,7 @@ fn the_exit_port_ends_the_run_at_once() {
     assert_eq!(ran.state.cycles.0, 11);
     assert_eq!(soft.processor.steps.len(), 1, "nothing ran after it");
     assert_eq!(ran.unknown, [("frobnicate".to_string(), 2)]);
+    assert_eq!(ran.exceptions, [("#UD", 2)]);
 }
 
 #[test]

@@ -192,6 +192,7 @@ impl BackEnd for KvmBackEnd {
         let mut machine = shared.into_machine();
         let (state, assists) = (self.leave(&mut machine)?, self.vcpus[0].assists());
         let (unknown, translations) = (assists.unknown.clone(), TlbState::default());
-        Ok((machine, Ran { end, state, translations, unknown, assists, moves: Moves::default() }))
+        let (exceptions, moves) = (Vec::new(), Moves::default());
+        Ok((machine, Ran { end, state, translations, unknown, exceptions, assists, moves }))
     }
 }
