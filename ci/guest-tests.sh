@@ -244,6 +244,43 @@ guest seeded-display 900 "test_display" --display width=320,height=240 --seed 5
 guest seeded-camera 900 "test_camera" --seed 6
 poisoned guest seeded-life 900 "test_gpu_life;test_camera_life" --seed 7
 
+# Linux saved in the middle of the flow and restored is Linux that was not: the same memory at the end, the same console and
+# the same events, those of the guest's own kernel among them, from the snapshot on.
+snapshots() {
+    local flow=("$FENCEPOST" run --accel soft --timeout 900 --memory-hash) name cycle
+    local boot=(--kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd" --memory 256M --display width=320,height=240
+        --append "$GUEST_COMMAND_LINE fencepost.run=\"flow --frames 6\"")
+    saved_run() {
+        local name=$1
+        shift
+        "${flow[@]}" --trace "$logs/$name.trace" "$@" >"$logs/$name.console" 2>"$logs/$name.said" </dev/null || {
+            cat "$logs/$name.said"
+            return 1
+        }
+        sed -n 's/^guest memory: //p' "$logs/$name.said" >"$logs/$name.memory"
+        [ -s "$logs/$name.memory" ] || { echo "the memory's hash was not printed"; return 1; }
+        "$FENCEPOST" trace convert "$logs/$name.trace" --to jsonl -o - | grep '"cycles":' >"$logs/$name.events"
+    }
+    saved_run snap-none "${boot[@]}" || return 1
+    saved_run snap-saved "${boot[@]}" --snapshot "$logs/flow.snapshot" --snapshot-at mark:1 || return 1
+    saved_run snap-restored --restore "$logs/flow.snapshot" || return 1
+    for name in snap-saved snap-restored; do
+        cmp "$logs/snap-none.memory" "$logs/$name.memory" || return 1
+    done
+    cmp "$logs/snap-none.events" "$logs/snap-saved.events" || return 1
+    grep -q '"dma_fence_signaled"' "$logs/snap-restored.events" || { echo "no guest events after the restore"; return 1; }
+    # The guest's agent sends events some time after they happened: those from before the snapshot are only some of them.
+    cycle=$("$FENCEPOST" trace report "$logs/snap-restored.trace" | sed -n 's/^Began: at a snapshot, at cycle \([0-9]*\);.*/\1/p')
+    [ -n "$cycle" ] || { echo "the report does not say where the trace began"; return 1; }
+    for name in snap-none snap-restored; do
+        awk -F '[:,]' -v cycle="$cycle" '$2 + 0 >= cycle + 0' "$logs/$name.events" >"$logs/$name.after"
+    done
+    [ "$(wc -l <"$logs/snap-none.after")" -gt 100 ] || { echo "nothing happened after the snapshot"; return 1; }
+    cmp "$logs/snap-none.after" "$logs/snap-restored.after" || return 1
+    tail -c "$(wc -c <"$logs/snap-restored.console")" "$logs/snap-none.console" | cmp - "$logs/snap-restored.console"
+}
+check "snapshot: Linux restored in the middle of the flow" snapshots
+
 # A traced demo has the guest's events of every system, none ahead of its cause on the other side: `traced NAME`.
 traced() {
     local trace=$logs/$1.trace system word

@@ -15,6 +15,9 @@ pub fn facts(trace: &TraceFile, journeys: &Journeys) -> Vec<(String, String)> {
     if let Some(seed) = trace.header.seed {
         add("seed", seed.to_string());
     }
+    if let Some(cycles) = trace.header.snapshot {
+        add("began", format!("at a snapshot, at cycle {cycles}"));
+    }
     for (name, cost) in &trace.header.costs {
         add(&format!("cost model: {name}"), cost.clone());
     }

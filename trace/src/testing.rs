@@ -25,5 +25,6 @@ pub fn header() -> Header {
         costs: Vec::new(),
         seed: None,
         limit: None,
+        snapshot: None,
     }
 }

@@ -190,8 +190,8 @@ pub struct RunArgs {
     /// of the guest's time under soft, of the host's under kvm
     #[arg(long, value_name = "SECONDS", value_parser = timeout, allow_negative_numbers = true)]
     pub watchdog: Option<Duration>,
-    /// Save the whole machine in this file (docs/snapshots.md): at --snapshot-at. The guest goes on. With --accel soft only
-    #[arg(long, value_name = "FILE", requires = "snapshot_at")]
+    /// Save the whole machine in this file (docs/snapshots.md): at --snapshot-at, and whenever the process gets SIGUSR1. The guest goes on
+    #[arg(long, value_name = "FILE")]
     pub snapshot: Option<PathBuf>,
     /// When: mark:N, when the guest writes N to the mark port, or a time of the guest's such as 2s or 1500ms. May be given
     /// several times; each snapshot takes the place of the one before

@@ -35,6 +35,18 @@ impl StopReason {
     }
 }
 
+/// Whether the machine is to pause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Pause {
+    /// It cannot.
+    #[default]
+    Never,
+    /// It can, and nobody wants it to.
+    No,
+    /// Somebody wants it to.
+    Wanted,
+}
+
 #[derive(Debug, Default)]
 struct Notes {
     /// Why the machine is to end, and since when.
@@ -48,6 +60,8 @@ struct Notes {
     /// The input's reader is wanted elsewhere.
     input_closed: bool,
     watchdog: Option<Duration>,
+    /// Whether the machine can pause, and whether it shall.
+    pause: Pause,
     /// Written for every note, for a back end that waits for descriptors.
     event: Option<EventFd>,
 }
@@ -106,6 +120,33 @@ impl Control {
     pub fn stop(&self, reason: StopReason) {
         self.notes().stop.get_or_insert_with(|| (reason, Instant::now()));
         self.raise();
+    }
+
+    /// From now on the machine pauses when it is asked to.
+    pub fn allow_pauses(&self) {
+        self.notes().pause = Pause::No;
+    }
+
+    /// Asks the machine to pause; false if it cannot.
+    pub fn request_pause(&self) -> bool {
+        let mut notes = self.notes();
+        let can = notes.pause != Pause::Never;
+        if can {
+            notes.pause = Pause::Wanted;
+            drop(notes);
+            self.raise();
+        }
+        can
+    }
+
+    /// Whether somebody has asked the machine to pause since this was last called.
+    pub fn take_pause_request(&self) -> bool {
+        let mut notes = self.notes();
+        let wanted = notes.pause == Pause::Wanted;
+        if wanted {
+            notes.pause = Pause::No;
+        }
+        wanted
     }
 
     /// From now on somebody attends to reasons to stop.
@@ -266,6 +307,16 @@ mod tests {
             assert_eq!(control.take_input(), Some(b'a'));
             assert!(!control.has_input());
         });
+    }
+
+    #[test]
+    fn a_machine_that_cannot_pause_is_not_asked_to() {
+        let control = Control::default();
+        assert!(!control.request_pause() && !control.take_pause_request());
+        control.allow_pauses();
+        assert!(!control.take_pause_request());
+        assert!(control.request_pause() && control.take_pause_request());
+        assert!(!control.take_pause_request(), "once");
     }
 
     #[test]

@@ -64,7 +64,8 @@ pub(crate) fn powered_on(
     }
     let control = Arc::clone(&hooks.control);
     let code = Arc::new(CodePages::new(memory::end(&memory)));
-    let (back_end, time, interrupts) = backend::build(accel, &plan, &memory, &code, entry, &control)?;
+    let (back_end, time, interrupts) =
+        backend::build(accel, &plan, args.snapshot.is_some(), &memory, &code, entry, &control)?;
     let stream =
         trace_file.map(|file| tracing::begin(args, &config, file, accel, &time, &control)).transpose()?;
     let log = event_log(args, &mut hooks, stream);
@@ -97,7 +98,7 @@ pub(crate) fn restored(
     trace_file: Option<File>,
     mut hooks: Hooks,
 ) -> Result<Ready, HostError> {
-    // Only `soft` can; `auto` has nothing to measure.
+    // `auto` has nothing to measure: only `soft` is exact.
     let accel = if args.accel == Accel::Kvm { Chosen::Kvm } else { Chosen::Soft };
     let memory = saved.map_memory()?;
     let refused = |error| snapshot::refused(args.restore.as_deref(), error);
@@ -128,10 +129,11 @@ pub(crate) fn restored(
 
 /// Where the guest is to be saved.
 pub(crate) fn pauses(args: &RunArgs, accel: Chosen) -> Result<Pauses, HostError> {
-    if args.snapshot.is_some() && (accel == Chosen::Kvm || !args.moves.is_empty()) {
+    let by_time = args.snapshot_at.iter().any(|at| matches!(at, SnapshotAt::Time(_)));
+    if by_time && (accel == Chosen::Kvm || !args.moves.is_empty()) {
         return Err(HostError::input(
-            "--snapshot: only a machine that runs under soft from its start can be saved",
-            "give it --accel soft, and no --move",
+            "--snapshot-at: a time can be met under soft alone",
+            "give a mark, or send SIGUSR1, or leave out kvm",
         ));
     }
     let mut pauses = Pauses::default();

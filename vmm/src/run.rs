@@ -195,6 +195,9 @@ pub fn run(args: &RunArgs, mut hooks: Hooks) -> Result<Outcome, HostError> {
         Source::Saved(saved) => restored(args, *saved, trace_file, hooks)?,
     };
     ready.machine.pause_at(pauses(args, ready.accel)?);
+    if args.snapshot.is_some() {
+        control.allow_pauses();
+    }
     control.set_watchdog(args.watchdog);
     control.begin();
     let limit = args.timeout.map(|limit| TimeLimit::start(limit, Arc::clone(&control))).transpose()?;

@@ -49,7 +49,7 @@ fn is_ignored(signal: i32) -> bool {
 /// Starts the thread that waits for the signals.
 ///
 /// The first asks the machine to end, or ends the process where there is none yet; a second ends the process at once.
-/// SIGTSTP stops it with the terminal as it was before, and with SIGCONT it takes the terminal up again. A terminal that
+/// SIGUSR1 has a machine saved that can be, and is one of these otherwise. SIGTSTP stops it with the terminal as it was before, and with SIGCONT it takes the terminal up again. A terminal that
 /// belongs to others stops nobody: a process in the background could not keep its time limit.
 pub fn watch(control: Arc<Control>) -> Watch {
     ignore(libc::SIGTTIN);
@@ -66,6 +66,7 @@ pub fn watch(control: Arc<Control>) -> Watch {
                 // An error leaves it running.
                 SIGTSTP => terminal::while_stopped(|| drop(emulate_default_handler(SIGTSTP))),
                 SIGCONT => terminal::take_up(),
+                SIGUSR1 if control.request_pause() => {}
                 _ if seen || !control.begun() => {
                     terminal::restore();
                     std::process::exit(128 + signal);

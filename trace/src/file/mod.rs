@@ -55,6 +55,9 @@ pub struct Header {
     /// Bytes that the file may take (`--trace-limit`); absent where nothing bounds it.
     #[serde(default)]
     pub limit: Option<u64>,
+    /// The cycle of the snapshot from which the machine went on; absent for one that was traced from power-on.
+    #[serde(default)]
+    pub snapshot: Option<u64>,
 }
 
 /// A PCI function and the engine in it.

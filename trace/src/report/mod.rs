@@ -169,6 +169,8 @@ pub struct Report {
     pub tsc_hz: u64,
     /// `--seed`.
     pub seed: Option<u64>,
+    /// The cycle of the snapshot from which the machine went on, if it did.
+    pub snapshot: Option<u64>,
     /// Cost models.
     pub costs: Vec<(String, String)>,
     /// What was traced.
@@ -209,6 +211,7 @@ impl Report {
             accel: trace.header.accel,
             tsc_hz: trace.header.tsc_hz,
             seed: trace.header.seed,
+            snapshot: trace.header.snapshot,
             costs: trace.header.costs.clone(),
             categories: trace.header.categories.iter().copied().map(Category::name).collect(),
             records: records(trace),

@@ -34,6 +34,9 @@ fn head(report: &Report, out: &mut impl Write) -> io::Result<()> {
     if let Some(seed) = report.seed {
         writeln!(out, "Seed: {seed}")?;
     }
+    if let Some(cycles) = report.snapshot {
+        writeln!(out, "Began: at a snapshot, at cycle {cycles}; what came before is not in this trace")?;
+    }
     for (name, cost) in &report.costs {
         writeln!(out, "Cost model: {}", plain_text(&format!("{name}: {cost}")))?;
     }

@@ -76,9 +76,6 @@ pub fn resume(
     machine: &MachineState,
     control: &Control,
 ) -> Result<Built, HostError> {
-    if chosen == Chosen::Kvm {
-        return Err(HostError::input("its machine runs under soft only", "restore it with --accel soft"));
-    }
     let impossible = |what: &str| HostError::Input(format!("its {what} is impossible"));
     let time = TimeBase::resume(&machine.time).ok_or_else(|| impossible("time"))?;
     let tsc_hz = u32::try_from(time.hz()).map_err(|_| impossible("TSC frequency"))?;
@@ -86,7 +83,12 @@ pub fn resume(
     let cpu =
         cpu::restored(memory, code, cpu, control, cpuid).ok_or_else(|| impossible("set of translations"))?;
     let interrupts = SoftInterrupts::restore(&machine.ioapic).ok_or_else(|| impossible("I/O APIC"))?;
-    Ok((Box::new(Soft::new(cpu)), time, Box::new(interrupts)))
+    let soft = Soft::new(cpu);
+    let back_end: Box<dyn BackEnd> = match chosen {
+        Chosen::Soft => Box::new(soft),
+        Chosen::Kvm => Box::new(Moving::resume(soft, memory, &time)?),
+    };
+    Ok((back_end, time, Box::new(interrupts)))
 }
 
 /// Runs a guest to its end.
@@ -98,16 +100,18 @@ pub trait BackEnd {
 /// A back end with the clock and the interrupt delivery that belong to it.
 pub type Built = (Box<dyn BackEnd>, TimeBase, Box<dyn InterruptController>);
 
-/// Makes the chosen back end, its CPU at `entry`; with a plan, one that changes between both.
+/// Makes the chosen back end, its CPU at `entry`; with a plan, one that changes between both. A machine that is to be saved under
+/// `kvm` has both too, since its state is whole under `soft` only.
 pub fn build(
     chosen: Chosen,
     plan: &moves::Plan,
+    saved: bool,
     memory: &GuestMemoryMmap,
     code: &Arc<CodePages>,
     entry: &Entry,
     control: &Control,
 ) -> Result<Built, HostError> {
-    if !plan.is_empty() {
+    if !plan.is_empty() || (saved && chosen == Chosen::Kvm) {
         return Moving::build(chosen, plan, memory, code, entry, control);
     }
     match chosen {
@@ -117,7 +121,7 @@ pub fn build(
             Ok((Box::new(soft), TimeBase::virtual_from_zero(), Box::<SoftInterrupts>::default()))
         }
         Chosen::Kvm => {
-            let kvm = kvm::KvmBackEnd::new(memory, entry)?;
+            let kvm = kvm::KvmBackEnd::new(memory, Some(entry))?;
             let (time, interrupts) = (kvm.time()?, Box::new(kvm.interrupts()));
             Ok((Box::new(kvm), time, interrupts))
         }

@@ -57,6 +57,8 @@ pub struct Moving {
     kvm: KvmBackEnd,
     plan: Plan,
     at: Chosen,
+    /// Where the machine goes before it runs on: it has paused, or is restored, under `soft`.
+    next: Option<Chosen>,
     done: Moves,
 }
 
@@ -70,7 +72,7 @@ impl Moving {
         entry: &Entry,
         control: &Control,
     ) -> Result<Built, HostError> {
-        let kvm = KvmBackEnd::new(memory, entry)?;
+        let kvm = KvmBackEnd::new(memory, Some(entry))?;
         let tsc_hz = u32::try_from(kvm.tsc_hz()).ok().filter(|hz| *hz != 0).ok_or_else(|| frequency(&kvm))?;
         let cpuid = CpuidConfig { tsc_hz, ..CpuidConfig::default() };
         let mut soft = Soft::new(cpu::at_entry(memory, code, entry, control, cpuid));
@@ -83,22 +85,49 @@ impl Moving {
             }
             Chosen::Kvm => (kvm.time()?, Box::new(kvm.interrupts())),
         };
-        let moving = Moving { soft, kvm, plan: plan.clone(), at: first, done: Moves::default() };
+        let moving = Moving { soft, kvm, plan: plan.clone(), at: first, next: None, done: Moves::default() };
         Ok((Box::new(moving), time, interrupts))
     }
 
-    fn go(&mut self, to: Chosen, machine: &mut Machine) -> Result<(), HostError> {
-        let start = Instant::now();
+    /// Both back ends, the machine that `soft` has the CPU of about to go on under `kvm`.
+    ///
+    /// # Errors
+    ///
+    /// A guest that was told another TSC frequency than this KVM's is refused as bad input.
+    pub fn resume(mut soft: Soft<Cpu>, memory: &GuestMemoryMmap, time: &TimeBase) -> Result<Self, HostError> {
+        let kvm = KvmBackEnd::new(memory, None)?;
+        if kvm.tsc_hz() != time.hz() {
+            let (told, has) = (time.hz(), kvm.tsc_hz());
+            return Err(HostError::input(
+                format!("its guest was told a TSC of {told} Hz, and this KVM has {has} Hz"),
+                "restore it with --accel soft",
+            ));
+        }
+        // KVM's CPU writes memory without a report.
+        soft.processor().forget_code();
+        let (plan, done) = (Plan::new(), Moves::default());
+        Ok(Moving { soft, kvm, plan, at: Chosen::Soft, next: Some(Chosen::Kvm), done })
+    }
+
+    /// Changes the back end, whoever is to know of it.
+    fn change(&mut self, to: Chosen, machine: &mut Machine) -> Result<(), HostError> {
         let ioapic = machine.ioapic()?;
         match to {
             Chosen::Kvm => self.resume_in_kvm(machine, &ioapic)?,
             Chosen::Soft => self.resume_in_soft(machine, &ioapic)?,
         }
+        self.at = to;
+        Ok(())
+    }
+
+    /// Moves the machine.
+    fn go(&mut self, to: Chosen, machine: &mut Machine) -> Result<(), HostError> {
+        let start = Instant::now();
+        self.change(to, machine)?;
         machine.record_move(match to {
             Chosen::Kvm => Accel::Kvm,
             Chosen::Soft => Accel::Soft,
         });
-        self.at = to;
         let lengths = match to {
             Chosen::Kvm => &mut self.done.to_kvm,
             Chosen::Soft => &mut self.done.to_soft,
@@ -198,9 +227,24 @@ fn counter() -> HostError {
 impl BackEnd for Moving {
     fn run(&mut self, mut machine: Machine, control: &Control) -> Result<(Machine, Ran), HostError> {
         machine.stop_at(self.plan.keys().copied());
+        if let Some(to) = self.next.take() {
+            if let Some(reason) = self.wait_for_time(to, &machine, control)? {
+                let (state, soft) = (self.soft.processor().state(), self.soft.unknown());
+                return Ok((machine, self.ran(End::Host(reason), state, soft)));
+            }
+            self.change(to, &mut machine)?;
+        }
         loop {
             let (after, ran) = self.part(machine, control)?;
             machine = after;
+            if ran.end == End::Guest(GuestEnd::Pause) && self.at == Chosen::Kvm {
+                // What is saved is a machine under `soft`: its state is whole there.
+                machine.flush_trace();
+                self.change(Chosen::Soft, &mut machine)?;
+                self.next = Some(Chosen::Kvm);
+                let (state, soft) = (self.soft.processor().state(), self.soft.unknown());
+                return Ok((machine, self.ran(ran.end, state, soft)));
+            }
             let End::Guest(GuestEnd::Mark(mark)) = ran.end else {
                 let soft = self.soft.unknown();
                 return Ok((machine, self.ran(ran.end, ran.state, soft)));

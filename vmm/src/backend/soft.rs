@@ -99,6 +99,9 @@ impl<P: Processor> Soft<P> {
             return Some(End::Host(reason));
         }
         machine.set_cycles(self.processor.cycles());
+        if control.take_pause_request() {
+            machine.set_end(GuestEnd::Pause);
+        }
         // Before anything else is done, so that a run that pauses here is the one that does not.
         if machine.is_pausing() {
             self.deliver(machine);

@@ -23,7 +23,7 @@ use vm_memory::{
 };
 
 use super::whole;
-use crate::machine::memory::ranges;
+use crate::machine::memory::{MEMORY_MAX_BYTES, ranges};
 
 /// The first bytes of every snapshot. A transfer that changes line ends or cuts at a zero byte damages it.
 const MAGIC: [u8; 8] = *b"FPSNAP\r\n";
@@ -215,7 +215,7 @@ impl Snapshot {
         })?;
         let header = Header::decode(&bytes)?;
         let (expected, actual) = (header.file_bytes(), actual.len());
-        if expected != actual || header.state_bytes > STATE_MAX {
+        if expected != actual || header.state_bytes > STATE_MAX || header.memory_bytes > MEMORY_MAX_BYTES {
             return Err(FileError::Length { expected, actual });
         }
         let sums = read_checked(&file, header.sums_at(), header.sums_bytes(), header.sums_crc, "checksums")?;

@@ -71,5 +71,6 @@ fn header(args: &RunArgs, config: &MachineConfig, accel: Chosen, time: &TimeBase
         costs: devices::costs(config),
         seed: config.seed,
         limit: Some(args.trace_limit.0),
+        snapshot: args.restore.as_ref().map(|_| time.now().cycles),
     }
 }

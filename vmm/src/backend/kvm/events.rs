@@ -14,7 +14,7 @@ use super::threads::Link;
 use super::watch::{Next, Outlook, Watch};
 use crate::backend::End;
 use crate::error::HostError;
-use crate::machine::Machine;
+use crate::machine::{GuestEnd, Machine};
 
 /// One source of events and what it brings about.
 struct Source<'a> {
@@ -80,7 +80,12 @@ fn attend(shared: &Shared<'_>, notes: &EventFd) {
     let _ = notes.read();
     match shared.control.attend() {
         Some(reason) => shared.ending.finish(Ok(End::Host(reason))),
-        None => shared.with(|machine| machine.attend_console()),
+        None => shared.with(|machine| {
+            if shared.control.take_pause_request() {
+                machine.set_end(GuestEnd::Pause);
+            }
+            machine.attend_console();
+        }),
     }
 }
 

@@ -73,8 +73,8 @@ pub struct KvmBackEnd {
 }
 
 impl KvmBackEnd {
-    /// Makes the VM around `memory`, its CPU at `entry`.
-    pub fn new(memory: &GuestMemoryMmap, entry: &Entry) -> Result<Self, HostError> {
+    /// Makes the VM around `memory`, its CPU at `entry`; with none, for [`enter`](Self::enter).
+    pub fn new(memory: &GuestMemoryMmap, entry: Option<&Entry>) -> Result<Self, HostError> {
         let kvm = Kvm::new().map_err(|e| host_error("/dev/kvm", e))?;
         let vm = kvm.create_vm().map_err(|e| host_error("cannot make a VM", e))?;
         vm.set_tss_address(TSS_ADDRESS).map_err(|e| host_error("cannot place the TSS", e))?;

@@ -33,8 +33,8 @@ pub struct Vcpu {
 }
 
 impl Vcpu {
-    /// Makes CPU 0 of `vm`, ready for the instruction at `entry`.
-    pub fn new(vm: &VmFd, memory: &GuestMemoryMmap, entry: &Entry) -> Result<Self, HostError> {
+    /// Makes CPU 0 of `vm`, ready for the instruction at `entry`; with none, for [`enter`](Self::enter).
+    pub fn new(vm: &VmFd, memory: &GuestMemoryMmap, entry: Option<&Entry>) -> Result<Self, HostError> {
         let fd = vm.create_vcpu(0).map_err(|e| host_error("cannot make a CPU", e))?;
         let area = RunArea::map(&fd, vm.run_size())
             .map_err(|e| host_error("what the CPU shares cannot be mapped", e))?;
@@ -55,7 +55,7 @@ impl Vcpu {
             watch,
             pacing: Pacing::default(),
         };
-        vcpu.set_registers(entry)?;
+        entry.map(|entry| vcpu.set_registers(entry)).transpose()?;
         vcpu.set_msrs()?;
         Ok(vcpu)
     }
