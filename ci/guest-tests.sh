@@ -1,4 +1,5 @@
 # The Linux guest tests, sourced by ci/test: one `guest NAME SECONDS RUN [OPTION...]` each.
+# ci/test sets `logs`, and ci/lib.sh the paths.
 # shellcheck shell=bash disable=SC2154
 
 guest selfmod 900 "selfmod"
@@ -21,6 +22,8 @@ poisoned() {
 # Devices and drivers go away, are reset and sleep, with all that user space may hold; the IOMMU finds what is still mapped.
 poisoned guest life 900 "test_gpu_life;test_camera_life"
 # The same for the display, with few frames a second and slow jobs of the GPU's, so that it happens before they end.
+# Options have commas in them.
+# shellcheck disable=SC2054
 display_life=(--display width=128,height=96,hz=2 --gpu latency=20000000)
 poisoned guest display-life 900 "test_display_commits;test_display_kms;test_display_life" "${display_life[@]}"
 without_iommu() {
@@ -185,6 +188,8 @@ from_file() {
 check "determinism: a script from a file twice" from_file
 
 # Input that never ends comes no faster than the line: the shell gets on with its work.
+# The guest's shell expands it.
+# shellcheck disable=SC2016
 endless() { shell endless < <(yes 'N=$((N+1)); [ $N -lt 20 ] || reboot -f'); }
 check "console: input without end" endless
 

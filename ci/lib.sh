@@ -1,5 +1,7 @@
 # Shared by the scripts in this folder; sourced, not run.
 # shellcheck shell=bash
+# The scripts that source this use its variables.
+# shellcheck disable=SC2034
 
 set -euo pipefail
 
