@@ -74,7 +74,7 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// A black picture; `None` when a side is odd, zero or beyond [`MAX_SIDE_PX`].
+    /// A black picture; `None` when a side is odd, zero or beyond `MAX_SIDE_PX`.
     pub fn new(size: Size, sampling: Sampling) -> Option<Self> {
         let good = |side: u32| side > 0 && side <= MAX_SIDE_PX && side % 2 == 0;
         if !good(size.width_px) || !good(size.height_px) {
@@ -104,7 +104,7 @@ pub struct SourceError(pub String);
 
 /// A source of pictures. The same sequence number and size give the same picture, always.
 pub trait FrameSource: Send {
-    /// Constant: the sizes it can deliver, even numbers, at most [`MAX_SIDE_PX`].
+    /// Constant: the sizes it can deliver, even numbers, at most `MAX_SIDE_PX`.
     fn sizes(&self) -> SizeLimits;
     /// Constant: the range of its codes.
     fn range(&self) -> Range;

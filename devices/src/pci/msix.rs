@@ -46,7 +46,7 @@ impl Outgoing {
     }
 }
 
-/// The saved state of [`Msix`].
+/// The saved state of `Msix`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MsixState {
     /// Four words for each vector: address low, address high, data, control.

@@ -2,13 +2,13 @@
 //!
 //! | bytes | what |
 //! |---|---|
-//! | 0..4096 | the header: [`MAGIC`], version, sizes, checksums; zero to its end |
+//! | 0..4096 | the header: `MAGIC`, version, sizes, checksums; zero to its end |
 //! | 4096.. | guest RAM, region after region; a page of zeroes is a hole |
 //! | after it | the checksums of memory, one for each MiB |
 //! | after them | the machine's state, in postcard's encoding |
 //!
 //! All numbers are little-endian. Header, checksums and state are checked whenever the file is opened; memory is when the
-//! file is not known to be unchanged since it was last checked ([`super::checked`]).
+//! file is not known to be unchanged since it was last checked (`super::checked`).
 
 use std::fs::File;
 use std::io;

@@ -36,7 +36,7 @@ pub struct VcpuState {
     pub debug: kvm_debugregs,
     /// The XSAVE area: x87 and SSE, and (kept, not understood) whatever else the host saves.
     pub xsave: XsaveArea,
-    /// The MSRs of [`msrs::indices`], time stamp counter and APIC deadline included, in that order.
+    /// The MSRs of `msrs::indices`, time stamp counter and APIC deadline included, in that order.
     pub msrs: Vec<kvm_msr_entry>,
     /// The local APIC's page.
     pub lapic: kvm_lapic_state,
