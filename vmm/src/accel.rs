@@ -41,9 +41,9 @@ pub fn choose(wanted: Accel) -> Result<(Chosen, Option<String>), HostError> {
             Ok(_) => Ok((Chosen::Kvm, None)),
             Err(error) => {
                 let unknown = || (format!("/dev/kvm does not open: {error}"), "see fencepost doctor".into());
-                let (why, mend) = doctor::kvm_refusal().unwrap_or_else(unknown);
-                let mend = mend.split_whitespace().collect::<Vec<_>>().join(" ");
-                Err(HostError::input(format!("--accel kvm: {why}"), format!("{mend}, or use --accel soft")))
+                let (why, fix) = doctor::kvm_refusal().unwrap_or_else(unknown);
+                let fix = fix.split_whitespace().collect::<Vec<_>>().join(" ");
+                Err(HostError::input(format!("--accel kvm: {why}"), format!("{fix}, or use --accel soft")))
             }
         },
         Accel::Auto => Ok(match measure() {

@@ -45,7 +45,7 @@ pub enum Command {
     /// bar and a summary, and writes the frames that were on the screen as PNGs. The exit status is 0 when every pixel
     /// of every frame is what the host computes from the source, 2 for bad input, anything else otherwise.
     Demo(Box<DemoArgs>),
-    /// Say what KVM is worth on this host, what is there to build and boot guests, and how to mend what is not
+    /// Say what KVM is worth on this host, what is there to build and boot guests, and how to fix what is not
     ///
     /// Run the commands it names in Fencepost's source folder. The exit status is KVM's class: 0 native, 10 slow (KVM
     /// works but emulates kernel mode), 11 none (no KVM that can run a guest); 2 for bad input. Everything else that

@@ -1,4 +1,4 @@
-//! What can go wrong on the host, each as one line that names the thing and the mend.
+//! What can go wrong on the host, each as one line that names the thing and the fix.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use crate::control::StopReason;
 /// A failure of the host, its user's input or its configuration. Never the guest's doing.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
-    /// Input that the user can mend; found before the guest starts.
+    /// Input that the user can fix; found before the guest starts.
     #[error("{0}")]
     Input(String),
     /// The host refused something while the guest ran, or a back end failed.
@@ -19,19 +19,19 @@ pub enum HostError {
 }
 
 impl HostError {
-    /// Bad input: `what` is wrong, `mend` says what to do.
-    pub fn input(what: impl std::fmt::Display, mend: impl std::fmt::Display) -> Self {
-        HostError::Input(format!("{what}; {mend}"))
+    /// Bad input: `what` is wrong, `fix` says what to do.
+    pub fn input(what: impl std::fmt::Display, fix: impl std::fmt::Display) -> Self {
+        HostError::Input(format!("{what}; {fix}"))
     }
 
     /// A file that cannot be used.
-    pub fn file(role: &str, path: &Path, error: &std::io::Error, mend: &str) -> Self {
-        HostError::Input(format!("{role} {}: {}; {mend}", path.display(), plain(error)))
+    pub fn file(role: &str, path: &Path, error: &std::io::Error, fix: &str) -> Self {
+        HostError::Input(format!("{role} {}: {}; {fix}", path.display(), plain(error)))
     }
 
     /// An output that cannot be begun. Where it took nothing until the time was over, that is no bad input.
-    pub fn output(role: &str, path: &Path, error: &std::io::Error, mend: &str) -> Self {
-        match (error.kind(), HostError::file(role, path, error, mend)) {
+    pub fn output(role: &str, path: &Path, error: &std::io::Error, fix: &str) -> Self {
+        match (error.kind(), HostError::file(role, path, error, fix)) {
             (std::io::ErrorKind::TimedOut, HostError::Input(line)) => HostError::TimedOut(line),
             (_, other) => other,
         }

@@ -12,11 +12,11 @@ use crate::error::HostError;
 const MOST_LINKS: usize = 40;
 
 /// Opens a file or pipe that the user named.
-pub fn open_input(role: &str, path: &Path, mend: &str) -> Result<File, HostError> {
-    let failed = |error: io::Error| HostError::file(role, path, &error, mend);
+pub fn open_input(role: &str, path: &Path, fix: &str) -> Result<File, HostError> {
+    let failed = |error: io::Error| HostError::file(role, path, &error, fix);
     let file = File::open(path).map_err(failed)?;
     if file.metadata().map_err(failed)?.is_dir() {
-        return Err(HostError::input(format!("{role} {}: is a folder", path.display()), mend));
+        return Err(HostError::input(format!("{role} {}: is a folder", path.display()), fix));
     }
     Ok(file)
 }

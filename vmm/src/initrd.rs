@@ -11,12 +11,12 @@ use fencepost_firmware::layout::LOW_RAM_END;
 use crate::error::HostError;
 use crate::files::open_input;
 
-const MEND: &str = "name an initramfs that can be read, or leave --initrd out";
+const FIX: &str = "name an initramfs that can be read, or leave --initrd out";
 
 /// Reads `path` for a guest of `memory` bytes that runs `kernel`.
 pub fn read(path: &Path, kernel: &KernelImage, memory: u64) -> Result<Vec<u8>, HostError> {
-    let failed = |error: std::io::Error| HostError::file("--initrd", path, &error, MEND);
-    let file = open_input("--initrd", path, MEND)?;
+    let failed = |error: std::io::Error| HostError::file("--initrd", path, &error, FIX);
+    let file = open_input("--initrd", path, FIX)?;
     let low_end = memory.min(LOW_RAM_END);
     let fits = |size: u64| start(kernel, low_end, size).map(drop).map_err(|error| refused(path, &error));
     let metadata = file.metadata().map_err(failed)?;
@@ -29,7 +29,7 @@ pub fn read(path: &Path, kernel: &KernelImage, memory: u64) -> Result<Vec<u8>, H
     file.take(most.saturating_add(1)).read_to_end(&mut image).map_err(failed)?;
     fits(image.len() as u64)?;
     if image.is_empty() {
-        return Err(HostError::input(format!("--initrd {}: is empty", path.display()), MEND));
+        return Err(HostError::input(format!("--initrd {}: is empty", path.display()), FIX));
     }
     Ok(image)
 }

@@ -9,7 +9,7 @@ use crate::cache::{Cache, Damaged};
 use crate::error::{HostError, plain};
 use crate::files::open_input;
 
-const MEND: &str = "name a vmlinux or a bzImage with --kernel";
+const FIX: &str = "name a vmlinux or a bzImage with --kernel";
 
 /// A kernel that was opened.
 pub struct Kernel {
@@ -26,7 +26,7 @@ pub fn open(
     cache: Option<&Cache>,
     say: &mut dyn FnMut(&str),
 ) -> Result<Kernel, HostError> {
-    let file = open_input("--kernel", path, MEND)?;
+    let file = open_input("--kernel", path, FIX)?;
     let read = KernelFile::read(path.display().to_string(), file, memory);
     let packed = match read.map_err(|error| input_error(&error))? {
         KernelFile::Vmlinux(image) => return Ok(Kernel { image, packed: None }),
@@ -91,7 +91,7 @@ fn damaged(cache: &Cache) -> String {
 pub fn input_error(error: &KernelError) -> HostError {
     match error {
         KernelError::TooLittleMemory { .. } => HostError::input(error, "give the guest more with --memory"),
-        _ => HostError::input(error, MEND),
+        _ => HostError::input(error, FIX),
     }
 }
 

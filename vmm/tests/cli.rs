@@ -57,7 +57,7 @@ fn unknown_values_and_options_are_named() {
 }
 
 #[test]
-fn too_little_memory_for_the_kernel_is_said_with_the_mend() {
+fn too_little_memory_for_the_kernel_is_said_with_the_fix() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let kernel = tiny_kernel(folder.path(), 64 << 20);
     let kernel = kernel.to_str().expect("UTF-8");
@@ -87,7 +87,7 @@ fn outputs_that_cannot_be_written_are_named_before_the_guest_starts() {
 }
 
 #[test]
-fn a_source_that_the_demo_cannot_show_is_named_with_the_mend() {
+fn a_source_that_the_demo_cannot_show_is_named_with_the_fix() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let source = folder.path().join("small.y4m");
     let mut video = b"YUV4MPEG2 W16 H16 F30:1 Cmono\nFRAME\n".to_vec();

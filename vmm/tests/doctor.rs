@@ -31,7 +31,7 @@ fn the_exit_status_is_the_class() {
 #[test]
 fn a_kernel_is_cached_when_every_part_of_it_is_there() {
     let cache = tempfile::tempdir().expect("a folder");
-    assert_eq!(check(&doctor(cache.path()).1, "kernel")["mend"], "ci/kernel");
+    assert_eq!(check(&doctor(cache.path()).1, "kernel")["fix"], "ci/kernel");
     let folder = cache.path().join("kernel-6.12.0");
     for part in ["modules", "headers/scripts"] {
         fs::create_dir_all(folder.join(part)).expect("a folder");
@@ -45,5 +45,5 @@ fn a_kernel_is_cached_when_every_part_of_it_is_there() {
     fs::write(folder.join("version"), "6.12.0\n").expect("a file");
     let (_, report) = doctor(cache.path());
     assert_eq!(check(&report, "kernel")["found"], "6.12.0 is cached");
-    assert_eq!(check(&report, "kernel-stable")["mend"], "ci/kernel --stable");
+    assert_eq!(check(&report, "kernel-stable")["fix"], "ci/kernel --stable");
 }

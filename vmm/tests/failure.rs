@@ -171,9 +171,9 @@ fn a_signal_shows_where_the_guest_was(accel: &'static str) -> Tested {
     Tested::Ran
 }
 
-/// Without the right to open /dev/kvm: one line with the mend, and status 2.
+/// Without the right to open /dev/kvm: one line with the fix, and status 2.
 #[test]
-fn no_permission_is_one_line_with_the_mend() -> Tested {
+fn no_permission_is_one_line_with_the_fix() -> Tested {
     if !Path::new("/dev/kvm").exists() {
         return Tested::skipped("there is no /dev/kvm");
     }

@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_value_is_named_with_its_mend() {
+    fn a_bad_value_is_named_with_its_fix() {
         let error = "width=banana".parse::<Config>().unwrap_err();
         assert_eq!(error.to_string(), "Display setting width=banana is not valid: write a whole number");
     }

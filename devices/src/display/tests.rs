@@ -283,13 +283,13 @@ fn refused_pixels_give_a_black_frame_and_the_next_one_recovers() {
     assert_eq!(bench.world.take_raised(), [1, 2]);
     assert!(bench.seen()[0].xrgb.iter().all(|&byte| byte == 0));
     assert!(bench.world.trace.events.contains(&Event::Underrun { frame: 1 }));
-    bench.world = mended(bench.world);
+    bench.world = fixed(bench.world);
     bench.at(FRAME_NS * 3 - 1);
     assert_eq!(bench.seen()[1].xrgb, picture);
 }
 
 /// The same world at the same time, with nothing refused.
-fn mended(mut old: World) -> World {
+fn fixed(mut old: World) -> World {
     let mut world = World::new(0x10000);
     world.memory_mut().copy_from_slice(old.memory_mut());
     world.clock = old.clock;
@@ -303,7 +303,7 @@ fn a_refused_list_is_an_error_and_is_read_again() {
     bench.world.refuse(TABLE, TABLE + 1);
     bench.at(FRAME_NS);
     assert_eq!((bench.errors(), bench.read64(0x158)), (1 << 3, TABLE));
-    bench.world = mended(bench.world);
+    bench.world = fixed(bench.world);
     bench.at(FRAME_NS * 3 - 1);
     assert_eq!(bench.seen()[1].xrgb, picture);
 }

@@ -41,7 +41,7 @@ impl Iommu {
             FAULT_STATUS => {
                 self.update_fault_status();
                 if stopped && self.file.word(FAULT_STATUS) & QUEUE_STOPPED == 0 {
-                    // Software mended the descriptor at the head: go on from there.
+                    // Software fixed the descriptor at the head: go on from there.
                     self.file.set_word64(QUEUE_ERROR, 0);
                     self.run_queue(around);
                 }

@@ -1,4 +1,4 @@
-//! `fencepost doctor`: what this host can do for a guest, and how to mend what it cannot, on one screen.
+//! `fencepost doctor`: what this host can do for a guest, and how to fix what it cannot, on one screen.
 
 pub mod facts;
 mod probe;
@@ -9,7 +9,7 @@ use std::io::Write;
 use self::report::Report;
 use crate::cli::DoctorArgs;
 
-/// Why `/dev/kvm` does not open, and the mend, for a command that needs it; none when it opens.
+/// Why `/dev/kvm` does not open, and the fix, for a command that needs it; none when it opens.
 pub fn kvm_refusal() -> Option<(String, String)> {
     report::refusal(&probe::kvm_facts())
 }

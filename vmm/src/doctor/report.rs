@@ -45,8 +45,8 @@ pub struct Check {
     pub ok: bool,
     /// What was found.
     pub found: String,
-    /// The command that mends it, or why none does. Only of what is not `ok`.
-    pub mend: Option<String>,
+    /// The command that fixes it, or why none does. Only of what is not `ok`.
+    pub fix: Option<String>,
 }
 
 /// What is said about a host.
@@ -73,11 +73,11 @@ fn wrapped(text: &str) -> Vec<String> {
 }
 
 fn good(name: &'static str, found: impl Into<String>) -> Check {
-    Check { name, ok: true, found: found.into(), mend: None }
+    Check { name, ok: true, found: found.into(), fix: None }
 }
 
-fn bad(name: &'static str, found: impl Into<String>, mend: impl Into<String>) -> Check {
-    Check { name, ok: false, found: found.into(), mend: Some(mend.into()) }
+fn bad(name: &'static str, found: impl Into<String>, fix: impl Into<String>) -> Check {
+    Check { name, ok: false, found: found.into(), fix: Some(fix.into()) }
 }
 
 impl Report {
@@ -98,7 +98,7 @@ impl Report {
                 lines.push(format!("{mark:<4}  {name:<13}  {part}"));
                 (mark, name) = ("", "");
             }
-            lines.extend(check.mend.iter().map(|mend| format!("{:21}mend: {mend}", "")));
+            lines.extend(check.fix.iter().map(|fix| format!("{:21}fix: {fix}", "")));
         }
         lines.push(format!("{} (exit status {})", self.class.verdict(), self.class.status()));
         lines
@@ -113,17 +113,17 @@ impl Report {
     }
 }
 
-/// Why `/dev/kvm` does not open, and the mend; none when it opens.
+/// Why `/dev/kvm` does not open, and the fix; none when it opens.
 pub fn refusal(facts: &Facts) -> Option<(String, String)> {
     match &facts.kvm {
         Device::Absent => Some(("/dev/kvm is not there".into(), load(facts))),
         Device::Broken { why } => Some((format!("/dev/kvm does not open: {why}"), load(facts))),
         Device::Refused { group } => {
-            let mend = match group {
+            let fix = match group {
                 Some(group) => format!("sudo usermod -aG {group} \"$USER\"   (then log in again)"),
                 None => "sudo chown \"$USER\" /dev/kvm   (until the next boot)".into(),
             };
-            Some(("you may not open /dev/kvm".into(), mend))
+            Some(("you may not open /dev/kvm".into(), fix))
         }
         Device::Opens { .. } => None,
     }
@@ -132,8 +132,8 @@ pub fn refusal(facts: &Facts) -> Option<(String, String)> {
 fn kvm(facts: &Facts) -> (Class, Vec<Check>) {
     let there = good("/dev/kvm", "is there");
     match (&facts.kvm, refusal(facts)) {
-        (Device::Absent, Some((_, mend))) => (Class::None, vec![bad("/dev/kvm", "is not there", mend)]),
-        (_, Some((found, mend))) => (Class::None, vec![there, bad("open", found, mend)]),
+        (Device::Absent, Some((_, fix))) => (Class::None, vec![bad("/dev/kvm", "is not there", fix)]),
+        (_, Some((found, fix))) => (Class::None, vec![there, bad("open", found, fix)]),
         (Device::Opens { kernel_mode, capabilities }, None) => {
             let (able, abilities) = abilities(capabilities);
             let (class, speed) = speed(kernel_mode);
@@ -168,8 +168,8 @@ fn speed(measured: &Speed) -> (Class, Check) {
             )
         }
         Speed::Failed(why) => {
-            let mend = "no command: KVM runs nothing on this host; use --accel soft";
-            (Class::None, bad(NAME, format!("does not run: {why}"), mend))
+            let fix = "no command: KVM runs nothing on this host; use --accel soft";
+            (Class::None, bad(NAME, format!("does not run: {why}"), fix))
         }
     }
 }
@@ -182,8 +182,8 @@ fn abilities(all: &[Capability]) -> (bool, Check) {
     };
     let needed = names(&|c| !c.there && c.needed);
     if !needed.is_empty() {
-        let mend = "no command: needs a host with a newer KVM; use --accel soft";
-        return (false, bad(NAME, format!("lacks {needed}, which --accel kvm needs"), mend));
+        let fix = "no command: needs a host with a newer KVM; use --accel soft";
+        return (false, bad(NAME, format!("lacks {needed}, which --accel kvm needs"), fix));
     }
     let (has, lacks) = (names(&|c| c.there), names(&|c| !c.there));
     let lacks = if lacks.is_empty() { lacks } else { format!("; not {lacks} (not needed)") };
@@ -195,8 +195,8 @@ fn cached(kernel: &Kernel) -> Check {
         Some(_) if kernel.whole() => good(kernel.name, format!("{} is cached", kernel.version)),
         Some(folder) => {
             // ci/kernel takes a folder that has its name for whole.
-            let mend = format!("rm -r '{}' && {}", folder.display(), kernel.fetch);
-            bad(kernel.name, format!("is cached without {}", kernel.lacks.join(", ")), mend)
+            let fix = format!("rm -r '{}' && {}", folder.display(), kernel.fetch);
+            bad(kernel.name, format!("is cached without {}", kernel.lacks.join(", ")), fix)
         }
         None => bad(kernel.name, "is not cached", kernel.fetch),
     }
@@ -211,7 +211,7 @@ fn modules(facts: &Facts) -> Check {
     let ready: Vec<_> = facts.kernels.iter().filter(|k| k.whole()).map(|k| k.name).collect();
     match (ready.is_empty(), facts.kernels.first()) {
         (true, Some(first)) => {
-            bad(NAME, "cannot be built: no kernel's headers", cached(first).mend.unwrap_or_default())
+            bad(NAME, "cannot be built: no kernel's headers", cached(first).fix.unwrap_or_default())
         }
         _ => good(NAME, format!("can be built for {}", ready.join(", "))),
     }

@@ -23,8 +23,8 @@ fn host(kvm: Device) -> Facts {
     Facts { kvm, kvm_module: Some("kvm_amd"), cache: "/c".into(), kernels, missing_tools: vec![] }
 }
 
-fn mends(facts: &Facts) -> Vec<String> {
-    Report::of(facts).checks.into_iter().filter_map(|check| check.mend).collect()
+fn fixes(facts: &Facts) -> Vec<String> {
+    Report::of(facts).checks.into_iter().filter_map(|check| check.fix).collect()
 }
 
 #[test]
@@ -40,9 +40,9 @@ fn the_class_follows_the_measured_speed_from_the_limit_that_auto_has() {
 }
 
 #[test]
-fn a_kvm_that_cannot_run_a_guest_is_none_and_has_its_own_mend() {
+fn a_kvm_that_cannot_run_a_guest_is_none_and_has_its_own_fix() {
     let refused = |group: Option<&str>| Device::Refused { group: group.map(Into::into) };
-    for (device, mend) in [
+    for (device, fix) in [
         (Device::Absent, "sudo modprobe kvm_amd"),
         (Device::Broken { why: "No such device".into() }, "sudo modprobe kvm_amd"),
         (refused(Some("kvm")), "sudo usermod -aG kvm \"$USER\""),
@@ -52,15 +52,15 @@ fn a_kvm_that_cannot_run_a_guest_is_none_and_has_its_own_mend() {
     ] {
         let facts = host(device);
         assert_eq!(Report::of(&facts).class.status(), 11, "{facts:?}");
-        let mends = mends(&facts);
-        assert!(mends.len() == 1 && mends[0].starts_with(mend), "{mends:?} is not {mend}");
+        let fixes = fixes(&facts);
+        assert!(fixes.len() == 1 && fixes[0].starts_with(fix), "{fixes:?} is not {fix}");
     }
     let without = Facts { kvm_module: None, ..host(Device::Absent) };
-    assert!(mends(&without)[0].contains("firmware"));
+    assert!(fixes(&without)[0].contains("firmware"));
 }
 
 #[test]
-fn what_a_guest_is_built_from_has_its_mends_and_leaves_the_class_alone() {
+fn what_a_guest_is_built_from_has_its_fixes_and_leaves_the_class_alone() {
     let native = host(opens(Speed::Mips(5000.0), true));
     let absent = Kernel { folder: None, ..kernel(vec![]) };
     let again = "rm -r '/c/kernel-6' && ci/kernel";
@@ -71,7 +71,7 @@ fn what_a_guest_is_built_from_has_its_mends_and_leaves_the_class_alone() {
         (Facts { kernels: vec![absent, kernel(vec![])], ..native.clone() }, &["ci/kernel"]),
         (Facts { missing_tools: vec!["gcc-12"], ..native }, &["ci/setup"]),
     ] {
-        assert_eq!(mends(&facts), expected);
+        assert_eq!(fixes(&facts), expected);
         assert_eq!(Report::of(&facts).class, Class::Native);
     }
 }
@@ -85,7 +85,7 @@ fn text_and_json_say_the_same_and_the_text_fits_a_screen() {
     assert_eq!((&json["class"], &json["status"]), (&"slow".into(), &10.into()));
     assert_eq!(json["facts"]["kvm"]["kernel_mode"]["mips"], 0.5);
     let checks = json["checks"].as_array().expect("a list");
-    assert_eq!(lines.len(), checks.len() + 1 + 1, "a line each, one mend, the verdict");
+    assert_eq!(lines.len(), checks.len() + 1 + 1, "a line each, one fix, the verdict");
     for check in checks {
         let found = check["found"].as_str().expect("text");
         assert!(lines.iter().any(|line| line.ends_with(found)), "{found}");

@@ -1,6 +1,6 @@
 //! Pictures for the camera from host files: Y4M videos and PNG pictures.
 //!
-//! Every mistake in a file is found when it is opened, and is one line that names the file and the mend.
+//! Every mistake in a file is found when it is opened, and is one line that names the file and the fix.
 
 mod pan;
 mod png_file;
@@ -24,7 +24,7 @@ pub struct OpenError {
     problem: Problem,
 }
 
-/// What is wrong with a file, and the mend.
+/// What is wrong with a file, and the fix.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 enum Problem {
     #[error("cannot read it ({0}); name a readable Y4M or PNG file")]
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_the_file_and_the_mend_in_one_line() {
+    fn errors_name_the_file_and_the_fix_in_one_line() {
         let odd = message("odd.y4m", b"YUV4MPEG2 W321 H240 F30:1\n");
         assert!(odd.contains("odd.y4m: pictures of 321x240") && odd.contains("crop=320:240"), "{odd}");
         let text = message("text", b"hello");

@@ -30,9 +30,9 @@ pub(super) fn convert(args: &ConvertArgs) -> Result<i32, HostError> {
         print(if args.to == Output::Jsonl { Form::Json } else { Form::Raw }, write)?;
         return Ok(0);
     }
-    let mend = "give a path that can be written with -o";
+    let fix = "give a path that can be written with -o";
     let bytes = write_file(&args.output, write)
-        .map_err(|error| HostError::file("the output", &args.output, &error, mend))?;
+        .map_err(|error| HostError::file("the output", &args.output, &error, fix))?;
     if args.json {
         let written = (args.output.display().to_string(), bytes);
         let converted = Converted::new(&trace, &journeys, args.to.name(), written);

@@ -33,10 +33,10 @@ pub fn trace(args: &TraceArgs) -> Result<i32, HostError> {
 
 /// Reads a trace, and warns of what cannot be read of it.
 fn read(path: &Path) -> Result<(TraceFile, Journeys), HostError> {
-    let mend = "give a file that --trace made";
-    let file = File::open(path).map_err(|error| HostError::file("the trace", path, &error, mend))?;
+    let fix = "give a file that --trace made";
+    let file = File::open(path).map_err(|error| HostError::file("the trace", path, &error, fix))?;
     let trace = TraceFile::read(BufReader::new(file))
-        .map_err(|error| HostError::input(format!("{}: {}", path.display(), sentence(error)), mend))?;
+        .map_err(|error| HostError::input(format!("{}: {}", path.display(), sentence(error)), fix))?;
     for damage in &trace.damage {
         say::line(format_args!("fencepost: warning: {}: {damage}; what is readable is used", path.display()));
     }

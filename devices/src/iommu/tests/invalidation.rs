@@ -142,7 +142,7 @@ fn the_queue_wraps() {
 }
 
 #[test]
-fn a_bad_descriptor_stops_the_queue_until_it_is_mended() {
+fn a_bad_descriptor_stops_the_queue_until_it_is_fixed() {
     // Device TLB, interrupt entry cache, an unknown type, reserved bits, a too large address mask.
     for (low, high) in [(3, 0), (4, 0), (9, 0), (IOTLB_ALL | 1 << 40, 0), (IOTLB_PAGES_5, 19)] {
         let mut bench = stale();
