@@ -130,7 +130,7 @@ fn changed(elf: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn an_elf_is_taken_as_it_is() {
+fn an_elf_is_loaded_unchanged() {
     let kernel = kernel(&elf(0x20_0000, &[0xf4; 5], 11));
     assert_eq!(kernel.entry(), 0x20_0000);
     assert_eq!(kernel.extent(), 0x20_0000..0x20_0010);
@@ -179,7 +179,7 @@ fn no_more_of_a_file_is_read_than_its_kernel_needs() {
 }
 
 #[test]
-fn what_unpacks_to_too_much_is_refused_with_the_limit() {
+fn a_payload_that_unpacks_to_too_much_is_refused_with_the_limit() {
     let bomb = bz_image(&gzipped(&vec![0; 17 << 20]));
     let said = read(&bomb, MEMORY).and_then(image).unwrap_err().to_string();
     assert!(said.contains("unpacks to more than the 16777216 bytes that its header tells of"), "{said}");
@@ -190,7 +190,7 @@ fn what_unpacks_to_too_much_is_refused_with_the_limit() {
 }
 
 #[test]
-fn what_is_not_a_kernel_is_named_with_the_reason() {
+fn a_file_that_is_not_a_kernel_is_refused_with_the_reason() {
     let good = elf(0x20_0000, &[0xf4], 0);
     let i386 = changed(&changed(&good, 4, &[1]), 18, &[3]);
     let big = changed(&good, 5, &[2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 8]);

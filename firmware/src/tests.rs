@@ -106,7 +106,7 @@ fn a_bzimage_keeps_its_header_fields_in_the_zero_page() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused_before_the_guest_starts() {
+fn images_that_do_not_fit_are_refused_before_the_guest_starts() {
     let try_load = |mib, initrd: usize, line: &str, vcpus| {
         let image = vec![0; initrd];
         load(&memory(mib), &mut tiny_kernel(), Some(&image), line, vcpus, &Options::default()).unwrap_err()

@@ -86,7 +86,7 @@ fn prefetchw_with_a_register_is_ignored() -> Tested {
 }
 
 #[test]
-fn what_is_ignored_here_is_ignored_by_the_host() {
+fn hints_ignored_here_are_ignored_by_the_host() {
     let hints = hint_space(&[]);
     assert!(hints.len() > 20_000, "{}", hints.len());
     // Every seventh: seven is coprime to all the counts above.

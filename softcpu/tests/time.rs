@@ -46,7 +46,7 @@ fn run_in_pieces(pieces: &[u64]) -> CpuState {
 }
 
 #[test]
-fn pieces_of_any_size_come_to_the_same() {
+fn pieces_of_any_size_give_the_same_result() {
     let whole = run_in_pieces(&[5000]);
     let ones: Vec<u64> = (1..=5000).collect();
     assert_eq!(run_in_pieces(&ones), whole);
@@ -180,7 +180,7 @@ fn unaligned_device_accesses_are_the_devices_to_split() {
 }
 
 #[test]
-fn time_may_come_to_its_end() {
+fn time_may_reach_its_maximum() {
     let mut m = Machine::new();
     busy(&mut m);
     m.cpu.skip_to(Cycles(u64::MAX - 100));

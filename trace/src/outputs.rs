@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_guest_says_is_only_text() {
+    fn texts_of_a_guest_are_only_text() {
         assert_eq!(escape("<b a='1' c=\"2\">&"), "&lt;b a=&#39;1&#39; c=&quot;2&quot;&gt;&amp;");
         assert_eq!(escape("a\u{202e}b\u{0}c\u{7f}d\né"), "a\u{fffd}b\u{fffd}c\u{fffd}d\u{fffd}é");
         assert_eq!(plain_text("<\u{1}>"), "<\u{fffd}>");

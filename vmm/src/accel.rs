@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_fails_is_told() {
+    fn a_failed_run_is_reported() {
         assert_eq!(best_mips(|_| Err("no".into())), Err("no".to_string()));
     }
 

@@ -33,7 +33,7 @@ fn names(cache: &Cache) -> Vec<String> {
 }
 
 #[test]
-fn what_was_put_is_whole_until_it_is_damaged() {
+fn an_entry_is_whole_until_it_is_damaged() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let (cache, packed) = (Cache::new(folder.path()), packed(b"code"));
     assert!(matches!(cache.get(&packed), Ok(None)));
@@ -79,7 +79,7 @@ fn the_kernels_used_longest_ago_are_removed() {
 }
 
 #[test]
-fn what_dead_processes_left_is_swept_and_nothing_else() {
+fn leftovers_of_dead_processes_are_removed_and_nothing_else() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let cache = Cache::new(folder.path());
     fs::create_dir_all(cache.folder()).expect("made");

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn two_outputs_that_are_not_there_yet_are_told_apart_by_where_they_will_be() {
+    fn two_new_outputs_are_distinguished_by_where_they_will_be() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let path = |name: &str| folder.path().join(name);
         symlink("out/log", path("dangling")).expect("linked");

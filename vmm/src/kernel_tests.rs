@@ -124,7 +124,7 @@ fn a_cache_that_cannot_be_written_costs_a_line_that_says_what_to_do() {
 }
 
 #[test]
-fn what_is_no_kernel_is_not_kept() {
+fn a_file_that_is_not_a_kernel_is_not_cached() {
     let mut case = Case::new();
     let cache = Cache::new(&case.path("cache"));
     let mut i386 = vmlinux(&[0xf4]);

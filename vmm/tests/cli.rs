@@ -57,7 +57,7 @@ fn unknown_values_and_options_are_named() {
 }
 
 #[test]
-fn too_little_memory_for_the_kernel_is_said_with_the_fix() {
+fn too_little_memory_for_the_kernel_is_reported_with_the_fix() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let kernel = tiny_kernel(folder.path(), 64 << 20);
     let kernel = kernel.to_str().expect("UTF-8");

@@ -22,7 +22,7 @@ fn shell(folder: &Path, code: &[u8], line: &str) -> Command {
 }
 
 #[test]
-fn standard_descriptors_that_are_closed_do_not_come_to_be_another_file() {
+fn closed_standard_descriptors_are_not_reused_for_another_file() {
     let folder = tempfile::tempdir().expect("temporary folder");
     for closed in ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"] {
         let line =

@@ -45,7 +45,7 @@ fn check(accel: &str, output: &Output, status: i32, names: &[&str]) {
 
 const LIMIT: [&str; 2] = ["--timeout", "100"];
 
-fn a_triple_fault_is_told_with_registers_code_and_the_last_exits(accel: &'static str) -> Tested {
+fn a_triple_fault_is_reported_with_registers_code_and_the_last_exits(accel: &'static str) -> Tested {
     let output = run(accel, &[&MARK[..], &UD2].concat(), &LIMIT);
     let rip = "rip 0x0000000000100004";
     check(
@@ -225,7 +225,7 @@ fn a_halted_guest_that_may_get_input_is_stopped_in_time(accel: &'static str) -> 
 }
 
 on_each_back_end! {
-    a_triple_fault_is_told_with_registers_code_and_the_last_exits,
+    a_triple_fault_is_reported_with_registers_code_and_the_last_exits,
     a_jump_to_where_no_memory_is_ends_with_the_address,
     the_elements_of_a_string_keep_their_size,
     a_doorbell_is_heard_without_an_exit_and_before_the_next_one,

@@ -148,7 +148,7 @@ impl Write for Cutter {
 }
 
 #[test]
-fn a_camera_source_that_cannot_be_read_any_more_is_told_and_counted() -> Tested {
+fn a_camera_source_that_becomes_unreadable_is_reported_and_counted() -> Tested {
     let Some(kernel) = common::micro_guests().map(|folder| folder.join("camera")) else {
         return Tested::skipped(common::NO_MAKE);
     };

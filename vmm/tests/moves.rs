@@ -61,7 +61,7 @@ fn rounds(accel: Accel, moves: &[&str]) -> Result<Outcome, HostError> {
 }
 
 #[test]
-fn marks_without_a_plan_are_passed() {
+fn marks_without_a_plan_are_ignored() {
     let outcome = rounds(Accel::Soft, &[]).expect("a good machine");
     assert_eq!(outcome.end, End::Guest(GuestEnd::Exit(0x33)));
     assert_eq!(outcome.stats.moves.to_kvm.count(), 0);

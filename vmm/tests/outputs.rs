@@ -115,7 +115,7 @@ fn a_guest_that_ended_is_waited_for_until_a_signal_or_the_time_limit() {
 }
 
 #[test]
-fn what_is_dropped_by_choice_is_counted() {
+fn output_dropped_by_choice_is_counted() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let (_reader, writer) = stuck_pipe();
     let options = ["--timeout", "4", "--slow-output", "drop"];
@@ -160,7 +160,7 @@ fn a_slow_reader_changes_nothing_that_the_guest_sees() {
 }
 
 #[test]
-fn a_fifo_that_nobody_opens_is_told_at_the_time_limit() {
+fn a_fifo_that_nobody_opens_is_reported_at_the_time_limit() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let path = folder.path().join("trace");
     fifo(&path);

@@ -360,7 +360,7 @@ fn a_conversion_says_what_it_wrote() {
 }
 
 #[test]
-fn what_is_no_trace_is_refused_in_one_line() {
+fn a_file_that_is_not_a_trace_is_refused_in_one_line() {
     let folder = tempfile::tempdir().expect("a folder");
     let whole = bytes(frames(30, 50));
     let good = save(folder.path(), "good", &whole);

@@ -68,7 +68,7 @@ fn reset_values_are_those_of_the_page() {
 }
 
 #[test]
-fn what_is_not_on_the_page_reads_as_zero() {
+fn registers_that_are_not_on_the_page_read_as_zero() {
     let mut listed: Vec<u32> = (EDID..EDID_END).step_by(4).collect();
     for row in rows() {
         listed.push(row.offset);

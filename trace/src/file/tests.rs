@@ -73,7 +73,7 @@ fn a_file_of_a_version_without_limits_has_none() {
 }
 
 #[test]
-fn what_was_written_is_read_in_the_order_of_time() {
+fn written_records_are_read_in_time_order() {
     let format = GuestFormat {
         id: 300,
         system: "dma_fence".into(),
@@ -215,7 +215,7 @@ fn a_trace_that_takes_too_much_memory_is_read_as_far_as_there_is_room() {
 }
 
 #[test]
-fn damage_without_end_is_told_in_a_few_words() {
+fn endless_damage_is_reported_in_a_few_words() {
     let sound = long_file(1);
     let starts = frame_starts(&sound);
     let (header, record) = (&sound[..starts[1]], &sound[starts[1]..starts[2]]);
@@ -234,7 +234,7 @@ fn damage_without_end_is_told_in_a_few_words() {
 }
 
 #[test]
-fn what_no_machine_records_is_damage() {
+fn an_event_that_no_machine_records_is_damage() {
     let guest = |cpu, values| Event::Guest(Box::new(GuestEvent { format: 1, cpu, pid: 1, values }));
     let dma = |iova, gpa, len| Event::DmaWrite { rid: 8, iova, gpa, len };
     let text = |bytes: usize| vec![Value::Text("x".repeat(bytes))];

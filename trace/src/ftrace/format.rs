@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_format_is_refused() {
+    fn a_text_that_is_not_a_format_is_refused() {
         for text in ["", "name: x\nID: 3\n", "ID: 99999\n", &TEXT.replace("size:4", "size:x")] {
             assert_eq!(Format::parse("demo", text), None, "{text}");
         }

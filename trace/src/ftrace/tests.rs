@@ -112,7 +112,7 @@ fn definitions_have_a_bound_in_bytes() {
 }
 
 #[test]
-fn what_makes_no_sense_is_counted_and_the_rest_is_read() {
+fn nonsense_is_counted_and_the_rest_is_read() {
     let mut unknown = page(1, 1);
     unknown[20] = 8;
     let noise = [

@@ -29,7 +29,7 @@ fn every_step_is_in_the_table_with_its_time() {
 }
 
 #[test]
-fn what_is_lost_or_damaged_is_in_the_picture() {
+fn loss_and_damage_are_in_the_picture() {
     let mut trace = trace(3, true);
     assert!(drawn(&trace, 1).contains("Lost: not known: the trace has no end"));
     trace.totals = Some(crate::file::Totals { records: 9, lost: 2, guest_lost: 5, beyond_limit: 0 });
@@ -55,7 +55,7 @@ fn steps_stand_apart_and_in_order() {
 }
 
 #[test]
-fn a_frame_that_is_not_there_is_told() {
+fn a_missing_frame_is_reported() {
     let trace = machine(2, true).trace();
     let error = write(&trace, &Journeys::build(&trace), 2, Vec::new()).expect_err("two frames");
     assert_eq!(error.to_string(), "the trace has no frame 2: it has 2, counted from 0");

@@ -179,7 +179,7 @@ fn traces() {
 }
 
 #[test]
-fn what_is_no_text_is_named() {
+fn an_argument_that_is_not_text_is_named() {
     let words = |option: &str| {
         [
             OsString::from("run"),

@@ -26,7 +26,7 @@ fn waiting(outlet: &Outlet<u32, Vec<u32>>) -> u64 {
 }
 
 #[test]
-fn what_has_no_room_is_dropped_and_counted() {
+fn output_without_room_is_dropped_and_counted() {
     let (outlet, tell) = slow(&Arc::default());
     let taken: Vec<u32> =
         (0..10).filter(|item| outlet.handle().put(*item, ONE, Full::Drop).is_ok()).collect();

@@ -64,7 +64,7 @@ fn a_page_of_zeroes_takes_no_room() {
 }
 
 #[test]
-fn what_one_restored_machine_writes_no_other_sees() {
+fn writes_of_one_restored_machine_are_invisible_to_others() {
     let bench = Bench::new();
     let snapshot = Snapshot::open(&bench.saved()).expect("whole");
     let [one, other] = [(); 2].map(|()| snapshot.map_memory().expect("mapped"));

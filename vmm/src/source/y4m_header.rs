@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_camera_cannot_show_is_refused() {
+    fn a_video_that_the_camera_cannot_show_is_refused() {
         let problem = |line: &str| parse(&format!("YUV4MPEG2 {line}")).unwrap_err();
         assert_eq!(problem("W64 H47"), Problem::Size(64, 47, 64, 46));
         assert_eq!(problem("W0 H5000"), Problem::Size(0, 5000, 16, 4096));

@@ -147,7 +147,7 @@ fn large_guest_events_fill_a_batch_sooner() {
 }
 
 #[test]
-fn what_is_flushed_is_in_the_file_without_another_event() {
+fn flushed_records_are_in_the_file_without_another_event() {
     for full in [Full::Drop, Full::Wait] {
         let file = tempfile::NamedTempFile::new().expect("temporary file");
         let mut stream =
@@ -184,7 +184,7 @@ fn a_full_disk_ends_the_file_and_not_the_machine() {
 }
 
 #[test]
-fn a_machine_that_does_not_come_to_its_end_leaves_all_it_recorded() {
+fn a_machine_that_fails_leaves_all_it_recorded() {
     for full in [Full::Drop, Full::Wait] {
         let file = tempfile::NamedTempFile::new().expect("temporary file");
         let mut stream =
@@ -198,7 +198,7 @@ fn a_machine_that_does_not_come_to_its_end_leaves_all_it_recorded() {
 }
 
 #[test]
-fn what_was_written_before_a_crash_is_readable() {
+fn records_written_before_a_crash_are_readable() {
     let file = tempfile::NamedTempFile::new().expect("temporary file");
     let mut stream = Stream::begin(file.reopen().expect("reopened"), header(), Full::Wait, &Arc::default())
         .expect("begun");

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_measured_agrees_with_what_kvm_tells() -> Tested {
+    fn the_measured_offset_agrees_with_the_one_kvm_reports() -> Tested {
         let Some((_vm, fd)) = vcpu() else { return Tested::skipped(NO_KVM) };
         let Ok(told) = ioctls::tsc_offset(&fd) else {
             return Tested::skipped("this KVM does not tell a guest's offset");
