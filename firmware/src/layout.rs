@@ -23,7 +23,7 @@ pub const SERIAL_PORT: u16 = 0x3f8;
 pub const SERIAL_GSI: u32 = 4;
 /// Exit port: a write of 1, 2 or 4 bytes ends the VM with the low byte as exit status.
 pub const EXIT_PORT: u16 = 0xf4;
-/// Mark port: a byte written here tells the VMM that the guest has come to a mark of this number.
+/// Mark port: a byte written here tells the VMM that the guest has reached the mark of this number.
 pub const MARK_PORT: u16 = 0xf8;
 /// ACPI sleep control register (hardware-reduced), one byte: SLP_EN (bit 5) with SLP_TYP 5 powers off.
 pub const SLEEP_CONTROL_PORT: u16 = 0x600;

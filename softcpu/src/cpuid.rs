@@ -58,7 +58,7 @@ pub const ARCH_CAPABILITIES: u64 = bits(&[0, 3, 4, 5, 6, 8, 13, 14, 15, 20, 24, 
 /// Family 6, model 0xCF, stepping 2: new enough that no guest applies an erratum's workaround.
 const SIGNATURE: u32 = 0xc << 16 | 6 << 8 | 0xf << 4 | 2;
 
-/// EAX, EBX, ECX and EDX of a leaf. Leaves beyond the highest answer as the highest basic one does on Intel's: here zero.
+/// EAX, EBX, ECX and EDX of a leaf. Leaves above the maximum return zero.
 /// EDX.APIC and ECX.OSXSAVE do not follow the machine's state.
 pub fn cpuid(leaf: u32, subleaf: u32, config: &CpuidConfig) -> [u32; 4] {
     let cpus = config.cpus.max(1);

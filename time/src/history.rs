@@ -27,7 +27,7 @@ impl OffsetHistory {
         self.offsets.back().map_or_else(TscOffset::default, |&(_, offset)| offset)
     }
 
-    /// From `at` on it is `offset`. `at` is never before the change that was told last.
+    /// From `at` on it is `offset`. `at` is never before the last recorded change.
     pub fn change(&mut self, at: Cycles, offset: TscOffset) {
         if offset == self.current() {
             return;

@@ -1,4 +1,4 @@
-//! What is shown of a CPU that will not run again: its registers, the bytes at RIP, and what passed last.
+//! What is shown of a CPU that will not run again: its registers, the bytes at RIP, and the last events.
 
 use fencepost_softcpu::state::{CpuState, Segment};
 use fencepost_time::TscOffset;
@@ -16,7 +16,7 @@ pub struct LastMoment {
     pub state: CpuState,
     /// The bytes at RIP, as far as they are in RAM.
     pub code: Vec<u8>,
-    /// What passed between it and the machine last, oldest first.
+    /// The last events between it and the machine, oldest first.
     pub exits: Vec<Exit>,
 }
 
@@ -36,9 +36,9 @@ impl LastMoment {
             false => format!("  code at rip: {}", bytes.join(" ")),
         });
         if self.exits.is_empty() {
-            lines.push("  nothing passed between the CPU and the machine".into());
+            lines.push("  no events between the CPU and the machine".into());
         } else {
-            lines.push(format!("  the last {} things that passed:", self.exits.len()));
+            lines.push(format!("  the last {} events between the CPU and the machine:", self.exits.len()));
             lines.extend(self.exits.iter().map(|exit| format!("  {exit}")));
         }
         lines

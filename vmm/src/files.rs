@@ -110,7 +110,7 @@ impl Pictures {
     }
 }
 
-/// Who reads and who writes which file. Claim inputs first: a conflict is told of the later one.
+/// Who reads and who writes which file. Claim inputs first: a conflict is reported for the later one.
 #[derive(Default)]
 pub struct Claims {
     files: Vec<(String, Identity)>,
@@ -178,7 +178,7 @@ mod tests {
 
     use super::*;
 
-    fn told(result: Result<(), HostError>) -> String {
+    fn message(result: Result<(), HostError>) -> String {
         result.expect_err("must be refused").to_string()
     }
 
@@ -194,7 +194,7 @@ mod tests {
         claims.input("--kernel", &path("kernel"));
         claims.input("--initrd", &path("kernel"));
         for name in ["kernel", "hard", "soft", "here/kernel", "here/here/./soft"] {
-            let said = told(claims.output("--trace", &path(name)));
+            let said = message(claims.output("--trace", &path(name)));
             assert!(said.contains("--trace ") && said.contains("is the same file as --kernel "), "{said}");
         }
         for harmless in [Path::new("/dev/null"), &path("other"), &path("nowhere/kernel")] {
@@ -210,7 +210,7 @@ mod tests {
         for other in ["out/log", "out/../out/./log", "dangling"] {
             let mut claims = Claims::default();
             claims.output("--trace", &path("out/log")).expect("the first");
-            assert!(told(claims.output("the console", &path(other))).contains("--trace"), "{other}");
+            assert!(message(claims.output("the console", &path(other))).contains("--trace"), "{other}");
             claims.output("the console", &path("out/log2")).expect("another");
         }
     }
@@ -224,13 +224,13 @@ mod tests {
         let mut claims = Claims::default();
         claims.pictures("--frames", folder.path(), "flip-").expect("nothing is claimed");
         for name in ["flip-000001.png", "source"] {
-            assert!(told(claims.output("--trace", &path(name))).contains("picture of --frames"), "{name}");
+            assert!(message(claims.output("--trace", &path(name))).contains("picture of --frames"), "{name}");
         }
         claims.output("--trace", &path("flips.png")).expect("another name");
         let mut claims = Claims::default();
         claims.input("--camera source", &path("source"));
-        assert!(told(claims.pictures("--frames", folder.path(), "flip-")).contains("--camera source"));
+        assert!(message(claims.pictures("--frames", folder.path(), "flip-")).contains("--camera source"));
         claims.pictures("--frames", &path("new"), "flip-").expect("a new folder");
-        assert!(told(claims.output("--trace", &path("new/flip-1.png"))).contains("--frames"));
+        assert!(message(claims.output("--trace", &path("new/flip-1.png"))).contains("--frames"));
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use fencepost_skip::Tested;
 
-/// `mov al, 0x55; out 0x80, al`: something for the list of what passed last.
+/// `mov al, 0x55; out 0x80, al`: something for the list of the last events.
 const MARK: [u8; 4] = [0xb0, 0x55, 0xe6, 0x80];
 /// `ud2`: there is no table of interrupts.
 const UD2: [u8; 2] = [0x0f, 0x0b];
@@ -149,7 +149,7 @@ fn the_figures_count_exceptions_by_name() {
 
 fn a_time_limit_shows_where_the_guest_was(accel: &'static str) -> Tested {
     let output = run(accel, &CLI_SPIN, &["--timeout", "0.3"]);
-    let nothing = "nothing passed between";
+    let nothing = "no events between the CPU and the machine";
     check(accel, &output, 124, &["--timeout", "rip 0x0000000000100001", nothing]);
     Tested::Ran
 }

@@ -31,7 +31,7 @@ pub enum ReadError {
 
 /// Memory that the records and definitions of a trace may take, in bytes, as [`Record::bytes`] counts.
 const MEMORY_BYTES: usize = 4 << 30;
-/// Damaged places that are told one by one.
+/// Damaged places that are reported one by one.
 const DAMAGE_TOLD: usize = 64;
 
 /// What is wrong with a file that can be read in part.

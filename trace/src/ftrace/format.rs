@@ -35,7 +35,7 @@ struct Field {
     kind: Kind,
 }
 
-/// A tracepoint's layout: what is told to others, and where its fields are.
+/// A tracepoint's layout: what others are given of it, and where its fields are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Format {
     /// What later events refer to.

@@ -181,7 +181,7 @@ impl Decoder {
         true
     }
 
-    /// `PID NAME` in each line; only those that are new are told.
+    /// `PID NAME` in each line; only new ones are reported.
     fn tasks(&mut self, payload: &[u8], news: &mut dyn FnMut(News)) -> bool {
         let text = String::from_utf8_lossy(payload);
         for line in std::iter::once(IDLE).chain(text.lines()) {

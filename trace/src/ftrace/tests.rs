@@ -138,7 +138,7 @@ const CAPTURED: [&[u8]; 2] =
     [include_bytes!("captured/linux-6.12.stream"), include_bytes!("captured/linux-6.1.stream")];
 
 /// The events of one kind, with the values of the fields named.
-fn told(news: &[News], name: &str, fields: &[&str]) -> Vec<String> {
+fn reported(news: &[News], name: &str, fields: &[&str]) -> Vec<String> {
     let format = news.iter().find_map(|news| match news {
         News::Definition(Definition::Format(format)) if format.name == name => Some(format),
         _ => None,
@@ -165,15 +165,16 @@ fn pages_of_real_kernels_tell_what_the_flow_does() {
         let news = news_of(&mut Decoder::new(), captured, 4);
         // The flow has four camera buffers of 1024x768 NV12 and four screens of 1024x768 XRGB8888: the GPU, 00:01.0,
         // imports those, and the display, 00:03.0, imports these.
-        let exported = told(&news, "dmabuf_export", &["inode", "size", "exporter"]);
+        let exported = reported(&news, "dmabuf_export", &["inode", "size", "exporter"]);
         let camera = (1..=4).map(|inode| format!("{inode:#x} 0x120000 videobuf2_dma_sg"));
         let screens = (5..=8).map(|inode| format!("{inode:#x} 0x300000 drm"));
         assert_eq!(exported, camera.chain(screens).collect::<Vec<_>>());
         let device = |inode| if inode < 5 { "0000:00:01.0" } else { "0000:00:03.0" };
         let imported: Vec<_> = (1..=8).map(|inode| format!("{inode:#x} {}", device(inode))).collect();
-        assert_eq!(told(&news, "dmabuf_map", &["inode", "device"]), imported);
+        assert_eq!(reported(&news, "dmabuf_map", &["inode", "device"]), imported);
         // The first page of every table is where iommu:map put something.
-        let (tables, pages) = (told(&news, "dmabuf_mapped", &["iova"]), told(&news, "map", &["iova"]));
+        let (tables, pages) =
+            (reported(&news, "dmabuf_mapped", &["iova"]), reported(&news, "map", &["iova"]));
         assert_eq!(tables.len(), imported.len());
         assert!(tables.iter().all(|iova| pages.contains(iova)), "{tables:?} {pages:?}");
     }

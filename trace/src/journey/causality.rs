@@ -119,7 +119,7 @@ pub(super) fn check(journeys: &Journeys, wires: &Wires) -> Vec<Violation> {
     found
 }
 
-/// So many are told, of a trace that makes no sense.
+/// At most so many are reported.
 const VIOLATIONS_MAX: usize = 1 << 16;
 
 fn violation(rule: Rule, cause: Option<At>, effect: At) -> Violation {

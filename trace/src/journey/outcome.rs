@@ -113,7 +113,8 @@ fn early_end(journeys: &Journeys, frame: &Frame) -> Option<Outcome> {
     }
     if frame.job.is_some() {
         let done = frame.at(Stage::FenceSignaled).or(frame.at(Stage::FenceWrite)).is_some();
-        return (frame.flip.is_none() && done && passed(journeys, frame)).then_some(Outcome::NotShown);
+        return (frame.flip.is_none() && done && a_later_one_was_shown(journeys, frame))
+            .then_some(Outcome::NotShown);
     }
     if frame.flip.is_some() {
         return None;
@@ -129,7 +130,7 @@ fn early_end(journeys: &Journeys, frame: &Frame) -> Option<Outcome> {
 }
 
 /// Whether a later frame was shown.
-fn passed(journeys: &Journeys, frame: &Frame) -> bool {
+fn a_later_one_was_shown(journeys: &Journeys, frame: &Frame) -> bool {
     journeys.frames.get(frame.number + 1..).unwrap_or_default().iter().any(|later| later.flip.is_some())
 }
 

@@ -169,7 +169,7 @@ impl Moving {
         // KVM's CPU writes memory without a report.
         cpu.forget_code();
         let time = self.kvm.enter(&cpu.state(), ioapic, machine.now().ns)?;
-        machine.go_on_with(time, Box::new(self.kvm.interrupts()));
+        machine.resume_with(time, Box::new(self.kvm.interrupts()));
         Ok(())
     }
 
@@ -184,7 +184,7 @@ impl Moving {
         let mut time =
             TimeBase::virtual_from(self.kvm.tsc_hz(), Base { cycles: Cycles(before.cycles), ns: before.ns });
         time.set_cycles(state.cycles);
-        machine.go_on_with(
+        machine.resume_with(
             time,
             Box::new(SoftInterrupts::restore(ioapic).expect("KVM's I/O APIC has this program's layout")),
         );

@@ -54,14 +54,14 @@ const LOOKS: u64 = 8;
 struct Watch {
     /// Since when every look found interrupts off.
     since_ns: Option<u64>,
-    /// What had passed between CPU and machine then.
-    passed: u64,
+    /// How many events there had been between CPU and machine by then.
+    recorded: u64,
     /// The next look: a multiple of the time between two, however often the CPU stops for something else.
     next_ns: u64,
 }
 
 impl Watch {
-    /// Looks, if it is time to; true when the CPU has had its interrupts off for this long, and nothing has passed.
+    /// Looks, if it is time to; true when the CPU has had its interrupts off for this long, and no event was recorded.
     fn is_stuck(&mut self, processor: &impl Processor, machine: &Machine, limit_ns: u64) -> bool {
         let now_ns = machine.now().ns;
         if now_ns < self.next_ns {
@@ -69,9 +69,9 @@ impl Watch {
         }
         let step_ns = (limit_ns / LOOKS).max(1);
         self.next_ns = (now_ns - now_ns % step_ns).saturating_add(step_ns);
-        let passed = machine.recent().count();
-        if passed != self.passed || processor.state().rflags & IF != 0 {
-            (self.since_ns, self.passed) = (None, passed);
+        let recorded = machine.recent().count();
+        if recorded != self.recorded || processor.state().rflags & IF != 0 {
+            (self.since_ns, self.recorded) = (None, recorded);
             return false;
         }
         now_ns.saturating_sub(*self.since_ns.get_or_insert(now_ns)) >= limit_ns

@@ -6,7 +6,7 @@ use crate::accel::Chosen;
 use crate::cli::DemoArgs;
 use crate::run::Outcome;
 
-/// Mismatches that are told one by one.
+/// Mismatches that are reported one by one.
 const MOST_TOLD: usize = 5;
 /// What stamps are under `soft`.
 const EXACT: &str = "exact: 1 instruction = 1 cycle = 1 ns of the guest's clock";

@@ -66,7 +66,7 @@ impl Machine {
                 }
                 Some((PortTarget::Clock, offset)) => self.clock.write(offset, byte),
                 Some((PortTarget::Exit, _)) => self.set_end(GuestEnd::Exit(byte)),
-                Some((PortTarget::Mark, _)) => self.come_to(byte),
+                Some((PortTarget::Mark, _)) => self.reach_mark(byte),
                 Some((PortTarget::KeyboardController, _)) if byte == KEYBOARD_RESET => {
                     self.set_end(GuestEnd::Reset);
                 }

@@ -87,7 +87,7 @@ impl EventQueue {
         self.by_call.insert(call, key);
     }
 
-    /// Has `message` arrive at `at_ns`.
+    /// Schedules `message` for `at_ns`.
     pub fn send(&mut self, at_ns: u64, rank: u64, message: MsiWrite) {
         self.insert(at_ns, rank, Due::Message(message));
     }

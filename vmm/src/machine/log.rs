@@ -62,7 +62,7 @@ impl EventLog {
         self
     }
 
-    /// Has `stream` get all events of `categories`.
+    /// Sends all events of `categories` to `stream`.
     pub fn stream_to(mut self, stream: Stream, categories: Categories) -> Self {
         (self.stream, self.categories) = (Some(stream), categories);
         self

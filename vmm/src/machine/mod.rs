@@ -269,7 +269,7 @@ impl Machine {
         self.pauses = pauses;
     }
 
-    /// Whether the guest has come to a point at which it is to be stopped for the host.
+    /// Whether the guest has reached a point at which the host wants it stopped.
     pub fn is_pausing(&mut self) -> bool {
         let now_ns = self.time.now().ns;
         if self.pauses.at_ns.first().is_some_and(|&at_ns| at_ns <= now_ns) {
@@ -279,8 +279,8 @@ impl Machine {
         self.end == Some(GuestEnd::Pause)
     }
 
-    /// The guest has come to a mark.
-    fn come_to(&mut self, mark: u8) {
+    /// The guest has reached a mark: ends or pauses it if the host asked for that.
+    fn reach_mark(&mut self, mark: u8) {
         if self.marks.contains(&mark) {
             self.set_end(GuestEnd::Mark(mark));
         } else if self.pauses.marks.remove(&mark) {
@@ -288,14 +288,14 @@ impl Machine {
         }
     }
 
-    /// Another back end takes over: its time, which goes on where the old one's is, and its interrupt delivery.
-    pub fn go_on_with(&mut self, time: TimeBase, interrupts: Box<dyn InterruptController>) {
+    /// Another back end takes over: its time, which continues from the old one's, and its interrupt delivery.
+    pub fn resume_with(&mut self, time: TimeBase, interrupts: Box<dyn InterruptController>) {
         self.time = time;
         self.interrupts = interrupts;
         self.pass_mark();
     }
 
-    /// The guest goes on behind the mark that it has come to.
+    /// The guest continues after the mark that it has reached.
     pub fn pass_mark(&mut self) {
         if matches!(self.end, Some(GuestEnd::Mark(_) | GuestEnd::Pause)) {
             self.end = None;
@@ -318,13 +318,13 @@ impl Machine {
         self.end.as_ref()
     }
 
-    /// Notes something that passed between the CPU and the machine, now.
+    /// Records an event between the CPU and the machine, now.
     pub fn note(&mut self, kind: ExitKind, address: u64, data: &[u8]) {
         let (width, value) = (data.len() as u8, recent::value_of(data));
         self.recent.push(Exit { stamp: self.time.now(), kind, address, width, value });
     }
 
-    /// What was noted last.
+    /// The events recorded last.
     pub fn recent(&self) -> &Recent {
         &self.recent
     }
@@ -495,6 +495,6 @@ pub struct Remains {
     pub counters: Vec<(String, Vec<Counter>)>,
     /// Accesses that nobody answered.
     pub unclaimed: Unclaimed,
-    /// What passed between the CPU and the machine last.
+    /// The last events between the CPU and the machine.
     pub recent: Recent,
 }

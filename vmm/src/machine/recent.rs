@@ -1,4 +1,4 @@
-//! The last things that passed between the CPU and the machine, for whoever has to understand a guest's death.
+//! The last events between the CPU and the machine, for whoever has to understand a guest's death.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -8,10 +8,10 @@ use fencepost_trace::Stamp;
 /// How many are kept.
 pub const KEPT: usize = 16;
 
-/// What passed.
+/// The kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExitKind {
-    /// The CPU read a port. Of a string instruction's elements the last is told.
+    /// The CPU read a port. Of a string instruction, the last element is recorded.
     PortRead,
     /// The CPU wrote a port.
     PortWrite,
@@ -47,7 +47,7 @@ impl ExitKind {
     }
 }
 
-/// One thing that passed.
+/// One event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exit {
     /// When.

@@ -280,7 +280,7 @@ fn under_host_time_the_machines_counter_does_not_follow_the_guests() {
     let from = HostTsc::now();
     let to_cycles = HostOffset::to_cycles(from, Cycles(0));
     let time = TimeBase::host(1_000_000_000, to_cycles, Base::default());
-    machine.go_on_with(time, Box::<SoftInterrupts>::default());
+    machine.resume_with(time, Box::<SoftInterrupts>::default());
     let set = HostOffset::to_tsc(from, Tsc(FAR));
     machine.guest_counter_is(set, 100);
     assert_eq!(machine.moment().offset, TscOffset(FAR));

@@ -239,7 +239,7 @@ impl<T> Drop for Items<T> {
     }
 }
 
-/// What the user is told of an output that is over.
+/// What is reported of an output that has ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Delivery {
     /// The output, as the user knows it.

@@ -62,7 +62,7 @@ fn sentence(error: fencepost_trace::file::ReadError) -> String {
     }
 }
 
-/// Has `write` write to standard output. A reader that goes away is no error.
+/// Calls `write` with standard output. A reader that goes away is no error.
 fn print(form: Form, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), HostError> {
     let mut out = Screen::new(BufWriter::new(io::stdout().lock()), form);
     match write(&mut out).and_then(|()| out.flush()) {

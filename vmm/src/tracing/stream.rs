@@ -247,7 +247,7 @@ impl Stream {
     }
 }
 
-/// A machine that did not come to its end, by a failure of the host's, leaves all it recorded, in a file that is not complete.
+/// A machine that did not finish, because the host failed, leaves all it recorded in an incomplete file.
 impl Drop for Stream {
     fn drop(&mut self) {
         // There is nobody to be told.
@@ -273,7 +273,7 @@ fn write_all(mut out: FileWriter<File>, items: &mut Items<Item>) -> io::Result<T
         }
     }
     out.flush()?;
-    Err(io::Error::other("the machine did not come to its end"))
+    Err(io::Error::other("the machine did not finish"))
 }
 
 #[cfg(test)]

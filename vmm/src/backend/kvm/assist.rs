@@ -78,7 +78,7 @@ impl Assistant {
         })
     }
 
-    /// Has `work` bring the software CPU from the vCPU's state to another, and gives that to the vCPU.
+    /// Runs `work` on the software CPU in the vCPU's state, and gives the new state to the vCPU.
     fn on_state(
         &mut self,
         fd: &VcpuFd,
