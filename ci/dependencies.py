@@ -33,13 +33,8 @@ MPL = {}
 # Crates in two incompatible versions, with the reason: who still needs the older one.
 TWICE = {
     "bitflags": "vmm-sys-util 0.15 needs 1",
-    "block-buffer": "sha2: as there",
-    "cpufeatures": "sha2: as there",
-    "crypto-common": "sha2: as there",
-    "digest": "sha2: as there",
     "embedded-io": "postcard 1.1 has both 0.4 and 0.6 as its interfaces",
     "miniz_oxide": "png 0.18 needs 0.8, flate2 1.1 needs 0.9",
-    "sha2": "the workspace uses 0.10, lzma-rust2 0.25 needs 0.11",
     "syn": "zerocopy-derive 0.8 and prost-derive 0.14 need 2, serde_derive 1 and clap_derive 4 need 3",
 }
 
