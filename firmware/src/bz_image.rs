@@ -140,7 +140,7 @@ impl BzImage {
             let kernel_end = u64::from(self.header.init_size).saturating_add(self.header.pref_address);
             return KernelError::TooLittleMemory { name: self.name.clone(), kernel_end, memory: limit };
         }
-        let whose = if limit == KERNEL_MAX { "that any kernel has" } else { "that its header tells of" };
+        let whose = if limit == KERNEL_MAX { "that any kernel has" } else { "that its header declares" };
         not_a_kernel(&self.name, &format!("its payload {how} the {limit} bytes {whose}"))
     }
 }

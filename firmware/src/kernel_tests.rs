@@ -175,14 +175,14 @@ fn no_more_of_a_file_is_read_than_its_kernel_needs() {
     let file = file_of(&changed(&bz_image(b""), 0x24c, &[0xff; 4]));
     file.set_len(6 << 30).unwrap();
     let refused = KernelFile::read("sparse".to_owned(), file, u64::MAX).unwrap_err().to_string();
-    assert!(refused.contains("longer than the 16777216 bytes that its header tells of"), "{refused}");
+    assert!(refused.contains("longer than the 16777216 bytes that its header declares"), "{refused}");
 }
 
 #[test]
 fn a_payload_that_unpacks_to_too_much_is_refused_with_the_limit() {
     let bomb = bz_image(&gzipped(&vec![0; 17 << 20]));
     let said = read(&bomb, MEMORY).and_then(image).unwrap_err().to_string();
-    assert!(said.contains("unpacks to more than the 16777216 bytes that its header tells of"), "{said}");
+    assert!(said.contains("unpacks to more than the 16777216 bytes that its header declares"), "{said}");
     let little = read(&bomb, 8 << 20).and_then(image).unwrap_err();
     assert!(matches!(little, KernelError::TooLittleMemory { memory: 0x80_0000, .. }), "{little}");
     let wild = changed(&bomb, 0x260, &[0xff; 4]);

@@ -224,7 +224,7 @@ fn a_software_interrupt_is_not_stepped_into() {
     }
 }
 
-/// The host's processor is no judge here: hypervisors are known to tell of INT1 as of a fault.
+/// The host's processor is no judge here: hypervisors are known to report INT1 as a fault.
 #[test]
 fn int1_is_a_debug_exception_that_no_gate_keeps_from_a_user() {
     for bits in [64, 32] {

@@ -66,7 +66,7 @@ fn code_that_cannot_be_fetched_faults_too() {
 }
 
 #[test]
-fn what_waits_goes_on_waiting() {
+fn a_pending_event_stays_pending() {
     let mut m = Machine::new();
     m.assemble(CODE, |a| a.nop().unwrap());
     let waiting = PendingException { vector: 13, error_code: Some(0) };

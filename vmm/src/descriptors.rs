@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
 /// Standard input, output and error. Those that were closed are /dev/null by now: the standard library sees to it before `main`, so
-/// that no other file comes to be one of them.
+/// that no other file becomes one of them.
 const STANDARD: u32 = 3;
 
 /// Closes every inherited descriptor but the standard ones and those that an argument names, such as `/dev/fd/63` of a shell's

@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_kept_still_counts() {
+    fn entries_that_are_not_kept_are_still_counted() {
         let mut lengths = Lengths::default();
         for _ in 0..KEPT_MOST + 10 {
             lengths.push(Duration::from_micros(2));

@@ -32,7 +32,7 @@ pub fn mismatch(initrd: &[u8], release: impl FnOnce() -> Option<String>) -> Opti
     })
 }
 
-/// The release of the kernel that was placed in `memory`, as its banner has it, for one that no header tells of.
+/// The release of the kernel that was placed in `memory`, as its banner has it, for one without it in a header.
 pub fn release_in(memory: &GuestMemoryMmap, kernel: std::ops::Range<u64>) -> Option<String> {
     const BANNER: &[u8] = b"Linux version ";
     let mut part = vec![0; PART_BYTES];

@@ -1,4 +1,4 @@
-//! What is said on standard error after a run.
+//! The messages on standard error after a run.
 
 use crate::backend::End;
 use crate::backend::kvm::assist::Assists;
@@ -180,7 +180,7 @@ fn unclaimed_line(unclaimed: &Unclaimed) -> String {
         rings => format!(", {rings} rings of doorbells beyond those heard at a time"),
     };
     format!(
-        "stats: accesses that nobody answered: {total} port bytes{named}, {} memory-mapped{unheard}",
+        "stats: unanswered accesses: {total} port bytes{named}, {} memory-mapped{unheard}",
         unclaimed.mmio
     )
 }

@@ -83,7 +83,7 @@ pub struct RunStats {
     pub moves: Moves,
     /// The guest's TSC frequency.
     pub tsc_hz: u64,
-    /// Accesses that nobody answered.
+    /// Unanswered accesses.
     pub unclaimed: Unclaimed,
     /// What of the guest's trace was left out.
     pub guest_trace_refused: GuestRefused,

@@ -59,7 +59,7 @@ pub fn output(control: &Arc<Control>) -> io::Result<Bytes> {
     Bytes::start("standard output", io::stdout().as_fd().try_clone_to_owned()?, control)
 }
 
-/// Does `work` of a command that runs a machine, and says its error; what is said meanwhile goes through an outlet. Gives the exit status.
+/// Runs `work`, a command that runs a machine, and reports its error; messages meanwhile go through an outlet. Returns the exit status.
 pub fn beside(
     control: &Arc<Control>,
     work: impl FnOnce() -> Result<i32, HostError>,
@@ -78,14 +78,14 @@ pub fn beside(
 struct Aside(Option<Bytes>);
 
 impl Aside {
-    /// From now on what is said goes through an outlet.
+    /// Sends all further messages through an outlet.
     fn begin(control: &Arc<Control>) -> io::Result<Self> {
         let bytes = Bytes::start("standard error", io::stderr().as_fd().try_clone_to_owned()?, control)?;
         *errors() = Some(bytes.writer(Full::Wait));
         Ok(Aside(Some(bytes)))
     }
 
-    /// Waits until all is said, or there is a reason to stop and nobody listens.
+    /// Waits until all messages are written, or there is a reason to stop and nobody listens.
     fn finish(mut self) -> Delivery {
         self.end().unwrap_or_default()
     }

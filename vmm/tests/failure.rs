@@ -1,4 +1,4 @@
-//! Guests that fail, on both back ends: what is said, the exit status, and nothing left behind.
+//! Guests that fail, on both back ends: the messages, the exit status, and nothing left behind.
 
 mod common;
 

@@ -1,4 +1,4 @@
-//! Files that the command reads and writes: whatever they are, nothing is lost, and what is refused is told in one line.
+//! Files that the command reads and writes: none is lost, whatever its kind, and a refusal is one line.
 
 mod common;
 

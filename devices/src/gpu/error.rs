@@ -1,4 +1,4 @@
-//! What can go wrong in a ring, and how the guest is told.
+//! Errors of a ring, and how the guest learns of them.
 
 use serde::{Deserialize, Serialize};
 

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_open_is_bounded_and_nothing_is_lost() {
+    fn open_accesses_are_bounded_and_none_is_lost() {
         let scattered: Vec<_> =
             (0..100).map(|n| (Access::Write, n * 0x1000, (200 - n) * 0x1000, 8)).collect();
         let want: Vec<Event> = scattered.iter().map(|&(_, iova, gpa, len)| write(iova, gpa, len)).collect();

@@ -167,7 +167,7 @@ fn fpu_differences(instr: &Instruction, a: &[u8; 512], b: &[u8; 512], out: &mut 
 }
 
 /// Copies from the host's memory to ours what a saved x87 state holds of the last instruction's opcode and pointers,
-/// which processors keep by different rules, and MXCSR's mask, which tells of features.
+/// which processors keep by different rules, and MXCSR's mask, which shows features.
 pub fn overlook(case: &Case, host: &[u8], ours: &mut [u8]) {
     let ranges: &[(usize, usize)] = match case.instr.code() {
         Code::Fxsave_m512byte | Code::Fxsave64_m512byte => &[(6, 24), (28, 32)],

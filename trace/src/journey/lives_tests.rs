@@ -48,13 +48,13 @@ fn reallocate(machine: &mut Machine, now: u64) -> u64 {
 }
 
 #[test]
-fn what_is_released_before_another_has_its_pages_is_another_buffer() {
+fn a_buffer_released_before_another_takes_its_pages_is_a_separate_buffer() {
     let two = [vec![11], vec![11], vec![11], vec![12], vec![12], vec![12]];
     assert_eq!(sources(true, reallocate), (two.to_vec(), 2));
 }
 
 #[test]
-fn what_was_there_all_the_time_is_one_buffer() {
+fn a_buffer_that_lives_throughout_is_one_buffer() {
     let same = |inodes: &[u64]| (vec![inodes.to_vec(); 6], 1);
     // Mapped again after a while.
     let again = |machine: &mut Machine, now| {

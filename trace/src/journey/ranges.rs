@@ -1,4 +1,4 @@
-//! What is said of ranges of numbers: as many entries as there are ranges, however many numbers are in them.
+//! Values of ranges of numbers: as many entries as there are ranges, however many numbers are in them.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -23,7 +23,7 @@ impl<V: Copy + PartialEq> RangeMap<V> {
         (at < *end).then_some(*value)
     }
 
-    /// What is said of the numbers in `range`, in their order, cut to it.
+    /// The values of the numbers in `range`, in their order, cut to it.
     pub fn pieces(&self, range: Range<u64>) -> impl Iterator<Item = (Range<u64>, V)> + '_ {
         let before = self.map.range(..range.start).next_back().filter(|(_, (end, _))| *end > range.start);
         let inside = self.map.range(range.start..range.end.max(range.start));
@@ -72,7 +72,7 @@ impl<V: Copy + PartialEq> RangeMap<V> {
         self.map.iter().map(|(begin, (end, _))| *begin..*end)
     }
 
-    /// Forgets what is said of `range`.
+    /// Removes the values of `range`.
     fn clear(&mut self, range: Range<u64>) {
         if let Some((begin, (end, value))) = self.map.range(..range.start).next_back().map(|(b, e)| (*b, *e))
             && end > range.start
@@ -92,7 +92,7 @@ impl<V: Copy + PartialEq> RangeMap<V> {
         }
     }
 
-    /// Adds a range of which nothing is said, and makes it one with its neighbours where they have its value.
+    /// Adds a range without a value so far, and makes it one with its neighbours where they have its value.
     fn insert(&mut self, piece: Range<u64>, value: V) {
         let (mut begin, mut end) = (piece.start, piece.end);
         if let Some((first, (stop, same))) = self.map.range(..begin).next_back().map(|(b, e)| (*b, *e))

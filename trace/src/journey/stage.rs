@@ -70,7 +70,7 @@ listed! {
         Scheduled => "guest: GPU job scheduled",
         /// The device's fence is made (`dma_fence_init`).
         FenceMade => "guest: dma-fence made",
-        /// The GPU is told.
+        /// The driver rings the GPU.
         GpuDoorbell => "gpu: doorbell",
         /// The GPU begins the job.
         JobStart => "gpu: job starts",
@@ -86,7 +86,7 @@ listed! {
         FenceHandler => "guest: gpu handler",
         /// The fence is signalled in the kernel (`dma_fence_signaled`).
         FenceSignaled => "guest: dma-fence signalled",
-        /// The display is told of the commit.
+        /// The driver submits the commit to the display.
         Commit => "display: commit",
         /// The commit is latched at a vertical blank.
         Latch => "display: latched at vblank",

@@ -108,7 +108,7 @@ fn whatever_stands_before_its_cause_is_objected_to() {
 }
 
 #[test]
-fn what_is_missing_of_a_damaged_trace_does_not_shift_its_doorbells() {
+fn gaps_in_a_damaged_trace_do_not_shift_its_doorbells() {
     let whole = machine(4, 30, true, false).trace();
     for begin in (50..whole.records.len() - 300).step_by(23) {
         let mut trace = whole.clone();
@@ -254,7 +254,7 @@ fn buffers_are_told_apart_and_say_whose_they_were() {
 }
 
 #[test]
-fn what_a_device_fetches_to_know_its_work_is_no_buffer() {
+fn descriptors_that_a_device_fetches_are_not_buffers() {
     let plain = machine(3, 12, true, false).trace();
     let mut trace = plain.clone();
     // A scatter-gather list of 80 entries, in two pages that do not follow each other, before everything that is read.

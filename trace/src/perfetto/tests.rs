@@ -103,7 +103,7 @@ fn values(list: &[DebugAnnotation]) -> Vec<Annotated> {
 }
 
 #[test]
-fn nothing_said_twice_is_lost() {
+fn repeated_annotations_are_all_kept() {
     let mut trace = trace(4, true);
     trace.damage = vec![Damage::Frame { at: 70 }, Damage::Frame { at: 90 }, Damage::Truncated { at: 200 }];
     let mut journeys = Journeys::build(&trace);

@@ -200,7 +200,7 @@ fn an_argument_that_is_not_text_is_named() {
 }
 
 #[test]
-fn a_bare_number_of_memory_is_said_to_be_mib() {
+fn a_bare_number_of_memory_is_reported_as_mib() {
     let note = |line: &str| {
         let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
         parse_from(&words).map(|(_, note)| note).ok().expect("taken")

@@ -1,4 +1,4 @@
-//! From facts to what is said about them.
+//! Turns facts into the report about them.
 
 use serde::Serialize;
 
@@ -49,7 +49,7 @@ pub struct Check {
     pub fix: Option<String>,
 }
 
-/// What is said about a host.
+/// The report about a host.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// What KVM is worth.

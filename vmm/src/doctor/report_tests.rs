@@ -60,7 +60,7 @@ fn a_kvm_that_cannot_run_a_guest_is_none_and_has_its_own_fix() {
 }
 
 #[test]
-fn what_a_guest_is_built_from_has_its_fixes_and_leaves_the_class_alone() {
+fn missing_build_inputs_have_their_fixes_and_leave_the_class_alone() {
     let native = host(opens(Speed::Mips(5000.0), true));
     let absent = Kernel { folder: None, ..kernel(vec![]) };
     let again = "rm -r '/c/kernel-6' && ci/kernel";

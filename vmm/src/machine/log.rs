@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_kept_counts_all_the_same() {
+    fn events_that_are_not_kept_are_still_counted() {
         let events = || (0..9).map(|frame| (Stamp { cycles: frame, ns: frame }, Event::Vblank { frame }));
         let odd = |event: &Event| matches!(event, Event::Vblank { frame } if frame % 2 == 1);
         let (mut all, mut some) =

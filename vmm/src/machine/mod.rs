@@ -121,7 +121,7 @@ pub struct Pauses {
     pub at_ns: BTreeSet<u64>,
 }
 
-/// Accesses that nobody answered.
+/// Unanswered accesses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Unclaimed {
     /// Bytes of ports, by port.
@@ -339,7 +339,7 @@ impl Machine {
         self.unclaimed.doorbells = self.unclaimed.doorbells.saturating_add(rings);
     }
 
-    /// Accesses that nobody answered.
+    /// Unanswered accesses.
     pub fn unclaimed(&self) -> &Unclaimed {
         &self.unclaimed
     }
@@ -493,7 +493,7 @@ pub struct Remains {
     pub guest_trace_refused: GuestRefused,
     /// What each device counted, by its name.
     pub counters: Vec<(String, Vec<Counter>)>,
-    /// Accesses that nobody answered.
+    /// Unanswered accesses.
     pub unclaimed: Unclaimed,
     /// The last events between the CPU and the machine.
     pub recent: Recent,

@@ -80,7 +80,7 @@ fn a_reason_to_stop_ends_every_wait_and_the_end_says_what_is_not_written() {
 }
 
 #[test]
-fn what_gets_on_is_not_given_up_at_a_reason_to_stop() {
+fn an_output_that_makes_progress_is_not_given_up_at_a_reason_to_stop() {
     let control = Arc::<Control>::default();
     let (outlet, tell) = slow(&control);
     control.stop(StopReason::Timeout);

@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 /// So many names for the file's last moment under another name are tried.
 const NAMES: u32 = 100;
 
-/// Has `write` fill a new file that gets its name only when all of it is on the disk. A failure, a signal or the death of
+/// Calls `write` to fill a new file that gets its name only when all of it is on the disk. A failure, a signal or the death of
 /// this process leaves under `path` what was there before: until then the file has no name, so the host frees it.
 ///
 /// # Errors
@@ -38,7 +38,7 @@ fn name(file: &File, target: &Path) -> io::Result<()> {
         match rustix::fs::linkat(CWD, &open, CWD, &beside, AtFlags::SYMLINK_FOLLOW) {
             Ok(()) => {
                 return fs::rename(&beside, target).inspect_err(|_| {
-                    // The first error is the one to tell of.
+                    // Report the first error.
                     let _ = fs::remove_file(&beside);
                 });
             }

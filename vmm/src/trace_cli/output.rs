@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// So many names for a temporary file are tried.
 const NAMES: u32 = 100;
 
-/// Has `write` write the file `path`. Gives its bytes. A regular file comes to be only when all of it is written, so that a failure
+/// Calls `write` to fill the file `path`. Returns its bytes. A regular file appears only when all of it is written, so that a failure
 /// leaves what was there before.
 pub(super) fn write_file(
     path: &Path,
@@ -35,7 +35,7 @@ pub(super) fn write_file(
         Ok(bytes)
     });
     if written.is_err() {
-        // The first error is the one to tell of.
+        // Report the first error.
         let _ = fs::remove_file(&beside);
     }
     written

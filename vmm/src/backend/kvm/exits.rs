@@ -51,7 +51,7 @@ impl Vcpu {
         match self.fd.run() {
             Ok(VcpuExit::IoIn(port, _) | VcpuExit::IoOut(port, _)) => {
                 let Some(mut access) = self.area.port_access() else {
-                    let why = "KVM tells of data of a port access outside what it shares".to_owned();
+                    let why = "KVM reports port data outside the memory it shares".to_owned();
                     return Ok(self.stopped(shared, ExitReason::Port, GuestEnd::Unrunnable(why)));
                 };
                 shared.with(|machine| {

@@ -33,7 +33,7 @@ pub(super) fn to_events(state: &CpuState) -> kvm_vcpu_events {
 /// goes back there.
 pub(super) fn from_events(events: &kvm_vcpu_events, state: &mut CpuState) {
     let exception = &events.exception;
-    // KVM tells of no INT3 and INTO here: RIP is still at the instruction, which will raise it again.
+    // KVM reports no INT3 and INTO here: RIP is still at the instruction, which will raise it again.
     state.pending_exception = (exception.injected != 0 || exception.pending != 0).then(|| PendingException {
         vector: exception.nr,
         error_code: (exception.has_error_code != 0).then_some(exception.error_code),

@@ -25,7 +25,7 @@ pub use msrs::IA32_TSC;
 pub use registers::{entry_regs, entry_sregs};
 pub use vcpu::{get_msrs, set_msrs};
 
-/// What `KVM_GET_*` tells of one vCPU, and `KVM_SET_*` takes.
+/// The state of one vCPU that `KVM_GET_*` returns and `KVM_SET_*` takes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VcpuState {
     /// General registers, RIP and RFLAGS.

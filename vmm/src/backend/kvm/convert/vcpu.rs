@@ -42,7 +42,7 @@ pub fn set_msrs(fd: &VcpuFd, entries: &[kvm_msr_entry]) -> Result<(), HostError>
 }
 
 impl VcpuState {
-    /// Everything that KVM tells of a vCPU. An exit for a port or a device is complete only when the vCPU
+    /// Everything that KVM reports of a vCPU. An exit for a port or a device is complete only when the vCPU
     /// has been entered again: until then its effect is not part of it.
     pub fn get(fd: &VcpuFd) -> Result<Self, HostError> {
         Ok(VcpuState {
