@@ -1,6 +1,6 @@
 # The Linux guest tests, sourced by ci/test: one `guest NAME SECONDS RUN [OPTION...]` each.
-# ci/test sets `logs`, and ci/lib.sh the paths.
-# shellcheck shell=bash disable=SC2154
+# ci/test sets `logs`, and ci/lib.sh the paths; options have commas in them.
+# shellcheck shell=bash disable=SC2154,SC2054
 
 guest selfmod 900 "selfmod"
 # What the pages in docs/ state, for a stock kernel to find it: the date, and the ids of each function in the table of pci.md.
@@ -22,8 +22,6 @@ poisoned() {
 # Devices and drivers go away, are reset and sleep, with all that user space may hold; the IOMMU finds what is still mapped.
 poisoned guest life 900 "test_gpu_life;test_camera_life"
 # The same for the display, with few frames a second and slow jobs of the GPU's, so that it happens before they end.
-# Options have commas in them.
-# shellcheck disable=SC2054
 display_life=(--display width=128,height=96,hz=2 --gpu latency=20000000)
 poisoned guest display-life 900 "test_display_commits;test_display_kms;test_display_life" "${display_life[@]}"
 without_iommu() {
