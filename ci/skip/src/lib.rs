@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn no_test_of_the_workspace_skips_by_printing() {
         let mut found = Vec::new();
-        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".."), &mut found);
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."), &mut found);
         assert!(found.len() > 100);
         let prints = concat!("println!(\"", "skipped");
         for path in found {
