@@ -91,6 +91,14 @@ fn on_terminal(folder: &std::path::Path) -> (File, File, Child) {
 fn start_on_terminal(mut command: Command) -> (File, File, Child) {
     let (ours, theirs) = terminal();
     assert_eq!(local_flags(&ours) & COOKED, COOKED);
+    // SAFETY: between fork and exec it calls one function that may be called there.
+    unsafe {
+        // The tests may run under nohup, whose ignored SIGHUP would be inherited.
+        command.pre_exec(|| {
+            libc::signal(libc::SIGHUP, libc::SIG_DFL);
+            Ok(())
+        });
+    }
     let child = command
         .stdin(theirs.try_clone().expect("duplicated"))
         .stdout(Stdio::piped())
