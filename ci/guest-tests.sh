@@ -158,18 +158,18 @@ shell() {
     return 1
 }
 
-# A script for it, which the console's driver and the shell's start must not cost a byte.
+# A script for it, which the console's driver and the shell's start must not cost a byte. The console's echo of it has sums where
+# the shell's answers have numbers: the two come mixed.
 script() {
-    echo "echo line-0"
     local number
-    for number in {1..60}; do echo "echo line-$number"; done
+    for number in {0..60}; do echo "echo done-\$((1000 + $number))"; done
     echo "reboot -f"
 }
 script >"$logs/script"
 
 # Whether a shell has done each line of the script, in order, once: `done_by NAME`.
 done_by() {
-    grep -oE '^line-[0-9]+' "$logs/$1.text" | diff - <(seq -f 'line-%g' 0 60)
+    grep -oE 'done-[0-9]+' "$logs/$1.text" | diff - <(seq -f 'done-%g' 1000 1060)
 }
 
 piped() { script | shell "$1" && done_by "$1"; }

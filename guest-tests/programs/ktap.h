@@ -8,6 +8,10 @@
 
 #include <stdio.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Announces how many tests follow. */
 void ktap_plan(unsigned int tests);
 
@@ -24,5 +28,9 @@ void ktap_skip(const char *name, const char *reason);
 
 /* The totals; 0 when every planned test was reported and none failed. */
 int ktap_finish(void);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
