@@ -14,7 +14,7 @@ use crate::config::MachineConfig;
 use crate::error::{HostError, plain};
 use crate::machine::Machine;
 use crate::machine::saved::MachineState;
-use file::Snapshot;
+use file::{FileError, Snapshot};
 
 /// The version of [`Contents`] that this code writes and reads: another number after every change to it or to what lies in
 /// it, but for the states that have a version of their own.
@@ -72,7 +72,8 @@ pub fn save(
 /// What is wrong with the file, as one line.
 pub fn open(path: &Path) -> Result<Saved, HostError> {
     let refuse = |why: String| refused(Some(path), HostError::Input(why));
-    let file = Snapshot::open(path).map_err(|error| refuse(error.to_string()))?;
+    let refused_file = |error: FileError| refuse(format!("{error}; {}", fix(&error)));
+    let file = Snapshot::open(path).map_err(refused_file)?;
     let version = postcard::take_from_bytes::<u32>(file.state());
     let (version, rest) = version.map_err(|_| refuse("its state makes no sense".into()))?;
     if version != VERSION {
@@ -87,10 +88,20 @@ pub fn open(path: &Path) -> Result<Saved, HostError> {
         return Err(refuse("its memory is not of the size that its machine has".into()));
     }
     if !checked::is_known(file.file()) {
-        file.check_memory().map_err(|error| refuse(error.to_string()))?;
+        file.check_memory().map_err(refused_file)?;
         checked::remember(file.file());
     }
     Ok(Saved { config, cpu, machine, file })
+}
+
+/// What to do about a file that is refused.
+fn fix(error: &FileError) -> &'static str {
+    match error {
+        FileError::Io(_) => "name a file that can be read",
+        FileError::Foreign => "name one that --snapshot wrote",
+        FileError::Format(_) => "save the machine again with this fencepost",
+        FileError::Length { .. } | FileError::Damaged(_) => "save the machine again",
+    }
 }
 
 /// Puts the name of the snapshot before the reason to refuse it.
