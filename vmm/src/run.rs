@@ -174,6 +174,7 @@ pub fn run(args: &RunArgs, mut hooks: Hooks) -> Result<Outcome, HostError> {
     let start = Instant::now();
     claims(args)?;
     let control = Arc::clone(&hooks.control);
+    args.snapshot.as_deref().map_or(Ok(()), snapshot::check)?;
     let source = match &args.restore {
         None => Source::Boot(load(args, &mut hooks.say)?),
         Some(file) => Source::Saved(Box::new(snapshot::open(file)?)),

@@ -94,6 +94,22 @@ fn what_a_snapshot_has_already_is_not_given_again() {
 }
 
 #[test]
+fn a_place_where_nothing_can_be_saved_is_refused_before_the_guest_runs() {
+    let folder = tempfile::tempdir().expect("folder");
+    let kernel = common::kernel(folder.path(), &COUNTER, 0x1000);
+    for (place, why) in
+        [(folder.path(), "is not a regular file"), (Path::new("/nonexistent/snapshot"), "No such file")]
+    {
+        let output =
+            fencepost(&["--kernel", text(&kernel), "--accel", "soft", "--snapshot", text(place)]).output();
+        let output = output.expect("it starts");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
+        assert!(said.contains(text(place)) && said.contains(why) && said.contains("name a file"), "{said}");
+    }
+}
+
+#[test]
 fn a_disk_that_is_full_costs_the_snapshot_and_not_the_guest() {
     let folder = tempfile::tempdir().expect("folder");
     let kernel = common::kernel(folder.path(), &COUNTER, 0x1000);

@@ -39,6 +39,17 @@ pub struct Saved {
     file: Snapshot,
 }
 
+/// Whether a machine could be saved as `path`.
+///
+/// # Errors
+///
+/// Why it could not, as one line.
+pub fn check(path: &Path) -> Result<(), HostError> {
+    whole::check(path).map_err(|error| {
+        HostError::output("--snapshot", path, &error, "name a file in a folder that can be written")
+    })
+}
+
 /// Writes the machine, whose CPU is `cpu`, as `path`: whole or not at all.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 
@@ -16,16 +16,31 @@ const NAMES: u32 = 100;
 ///
 /// Those of `write` and of the host. A path that exists and is no regular file is refused.
 pub fn write(path: &Path, write: impl FnOnce(&File) -> io::Result<()>) -> io::Result<()> {
+    let (file, target) = begin(path)?;
+    write(&file)?;
+    file.sync_all()?;
+    name(&file, &target)
+}
+
+/// Whether [`write`] could begin to write `path` now.
+///
+/// # Errors
+///
+/// Why it could not.
+pub fn check(path: &Path) -> io::Result<()> {
+    begin(path).map(drop)
+}
+
+/// A file without a name on the disk where `path` will be, and that path without links.
+fn begin(path: &Path) -> io::Result<(File, PathBuf)> {
     if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
         return Err(io::Error::other("is not a regular file"));
     }
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mode = Mode::RUSR | Mode::WUSR;
-    let file = File::from(rustix::fs::open(folder, OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, mode)?);
-    write(&file)?;
-    file.sync_all()?;
-    name(&file, &target)
+    let file = rustix::fs::open(folder, OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, mode)?;
+    Ok((File::from(file), target))
 }
 
 /// Gives the file its name. A link cannot take the place of another file, so it is made beside it and renamed.
@@ -76,6 +91,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("folder");
         for path in [folder.path(), Path::new("/dev/null")] {
             assert!(write(path, |_| Ok(())).is_err(), "{}", path.display());
+            assert!(check(path).is_err(), "{}", path.display());
         }
     }
 }
