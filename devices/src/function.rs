@@ -6,21 +6,157 @@ use crate::state::SavedState;
 /// The PCI vendor id of every Fencepost function (unassigned by the PCI-SIG).
 pub const VENDOR_ID: u16 = 0xfe9c;
 
+/// Vendor and device ids: the function's own, and those of the card or board that it is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ids {
+    /// Who made the function.
+    pub vendor: u16,
+    /// Which of the vendor's functions it is.
+    pub device: u16,
+    /// Who made the card.
+    pub subsystem_vendor: u16,
+    /// Which of that vendor's cards it is.
+    pub subsystem: u16,
+}
+
+impl Ids {
+    /// The ids of a function of Fencepost's own, on a card of Fencepost's own with the same number.
+    pub const fn fencepost(device: u16) -> Self {
+        Ids { vendor: VENDOR_ID, device, subsystem_vendor: VENDOR_ID, subsystem: device }
+    }
+}
+
+/// One base address register, or a pair (PCI Local Bus Specification 3.0, 6.2.5.1). Every size is a power of two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bar {
+    /// No register: it reads as zero. Also what stands behind a [`Bar::Memory64`], whose upper half is there.
+    None,
+    /// Memory below 4 GiB, at least 16 bytes.
+    Memory32 {
+        /// Size.
+        bytes: u32,
+        /// Reads have no side effects.
+        prefetchable: bool,
+    },
+    /// Memory anywhere, at least 16 bytes. Takes this register and the next.
+    Memory64 {
+        /// Size.
+        bytes: u64,
+        /// Reads have no side effects.
+        prefetchable: bool,
+    },
+    /// I/O ports, 4 to 256.
+    Port {
+        /// Number of ports.
+        bytes: u32,
+    },
+}
+
+/// Base address registers of a type 0 header.
+pub const BARS: usize = 6;
+
+/// Where a function has its MSI-X table and pending bits. What else is in these BARs is the function's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MsixTable {
+    /// Number of vectors, 1 to 2048.
+    pub vectors: u16,
+    /// The memory BAR that holds the table.
+    pub table_bar: u8,
+    /// Offset of the table in it, a multiple of 8.
+    pub table_offset: u32,
+    /// The memory BAR that holds the pending bits.
+    pub pending_bar: u8,
+    /// Offset of the pending bits in it, a multiple of 8.
+    pub pending_offset: u32,
+}
+
+impl MsixTable {
+    /// Bytes of one vector's entry in the table.
+    pub const ENTRY_BYTES: u32 = 16;
+
+    /// A table at the start of BAR `bar`, with the pending bits right behind it.
+    pub const fn alone_in(bar: u8, vectors: u16) -> Self {
+        let pending_offset = (vectors as u32).saturating_mul(Self::ENTRY_BYTES);
+        MsixTable { vectors, table_bar: bar, table_offset: 0, pending_bar: bar, pending_offset }
+    }
+
+    /// Size of the table.
+    pub const fn table_bytes(&self) -> u32 {
+        (self.vectors as u32).saturating_mul(Self::ENTRY_BYTES)
+    }
+
+    /// Size of the pending bits, which come in words of 64.
+    pub const fn pending_bytes(&self) -> u32 {
+        (self.vectors as u32).div_ceil(64).saturating_mul(8)
+    }
+
+    /// A BAR that holds both and nothing else: at least a page.
+    pub const fn own_bar(&self) -> Bar {
+        let end = self.pending_offset.saturating_add(self.pending_bytes()).next_power_of_two();
+        Bar::Memory32 { bytes: if end < 4096 { 4096 } else { end }, prefetchable: false }
+    }
+}
+
+/// A line that a function can assert: INTA# to INTD#.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pin {
+    /// INTA#.
+    A = 1,
+    /// INTB#.
+    B = 2,
+    /// INTC#.
+    C = 3,
+    /// INTD#.
+    D = 4,
+}
+
+/// The ways in which a function can interrupt. The driver chooses one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interrupts {
+    /// Messages from a table in a BAR.
+    pub msix: Option<MsixTable>,
+    /// Number of messages from configuration space (MSI): 1, 2, 4, 8, 16 or 32. Zero: none.
+    pub msi: u8,
+    /// A level-triggered line.
+    pub pin: Option<Pin>,
+}
+
 /// How a function introduces itself in configuration space, and how large its parts are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// What people call it: lower case.
     pub name: &'static str,
-    /// Device id under [`VENDOR_ID`].
-    pub device_id: u16,
+    /// Its ids.
+    pub ids: Ids,
     /// Class, subclass and programming interface (PCI Code and ID Assignment), as 0xCCSSPP.
     pub class: u32,
     /// Revision id.
     pub revision: u8,
-    /// Size of BAR 0, the registers: a power of two, at least 4096.
-    pub registers_bytes: u32,
-    /// Number of MSI-X vectors, at least 1.
-    pub vectors: u16,
+    /// Base address registers.
+    pub bars: [Bar; BARS],
+    /// Interrupts.
+    pub interrupts: Interrupts,
+    /// Has a PCI Express capability, as an endpoint integrated in the root complex, and so function-level reset. Such a function
+    /// has no port BAR, and MSI or MSI-X if it interrupts at all (PCI Express Base Specification 5.0, 1.3.2.3).
+    pub express: bool,
+}
+
+impl Identity {
+    /// What a function of Fencepost's own starts from: `bytes` of registers in BAR 0, and BAR 2 for the table of `vectors`
+    /// MSI-X vectors. Name, ids, class and revision are the function's to fill in.
+    pub const fn registers_and_msix(bytes: u32, vectors: u16) -> Self {
+        let table = MsixTable::alone_in(2, vectors);
+        let registers = Bar::Memory32 { bytes, prefetchable: false };
+        Identity {
+            name: "",
+            ids: Ids::fencepost(0),
+            class: 0,
+            revision: 0,
+            bars: [registers, Bar::None, table.own_bar(), Bar::None, Bar::None, Bar::None],
+            interrupts: Interrupts { msix: Some(table), msi: 0, pin: None },
+            express: true,
+        }
+    }
 }
 
 /// A register that only tells the function to look: what there is to see is in guest memory, or known beforehand. So
@@ -30,7 +166,7 @@ pub struct Identity {
 pub struct Doorbell {
     /// Where in BAR 0 the 4-byte write goes.
     pub offset: u32,
-    /// The one value that rings it, to be given to [`Function::write`]; other values are ordinary writes. None: any
+    /// The one value that rings it, to be given to [`Words::write`]; other values are ordinary writes. None: any
     /// value does, and the function does not look at it.
     pub value: Option<u32>,
 }
@@ -44,17 +180,44 @@ pub struct Counter {
     pub value: u64,
 }
 
-/// A device core behind the PCI adapter.
+/// Little-endian registers of BAR 0 as aligned 32-bit words.
 ///
-/// BAR 0 is little-endian registers of 4 or 8 bytes. The adapter splits what the guest does once: `offset` here is
-/// always 4-aligned, and every access is one aligned 32-bit word (an 8-byte access arrives as low word, then high).
-pub trait Function: Send {
-    /// Constant over the function's life.
-    fn identity(&self) -> Identity;
+/// The adapter splits what the guest does (`pci/words.rs`): `offset` is always 4-aligned, an 8-byte access arrives as low word,
+/// then high, a narrower read gives its part of the word, and a write of less than a word is counted and ignored. Other
+/// BARs of such a function read as zero.
+pub trait Words {
     /// Reads the 32-bit register word at `offset` of BAR 0. Unknown offsets read as zero.
     fn read(&mut self, offset: u32, ports: &mut Ports<'_>) -> u32;
     /// Writes the 32-bit register word at `offset` of BAR 0. Unknown and read-only offsets ignore it.
     fn write(&mut self, offset: u32, value: u32, ports: &mut Ports<'_>);
+}
+
+/// Registers of any width in any BAR, accessed as the guest issued it.
+///
+/// `bar` is the number of the base address register (the lower one of a 64-bit pair), `offset` is in bytes from its base and
+/// need not be aligned, and `data` is 1, 2, 4 or 8 bytes, little-endian, less where the BAR ends within the access. The
+/// MSI-X table and pending bits are the adapter's.
+pub trait AsIssued {
+    /// Fills all of `data` with what a read gives.
+    fn read(&mut self, bar: u8, offset: u64, data: &mut [u8], ports: &mut Ports<'_>);
+    /// Takes a write of `data`.
+    fn write(&mut self, bar: u8, offset: u64, data: &[u8], ports: &mut Ports<'_>);
+}
+
+/// A function's registers, in the form in which it wants its accesses.
+pub enum Registers<'a> {
+    /// Split into words.
+    Words(&'a mut dyn Words),
+    /// As the guest issued them.
+    AsIssued(&'a mut dyn AsIssued),
+}
+
+/// A device core behind the PCI adapter.
+pub trait Function: Send {
+    /// Constant over the function's life.
+    fn identity(&self) -> Identity;
+    /// The registers: `self`, always in the same form.
+    fn registers(&mut self) -> Registers<'_>;
     /// The doorbells among the registers, constant over the function's life.
     fn doorbells(&self) -> Vec<Doorbell>;
     /// A call asked for with [`crate::ports::Clock::call_at`].

@@ -134,10 +134,16 @@ impl<D: Dma + ?Sized> DmaExt for D {
     }
 }
 
-/// The function's MSI-X vectors.
+/// The function's interrupts.
+///
+/// A function that has both messages and a line uses both ports: the PCI adapter lets out what the driver has enabled.
 pub trait Msi {
-    /// Raises `vector`; masking and pending bits are the PCI adapter's business. A vector beyond the table is ignored.
+    /// Raises message `vector` of MSI-X or MSI; masking and pending bits are the PCI adapter's business. A vector beyond the
+    /// last is ignored.
     fn raise(&mut self, vector: u16);
+    /// Asserts the line of the function's interrupt pin, or ceases to. It is level-triggered: asserted until the
+    /// driver has done away with every reason for it. Nothing happens at a function without a pin.
+    fn set_line(&mut self, asserted: bool);
 }
 
 /// Time.
@@ -162,7 +168,7 @@ pub struct Ports<'a> {
     pub rid: u16,
     /// Guest memory through the IOMMU.
     pub dma: &'a mut dyn Dma,
-    /// MSI-X.
+    /// Interrupts.
     pub msi: &'a mut dyn Msi,
     /// Time.
     pub clock: &'a mut dyn Clock,

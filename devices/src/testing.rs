@@ -45,9 +45,11 @@ pub struct FakeDma {
     accesses: Vec<(u64, u64, Access)>,
 }
 
-/// Collects raised vectors.
+/// Collects interrupts.
 #[derive(Default)]
 pub struct FakeMsi {
+    /// Whether the line is asserted.
+    pub line: bool,
     /// Vectors in the order they were raised.
     pub raised: Vec<u16>,
 }
@@ -174,6 +176,10 @@ impl Dma for FakeDma {
 impl Msi for FakeMsi {
     fn raise(&mut self, vector: u16) {
         self.raised.push(vector);
+    }
+
+    fn set_line(&mut self, asserted: bool) {
+        self.line = asserted;
     }
 }
 

@@ -6,6 +6,10 @@
 pub const LOW_RAM_END: u64 = 0xc000_0000;
 /// The 32-bit window for PCI BARs, end exclusive.
 pub const PCI_WINDOW: std::ops::Range<u64> = 0xc000_0000..0xe000_0000;
+/// The window for 64-bit PCI BARs that find no room below 4 GiB: above all RAM, within 39 address bits. End exclusive.
+pub const PCI_HIGH_WINDOW: std::ops::Range<u64> = 0x40_0000_0000..0x80_0000_0000;
+/// The ports for PCI BARs, end exclusive.
+pub const PCI_PORTS: std::ops::Range<u32> = 0xc000..0x1_0000;
 /// ECAM of segment 0, bus 0 only: 1 MiB, end exclusive.
 pub const ECAM: std::ops::Range<u64> = 0xe000_0000..0xe010_0000;
 /// I/O APIC registers.

@@ -104,9 +104,9 @@ pub enum ExitReason {
 /// One thing that happened. `rid` is a PCI requester id (bus << 8 | device << 3 | function).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Event {
-    /// The guest read a device register.
+    /// The guest read a device register: `offset` has its BAR's number in the top four bits.
     RegisterRead { rid: u16, offset: u64, value: u64 },
-    /// The guest wrote a device register.
+    /// The guest wrote a device register, named likewise.
     RegisterWrite { rid: u16, offset: u64, value: u64 },
     /// A device was told of new work: `queue` is the ring (or 0), `tail` what it was told of.
     Doorbell { engine: Engine, queue: u32, tail: u64 },

@@ -8,12 +8,13 @@ use fencepost_devices::function::Function;
 use fencepost_devices::gpu::Gpu;
 use fencepost_devices::pci::{PciRoot, requester_id};
 use fencepost_devices::state::{SavedState, StateError, Stateful, decode, unpack};
-use fencepost_firmware::layout::{CAMERA_SLOT, DISPLAY_SLOT, GPU_SLOT, PCI_WINDOW};
+use fencepost_firmware::layout::{CAMERA_SLOT, DISPLAY_SLOT, GPU_SLOT};
 use fencepost_trace::Stamp;
 
 use crate::config::{CameraConfig, MachineConfig};
 use crate::error::HostError;
 use crate::frames::{Frame, FrameSink};
+use crate::machine::map::pci_windows;
 use crate::source;
 
 /// Why the camera's source could not deliver a picture, and how many it could not deliver, in words.
@@ -29,7 +30,7 @@ pub fn plug(config: &MachineConfig, frames: Option<Box<dyn FrameSink>>) -> Resul
     for (slot, function) in functions(config, frames, |_| None)? {
         root.add(slot, function).map_err(|error| HostError::Host(format!("PCI slot {slot}: {error}")))?;
     }
-    root.assign_bars(PCI_WINDOW).map_err(|error| HostError::Host(format!("PCI: {error}")))?;
+    root.assign_bars(&pci_windows()).map_err(|error| HostError::Host(format!("PCI: {error}")))?;
     Ok(root)
 }
 

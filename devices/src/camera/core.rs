@@ -8,7 +8,7 @@ use super::regs::{self, Register, Rights};
 use super::source::{FrameSource, Range, SourceError};
 use super::state::{CameraState, Stream};
 use super::wire::{ErrorCode, Failure};
-use crate::function::{Counter, Doorbell, Function, Identity};
+use crate::function::{Counter, Doorbell, Function, Identity, Ids, Registers, Words};
 use crate::ports::{DmaExt, Iova, Ports};
 use crate::state::{SavedState, pack};
 
@@ -194,18 +194,7 @@ impl Camera {
     }
 }
 
-impl Function for Camera {
-    fn identity(&self) -> Identity {
-        Identity {
-            name: "camera",
-            device_id: 2,
-            class: 0x04_8000,
-            revision: 1,
-            registers_bytes: regs::BAR_BYTES,
-            vectors: regs::VECTORS,
-        }
-    }
-
+impl Words for Camera {
     fn read(&mut self, offset: u32, _ports: &mut Ports<'_>) -> u32 {
         regs::register(offset).map_or(0, |(register, _)| self.value(register))
     }
@@ -226,6 +215,22 @@ impl Function for Camera {
                 self.state.error_iova = 0;
             }
         }
+    }
+}
+
+impl Function for Camera {
+    fn identity(&self) -> Identity {
+        Identity {
+            name: "camera",
+            ids: Ids::fencepost(2),
+            class: 0x04_8000,
+            revision: 1,
+            ..Identity::registers_and_msix(regs::BAR_BYTES, regs::VECTORS)
+        }
+    }
+
+    fn registers(&mut self) -> Registers<'_> {
+        Registers::Words(self)
     }
 
     fn doorbells(&self) -> Vec<Doorbell> {

@@ -1,7 +1,7 @@
 //! A driver that does anything: whatever it writes, the camera goes on, keeps to its queue, and can be saved.
 
 use super::*;
-use crate::function::Function;
+use crate::function::{Function, Words};
 use crate::state::Stateful;
 use crate::testing::{Random, World};
 

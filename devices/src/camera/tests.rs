@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use fencepost_trace::Event;
 
 use super::*;
-use crate::function::Function;
+use crate::function::{Function, Words};
 use crate::state::{StateError, Stateful};
 use crate::testing::{Random, World};
 

@@ -2,7 +2,7 @@
 
 use super::regs::*;
 use super::*;
-use crate::function::Function;
+use crate::function::Words;
 use crate::testing::World;
 
 const PAGE: &str = include_str!("../../../docs/display.md");

@@ -23,7 +23,7 @@ pub use regs::Size;
 pub use state::{DisplayState, FrameCrc, LastVblank, Offered, ReadLatch, Shown};
 
 use self::core::Core;
-use crate::function::{Counter, Doorbell, Function, Identity};
+use crate::function::{Counter, Doorbell, Function, Identity, Ids, Registers, Words};
 use crate::ports::Ports;
 use crate::state::{SavedState, pack};
 use regs::{ErrorBits, Irq};
@@ -166,18 +166,7 @@ impl Display {
     }
 }
 
-impl Function for Display {
-    fn identity(&self) -> Identity {
-        Identity {
-            name: "display",
-            device_id: 3,
-            class: 0x03_80_00,
-            revision: 1,
-            registers_bytes: regs::BAR0_BYTES,
-            vectors: 3,
-        }
-    }
-
+impl Words for Display {
     fn read(&mut self, offset: u32, ports: &mut Ports<'_>) -> u32 {
         let Some((low, value)) = self.pair(offset, ports).filter(|_| offset % 4 == 0) else {
             return self.read_word(offset);
@@ -201,6 +190,22 @@ impl Function for Display {
             regs::COMMIT if value & 1 != 0 => self.core.commit(ports),
             _ => self.write_plane(offset, value),
         }
+    }
+}
+
+impl Function for Display {
+    fn identity(&self) -> Identity {
+        Identity {
+            name: "display",
+            ids: Ids::fencepost(3),
+            class: 0x03_80_00,
+            revision: 1,
+            ..Identity::registers_and_msix(regs::BAR0_BYTES, 3)
+        }
+    }
+
+    fn registers(&mut self) -> Registers<'_> {
+        Registers::Words(self)
     }
 
     fn doorbells(&self) -> Vec<Doorbell> {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use fencepost_trace::{Event, Stamp};
 
 use super::*;
-use crate::function::{Doorbell, Function};
+use crate::function::{Doorbell, Function, Words};
 use crate::ports::Access;
 use crate::sg::SgList;
 use crate::state::{StateError, Stateful};

@@ -5,7 +5,7 @@ use std::any::Any;
 use super::config::GpuConfig;
 use super::regs::{self, Half, Place};
 use super::ring::{Context, Outcome, Ring};
-use crate::function::{Counter, Doorbell, Function, Identity};
+use crate::function::{Counter, Doorbell, Function, Identity, Ids, Registers, Words};
 use crate::ports::Ports;
 use crate::sg;
 use crate::state::{SavedState, pack};
@@ -73,18 +73,7 @@ impl Gpu {
     }
 }
 
-impl Function for Gpu {
-    fn identity(&self) -> Identity {
-        Identity {
-            name: "gpu",
-            device_id: DEVICE_ID,
-            class: 0x03_80_00,
-            revision: 1,
-            registers_bytes: regs::REGISTERS_BYTES,
-            vectors: regs::VECTORS,
-        }
-    }
-
+impl Words for Gpu {
     fn read(&mut self, offset: u32, _ports: &mut Ports<'_>) -> u32 {
         match regs::place(offset) {
             Place::Global(register, half) => half.of(self.global(register)),
@@ -105,6 +94,22 @@ impl Function for Gpu {
             }
             Place::Global(..) | Place::Hole => {}
         }
+    }
+}
+
+impl Function for Gpu {
+    fn identity(&self) -> Identity {
+        Identity {
+            name: "gpu",
+            ids: Ids::fencepost(DEVICE_ID),
+            class: 0x03_80_00,
+            revision: 1,
+            ..Identity::registers_and_msix(regs::REGISTERS_BYTES, regs::VECTORS)
+        }
+    }
+
+    fn registers(&mut self) -> Registers<'_> {
+        Registers::Words(self)
     }
 
     fn doorbells(&self) -> Vec<Doorbell> {

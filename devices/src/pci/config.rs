@@ -1,21 +1,28 @@
 //! Configuration space as a table of registers (PCI Express Base Specification 5.0, chapter 7).
 
-use crate::function::{Identity, VENDOR_ID};
+use crate::function::{Identity, Interrupts, MsixTable, VENDOR_ID};
 use crate::registers::{Register, read_only, read_write};
 
 use super::HOST_BRIDGE_DEVICE_ID;
-use super::msix;
+use super::bars::{Bars, Space};
+use super::msi::{self, MSI, MSI_ID};
+use super::msix::MAX_VECTORS;
+use super::root::PciError;
 
 /// Offset of the command register.
 pub const COMMAND: usize = 0x04;
+/// Command: I/O space enable.
+pub const COMMAND_PORTS: u32 = 1;
 /// Command: memory space enable.
 pub const COMMAND_MEMORY: u32 = 1 << 1;
 /// Command: bus master enable.
 pub const COMMAND_BUS_MASTER: u32 = 1 << 2;
-/// Offset of BAR 0, the registers.
-pub const BAR0: usize = 0x10;
-/// Offset of BAR 2, the MSI-X table and pending bits.
-pub const BAR2: usize = 0x18;
+/// Command: the function may not assert its line.
+pub const COMMAND_INTERRUPT_DISABLE: u32 = 1 << 10;
+/// Offset of the status register.
+pub const STATUS: usize = 0x06;
+/// Status: an interrupt by the line is pending.
+pub const STATUS_INTERRUPT: u32 = 1 << 3;
 /// Offset of the power management capability.
 pub const PM: usize = 0x40;
 /// Offset of its control and status register.
@@ -51,62 +58,118 @@ pub fn host_bridge() -> Vec<Register> {
     ]
 }
 
-/// The registers of a device function: type 0 header, power management, MSI-X, and PCI Express as a root-complex
-/// integrated endpoint (so there is no link).
-pub fn endpoint(identity: &Identity) -> Vec<Register> {
-    let mut registers = header(identity);
-    registers.extend(capabilities(identity.vectors));
+/// The BARs of an identity that a function can have.
+pub fn check(identity: &Identity) -> Result<Bars, PciError> {
+    let bars = Bars::new(identity.bars).map_err(|(bar, why)| PciError::Bar { bar, why })?;
+    let Interrupts { msix, msi, pin } = identity.interrupts;
+    let refuse = |bad: bool, why| if bad { Err(PciError::Interrupts(why)) } else { Ok(()) };
+    if let Some(table) = msix {
+        refuse(!(1..=MAX_VECTORS).contains(&table.vectors), "an MSI-X table has 1 to 2048 vectors")?;
+        refuse(!fits(&table, &bars), "its MSI-X table or pending bits do not fit in their BAR")?;
+    }
+    refuse(msi != 0 && !(msi.is_power_of_two() && msi <= 32), "MSI has 1, 2, 4, 8, 16 or 32 messages")?;
+    let line_only = pin.is_some() && msix.is_none() && msi == 0;
+    refuse(identity.express && line_only, "an Express function with a line has MSI or MSI-X too")?;
+    if identity.express && bars.any_in(Space::Ports) {
+        return Err(PciError::ExpressPorts);
+    }
+    Ok(bars)
+}
+
+/// Whether both parts are aligned, apart, and inside memory BARs.
+fn fits(table: &MsixTable, bars: &Bars) -> bool {
+    let parts = [
+        (table.table_bar, table.table_offset, table.table_bytes()),
+        (table.pending_bar, table.pending_offset, table.pending_bytes()),
+    ];
+    let inside = |&(bar, offset, bytes): &(u8, u32, u32)| {
+        let end = u64::from(offset).saturating_add(bytes.into());
+        offset % 8 == 0 && bars.memory_bytes(bar).is_some_and(|size| end <= size)
+    };
+    let [(table_bar, table_start, table_bytes), (pending_bar, pending_start, pending_bytes)] = parts;
+    let apart = table_bar != pending_bar
+        || table_start.saturating_add(table_bytes) <= pending_start
+        || pending_start.saturating_add(pending_bytes) <= table_start;
+    apart && parts.iter().all(inside)
+}
+
+/// The registers of a device function: type 0 header and capabilities.
+pub fn endpoint(identity: &Identity, bars: &Bars) -> Vec<Register> {
+    let mut registers = header(identity, bars);
+    registers.extend(bars.registers());
+    registers.extend(capabilities(identity));
     registers
 }
 
-fn header(identity: &Identity) -> Vec<Register> {
-    let device_id = u64::from(identity.device_id);
+fn header(identity: &Identity, bars: &Bars) -> Vec<Register> {
+    let ids = identity.ids;
     let class = u64::from(identity.class << 8 | u32::from(identity.revision));
-    let registers_mask = u64::from(!identity.registers_bytes.saturating_sub(1));
-    let table_mask = u64::from(!msix::bar_bytes(identity.vectors).saturating_sub(1));
+    let ports = if bars.any_in(Space::Ports) { COMMAND_PORTS } else { 0 };
     vec![
-        read_only("Vendor ID", 0x00, 2, VENDOR_ID as u64),
-        read_only("Device ID", 0x02, 2, device_id),
+        read_only("Vendor ID", 0x00, 2, ids.vendor.into()),
+        read_only("Device ID", 0x02, 2, ids.device.into()),
         // Memory space, bus master, parity error response, SERR#, interrupt disable.
-        read_write("Command", COMMAND, 2, 0, 0x0546),
+        read_write("Command", COMMAND, 2, 0, u64::from(0x0546 | ports)),
         // Capabilities list; error bits are cleared by writing ones.
-        Register { name: "Status", offset: 0x06, width: 2, reset: 0x0010, writable: 0, clear: 0xf900 },
+        Register { name: "Status", offset: STATUS, width: 2, reset: 0x0010, writable: 0, clear: 0xf900 },
         read_only("Revision ID and Class Code", 0x08, 4, class),
         read_write("Cache Line Size", 0x0c, 1, 0, 0xff),
         read_only("Header Type", 0x0e, 1, 0),
-        // 32-bit memory, not prefetchable; the bits below the size read as zero, which is how software sizes it.
-        read_write("BAR 0", BAR0, 4, 0, registers_mask),
-        read_write("BAR 2", BAR2, 4, 0, table_mask),
-        read_only("Subsystem Vendor ID", 0x2c, 2, VENDOR_ID as u64),
-        read_only("Subsystem ID", 0x2e, 2, device_id),
+        read_only("Subsystem Vendor ID", 0x2c, 2, ids.subsystem_vendor.into()),
+        read_only("Subsystem ID", 0x2e, 2, ids.subsystem.into()),
         read_only("Capabilities Pointer", 0x34, 1, PM as u64),
         read_write("Interrupt Line", 0x3c, 1, 0, 0xff),
-        // No INTx.
-        read_only("Interrupt Pin", 0x3d, 1, 0),
+        read_only("Interrupt Pin", 0x3d, 1, identity.interrupts.pin.map_or(0, |pin| pin as u64)),
     ]
 }
 
-fn capabilities(vectors: u16) -> Vec<Register> {
-    let table_size = u64::from(vectors.saturating_sub(1));
+/// The capabilities that the function has, each with its id, in the order of the list.
+fn capabilities(identity: &Identity) -> Vec<Register> {
+    let interrupts = &identity.interrupts;
+    let mut found = vec![("PM Capability ID", PM, 0x01, power_management())];
+    if let Some(table) = &interrupts.msix {
+        found.push(("MSI-X Capability ID", MSIX, 0x11, msix(table)));
+    }
+    if identity.express {
+        found.push(("PCI Express Capability ID", PCIE, 0x10, express()));
+    }
+    if interrupts.msi != 0 {
+        let mut registers = msi::registers(interrupts.msi);
+        registers.push(msi::pending_register());
+        found.push(("MSI Capability ID", MSI, MSI_ID, registers));
+    }
+    let next: Vec<u64> = found.iter().skip(1).map(|(_, at, ..)| *at as u64).chain([0]).collect();
+    let mut registers = Vec::new();
+    for ((name, at, id, rest), next) in found.into_iter().zip(next) {
+        registers.push(read_only(name, at, 2, next << 8 | id));
+        registers.extend(rest);
+    }
+    registers
+}
+
+fn power_management() -> Vec<Register> {
     vec![
-        // Capability id 1, next capability.
-        read_only("PM Capability ID", PM, 2, (MSIX as u64) << 8 | 0x01),
         // Version 3; no PME, no D1, no D2.
         read_only("PM Capabilities", PM + 2, 2, 0x0003),
         // Power state; No_Soft_Reset.
         read_write("PM Control/Status", PM_CONTROL, 2, 0x0008, 0x0003),
-        read_only("MSI-X Capability ID", MSIX, 2, (PCIE as u64) << 8 | 0x11),
-        read_write(
-            "MSI-X Message Control",
-            MSIX_CONTROL,
-            2,
-            table_size,
-            (MSIX_ENABLE | MSIX_FUNCTION_MASK) as u64,
-        ),
-        // Both in BAR 2.
-        read_only("MSI-X Table Offset/BIR", MSIX + 4, 4, 2),
-        read_only("MSI-X PBA Offset/BIR", MSIX + 8, 4, u64::from(msix::pending_offset(vectors) | 2)),
-        read_only("PCI Express Capability ID", PCIE, 2, 0x10),
+    ]
+}
+
+fn msix(table: &MsixTable) -> Vec<Register> {
+    let last = u64::from(table.vectors.saturating_sub(1));
+    let place = |offset: u32, bar: u8| u64::from(offset) | u64::from(bar);
+    let writable = u64::from(MSIX_ENABLE | MSIX_FUNCTION_MASK);
+    vec![
+        read_write("MSI-X Message Control", MSIX_CONTROL, 2, last, writable),
+        read_only("MSI-X Table Offset/BIR", MSIX + 4, 4, place(table.table_offset, table.table_bar)),
+        read_only("MSI-X PBA Offset/BIR", MSIX + 8, 4, place(table.pending_offset, table.pending_bar)),
+    ]
+}
+
+/// An endpoint integrated in the root complex: there is no link.
+fn express() -> Vec<Register> {
+    vec![
         // Version 2, type 9: root complex integrated endpoint.
         read_only("PCI Express Capabilities", PCIE + 2, 2, 0x0092),
         // 128-byte payloads, role-based error reporting, function-level reset.

@@ -1,28 +1,22 @@
-//! One device function on the bus: configuration space, BARs and MSI-X around a [`Function`] core.
+//! One device function on the bus: configuration space, BARs and interrupts around a [`Function`] core.
 
 use std::cell::RefCell;
 
 use fencepost_trace::{Event, Trace};
 use serde::{Deserialize, Serialize};
 
-use crate::function::{Counter, Doorbell, Function};
+use crate::function::{Counter, Doorbell, Function, Identity, MsixTable, Pin, Registers};
 use crate::ports::Ports;
 use crate::registers::RegisterFile;
 use crate::state::SavedState;
 
+use super::bars::{Bars, Space, Windows};
 use super::config;
-use super::msix::{Gate, Msix, MsixState, bar_bytes};
+use super::interrupts::{Gates, InterruptState};
+use super::msi;
+use super::msix::MsixState;
 use super::platform::{ClockPort, DmaPort, MsiPort, MsiWrite, Platform, Shared, TracePort};
 use super::words::split;
-
-/// Which BAR an address fell into.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BarKind {
-    /// BAR 0: the device's registers.
-    Registers,
-    /// BAR 2: the MSI-X table and pending bits.
-    Msix,
-}
 
 /// A doorbell and where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +38,11 @@ pub struct EndpointState {
     pub config: Vec<u8>,
     /// MSI-X.
     pub msix: MsixState,
-    /// BAR 0 writes narrower than a register, which were ignored.
+    /// Pending bits of MSI.
+    pub msi_pending: u32,
+    /// Whether the function asserts its line.
+    pub line: bool,
+    /// Register writes narrower than a word, which were ignored.
     pub narrow_writes: u64,
     /// The core's own state.
     pub function: SavedState,
@@ -53,22 +51,35 @@ pub struct EndpointState {
 pub(super) struct Endpoint {
     pub rid: u16,
     config: RegisterFile,
-    msix: Msix,
+    bars: Bars,
+    interrupts: InterruptState,
+    msix_table: Option<MsixTable>,
+    pin: Option<Pin>,
+    express: bool,
     function: Box<dyn Function>,
-    registers_bytes: u32,
-    msix_bytes: u32,
     narrow_writes: u64,
 }
 
+/// A word of what the adapter itself keeps in a BAR.
+enum MsixWord {
+    /// In the table, at this offset.
+    Table(u64),
+    /// In the pending bits, at this offset.
+    Pending(u64),
+}
+
 impl Endpoint {
-    pub fn new(rid: u16, function: Box<dyn Function>) -> Self {
+    /// `function` after power-on; `bars` are those of its identity.
+    pub fn new(rid: u16, function: Box<dyn Function>, bars: Bars) -> Self {
         let identity = function.identity();
         Endpoint {
             rid,
-            config: RegisterFile::new(config::endpoint(&identity), config::HEADER_BYTES),
-            msix: Msix::new(identity.vectors),
-            registers_bytes: identity.registers_bytes,
-            msix_bytes: bar_bytes(identity.vectors),
+            config: config_space(&identity, &bars),
+            interrupts: InterruptState::new(&identity.interrupts),
+            msix_table: identity.interrupts.msix,
+            pin: identity.interrupts.pin,
+            express: identity.express,
+            bars,
             function,
             narrow_writes: 0,
         }
@@ -78,7 +89,9 @@ impl Endpoint {
         EndpointState {
             rid: self.rid,
             config: self.config.save(),
-            msix: self.msix.save(),
+            msix: self.interrupts.msix.save(),
+            msi_pending: self.interrupts.msi_pending(),
+            line: self.interrupts.line(),
             narrow_writes: self.narrow_writes,
             function: self.function.save_state(),
         }
@@ -87,13 +100,16 @@ impl Endpoint {
     /// `function`, itself restored from `state.function`, in the state that its endpoint was in; none if it cannot be.
     pub fn restore(function: Box<dyn Function>, state: &EndpointState) -> Option<Self> {
         let identity = function.identity();
-        let config = RegisterFile::restore(config::endpoint(&identity), config::HEADER_BYTES, &state.config)?;
-        let msix = Msix::restore(identity.vectors, &state.msix)?;
+        let bars = config::check(&identity).ok()?;
+        let registers = config::endpoint(&identity, &bars);
+        let config = RegisterFile::restore(registers, config::HEADER_BYTES, &state.config)?;
+        let (msix, pending) = (&state.msix, state.msi_pending);
+        let interrupts = InterruptState::restore(&identity.interrupts, msix, pending, state.line)?;
         if function.save_state() != state.function {
             return None;
         }
         let narrow_writes = state.narrow_writes;
-        Some(Endpoint { config, msix, narrow_writes, ..Endpoint::new(state.rid, function) })
+        Some(Endpoint { config, interrupts, narrow_writes, ..Endpoint::new(state.rid, function, bars) })
     }
 
     pub fn function_mut(&mut self) -> &mut dyn Function {
@@ -112,75 +128,81 @@ impl Endpoint {
         counters
     }
 
-    /// Programs both BARs from `window`'s start, as firmware would; returns the next free address.
-    pub fn assign_bars(&mut self, next: u32) -> Option<u32> {
-        let mut next = next;
-        for (register, bytes) in [(config::BAR0, self.registers_bytes), (config::BAR2, self.msix_bytes)] {
-            let base = next.checked_next_multiple_of(bytes)?;
-            self.config.write(register, &base.to_le_bytes());
-            next = base.checked_add(bytes)?;
-        }
-        Some(next)
+    /// Programs every BAR with a place in `windows`, as firmware would; none when there is no room.
+    pub fn assign_bars(&mut self, windows: &mut Windows) -> Option<()> {
+        self.bars.assign(&mut self.config, windows)
+    }
+
+    /// Whether the function is in D0, where alone it does anything.
+    fn awake(&self) -> bool {
+        self.config.word(config::PM_CONTROL) & 3 == 0
     }
 
     fn command(&self, bit: u32) -> bool {
-        let awake = self.config.word(config::PM_CONTROL) & 3 == 0;
-        awake && self.config.word(config::COMMAND) & bit != 0
+        self.awake() && self.config.word(config::COMMAND) & bit != 0
     }
 
-    fn gate(&self) -> Gate {
-        let control = self.config.word(config::MSIX_CONTROL);
-        Gate {
-            enabled: control & config::MSIX_ENABLE != 0,
-            open: control & config::MSIX_FUNCTION_MASK == 0 && self.command(config::COMMAND_BUS_MASTER),
-        }
+    fn gates(&self) -> Gates {
+        self.interrupts.gates(&self.config, self.command(config::COMMAND_BUS_MASTER))
     }
 
-    /// The BAR that decodes `gpa`, and the offset in it. An unprogrammed BAR (base 0) decodes nothing.
-    pub fn decode(&self, gpa: u64) -> Option<(BarKind, u64)> {
-        if !self.command(config::COMMAND_MEMORY) {
-            return None;
-        }
-        let bars = [
-            (BarKind::Registers, config::BAR0, self.registers_bytes),
-            (BarKind::Msix, config::BAR2, self.msix_bytes),
-        ];
-        bars.into_iter().find_map(|(kind, register, bytes)| {
-            let base = u64::from(self.config.word(register));
-            let offset = gpa.checked_sub(base)?;
-            (base != 0 && offset < u64::from(bytes)).then_some((kind, offset))
-        })
+    /// The BAR that decodes `address`, and the offset in it.
+    pub fn decode(&self, space: Space, address: u64) -> Option<(u8, u64)> {
+        let bit = match space {
+            Space::Memory => config::COMMAND_MEMORY,
+            Space::Ports => config::COMMAND_PORTS,
+        };
+        self.command(bit).then(|| self.bars.decode(&self.config, space, address))?
     }
 
     /// What each vector that is not held back would send now.
     pub fn open_vectors(&self) -> impl Iterator<Item = MsiWrite> + '_ {
-        self.msix.open(self.gate()).map(|outgoing| outgoing.sent_by(self.rid))
+        self.interrupts.open(self.gates()).map(|outgoing| outgoing.sent_by(self.rid))
+    }
+
+    /// The pin whose line the function asserts now, as the interrupt controller sees it.
+    pub fn asserted_pin(&self) -> Option<Pin> {
+        // First what is false nearly always.
+        let heard = self.interrupts.line()
+            && self.awake()
+            && self.config.word(config::COMMAND) & config::COMMAND_INTERRUPT_DISABLE == 0
+            && self.interrupts.line_pending(&self.gates());
+        self.pin.filter(|_| heard)
     }
 
     /// The function's doorbells, and where BAR 0 puts them now.
     pub fn doorbells(&self) -> Vec<PlacedDoorbell> {
-        let base = u64::from(self.config.word(config::BAR0));
-        let decodes = self.command(config::COMMAND_MEMORY) && base != 0;
+        let decodes = self.command(config::COMMAND_MEMORY) && self.bars.memory_bytes(0).is_some();
+        let base = self.bars.base(&self.config, 0).filter(|_| decodes);
         let place = |bell: Doorbell| {
-            let gpa = decodes.then(|| base.saturating_add(u64::from(bell.offset)));
+            let gpa = base.map(|base| base.saturating_add(u64::from(bell.offset)));
             PlacedDoorbell { rid: self.rid, bell, gpa }
         };
         self.function.doorbells().into_iter().map(place).collect()
     }
 
+    /// A read of configuration space: the registers, and what changes in them by itself.
     pub fn config_read(&self, offset: usize, data: &mut [u8]) {
         self.config.read(offset, data);
+        let line = self.interrupts.line() && self.interrupts.line_pending(&self.gates());
+        let status = if line { config::STATUS_INTERRUPT } else { 0 };
+        for (register, bits) in [(config::STATUS, status), (msi::PENDING, self.interrupts.msi_pending())] {
+            for (at, byte) in (register..).zip(bits.to_le_bytes()) {
+                let place = at.checked_sub(offset).and_then(|at| data.get_mut(at));
+                place.into_iter().for_each(|place| *place |= byte);
+            }
+        }
     }
 
     /// A write to configuration space and what follows from it: function-level reset, and messages set free.
     pub fn config_write(&mut self, offset: usize, data: &[u8], platform: &mut Platform<'_>) {
         self.config.write(offset, data);
         let high_byte = config::PCIE_DEVICE_CONTROL.saturating_add(1);
-        let written = high_byte.checked_sub(offset).and_then(|at| data.get(at));
+        let written = high_byte.checked_sub(offset).and_then(|at| data.get(at)).filter(|_| self.express);
         if written.is_some_and(|&byte| u32::from(byte) << 8 & config::PCIE_INITIATE_FLR != 0) {
             self.function_level_reset(platform);
         }
-        let released = self.msix.release(self.gate());
+        let released = self.interrupts.release(&self.gates());
         platform.messages.extend(released.into_iter().map(|outgoing| outgoing.sent_by(self.rid)));
     }
 
@@ -188,47 +210,119 @@ impl Endpoint {
     fn function_level_reset(&mut self, platform: &mut Platform<'_>) {
         self.with_ports(platform, |function, ports| function.reset(ports));
         self.config.reset();
-        self.msix.reset();
+        self.interrupts.reset();
     }
 
-    pub fn mmio_read(&mut self, kind: BarKind, offset: u64, data: &mut [u8], platform: &mut Platform<'_>) {
-        for word in split(offset, data.len()) {
-            let value = match kind {
-                BarKind::Msix => self.msix.read(word.offset),
-                BarKind::Registers => self.register_read(word.offset, platform),
-            };
-            word.store(value, data);
+    /// What of MSI-X is at `offset` of BAR `bar`.
+    fn msix_word(&self, bar: u8, offset: u64) -> Option<MsixWord> {
+        let table = self.msix_table?;
+        let inside = |of: u8, start: u32, bytes: u32| {
+            let at = offset.checked_sub(start.into()).filter(|_| of == bar)?;
+            (at < bytes.into()).then_some(at)
+        };
+        let in_table = inside(table.table_bar, table.table_offset, table.table_bytes());
+        let in_pending = || inside(table.pending_bar, table.pending_offset, table.pending_bytes());
+        in_table.map(MsixWord::Table).or_else(|| in_pending().map(MsixWord::Pending))
+    }
+
+    /// Reads `data.len()` bytes at `offset` of BAR `bar`.
+    pub fn read(&mut self, bar: u8, offset: u64, data: &mut [u8], platform: &mut Platform<'_>) {
+        if self.msix_word(bar, offset).is_some() {
+            for word in split(offset, data.len()) {
+                let value = match self.msix_word(bar, word.offset) {
+                    Some(MsixWord::Table(at)) => self.interrupts.msix.read_table(at),
+                    Some(MsixWord::Pending(at)) => self.interrupts.msix.read_pending(at),
+                    None => 0,
+                };
+                word.store(value, data);
+            }
+        } else if matches!(self.function.registers(), Registers::Words(_)) {
+            split(offset, data.len())
+                .for_each(|word| word.store(self.read_word(bar, word.offset, platform), data));
+        } else {
+            // Beyond the BAR's end nobody answers.
+            data.fill(0xff);
+            let inside = self.inside(bar, offset, data.len());
+            if let Some(data) = data.get_mut(..inside) {
+                self.read_as_issued(bar, offset, data, platform);
+            }
         }
     }
 
-    fn register_read(&mut self, offset: u64, platform: &mut Platform<'_>) -> u32 {
+    /// Writes `data` at `offset` of BAR `bar`; whether that went to the MSI-X table.
+    pub fn write(&mut self, bar: u8, offset: u64, data: &[u8], platform: &mut Platform<'_>) -> bool {
+        let msix = self.msix_word(bar, offset).is_some();
+        if msix || matches!(self.function.registers(), Registers::Words(_)) {
+            self.write_words(bar, offset, data, platform);
+        } else if let Some(data) = data.get(..self.inside(bar, offset, data.len())) {
+            platform.trace.record(Event::RegisterWrite {
+                rid: self.rid,
+                offset: traced(bar, offset),
+                value: value_of(data),
+            });
+            self.with_ports(platform, |function, ports| {
+                if let Registers::AsIssued(registers) = function.registers() {
+                    registers.write(bar, offset, data, ports);
+                }
+            });
+        }
+        msix
+    }
+
+    /// How many of `len` bytes from `offset` on are in BAR `bar`.
+    fn inside(&self, bar: u8, offset: u64, len: usize) -> usize {
+        self.bars.bytes(bar).saturating_sub(offset).min(len as u64) as usize
+    }
+
+    fn read_as_issued(&mut self, bar: u8, offset: u64, data: &mut [u8], platform: &mut Platform<'_>) {
+        self.with_ports(platform, |function, ports| {
+            if let Registers::AsIssued(registers) = function.registers() {
+                registers.read(bar, offset, data, ports);
+            }
+        });
+        let (offset, value) = (traced(bar, offset), value_of(data));
+        platform.trace.record(Event::RegisterRead { rid: self.rid, offset, value });
+    }
+
+    fn read_word(&mut self, bar: u8, offset: u64, platform: &mut Platform<'_>) -> u32 {
+        if bar != 0 {
+            return 0;
+        }
         let rid = self.rid;
-        let value = self.with_ports(platform, |function, ports| function.read(offset as u32, ports));
+        let value = self.with_ports(platform, |function, ports| match function.registers() {
+            Registers::Words(words) => words.read(offset as u32, ports),
+            Registers::AsIssued(_) => 0,
+        });
         platform.trace.record(Event::RegisterRead { rid, offset, value: u64::from(value) });
         value
     }
 
     /// Registers and table entries are written in whole words; a narrower write is counted and ignored, since
     /// filling it up from a read would clear bits that are cleared by ones.
-    pub fn mmio_write(&mut self, kind: BarKind, offset: u64, data: &[u8], platform: &mut Platform<'_>) {
+    fn write_words(&mut self, bar: u8, offset: u64, data: &[u8], platform: &mut Platform<'_>) {
         for word in split(offset, data.len()) {
             let Some(value) = word.value(data) else {
                 self.narrow_writes = self.narrow_writes.saturating_add(1);
                 continue;
             };
-            match kind {
-                BarKind::Msix => {
-                    let message = self.msix.write(word.offset, value, self.gate());
+            match self.msix_word(bar, word.offset) {
+                Some(MsixWord::Table(at)) => {
+                    let message = self.interrupts.msix.write_table(at, value, self.gates().msix());
                     platform.messages.extend(message.map(|outgoing| outgoing.sent_by(self.rid)));
                 }
-                BarKind::Registers => self.register_write(word.offset, value, platform),
+                None if bar == 0 => self.write_word(word.offset, value, platform),
+                Some(MsixWord::Pending(_)) | None => {}
             }
         }
     }
 
-    fn register_write(&mut self, offset: u64, value: u32, platform: &mut Platform<'_>) {
+    fn write_word(&mut self, offset: u64, value: u32, platform: &mut Platform<'_>) {
         platform.trace.record(Event::RegisterWrite { rid: self.rid, offset, value: u64::from(value) });
-        self.with_ports(platform, |function, ports| function.write(offset as u32, value, ports));
+        self.with_ports(platform, |function, ports| {
+            if let Registers::Words(words) = function.registers() {
+                words.write(offset as u32, value, ports);
+            }
+        });
     }
 
     pub fn timer(&mut self, token: u32, platform: &mut Platform<'_>) {
@@ -241,7 +335,7 @@ impl Endpoint {
         platform: &mut Platform<'_>,
         call: impl FnOnce(&mut dyn Function, &mut Ports<'_>) -> R,
     ) -> R {
-        let (bus_master, gate) = (self.command(config::COMMAND_BUS_MASTER), self.gate());
+        let (bus_master, gates) = (self.command(config::COMMAND_BUS_MASTER), self.gates());
         let shared = Shared {
             trace: RefCell::new(&mut *platform.trace),
             messages: RefCell::new(&mut *platform.messages),
@@ -256,7 +350,7 @@ impl Endpoint {
             shared: &shared,
             ranges: Vec::new(),
         };
-        let mut msi = MsiPort { rid: self.rid, msix: &mut self.msix, gate, shared: &shared };
+        let mut msi = MsiPort { rid: self.rid, interrupts: &mut self.interrupts, gates, shared: &shared };
         let mut clock = ClockPort { rid: self.rid, clock: &mut *platform.clock };
         let mut trace = TracePort { rid: self.rid, shared: &shared };
         let trace: &mut dyn Trace = &mut trace;
@@ -265,4 +359,20 @@ impl Endpoint {
         shared.flush_dma(self.rid);
         result
     }
+}
+
+fn config_space(identity: &Identity, bars: &Bars) -> RegisterFile {
+    RegisterFile::new(config::endpoint(identity, bars), config::HEADER_BYTES)
+}
+
+/// How an event names a register: by its offset, and in the top four bits its BAR.
+fn traced(bar: u8, offset: u64) -> u64 {
+    u64::from(bar) << 60 | offset
+}
+
+/// The first eight bytes of an access as a number.
+fn value_of(data: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    bytes.iter_mut().zip(data).for_each(|(to, from)| *to = *from);
+    u64::from_le_bytes(bytes)
 }

@@ -1,13 +1,16 @@
-//! The PCIe bus: configuration space, BARs, MSI-X and the host bridge, around [`crate::function::Function`] cores.
+//! The PCIe bus: configuration space, BARs, interrupts and the host bridge, around [`crate::function::Function`] cores.
 //!
 //! [`PciRoot`] holds a list of functions; a new device is one [`PciRoot::add`]. For every call the machine lends it a
 //! [`Platform`]: memory, translation, clock, trace, and a list that MSIs are put on. The register page is
 //! `docs/pci.md`.
 
+mod bars;
 mod config;
 mod config_ports;
 mod dma_log;
 mod endpoint;
+mod interrupts;
+mod msi;
 mod msix;
 mod platform;
 mod root;
@@ -19,8 +22,9 @@ mod random_tests;
 #[cfg(test)]
 mod tests;
 
+pub use bars::{Space, Windows};
 pub use config_ports::CONFIG_PORTS;
-pub use endpoint::{BarKind, EndpointState, PlacedDoorbell};
+pub use endpoint::{EndpointState, PlacedDoorbell};
 pub use msix::{MAX_VECTORS, MsixState};
 pub use platform::{
     BusClock, DmaRequest, GpaRange, MsiSource, MsiWrite, Outbox, Platform, Translation, Untranslated,

@@ -7,19 +7,7 @@ use super::platform::{MsiSource, MsiWrite};
 /// The largest table the capability can describe.
 pub const MAX_VECTORS: u16 = 2048;
 const ENTRY_WORDS: usize = 4;
-const ENTRY_BYTES: u32 = 16;
 const CONTROL_MASKED: u32 = 1;
-
-/// Offset of the pending bits in the BAR: right after the table.
-pub fn pending_offset(vectors: u16) -> u32 {
-    u32::from(vectors).saturating_mul(ENTRY_BYTES)
-}
-
-/// Size of the BAR that holds table and pending bits: a power of two, at least a page.
-pub fn bar_bytes(vectors: u16) -> u32 {
-    let pending = u32::from(vectors).div_ceil(64).saturating_mul(8);
-    pending_offset(vectors).saturating_add(pending).next_power_of_two().max(4096)
-}
 
 /// Whether messages can leave: what configuration space says about all vectors at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,9 +21,12 @@ pub struct Gate {
 /// What one vector sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outgoing {
-    vector: u16,
-    address: u64,
-    data: u32,
+    /// Which vector.
+    pub vector: u16,
+    /// Where.
+    pub address: u64,
+    /// What.
+    pub data: u32,
 }
 
 impl Outgoing {
@@ -95,21 +86,22 @@ impl Msix {
         Some(msix)
     }
 
-    /// Reads the aligned word at `offset` of the BAR.
-    pub fn read(&self, offset: u64) -> u32 {
+    /// Reads the aligned word at `offset` of the table.
+    pub fn read_table(&self, offset: u64) -> u32 {
         let word = (offset / 4) as usize;
-        let entry = word / ENTRY_WORDS;
-        if let Some(entry) = self.table.get(entry) {
-            return entry.get(word % ENTRY_WORDS).copied().unwrap_or(0);
-        }
-        let first = word.saturating_sub(self.table.len().saturating_mul(ENTRY_WORDS)).saturating_mul(32);
-        let bits = self.pending.iter().skip(first).take(32);
+        let entry = self.table.get(word / ENTRY_WORDS);
+        entry.and_then(|entry| entry.get(word % ENTRY_WORDS)).copied().unwrap_or(0)
+    }
+
+    /// Reads the aligned word at `offset` of the pending bits.
+    pub fn read_pending(&self, offset: u64) -> u32 {
+        let bits = self.pending.iter().skip((offset as usize).saturating_mul(8)).take(32);
         (0u32..).zip(bits).fold(0, |word, (bit, &pending)| word | u32::from(pending) << bit)
     }
 
-    /// Writes the aligned word at `offset` of the BAR; the pending bits are read-only. Returns the message of a
-    /// vector that was pending and is now free to go.
-    pub fn write(&mut self, offset: u64, value: u32, gate: Gate) -> Option<Outgoing> {
+    /// Writes the aligned word at `offset` of the table. Returns the message of a vector that was pending and is now free
+    /// to go.
+    pub fn write_table(&mut self, offset: u64, value: u32, gate: Gate) -> Option<Outgoing> {
         let word = (offset / 4) as usize;
         let vector = word / ENTRY_WORDS;
         let place = self.table.get_mut(vector)?.get_mut(word % ENTRY_WORDS)?;

@@ -8,16 +8,16 @@ use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap, VolatileSlice
 use crate::ports::{Access, Clock, Dma, DmaFault, Gpa, Iova, Msi};
 
 use super::dma_log::DmaLog;
-use super::msix::{Gate, Msix};
+use super::interrupts::{Gates, InterruptState};
 
 /// Who sends a message, so that a machine can give each sender a way to the CPU of its own (KVM's irqfd).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 pub enum MsiSource {
-    /// A vector of a function's MSI-X table.
+    /// A message of a function's: MSI-X or MSI, whichever it has enabled.
     Vector {
         /// Requester id of the function.
         rid: u16,
-        /// Index in its table.
+        /// Its vector.
         vector: u16,
     },
     /// The remapping unit's fault event.
@@ -231,17 +231,21 @@ impl DmaPort<'_, '_> {
 /// [`Msi`] of one function.
 pub(super) struct MsiPort<'s, 'a, 'm> {
     pub rid: u16,
-    pub msix: &'m mut Msix,
-    pub gate: Gate,
+    pub interrupts: &'m mut InterruptState,
+    pub gates: Gates,
     pub shared: &'s Shared<'a>,
 }
 
 impl Msi for MsiPort<'_, '_, '_> {
     fn raise(&mut self, vector: u16) {
         self.shared.record(self.rid, Event::MsiRaised { rid: self.rid, vector });
-        if let Some(outgoing) = self.msix.raise(vector, self.gate) {
+        if let Some(outgoing) = self.interrupts.raise(vector, &self.gates) {
             self.shared.messages.borrow_mut().push(outgoing.sent_by(self.rid));
         }
+    }
+
+    fn set_line(&mut self, asserted: bool) {
+        self.interrupts.set_line(asserted);
     }
 }
 

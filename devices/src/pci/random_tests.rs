@@ -1,6 +1,6 @@
 //! A random guest: whatever it does to configuration space and BARs, the bus keeps its identity and its gates.
 
-use super::testing::{FakePlatform, ToyFunction};
+use super::testing::{FakePlatform, ToyFunction, windows};
 use super::*;
 use crate::testing::Random;
 
@@ -23,12 +23,12 @@ fn act(root: &mut PciRoot, platform: &mut FakePlatform, random: &mut Random) {
         0 => root.ecam_write((1 << 15) + random.word() % 0x120, data, p),
         1 => root.ecam_write((1 << 15) + 0x04, &[(random.word() & 6) as u8, 0], p),
         2 => root.ecam_write((1 << 15) + 0x52, &[0, (random.word() & 0xc0) as u8], p),
-        3 => root.assign_bars(BAR0..0xd000_0000).unwrap(),
+        3 => root.assign_bars(&windows()).unwrap(),
         4 => {
-            root.mmio_write(BAR2 + random.word() % 0x80, data, p);
+            root.write(Space::Memory, BAR2 + random.word() % 0x80, data, p);
         }
         _ => {
-            root.mmio_write(BAR0 + (random.word() % 8) * 4, data, p);
+            root.write(Space::Memory, BAR0 + (random.word() % 8) * 4, data, p);
         }
     });
 }

@@ -2,15 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::function::{Counter, Function};
+use crate::function::{Counter, Function, Pin};
 use crate::ports::Ports;
 use crate::registers::RegisterFile;
 use crate::state::{StateError, Stateful, require};
 
+use super::bars::{Space, Windows};
 use super::config;
 use super::config_ports::{ConfigAccess, ConfigAddress};
-use super::endpoint::{BarKind, Endpoint, EndpointState, PlacedDoorbell};
-use super::msix::MAX_VECTORS;
+use super::endpoint::{Endpoint, EndpointState, PlacedDoorbell};
 use super::platform::{MsiWrite, Platform};
 use super::{CONFIG_BYTES, requester_id};
 
@@ -23,14 +23,22 @@ pub enum PciError {
     /// Two functions in one slot.
     #[error("PCI slot {0} is taken")]
     Taken(u8),
-    /// BAR 0 must be a power of two of at least 4096 bytes.
-    #[error("BAR 0 of {0:#x} bytes is not a power of two from 0x1000 up")]
-    RegistersBytes(u32),
-    /// MSI-X tables have 1 to 2048 vectors.
-    #[error("{0} MSI-X vectors are not in 1..=2048")]
-    Vectors(u16),
+    /// A base address register that cannot be.
+    #[error("BAR {bar}: {why}")]
+    Bar {
+        /// Which.
+        bar: u8,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// Interrupts that cannot be.
+    #[error("Interrupts: {0}")]
+    Interrupts(&'static str),
+    /// PCI Express Base Specification 5.0, 1.3.2.3.
+    #[error("An Express function integrated in the root complex has no port BAR")]
+    ExpressPorts,
     /// The window for BARs is full.
-    #[error("BARs do not fit in the PCI window")]
+    #[error("BARs do not fit in the PCI windows")]
     Window,
 }
 
@@ -73,34 +81,25 @@ impl PciRoot {
 
     /// Plugs `function` into `slot` (1..32) as function 0.
     pub fn add(&mut self, slot: u8, function: Box<dyn Function>) -> Result<(), PciError> {
-        let identity = function.identity();
         if !(1..32).contains(&slot) {
             return Err(PciError::Slot(slot));
         }
-        if !identity.registers_bytes.is_power_of_two() || identity.registers_bytes < 4096 {
-            return Err(PciError::RegistersBytes(identity.registers_bytes));
-        }
-        if !(1..=MAX_VECTORS).contains(&identity.vectors) {
-            return Err(PciError::Vectors(identity.vectors));
-        }
+        let bars = config::check(&function.identity())?;
         let rid = requester_id(slot);
         match self.endpoints.binary_search_by_key(&rid, |endpoint| endpoint.rid) {
             Ok(_) => Err(PciError::Taken(slot)),
             Err(place) => {
-                self.endpoints.insert(place, Endpoint::new(rid, function));
+                self.endpoints.insert(place, Endpoint::new(rid, function, bars));
                 Ok(())
             }
         }
     }
 
-    /// Programs every BAR inside `window` (guest-physical, end exclusive, below 4 GiB), as firmware would. Memory
-    /// decoding stays off: the guest's drivers switch it on.
-    pub fn assign_bars(&mut self, window: std::ops::Range<u64>) -> Result<(), PciError> {
-        let mut next = u32::try_from(window.start).map_err(|_| PciError::Window)?;
-        for endpoint in &mut self.endpoints {
-            next = endpoint.assign_bars(next).ok_or(PciError::Window)?;
-        }
-        if u64::from(next) > window.end { Err(PciError::Window) } else { Ok(()) }
+    /// Programs every BAR inside `windows`, as firmware would. Decoding stays off: the guest's drivers switch it on.
+    pub fn assign_bars(&mut self, windows: &Windows) -> Result<(), PciError> {
+        let mut free = windows.clone();
+        let mut fits = self.endpoints.iter_mut().map(|endpoint| endpoint.assign_bars(&mut free));
+        fits.all(|fits| fits.is_some()).then_some(()).ok_or(PciError::Window)
     }
 
     fn endpoint(&mut self, rid: u16) -> Option<&mut Endpoint> {
@@ -180,7 +179,7 @@ impl PciRoot {
         self.revision
     }
 
-    /// What each MSI-X vector that is not held back would send now, by ascending requester id and vector.
+    /// What each vector of MSI-X or MSI that is not held back would send now, by ascending requester id and vector.
     pub fn open_vectors(&self) -> impl Iterator<Item = MsiWrite> + '_ {
         self.endpoints.iter().flat_map(Endpoint::open_vectors)
     }
@@ -190,33 +189,38 @@ impl PciRoot {
         self.endpoints.iter().flat_map(Endpoint::doorbells).collect()
     }
 
-    /// Whether some function's BAR decodes `gpa` now.
-    pub fn decodes(&self, gpa: u64) -> bool {
-        self.endpoints.iter().any(|endpoint| endpoint.decode(gpa).is_some())
+    /// The lines that functions assert, by slot and pin.
+    pub fn asserted(&self) -> impl Iterator<Item = (u8, Pin)> + '_ {
+        let slot = |endpoint: &Endpoint| (endpoint.rid >> 3) as u8;
+        self.endpoints.iter().filter_map(move |endpoint| Some((slot(endpoint), endpoint.asserted_pin()?)))
     }
 
-    /// Reads BAR memory at `gpa`. False, with `data` untouched, when no BAR decodes it.
-    pub fn mmio_read(&mut self, gpa: u64, data: &mut [u8], platform: &mut Platform<'_>) -> bool {
-        self.endpoints.iter_mut().any(|endpoint| match endpoint.decode(gpa) {
-            Some((kind, offset)) => {
-                endpoint.mmio_read(kind, offset, data, platform);
+    /// Whether some function's memory BAR decodes `gpa` now.
+    pub fn decodes(&self, gpa: u64) -> bool {
+        self.endpoints.iter().any(|endpoint| endpoint.decode(Space::Memory, gpa).is_some())
+    }
+
+    /// Reads a BAR at `address`. False, with `data` untouched, when no BAR decodes it.
+    pub fn read(&mut self, space: Space, address: u64, data: &mut [u8], platform: &mut Platform<'_>) -> bool {
+        self.endpoints.iter_mut().any(|endpoint| match endpoint.decode(space, address) {
+            Some((bar, offset)) => {
+                endpoint.read(bar, offset, data, platform);
                 true
             }
             None => false,
         })
     }
 
-    /// Writes BAR memory at `gpa`. False when no BAR decodes it.
-    pub fn mmio_write(&mut self, gpa: u64, data: &[u8], platform: &mut Platform<'_>) -> bool {
-        let found = self.endpoints.iter_mut().find_map(|endpoint| {
-            let (kind, offset) = endpoint.decode(gpa)?;
-            endpoint.mmio_write(kind, offset, data, platform);
-            Some(kind)
+    /// Writes a BAR at `address`. False when no BAR decodes it.
+    pub fn write(&mut self, space: Space, address: u64, data: &[u8], platform: &mut Platform<'_>) -> bool {
+        let msix = self.endpoints.iter_mut().find_map(|endpoint| {
+            let (bar, offset) = endpoint.decode(space, address)?;
+            Some(endpoint.write(bar, offset, data, platform))
         });
-        if found == Some(BarKind::Msix) {
+        if msix == Some(true) {
             self.revision = self.revision.wrapping_add(1);
         }
-        found.is_some()
+        msix.is_some()
     }
 
     /// Makes the call that `rid` asked its clock for. Unknown requester ids are ignored.
@@ -239,7 +243,7 @@ impl PciRoot {
 
 impl Stateful for PciRoot {
     const KIND: &'static str = "pci";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
     /// The functions, each restored from its state, in the order of [`PciRootState::endpoints`].
     type Parts = Vec<Box<dyn Function>>;
     type State = PciRootState;

@@ -8,12 +8,21 @@ use fencepost_trace::Stamp;
 use serde::{Deserialize, Serialize};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
-use crate::function::{Counter, Doorbell, Function, Identity};
+use crate::function::{Counter, Doorbell, Function, Identity, Ids, Registers, Words};
 use crate::ports::{DmaExt, Gpa, Iova, Ports};
 use crate::state::{SavedState, StateError, Stateful, pack};
 use crate::testing::FakeTrace;
 
-use super::{BusClock, MsiWrite, Platform, Translation, Untranslated};
+use super::{BusClock, MsiWrite, Platform, Translation, Untranslated, Windows};
+
+/// Room for BARs, as a machine has it.
+pub fn windows() -> Windows {
+    Windows {
+        memory: 0xc000_0000..0xe000_0000,
+        high_memory: 0x40_0000_0000..0x80_0000_0000,
+        ports: 0xc000..0x1_0000,
+    }
+}
 
 /// Virtual time that a test sets, and the calls asked for.
 #[derive(Default)]
@@ -146,18 +155,7 @@ impl Stateful for ToyFunction {
     }
 }
 
-impl Function for ToyFunction {
-    fn identity(&self) -> Identity {
-        Identity {
-            name: "toy",
-            device_id: 0x99,
-            class: 0xff_0000,
-            revision: 1,
-            registers_bytes: 0x1000,
-            vectors: 3,
-        }
-    }
-
+impl Words for ToyFunction {
     fn read(&mut self, offset: u32, _ports: &mut Ports<'_>) -> u32 {
         match offset {
             0x00 => self.address as u32,
@@ -189,6 +187,22 @@ impl Function for ToyFunction {
             }
             _ => {}
         }
+    }
+}
+
+impl Function for ToyFunction {
+    fn identity(&self) -> Identity {
+        Identity {
+            name: "toy",
+            ids: Ids::fencepost(0x99),
+            class: 0xff_0000,
+            revision: 1,
+            ..Identity::registers_and_msix(0x1000, 3)
+        }
+    }
+
+    fn registers(&mut self) -> Registers<'_> {
+        Registers::Words(self)
     }
 
     fn timer(&mut self, _token: u32, _ports: &mut Ports<'_>) {

@@ -2,9 +2,11 @@
 
 use fencepost_trace::Event;
 
-use super::testing::{FakePlatform, ToyFunction};
+use super::testing::{FakePlatform, ToyFunction, windows};
 use super::*;
-use crate::function::{Counter, Doorbell, Function, Identity};
+use crate::function::{
+    Bar, Counter, Doorbell, Function, Identity, Interrupts, MsixTable, Pin, Registers, Words,
+};
 use crate::state::{SavedState, Stateful, pack, unpack};
 
 const SLOT: u64 = 1;
@@ -22,7 +24,7 @@ impl Bench {
     fn new() -> Self {
         let mut root = PciRoot::new();
         root.add(1, Box::new(ToyFunction::default())).unwrap();
-        root.assign_bars(BAR0_BASE..0xe000_0000).unwrap();
+        root.assign_bars(&windows()).unwrap();
         Bench { root, platform: FakePlatform::new(0x10000, Untranslated) }
     }
 
@@ -50,12 +52,12 @@ impl Bench {
 
     fn read(&mut self, gpa: u64) -> u32 {
         let mut data = [0; 4];
-        assert!(self.platform.lend(|p| self.root.mmio_read(gpa, &mut data, p)));
+        assert!(self.platform.lend(|p| self.root.read(Space::Memory, gpa, &mut data, p)));
         u32::from_le_bytes(data)
     }
 
     fn write(&mut self, gpa: u64, value: u32) {
-        assert!(self.platform.lend(|p| self.root.mmio_write(gpa, &value.to_le_bytes(), p)));
+        assert!(self.platform.lend(|p| self.root.write(Space::Memory, gpa, &value.to_le_bytes(), p)));
     }
 
     /// The capability with this id, found as software finds it.
@@ -118,7 +120,9 @@ fn the_capability_list_holds_pm_msix_and_pcie_and_ends() {
 #[test]
 fn registers_of_a_table_neither_overlap_nor_leave_the_header() {
     let identity = ToyFunction::default().identity();
-    for mut registers in [config::host_bridge(), config::endpoint(&identity)] {
+    for mut registers in
+        [config::host_bridge(), config::endpoint(&identity, &config::check(&identity).unwrap())]
+    {
         registers.sort_by_key(|register| register.offset);
         for pair in registers.windows(2) {
             assert!(pair[0].offset + pair[0].width <= pair[1].offset, "{pair:?}");
@@ -161,10 +165,10 @@ fn a_bar_decodes_where_it_is_programmed_and_only_when_enabled() {
 fn a_64_bit_access_is_two_words_and_a_narrow_read_part_of_one() {
     let mut bench = Bench::running();
     let bytes = 0x1122_3344_5566_7788u64.to_le_bytes();
-    bench.platform.lend(|p| bench.root.mmio_write(BAR0_BASE, &bytes, p));
+    bench.platform.lend(|p| bench.root.write(Space::Memory, BAR0_BASE, &bytes, p));
     assert_eq!((bench.read(BAR0_BASE), bench.read(BAR0_BASE + 4)), (0x5566_7788, 0x1122_3344));
     let mut part = [0; 2];
-    bench.platform.lend(|p| bench.root.mmio_read(BAR0_BASE + 5, &mut part, p));
+    bench.platform.lend(|p| bench.root.read(Space::Memory, BAR0_BASE + 5, &mut part, p));
     assert_eq!(part, [0x33, 0x22]);
 }
 
@@ -177,7 +181,7 @@ fn narrow_writes(root: &PciRoot) -> u64 {
 fn a_narrow_write_is_ignored_and_counted() {
     let mut bench = Bench::running();
     bench.write(BAR0_BASE, 0xffff_ffff);
-    bench.platform.lend(|p| bench.root.mmio_write(BAR0_BASE + 1, &[0], p));
+    bench.platform.lend(|p| bench.root.write(Space::Memory, BAR0_BASE + 1, &[0], p));
     assert_eq!((bench.read(BAR0_BASE), narrow_writes(&bench.root)), (0xffff_ffff, 1));
 }
 
@@ -322,14 +326,20 @@ fn restoring_a_saved_bus_changes_nothing() {
 /// A function that is nothing but an identity.
 struct Odd(Identity);
 
-impl Function for Odd {
-    fn identity(&self) -> Identity {
-        self.0
-    }
+impl Words for Odd {
     fn read(&mut self, _: u32, _: &mut crate::ports::Ports<'_>) -> u32 {
         0
     }
     fn write(&mut self, _: u32, _: u32, _: &mut crate::ports::Ports<'_>) {}
+}
+
+impl Function for Odd {
+    fn identity(&self) -> Identity {
+        self.0
+    }
+    fn registers(&mut self) -> Registers<'_> {
+        Registers::Words(self)
+    }
     fn timer(&mut self, _: u32, _: &mut crate::ports::Ports<'_>) {}
     fn reset(&mut self, _: &mut crate::ports::Ports<'_>) {}
     fn doorbells(&self) -> Vec<Doorbell> {
@@ -354,8 +364,48 @@ fn a_function_that_cannot_be_described_is_refused() {
     let mut add = |slot, identity| root.add(slot, Box::new(Odd(identity)));
     assert_eq!(add(0, good), Err(PciError::Slot(0)));
     assert_eq!(add(32, good), Err(PciError::Slot(32)));
-    assert_eq!(add(1, Identity { registers_bytes: 0x1800, ..good }), Err(PciError::RegistersBytes(0x1800)));
-    assert_eq!(add(1, Identity { vectors: 0, ..good }), Err(PciError::Vectors(0)));
+    let mut refused = |change: &dyn Fn(&mut Identity)| {
+        let mut identity = good;
+        change(&mut identity);
+        add(1, identity).unwrap_err().to_string()
+    };
+    let memory = |bytes| Bar::Memory32 { bytes, prefetchable: false };
+    let size = "BAR 3: its size is not a power of two from 16 up (ports: 4 to 256)";
+    assert_eq!(refused(&|identity| identity.bars[3] = memory(0x1800)), size);
+    assert_eq!(refused(&|identity| identity.bars[3] = memory(8)), size);
+    assert_eq!(refused(&|identity| identity.bars[3] = Bar::Port { bytes: 512 }), size);
+    let wide = Bar::Memory64 { bytes: 0x1000, prefetchable: true };
+    let half = "BAR 2: it is the upper half of the one before it";
+    assert_eq!(refused(&|identity| identity.bars[1] = wide), half);
+    assert_eq!(
+        refused(&|identity| identity.bars[5] = wide),
+        "BAR 5: there is no register for its upper half"
+    );
+    let ports = "An Express function integrated in the root complex has no port BAR";
+    assert_eq!(refused(&|identity| identity.bars[3] = Bar::Port { bytes: 8 }), ports);
+    for vectors in [0, 2049] {
+        let table = Some(MsixTable::alone_in(2, vectors));
+        let why = "Interrupts: an MSI-X table has 1 to 2048 vectors";
+        assert_eq!(refused(&|identity| identity.interrupts.msix = table), why);
+    }
+    let table = MsixTable::alone_in(2, 3);
+    let lost = "Interrupts: its MSI-X table or pending bits do not fit in their BAR";
+    for table in [
+        MsixTable { table_bar: 1, ..table },
+        MsixTable { pending_bar: 6, ..table },
+        MsixTable { pending_offset: 0x1000, ..table },
+        MsixTable { pending_offset: 40, ..table },
+        MsixTable { pending_offset: 52, ..table },
+    ] {
+        assert_eq!(refused(&|identity| identity.interrupts.msix = Some(table)), lost, "{table:?}");
+    }
+    for msi in [3, 33, 64] {
+        let why = "Interrupts: MSI has 1, 2, 4, 8, 16 or 32 messages";
+        assert_eq!(refused(&|identity| identity.interrupts.msi = msi), why);
+    }
+    let line = Interrupts { msix: None, msi: 0, pin: Some(Pin::A) };
+    let why = "Interrupts: an Express function with a line has MSI or MSI-X too";
+    assert_eq!(refused(&|identity| identity.interrupts = line), why);
     assert_eq!(add(1, good), Ok(()));
     assert_eq!(add(1, good), Err(PciError::Taken(1)));
 }
@@ -363,7 +413,7 @@ fn a_function_that_cannot_be_described_is_refused() {
 #[test]
 fn a_table_of_2048_vectors_has_its_pending_bits_behind_it() {
     let mut root = PciRoot::new();
-    let identity = Identity { vectors: 2048, ..ToyFunction::default().identity() };
+    let identity = Identity::registers_and_msix(0x1000, 2048);
     root.add(1, Box::new(Odd(identity))).unwrap();
     let mut data = [0; 4];
     root.ecam_read((1 << 15) + MSIX_CAPABILITY + 8, &mut data);

@@ -20,12 +20,12 @@ use fencepost::control::{Control, StopReason};
 use fencepost::error::HostError;
 use fencepost::kernel;
 use fencepost::machine::log::EventLog;
+use fencepost::machine::map::pci_windows;
 use fencepost::machine::remap::Remapping;
 use fencepost::machine::time::TimeBase;
 use fencepost::machine::{GuestEnd, Machine, Parts, memory};
 use fencepost_devices::pci::PciRoot;
 use fencepost_firmware as firmware;
-use fencepost_firmware::layout::PCI_WINDOW;
 use fencepost_softcpu::code::CodePages;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
@@ -116,7 +116,7 @@ fn bus(probe: Probe) -> Result<PciRoot, HostError> {
     let failed = |error| HostError::Host(format!("PCI: {error}"));
     let mut root = PciRoot::new();
     root.add(PROBE_SLOT, Box::new(probe)).map_err(failed)?;
-    root.assign_bars(PCI_WINDOW).map_err(failed)?;
+    root.assign_bars(&pci_windows()).map_err(failed)?;
     Ok(root)
 }
 

@@ -3,7 +3,7 @@
 use fencepost::error::HostError;
 use fencepost::machine::irq::InterruptController;
 use fencepost::machine::time::TimeBase;
-use fencepost_devices::function::{Counter, Doorbell, Function, Identity};
+use fencepost_devices::function::{Counter, Doorbell, Function, Identity, Ids, Registers, Words};
 use fencepost_devices::pci::{MsiSource, MsiWrite};
 use fencepost_devices::ports::{Clock, DmaExt, Iova, Ports};
 use fencepost_devices::state::SavedState;
@@ -53,18 +53,7 @@ impl Probe {
     }
 }
 
-impl Function for Probe {
-    fn identity(&self) -> Identity {
-        Identity {
-            name: "probe",
-            device_id: 0xfff0,
-            class: 0xff_0000,
-            revision: 0,
-            registers_bytes: 4096,
-            vectors: VECTORS,
-        }
-    }
-
+impl Words for Probe {
     fn read(&mut self, offset: u32, _ports: &mut Ports<'_>) -> u32 {
         if offset == register::COUNT { self.count } else { 0 }
     }
@@ -79,6 +68,22 @@ impl Function for Probe {
             }
             _ => {}
         }
+    }
+}
+
+impl Function for Probe {
+    fn identity(&self) -> Identity {
+        Identity {
+            name: "probe",
+            ids: Ids::fencepost(0xfff0),
+            class: 0xff_0000,
+            revision: 0,
+            ..Identity::registers_and_msix(4096, VECTORS)
+        }
+    }
+
+    fn registers(&mut self) -> Registers<'_> {
+        Registers::Words(self)
     }
 
     fn doorbells(&self) -> Vec<Doorbell> {

@@ -1,6 +1,6 @@
 //! Dispatch of the CPU's accesses outside RAM.
 
-use fencepost_devices::pci::{CONFIG_PORTS, MsiSource, MsiWrite};
+use fencepost_devices::pci::{CONFIG_PORTS, MsiSource, MsiWrite, Space};
 use fencepost_firmware::layout::{self, S5_SLP_TYP};
 use fencepost_softcpu::bus::{Bus, Flow};
 use fencepost_time::{Cycles, TscOffset};
@@ -97,7 +97,7 @@ impl Machine {
         }
         let answered = match mmio(gpa) {
             Some((MmioTarget::PciWindow, _)) => {
-                self.on_bus(|pci, platform| pci.mmio_read(gpa, data, platform))
+                self.on_bus(|pci, platform| pci.read(Space::Memory, gpa, data, platform))
             }
             Some((MmioTarget::Ecam, offset)) => {
                 self.pci.ecam_read(offset, data);
@@ -126,7 +126,7 @@ impl Machine {
     pub fn write_mmio(&mut self, gpa: u64, data: &[u8]) {
         let answered = match mmio(gpa) {
             Some((MmioTarget::PciWindow, _)) => {
-                self.on_bus(|pci, platform| pci.mmio_write(gpa, data, platform))
+                self.on_bus(|pci, platform| pci.write(Space::Memory, gpa, data, platform))
             }
             Some((MmioTarget::Ecam, offset)) => {
                 self.on_bus(|pci, platform| pci.ecam_write(offset, data, platform));

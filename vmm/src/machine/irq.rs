@@ -12,9 +12,7 @@ pub trait InterruptController: Send {
     fn msi(&mut self, message: MsiWrite);
     /// What the senders of messages would send has changed. `open` lists it: one message for each sender that is not
     /// held back. Only for a delivery that prepares the way of each sender.
-    fn follow(&mut self, open: &dyn Fn() -> Vec<MsiWrite>) {
-        let _ = open;
-    }
+    fn follow(&mut self, open: &dyn Fn() -> Vec<MsiWrite>);
     /// An edge-triggered line pulsed.
     fn pulse(&mut self, gsi: u32);
     /// The guest reads the I/O APIC's page.
@@ -58,6 +56,9 @@ impl InterruptController for SoftInterrupts {
         // A message that means nothing is lost, as on a bus.
         self.outbox.extend(InterruptMessage::from_msi(message.address, message.data));
     }
+
+    /// Every message goes the same way.
+    fn follow(&mut self, _open: &dyn Fn() -> Vec<MsiWrite>) {}
 
     fn pulse(&mut self, gsi: u32) {
         for asserted in [true, false] {

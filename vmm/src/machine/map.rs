@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use fencepost_devices::pci::CONFIG_PORTS;
+use fencepost_devices::pci::{CONFIG_PORTS, Windows};
 use fencepost_firmware::layout;
 
 use crate::machine::clock::CLOCK_PORTS;
@@ -75,6 +75,15 @@ const MMIO: [(Range<u64>, MmioTarget); 5] = [
     // The CPU keeps its own APIC page; the rest of the megabyte is where MSIs are written.
     (layout::LAPIC..layout::LAPIC + 0x10_0000, MmioTarget::Messages),
 ];
+
+/// Where firmware puts the functions' BARs.
+pub fn pci_windows() -> Windows {
+    Windows {
+        memory: layout::PCI_WINDOW,
+        high_memory: layout::PCI_HIGH_WINDOW,
+        ports: layout::PCI_PORTS.start.into()..layout::PCI_PORTS.end.into(),
+    }
+}
 
 /// The target of `port` and the offset into its range.
 pub fn port(port: u16) -> Option<(PortTarget, u16)> {

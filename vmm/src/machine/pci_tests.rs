@@ -2,7 +2,7 @@
 
 use std::any::Any;
 
-use fencepost_devices::function::{Counter, Doorbell, Function, Identity, VENDOR_ID};
+use fencepost_devices::function::{Counter, Doorbell, Function, Identity, Ids, Registers, VENDOR_ID, Words};
 use fencepost_devices::pci::requester_id;
 use fencepost_devices::ports::{DmaExt, Iova, Ports};
 use fencepost_devices::state::SavedState;
@@ -23,17 +23,7 @@ const TARGET: u64 = 0x5000;
 /// Writing `n` to register 0 asks for a call in `n` nanoseconds; the call stores the time by DMA and raises vector 0.
 struct AlarmClock;
 
-impl Function for AlarmClock {
-    fn identity(&self) -> Identity {
-        Identity {
-            name: "alarm clock",
-            device_id: 0x77,
-            class: 0x088000,
-            revision: 1,
-            registers_bytes: 4096,
-            vectors: 1,
-        }
-    }
+impl Words for AlarmClock {
     fn read(&mut self, offset: u32, _: &mut Ports<'_>) -> u32 {
         0x1000 + offset
     }
@@ -41,6 +31,22 @@ impl Function for AlarmClock {
         let at = ports.clock.now().ns + u64::from(value);
         ports.clock.call_at(at, 3);
     }
+}
+
+impl Function for AlarmClock {
+    fn identity(&self) -> Identity {
+        Identity {
+            name: "alarm clock",
+            ids: Ids::fencepost(0x77),
+            class: 0x088000,
+            revision: 1,
+            ..Identity::registers_and_msix(4096, 1)
+        }
+    }
+    fn registers(&mut self) -> Registers<'_> {
+        Registers::Words(self)
+    }
+
     fn timer(&mut self, token: u32, ports: &mut Ports<'_>) {
         let now = ports.clock.now().ns;
         ports.dma.write_u64(Iova(TARGET), now << 8 | u64::from(token)).expect("RAM");
@@ -66,7 +72,7 @@ fn machine() -> Machine {
     let memory = memory::map(memory::MEMORY_MIN_BYTES).expect("mapped");
     let mut pci = PciRoot::new();
     pci.add(SLOT, Box::new(AlarmClock)).expect("free");
-    pci.assign_bars(layout::PCI_WINDOW).expect("fits");
+    pci.assign_bars(&map::pci_windows()).expect("fits");
     Machine::new(Parts {
         code: Arc::new(CodePages::new(memory::end(&memory))),
         memory,

@@ -3,7 +3,7 @@
 
 use std::any::Any;
 
-use fencepost_devices::function::{Counter, Doorbell, Function, Identity};
+use fencepost_devices::function::{Counter, Doorbell, Function, Identity, Ids, Registers, Words};
 use fencepost_devices::pci::requester_id;
 use fencepost_devices::ports::Ports;
 use fencepost_devices::state::SavedState;
@@ -33,23 +33,29 @@ type Stamped = (u64, Event);
 /// Writing `n` to a register raises vector `n`.
 struct Bells;
 
-impl Function for Bells {
-    fn identity(&self) -> Identity {
-        Identity {
-            name: "bells",
-            device_id: 0x78,
-            class: 0x088000,
-            revision: 1,
-            registers_bytes: 4096,
-            vectors: VECTORS,
-        }
-    }
+impl Words for Bells {
     fn read(&mut self, _: u32, _: &mut Ports<'_>) -> u32 {
         0
     }
     fn write(&mut self, _: u32, value: u32, ports: &mut Ports<'_>) {
         ports.msi.raise(value as u16);
     }
+}
+
+impl Function for Bells {
+    fn identity(&self) -> Identity {
+        Identity {
+            name: "bells",
+            ids: Ids::fencepost(0x78),
+            class: 0x088000,
+            revision: 1,
+            ..Identity::registers_and_msix(4096, VECTORS)
+        }
+    }
+    fn registers(&mut self) -> Registers<'_> {
+        Registers::Words(self)
+    }
+
     fn timer(&mut self, _: u32, _: &mut Ports<'_>) {}
     fn reset(&mut self, _: &mut Ports<'_>) {}
     fn doorbells(&self) -> Vec<Doorbell> {
@@ -139,7 +145,7 @@ fn run_to(machine: &mut Machine, until: u64) -> Vec<Arrival> {
 fn bells(seed: Option<u64>) -> (Machine, u64) {
     let mut pci = PciRoot::new();
     pci.add(BELLS_SLOT, Box::new(Bells)).expect("free");
-    pci.assign_bars(layout::PCI_WINDOW).expect("fits");
+    pci.assign_bars(&map::pci_windows()).expect("fits");
     let mut machine = machine(pci, seed);
     let bar = enable(&mut machine, BELLS_SLOT, VECTORS, FIRST);
     (machine, bar)

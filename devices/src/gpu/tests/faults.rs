@@ -2,7 +2,7 @@ use zerocopy::IntoBytes;
 use zerocopy::little_endian::{U32, U64};
 
 use super::fixture::*;
-use crate::function::Function;
+use crate::function::Words;
 use crate::gpu::GpuConfig;
 use crate::gpu::packet::{RawOperand, RawPacket};
 

@@ -3,7 +3,7 @@
 use zerocopy::IntoBytes;
 use zerocopy::little_endian::{U32, U64};
 
-use crate::function::Function;
+use crate::function::Words;
 use crate::gpu::packet::{RawOperand, RawPacket};
 use crate::gpu::{Gpu, GpuConfig};
 use crate::testing::World;

@@ -1,5 +1,5 @@
 use super::fixture::*;
-use crate::function::Function;
+use crate::function::Words;
 use crate::gpu::regs::{GLOBAL, RING, Row};
 use crate::gpu::{Gpu, GpuConfig};
 use crate::state::Stateful;

@@ -3,7 +3,8 @@
 use vm_memory::{Bytes, GuestAddress};
 
 use super::*;
-use crate::pci::testing::{FakePlatform, ToyFunction};
+use crate::pci::Space;
+use crate::pci::testing::{FakePlatform, ToyFunction, windows};
 use crate::pci::{MsiSource, PciRoot};
 
 const BAR0: u64 = 0xc000_0000;
@@ -19,7 +20,7 @@ impl Machine {
     fn new() -> Self {
         let mut root = PciRoot::new();
         root.add(1, Box::new(ToyFunction::default())).unwrap();
-        root.assign_bars(BAR0..0xe000_0000).unwrap();
+        root.assign_bars(&windows()).unwrap();
         let mut machine = Machine { root, platform: FakePlatform::new(1 << 20, Iommu::new()) };
         machine.platform.lend(|p| machine.root.ecam_write((1 << 15) + 4, &[6, 0], p));
         machine
@@ -33,12 +34,12 @@ impl Machine {
     }
 
     fn device_write(&mut self, offset: u64, value: u32) {
-        self.platform.lend(|p| self.root.mmio_write(BAR0 + offset, &value.to_le_bytes(), p));
+        self.platform.lend(|p| self.root.write(Space::Memory, BAR0 + offset, &value.to_le_bytes(), p));
     }
 
     fn device_read(&mut self, offset: u64) -> u32 {
         let mut data = [0; 4];
-        self.platform.lend(|p| self.root.mmio_read(BAR0 + offset, &mut data, p));
+        self.platform.lend(|p| self.root.read(Space::Memory, BAR0 + offset, &mut data, p));
         u32::from_le_bytes(data)
     }
 
