@@ -5,11 +5,10 @@ use zerocopy::IntoBytes;
 
 use super::convert::{FrameLayout, convert};
 use super::core::{Camera, TIMER_END, TIMER_READ_OUT};
-use super::regs::VECTOR_FRAME_DONE;
+use super::error::{ErrorCode, Failure};
+use super::registers::VECTOR_FRAME_DONE;
 use super::state::InFlight;
-use super::wire::{
-    Completion, Descriptor, ErrorCode, Failure, ORDINAL_OFFSET, Plane, RECORD_BYTES, parse_descriptor,
-};
+use super::wire::{Completion, Descriptor, ORDINAL_OFFSET, Plane, RECORD_BYTES, parse_descriptor};
 use crate::ports::{DmaExt, Iova, Ports};
 use crate::sg::{SgError, SgList};
 

@@ -4,10 +4,10 @@ use fencepost_trace::{Engine, Event};
 
 use super::config::{CameraCost, CameraParts};
 use super::convert::{MAX_STRIDE, STRIDE_ALIGN};
-use super::regs::{self, Register, Rights};
+use super::error::{ErrorCode, Failure};
+use super::registers::{self, Register, Rights};
 use super::source::{FrameSource, Range, SourceError};
 use super::state::{CameraState, Stream};
-use super::wire::{ErrorCode, Failure};
 use crate::function::{Counter, Doorbell, Function, Identity, Ids, Registers, Words};
 use crate::ports::{DmaExt, Iova, Ports};
 use crate::state::{SavedState, pack};
@@ -44,14 +44,14 @@ impl Camera {
         self.state.error_code = failure.code as u32;
         self.state.error_iova = failure.iova;
         self.state.error_count = self.state.error_count.saturating_add(1);
-        ports.msi.raise(regs::VECTOR_ERROR);
+        ports.msi.raise(registers::VECTOR_ERROR);
     }
 
     /// Reports a dropped frame.
     pub(super) fn drop_frame(&mut self, sequence: u32, ports: &mut Ports<'_>) {
         self.state.overrun_count = self.state.overrun_count.saturating_add(1);
         ports.trace.record(Event::FrameDropped { sequence });
-        ports.msi.raise(regs::VECTOR_OVERRUN);
+        ports.msi.raise(registers::VECTOR_OVERRUN);
     }
 
     fn start(&mut self, ports: &mut Ports<'_>) {
@@ -73,7 +73,7 @@ impl Camera {
     }
 
     fn control(&mut self, value: u32, ports: &mut Ports<'_>) {
-        match (value & regs::CONTROL_STREAM != 0, self.state.stream.is_some()) {
+        match (value & registers::CONTROL_STREAM != 0, self.state.stream.is_some()) {
             (true, false) => self.start(ports),
             (false, true) => self.stop(ports),
             // Posted buffers of a stream that never went on are forgotten too.
@@ -106,12 +106,12 @@ impl Camera {
 
     fn status(&self) -> u32 {
         let Some(stream) = &self.state.stream else { return 0 };
-        let mut status = regs::STATUS_STREAMING;
+        let mut status = registers::STATUS_STREAMING;
         if stream.in_flight.is_some() {
-            status |= regs::STATUS_BUSY;
+            status |= registers::STATUS_BUSY;
         }
         if stream.halted {
-            status |= regs::STATUS_HALTED;
+            status |= registers::STATUS_HALTED;
         }
         status
     }
@@ -133,14 +133,14 @@ impl Camera {
     fn value(&self, register: Register) -> u32 {
         let state = &self.state;
         match register {
-            Register::Id => regs::ID,
-            Register::Version => regs::VERSION,
-            Register::Formats => regs::FORMATS,
-            Register::SizeStep => regs::SIZE_STEP,
+            Register::Id => registers::ID,
+            Register::Version => registers::VERSION,
+            Register::Formats => registers::FORMATS,
+            Register::SizeStep => registers::SIZE_STEP,
             Register::StrideAlign => STRIDE_ALIGN,
             Register::MaxStride => MAX_STRIDE,
-            Register::MaxRate => regs::MAX_RATE,
-            Register::MaxRingEntries => regs::MAX_RING_ENTRIES,
+            Register::MaxRate => registers::MAX_RATE,
+            Register::MaxRingEntries => registers::MAX_RING_ENTRIES,
             Register::CostFixed => self.cost.fixed_cycles,
             Register::CostBytesPerCycle => self.cost.bytes_per_cycle.max(1),
             Register::Format => state.format,
@@ -196,11 +196,11 @@ impl Camera {
 
 impl Words for Camera {
     fn read(&mut self, offset: u32, _ports: &mut Ports<'_>) -> u32 {
-        regs::register(offset).map_or(0, |(register, _)| self.value(register))
+        registers::register(offset).map_or(0, |(register, _)| self.value(register))
     }
 
     fn write(&mut self, offset: u32, value: u32, ports: &mut Ports<'_>) {
-        let Some((register, rights)) = regs::register(offset) else { return };
+        let Some((register, rights)) = registers::register(offset) else { return };
         match (rights, register) {
             (Rights::ReadOnly, _) => {}
             (Rights::Locked, _) if self.state.stream.is_some() => {
@@ -225,7 +225,7 @@ impl Function for Camera {
             ids: Ids::fencepost(2),
             class: 0x04_8000,
             revision: 1,
-            ..Identity::registers_and_msix(regs::BAR_BYTES, regs::VECTORS)
+            ..Identity::registers_and_msix(registers::BAR_BYTES, registers::VECTORS)
         }
     }
 
@@ -234,7 +234,7 @@ impl Function for Camera {
     }
 
     fn doorbells(&self) -> Vec<Doorbell> {
-        vec![Doorbell { offset: regs::QUEUE_DOORBELL, value: None }]
+        vec![Doorbell { offset: registers::QUEUE_DOORBELL, value: None }]
     }
 
     fn timer(&mut self, token: u32, ports: &mut Ports<'_>) {

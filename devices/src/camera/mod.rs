@@ -6,10 +6,9 @@ mod capture;
 mod config;
 mod convert;
 mod core;
+mod error;
 mod pattern;
-#[cfg(test)]
-mod random_tests;
-mod regs;
+mod registers;
 mod source;
 mod state;
 #[cfg(test)]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::config::CameraParts;
 use super::convert::{FrameLayout, PixelFormat};
 use super::core::Camera;
-use super::regs::{MAX_RATE, MAX_RATE_PART, MAX_RING_ENTRIES, SIZE_STEP};
+use super::registers::{MAX_RATE, MAX_RATE_PART, MAX_RING_ENTRIES, SIZE_STEP};
 use super::source::{FrameSource, Size};
 use super::wire::{Descriptor, RECORD_BYTES};
 use crate::ports::Iova;

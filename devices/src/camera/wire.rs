@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use zerocopy::byteorder::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::ports::{DmaFault, Iova};
+use crate::ports::Iova;
 
 /// Bytes of a descriptor and of a completion record.
 pub const RECORD_BYTES: u64 = 64;
@@ -96,56 +96,3 @@ pub struct Completion {
 
 const _: () = assert!(size_of::<Completion>() == RECORD_BYTES as usize);
 const _: () = assert!(size_of::<RawDescriptor>() == RECORD_BYTES as usize);
-
-/// The guest-visible error codes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[repr(u32)]
-pub enum ErrorCode {
-    /// Stream-on with a value out of its limits.
-    BadConfig = 1,
-    /// A descriptor's field is not as documented.
-    BadDescriptor = 2,
-    /// An SG list without entries, too long, or with a bad entry.
-    BadSg = 3,
-    /// No room for the frame.
-    TooSmall = 4,
-    /// DMA fault reading an SG list.
-    SgFault = 5,
-    /// DMA fault writing pixels.
-    BufferFault = 6,
-    /// DMA fault on a ring.
-    RingFault = 7,
-    /// The host could not deliver the picture.
-    Source = 8,
-    /// Write to a locked register while streaming.
-    Locked = 9,
-    /// QUEUE_TAIL too far ahead.
-    QueueOverflow = 10,
-}
-
-/// An error and the address it is about (0: none).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// What.
-    pub code: ErrorCode,
-    /// Where.
-    pub iova: u64,
-}
-
-impl Failure {
-    /// An error about no address.
-    pub fn plain(code: ErrorCode) -> Self {
-        Failure { code, iova: 0 }
-    }
-
-    /// A DMA fault.
-    pub fn fault(code: ErrorCode, fault: &DmaFault) -> Self {
-        let iova = match fault {
-            DmaFault::Refused { iova, .. }
-            | DmaFault::NoMemory { iova }
-            | DmaFault::Overflow { iova, .. } => iova.0,
-            DmaFault::NotBusMaster => 0,
-        };
-        Failure { code, iova }
-    }
-}

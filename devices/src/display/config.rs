@@ -4,7 +4,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::regs::MAX_SIDE_PX;
+use super::registers::MAX_SIDE_PX;
+use super::sink::PictureSink;
 
 /// The largest side that an EDID detailed timing can carry (12 bits; VESA E-EDID 1.4, section 3.10.2).
 const EDID_MAX_SIDE_PX: u16 = 4095;
@@ -55,6 +56,14 @@ impl Default for Config {
             bytes_per_cycle: 4,
         }
     }
+}
+
+/// What the host provides of a display.
+pub struct DisplayParts {
+    /// The monitor and the fetch engine; [`Config::check`] accepts it.
+    pub config: Config,
+    /// Where its pictures go.
+    pub sink: Box<dyn PictureSink>,
 }
 
 /// Why a display description is refused.

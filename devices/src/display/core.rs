@@ -1,271 +1,204 @@
-//! What the display does over time: vertical blanks, commits, scan-out.
+//! The display: its registers, and its face to the PCI adapter.
 
-use fencepost_trace::{Engine, Event, Stamp};
+use super::config::{ConfigError, DisplayParts};
+use super::edid;
+use super::engine::Core;
+use super::registers::{self, ErrorBits, Irq, Size};
+use super::state::DisplayState;
+use crate::function::{Counter, Doorbell, Function, Identity, Ids, Registers, Words};
+use crate::ports::Ports;
+use crate::state::{SavedState, pack};
 
-use super::PictureSink;
-use super::config::{Config, ScanOut};
-use super::plane::{FetchError, PlaneRegs};
-use super::raster::Raster;
-use super::regs::{ErrorBits, Irq};
-use super::state::{DisplayState, FrameCrc, LastVblank, Offered, Shown};
-use crate::crc::crc32;
-use crate::ports::{Clock, Ports};
-
-/// The next vertical blank.
-const TOKEN_VBLANK: u32 = 0;
-/// The end of a fetch.
-const TOKEN_FETCH: u32 = 1;
-/// Cycles over which the clock's rate is asked, so that rounding up to a nanosecond does not show.
-const RATE_CYCLES: u64 = 1_000_000_000;
-
-/// The engine behind the registers.
-pub(super) struct Core {
-    pub config: Config,
-    pub state: DisplayState,
-    pub sink: Box<dyn PictureSink>,
-    /// The frame being composed; not state, since each frame is composed anew.
-    pub picture: Vec<u8>,
+/// The display as a PCI function's core.
+pub struct Display {
+    core: Core,
+    edid: [u8; edid::EDID_BYTES],
 }
 
-impl Core {
-    /// The last vertical blank as of `now`.
-    pub fn last_vblank(&self, clock: &dyn Clock) -> LastVblank {
-        let now = clock.now();
-        let current = self.state.raster.and_then(|raster| {
-            let count = raster.count_at(now.ns);
-            let ns = raster.vblank_ns(count)?;
-            let cycles = now.cycles.saturating_sub(ns_to_cycles(now.ns.saturating_sub(ns), clock));
-            Some(LastVblank { count, cycles, ns })
-        });
-        current.unwrap_or(self.state.last_vblank)
+impl Display {
+    /// A display after power-on.
+    pub fn new(parts: DisplayParts) -> Result<Self, ConfigError> {
+        parts.config.check()?;
+        Ok(Display::with_state(parts, DisplayState::default()))
     }
 
-    /// `CRTC_ENABLE`.
-    pub fn enable(&mut self, on: bool, ports: &mut Ports<'_>) {
-        match (on, self.state.raster) {
-            (true, None) => {
-                let count = self.state.last_vblank.count;
-                self.state.raster = Raster::start(self.state.mode, ports.clock.now().ns, count);
-                self.state.handled = count;
-                if self.state.raster.is_none() {
-                    self.refuse(ErrorBits::MODE, ports);
-                }
-                self.arm(ports);
+    /// A display in `state`.
+    pub(super) fn with_state(parts: DisplayParts, state: DisplayState) -> Self {
+        let DisplayParts { config, sink } = parts;
+        let edid = edid::build(&config);
+        Display { core: Core { config, state, sink, picture: Vec::new() }, edid }
+    }
+
+    /// Everything needed to go on elsewhere; also the counters.
+    pub fn state(&self) -> &DisplayState {
+        &self.core.state
+    }
+
+    /// Reads a pair's low word and latches its high word, or the latched high word.
+    fn read_pair(&mut self, offset: u32, low: u32, value: u64) -> u32 {
+        let high_offset = low.saturating_add(4);
+        let high = (value >> 32) as u32;
+        let latch = &mut self.core.state.latch.high;
+        if offset == low {
+            *latch = Some((high_offset, high));
+            return value as u32;
+        }
+        match *latch {
+            Some((at, latched)) if at == high_offset => {
+                *latch = None;
+                latched
             }
-            (false, Some(_)) => {
-                self.state.last_vblank = self.last_vblank(ports.clock);
-                self.state.raster = None;
-                self.state.pending = None;
-                self.state.shown = None;
-                self.state.fetching = None;
-                self.arm(ports);
-            }
-            (true, Some(_)) | (false, None) => {}
+            _ => high,
         }
     }
 
-    /// `COMMIT`.
-    pub fn commit(&mut self, ports: &mut Ports<'_>) {
-        let Some(raster) = self.state.raster.filter(|_| self.state.pending.is_none()) else {
-            return self.refuse(ErrorBits::COMMIT_BUSY, ports);
+    /// The read-only pair that `offset` lies in: where it starts and what it holds.
+    fn pair(&self, offset: u32, ports: &Ports<'_>) -> Option<(u32, u64)> {
+        let state = &self.core.state;
+        let low = offset & !7;
+        let value = match low {
+            registers::NOW_NS => ports.clock.now().ns,
+            registers::NOW_CYCLES => ports.clock.now().cycles,
+            registers::COMMIT_ACCEPTED => state.accepted,
+            registers::COMMIT_LATCHED => state.latched,
+            registers::VBLANK_COUNT => self.core.last_vblank(ports.clock).count,
+            registers::VBLANK_CYCLES => self.core.last_vblank(ports.clock).cycles,
+            registers::VBLANK_NS => self.core.last_vblank(ports.clock).ns,
+            registers::CRC_FRAME => state.crc.frame,
+            registers::FAULT_IOVA => state.fault_iova,
+            _ => return None,
         };
-        if !self.state.staged.is_valid(raster.mode.active) {
-            return self.refuse(ErrorBits::COMMIT_INVALID, ports);
+        Some((low, value))
+    }
+
+    fn read_word(&self, offset: u32) -> u32 {
+        let state = &self.core.state;
+        match offset {
+            registers::ID => registers::ID_VALUE,
+            registers::MAX_SIZE => {
+                Size { width_px: registers::MAX_SIDE_PX, height_px: registers::MAX_SIDE_PX }.bits()
+            }
+            registers::IRQ_STATUS => state.irq_status.bits(),
+            registers::IRQ_ENABLE => state.irq_enable.bits(),
+            registers::ERROR_STATUS => state.errors.bits(),
+            registers::CRTC_ENABLE => u32::from(state.raster.is_some()),
+            registers::MODE_ACTIVE => state.mode.active.bits(),
+            registers::MODE_TOTAL => state.mode.total.bits(),
+            registers::MODE_CLOCK => state.mode.clock_khz,
+            registers::COMMIT => u32::from(state.pending.is_some()),
+            registers::CRC_VALUE => state.latch.crc,
+            registers::UNDERRUNS => state.underruns,
+            registers::REFUSED => state.refused,
+            registers::PLANE_CONTROL => u32::from(state.staged.on),
+            registers::PLANE_FORMAT => state.staged.format,
+            registers::PLANE_TABLE => state.staged.table as u32,
+            registers::PLANE_TABLE_HIGH => (state.staged.table >> 32) as u32,
+            registers::PLANE_ENTRIES => state.staged.entries,
+            registers::PLANE_OFFSET => state.staged.offset_bytes,
+            registers::PLANE_PITCH => state.staged.pitch_bytes,
+            registers::PLANE_SIZE => state.staged.size.bits(),
+            registers::CONNECTOR => 1,
+            registers::EDID..registers::EDID_END => self.edid_word(offset.saturating_sub(registers::EDID)),
+            _ => 0,
         }
-        self.state.accepted = self.state.accepted.saturating_add(1);
-        let commit = self.state.accepted;
-        ports.trace.record(Event::Doorbell { engine: Engine::Display, queue: 0, tail: commit });
-        self.state.pending = Some(self.state.staged);
-        self.arm(ports);
     }
 
-    /// `IRQ_ENABLE`.
-    pub fn enable_interrupts(&mut self, irq: Irq, ports: &mut Ports<'_>) {
-        let waiting = irq.difference(self.state.irq_enable).intersection(self.state.irq_status);
-        self.state.irq_enable = irq;
-        raise(waiting, ports);
-        self.arm(ports);
+    fn edid_word(&self, offset: u32) -> u32 {
+        let bytes = self.edid.iter().skip(offset as usize).take(4);
+        bytes.rev().fold(0, |word, &byte| word << 8 | u32::from(byte))
     }
 
-    /// A timer call.
-    pub fn timer(&mut self, token: u32, ports: &mut Ports<'_>) {
-        match token {
-            TOKEN_VBLANK => self.vblank(ports),
-            TOKEN_FETCH => self.end_fetch(ports),
+    fn write_plane(&mut self, offset: u32, value: u32) {
+        let plane = self.core.staged();
+        let wide = u64::from(value);
+        match offset {
+            registers::PLANE_CONTROL => plane.on = value & 1 != 0,
+            registers::PLANE_FORMAT => plane.format = value,
+            registers::PLANE_TABLE => plane.table = plane.table & !0xffff_ffff | wide,
+            registers::PLANE_TABLE_HIGH => plane.table = plane.table & 0xffff_ffff | wide << 32,
+            registers::PLANE_ENTRIES => plane.entries = value,
+            registers::PLANE_OFFSET => plane.offset_bytes = value,
+            registers::PLANE_PITCH => plane.pitch_bytes = value,
+            registers::PLANE_SIZE => plane.size = Size::from_bits(value),
             _ => {}
         }
     }
+}
 
-    /// Asks for the calls that the present state needs and withdraws the others: after every change, and after a restore.
-    pub fn arm(&self, ports: &mut Ports<'_>) {
-        let state = &self.state;
-        let Some(raster) = state.raster else {
-            ports.clock.cancel(TOKEN_VBLANK);
-            ports.clock.cancel(TOKEN_FETCH);
-            return;
+impl Words for Display {
+    fn read(&mut self, offset: u32, ports: &mut Ports<'_>) -> u32 {
+        let Some((low, value)) = self.pair(offset, ports).filter(|_| offset % 4 == 0) else {
+            return self.read_word(offset);
         };
-        let next = raster.count_at(ports.clock.now().ns).max(state.handled).saturating_add(1);
-        match raster.vblank_ns(next) {
-            Some(at_ns) if self.vblank_matters() => ports.clock.call_at(at_ns, TOKEN_VBLANK),
-            _ => ports.clock.cancel(TOKEN_VBLANK),
+        if offset == registers::CRC_FRAME {
+            self.core.state.latch.crc = self.core.state.crc.value;
         }
-        // A fetch that cannot end before the next frame is not waited for: that frame's vertical blank finds it late.
-        match state.fetching.and_then(|frame| self.fetch_end_ns(&raster, frame, ports.clock)) {
-            Some(at_ns) => ports.clock.call_at(at_ns, TOKEN_FETCH),
-            None => ports.clock.cancel(TOKEN_FETCH),
+        self.read_pair(offset, low, value)
+    }
+
+    fn write(&mut self, offset: u32, value: u32, ports: &mut Ports<'_>) {
+        let state = &mut self.core.state;
+        match offset {
+            registers::IRQ_STATUS => state.irq_status &= !Irq::from_bits_truncate(value),
+            registers::IRQ_ENABLE => self.core.enable_interrupts(Irq::from_bits_truncate(value), ports),
+            registers::ERROR_STATUS => state.errors &= !ErrorBits::from_bits_truncate(value),
+            registers::MODE_ACTIVE => state.mode.active = Size::from_bits(value),
+            registers::MODE_TOTAL => state.mode.total = Size::from_bits(value),
+            registers::MODE_CLOCK => state.mode.clock_khz = value,
+            registers::CRTC_ENABLE => self.core.enable(value & 1 != 0, ports),
+            registers::COMMIT if value & 1 != 0 => self.core.commit(ports),
+            _ => self.write_plane(offset, value),
         }
-    }
-
-    /// Whether the next vertical blank does anything: if not, an idle guest need not be woken for it.
-    fn vblank_matters(&self) -> bool {
-        let state = &self.state;
-        self.config.scan_out == ScanOut::Always
-            || state.irq_enable.contains(Irq::VBLANK)
-            || state.pending.is_some()
-            || state.fetching.is_some()
-            || state.shown.as_ref().is_some_and(|shown| shown.offered != Offered::Picture)
-    }
-
-    fn vblank(&mut self, ports: &mut Ports<'_>) {
-        let Some(raster) = self.state.raster else { return };
-        let frame = raster.count_at(ports.clock.now().ns);
-        if frame > self.state.handled {
-            self.state.handled = frame;
-            ports.trace.record(Event::Vblank { frame });
-            if let Some(late) = self.state.fetching.take() {
-                self.finish(late, Err(FetchError { bit: ErrorBits::LATE, iova: None }), ports);
-            }
-            self.latch(frame, ports);
-            if self.state.irq_enable.contains(Irq::VBLANK) {
-                self.signal(Irq::VBLANK, ports);
-            }
-            self.begin_fetch(frame, ports);
-        }
-        self.arm(ports);
-    }
-
-    fn latch(&mut self, frame: u64, ports: &mut Ports<'_>) {
-        let Some(plane) = self.state.pending.take() else { return };
-        self.state.latched = self.state.accepted;
-        let shows = |shown: &Shown| (shown.plane.on, shown.plane.table, shown.plane.offset_bytes);
-        let before = self.state.shown.as_ref().map(shows);
-        let shown = Shown { plane, list: None, offered: Offered::Nothing };
-        let fresh = before != Some(shows(&shown));
-        self.state.shown = Some(shown);
-        ports.trace.record(Event::Latch { frame, commit: self.state.latched });
-        if fresh {
-            ports.trace.record(Event::Flip { frame, flip: self.state.latched });
-        }
-        self.signal(Irq::FLIP_DONE, ports);
-    }
-
-    fn begin_fetch(&mut self, frame: u64, ports: &mut Ports<'_>) {
-        let fresh = self.state.shown.as_ref().is_some_and(|shown| shown.offered != Offered::Picture);
-        if self.config.scan_out == ScanOut::OnFlip && !fresh {
-            return;
-        }
-        if let Some(shown) = self.state.shown.as_mut().filter(|shown| shown.plane.on && shown.list.is_none())
-        {
-            match shown.plane.fetch_list(ports) {
-                Ok(list) => shown.list = Some(list),
-                Err(error) => return self.finish(frame, Err(error), ports),
-            }
-        }
-        self.state.fetching = Some(frame);
-    }
-
-    fn end_fetch(&mut self, ports: &mut Ports<'_>) {
-        let Some(frame) = self.state.fetching.take() else { return };
-        let fetched = self.fetch(ports);
-        self.finish(frame, fetched, ports);
-        self.arm(ports);
-    }
-
-    /// Composes the picture from memory.
-    fn fetch(&mut self, ports: &mut Ports<'_>) -> Result<(), FetchError> {
-        self.size_picture();
-        match &self.state.shown {
-            Some(Shown { plane, list: Some(list), .. }) if plane.on => {
-                plane.fetch_pixels(list, &mut self.picture, ports)
-            }
-            _ => {
-                self.picture.fill(0);
-                Ok(())
-            }
-        }
-    }
-
-    /// Ends `frame`: publishes its CRC, shows the host what is new, and says what went wrong.
-    fn finish(&mut self, frame: u64, fetched: Result<(), FetchError>, ports: &mut Ports<'_>) {
-        if let Err(error) = fetched {
-            self.size_picture();
-            self.picture.fill(0);
-            self.state.underruns = self.state.underruns.saturating_add(1);
-            if let Some(iova) = error.iova {
-                self.state.fault_iova = iova.0;
-            }
-            ports.trace.record(Event::Underrun { frame });
-            self.fail(error.bit, ports);
-        }
-        let crc = crc32(&self.picture);
-        self.state.crc = FrameCrc { frame, value: crc };
-        ports.trace.record(Event::ScanOut { frame, crc });
-        self.offer(frame, if fetched.is_ok() { Offered::Picture } else { Offered::Black }, ports.clock.now());
-    }
-
-    fn offer(&mut self, frame: u64, what: Offered, now: Stamp) {
-        let Some(raster) = self.state.raster else { return };
-        let Some(shown) = self.state.shown.as_mut().filter(|shown| shown.offered != what) else { return };
-        shown.offered = what;
-        let (size, flip) = (raster.mode.active, self.state.latched);
-        let (width_px, height_px) = (u32::from(size.width_px), u32::from(size.height_px));
-        self.sink.picture(frame, flip, now, width_px, height_px, &self.picture);
-    }
-
-    fn size_picture(&mut self) {
-        let area = self.state.raster.map_or(0, |raster| raster.mode.active.area());
-        self.picture.resize(area.saturating_mul(4) as usize, 0);
-    }
-
-    /// When the fetch of `frame` ends by the cost model, or None if that is not before the next vertical blank.
-    fn fetch_end_ns(&self, raster: &Raster, frame: u64, clock: &dyn Clock) -> Option<u64> {
-        let shown = self.state.shown.as_ref().filter(|shown| shown.plane.on);
-        let bytes = shown.map_or(0, |shown| shown.plane.span_bytes());
-        let cycles =
-            self.config.fixed_cycles.saturating_add(bytes.div_ceil(self.config.bytes_per_cycle.max(1)));
-        let end_ns = raster.vblank_ns(frame)?.saturating_add(clock.cycles_to_ns(cycles));
-        raster.vblank_ns(frame.saturating_add(1)).is_none_or(|next_ns| end_ns < next_ns).then_some(end_ns)
-    }
-
-    fn refuse(&mut self, why: ErrorBits, ports: &mut Ports<'_>) {
-        self.state.refused = self.state.refused.saturating_add(1);
-        self.fail(why, ports);
-    }
-
-    fn fail(&mut self, why: ErrorBits, ports: &mut Ports<'_>) {
-        self.state.errors |= why;
-        self.signal(Irq::ERROR, ports);
-    }
-
-    fn signal(&mut self, irq: Irq, ports: &mut Ports<'_>) {
-        self.state.irq_status |= irq;
-        raise(irq.intersection(self.state.irq_enable), ports);
-    }
-
-    /// The registers of a plane that a commit would take now.
-    pub fn staged(&mut self) -> &mut PlaneRegs {
-        &mut self.state.staged
     }
 }
 
-fn raise(irq: Irq, ports: &mut Ports<'_>) {
-    for vector in irq.vectors() {
-        ports.msi.raise(vector);
+impl Function for Display {
+    fn identity(&self) -> Identity {
+        Identity {
+            name: "display",
+            ids: Ids::fencepost(3),
+            class: 0x03_80_00,
+            revision: 1,
+            ..Identity::registers_and_msix(registers::BAR0_BYTES, 3)
+        }
     }
-}
 
-fn ns_to_cycles(ns: u64, clock: &dyn Clock) -> u64 {
-    let rate_ns = u128::from(clock.cycles_to_ns(RATE_CYCLES));
-    let cycles = u128::from(ns).saturating_mul(u128::from(RATE_CYCLES)).checked_div(rate_ns);
-    cycles.and_then(|cycles| u64::try_from(cycles).ok()).unwrap_or(u64::MAX)
+    fn registers(&mut self) -> Registers<'_> {
+        Registers::Words(self)
+    }
+
+    fn doorbells(&self) -> Vec<Doorbell> {
+        vec![Doorbell { offset: registers::COMMIT, value: Some(1) }]
+    }
+
+    fn timer(&mut self, token: u32, ports: &mut Ports<'_>) {
+        self.core.timer(token, ports);
+    }
+
+    fn reset(&mut self, ports: &mut Ports<'_>) {
+        self.core.state = DisplayState::default();
+        self.core.arm(ports);
+    }
+
+    fn save_state(&self) -> SavedState {
+        pack(self)
+    }
+
+    fn rearm(&self, ports: &mut Ports<'_>) {
+        self.core.arm(ports);
+    }
+
+    fn counters(&self) -> Vec<Counter> {
+        let state = &self.core.state;
+        vec![
+            Counter { name: "vblanks", value: state.handled },
+            Counter { name: "commits", value: state.latched },
+            Counter { name: "underruns", value: state.underruns.into() },
+            Counter { name: "refused", value: state.refused.into() },
+        ]
+    }
+
+    fn as_any(&mut self) -> &mut dyn std::any::Any {
+        self
+    }
 }

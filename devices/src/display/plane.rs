@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use vm_memory::{Bytes, VolatileSlice};
 
-use super::regs::{ErrorBits, FORMAT_XRGB8888, Size};
+use super::registers::{ErrorBits, FORMAT_XRGB8888, Size};
 use crate::ports::{Access, DmaFault, Iova, Ports};
 use crate::sg::{SG_MAX_ENTRIES, SgError, SgList};
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::regs::{MAX_SIDE_PX, Size};
+use super::registers::{MAX_SIDE_PX, Size};
 
 /// Shortest and longest frame, nanoseconds.
 const FRAME_NS: std::ops::RangeInclusive<u128> = 1_000_000..=1_000_000_000;

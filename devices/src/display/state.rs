@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::config::DisplayParts;
+use super::core::Display;
 use super::plane::PlaneRegs;
 use super::raster::{Mode, Raster};
-use super::regs::{ErrorBits, Irq};
-use super::{Display, DisplayParts};
+use super::registers::{ErrorBits, Irq};
 use crate::sg::SgList;
 use crate::state::{StateError, Stateful, require};
 

@@ -3,7 +3,7 @@
 use std::any::Any;
 
 use super::config::GpuConfig;
-use super::regs::{self, Half, Place};
+use super::registers::{self, Half, Place};
 use super::ring::{Context, Outcome, Ring};
 use crate::function::{Counter, Doorbell, Function, Identity, Ids, Registers, Words};
 use crate::ports::Ports;
@@ -17,7 +17,7 @@ pub const DEVICE_ID: u16 = 1;
 #[derive(Debug)]
 pub struct Gpu {
     pub(super) config: GpuConfig,
-    pub(super) rings: [Ring; regs::RINGS as usize],
+    pub(super) rings: [Ring; registers::RINGS as usize],
 }
 
 impl Gpu {
@@ -47,21 +47,21 @@ impl Gpu {
         }
     }
 
-    fn global(&self, register: regs::Global) -> u64 {
+    fn global(&self, register: registers::Global) -> u64 {
         match register {
-            regs::Global::Id => regs::ID_VALUE.into(),
-            regs::Global::Version => regs::VERSION_VALUE.into(),
-            regs::Global::Caps => regs::CAPS_VALUE.into(),
-            regs::Global::Rings => regs::RINGS.into(),
-            regs::Global::RingMaxPackets => regs::RING_MAX_PACKETS.into(),
-            regs::Global::SgMaxEntries => sg::SG_MAX_ENTRIES.into(),
-            regs::Global::MaxDimension => regs::MAX_DIMENSION_PX.into(),
-            regs::Global::Vectors => regs::VECTORS.into(),
-            regs::Global::FixedCycles => self.config.fixed_cycles,
-            regs::Global::BytesPerCycle => self.config.bytes_per_cycle.get().into(),
-            regs::Global::PollCycles => regs::POLL_CYCLES.into(),
-            regs::Global::ErrorRings => self.error_rings().into(),
-            regs::Global::Control => 0,
+            registers::Global::Id => registers::ID_VALUE.into(),
+            registers::Global::Version => registers::VERSION_VALUE.into(),
+            registers::Global::Caps => registers::CAPS_VALUE.into(),
+            registers::Global::Rings => registers::RINGS.into(),
+            registers::Global::RingMaxPackets => registers::RING_MAX_PACKETS.into(),
+            registers::Global::SgMaxEntries => sg::SG_MAX_ENTRIES.into(),
+            registers::Global::MaxDimension => registers::MAX_DIMENSION_PX.into(),
+            registers::Global::Vectors => registers::VECTORS.into(),
+            registers::Global::FixedCycles => self.config.fixed_cycles,
+            registers::Global::BytesPerCycle => self.config.bytes_per_cycle.get().into(),
+            registers::Global::PollCycles => registers::POLL_CYCLES.into(),
+            registers::Global::ErrorRings => self.error_rings().into(),
+            registers::Global::Control => 0,
         }
     }
 
@@ -75,7 +75,7 @@ impl Gpu {
 
 impl Words for Gpu {
     fn read(&mut self, offset: u32, _ports: &mut Ports<'_>) -> u32 {
-        match regs::place(offset) {
+        match registers::place(offset) {
             Place::Global(register, half) => half.of(self.global(register)),
             Place::Ring(index, register, half) => {
                 self.rings.get(index).map_or(0, |ring| half.of(ring.read(register)))
@@ -85,8 +85,8 @@ impl Words for Gpu {
     }
 
     fn write(&mut self, offset: u32, value: u32, ports: &mut Ports<'_>) {
-        match regs::place(offset) {
-            Place::Global(regs::Global::Control, Half::Low) if value & regs::CONTROL_RESET != 0 => {
+        match registers::place(offset) {
+            Place::Global(registers::Global::Control, Half::Low) if value & registers::CONTROL_RESET != 0 => {
                 self.reset(ports);
             }
             Place::Ring(index, register, half) => {
@@ -104,7 +104,7 @@ impl Function for Gpu {
             ids: Ids::fencepost(DEVICE_ID),
             class: 0x03_80_00,
             revision: 1,
-            ..Identity::registers_and_msix(regs::REGISTERS_BYTES, regs::VECTORS)
+            ..Identity::registers_and_msix(registers::REGISTERS_BYTES, registers::VECTORS)
         }
     }
 
@@ -113,8 +113,8 @@ impl Function for Gpu {
     }
 
     fn doorbells(&self) -> Vec<Doorbell> {
-        (0..regs::RINGS)
-            .filter_map(|index| regs::ring_offset(index, regs::Ring::Doorbell))
+        (0..registers::RINGS)
+            .filter_map(|index| registers::ring_offset(index, registers::Ring::Doorbell))
             .map(|offset| Doorbell { offset, value: None })
             .collect()
     }

@@ -6,7 +6,7 @@ use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::error::GpuError;
-use super::regs::MAX_DIMENSION_PX;
+use super::registers::MAX_DIMENSION_PX;
 use crate::pixel::Range;
 use crate::ports::Iova;
 

@@ -8,7 +8,7 @@ use super::config::GpuConfig;
 use super::error::GpuError;
 use super::job::Job;
 use super::packet::{Condition, PACKET_BYTES, RawPacket};
-use super::regs::{self, Half};
+use super::registers::{self, Half};
 use crate::ports::{DmaExt, Iova, Ports};
 
 /// What a ring needs of the GPU and the world, for one call.
@@ -86,7 +86,7 @@ impl Default for Ring {
             seqno: 0,
             halt: None,
             error_count: 0,
-            wait_timeout_us: regs::WAIT_TIMEOUT_US,
+            wait_timeout_us: registers::WAIT_TIMEOUT_US,
             packets: 0,
             active: None,
         }
@@ -95,34 +95,34 @@ impl Default for Ring {
 
 impl Ring {
     /// The value of a register.
-    pub fn read(&self, register: regs::Ring) -> u64 {
+    pub fn read(&self, register: registers::Ring) -> u64 {
         match register {
-            regs::Ring::Base => self.base,
-            regs::Ring::Size => self.size.into(),
-            regs::Ring::Head => self.head.into(),
-            regs::Ring::Tail => self.tail.into(),
-            regs::Ring::Control => if self.enabled { regs::RING_ENABLE } else { 0 }.into(),
-            regs::Ring::Status => self.status().into(),
-            regs::Ring::Fence => self.fence,
-            regs::Ring::Seqno => self.seqno,
-            regs::Ring::ErrorCode => self.halt.map_or(0, |halt| halt.error.code()).into(),
-            regs::Ring::ErrorPacket => self.halt.map_or(0, |halt| halt.packet).into(),
-            regs::Ring::ErrorAddress => self.halt.map_or(0, |halt| halt.error.address()),
-            regs::Ring::ErrorCount => self.error_count.into(),
-            regs::Ring::WaitTimeout => self.wait_timeout_us.into(),
-            regs::Ring::Packets => self.packets,
-            regs::Ring::TailAddress => self.tail_address,
-            regs::Ring::Doorbell => 0,
+            registers::Ring::Base => self.base,
+            registers::Ring::Size => self.size.into(),
+            registers::Ring::Head => self.head.into(),
+            registers::Ring::Tail => self.tail.into(),
+            registers::Ring::Control => if self.enabled { registers::RING_ENABLE } else { 0 }.into(),
+            registers::Ring::Status => self.status().into(),
+            registers::Ring::Fence => self.fence,
+            registers::Ring::Seqno => self.seqno,
+            registers::Ring::ErrorCode => self.halt.map_or(0, |halt| halt.error.code()).into(),
+            registers::Ring::ErrorPacket => self.halt.map_or(0, |halt| halt.packet).into(),
+            registers::Ring::ErrorAddress => self.halt.map_or(0, |halt| halt.error.address()),
+            registers::Ring::ErrorCount => self.error_count.into(),
+            registers::Ring::WaitTimeout => self.wait_timeout_us.into(),
+            registers::Ring::Packets => self.packets,
+            registers::Ring::TailAddress => self.tail_address,
+            registers::Ring::Doorbell => 0,
         }
     }
 
     fn status(&self) -> u32 {
         let waiting = self.active.as_ref().is_some_and(|active| active.waiting);
         [
-            (self.enabled, regs::STATUS_ENABLED),
-            (self.active.is_some(), regs::STATUS_BUSY),
-            (waiting, regs::STATUS_WAITING),
-            (self.halt.is_some(), regs::STATUS_ERROR),
+            (self.enabled, registers::STATUS_ENABLED),
+            (self.active.is_some(), registers::STATUS_BUSY),
+            (waiting, registers::STATUS_WAITING),
+            (self.halt.is_some(), registers::STATUS_ERROR),
         ]
         .into_iter()
         .fold(0, |status, (set, bit)| if set { status | bit } else { status })
@@ -131,25 +131,25 @@ impl Ring {
     /// Writes half of a register.
     pub fn write(
         &mut self,
-        register: regs::Ring,
+        register: registers::Ring,
         half: Half,
         value: u32,
         cx: &mut Context<'_, '_>,
     ) -> Outcome {
         match register {
-            regs::Ring::Base if !self.enabled => self.base = half.put(self.base, value),
-            regs::Ring::Size if !self.enabled => self.size = value,
-            regs::Ring::Fence if !self.enabled => self.fence = half.put(self.fence, value),
-            regs::Ring::TailAddress if !self.enabled => {
+            registers::Ring::Base if !self.enabled => self.base = half.put(self.base, value),
+            registers::Ring::Size if !self.enabled => self.size = value,
+            registers::Ring::Fence if !self.enabled => self.fence = half.put(self.fence, value),
+            registers::Ring::TailAddress if !self.enabled => {
                 self.tail_address = half.put(self.tail_address, value);
             }
-            regs::Ring::WaitTimeout => self.wait_timeout_us = value,
-            regs::Ring::Control => self.control(value, cx),
-            regs::Ring::Tail => {
+            registers::Ring::WaitTimeout => self.wait_timeout_us = value,
+            registers::Ring::Control => self.control(value, cx),
+            registers::Ring::Tail => {
                 self.advance(value, cx);
                 return Outcome::LookAgain;
             }
-            regs::Ring::Doorbell => {
+            registers::Ring::Doorbell => {
                 self.doorbell(cx);
                 return Outcome::LookAgain;
             }
@@ -159,11 +159,11 @@ impl Ring {
     }
 
     fn control(&mut self, value: u32, cx: &mut Context<'_, '_>) {
-        if value & regs::RING_RESET != 0 {
+        if value & registers::RING_RESET != 0 {
             self.stop(cx);
             self.halt = None;
         }
-        if value & regs::RING_ENABLE == 0 {
+        if value & registers::RING_ENABLE == 0 {
             self.stop(cx);
         } else if !self.enabled && self.halt.is_none() {
             self.enable(cx);
@@ -172,7 +172,8 @@ impl Ring {
 
     /// Whether the ring may be enabled with its base, size, fence and tail addresses.
     pub fn is_valid(&self) -> bool {
-        let size_is_right = (2..=regs::RING_MAX_PACKETS).contains(&self.size) && self.size.is_power_of_two();
+        let size_is_right =
+            (2..=registers::RING_MAX_PACKETS).contains(&self.size) && self.size.is_power_of_two();
         let bytes = u64::from(self.size).saturating_mul(u64::from(PACKET_BYTES));
         let base_is_right = self.base.trailing_zeros() >= PACKET_BYTES.trailing_zeros()
             && self.base.checked_add(bytes).is_some();
@@ -244,7 +245,7 @@ impl Ring {
     fn fail(&mut self, error: GpuError, cx: &mut Context<'_, '_>) {
         self.halt = Some(Halt { error, packet: self.head });
         self.error_count = self.error_count.saturating_add(1);
-        cx.ports.msi.raise(regs::ERROR_VECTOR);
+        cx.ports.msi.raise(registers::ERROR_VECTOR);
     }
 
     /// Starts the packet at the head, if the ring is idle and there is one.
@@ -326,7 +327,7 @@ impl Ring {
                 self.end(active.seqno, Err(GpuError::Timeout), cx);
             }
             Ok(_) => {
-                let poll_ns = cx.ports.clock.cycles_to_ns(u64::from(regs::POLL_CYCLES)).max(1);
+                let poll_ns = cx.ports.clock.cycles_to_ns(u64::from(registers::POLL_CYCLES)).max(1);
                 let poll_at_ns = now_ns.saturating_add(poll_ns);
                 active.due_ns = poll_at_ns.min(active.deadline_ns.unwrap_or(u64::MAX));
                 active.waiting = true;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::GpuConfig;
 use super::core::Gpu;
-use super::regs;
+use super::registers;
 use super::ring::Ring;
 use crate::state::{StateError, Stateful, require};
 
@@ -28,7 +28,7 @@ impl Stateful for Gpu {
     fn restore(config: GpuConfig, state: GpuState) -> Result<Self, StateError> {
         require::<Gpu>(state.rings.iter().all(is_possible), "a ring is not one that the GPU could have")?;
         let wrong_number = StateError::Impossible { kind: Gpu::KIND, why: "another number of rings" };
-        let rings = <[Ring; regs::RINGS as usize]>::try_from(state.rings).map_err(|_| wrong_number)?;
+        let rings = <[Ring; registers::RINGS as usize]>::try_from(state.rings).map_err(|_| wrong_number)?;
         Ok(Gpu { config, rings })
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::pci::Outbox;
 
+use super::core::{Iommu, Surroundings};
 use super::registers::*;
-use super::{Iommu, Surroundings};
 
 impl Iommu {
     /// Reads 4 or 8 aligned bytes at `offset` of the register page; anything else reads as zero.

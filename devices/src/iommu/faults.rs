@@ -3,7 +3,7 @@
 use crate::pci::{MsiSource, MsiWrite, Outbox};
 use crate::ports::Access;
 
-use super::Iommu;
+use super::core::Iommu;
 use super::registers::*;
 use super::walk::Reason;
 

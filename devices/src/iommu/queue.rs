@@ -6,8 +6,8 @@ use vm_memory::{Bytes, GuestAddress};
 use crate::pci::Outbox;
 use crate::ports::Gpa;
 
+use super::core::{Iommu, Surroundings};
 use super::registers::*;
-use super::{Iommu, Surroundings};
 
 const DESCRIPTOR_BYTES: u64 = 16;
 

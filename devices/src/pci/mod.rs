@@ -18,8 +18,6 @@ pub mod testing;
 mod words;
 
 #[cfg(test)]
-mod random_tests;
-#[cfg(test)]
 mod tests;
 
 pub use bars::{Space, Windows};

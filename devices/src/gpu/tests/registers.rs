@@ -1,6 +1,6 @@
 use super::fixture::*;
 use crate::function::Words;
-use crate::gpu::regs::{GLOBAL, RING, Row};
+use crate::gpu::registers::{GLOBAL, RING, Row};
 use crate::gpu::{Gpu, GpuConfig};
 use crate::state::Stateful;
 

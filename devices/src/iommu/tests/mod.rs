@@ -7,10 +7,12 @@ mod random;
 mod translation;
 mod with_bus;
 
+use fencepost_trace::Event;
+
 use super::*;
 use crate::pci::testing::FakePlatform;
-use crate::pci::{MsiSource, MsiWrite};
-use crate::ports::Access;
+use crate::pci::{DmaRequest, MsiSource, MsiWrite, Outbox, Translation};
+use crate::ports::{Access, DmaFault, Iova};
 use crate::state::{StateError, Stateful, pack, unpack};
 
 pub const RID: u16 = 0x08;

@@ -1,9 +1,6 @@
 //! A driver that does anything: whatever it writes, the camera goes on, keeps to its queue, and can be saved.
 
 use super::*;
-use crate::function::{Function, Words};
-use crate::state::Stateful;
-use crate::testing::{Random, World};
 
 /// A value that some register takes, or is just beyond what it takes, or anything.
 fn value(random: &mut Random) -> u32 {

@@ -1,11 +1,11 @@
 //! The register map of docs/display.md and the model say the same.
 
-use super::regs::*;
-use super::*;
+use crate::display::registers::*;
+use crate::display::{Config, Display, DisplayParts, NoPictures};
 use crate::function::Words;
 use crate::testing::World;
 
-const PAGE: &str = include_str!("../../../docs/display.md");
+const PAGE: &str = include_str!("../../../../docs/display.md");
 
 /// A row of the page's register map.
 struct Row {

@@ -1,5 +1,9 @@
 //! The display through its registers, as a driver sees it. Offsets and bits are restated from docs/display.md.
 
+mod page;
+mod random;
+mod state;
+
 use std::sync::{Arc, Mutex};
 
 use fencepost_trace::{Event, Stamp};
@@ -412,43 +416,6 @@ fn reset_returns_to_power_on_and_withdraws_the_calls() {
     bench.display.reset(&mut bench.world.ports());
     assert_eq!(bench.display.state(), &DisplayState::default());
     assert_eq!((bench.world.clock.pending(0), bench.world.clock.pending(1)), (None, None));
-}
-
-#[test]
-fn a_restored_display_goes_on_as_the_saved_one_would() {
-    let mut bench = Bench::on("");
-    let picture = bench.flip(1);
-    bench.at(FRAME_NS);
-    bench.world.take_raised();
-    let saved = serde_json::to_string(bench.display.state()).unwrap();
-    let state = serde_json::from_str(&saved).unwrap();
-    let sink = Box::new(bench.album.clone());
-    bench.display = Display::restore(DisplayParts { config: Config::default(), sink }, state).unwrap();
-    bench.display.rearm(&mut bench.world.ports());
-    assert_eq!(serde_json::to_string(bench.display.state()).unwrap(), saved);
-    assert!(bench.world.take_raised().is_empty());
-    bench.at(FRAME_NS * 2 - 1);
-    assert_eq!(bench.read64(CRC_FRAME), 1);
-    assert_eq!(bench.read(CRC_VALUE), naive_crc(&picture));
-}
-
-#[test]
-fn states_that_cannot_be_are_refused() {
-    let mut bench = Bench::on("");
-    bench.flip(1);
-    bench.at(FRAME_NS);
-    let good = bench.display.save();
-    let refused = |change: &dyn Fn(&mut DisplayState)| {
-        let mut state = good.clone();
-        change(&mut state);
-        let parts = DisplayParts { config: Config::default(), sink: Box::new(NoPictures) };
-        matches!(Display::restore(parts, state), Err(StateError::Impossible { kind: "display", .. }))
-    };
-    assert!(!refused(&|_| {}));
-    assert!(refused(&|state| state.raster.as_mut().unwrap().mode.active.width_px = 0xffff));
-    assert!(refused(&|state| state.raster = None));
-    assert!(refused(&|state| state.shown.as_mut().unwrap().plane.pitch_bytes = 3));
-    assert!(refused(&|state| state.shown.as_mut().unwrap().list = Some(SgList::default())));
 }
 
 #[test]

@@ -1,9 +1,7 @@
 //! A driver that writes anything: nothing it does may end the machine, and a snapshot may be taken at any time.
 
 use super::*;
-use crate::function::{Function, Words};
-use crate::state::Stateful;
-use crate::testing::{Random, World};
+use crate::testing::Random;
 
 /// Values that pass the checks often enough to get far, mixed with those at the edges.
 const VALUES: [u32; 14] = [

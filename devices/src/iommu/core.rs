@@ -1,0 +1,165 @@
+//! One remapping unit: what it keeps, and the translation of a request.
+
+use fencepost_trace::Event;
+use vm_memory::GuestMemoryMmap;
+
+use crate::pci::{DmaRequest, GpaRange, Outbox, Translation};
+use crate::ports::{Access, DmaFault, Gpa, Iova};
+use crate::registers::RegisterFile;
+
+use super::cache::{ContextCache, Hit, Iotlb};
+use super::registers::{self, GLOBAL_STATUS, TRANSLATION};
+use super::walk::{self, Context, Reason, Refusal};
+
+/// Accesses here are interrupt messages, never memory (3.14).
+const INTERRUPT_RANGE: std::ops::Range<u64> = 0xfee0_0000..0xfef0_0000;
+
+/// What the unit needs for one register write.
+pub struct Surroundings<'a> {
+    /// Guest RAM, where queues and tables are.
+    pub memory: &'a GuestMemoryMmap,
+    /// Called after the unit wrote `(gpa, len)`: cached code there is stale.
+    pub written: &'a dyn Fn(Gpa, u64),
+    /// Events and interrupts.
+    pub out: Outbox<'a>,
+}
+
+/// One remapping unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Iommu {
+    pub(super) file: RegisterFile,
+    /// The root table that the last "set root table pointer" took.
+    pub(super) root: u64,
+    /// The fault record to be used next.
+    pub(super) next_record: usize,
+    pub(super) contexts: ContextCache,
+    pub(super) iotlb: Iotlb,
+    pub(super) faults: u64,
+}
+
+impl Default for Iommu {
+    fn default() -> Self {
+        Iommu {
+            file: RegisterFile::new(registers::table(), registers::PAGE_BYTES),
+            root: 0,
+            next_record: 0,
+            contexts: ContextCache::default(),
+            iotlb: Iotlb::default(),
+            faults: 0,
+        }
+    }
+}
+
+impl Iommu {
+    /// A unit after power-on: translation off, requests pass untranslated.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Requests refused since power-on, recorded or not.
+    pub fn faults(&self) -> u64 {
+        self.faults
+    }
+
+    /// Whether the guest switched translation on.
+    pub fn is_translating(&self) -> bool {
+        self.file.word(GLOBAL_STATUS) & TRANSLATION != 0
+    }
+
+    fn context(&mut self, rid: u16, memory: &GuestMemoryMmap) -> Result<Context, Refusal> {
+        if let Some(context) = self.contexts.get(rid) {
+            return Ok(context);
+        }
+        let context = walk::context(memory, self.root, rid)?;
+        self.contexts.put(rid, context);
+        Ok(context)
+    }
+
+    /// Translates up to the end of one page.
+    fn page(
+        &mut self,
+        context: &Context,
+        table: u64,
+        at: &DmaRequest,
+        memory: &GuestMemoryMmap,
+        out: &mut Outbox<'_>,
+    ) -> Result<Hit, Reason> {
+        let iova = at.iova.0;
+        if let Some(hit) = self.iotlb.get(context.domain, iova, at.access) {
+            out.trace.record(Event::IotlbHit { rid: at.rid, iova });
+            return Ok(hit);
+        }
+        if !walk::is_within_width(iova) {
+            return Err(Reason::AddressBeyond);
+        }
+        out.trace.record(Event::IotlbMiss { rid: at.rid, iova });
+        let leaf = walk::translate(memory, table, iova, at.access)?;
+        Ok(self.iotlb.put(context.domain, iova, &leaf))
+    }
+
+    /// Reports `refusal` of the request's part at `iova` to software, and makes it the device's fault.
+    fn refuse(
+        &mut self,
+        request: &DmaRequest,
+        iova: u64,
+        refusal: Refusal,
+        out: &mut Outbox<'_>,
+    ) -> DmaFault {
+        let (rid, write) = (request.rid, request.access == Access::Write);
+        out.trace.record(Event::IommuFault { rid, iova, write, reason: refusal.reason as u8 });
+        self.faults = self.faults.saturating_add(1);
+        if !refusal.silent {
+            self.record_fault(request.rid, iova, request.access, refusal.reason, out);
+        }
+        DmaFault::Refused { iova: Iova(iova), access: request.access }
+    }
+}
+
+impl Translation for Iommu {
+    fn translate(
+        &mut self,
+        request: &DmaRequest,
+        memory: &GuestMemoryMmap,
+        ranges: &mut Vec<GpaRange>,
+        out: &mut Outbox<'_>,
+    ) -> Result<(), DmaFault> {
+        let (start, len) = (request.iova.0, request.len);
+        let end = start.checked_add(len).ok_or(DmaFault::Overflow { iova: request.iova, len })?;
+        if !self.is_translating() {
+            push(ranges, start, len);
+            return Ok(());
+        }
+        if start < INTERRUPT_RANGE.end && end > INTERRUPT_RANGE.start {
+            return Err(DmaFault::NoMemory { iova: Iova(start.max(INTERRUPT_RANGE.start)) });
+        }
+        let context =
+            self.context(request.rid, memory).map_err(|refusal| self.refuse(request, start, refusal, out))?;
+        let refusal = |reason| Refusal { reason, silent: context.silent };
+        let Some(table) = context.table else {
+            if !walk::is_within_width(end.saturating_sub(1)) {
+                return Err(self.refuse(request, start, refusal(Reason::AddressBeyond), out));
+            }
+            push(ranges, start, len);
+            return Ok(());
+        };
+        let mut at = start;
+        while at < end {
+            let part = DmaRequest { iova: Iova(at), ..*request };
+            let hit = self.page(&context, table, &part, memory, out);
+            let hit = hit.map_err(|reason| self.refuse(request, at, refusal(reason), out))?;
+            let take = hit.bytes.min(end.saturating_sub(at));
+            push(ranges, hit.gpa, take);
+            at = at.saturating_add(take);
+        }
+        Ok(())
+    }
+}
+
+/// Appends a range, merged with the last one where they touch.
+fn push(ranges: &mut Vec<GpaRange>, gpa: u64, len: u64) {
+    let last = ranges.last_mut().filter(|last| last.gpa.0.checked_add(last.len) == Some(gpa));
+    match last {
+        Some(last) => last.len = last.len.saturating_add(len),
+        None => ranges.push(GpaRange { gpa: Gpa(gpa), len }),
+    }
+}

@@ -1,0 +1,53 @@
+//! The unit's saved state.
+
+use serde::{Deserialize, Serialize};
+
+use super::cache::{ContextCache, Iotlb};
+use super::core::Iommu;
+use super::registers;
+use crate::registers::RegisterFile;
+use crate::state::{StateError, Stateful, require};
+
+/// The saved state of an [`Iommu`]. The caches are part of it: what is stale stays stale.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IommuState {
+    /// The register page.
+    pub registers: Vec<u8>,
+    /// Root table in use.
+    pub root: u64,
+    /// The fault record to be used next.
+    pub next_record: usize,
+    /// Context cache.
+    pub contexts: ContextCache,
+    /// IOTLB.
+    pub iotlb: Iotlb,
+    /// Refused requests since power-on.
+    pub faults: u64,
+}
+
+impl Stateful for Iommu {
+    const KIND: &'static str = "iommu";
+    const VERSION: u32 = 2;
+    type Parts = ();
+    type State = IommuState;
+
+    fn save(&self) -> IommuState {
+        IommuState {
+            registers: self.file.save(),
+            root: self.root,
+            next_record: self.next_record,
+            contexts: self.contexts.clone(),
+            iotlb: self.iotlb.clone(),
+            faults: self.faults,
+        }
+    }
+
+    fn restore((): (), state: IommuState) -> Result<Self, StateError> {
+        let IommuState { registers, root, next_record, contexts, iotlb, faults } = state;
+        require::<Self>(next_record < registers::FAULT_RECORD_COUNT, "a fault record beyond the last")?;
+        require::<Self>(contexts.is_well_formed() && iotlb.is_well_formed(), "caches of another size")?;
+        let file = RegisterFile::restore(registers::table(), registers::PAGE_BYTES, &registers)
+            .ok_or(StateError::Impossible { kind: Self::KIND, why: "a register page of another size" })?;
+        Ok(Iommu { file, root, next_record, contexts, iotlb, faults })
+    }
+}
