@@ -68,6 +68,18 @@ pub enum DmaFault {
     },
 }
 
+impl DmaFault {
+    /// The address that was refused, or where a range that wraps starts; none if no access from anywhere would have passed.
+    pub fn address(&self) -> Option<Iova> {
+        match *self {
+            DmaFault::Refused { iova, .. }
+            | DmaFault::NoMemory { iova }
+            | DmaFault::Overflow { iova, .. } => Some(iova),
+            DmaFault::NotBusMaster => None,
+        }
+    }
+}
+
 /// Guest memory by I/O virtual address, as one requester id.
 pub trait Dma {
     /// Translates all of `iova .. iova + len` (exclusive end), then calls `visit` with the memory behind it in

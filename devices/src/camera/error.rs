@@ -47,12 +47,6 @@ impl Failure {
 
     /// A DMA fault.
     pub fn fault(code: ErrorCode, fault: &DmaFault) -> Self {
-        let iova = match fault {
-            DmaFault::Refused { iova, .. }
-            | DmaFault::NoMemory { iova }
-            | DmaFault::Overflow { iova, .. } => iova.0,
-            DmaFault::NotBusMaster => 0,
-        };
-        Failure { code, iova }
+        Failure { code, iova: fault.address().map_or(0, |iova| iova.0) }
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use vm_memory::{Bytes, VolatileSlice};
 
 use super::registers::{ErrorBits, FORMAT_XRGB8888, Size};
-use crate::ports::{Access, DmaFault, Iova, Ports};
+use crate::ports::{Access, Iova, Ports};
 use crate::sg::{SG_MAX_ENTRIES, SgError, SgList};
 
 /// Bytes in a pixel of the only format.
@@ -44,12 +44,7 @@ impl FetchError {
     fn new(bit: ErrorBits, error: SgError) -> Self {
         let iova = match error {
             SgError::Count(_) | SgError::Entry(_) | SgError::Bounds { .. } => None,
-            SgError::Dma(DmaFault::NotBusMaster) => None,
-            SgError::Dma(
-                DmaFault::Refused { iova, .. }
-                | DmaFault::NoMemory { iova }
-                | DmaFault::Overflow { iova, .. },
-            ) => Some(iova),
+            SgError::Dma(fault) => fault.address(),
         };
         FetchError { bit, iova }
     }

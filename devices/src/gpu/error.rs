@@ -49,12 +49,7 @@ impl GpuError {
 
 impl From<DmaFault> for GpuError {
     fn from(fault: DmaFault) -> Self {
-        GpuError::Dma(match fault {
-            DmaFault::Refused { iova, .. }
-            | DmaFault::NoMemory { iova }
-            | DmaFault::Overflow { iova, .. } => iova,
-            DmaFault::NotBusMaster => Iova(0),
-        })
+        GpuError::Dma(fault.address().unwrap_or(Iova(0)))
     }
 }
 
