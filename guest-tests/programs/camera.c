@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* More video devices than a guest has. */
@@ -119,6 +120,21 @@ int camera_request_buffers(struct camera *camera, unsigned int count)
 		return ret;
 	camera->buffers = request.count;
 	return request.count <= CAMERA_MAX_BUFFERS ? 0 : -E2BIG;
+}
+
+void *camera_map(struct camera *camera, uint32_t index)
+{
+	struct v4l2_buffer buffer = {
+		.index = index,
+		.type = V4L2_BUF_TYPE_VIDEO_CAPTURE,
+		.memory = V4L2_MEMORY_MMAP,
+	};
+	void *bytes;
+
+	if (do_ioctl(camera->fd, VIDIOC_QUERYBUF, &buffer))
+		return NULL;
+	bytes = mmap(NULL, buffer.length, PROT_READ | PROT_WRITE, MAP_SHARED, camera->fd, buffer.m.offset);
+	return bytes == MAP_FAILED ? NULL : bytes;
 }
 
 int camera_export(struct camera *camera, uint32_t index)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * A camera by raw V4L2 ioctls: capture into buffers of the driver's, each
- * exported as a dma-buf. Nothing here maps a buffer.
+ * exported as a dma-buf. Nothing maps a buffer but camera_map().
  *
  * Functions return 0 (or what they say) on success and a negative errno on
  * failure. Descriptors that are handed out are the caller's to close.
@@ -55,6 +55,9 @@ int camera_set_rate(struct camera *camera, uint32_t frames, uint32_t seconds);
 
 /* Gets count buffers of the driver's own memory, or as many as it gives. */
 int camera_request_buffers(struct camera *camera, unsigned int count);
+
+/* Maps a buffer; NULL on failure. */
+void *camera_map(struct camera *camera, uint32_t index);
 
 /* Exports a buffer: returns a dma-buf descriptor. */
 int camera_export(struct camera *camera, uint32_t index);

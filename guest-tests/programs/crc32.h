@@ -6,6 +6,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-uint32_t crc32_of(const uint8_t *bytes, size_t size);
+uint32_t crc32_of(const void *data, size_t size);
 
 #endif /* FENCEPOST_CRC32_H */

@@ -16,8 +16,7 @@
 
 #include <drm/drm.h>
 #include <drm/drm_mode.h>
-
-#define DISPLAY_DRIVER_NAME "fencepost-display"
+#include <uapi/fencepost.h>
 
 /* Property ids, looked up by name once. */
 struct display_properties {

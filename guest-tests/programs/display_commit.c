@@ -97,6 +97,18 @@ int display_flip(struct display *display, uint32_t fb, int in_fence,
 	return ret;
 }
 
+int display_page_flip(struct display *display, uint32_t fb, uint64_t user_data)
+{
+	struct drm_mode_crtc_page_flip flip = {
+		.crtc_id = display->crtc,
+		.fb_id = fb,
+		.flags = DRM_MODE_PAGE_FLIP_EVENT,
+		.user_data = user_data,
+	};
+
+	return display_ioctl(display->fd, DRM_IOCTL_MODE_PAGE_FLIP, &flip);
+}
+
 /* The flip event in len bytes of events, if there is one. */
 static int find_flip(const char *buf, ssize_t len, struct display_flip *flip)
 {

@@ -55,6 +55,12 @@ int display_flip(struct display *display, uint32_t fb, int in_fence,
 		 int *out_fence, uint64_t user_data);
 
 /*
+ * The same without fences, by the ioctl that is older than atomic commits; the
+ * screen is on.
+ */
+int display_page_flip(struct display *display, uint32_t fb, uint64_t user_data);
+
+/*
  * Waits for the next flip event: -ETIME after timeout_ms milliseconds.
  * Poll display->fd for POLLIN to wait for more than that.
  */

@@ -68,7 +68,7 @@ void held_let_go(void)
 
 int held_take_file(void)
 {
-	return display_open(&held.display, DISPLAY_DRIVER_NAME);
+	return display_open(&held.display, FENCEPOST_DISPLAY_DRIVER_NAME);
 }
 
 int held_check_file(enum life_action action)

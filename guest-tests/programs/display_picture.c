@@ -12,6 +12,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "crc32.h"
 #include "display_commit.h"
 #include "ktap.h"
 
@@ -19,27 +20,6 @@
 #define TIMEOUT_MS 5000
 /* More than the frames that pass between a flip and its CRC. */
 #define CRC_LINES 64
-
-/* What zlib calls crc32. */
-static uint32_t crc32_of(const void *data, size_t size)
-{
-	static uint32_t table[256];
-	const uint8_t *bytes = data;
-	uint32_t crc = ~0u;
-
-	if (!table[1]) {
-		for (uint32_t n = 0; n < 256; n++) {
-			uint32_t value = n;
-
-			for (int bit = 0; bit < 8; bit++)
-				value = value & 1 ? value >> 1 ^ 0xedb88320u : value >> 1;
-			table[n] = value;
-		}
-	}
-	for (size_t i = 0; i < size; i++)
-		crc = crc >> 8 ^ table[(crc ^ bytes[i]) & 0xff];
-	return ~crc;
-}
 
 uint32_t display_paint(uint8_t *pixels, const struct display_fb *fb, uint32_t seed)
 {
@@ -74,8 +54,7 @@ int display_open_crcs(struct display *display)
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-/* The CRC of a frame, by the vblank count it began with: 1 when found. */
-static int crc_of_frame(int crcs, uint32_t frame, uint32_t *crc)
+bool display_crc_of_frame(int crcs, uint32_t frame, uint32_t *crc)
 {
 	/* One line is "0x" and 8 digits, twice, a space between and a line feed; one read gives one line. */
 	char line[64];
@@ -85,14 +64,14 @@ static int crc_of_frame(int crcs, uint32_t frame, uint32_t *crc)
 		unsigned int number;
 
 		if (len <= 0)
-			return 0;
+			return false;
 		line[len] = '\0';
 		if (sscanf(line, "%x %x", &number, crc) != 2)
-			return 0;
+			return false;
 		if (number == frame)
-			return 1;
+			return true;
 	}
-	return 0;
+	return false;
 }
 
 bool display_flip_shows(struct display *display, uint32_t fb, uint32_t expected)
@@ -104,7 +83,7 @@ bool display_flip_shows(struct display *display, uint32_t fb, uint32_t expected)
 
 	if (!ret)
 		ret = display_wait_flip(display, TIMEOUT_MS, &flip);
-	if (ret || !crc_of_frame(crcs, flip.sequence, &crc) || crc != expected) {
+	if (ret || !display_crc_of_frame(crcs, flip.sequence, &crc) || crc != expected) {
 		ktap_note("result %d, frame %u, CRC %08x, expected %08x", ret, flip.sequence, crc,
 			  expected);
 		ret = -EINVAL;

@@ -23,6 +23,12 @@ bool display_make_pictures(struct display *display, struct display_fb *fbs, uint
 /* Starts the kernel's list of frame CRCs; returns a descriptor that lines are read from. */
 int display_open_crcs(struct display *display);
 
+/*
+ * Reads on in that list up to the frame that began with this count of vertical blanks: sets its CRC,
+ * or returns false if it does not come.
+ */
+bool display_crc_of_frame(int crcs, uint32_t frame, uint32_t *crc);
+
 /* The CRC of what is on the screen some frames from now; 0 when it cannot be known. */
 uint32_t display_crc_on_screen(struct display *display);
 

@@ -165,7 +165,7 @@ static int set_up_screen(struct flow *flow, struct screen *screen)
 
 static int set_up(struct flow *flow)
 {
-	int ret = failed("display", display_open(&flow->display, DISPLAY_DRIVER_NAME));
+	int ret = failed("display", display_open(&flow->display, FENCEPOST_DISPLAY_DRIVER_NAME));
 
 	if (!ret)
 		ret = failed("GPU", convert_open(&flow->converter));

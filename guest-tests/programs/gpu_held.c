@@ -81,7 +81,7 @@ int gpu_held_fence_status(int fence, int *status)
 	*status = info.status;
 	if (ret)
 		return ret;
-	return strcmp(fence_info.driver_name, "drm_sched") || strncmp(fence_info.obj_name, "fencepost-", 10) ?
+	return strcmp(fence_info.driver_name, "drm_sched") || strncmp(fence_info.obj_name, "fpgpu-ring", 10) ?
 		-EBADMSG : 0;
 }
 

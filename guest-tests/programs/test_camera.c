@@ -103,21 +103,6 @@ static bool sets_rates(void)
 	return good;
 }
 
-static void *map_buffer(uint32_t index)
-{
-	struct v4l2_buffer buffer = {
-		.index = index,
-		.type = V4L2_BUF_TYPE_VIDEO_CAPTURE,
-		.memory = V4L2_MEMORY_MMAP,
-	};
-	void *pixels;
-
-	if (call(VIDIOC_QUERYBUF, &buffer))
-		return NULL;
-	pixels = mmap(NULL, buffer.length, PROT_READ, MAP_SHARED, camera.fd, buffer.m.offset);
-	return pixels == MAP_FAILED ? NULL : pixels;
-}
-
 /* Whether the pixels of a frame are those that the device says it wrote. */
 static bool is_whole(const struct camera_frame *frame, const uint8_t *pixels)
 {
@@ -140,7 +125,7 @@ static bool captures(uint32_t fourcc)
 	    camera_request_buffers(&camera, BUFFERS) || camera.buffers != BUFFERS)
 		return false;
 	for (uint32_t i = 0; i < BUFFERS; i++) {
-		pixels[i] = map_buffer(i);
+		pixels[i] = camera_map(&camera, i);
 		if (!pixels[i] || camera_queue(&camera, i))
 			return false;
 	}

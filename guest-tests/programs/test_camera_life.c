@@ -33,7 +33,7 @@
 static const struct life_device camera_device = {
 	.slot = "0000:00:02.0",
 	.driver = FENCEPOST_CAMERA_DRIVER_NAME,
-	.module = "fencepost_camera",
+	.module = FENCEPOST_CAMERA_DRIVER_NAME,
 };
 
 /* What is held; -1, 0 and NULL where nothing is. */
@@ -78,18 +78,11 @@ static int take_file_of_rate(unsigned int rate)
 	if (!ret)
 		ret = camera_request_buffers(&held.camera, BUFFERS);
 	for (uint32_t i = 0; !ret && i < BUFFERS; i++) {
-		struct v4l2_buffer buffer = {
-			.index = i, .type = V4L2_BUF_TYPE_VIDEO_CAPTURE, .memory = V4L2_MEMORY_MMAP
-		};
-
-		ret = call(VIDIOC_QUERYBUF, &buffer);
-		held.maps[i] = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, held.camera.fd, buffer.m.offset);
-		if (held.maps[i] == MAP_FAILED) {
-			held.maps[i] = NULL;
-			ret = -ENOMEM;
-		} else {
+		held.maps[i] = camera_map(&held.camera, i);
+		if (held.maps[i])
 			memset(held.maps[i], PATTERN, BYTES);
-		}
+		else
+			ret = -ENOMEM;
 	}
 	held.sequence = -1;
 	return ret;

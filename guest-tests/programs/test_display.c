@@ -26,7 +26,7 @@
 
 #define PCI_SLOT "0000:00:03.0"
 #define PCI_DEVICE "/sys/bus/pci/devices/" PCI_SLOT
-#define PCI_DRIVER "/sys/bus/pci/drivers/" DISPLAY_DRIVER_NAME
+#define PCI_DRIVER "/sys/bus/pci/drivers/" FENCEPOST_DISPLAY_DRIVER_NAME
 #define FLIPS 8
 /* Long enough for a machine that is slow beside its own clock. */
 #define TIMEOUT_MS 5000
@@ -225,7 +225,7 @@ static void test_unbinding(void)
 		    "without its driver the display is gone for who has it open");
 	close(display.fd);
 	ktap_result(!write_file(PCI_DRIVER "/bind", PCI_SLOT) &&
-		    !display_open(&display, DISPLAY_DRIVER_NAME), "with the driver again it opens");
+		    !display_open(&display, FENCEPOST_DISPLAY_DRIVER_NAME), "with the driver again it opens");
 }
 
 int main(void)
@@ -235,7 +235,7 @@ int main(void)
 	int ret;
 
 	ktap_plan(21);
-	ret = display_open(&display, DISPLAY_DRIVER_NAME);
+	ret = display_open(&display, FENCEPOST_DISPLAY_DRIVER_NAME);
 	if (!ktap_result(ret == 0, "the display opens (%d)", ret))
 		return ktap_finish();
 	ktap_note("mode %s, %u kHz", display.mode.name, display.mode.clock);

@@ -175,7 +175,7 @@ int main(void)
 	int ret;
 
 	ktap_plan(ROWS + 3);
-	ret = display_open(&display, DISPLAY_DRIVER_NAME);
+	ret = display_open(&display, FENCEPOST_DISPLAY_DRIVER_NAME);
 	if (!ktap_result(!ret && display_make_pictures(&display, fbs, crcs, 2), "the display opens (%d)", ret))
 		return ktap_finish();
 	test_commits();

@@ -31,8 +31,8 @@
 
 static const struct life_device display_device = {
 	.slot = "0000:00:03.0",
-	.driver = DISPLAY_DRIVER_NAME,
-	.module = "fencepost_display",
+	.driver = FENCEPOST_DISPLAY_DRIVER_NAME,
+	.module = FENCEPOST_DISPLAY_DRIVER_NAME,
 };
 
 static struct display display;
@@ -227,7 +227,7 @@ static void test_framebuffers_end(void)
 
 	ret = display_modeset(&display, fbs[0].fb);
 	close(display.fd);
-	ret = ret ? ret : display_open(&display, DISPLAY_DRIVER_NAME);
+	ret = ret ? ret : display_open(&display, FENCEPOST_DISPLAY_DRIVER_NAME);
 	ktap_result(!ret && is_black(black), "closing the file of what is shown switches its plane off (%d)", ret);
 	if (!display_make_pictures(&display, fbs, crcs, 2))
 		ktap_note("no pictures");
@@ -319,7 +319,7 @@ static void test_leases(void)
 
 	bind(events, (struct sockaddr *)&address, sizeof(address));
 	ret = display_ioctl(display.fd, DRM_IOCTL_DROP_MASTER, NULL);
-	plain = display_open_node("card", DISPLAY_DRIVER_NAME);
+	plain = display_open_node("card", FENCEPOST_DISPLAY_DRIVER_NAME);
 	if (!ret)
 		ret = display_ioctl(plain, DRM_IOCTL_MODE_CREATE_LEASE, &lease);
 	ktap_result(!ret, "a CRTC and a connector are leased (%d)", ret);
@@ -398,7 +398,7 @@ int main(void)
 
 	ktap_plan(LAYOUTS + 23);
 	life_complaints();
-	ret = display_open(&display, DISPLAY_DRIVER_NAME);
+	ret = display_open(&display, FENCEPOST_DISPLAY_DRIVER_NAME);
 	if (!ktap_result(!ret && display_make_pictures(&display, fbs, crcs, 2), "the display opens (%d)", ret))
 		return ktap_finish();
 	test_layouts();

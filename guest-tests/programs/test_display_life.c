@@ -36,8 +36,8 @@
 
 static const struct life_device display_device = {
 	.slot = "0000:00:03.0",
-	.driver = DISPLAY_DRIVER_NAME,
-	.module = "fencepost_display",
+	.driver = FENCEPOST_DISPLAY_DRIVER_NAME,
+	.module = FENCEPOST_DISPLAY_DRIVER_NAME,
 };
 
 static int take_nothing(void)
@@ -214,7 +214,7 @@ static int check_fence(enum life_action action)
 		return -ETIMEDOUT;
 	if (display_ioctl(held.fence, SYNC_IOC_FILE_INFO, &info))
 		return -errno;
-	return info.status == 1 && !strcmp(fence.driver_name, DISPLAY_DRIVER_NAME) && *fence.obj_name ? 0 : -EBADMSG;
+	return info.status == 1 && !strcmp(fence.driver_name, FENCEPOST_DISPLAY_DRIVER_NAME) && *fence.obj_name ? 0 : -EBADMSG;
 }
 
 static int take_fence(void)

@@ -28,7 +28,7 @@
 static const struct life_device gpu_device = {
 	.slot = "0000:00:01.0",
 	.driver = FENCEPOST_GPU_DRIVER_NAME,
-	.module = "fencepost_gpu",
+	.module = FENCEPOST_GPU_DRIVER_NAME,
 };
 
 /* Their buffers are foreign memory for the GPU. */
@@ -315,7 +315,7 @@ int main(void)
 	int ret;
 
 	ktap_plan(1 + LIFE_RESULTS(HOLDINGS));
-	ret = display.fd = display_open_node("card", DISPLAY_DRIVER_NAME);
+	ret = display.fd = display_open_node("card", FENCEPOST_DISPLAY_DRIVER_NAME);
 	if (ret >= 0)
 		ret = life_complaints();
 	if (ktap_result(!ret, "the display opens (%d)", ret))

@@ -16,17 +16,17 @@
 #include "display_hold.h"
 
 /* How far a vblank timestamp may be off: the time between two register reads. */
-#define TIMESTAMP_ERROR_NS 1000
+#define FPDISP_TIMESTAMP_ERROR_NS 1000
 
-static enum drm_mode_status fpd_crtc_mode_valid(struct drm_crtc *crtc,
-						const struct drm_display_mode *mode)
+static enum drm_mode_status fpdisp_crtc_mode_valid(struct drm_crtc *crtc,
+						   const struct drm_display_mode *mode)
 {
-	struct fpd_device *fpd = to_fpd(crtc->dev);
+	struct fpdisp_device *disp = to_fpdisp(crtc->dev);
 	u64 frame_ns;
 
-	if (mode->hdisplay > fpd->max_width)
+	if (mode->hdisplay > disp->max_width)
 		return MODE_BAD_HVALUE;
-	if (mode->vdisplay > fpd->max_height)
+	if (mode->vdisplay > disp->max_height)
 		return MODE_BAD_VVALUE;
 	if (mode->clock <= 0)
 		return MODE_NOCLOCK;
@@ -36,55 +36,55 @@ static enum drm_mode_status fpd_crtc_mode_valid(struct drm_crtc *crtc,
 	return MODE_OK;
 }
 
-static void start_raster(struct fpd_device *fpd, const struct drm_display_mode *mode)
+static void fpdisp_start_raster(struct fpdisp_device *disp, const struct drm_display_mode *mode)
 {
-	fpd_write(fpd, FPD_MODE_ACTIVE, FPD_SIZE(mode->hdisplay, mode->vdisplay));
-	fpd_write(fpd, FPD_MODE_TOTAL, FPD_SIZE(mode->htotal, mode->vtotal));
-	fpd_write(fpd, FPD_MODE_CLOCK, mode->clock);
-	fpd_write(fpd, FPD_CRTC_ENABLE, 1);
-	fpd->raster_ns = fpd_read64(fpd, FPD_NOW_NS);
-	if (!(fpd_read(fpd, FPD_CRTC_ENABLE) & 1))
-		drm_err(&fpd->drm, "Mode \"%s\" refused\n", mode->name);
+	fpdisp_write(disp, FPDISP_MODE_ACTIVE, FPDISP_SIZE(mode->hdisplay, mode->vdisplay));
+	fpdisp_write(disp, FPDISP_MODE_TOTAL, FPDISP_SIZE(mode->htotal, mode->vtotal));
+	fpdisp_write(disp, FPDISP_MODE_CLOCK, mode->clock);
+	fpdisp_write(disp, FPDISP_CRTC_ENABLE, 1);
+	disp->raster_ns = fpdisp_read64(disp, FPDISP_NOW_NS);
+	if (!(fpdisp_read(disp, FPDISP_CRTC_ENABLE) & 1))
+		drm_err(&disp->drm, "Mode \"%s\" refused\n", mode->name);
 }
 
-static void fpd_crtc_atomic_enable(struct drm_crtc *crtc, struct drm_atomic_state *state)
+static void fpdisp_crtc_atomic_enable(struct drm_crtc *crtc, struct drm_atomic_state *state)
 {
-	struct fpd_device *fpd = to_fpd(crtc->dev);
+	struct fpdisp_device *disp = to_fpdisp(crtc->dev);
 	int idx;
 
-	if (drm_dev_enter(&fpd->drm, &idx)) {
-		start_raster(fpd, &crtc->state->adjusted_mode);
+	if (drm_dev_enter(&disp->drm, &idx)) {
+		fpdisp_start_raster(disp, &crtc->state->adjusted_mode);
 		drm_dev_exit(idx);
 	}
 	drm_crtc_vblank_on(crtc);
 }
 
 /* Ends the commit that waits, for which no interrupt will come any more. */
-void fpd_crtc_complete_flip(struct fpd_device *fpd)
+void fpdisp_crtc_complete_flip(struct fpdisp_device *disp)
 {
 	unsigned long flags;
 
-	spin_lock_irqsave(&fpd->drm.event_lock, flags);
-	if (fpd->flip_event)
-		drm_crtc_send_vblank_event(&fpd->crtc, fpd->flip_event);
-	fpd->flip_event = NULL;
-	spin_unlock_irqrestore(&fpd->drm.event_lock, flags);
+	spin_lock_irqsave(&disp->drm.event_lock, flags);
+	if (disp->flip_event)
+		drm_crtc_send_vblank_event(&disp->crtc, disp->flip_event);
+	disp->flip_event = NULL;
+	spin_unlock_irqrestore(&disp->drm.event_lock, flags);
 }
 
-static void fpd_crtc_atomic_disable(struct drm_crtc *crtc, struct drm_atomic_state *state)
+static void fpdisp_crtc_atomic_disable(struct drm_crtc *crtc, struct drm_atomic_state *state)
 {
-	struct fpd_device *fpd = to_fpd(crtc->dev);
+	struct fpdisp_device *disp = to_fpdisp(crtc->dev);
 	int idx;
 
 	/* Vertical blanks count up to this one, whether or not anybody had their interrupt on. */
 	drm_crtc_accurate_vblank_count(crtc);
-	if (drm_dev_enter(&fpd->drm, &idx)) {
+	if (drm_dev_enter(&disp->drm, &idx)) {
 		/* When the write has returned the device reads no more memory. */
-		fpd_write(fpd, FPD_CRTC_ENABLE, 0);
+		fpdisp_write(disp, FPDISP_CRTC_ENABLE, 0);
 		drm_dev_exit(idx);
 	}
 	drm_crtc_vblank_off(crtc);
-	fpd_crtc_complete_flip(fpd);
+	fpdisp_crtc_complete_flip(disp);
 
 	spin_lock_irq(&crtc->dev->event_lock);
 	if (crtc->state->event && !crtc->state->active) {
@@ -95,72 +95,72 @@ static void fpd_crtc_atomic_disable(struct drm_crtc *crtc, struct drm_atomic_sta
 }
 
 /* Hands a commit to the device, which takes it at the next vertical blank; false if it does not. */
-static bool commit(struct fpd_device *fpd, u64 number)
+static bool fpdisp_commit(struct fpdisp_device *disp, u64 number)
 {
 	int idx;
 
-	if (!drm_dev_enter(&fpd->drm, &idx))
+	if (!drm_dev_enter(&disp->drm, &idx))
 		return false;
-	fpd_write(fpd, FPD_COMMIT, 1);
-	if (fpd_read64(fpd, FPD_COMMIT_ACCEPTED) == number)
-		fpd->accepted = number;
+	fpdisp_write(disp, FPDISP_COMMIT, 1);
+	if (fpdisp_read64(disp, FPDISP_COMMIT_ACCEPTED) == number)
+		disp->accepted = number;
 	else
-		drm_err_ratelimited(&fpd->drm, "Commit refused\n");
+		drm_err_ratelimited(&disp->drm, "Commit refused\n");
 	drm_dev_exit(idx);
-	return fpd->accepted == number;
+	return disp->accepted == number;
 }
 
-static void fpd_crtc_atomic_flush(struct drm_crtc *crtc, struct drm_atomic_state *state)
+static void fpdisp_crtc_atomic_flush(struct drm_crtc *crtc, struct drm_atomic_state *state)
 {
-	struct fpd_device *fpd = to_fpd(crtc->dev);
-	u64 number = fpd->accepted + 1;
+	struct fpdisp_device *disp = to_fpdisp(crtc->dev);
+	u64 number = disp->accepted + 1;
 	bool accepted;
 
 	spin_lock_irq(&crtc->dev->event_lock);
-	fpd->flip_event = crtc->state->event;
-	fpd->flip_number = number;
+	disp->flip_event = crtc->state->event;
+	disp->flip_number = number;
 	crtc->state->event = NULL;
-	accepted = commit(fpd, number);
+	accepted = fpdisp_commit(disp, number);
 	spin_unlock_irq(&crtc->dev->event_lock);
 
 	if (!accepted)
-		fpd_crtc_complete_flip(fpd);
+		fpdisp_crtc_complete_flip(disp);
 }
 
-static int fpd_crtc_enable_vblank(struct drm_crtc *crtc)
+static int fpdisp_crtc_enable_vblank(struct drm_crtc *crtc)
 {
-	struct fpd_device *fpd = to_fpd(crtc->dev);
+	struct fpdisp_device *disp = to_fpdisp(crtc->dev);
 	int idx;
 
-	if (!drm_dev_enter(&fpd->drm, &idx))
+	if (!drm_dev_enter(&disp->drm, &idx))
 		return -ENODEV;
-	fpd_irq_mask(fpd, 0, FPD_IRQ_VBLANK);
+	fpdisp_irq_mask(disp, 0, FPDISP_IRQ_VBLANK);
 	drm_dev_exit(idx);
 	return 0;
 }
 
-static void fpd_crtc_disable_vblank(struct drm_crtc *crtc)
+static void fpdisp_crtc_disable_vblank(struct drm_crtc *crtc)
 {
-	struct fpd_device *fpd = to_fpd(crtc->dev);
+	struct fpdisp_device *disp = to_fpdisp(crtc->dev);
 	int idx;
 
-	if (!drm_dev_enter(&fpd->drm, &idx))
+	if (!drm_dev_enter(&disp->drm, &idx))
 		return;
-	fpd_irq_mask(fpd, FPD_IRQ_VBLANK, 0);
+	fpdisp_irq_mask(disp, FPDISP_IRQ_VBLANK, 0);
 	drm_dev_exit(idx);
 }
 
 /* Without the device the count stands still. */
-static u32 fpd_crtc_get_vblank_counter(struct drm_crtc *crtc)
+static u32 fpdisp_crtc_get_vblank_counter(struct drm_crtc *crtc)
 {
-	struct fpd_device *fpd = to_fpd(crtc->dev);
+	struct fpdisp_device *disp = to_fpdisp(crtc->dev);
 	int idx;
 
-	if (drm_dev_enter(&fpd->drm, &idx)) {
-		WRITE_ONCE(fpd->vblank_count, fpd_read(fpd, FPD_VBLANK_COUNT));
+	if (drm_dev_enter(&disp->drm, &idx)) {
+		WRITE_ONCE(disp->vblank_count, fpdisp_read(disp, FPDISP_VBLANK_COUNT));
 		drm_dev_exit(idx);
 	}
-	return READ_ONCE(fpd->vblank_count);
+	return READ_ONCE(disp->vblank_count);
 }
 
 /*
@@ -168,119 +168,119 @@ static u32 fpd_crtc_get_vblank_counter(struct drm_crtc *crtc)
  * Before the first vblank of a raster the device has the last one of the raster before; the
  * kernel counts the start of the new one instead, a frame before that first vblank.
  */
-static bool fpd_crtc_get_vblank_timestamp(struct drm_crtc *crtc, int *max_error,
-					  ktime_t *vblank_time, bool in_vblank_irq)
+static bool fpdisp_crtc_get_vblank_timestamp(struct drm_crtc *crtc, int *max_error,
+					     ktime_t *vblank_time, bool in_vblank_irq)
 {
-	struct fpd_device *fpd = to_fpd(crtc->dev);
+	struct fpdisp_device *disp = to_fpdisp(crtc->dev);
 	u64 vblank_ns, now_ns;
 	int idx;
 
-	if (!drm_dev_enter(&fpd->drm, &idx))
+	if (!drm_dev_enter(&disp->drm, &idx))
 		return false;
-	vblank_ns = max(fpd_read64(fpd, FPD_VBLANK_NS), fpd->raster_ns);
-	now_ns = fpd_read64(fpd, FPD_NOW_NS);
+	vblank_ns = max(fpdisp_read64(disp, FPDISP_VBLANK_NS), disp->raster_ns);
+	now_ns = fpdisp_read64(disp, FPDISP_NOW_NS);
 	*vblank_time = ktime_sub_ns(ktime_get(), now_ns - vblank_ns);
-	*max_error = TIMESTAMP_ERROR_NS;
+	*max_error = FPDISP_TIMESTAMP_ERROR_NS;
 	drm_dev_exit(idx);
 	return true;
 }
 
-static const char * const crc_sources[] = { "auto" };
+static const char * const fpdisp_crc_sources[] = { "auto" };
 
-static bool is_crc_source(const char *source)
+static bool fpdisp_is_crc_source(const char *source)
 {
-	return !source || !strcmp(source, crc_sources[0]);
+	return !source || !strcmp(source, fpdisp_crc_sources[0]);
 }
 
-static const char *const *fpd_crtc_get_crc_sources(struct drm_crtc *crtc, size_t *count)
+static const char *const *fpdisp_crtc_get_crc_sources(struct drm_crtc *crtc, size_t *count)
 {
-	*count = ARRAY_SIZE(crc_sources);
-	return crc_sources;
+	*count = ARRAY_SIZE(fpdisp_crc_sources);
+	return fpdisp_crc_sources;
 }
 
-static int fpd_crtc_verify_crc_source(struct drm_crtc *crtc, const char *source, size_t *values)
+static int fpdisp_crtc_verify_crc_source(struct drm_crtc *crtc, const char *source, size_t *values)
 {
 	*values = 1;
-	return is_crc_source(source) ? 0 : -EINVAL;
+	return fpdisp_is_crc_source(source) ? 0 : -EINVAL;
 }
 
 /* CRCs are collected in vblank interrupts, so these are kept on for as long. */
-static int start_crcs(struct fpd_device *fpd)
+static int fpdisp_start_crcs(struct fpdisp_device *disp)
 {
 	int ret = -ENODEV, idx;
 
-	fpd->crc_hold = fpd_hold_crcs(&fpd->drm);
-	if (!fpd->crc_hold)
+	disp->crc_hold = fpdisp_hold_crcs(&disp->drm);
+	if (!disp->crc_hold)
 		return -ENOMEM;
-	if (drm_dev_enter(&fpd->drm, &idx)) {
-		ret = drm_crtc_vblank_get(&fpd->crtc);
+	if (drm_dev_enter(&disp->drm, &idx)) {
+		ret = drm_crtc_vblank_get(&disp->crtc);
 		if (!ret)
-			fpd->crc_frame = fpd_read64(fpd, FPD_CRC_FRAME);
+			disp->crc_frame = fpdisp_read64(disp, FPDISP_CRC_FRAME);
 		drm_dev_exit(idx);
 	}
 	if (ret)
-		fpd_hold_end_crcs(fpd->crc_hold);
+		fpdisp_hold_end_crcs(disp->crc_hold);
 	else
-		WRITE_ONCE(fpd->crc_on, true);
+		WRITE_ONCE(disp->crc_on, true);
 	return ret;
 }
 
-static void stop_crcs(struct fpd_device *fpd)
+static void fpdisp_stop_crcs(struct fpdisp_device *disp)
 {
-	WRITE_ONCE(fpd->crc_on, false);
-	drm_crtc_vblank_put(&fpd->crtc);
-	fpd_hold_end_crcs(fpd->crc_hold);
+	WRITE_ONCE(disp->crc_on, false);
+	drm_crtc_vblank_put(&disp->crtc);
+	fpdisp_hold_end_crcs(disp->crc_hold);
 }
 
-static int fpd_crtc_set_crc_source(struct drm_crtc *crtc, const char *source)
+static int fpdisp_crtc_set_crc_source(struct drm_crtc *crtc, const char *source)
 {
-	struct fpd_device *fpd = to_fpd(crtc->dev);
+	struct fpdisp_device *disp = to_fpdisp(crtc->dev);
 	bool on = source;
 
-	if (!is_crc_source(source))
+	if (!fpdisp_is_crc_source(source))
 		return -EINVAL;
-	if (on == fpd->crc_on)
+	if (on == disp->crc_on)
 		return 0;
 	if (on)
-		return start_crcs(fpd);
-	stop_crcs(fpd);
+		return fpdisp_start_crcs(disp);
+	fpdisp_stop_crcs(disp);
 	return 0;
 }
 
-static const struct drm_crtc_helper_funcs fpd_crtc_helper_funcs = {
-	.mode_valid = fpd_crtc_mode_valid,
-	.atomic_flush = fpd_crtc_atomic_flush,
-	.atomic_enable = fpd_crtc_atomic_enable,
-	.atomic_disable = fpd_crtc_atomic_disable,
+static const struct drm_crtc_helper_funcs fpdisp_crtc_helper_funcs = {
+	.mode_valid = fpdisp_crtc_mode_valid,
+	.atomic_flush = fpdisp_crtc_atomic_flush,
+	.atomic_enable = fpdisp_crtc_atomic_enable,
+	.atomic_disable = fpdisp_crtc_atomic_disable,
 };
 
-static const struct drm_crtc_funcs fpd_crtc_funcs = {
+static const struct drm_crtc_funcs fpdisp_crtc_funcs = {
 	.reset = drm_atomic_helper_crtc_reset,
 	.set_config = drm_atomic_helper_set_config,
 	.page_flip = drm_atomic_helper_page_flip,
 	.atomic_duplicate_state = drm_atomic_helper_crtc_duplicate_state,
 	.atomic_destroy_state = drm_atomic_helper_crtc_destroy_state,
-	.enable_vblank = fpd_crtc_enable_vblank,
-	.disable_vblank = fpd_crtc_disable_vblank,
-	.get_vblank_counter = fpd_crtc_get_vblank_counter,
-	.get_vblank_timestamp = fpd_crtc_get_vblank_timestamp,
-	.get_crc_sources = fpd_crtc_get_crc_sources,
-	.verify_crc_source = fpd_crtc_verify_crc_source,
-	.set_crc_source = fpd_crtc_set_crc_source,
+	.enable_vblank = fpdisp_crtc_enable_vblank,
+	.disable_vblank = fpdisp_crtc_disable_vblank,
+	.get_vblank_counter = fpdisp_crtc_get_vblank_counter,
+	.get_vblank_timestamp = fpdisp_crtc_get_vblank_timestamp,
+	.get_crc_sources = fpdisp_crtc_get_crc_sources,
+	.verify_crc_source = fpdisp_crtc_verify_crc_source,
+	.set_crc_source = fpdisp_crtc_set_crc_source,
 };
 
-int fpd_crtc_init(struct fpd_device *fpd)
+int fpdisp_crtc_init(struct fpdisp_device *disp)
 {
-	int ret = drmm_crtc_init_with_planes(&fpd->drm, &fpd->crtc, &fpd->primary, NULL,
-					     &fpd_crtc_funcs, NULL);
+	int ret = drmm_crtc_init_with_planes(&disp->drm, &disp->crtc, &disp->primary, NULL,
+					     &fpdisp_crtc_funcs, NULL);
 
 	if (ret)
 		return ret;
-	drm_crtc_helper_add(&fpd->crtc, &fpd_crtc_helper_funcs);
+	drm_crtc_helper_add(&disp->crtc, &fpdisp_crtc_helper_funcs);
 
-	fpd->accepted = fpd_read64(fpd, FPD_COMMIT_ACCEPTED);
+	disp->accepted = fpdisp_read64(disp, FPDISP_COMMIT_ACCEPTED);
 	/* The counter and the time of the last vblank are exact with the interrupt off. */
-	fpd->drm.max_vblank_count = U32_MAX;
-	fpd->drm.vblank_disable_immediate = true;
-	return drm_vblank_init(&fpd->drm, 1);
+	disp->drm.max_vblank_count = U32_MAX;
+	disp->drm.vblank_disable_immediate = true;
+	return drm_vblank_init(&disp->drm, 1);
 }

@@ -17,22 +17,21 @@
 #include <drm/drm_mode_config.h>
 #include <drm/drm_print.h>
 
+#include <fencepost_pci.h>
+
 #include "display_drv.h"
 #include "display_hold.h"
 
-#define FPD_VENDOR 0xfe9c
-#define FPD_DEVICE 0x0003
+DEFINE_DRM_GEM_FOPS(fpdisp_fops);
 
-DEFINE_DRM_GEM_FOPS(fpd_fops);
-
-static const struct drm_driver fpd_driver = {
+static const struct drm_driver fpdisp_drm_driver = {
 	.driver_features = DRIVER_GEM | DRIVER_MODESET | DRIVER_ATOMIC,
-	.fops = &fpd_fops,
+	.fops = &fpdisp_fops,
 	DRM_GEM_SHMEM_DRIVER_OPS,
-	.gem_create_object = fpd_bo_create,
+	.gem_create_object = fpdisp_bo_alloc,
 	.prime_handle_to_fd = fencepost_bo_export,
 	.gem_prime_import = fencepost_bo_import,
-	.name = FPD_NAME,
+	.name = FENCEPOST_DISPLAY_DRIVER_NAME,
 	.desc = "Fencepost display controller",
 	.date = "20260101",
 	.major = 1,
@@ -40,7 +39,7 @@ static const struct drm_driver fpd_driver = {
 };
 
 /* A flip is over when its interrupt came; there is no need to wait for a vblank after that. */
-static void fpd_commit_tail(struct drm_atomic_state *state)
+static void fpdisp_commit_tail(struct drm_atomic_state *state)
 {
 	struct drm_device *drm = state->dev;
 
@@ -53,114 +52,115 @@ static void fpd_commit_tail(struct drm_atomic_state *state)
 }
 
 /* Before user space gets a commit's out-fences. */
-static int fpd_atomic_commit(struct drm_device *drm, struct drm_atomic_state *state, bool nonblock)
+static int fpdisp_atomic_commit(struct drm_device *drm, struct drm_atomic_state *state,
+				bool nonblock)
 {
-	int ret = fpd_hold_for_fences(state);
+	int ret = fpdisp_hold_for_fences(state);
 
 	return ret ? ret : drm_atomic_helper_commit(drm, state, nonblock);
 }
 
-static const struct drm_mode_config_helper_funcs fpd_mode_config_helper_funcs = {
-	.atomic_commit_tail = fpd_commit_tail,
+static const struct drm_mode_config_helper_funcs fpdisp_mode_config_helper_funcs = {
+	.atomic_commit_tail = fpdisp_commit_tail,
 };
 
-static const struct drm_mode_config_funcs fpd_mode_config_funcs = {
-	.fb_create = fpd_fb_create,
+static const struct drm_mode_config_funcs fpdisp_mode_config_funcs = {
+	.fb_create = fpdisp_fb_create,
 	.atomic_check = drm_atomic_helper_check,
-	.atomic_commit = fpd_atomic_commit,
+	.atomic_commit = fpdisp_atomic_commit,
 };
 
-static int fpd_mode_config_init(struct fpd_device *fpd)
+static int fpdisp_mode_config_init(struct fpdisp_device *disp)
 {
-	struct drm_mode_config *config = &fpd->drm.mode_config;
-	u32 max = fpd_read(fpd, FPD_MAX_SIZE);
-	int ret = drmm_mode_config_init(&fpd->drm);
+	struct drm_mode_config *config = &disp->drm.mode_config;
+	u32 max = fpdisp_read(disp, FPDISP_MAX_SIZE);
+	int ret = drmm_mode_config_init(&disp->drm);
 
 	if (ret)
 		return ret;
-	fpd->max_width = max & 0xffff;
-	fpd->max_height = max >> 16;
+	disp->max_width = max & 0xffff;
+	disp->max_height = max >> 16;
 	config->min_width = 1;
 	config->min_height = 1;
-	config->max_width = fpd->max_width;
-	config->max_height = fpd->max_height;
+	config->max_width = disp->max_width;
+	config->max_height = disp->max_height;
 	config->preferred_depth = 24;
-	config->funcs = &fpd_mode_config_funcs;
-	config->helper_private = &fpd_mode_config_helper_funcs;
+	config->funcs = &fpdisp_mode_config_funcs;
+	config->helper_private = &fpdisp_mode_config_helper_funcs;
 	return 0;
 }
 
-static int fpd_modeset_init(struct fpd_device *fpd)
+static int fpdisp_modeset_init(struct fpdisp_device *disp)
 {
-	int ret = fpd_mode_config_init(fpd);
+	int ret = fpdisp_mode_config_init(disp);
 
 	if (!ret)
-		ret = fpd_plane_init(fpd);
+		ret = fpdisp_plane_init(disp);
 	if (!ret)
-		ret = fpd_crtc_init(fpd);
+		ret = fpdisp_crtc_init(disp);
 	if (!ret)
-		ret = fpd_output_init(fpd);
+		ret = fpdisp_output_init(disp);
 	if (!ret)
-		drm_mode_config_reset(&fpd->drm);
+		drm_mode_config_reset(&disp->drm);
 	return ret;
 }
 
-static int fpd_map(struct fpd_device *fpd, struct pci_dev *pdev)
+static int fpdisp_map(struct fpdisp_device *disp, struct pci_dev *pdev)
 {
 	int ret = pcim_enable_device(pdev);
 
 	if (ret)
 		return ret;
-	ret = pcim_iomap_regions(pdev, BIT(0), KBUILD_MODNAME);
+	ret = pcim_iomap_regions(pdev, BIT(0), FENCEPOST_DISPLAY_DRIVER_NAME);
 	if (ret)
 		return ret;
-	fpd->regs = pcim_iomap_table(pdev)[0];
-	if (fpd_read(fpd, FPD_ID) != FPD_ID_VALUE)
+	disp->regs = pcim_iomap_table(pdev)[0];
+	if (fpdisp_read(disp, FPDISP_ID) != FPDISP_ID_VALUE)
 		return -ENODEV;
 	/* Left over from an earlier driver, if there was one. */
-	fpd_hw_stop(fpd);
+	fpdisp_hw_stop(disp);
 
 	ret = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64));
 	if (ret)
 		return ret;
-	dma_set_max_seg_size(&pdev->dev, U32_MAX & PAGE_MASK);
+	dma_set_max_seg_size(&pdev->dev, FENCEPOST_SG_MAX_LEN);
 	pci_set_master(pdev);
 	return 0;
 }
 
 /* What needs no device, and is there as long as anybody has the drm_device. */
-static int fpd_init(struct fpd_device *fpd)
+static int fpdisp_init(struct fpdisp_device *disp)
 {
-	int ret = fpd_hold_count(&fpd->drm);
+	int ret = fpdisp_hold_count(&disp->drm);
 
 	if (ret)
 		return ret;
-	spin_lock_init(&fpd->irq_lock);
-	fencepost_bos_init(&fpd->bos);
+	spin_lock_init(&disp->irq_lock);
+	fencepost_bos_init(&disp->bos);
 	return 0;
 }
 
-static int fpd_probe(struct pci_dev *pdev, const struct pci_device_id *id)
+static int fpdisp_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
-	struct fpd_device *fpd;
+	struct fpdisp_device *disp;
 	int ret;
 
-	fpd = devm_drm_dev_alloc(&pdev->dev, &fpd_driver, struct fpd_device, drm);
-	if (IS_ERR(fpd))
-		return PTR_ERR(fpd);
-	pci_set_drvdata(pdev, &fpd->drm);
+	disp = devm_drm_dev_alloc(&pdev->dev, &fpdisp_drm_driver, struct fpdisp_device, drm);
+	if (IS_ERR(disp))
+		return PTR_ERR(disp);
+	pci_set_drvdata(pdev, &disp->drm);
 
-	ret = fpd_init(fpd);
+	ret = fpdisp_init(disp);
 	if (!ret)
-		ret = fpd_map(fpd, pdev);
+		ret = fpdisp_map(disp, pdev);
 	if (!ret)
-		ret = fpd_modeset_init(fpd);
+		ret = fpdisp_modeset_init(disp);
 	if (!ret)
-		ret = fpd_irq_init(fpd, pdev);
+		ret = fpdisp_irq_init(disp, pdev);
 	if (ret)
 		return ret;
-	fpd_hw_start(fpd);
-	return drm_dev_register(&fpd->drm, 0);
+	fpdisp_hw_start(disp);
+	return drm_dev_register(&disp->drm, 0);
 }
 
 /*
@@ -168,62 +168,63 @@ static int fpd_probe(struct pci_dev *pdev, const struct pci_device_id *id)
  * needs the one before: nobody starts anything new; the device stops, if it is still there to be
  * stopped; what waits for it ends, and the screen is off for DRM too; no memory is mapped for it.
  */
-static void fpd_remove(struct pci_dev *pdev)
+static void fpdisp_remove(struct pci_dev *pdev)
 {
 	struct drm_device *drm = pci_get_drvdata(pdev);
-	struct fpd_device *fpd = to_fpd(drm);
+	struct fpdisp_device *disp = to_fpdisp(drm);
 
 	drm_dev_unplug(drm);
-	fpd_hw_stop(fpd);
-	fpd_crtc_complete_flip(fpd);
+	fpdisp_hw_stop(disp);
+	fpdisp_crtc_complete_flip(disp);
 	drm_atomic_helper_shutdown(drm);
-	fencepost_bos_unmap(&fpd->bos);
+	fencepost_bos_unmap(&disp->bos);
 }
 
-static void fpd_shutdown(struct pci_dev *pdev)
+static void fpdisp_shutdown(struct pci_dev *pdev)
 {
 	struct drm_device *drm = pci_get_drvdata(pdev);
 
 	drm_atomic_helper_shutdown(drm);
-	fpd_hw_stop(to_fpd(drm));
+	fpdisp_hw_stop(to_fpdisp(drm));
 }
 
-static const struct pci_device_id fpd_ids[] = {
-	{ PCI_DEVICE(FPD_VENDOR, FPD_DEVICE) },
+static const struct pci_device_id fpdisp_pci_ids[] = {
+	{ PCI_DEVICE(FENCEPOST_PCI_VENDOR, FENCEPOST_PCI_DEVICE_DISPLAY) },
 	{ }
 };
-MODULE_DEVICE_TABLE(pci, fpd_ids);
+MODULE_DEVICE_TABLE(pci, fpdisp_pci_ids);
 
-static struct pci_driver fpd_pci_driver = {
-	.name = FPD_NAME,
-	.id_table = fpd_ids,
-	.probe = fpd_probe,
-	.remove = fpd_remove,
-	.shutdown = fpd_shutdown,
-	.err_handler = &fpd_error_handlers,
-	.driver.pm = pm_sleep_ptr(&fpd_pm_ops),
+static struct pci_driver fpdisp_pci_driver = {
+	.name = FENCEPOST_DISPLAY_DRIVER_NAME,
+	.id_table = fpdisp_pci_ids,
+	.probe = fpdisp_probe,
+	.remove = fpdisp_remove,
+	.shutdown = fpdisp_shutdown,
+	.err_handler = &fpdisp_err_handlers,
+	.driver.pm = pm_sleep_ptr(&fpdisp_pm_ops),
 };
 
-static int __init fpd_module_init(void)
+static int __init fpdisp_module_init(void)
 {
-	int ret = fpd_hold_init();
+	int ret = fpdisp_hold_init();
 
 	if (ret)
 		return ret;
-	ret = pci_register_driver(&fpd_pci_driver);
+	ret = pci_register_driver(&fpdisp_pci_driver);
 	if (ret)
-		fpd_hold_exit();
+		fpdisp_hold_exit();
 	return ret;
 }
-module_init(fpd_module_init);
+module_init(fpdisp_module_init);
 
-static void __exit fpd_module_exit(void)
+static void __exit fpdisp_module_exit(void)
 {
-	pci_unregister_driver(&fpd_pci_driver);
-	fpd_hold_exit();
+	pci_unregister_driver(&fpdisp_pci_driver);
+	fpdisp_hold_exit();
 }
-module_exit(fpd_module_exit);
+module_exit(fpdisp_module_exit);
 
-MODULE_DESCRIPTION("Fencepost display controller");
+MODULE_DESCRIPTION("DRM mode-setting driver for the Fencepost display controller");
+MODULE_AUTHOR("The Fencepost project");
 MODULE_LICENSE("GPL");
 MODULE_IMPORT_NS(DMA_BUF);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-#ifndef DISPLAY_DRV_H
-#define DISPLAY_DRV_H
+#ifndef FENCEPOST_DISPLAY_DRV_H
+#define FENCEPOST_DISPLAY_DRV_H
 
 #include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/spinlock.h>
@@ -13,6 +13,7 @@
 #include <drm/drm_plane.h>
 
 #include <fencepost_bo.h>
+#include <uapi/fencepost.h>
 
 #include "display_regs.h"
 
@@ -24,14 +25,13 @@ struct drm_mode_fb_cmd2;
 struct pci_dev;
 struct pci_error_handlers;
 
-#define FPD_NAME "fencepost-display"
-
 /*
  * Lives as long as anybody holds the drm_device: an open file, a dma-buf, an out-fence. The
- * registers and the right to use DMA end before, in fpd_remove(), so everything that touches them
- * stands between drm_dev_enter() and drm_dev_exit(), or where it cannot run after that function.
+ * registers and the right to use DMA end before, in fpdisp_remove(), so everything that touches
+ * them stands between drm_dev_enter() and drm_dev_exit(), or where it cannot run after that
+ * function.
  */
-struct fpd_device {
+struct fpdisp_device {
 	struct drm_device drm;
 	void __iomem *regs;
 	u32 max_width;
@@ -59,7 +59,7 @@ struct fpd_device {
 	/* Whether CRCs go to debugfs, and the last frame that did. */
 	bool crc_on;
 	u64 crc_frame;
-	struct fpd_hold *crc_hold;
+	struct fpdisp_hold *crc_hold;
 
 	/* The buffers that the device can see. */
 	struct fencepost_bos bos;
@@ -68,38 +68,38 @@ struct fpd_device {
 	struct drm_atomic_state *reset_state;
 };
 
-#define to_fpd(drm_device) container_of(drm_device, struct fpd_device, drm)
+#define to_fpdisp(drm_device) container_of(drm_device, struct fpdisp_device, drm)
 
-static inline u32 fpd_read(struct fpd_device *fpd, u32 reg)
+static inline u32 fpdisp_read(struct fpdisp_device *disp, u32 reg)
 {
-	return readl(fpd->regs + reg);
+	return readl(disp->regs + reg);
 }
 
 /* One access: the device gives both halves of the same moment. */
-static inline u64 fpd_read64(struct fpd_device *fpd, u32 reg)
+static inline u64 fpdisp_read64(struct fpdisp_device *disp, u32 reg)
 {
-	return readq(fpd->regs + reg);
+	return readq(disp->regs + reg);
 }
 
-static inline void fpd_write(struct fpd_device *fpd, u32 reg, u32 value)
+static inline void fpdisp_write(struct fpdisp_device *disp, u32 reg, u32 value)
 {
-	writel(value, fpd->regs + reg);
+	writel(value, disp->regs + reg);
 }
 
-int fpd_crtc_init(struct fpd_device *fpd);
-void fpd_crtc_complete_flip(struct fpd_device *fpd);
-int fpd_plane_init(struct fpd_device *fpd);
-int fpd_output_init(struct fpd_device *fpd);
-struct drm_gem_object *fpd_bo_create(struct drm_device *drm, size_t size);
-struct drm_framebuffer *fpd_fb_create(struct drm_device *drm, struct drm_file *file,
-				      const struct drm_mode_fb_cmd2 *cmd);
+int fpdisp_crtc_init(struct fpdisp_device *disp);
+void fpdisp_crtc_complete_flip(struct fpdisp_device *disp);
+int fpdisp_plane_init(struct fpdisp_device *disp);
+int fpdisp_output_init(struct fpdisp_device *disp);
+struct drm_gem_object *fpdisp_bo_alloc(struct drm_device *drm, size_t size);
+struct drm_framebuffer *fpdisp_fb_create(struct drm_device *drm, struct drm_file *file,
+					 const struct drm_mode_fb_cmd2 *cmd);
 
-int fpd_irq_init(struct fpd_device *fpd, struct pci_dev *pdev);
-void fpd_irq_mask(struct fpd_device *fpd, u32 clear, u32 set);
+int fpdisp_irq_init(struct fpdisp_device *disp, struct pci_dev *pdev);
+void fpdisp_irq_mask(struct fpdisp_device *disp, u32 clear, u32 set);
 
-void fpd_hw_start(struct fpd_device *fpd);
-void fpd_hw_stop(struct fpd_device *fpd);
-extern const struct dev_pm_ops fpd_pm_ops;
-extern const struct pci_error_handlers fpd_error_handlers;
+void fpdisp_hw_start(struct fpdisp_device *disp);
+void fpdisp_hw_stop(struct fpdisp_device *disp);
+extern const struct dev_pm_ops fpdisp_pm_ops;
+extern const struct pci_error_handlers fpdisp_err_handlers;
 
 #endif

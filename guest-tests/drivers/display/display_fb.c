@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Framebuffers, and the buffers behind them, which the device sees through a list (fencepost_bo.h). What cannot be shown
- * is refused when it is made, not when it is shown.
+ * Framebuffers, and the buffers behind them, which the device sees through a list (fencepost_bo.h).
+ * What cannot be shown is refused when it is made, not when it is shown.
  */
 
 #include <drm/drm_gem_framebuffer_helper.h>
@@ -9,34 +9,21 @@
 
 #include "display_drv.h"
 
-static const struct drm_gem_object_funcs fpd_bo_funcs = {
-	.free = fencepost_bo_free,
-	.print_info = drm_gem_shmem_object_print_info,
-	.pin = drm_gem_shmem_object_pin,
-	.unpin = drm_gem_shmem_object_unpin,
-	.get_sg_table = drm_gem_shmem_object_get_sg_table,
-	.vmap = drm_gem_shmem_object_vmap,
-	.vunmap = drm_gem_shmem_object_vunmap,
-	.mmap = drm_gem_shmem_object_mmap,
-	.vm_ops = &drm_gem_shmem_vm_ops,
-};
-
-/* The helpers' allocator of objects. */
-struct drm_gem_object *fpd_bo_create(struct drm_device *drm, size_t size)
+struct drm_gem_object *fpdisp_bo_alloc(struct drm_device *drm, size_t size)
 {
-	return fencepost_bo_alloc(&to_fpd(drm)->bos, &fpd_bo_funcs);
+	return fencepost_bo_alloc(&to_fpdisp(drm)->bos);
 }
 
 /* PLANE_OFFSET and PLANE_PITCH take multiples of this. */
-#define ALIGNMENT 4
+#define FPDISP_ALIGNMENT 4
 
-struct drm_framebuffer *fpd_fb_create(struct drm_device *drm, struct drm_file *file,
-				      const struct drm_mode_fb_cmd2 *cmd)
+struct drm_framebuffer *fpdisp_fb_create(struct drm_device *drm, struct drm_file *file,
+					 const struct drm_mode_fb_cmd2 *cmd)
 {
 	/* Newer kernels ask this themselves; Linux 6.1 leaves it to the driver. */
 	if (!drm_any_plane_has_format(drm, cmd->pixel_format, cmd->modifier[0]))
 		return ERR_PTR(-EINVAL);
-	if (cmd->pitches[0] % ALIGNMENT || cmd->offsets[0] % ALIGNMENT)
+	if (cmd->pitches[0] % FPDISP_ALIGNMENT || cmd->offsets[0] % FPDISP_ALIGNMENT)
 		return ERR_PTR(-EINVAL);
 	return drm_gem_fb_create(drm, file, cmd);
 }

@@ -16,7 +16,7 @@
 #include "display_drv.h"
 #include "display_hold.h"
 
-struct fpd_hold {
+struct fpdisp_hold {
 	struct drm_device *drm;
 	struct rcu_work end;
 	/* Of an out-fence: whose, and what the fence calls. */
@@ -25,76 +25,78 @@ struct fpd_hold {
 };
 
 /* Where references end: the last one frees the device, which sleeps. */
-static struct workqueue_struct *ends;
+static struct workqueue_struct *fpdisp_hold_wq;
 /* Devices that are not freed. */
-static atomic_t devices = ATOMIC_INIT(0);
+static atomic_t fpdisp_devices = ATOMIC_INIT(0);
 
-static void end_hold(struct work_struct *work)
+static void fpdisp_hold_end(struct work_struct *work)
 {
-	struct fpd_hold *hold = container_of(to_rcu_work(work), struct fpd_hold, end);
+	struct fpdisp_hold *hold = container_of(to_rcu_work(work), struct fpdisp_hold, end);
 	struct drm_device *drm = hold->drm;
 
 	/* Who closes the CRC file looks at the CRTC once more after it told us. */
 	if (!hold->crtc)
 		synchronize_rcu_tasks();
 	kfree(hold);
-	/* Not the other way round: fpd_hold_exit() waits for the device, and for this function. */
+	/*
+	 * Not the other way round: fpdisp_hold_exit() waits for the device, and for this function.
+	 */
 	module_put(THIS_MODULE);
 	drm_dev_put(drm);
 }
 
-static struct fpd_hold *start_hold(struct drm_device *drm)
+static struct fpdisp_hold *fpdisp_hold_start(struct drm_device *drm)
 {
-	struct fpd_hold *hold = kzalloc(sizeof(*hold), GFP_KERNEL);
+	struct fpdisp_hold *hold = kzalloc(sizeof(*hold), GFP_KERNEL);
 
 	if (!hold)
 		return NULL;
 	hold->drm = drm;
-	INIT_RCU_WORK(&hold->end, end_hold);
+	INIT_RCU_WORK(&hold->end, fpdisp_hold_end);
 	/* The caller came through a file, which has a reference to the module. */
 	__module_get(THIS_MODULE);
 	drm_dev_get(drm);
 	return hold;
 }
 
-static void queue_end(struct fpd_hold *hold)
+static void fpdisp_hold_queue_end(struct fpdisp_hold *hold)
 {
-	queue_rcu_work(ends, &hold->end);
+	queue_rcu_work(fpdisp_hold_wq, &hold->end);
 }
 
 /* For as long as CRCs are collected. */
-struct fpd_hold *fpd_hold_crcs(struct drm_device *drm)
+struct fpdisp_hold *fpdisp_hold_crcs(struct drm_device *drm)
 {
-	return start_hold(drm);
+	return fpdisp_hold_start(drm);
 }
 
-void fpd_hold_end_crcs(struct fpd_hold *hold)
+void fpdisp_hold_end_crcs(struct fpdisp_hold *hold)
 {
-	queue_end(hold);
+	fpdisp_hold_queue_end(hold);
 }
 
-static struct fpd_hold *hold_of(struct dma_fence *fence)
+static struct fpdisp_hold *fpdisp_hold_of(struct dma_fence *fence)
 {
-	return container_of(fence->ops, struct fpd_hold, ops);
+	return container_of(fence->ops, struct fpdisp_hold, ops);
 }
 
-static const char *fence_driver_name(struct dma_fence *fence)
+static const char *fpdisp_fence_driver_name(struct dma_fence *fence)
 {
-	return FPD_NAME;
+	return FENCEPOST_DISPLAY_DRIVER_NAME;
 }
 
-static const char *fence_timeline_name(struct dma_fence *fence)
+static const char *fpdisp_fence_timeline_name(struct dma_fence *fence)
 {
-	return hold_of(fence)->crtc->timeline_name;
+	return fpdisp_hold_of(fence)->crtc->timeline_name;
 }
 
 /* Whoever looks at the fence under RCU may still look at its lock, which is in the device. */
-static void fence_release(struct dma_fence *fence)
+static void fpdisp_fence_release(struct dma_fence *fence)
 {
-	struct fpd_hold *hold = hold_of(fence);
+	struct fpdisp_hold *hold = fpdisp_hold_of(fence);
 
 	dma_fence_free(fence);
-	queue_end(hold);
+	fpdisp_hold_queue_end(hold);
 }
 
 /*
@@ -102,7 +104,7 @@ static void fence_release(struct dma_fence *fence)
  * (drm_crtc_create_fence). Nobody but the committer has seen them here, so that they can still be
  * given functions of our own, which do the same and end a reference with the fence.
  */
-int fpd_hold_for_fences(struct drm_atomic_state *state)
+int fpdisp_hold_for_fences(struct drm_atomic_state *state)
 {
 	struct drm_crtc_state *crtc_state;
 	struct drm_crtc *crtc;
@@ -110,48 +112,48 @@ int fpd_hold_for_fences(struct drm_atomic_state *state)
 
 	for_each_new_crtc_in_state(state, crtc, crtc_state, i) {
 		struct dma_fence *fence = crtc_state->event ? crtc_state->event->base.fence : NULL;
-		struct fpd_hold *hold;
+		struct fpdisp_hold *hold;
 
 		if (!fence)
 			continue;
-		hold = start_hold(crtc->dev);
+		hold = fpdisp_hold_start(crtc->dev);
 		if (!hold)
 			return -ENOMEM;
 		hold->crtc = crtc;
-		hold->ops.get_driver_name = fence_driver_name;
-		hold->ops.get_timeline_name = fence_timeline_name;
-		hold->ops.release = fence_release;
+		hold->ops.get_driver_name = fpdisp_fence_driver_name;
+		hold->ops.get_timeline_name = fpdisp_fence_timeline_name;
+		hold->ops.release = fpdisp_fence_release;
 		fence->ops = &hold->ops;
 	}
 	return 0;
 }
 
-static void device_freed(struct drm_device *drm, void *unused)
+static void fpdisp_device_freed(struct drm_device *drm, void *unused)
 {
-	if (atomic_dec_and_test(&devices))
-		wake_up_var(&devices);
+	if (atomic_dec_and_test(&fpdisp_devices))
+		wake_up_var(&fpdisp_devices);
 }
 
 /* Has the module stay until the device is freed; before anything else is managed by it. */
-int fpd_hold_count(struct drm_device *drm)
+int fpdisp_hold_count(struct drm_device *drm)
 {
-	atomic_inc(&devices);
-	return drmm_add_action_or_reset(drm, device_freed, NULL);
+	atomic_inc(&fpdisp_devices);
+	return drmm_add_action_or_reset(drm, fpdisp_device_freed, NULL);
 }
 
-int fpd_hold_init(void)
+int fpdisp_hold_init(void)
 {
-	ends = alloc_workqueue(FPD_NAME, 0, 0);
-	return ends ? 0 : -ENOMEM;
+	fpdisp_hold_wq = alloc_workqueue("fpdisp-hold", 0, 0);
+	return fpdisp_hold_wq ? 0 : -ENOMEM;
 }
 
 /*
  * After the driver is gone. Nobody has a reference to the module, so what keeps a device is the
  * last commit's clean-up, which needs nothing from user space and uses our code to its end.
  */
-void fpd_hold_exit(void)
+void fpdisp_hold_exit(void)
 {
-	wait_var_event(&devices, !atomic_read(&devices));
-	destroy_workqueue(ends);
+	wait_var_event(&fpdisp_devices, !atomic_read(&fpdisp_devices));
+	destroy_workqueue(fpdisp_hold_wq);
 	synchronize_rcu_tasks();
 }

@@ -4,21 +4,21 @@
  * whose names and lock are the CRTC's, and the CRC file in debugfs, which uses the CRTC when it is
  * closed. Open files and dma-bufs of the device have references of their own.
  */
-#ifndef DISPLAY_HOLD_H
-#define DISPLAY_HOLD_H
+#ifndef FENCEPOST_DISPLAY_HOLD_H
+#define FENCEPOST_DISPLAY_HOLD_H
 
 #include <linux/workqueue.h>
 
 struct drm_atomic_state;
 struct drm_device;
-struct fpd_hold;
+struct fpdisp_hold;
 
-struct fpd_hold *fpd_hold_crcs(struct drm_device *drm);
-void fpd_hold_end_crcs(struct fpd_hold *hold);
-int fpd_hold_for_fences(struct drm_atomic_state *state);
+struct fpdisp_hold *fpdisp_hold_crcs(struct drm_device *drm);
+void fpdisp_hold_end_crcs(struct fpdisp_hold *hold);
+int fpdisp_hold_for_fences(struct drm_atomic_state *state);
 
-int fpd_hold_count(struct drm_device *drm);
-int fpd_hold_init(void);
-void fpd_hold_exit(void);
+int fpdisp_hold_count(struct drm_device *drm);
+int fpdisp_hold_init(void);
+void fpdisp_hold_exit(void);
 
 #endif

@@ -12,98 +12,98 @@
 #include "display_drv.h"
 
 /* Clears and sets bits of IRQ_ENABLE. */
-void fpd_irq_mask(struct fpd_device *fpd, u32 clear, u32 set)
+void fpdisp_irq_mask(struct fpdisp_device *disp, u32 clear, u32 set)
 {
 	unsigned long flags;
 
-	spin_lock_irqsave(&fpd->irq_lock, flags);
-	fpd->irq_enable = (fpd->irq_enable & ~clear) | set;
+	spin_lock_irqsave(&disp->irq_lock, flags);
+	disp->irq_enable = (disp->irq_enable & ~clear) | set;
 	/* What happened before it was enabled is of no interest. */
-	fpd_write(fpd, FPD_IRQ_STATUS, set);
-	fpd_write(fpd, FPD_IRQ_ENABLE, fpd->irq_enable);
-	spin_unlock_irqrestore(&fpd->irq_lock, flags);
+	fpdisp_write(disp, FPDISP_IRQ_STATUS, set);
+	fpdisp_write(disp, FPDISP_IRQ_ENABLE, disp->irq_enable);
+	spin_unlock_irqrestore(&disp->irq_lock, flags);
 }
 
 /*
  * Hands the newest frame's CRC to debugfs, under the number that DRM gives the frame: its count
  * and the device's both go on by one a vblank, but need not have started together.
  */
-static void add_crc(struct fpd_device *fpd)
+static void fpdisp_add_crc(struct fpdisp_device *disp)
 {
-	u64 frame = fpd_read64(fpd, FPD_CRC_FRAME);
-	u32 crc = fpd_read(fpd, FPD_CRC_VALUE);
+	u64 frame = fpdisp_read64(disp, FPDISP_CRC_FRAME);
+	u32 crc = fpdisp_read(disp, FPDISP_CRC_VALUE);
 	u64 hardware, software;
 
-	if (frame == fpd->crc_frame)
+	if (frame == disp->crc_frame)
 		return;
-	fpd->crc_frame = frame;
+	disp->crc_frame = frame;
 	do {
-		hardware = fpd_read64(fpd, FPD_VBLANK_COUNT);
-		software = drm_crtc_accurate_vblank_count(&fpd->crtc);
-	} while (hardware != fpd_read64(fpd, FPD_VBLANK_COUNT));
-	drm_crtc_add_crc_entry(&fpd->crtc, true, software - (hardware - frame), &crc);
+		hardware = fpdisp_read64(disp, FPDISP_VBLANK_COUNT);
+		software = drm_crtc_accurate_vblank_count(&disp->crtc);
+	} while (hardware != fpdisp_read64(disp, FPDISP_VBLANK_COUNT));
+	drm_crtc_add_crc_entry(&disp->crtc, true, software - (hardware - frame), &crc);
 }
 
-static irqreturn_t fpd_vblank_irq(int irq, void *arg)
+static irqreturn_t fpdisp_vblank_irq(int irq, void *arg)
 {
-	struct fpd_device *fpd = arg;
+	struct fpdisp_device *disp = arg;
 
-	fpd_write(fpd, FPD_IRQ_STATUS, FPD_IRQ_VBLANK);
-	drm_crtc_handle_vblank(&fpd->crtc);
-	if (READ_ONCE(fpd->crc_on))
-		add_crc(fpd);
+	fpdisp_write(disp, FPDISP_IRQ_STATUS, FPDISP_IRQ_VBLANK);
+	drm_crtc_handle_vblank(&disp->crtc);
+	if (READ_ONCE(disp->crc_on))
+		fpdisp_add_crc(disp);
 	return IRQ_HANDLED;
 }
 
-static irqreturn_t fpd_flip_done_irq(int irq, void *arg)
+static irqreturn_t fpdisp_flip_done_irq(int irq, void *arg)
 {
-	struct fpd_device *fpd = arg;
+	struct fpdisp_device *disp = arg;
 	unsigned long flags;
 
-	fpd_write(fpd, FPD_IRQ_STATUS, FPD_IRQ_FLIP_DONE);
-	spin_lock_irqsave(&fpd->drm.event_lock, flags);
-	if (fpd->flip_event && fpd_read64(fpd, FPD_COMMIT_LATCHED) >= fpd->flip_number) {
+	fpdisp_write(disp, FPDISP_IRQ_STATUS, FPDISP_IRQ_FLIP_DONE);
+	spin_lock_irqsave(&disp->drm.event_lock, flags);
+	if (disp->flip_event && fpdisp_read64(disp, FPDISP_COMMIT_LATCHED) >= disp->flip_number) {
 		/* The vblank interrupt may be off, or not have been taken yet. */
-		drm_crtc_accurate_vblank_count(&fpd->crtc);
-		drm_crtc_send_vblank_event(&fpd->crtc, fpd->flip_event);
-		fpd->flip_event = NULL;
+		drm_crtc_accurate_vblank_count(&disp->crtc);
+		drm_crtc_send_vblank_event(&disp->crtc, disp->flip_event);
+		disp->flip_event = NULL;
 	}
-	spin_unlock_irqrestore(&fpd->drm.event_lock, flags);
+	spin_unlock_irqrestore(&disp->drm.event_lock, flags);
 	return IRQ_HANDLED;
 }
 
-static irqreturn_t fpd_error_irq(int irq, void *arg)
+static irqreturn_t fpdisp_error_irq(int irq, void *arg)
 {
-	struct fpd_device *fpd = arg;
+	struct fpdisp_device *disp = arg;
 	u32 errors;
 
-	fpd_write(fpd, FPD_IRQ_STATUS, FPD_IRQ_ERROR);
-	errors = fpd_read(fpd, FPD_ERROR_STATUS);
-	fpd_write(fpd, FPD_ERROR_STATUS, errors);
-	drm_err_ratelimited(&fpd->drm, "Errors %#x, last refused address %#llx\n", errors,
-			    fpd_read64(fpd, FPD_FAULT_IOVA));
+	fpdisp_write(disp, FPDISP_IRQ_STATUS, FPDISP_IRQ_ERROR);
+	errors = fpdisp_read(disp, FPDISP_ERROR_STATUS);
+	fpdisp_write(disp, FPDISP_ERROR_STATUS, errors);
+	drm_err_ratelimited(&disp->drm, "Errors %#x, last refused address %#llx\n", errors,
+			    fpdisp_read64(disp, FPDISP_FAULT_IOVA));
 	return IRQ_HANDLED;
 }
 
-int fpd_irq_init(struct fpd_device *fpd, struct pci_dev *pdev)
+int fpdisp_irq_init(struct fpdisp_device *disp, struct pci_dev *pdev)
 {
 	static const struct {
 		irq_handler_t handler;
 		const char *name;
-	} vectors[FPD_VECTORS] = {
-		[FPD_VECTOR_VBLANK] = { fpd_vblank_irq, "fencepost-display-vblank" },
-		[FPD_VECTOR_FLIP_DONE] = { fpd_flip_done_irq, "fencepost-display-flip" },
-		[FPD_VECTOR_ERROR] = { fpd_error_irq, "fencepost-display-error" },
+	} vectors[FPDISP_VECTORS] = {
+		[FPDISP_VECTOR_VBLANK] = { fpdisp_vblank_irq, "fpdisp-vblank" },
+		[FPDISP_VECTOR_FLIP_DONE] = { fpdisp_flip_done_irq, "fpdisp-flip" },
+		[FPDISP_VECTOR_ERROR] = { fpdisp_error_irq, "fpdisp-error" },
 	};
 	int i, ret;
 
 	/* Freed by the managed PCI device. */
-	ret = pci_alloc_irq_vectors(pdev, FPD_VECTORS, FPD_VECTORS, PCI_IRQ_MSIX);
+	ret = pci_alloc_irq_vectors(pdev, FPDISP_VECTORS, FPDISP_VECTORS, PCI_IRQ_MSIX);
 	if (ret < 0)
 		return ret;
-	for (i = 0; i < FPD_VECTORS; i++) {
+	for (i = 0; i < FPDISP_VECTORS; i++) {
 		ret = devm_request_irq(&pdev->dev, pci_irq_vector(pdev, i), vectors[i].handler, 0,
-				       vectors[i].name, fpd);
+				       vectors[i].name, disp);
 		if (ret)
 			return ret;
 	}

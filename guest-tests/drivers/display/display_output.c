@@ -13,18 +13,18 @@
 
 #include "display_drv.h"
 
-static int read_edid_block(void *context, u8 *buf, unsigned int block, size_t len)
+static int fpdisp_read_edid_block(void *context, u8 *buf, unsigned int block, size_t len)
 {
-	struct fpd_device *fpd = context;
+	struct fpdisp_device *disp = context;
 	size_t at;
 	int idx;
 
 	if (block || len > EDID_LENGTH)
 		return -EINVAL;
-	if (!drm_dev_enter(&fpd->drm, &idx))
+	if (!drm_dev_enter(&disp->drm, &idx))
 		return -ENODEV;
 	for (at = 0; at < len; at += sizeof(__le32)) {
-		__le32 word = cpu_to_le32(fpd_read(fpd, FPD_EDID + at));
+		__le32 word = cpu_to_le32(fpdisp_read(disp, FPDISP_EDID + at));
 
 		memcpy(buf + at, &word, min(len - at, sizeof(word)));
 	}
@@ -32,56 +32,60 @@ static int read_edid_block(void *context, u8 *buf, unsigned int block, size_t le
 	return 0;
 }
 
-static int fpd_connector_get_modes(struct drm_connector *connector)
+static int fpdisp_connector_get_modes(struct drm_connector *connector)
 {
-	struct fpd_device *fpd = to_fpd(connector->dev);
-	const struct drm_edid *edid = drm_edid_read_custom(connector, read_edid_block, fpd);
+	struct fpdisp_device *disp = to_fpdisp(connector->dev);
+	const struct drm_edid *edid = drm_edid_read_custom(connector, fpdisp_read_edid_block, disp);
 	int modes = drm_edid_connector_update(connector, edid);
 
 	drm_edid_free(edid);
-	/* Linux 6.1's update (Kbuild defines the symbol) adds and counts the modes; later ones do not. */
+	/*
+	 * Linux 6.1's update (Kbuild defines the symbol) adds and counts the modes; later ones do
+	 * not.
+	 */
 #ifndef FENCEPOST_LINUX_6_1
 	modes = drm_edid_connector_add_modes(connector);
 #endif
 	return modes;
 }
 
-static enum drm_connector_status fpd_connector_detect(struct drm_connector *connector, bool force)
+static enum drm_connector_status fpdisp_connector_detect(struct drm_connector *connector,
+							 bool force)
 {
 	enum drm_connector_status status;
 	int idx;
 
 	if (!drm_dev_enter(connector->dev, &idx))
 		return connector_status_disconnected;
-	status = fpd_read(to_fpd(connector->dev), FPD_CONNECTOR) & 1 ?
+	status = fpdisp_read(to_fpdisp(connector->dev), FPDISP_CONNECTOR) & 1 ?
 		 connector_status_connected : connector_status_disconnected;
 	drm_dev_exit(idx);
 	return status;
 }
 
-static const struct drm_connector_helper_funcs fpd_connector_helper_funcs = {
-	.get_modes = fpd_connector_get_modes,
+static const struct drm_connector_helper_funcs fpdisp_connector_helper_funcs = {
+	.get_modes = fpdisp_connector_get_modes,
 };
 
-static const struct drm_connector_funcs fpd_connector_funcs = {
-	.detect = fpd_connector_detect,
+static const struct drm_connector_funcs fpdisp_connector_funcs = {
+	.detect = fpdisp_connector_detect,
 	.fill_modes = drm_helper_probe_single_connector_modes,
 	.reset = drm_atomic_helper_connector_reset,
 	.atomic_duplicate_state = drm_atomic_helper_connector_duplicate_state,
 	.atomic_destroy_state = drm_atomic_helper_connector_destroy_state,
 };
 
-int fpd_output_init(struct fpd_device *fpd)
+int fpdisp_output_init(struct fpdisp_device *disp)
 {
-	int ret = drmm_encoder_init(&fpd->drm, &fpd->encoder, NULL, DRM_MODE_ENCODER_TMDS, NULL);
+	int ret = drmm_encoder_init(&disp->drm, &disp->encoder, NULL, DRM_MODE_ENCODER_TMDS, NULL);
 
 	if (ret)
 		return ret;
-	fpd->encoder.possible_crtcs = drm_crtc_mask(&fpd->crtc);
-	ret = drmm_connector_init(&fpd->drm, &fpd->connector, &fpd_connector_funcs,
+	disp->encoder.possible_crtcs = drm_crtc_mask(&disp->crtc);
+	ret = drmm_connector_init(&disp->drm, &disp->connector, &fpdisp_connector_funcs,
 				  DRM_MODE_CONNECTOR_DisplayPort, NULL);
 	if (ret)
 		return ret;
-	drm_connector_helper_add(&fpd->connector, &fpd_connector_helper_funcs);
-	return drm_connector_attach_encoder(&fpd->connector, &fpd->encoder);
+	drm_connector_helper_add(&disp->connector, &fpdisp_connector_helper_funcs);
+	return drm_connector_attach_encoder(&disp->connector, &disp->encoder);
 }

@@ -11,13 +11,13 @@
 
 #include "display_drv.h"
 
-static const u32 formats[] = { DRM_FORMAT_XRGB8888 };
+static const u32 fpdisp_formats[] = { DRM_FORMAT_XRGB8888 };
 
 /*
  * The byte of the buffer at which the shown rectangle begins. It fits: DRM takes no framebuffer
  * that ends beyond 4 GiB.
  */
-static u32 first_byte(const struct drm_plane_state *state)
+static u32 fpdisp_first_byte(const struct drm_plane_state *state)
 {
 	const struct drm_framebuffer *fb = state->fb;
 
@@ -26,7 +26,7 @@ static u32 first_byte(const struct drm_plane_state *state)
 }
 
 /* A plane may keep its framebuffer while the CRTC is off, and get another one. */
-static int fpd_plane_atomic_check(struct drm_plane *plane, struct drm_atomic_state *state)
+static int fpdisp_plane_atomic_check(struct drm_plane *plane, struct drm_atomic_state *state)
 {
 	struct drm_plane_state *new = drm_atomic_get_new_plane_state(state, plane);
 	struct drm_crtc_state *crtc_state;
@@ -38,7 +38,7 @@ static int fpd_plane_atomic_check(struct drm_plane *plane, struct drm_atomic_sta
 						   DRM_PLANE_NO_SCALING, false, true);
 }
 
-static int fpd_plane_prepare_fb(struct drm_plane *plane, struct drm_plane_state *new)
+static int fpdisp_plane_prepare_fb(struct drm_plane *plane, struct drm_plane_state *new)
 {
 	int ret, idx;
 
@@ -46,7 +46,7 @@ static int fpd_plane_prepare_fb(struct drm_plane *plane, struct drm_plane_state 
 		return 0;
 	if (!drm_dev_enter(plane->dev, &idx))
 		return -ENODEV;
-	ret = fencepost_bo_map(to_fencepost_bo(new->fb->obj[0]), FPD_SG_MAX_ENTRIES);
+	ret = fencepost_bo_map(to_fencepost_bo(new->fb->obj[0]), FPDISP_SG_MAX_ENTRIES);
 	drm_dev_exit(idx);
 	if (ret)
 		return ret;
@@ -54,44 +54,44 @@ static int fpd_plane_prepare_fb(struct drm_plane *plane, struct drm_plane_state 
 	return drm_gem_plane_helper_prepare_fb(plane, new);
 }
 
-static void show(struct fpd_device *fpd, const struct drm_plane_state *new)
+static void fpdisp_show(struct fpdisp_device *disp, const struct drm_plane_state *new)
 {
 	const struct fencepost_bo *bo = to_fencepost_bo(new->fb->obj[0]);
 
-	fpd_write(fpd, FPD_PLANE_FORMAT, new->fb->format->format);
-	fpd_write(fpd, FPD_PLANE_TABLE, lower_32_bits(bo->table_dma));
-	fpd_write(fpd, FPD_PLANE_TABLE + 4, upper_32_bits(bo->table_dma));
-	fpd_write(fpd, FPD_PLANE_ENTRIES, bo->entries);
-	fpd_write(fpd, FPD_PLANE_OFFSET, first_byte(new));
-	fpd_write(fpd, FPD_PLANE_PITCH, new->fb->pitches[0]);
-	fpd_write(fpd, FPD_PLANE_SIZE, FPD_SIZE(drm_rect_width(&new->dst),
-						drm_rect_height(&new->dst)));
-	fpd_write(fpd, FPD_PLANE_CONTROL, 1);
+	fpdisp_write(disp, FPDISP_PLANE_FORMAT, new->fb->format->format);
+	fpdisp_write(disp, FPDISP_PLANE_TABLE, lower_32_bits(bo->sg.dma));
+	fpdisp_write(disp, FPDISP_PLANE_TABLE + 4, upper_32_bits(bo->sg.dma));
+	fpdisp_write(disp, FPDISP_PLANE_ENTRIES, bo->sg.count);
+	fpdisp_write(disp, FPDISP_PLANE_OFFSET, fpdisp_first_byte(new));
+	fpdisp_write(disp, FPDISP_PLANE_PITCH, new->fb->pitches[0]);
+	fpdisp_write(disp, FPDISP_PLANE_SIZE, FPDISP_SIZE(drm_rect_width(&new->dst),
+							  drm_rect_height(&new->dst)));
+	fpdisp_write(disp, FPDISP_PLANE_CONTROL, 1);
 }
 
-static void fpd_plane_atomic_update(struct drm_plane *plane, struct drm_atomic_state *state)
+static void fpdisp_plane_atomic_update(struct drm_plane *plane, struct drm_atomic_state *state)
 {
 	struct drm_plane_state *new = drm_atomic_get_new_plane_state(state, plane);
-	struct fpd_device *fpd = to_fpd(plane->dev);
+	struct fpdisp_device *disp = to_fpdisp(plane->dev);
 	int idx;
 
 	if (!drm_dev_enter(plane->dev, &idx))
 		return;
 	if (new->fb && new->visible)
-		show(fpd, new);
+		fpdisp_show(disp, new);
 	else
-		fpd_write(fpd, FPD_PLANE_CONTROL, 0);
+		fpdisp_write(disp, FPDISP_PLANE_CONTROL, 0);
 	drm_dev_exit(idx);
 }
 
-static const struct drm_plane_helper_funcs fpd_plane_helper_funcs = {
-	.prepare_fb = fpd_plane_prepare_fb,
-	.atomic_check = fpd_plane_atomic_check,
-	.atomic_update = fpd_plane_atomic_update,
-	.atomic_disable = fpd_plane_atomic_update,
+static const struct drm_plane_helper_funcs fpdisp_plane_helper_funcs = {
+	.prepare_fb = fpdisp_plane_prepare_fb,
+	.atomic_check = fpdisp_plane_atomic_check,
+	.atomic_update = fpdisp_plane_atomic_update,
+	.atomic_disable = fpdisp_plane_atomic_update,
 };
 
-static const struct drm_plane_funcs fpd_plane_funcs = {
+static const struct drm_plane_funcs fpdisp_plane_funcs = {
 	.update_plane = drm_atomic_helper_update_plane,
 	.disable_plane = drm_atomic_helper_disable_plane,
 	.destroy = drm_plane_cleanup,
@@ -100,13 +100,13 @@ static const struct drm_plane_funcs fpd_plane_funcs = {
 	.atomic_destroy_state = drm_atomic_helper_plane_destroy_state,
 };
 
-int fpd_plane_init(struct fpd_device *fpd)
+int fpdisp_plane_init(struct fpdisp_device *disp)
 {
-	int ret = drm_universal_plane_init(&fpd->drm, &fpd->primary, BIT(0), &fpd_plane_funcs,
-					   formats, ARRAY_SIZE(formats), NULL,
+	int ret = drm_universal_plane_init(&disp->drm, &disp->primary, BIT(0), &fpdisp_plane_funcs,
+					   fpdisp_formats, ARRAY_SIZE(fpdisp_formats), NULL,
 					   DRM_PLANE_TYPE_PRIMARY, NULL);
 
 	if (!ret)
-		drm_plane_helper_add(&fpd->primary, &fpd_plane_helper_funcs);
+		drm_plane_helper_add(&disp->primary, &fpdisp_plane_helper_funcs);
 	return ret;
 }

@@ -16,29 +16,30 @@
 #include "display_drv.h"
 
 /* From whatever state the device is in: after power-on, another driver, sleep or a reset. */
-void fpd_hw_start(struct fpd_device *fpd)
+void fpdisp_hw_start(struct fpdisp_device *disp)
 {
-	fpd_write(fpd, FPD_CRTC_ENABLE, 0);
-	fpd_write(fpd, FPD_ERROR_STATUS, U32_MAX);
-	fpd_irq_mask(fpd, U32_MAX, FPD_IRQ_FLIP_DONE | FPD_IRQ_ERROR);
-	fpd->accepted = fpd_read64(fpd, FPD_COMMIT_ACCEPTED);
+	fpdisp_write(disp, FPDISP_CRTC_ENABLE, 0);
+	fpdisp_write(disp, FPDISP_ERROR_STATUS, U32_MAX);
+	fpdisp_irq_mask(disp, U32_MAX, FPDISP_IRQ_FLIP_DONE | FPDISP_IRQ_ERROR);
+	disp->accepted = fpdisp_read64(disp, FPDISP_COMMIT_ACCEPTED);
 }
 
 /* When it returns the device reads no more memory and raises no more interrupts. */
-void fpd_hw_stop(struct fpd_device *fpd)
+void fpdisp_hw_stop(struct fpdisp_device *disp)
 {
-	fpd_write(fpd, FPD_CRTC_ENABLE, 0);
-	fpd_irq_mask(fpd, U32_MAX, 0);
+	fpdisp_write(disp, FPDISP_CRTC_ENABLE, 0);
+	fpdisp_irq_mask(disp, U32_MAX, 0);
 }
 
 /*
- * A commit may wait for another device's fence, and that device may sleep before this one does. So commits end here, where
- * user space is frozen and no device sleeps yet. An error keeps the machine awake.
+ * A commit may wait for another device's fence, and that device may sleep before this one does. So
+ * commits end here, where user space is frozen and no device sleeps yet. An error keeps the machine
+ * awake.
  */
-static int fpd_prepare(struct device *dev)
+static int fpdisp_prepare(struct device *dev)
 {
 	struct drm_device *drm = dev_get_drvdata(dev);
-	struct drm_crtc *crtc = &to_fpd(drm)->crtc;
+	struct drm_crtc *crtc = &to_fpdisp(drm)->crtc;
 	struct drm_crtc_commit *commit;
 	int ret;
 
@@ -54,72 +55,72 @@ static int fpd_prepare(struct device *dev)
 	return ret;
 }
 
-static int fpd_suspend(struct device *dev)
+static int fpdisp_suspend(struct device *dev)
 {
 	struct drm_device *drm = dev_get_drvdata(dev);
 	int ret = drm_mode_config_helper_suspend(drm);
 
 	if (!ret)
-		fpd_hw_stop(to_fpd(drm));
+		fpdisp_hw_stop(to_fpdisp(drm));
 	return ret;
 }
 
-static int fpd_resume(struct device *dev)
+static int fpdisp_resume(struct device *dev)
 {
 	struct drm_device *drm = dev_get_drvdata(dev);
 
-	fpd_hw_start(to_fpd(drm));
+	fpdisp_hw_start(to_fpdisp(drm));
 	return drm_mode_config_helper_resume(drm);
 }
 
-const struct dev_pm_ops fpd_pm_ops = {
-	.prepare = fpd_prepare,
-	SYSTEM_SLEEP_PM_OPS(fpd_suspend, fpd_resume)
+const struct dev_pm_ops fpdisp_pm_ops = {
+	.prepare = fpdisp_prepare,
+	SYSTEM_SLEEP_PM_OPS(fpdisp_suspend, fpdisp_resume)
 };
 
 /*
- * Commits wait for the modeset locks, which are held from here to fpd_reset_done(): one task calls
- * both, one after the other.
+ * Commits wait for the modeset locks, which are held from here to fpdisp_reset_done(): one task
+ * calls both, one after the other.
  */
-static void fpd_reset_prepare(struct pci_dev *pdev)
+static void fpdisp_reset_prepare(struct pci_dev *pdev)
 {
 	struct drm_device *drm = pci_get_drvdata(pdev);
-	struct fpd_device *fpd = to_fpd(drm);
+	struct fpdisp_device *disp = to_fpdisp(drm);
 	struct drm_modeset_acquire_ctx *ctx;
 	int ret;
 
 	drm_modeset_lock_all(drm);
 	ctx = drm->mode_config.acquire_ctx;
-	fpd->reset_state = drm_atomic_helper_duplicate_state(drm, ctx);
-	ret = PTR_ERR_OR_ZERO(fpd->reset_state);
+	disp->reset_state = drm_atomic_helper_duplicate_state(drm, ctx);
+	ret = PTR_ERR_OR_ZERO(disp->reset_state);
 	if (ret)
-		fpd->reset_state = NULL;
+		disp->reset_state = NULL;
 	else
 		ret = drm_atomic_helper_disable_all(drm, ctx);
 	if (ret)
 		drm_err(drm, "Cannot switch off before a reset: %d\n", ret);
-	fpd_hw_stop(fpd);
+	fpdisp_hw_stop(disp);
 }
 
-static void fpd_reset_done(struct pci_dev *pdev)
+static void fpdisp_reset_done(struct pci_dev *pdev)
 {
 	struct drm_device *drm = pci_get_drvdata(pdev);
-	struct fpd_device *fpd = to_fpd(drm);
+	struct fpdisp_device *disp = to_fpdisp(drm);
 	int ret = -ENOMEM;
 
-	fpd_hw_start(fpd);
-	if (fpd->reset_state) {
-		ret = drm_atomic_helper_commit_duplicated_state(fpd->reset_state,
+	fpdisp_hw_start(disp);
+	if (disp->reset_state) {
+		ret = drm_atomic_helper_commit_duplicated_state(disp->reset_state,
 								drm->mode_config.acquire_ctx);
-		drm_atomic_state_put(fpd->reset_state);
-		fpd->reset_state = NULL;
+		drm_atomic_state_put(disp->reset_state);
+		disp->reset_state = NULL;
 	}
 	if (ret)
 		drm_err(drm, "Cannot show again after a reset what was shown: %d\n", ret);
 	drm_modeset_unlock_all(drm);
 }
 
-const struct pci_error_handlers fpd_error_handlers = {
-	.reset_prepare = fpd_reset_prepare,
-	.reset_done = fpd_reset_done,
+const struct pci_error_handlers fpdisp_err_handlers = {
+	.reset_prepare = fpdisp_reset_prepare,
+	.reset_done = fpdisp_reset_done,
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Buffer objects: shmem pages or an imported dma-buf, which the device sees through a list (fencepost_bo.h).
+ * Buffer objects: shmem pages or an imported dma-buf, which the device sees through a list
+ * (fencepost_bo.h).
  */
 #include <linux/scatterlist.h>
 
@@ -8,28 +9,15 @@
 #include <drm/drm_file.h>
 #include <drm/drm_utils.h>
 
-#include "gpu.h"
+#include "gpu_drv.h"
 
-static const struct drm_gem_object_funcs gpu_bo_funcs = {
-	.free = fencepost_bo_free,
-	.print_info = drm_gem_shmem_object_print_info,
-	.pin = drm_gem_shmem_object_pin,
-	.unpin = drm_gem_shmem_object_unpin,
-	.get_sg_table = drm_gem_shmem_object_get_sg_table,
-	.vmap = drm_gem_shmem_object_vmap,
-	.vunmap = drm_gem_shmem_object_vunmap,
-	.mmap = drm_gem_shmem_object_mmap,
-	.vm_ops = &drm_gem_shmem_vm_ops,
-};
-
-/* The allocation behind every object, our own and imported ones. */
-struct drm_gem_object *gpu_bo_create_object(struct drm_device *drm, size_t size)
+struct drm_gem_object *fpgpu_bo_alloc(struct drm_device *drm, size_t size)
 {
-	return fencepost_bo_alloc(&to_gpu(drm)->bos, &gpu_bo_funcs);
+	return fencepost_bo_alloc(&to_fpgpu(drm)->bos);
 }
 
 /* The I/O virtual address of the aligned 64-bit word at @offset of a prepared buffer. */
-int gpu_bo_address(struct drm_gem_object *obj, u64 offset, u64 *address)
+int fpgpu_bo_address(struct drm_gem_object *obj, u64 offset, u64 *address)
 {
 	struct fencepost_bo *bo = to_fencepost_bo(obj);
 	struct scatterlist *sg;
@@ -50,13 +38,13 @@ int gpu_bo_address(struct drm_gem_object *obj, u64 offset, u64 *address)
 	return -EINVAL;
 }
 
-int gpu_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *file)
+int fpgpu_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *file)
 {
 	struct drm_fencepost_gpu_bo_create *args = data;
 	struct drm_gem_shmem_object *shmem;
 	int ret;
 
-	if (args->flags || !args->size || args->size > GPU_MAX_BO_BYTES)
+	if (args->flags || !args->size || args->size > FPGPU_MAX_BO_BYTES)
 		return -EINVAL;
 	args->size = PAGE_ALIGN(args->size);
 	shmem = drm_gem_shmem_create(drm, args->size);
@@ -67,7 +55,7 @@ int gpu_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *fil
 	return ret;
 }
 
-int gpu_ioctl_bo_offset(struct drm_device *drm, void *data, struct drm_file *file)
+int fpgpu_ioctl_bo_offset(struct drm_device *drm, void *data, struct drm_file *file)
 {
 	struct drm_fencepost_gpu_bo_offset *args = data;
 
@@ -77,7 +65,7 @@ int gpu_ioctl_bo_offset(struct drm_device *drm, void *data, struct drm_file *fil
 	return drm_gem_dumb_map_offset(file, drm, args->handle, &args->offset);
 }
 
-int gpu_ioctl_bo_wait(struct drm_device *drm, void *data, struct drm_file *file)
+int fpgpu_ioctl_bo_wait(struct drm_device *drm, void *data, struct drm_file *file)
 {
 	struct drm_fencepost_gpu_bo_wait *args = data;
 	unsigned long timeout = drm_timeout_abs_to_jiffies(args->timeout_ns);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What differs between the two kernels that the driver is for: Debian's 6.12, and Debian's 6.1, for which Kbuild
- * defines FENCEPOST_LINUX_6_1.
+ * What differs between the two kernels that the driver is for: Debian's 6.12, and Debian's 6.1, for
+ * which Kbuild defines FENCEPOST_LINUX_6_1.
  */
 #ifndef FENCEPOST_GPU_COMPAT_H
 #define FENCEPOST_GPU_COMPAT_H
@@ -14,23 +14,25 @@
 
 #ifdef FENCEPOST_LINUX_6_1
 
-#define GPU_COMPAT_PRIME_OPS					\
+#define FPGPU_COMPAT_PRIME_OPS					\
 	.prime_fd_to_handle = drm_gem_prime_fd_to_handle,	\
 	.gem_prime_mmap = drm_gem_prime_mmap,
 
-static inline void __iomem *gpu_compat_iomap(struct pci_dev *pdev, int bar, const char *name)
+static inline void __iomem *fpgpu_compat_iomap(struct pci_dev *pdev, int bar, const char *name)
 {
 	int ret = pcim_iomap_regions(pdev, BIT(bar), name);
 
 	return ret ? IOMEM_ERR_PTR(ret) : pcim_iomap_table(pdev)[bar];
 }
 
-/* @packets: credits of the ring; @job_packets: of its largest job. This kernel takes one for a job. */
-static inline int gpu_compat_sched_init(struct drm_gpu_scheduler *sched,
-					const struct drm_sched_backend_ops *ops,
-					unsigned int packets, unsigned int job_packets,
-					long timeout, struct workqueue_struct *timeout_wq,
-					const char *name, struct device *dev)
+/*
+ * @packets: credits of the ring; @job_packets: of its largest job. This kernel takes one for a job.
+ */
+static inline int fpgpu_compat_sched_init(struct drm_gpu_scheduler *sched,
+					  const struct drm_sched_backend_ops *ops,
+					  unsigned int packets, unsigned int job_packets,
+					  long timeout, struct workqueue_struct *timeout_wq,
+					  const char *name, struct device *dev)
 {
 	const struct drm_sched_init_args args = {
 		.ops = ops,
@@ -44,31 +46,31 @@ static inline int gpu_compat_sched_init(struct drm_gpu_scheduler *sched,
 	return drm_sched_init(sched, &args);
 }
 
-static inline int gpu_compat_job_init(struct drm_sched_job *job, struct drm_sched_entity *entity,
-				      unsigned int packets, struct drm_file *file)
+static inline int fpgpu_compat_job_init(struct drm_sched_job *job, struct drm_sched_entity *entity,
+					unsigned int packets, struct drm_file *file)
 {
 	return drm_sched_job_init(job, entity, NULL);
 }
 
-static inline void gpu_compat_sched_start(struct drm_gpu_scheduler *sched)
+static inline void fpgpu_compat_sched_start(struct drm_gpu_scheduler *sched)
 {
 	drm_sched_start(sched, true);
 }
 
 #else
 
-#define GPU_COMPAT_PRIME_OPS
+#define FPGPU_COMPAT_PRIME_OPS
 
-static inline void __iomem *gpu_compat_iomap(struct pci_dev *pdev, int bar, const char *name)
+static inline void __iomem *fpgpu_compat_iomap(struct pci_dev *pdev, int bar, const char *name)
 {
 	return pcim_iomap_region(pdev, bar, name);
 }
 
-static inline int gpu_compat_sched_init(struct drm_gpu_scheduler *sched,
-					const struct drm_sched_backend_ops *ops,
-					unsigned int packets, unsigned int job_packets,
-					long timeout, struct workqueue_struct *timeout_wq,
-					const char *name, struct device *dev)
+static inline int fpgpu_compat_sched_init(struct drm_gpu_scheduler *sched,
+					  const struct drm_sched_backend_ops *ops,
+					  unsigned int packets, unsigned int job_packets,
+					  long timeout, struct workqueue_struct *timeout_wq,
+					  const char *name, struct device *dev)
 {
 	const struct drm_sched_init_args args = {
 		.ops = ops,
@@ -83,13 +85,13 @@ static inline int gpu_compat_sched_init(struct drm_gpu_scheduler *sched,
 	return drm_sched_init(sched, &args);
 }
 
-static inline int gpu_compat_job_init(struct drm_sched_job *job, struct drm_sched_entity *entity,
-				      unsigned int packets, struct drm_file *file)
+static inline int fpgpu_compat_job_init(struct drm_sched_job *job, struct drm_sched_entity *entity,
+					unsigned int packets, struct drm_file *file)
 {
 	return drm_sched_job_init(job, entity, packets, NULL, file->client_id);
 }
 
-static inline void gpu_compat_sched_start(struct drm_gpu_scheduler *sched)
+static inline void fpgpu_compat_sched_start(struct drm_gpu_scheduler *sched)
 {
 	drm_sched_start(sched);
 }

@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Jobs: the commands of a submission, checked and turned into packets, and the buffers that they name.
+ * Jobs: the commands of a submission, checked and turned into packets, and the buffers that they
+ * name.
  */
 #include <linux/capability.h>
 #include <linux/slab.h>
 
 #include <drm/drm_file.h>
 
-#include "gpu.h"
+#include "gpu_drv.h"
 
 /* A window of @rows rows of @row bytes, wanted by a command. */
-struct gpu_want {
+struct fpgpu_want {
 	const struct drm_fencepost_gpu_operand *operand;
-	struct gpu_window *window;
+	struct fpgpu_window *window;
 	u32 row;
 	u32 rows;
 	bool write;
 };
 
 /* Finds a buffer, remembers it once for the job, and lets the device see it. */
-static struct drm_gem_object *gpu_job_add_bo(struct gpu_job *job, struct drm_file *file, u32 handle,
-					     bool write)
+static struct drm_gem_object *fpgpu_job_add_bo(struct fpgpu_job *job, struct drm_file *file,
+					       u32 handle, bool write)
 {
 	struct drm_gem_object *obj = drm_gem_object_lookup(file, handle);
 	unsigned int i;
@@ -46,7 +47,8 @@ static struct drm_gem_object *gpu_job_add_bo(struct gpu_job *job, struct drm_fil
 	return obj;
 }
 
-static int gpu_job_window(struct gpu_job *job, struct drm_file *file, const struct gpu_want *want)
+static int fpgpu_job_window(struct fpgpu_job *job, struct drm_file *file,
+			    const struct fpgpu_want *want)
 {
 	const struct drm_fencepost_gpu_operand *operand = want->operand;
 	u64 bytes = (u64)operand->stride * (want->rows - 1) + want->row;
@@ -55,55 +57,59 @@ static int gpu_job_window(struct gpu_job *job, struct drm_file *file, const stru
 
 	if (want->rows > 1 && operand->stride < want->row)
 		return -EINVAL;
-	obj = gpu_job_add_bo(job, file, operand->handle, want->write);
+	obj = fpgpu_job_add_bo(job, file, operand->handle, want->write);
 	if (IS_ERR(obj))
 		return PTR_ERR(obj);
 	bo = to_fencepost_bo(obj);
-	if (operand->offset > bo->len || bytes > bo->len - operand->offset)
+	if (operand->offset > bo->sg.len || bytes > bo->sg.len - operand->offset)
 		return -EINVAL;
-	want->window->table = cpu_to_le64(bo->table_dma);
-	want->window->entries = cpu_to_le32(bo->entries);
+	want->window->table = cpu_to_le64(bo->sg.dma);
+	want->window->entries = cpu_to_le32(bo->sg.count);
 	want->window->stride = cpu_to_le32(operand->stride);
 	want->window->offset = cpu_to_le64(operand->offset);
 	return 0;
 }
 
-static bool gpu_operand_unused(const struct drm_fencepost_gpu_operand *operand)
+static bool fpgpu_operand_unused(const struct drm_fencepost_gpu_operand *operand)
 {
 	return !operand->handle && !operand->stride && !operand->offset;
 }
 
-static int gpu_job_rows(struct gpu_job *job, struct drm_file *file, struct gpu_packet *packet,
-			const struct drm_fencepost_gpu_command *cmd)
+static int fpgpu_job_rows(struct fpgpu_job *job, struct drm_file *file, struct fpgpu_packet *packet,
+			  const struct drm_fencepost_gpu_command *cmd)
 {
 	bool copy = cmd->opcode == FENCEPOST_GPU_CMD_COPY;
-	const struct gpu_want dst = { &cmd->dst, &packet->dst, cmd->width, cmd->height, true };
-	const struct gpu_want src = { &cmd->src, &packet->src, cmd->width, cmd->height, false };
+	const struct fpgpu_want dst = { &cmd->dst, &packet->dst, cmd->width, cmd->height, true };
+	const struct fpgpu_want src = { &cmd->src, &packet->src, cmd->width, cmd->height, false };
 	int ret;
 
-	if (cmd->flags || !cmd->width || !cmd->height || cmd->height > GPU_MAX_ROWS ||
-	    (u64)cmd->width * cmd->height > GPU_MAX_AREA_BYTES || !gpu_operand_unused(&cmd->src2))
+	if (cmd->flags || !cmd->width || !cmd->height || cmd->height > FPGPU_MAX_ROWS ||
+	    (u64)cmd->width * cmd->height > FPGPU_MAX_AREA_BYTES ||
+	    !fpgpu_operand_unused(&cmd->src2))
 		return -EINVAL;
 	if (copy ? cmd->value : cmd->width % 4 || upper_32_bits(cmd->value))
 		return -EINVAL;
-	if (!copy && !gpu_operand_unused(&cmd->src))
+	if (!copy && !fpgpu_operand_unused(&cmd->src))
 		return -EINVAL;
-	ret = gpu_job_window(job, file, &dst);
+	ret = fpgpu_job_window(job, file, &dst);
 	if (!ret && copy)
-		ret = gpu_job_window(job, file, &src);
+		ret = fpgpu_job_window(job, file, &src);
 	return ret;
 }
 
-static int gpu_job_convert(struct gpu_job *job, struct drm_file *file, struct gpu_packet *packet,
-			   const struct drm_fencepost_gpu_command *cmd)
+static int fpgpu_job_convert(struct fpgpu_job *job, struct drm_file *file,
+			     struct fpgpu_packet *packet,
+			     const struct drm_fencepost_gpu_command *cmd)
 {
 	const u32 known = FENCEPOST_GPU_CONVERT_NV12 | FENCEPOST_GPU_CONVERT_FULL;
 	bool nv12 = cmd->flags & FENCEPOST_GPU_CONVERT_NV12;
 	u32 max = job->ring->gpu->info.max_dimension;
 	u32 src_row = nv12 ? cmd->width : 2 * cmd->width;
-	const struct gpu_want dst = { &cmd->dst, &packet->dst, 4 * cmd->width, cmd->height, true };
-	const struct gpu_want src = { &cmd->src, &packet->src, src_row, cmd->height, false };
-	const struct gpu_want src2 = {
+	const struct fpgpu_want dst = {
+		&cmd->dst, &packet->dst, 4 * cmd->width, cmd->height, true
+	};
+	const struct fpgpu_want src = { &cmd->src, &packet->src, src_row, cmd->height, false };
+	const struct fpgpu_want src2 = {
 		&cmd->src2, &packet->src2, cmd->width, cmd->height / 2, false
 	};
 	int ret;
@@ -111,18 +117,19 @@ static int gpu_job_convert(struct gpu_job *job, struct drm_file *file, struct gp
 	if (cmd->flags & ~known || cmd->value || !cmd->width || !cmd->height ||
 	    cmd->width > max || cmd->height > max || cmd->width % 2 || (nv12 && cmd->height % 2))
 		return -EINVAL;
-	if (!nv12 && !gpu_operand_unused(&cmd->src2))
+	if (!nv12 && !fpgpu_operand_unused(&cmd->src2))
 		return -EINVAL;
-	ret = gpu_job_window(job, file, &dst);
+	ret = fpgpu_job_window(job, file, &dst);
 	if (!ret)
-		ret = gpu_job_window(job, file, &src);
+		ret = fpgpu_job_window(job, file, &src);
 	if (!ret && nv12)
-		ret = gpu_job_window(job, file, &src2);
+		ret = fpgpu_job_window(job, file, &src2);
 	return ret;
 }
 
-static int gpu_job_semaphore(struct gpu_job *job, struct drm_file *file, struct gpu_packet *packet,
-			     const struct drm_fencepost_gpu_command *cmd)
+static int fpgpu_job_semaphore(struct fpgpu_job *job, struct drm_file *file,
+			       struct fpgpu_packet *packet,
+			       const struct drm_fencepost_gpu_command *cmd)
 {
 	bool wait = cmd->opcode == FENCEPOST_GPU_CMD_SEM_WAIT;
 	u32 known = FENCEPOST_GPU_RAW_ADDRESS | (wait ? FENCEPOST_GPU_WAIT_EQUAL : 0);
@@ -131,7 +138,7 @@ static int gpu_job_semaphore(struct gpu_job *job, struct drm_file *file, struct 
 	int ret;
 
 	if (cmd->flags & ~known || cmd->width || cmd->height || cmd->dst.stride ||
-	    !gpu_operand_unused(&cmd->src) || !gpu_operand_unused(&cmd->src2))
+	    !fpgpu_operand_unused(&cmd->src) || !fpgpu_operand_unused(&cmd->src2))
 		return -EINVAL;
 	packet->flags = cpu_to_le32(cmd->flags & ~FENCEPOST_GPU_RAW_ADDRESS);
 	if (cmd->flags & FENCEPOST_GPU_RAW_ADDRESS) {
@@ -142,16 +149,17 @@ static int gpu_job_semaphore(struct gpu_job *job, struct drm_file *file, struct 
 		packet->address = cpu_to_le64(cmd->dst.offset);
 		return 0;
 	}
-	obj = gpu_job_add_bo(job, file, cmd->dst.handle, !wait);
+	obj = fpgpu_job_add_bo(job, file, cmd->dst.handle, !wait);
 	if (IS_ERR(obj))
 		return PTR_ERR(obj);
-	ret = gpu_bo_address(obj, cmd->dst.offset, &address);
+	ret = fpgpu_bo_address(obj, cmd->dst.offset, &address);
 	packet->address = cpu_to_le64(address);
 	return ret;
 }
 
-static int gpu_job_encode(struct gpu_job *job, struct drm_file *file, struct gpu_packet *packet,
-			  const struct drm_fencepost_gpu_command *cmd)
+static int fpgpu_job_encode(struct fpgpu_job *job, struct drm_file *file,
+			    struct fpgpu_packet *packet,
+			    const struct drm_fencepost_gpu_command *cmd)
 {
 	packet->opcode = cpu_to_le32(cmd->opcode);
 	packet->flags = cpu_to_le32(cmd->flags);
@@ -166,37 +174,38 @@ static int gpu_job_encode(struct gpu_job *job, struct drm_file *file, struct gpu
 		return 0;
 	case FENCEPOST_GPU_CMD_FILL:
 	case FENCEPOST_GPU_CMD_COPY:
-		return gpu_job_rows(job, file, packet, cmd);
+		return fpgpu_job_rows(job, file, packet, cmd);
 	case FENCEPOST_GPU_CMD_CONVERT:
-		return gpu_job_convert(job, file, packet, cmd);
+		return fpgpu_job_convert(job, file, packet, cmd);
 	case FENCEPOST_GPU_CMD_SEM_WAIT:
 	case FENCEPOST_GPU_CMD_SEM_SIGNAL:
-		return gpu_job_semaphore(job, file, packet, cmd);
+		return fpgpu_job_semaphore(job, file, packet, cmd);
 	default:
 		return -EINVAL;
 	}
 }
 
 /* Frees a job and what it holds, but for what drm_sched_job_cleanup() frees. */
-void gpu_job_free(struct gpu_job *job)
+void fpgpu_job_free(struct fpgpu_job *job)
 {
-	struct gpu_fence *fence = job->fence;
+	struct fpgpu_fence *fence = job->fence;
 	unsigned int i;
 
 	for (i = 0; i < job->obj_count; i++)
 		drm_gem_object_put(job->objs[i]);
-	gpu_file_put(job->file);
+	fpgpu_file_put(job->file);
 	kvfree(job);
 	/* Last: it may be what keeps the device's structure. */
 	if (fence)
-		gpu_fence_put(fence);
+		fpgpu_fence_put(fence);
 }
 
 /* Makes a job of @count commands, all checked, with its buffers ready for the device. */
-struct gpu_job *gpu_job_create(struct gpu_ring *ring, struct drm_file *file,
-			       const struct drm_fencepost_gpu_command *commands, unsigned int count)
+struct fpgpu_job *fpgpu_job_create(struct fpgpu_ring *ring, struct drm_file *file,
+				   const struct drm_fencepost_gpu_command *commands,
+				   unsigned int count)
 {
-	struct gpu_job *job = kvzalloc(struct_size(job, packets, count), GFP_KERNEL);
+	struct fpgpu_job *job = kvzalloc(struct_size(job, packets, count), GFP_KERNEL);
 	unsigned int i;
 	int ret = 0;
 
@@ -206,13 +215,13 @@ struct gpu_job *gpu_job_create(struct gpu_ring *ring, struct drm_file *file,
 	job->file = file->driver_priv;
 	kref_get(&job->file->refs);
 	job->packet_count = count;
-	job->fence = gpu_fence_alloc(ring->gpu);
+	job->fence = fpgpu_fence_alloc(ring->gpu);
 	if (!job->fence)
 		ret = -ENOMEM;
 	for (i = 0; !ret && i < count; i++)
-		ret = gpu_job_encode(job, file, &job->packets[i], &commands[i]);
+		ret = fpgpu_job_encode(job, file, &job->packets[i], &commands[i]);
 	if (ret) {
-		gpu_job_free(job);
+		fpgpu_job_free(job);
 		return ERR_PTR(ret);
 	}
 	return job;

@@ -4,12 +4,12 @@
  */
 #include <linux/dma-mapping.h>
 
-#include "gpu.h"
+#include "gpu_drv.h"
 
 /* Moves fences up to and with @seqno from the ring to @done. */
-static void gpu_ring_take(struct gpu_ring *ring, u64 seqno, struct list_head *done)
+static void fpgpu_ring_take(struct fpgpu_ring *ring, u64 seqno, struct list_head *done)
 {
-	struct gpu_fence *fence, *next;
+	struct fpgpu_fence *fence, *next;
 	unsigned long flags;
 
 	spin_lock_irqsave(&ring->lock, flags);
@@ -22,28 +22,28 @@ static void gpu_ring_take(struct gpu_ring *ring, u64 seqno, struct list_head *do
 }
 
 /* Signals @done, and drops the references that the ring held. */
-static void gpu_fences_signal(struct list_head *done, int error)
+static void fpgpu_fences_signal(struct list_head *done, int error)
 {
-	struct gpu_fence *fence, *next;
+	struct fpgpu_fence *fence, *next;
 
 	list_for_each_entry_safe(fence, next, done, link) {
 		list_del_init(&fence->link);
-		gpu_fence_signal(fence, error);
+		fpgpu_fence_signal(fence, error);
 		dma_fence_put(&fence->base);
 	}
 }
 
 /* Signals every fence whose number the device has written. Called from the ring's interrupt too. */
-void gpu_ring_retire(struct gpu_ring *ring)
+void fpgpu_ring_retire(struct fpgpu_ring *ring)
 {
 	LIST_HEAD(done);
 
-	gpu_ring_take(ring, le64_to_cpu(READ_ONCE(ring->words->fence)), &done);
-	gpu_fences_signal(&done, 0);
+	fpgpu_ring_take(ring, le64_to_cpu(READ_ONCE(ring->words->fence)), &done);
+	fpgpu_fences_signal(&done, 0);
 }
 
 /* Signals one fence with @error, unless it has signalled. */
-void gpu_ring_fail(struct gpu_ring *ring, struct gpu_fence *fence, int error)
+void fpgpu_ring_fail(struct fpgpu_ring *ring, struct fpgpu_fence *fence, int error)
 {
 	unsigned long flags;
 	LIST_HEAD(done);
@@ -52,19 +52,19 @@ void gpu_ring_fail(struct gpu_ring *ring, struct gpu_fence *fence, int error)
 	if (!list_empty(&fence->link))
 		list_move_tail(&fence->link, &done);
 	spin_unlock_irqrestore(&ring->lock, flags);
-	gpu_fences_signal(&done, error);
+	fpgpu_fences_signal(&done, error);
 }
 
 /* Signals every fence that is left with @error. */
-void gpu_ring_fail_all(struct gpu_ring *ring, int error)
+void fpgpu_ring_fail_all(struct fpgpu_ring *ring, int error)
 {
 	LIST_HEAD(done);
 
-	gpu_ring_take(ring, U64_MAX, &done);
-	gpu_fences_signal(&done, error);
+	fpgpu_ring_take(ring, U64_MAX, &done);
+	fpgpu_fences_signal(&done, error);
 }
 
-bool gpu_ring_is_idle(struct gpu_ring *ring)
+bool fpgpu_ring_is_idle(struct fpgpu_ring *ring)
 {
 	unsigned long flags;
 	bool idle;
@@ -75,40 +75,41 @@ bool gpu_ring_is_idle(struct gpu_ring *ring)
 	return idle;
 }
 
-static u32 gpu_ring_tail(const struct gpu_ring *ring)
+static u32 fpgpu_ring_tail(const struct fpgpu_ring *ring)
 {
-	return ring->emitted % GPU_RING_PACKETS;
+	return ring->emitted % FPGPU_RING_PACKETS;
 }
 
-static void gpu_ring_put(struct gpu_ring *ring, const struct gpu_packet *packet)
+static void fpgpu_ring_put(struct fpgpu_ring *ring, const struct fpgpu_packet *packet)
 {
-	ring->packets[gpu_ring_tail(ring)] = *packet;
+	ring->packets[fpgpu_ring_tail(ring)] = *packet;
 	ring->emitted++;
 }
 
 /* Tells the device of the packets up to the tail. */
-static void gpu_ring_doorbell(struct gpu_ring *ring)
+static void fpgpu_ring_doorbell(struct fpgpu_ring *ring)
 {
 	if (!ring->gpu->has_tail_words) {
 		/* writel() orders the packets before the doorbell. */
-		writel(gpu_ring_tail(ring), ring->regs + GPU_RING_TAIL);
+		writel(fpgpu_ring_tail(ring), ring->regs + FPGPU_RING_TAIL);
 		return;
 	}
 	/* An earlier doorbell may be on its way: first the packets, then the word that tells. */
 	dma_wmb();
-	WRITE_ONCE(ring->words->tail, cpu_to_le32(gpu_ring_tail(ring)));
+	WRITE_ONCE(ring->words->tail, cpu_to_le32(fpgpu_ring_tail(ring)));
 	/* writel() orders the word before the doorbell. */
-	writel(0, ring->regs + GPU_RING_DOORBELL);
+	writel(0, ring->regs + FPGPU_RING_DOORBELL);
 }
 
 /*
- * Writes a job's packets from @packet on and its fence, and rings the doorbell. There is room: the scheduler's credits
- * are the ring's packets.
+ * Writes a job's packets from @packet on and its fence, and rings the doorbell. There is room: the
+ * scheduler's credits are the ring's packets.
  */
-static void gpu_ring_emit_from(struct gpu_ring *ring, struct gpu_job *job, unsigned int packet)
+static void fpgpu_ring_emit_from(struct fpgpu_ring *ring, struct fpgpu_job *job,
+				 unsigned int packet)
 {
-	struct gpu_packet last = {
-		.opcode = cpu_to_le32(GPU_OPCODE_FENCE),
+	struct fpgpu_packet last = {
+		.opcode = cpu_to_le32(FPGPU_OPCODE_FENCE),
 		.seqno = cpu_to_le64(job->fence->base.seqno),
 	};
 
@@ -116,82 +117,82 @@ static void gpu_ring_emit_from(struct gpu_ring *ring, struct gpu_job *job, unsig
 	job->first = ring->emitted - packet;
 	for (; packet < job->packet_count; packet++) {
 		job->packets[packet].seqno = last.seqno;
-		gpu_ring_put(ring, &job->packets[packet]);
+		fpgpu_ring_put(ring, &job->packets[packet]);
 	}
-	gpu_ring_put(ring, &last);
-	gpu_ring_doorbell(ring);
+	fpgpu_ring_put(ring, &last);
+	fpgpu_ring_doorbell(ring);
 }
 
 /* Gives the ring a job whose fence has begun. */
-void gpu_ring_emit(struct gpu_ring *ring, struct gpu_job *job)
+void fpgpu_ring_emit(struct fpgpu_ring *ring, struct fpgpu_job *job)
 {
-	struct gpu_fence *fence = job->fence;
+	struct fpgpu_fence *fence = job->fence;
 	unsigned long flags;
 
 	dma_fence_get(&fence->base);
 	spin_lock_irqsave(&ring->lock, flags);
 	list_add_tail(&fence->link, &ring->pending);
 	spin_unlock_irqrestore(&ring->lock, flags);
-	gpu_ring_emit_from(ring, job, 0);
+	fpgpu_ring_emit_from(ring, job, 0);
 }
 
 /* Gives the ring, which was stopped and started again, what it had not done of a job. */
-void gpu_ring_emit_rest(struct gpu_ring *ring, struct gpu_job *job)
+void fpgpu_ring_emit_rest(struct fpgpu_ring *ring, struct fpgpu_job *job)
 {
 	s64 done = ring->done - job->first;
 
-	gpu_ring_emit_from(ring, job, clamp_t(s64, done, 0, job->packet_count));
+	fpgpu_ring_emit_from(ring, job, clamp_t(s64, done, 0, job->packet_count));
 }
 
 /* Stops the ring; the packet in execution has no effect on memory. */
-void gpu_ring_stop(struct gpu_ring *ring)
+void fpgpu_ring_stop(struct fpgpu_ring *ring)
 {
-	writel(GPU_RING_CONTROL_RESET, ring->regs + GPU_RING_CONTROL);
+	writel(FPGPU_RING_CONTROL_RESET, ring->regs + FPGPU_RING_CONTROL);
 	/* The write has reached the device when the read comes back. */
-	ring->done = gpu_read64(ring->regs + GPU_RING_PACKETS_DONE) - ring->packets_before;
+	ring->done = fpgpu_read64(ring->regs + FPGPU_RING_PACKETS_DONE) - ring->packets_before;
 }
 
 /* Enables a stopped ring. */
-int gpu_ring_restart(struct gpu_ring *ring)
+int fpgpu_ring_restart(struct fpgpu_ring *ring)
 {
 	ring->emitted = 0;
-	ring->packets_before = gpu_read64(ring->regs + GPU_RING_PACKETS_DONE);
-	gpu_write64(ring->regs + GPU_RING_BASE, ring->packets_dma);
-	writel(GPU_RING_PACKETS, ring->regs + GPU_RING_SIZE);
-	gpu_write64(ring->regs + GPU_RING_FENCE,
-		    ring->words_dma + offsetof(struct gpu_ring_words, fence));
+	ring->packets_before = fpgpu_read64(ring->regs + FPGPU_RING_PACKETS_DONE);
+	fpgpu_write64(ring->regs + FPGPU_RING_BASE, ring->packets_dma);
+	writel(FPGPU_RING_PACKETS, ring->regs + FPGPU_RING_SIZE);
+	fpgpu_write64(ring->regs + FPGPU_RING_FENCE,
+		      ring->words_dma + offsetof(struct fpgpu_ring_words, fence));
 	if (ring->gpu->has_tail_words) {
 		/* Enabling makes the tail 0. */
 		WRITE_ONCE(ring->words->tail, 0);
-		gpu_write64(ring->regs + GPU_RING_TAIL_ADDR,
-			    ring->words_dma + offsetof(struct gpu_ring_words, tail));
+		fpgpu_write64(ring->regs + FPGPU_RING_TAIL_ADDR,
+			      ring->words_dma + offsetof(struct fpgpu_ring_words, tail));
 	}
-	writel(GPU_RING_CONTROL_ENABLE, ring->regs + GPU_RING_CONTROL);
-	if (readl(ring->regs + GPU_RING_STATUS) & GPU_RING_STATUS_ERROR)
+	writel(FPGPU_RING_CONTROL_ENABLE, ring->regs + FPGPU_RING_CONTROL);
+	if (readl(ring->regs + FPGPU_RING_STATUS) & FPGPU_RING_STATUS_ERROR)
 		return -EIO;
 	return 0;
 }
 
-int gpu_ring_init(struct gpu_device *gpu, unsigned int index)
+int fpgpu_ring_init(struct fpgpu_device *gpu, unsigned int index)
 {
-	struct gpu_ring *ring = &gpu->ring[index];
+	struct fpgpu_ring *ring = &gpu->ring[index];
 	struct device *dev = gpu->drm.dev;
 
 	ring->gpu = gpu;
 	ring->index = index;
-	ring->regs = gpu->regs + GPU_RING(index);
+	ring->regs = gpu->regs + FPGPU_RING(index);
 	ring->fence_context = dma_fence_context_alloc(1);
 	spin_lock_init(&ring->lock);
 	INIT_LIST_HEAD(&ring->pending);
 	mutex_init(&ring->stats_lock);
-	snprintf(ring->name, sizeof(ring->name), "fencepost-%u", index);
+	snprintf(ring->name, sizeof(ring->name), "fpgpu-ring%u", index);
 
-	ring->packets = dmam_alloc_coherent(dev, GPU_RING_PACKETS * sizeof(*ring->packets),
+	ring->packets = dmam_alloc_coherent(dev, FPGPU_RING_PACKETS * sizeof(*ring->packets),
 					    &ring->packets_dma, GFP_KERNEL);
 	ring->words = dmam_alloc_coherent(dev, sizeof(*ring->words), &ring->words_dma, GFP_KERNEL);
 	if (!ring->packets || !ring->words)
 		return -ENOMEM;
 
-	gpu_ring_stop(ring);
-	return gpu_ring_restart(ring);
+	fpgpu_ring_stop(ring);
+	return fpgpu_ring_restart(ring);
 }

@@ -5,91 +5,98 @@
 #include <drm/drm_drv.h>
 #include <drm/drm_managed.h>
 
-#include "gpu.h"
+#include "gpu_drv.h"
 #include "gpu_compat.h"
 
 /*
- * A hang that the device does not notice itself. It gives up a semaphore wait after a second, and has no other job that
- * takes longer than milliseconds.
+ * A hang that the device does not notice itself. It gives up a semaphore wait after a second, and
+ * has no other job that takes longer than milliseconds.
  */
-#define GPU_JOB_TIMEOUT_MS	10000
+#define FPGPU_JOB_TIMEOUT_MS	10000
 
-static struct dma_fence *gpu_sched_run_job(struct drm_sched_job *sched_job)
+static struct dma_fence *fpgpu_sched_run_job(struct drm_sched_job *sched_job)
 {
-	struct gpu_job *job = to_gpu_job(sched_job);
-	struct gpu_ring *ring = job->ring;
+	struct fpgpu_job *job = to_fpgpu_job(sched_job);
+	struct fpgpu_ring *ring = job->ring;
 	int idx;
 
-	gpu_fence_begin(ring, job->fence, &sched_job->s_fence->finished);
+	fpgpu_fence_begin(ring, job->fence, &sched_job->s_fence->finished);
 	if (drm_dev_enter(&ring->gpu->drm, &idx)) {
-		gpu_ring_emit(ring, job);
+		fpgpu_ring_emit(ring, job);
 		drm_dev_exit(idx);
 	} else {
-		gpu_fence_signal(job->fence, -ENODEV);
+		fpgpu_fence_signal(job->fence, -ENODEV);
 	}
 	return dma_fence_get(&job->fence->base);
 }
 
-static void gpu_sched_free_job(struct drm_sched_job *sched_job)
+static void fpgpu_sched_free_job(struct drm_sched_job *sched_job)
 {
 	struct drm_sched_fence *s_fence = sched_job->s_fence;
-	struct gpu_job *job = to_gpu_job(sched_job);
+	struct fpgpu_job *job = to_fpgpu_job(sched_job);
 
-	/* A job whose file was closed before it ran: what is handed out must still hold what it needs. */
+	/*
+	 * A job whose file was closed before it ran: what is handed out must still hold what it
+	 * needs.
+	 */
 	if (!s_fence->parent) {
-		gpu_fence_abandon(job->fence);
+		fpgpu_fence_abandon(job->fence);
 		s_fence->parent = dma_fence_get(&job->fence->base);
 	}
 	drm_sched_job_cleanup(sched_job);
-	gpu_job_free(job);
+	fpgpu_job_free(job);
 }
 
 /* The device is gone, or the driver is leaving it. */
-static void gpu_sched_give_up(struct gpu_ring *ring, struct drm_sched_job *suspect)
+static void fpgpu_sched_give_up(struct fpgpu_ring *ring, struct drm_sched_job *suspect)
 {
 	struct drm_sched_job *sched_job;
 
 	drm_sched_stop(&ring->sched, suspect);
-	gpu_ring_fail_all(ring, -ENODEV);
+	fpgpu_ring_fail_all(ring, -ENODEV);
 	list_for_each_entry(sched_job, &ring->sched.pending_list, list)
-		sched_job->s_fence->parent = dma_fence_get(&to_gpu_job(sched_job)->fence->base);
-	gpu_compat_sched_start(&ring->sched);
+		sched_job->s_fence->parent = dma_fence_get(&to_fpgpu_job(sched_job)->fence->base);
+	fpgpu_compat_sched_start(&ring->sched);
 }
 
-/* Called when a job takes too long, and for the oldest job by drm_sched_fault() when the ring reports an error. */
-static enum drm_gpu_sched_stat gpu_sched_timedout_job(struct drm_sched_job *sched_job)
+/*
+ * Called when a job takes too long, and for the oldest job by drm_sched_fault() when the ring
+ * reports an error.
+ */
+static enum drm_gpu_sched_stat fpgpu_sched_timedout_job(struct drm_sched_job *sched_job)
 {
-	struct gpu_ring *ring = to_gpu_job(sched_job)->ring;
+	struct fpgpu_ring *ring = to_fpgpu_job(sched_job)->ring;
 	int idx;
 
 	if (drm_dev_enter(&ring->gpu->drm, &idx)) {
-		gpu_ring_recover(ring, sched_job);
+		fpgpu_ring_recover(ring, sched_job);
 		drm_dev_exit(idx);
 	} else {
-		gpu_sched_give_up(ring, sched_job);
+		fpgpu_sched_give_up(ring, sched_job);
 	}
 	return DRM_GPU_SCHED_STAT_NOMINAL;
 }
 
-static const struct drm_sched_backend_ops gpu_sched_ops = {
-	.run_job = gpu_sched_run_job,
-	.timedout_job = gpu_sched_timedout_job,
-	.free_job = gpu_sched_free_job,
+static const struct drm_sched_backend_ops fpgpu_sched_ops = {
+	.run_job = fpgpu_sched_run_job,
+	.timedout_job = fpgpu_sched_timedout_job,
+	.free_job = fpgpu_sched_free_job,
 };
 
-static void gpu_sched_fini(struct drm_device *drm, void *data)
+static void fpgpu_sched_fini(struct drm_device *drm, void *data)
 {
 	drm_sched_fini(data);
 }
 
-int gpu_sched_init(struct gpu_ring *ring)
+int fpgpu_sched_init(struct fpgpu_ring *ring)
 {
 	/* One slot of the ring stays empty, so that a full ring is not an empty one. */
-	int ret = gpu_compat_sched_init(&ring->sched, &gpu_sched_ops, GPU_RING_PACKETS - 1,
-					GPU_MAX_COMMANDS + 1, msecs_to_jiffies(GPU_JOB_TIMEOUT_MS),
-					ring->gpu->recovery, ring->name, ring->gpu->drm.dev);
+	int ret = fpgpu_compat_sched_init(&ring->sched, &fpgpu_sched_ops, FPGPU_RING_PACKETS - 1,
+					  FPGPU_MAX_COMMANDS + 1,
+					  msecs_to_jiffies(FPGPU_JOB_TIMEOUT_MS),
+					  ring->gpu->recovery, ring->name, ring->gpu->drm.dev);
 
 	if (ret)
 		return ret;
-	return drmm_add_action_or_reset(&ring->gpu->drm, gpu_sched_fini, &ring->sched);
+	return drmm_add_action_or_reset(&ring->gpu->drm, fpgpu_sched_fini, &ring->sched);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * DRM_IOCTL_FENCEPOST_GPU_SUBMIT: a job, the fences it waits for, and the places its own fence goes to.
+ * DRM_IOCTL_FENCEPOST_GPU_SUBMIT: a job, the fences it waits for, and the places its own fence goes
+ * to.
  */
 #include <linux/dma-fence-chain.h>
 #include <linux/dma-resv.h>
@@ -12,15 +13,15 @@
 #include <drm/drm_file.h>
 #include <drm/drm_syncobj.h>
 
-#include "gpu.h"
+#include "gpu_drv.h"
 #include "gpu_compat.h"
 
-#define GPU_SUBMIT_FLAGS	(FENCEPOST_GPU_SUBMIT_FENCE_FD_IN | \
+#define FPGPU_SUBMIT_FLAGS	(FENCEPOST_GPU_SUBMIT_FENCE_FD_IN | \
 				 FENCEPOST_GPU_SUBMIT_FENCE_FD_OUT | \
 				 FENCEPOST_GPU_SUBMIT_NO_IMPLICIT)
 
 /* A syncobj that is to get the job's fence. */
-struct gpu_out_sync {
+struct fpgpu_out_sync {
 	struct drm_syncobj *syncobj;
 	/* NULL for a binary syncobj. */
 	struct dma_fence_chain *chain;
@@ -28,15 +29,15 @@ struct gpu_out_sync {
 };
 
 /* All that a submission holds until it is queued. */
-struct gpu_submission {
+struct fpgpu_submission {
 	const struct drm_fencepost_gpu_submit *args;
 	struct drm_file *file;
-	struct gpu_job *job;
-	struct gpu_out_sync *out;
+	struct fpgpu_job *job;
+	struct fpgpu_out_sync *out;
 	int fd;
 };
 
-static int gpu_submit_wait_fd(struct gpu_submission *sub)
+static int fpgpu_submit_wait_fd(struct fpgpu_submission *sub)
 {
 	struct dma_fence *fence;
 
@@ -48,7 +49,7 @@ static int gpu_submit_wait_fd(struct gpu_submission *sub)
 	return drm_sched_job_add_dependency(&sub->job->base, fence);
 }
 
-static int gpu_submit_wait_syncs(struct gpu_submission *sub)
+static int fpgpu_submit_wait_syncs(struct fpgpu_submission *sub)
 {
 	struct drm_fencepost_gpu_sync *syncs;
 	struct dma_fence *fence;
@@ -73,8 +74,8 @@ static int gpu_submit_wait_syncs(struct gpu_submission *sub)
 	return ret;
 }
 
-static int gpu_submit_find_sync(struct gpu_submission *sub, struct gpu_out_sync *out,
-				const struct drm_fencepost_gpu_sync *sync)
+static int fpgpu_submit_find_sync(struct fpgpu_submission *sub, struct fpgpu_out_sync *out,
+				  const struct drm_fencepost_gpu_sync *sync)
 {
 	if (sync->pad)
 		return -EINVAL;
@@ -89,7 +90,7 @@ static int gpu_submit_find_sync(struct gpu_submission *sub, struct gpu_out_sync 
 }
 
 /* Everything that can fail about the out-fences, ahead of the job. */
-static int gpu_submit_prepare_out(struct gpu_submission *sub)
+static int fpgpu_submit_prepare_out(struct fpgpu_submission *sub)
 {
 	u32 i, count = sub->args->out_sync_count;
 	struct drm_fencepost_gpu_sync *syncs;
@@ -109,15 +110,18 @@ static int gpu_submit_prepare_out(struct gpu_submission *sub)
 	if (!sub->out)
 		ret = -ENOMEM;
 	for (i = 0; !ret && i < count; i++)
-		ret = gpu_submit_find_sync(sub, &sub->out[i], &syncs[i]);
+		ret = fpgpu_submit_find_sync(sub, &sub->out[i], &syncs[i]);
 	kfree(syncs);
 	return ret;
 }
 
-/* Room for a fence in each buffer, and what is there already as dependencies. The buffers are locked. */
-static int gpu_submit_implicit(struct gpu_submission *sub)
+/*
+ * Room for a fence in each buffer, and what is there already as dependencies. The buffers are
+ * locked.
+ */
+static int fpgpu_submit_implicit(struct fpgpu_submission *sub)
 {
-	struct gpu_job *job = sub->job;
+	struct fpgpu_job *job = sub->job;
 	unsigned int i;
 	int ret = 0;
 
@@ -131,10 +135,10 @@ static int gpu_submit_implicit(struct gpu_submission *sub)
 }
 
 /* Queues the job, and returns its fence. Consumes the job, or leaves it alone on error. */
-static struct dma_fence *gpu_submit_push(struct gpu_submission *sub)
+static struct dma_fence *fpgpu_submit_push(struct fpgpu_submission *sub)
 {
-	struct gpu_file *gpu_file = sub->file->driver_priv;
-	struct gpu_job *job = sub->job;
+	struct fpgpu_file *file_priv = sub->file->driver_priv;
+	struct fpgpu_job *job = sub->job;
 	struct ww_acquire_ctx ctx;
 	struct dma_fence *fence;
 	unsigned int i;
@@ -143,13 +147,13 @@ static struct dma_fence *gpu_submit_push(struct gpu_submission *sub)
 	ret = drm_gem_lock_reservations(job->objs, job->obj_count, &ctx);
 	if (ret)
 		return ERR_PTR(ret);
-	ret = gpu_submit_implicit(sub);
+	ret = fpgpu_submit_implicit(sub);
 	if (ret) {
 		drm_gem_unlock_reservations(job->objs, job->obj_count, &ctx);
 		return ERR_PTR(ret);
 	}
 
-	mutex_lock(&gpu_file->lock);
+	mutex_lock(&file_priv->lock);
 	drm_sched_job_arm(&job->base);
 	fence = dma_fence_get(&job->base.s_fence->finished);
 	for (i = 0; i < job->obj_count; i++)
@@ -157,17 +161,18 @@ static struct dma_fence *gpu_submit_push(struct gpu_submission *sub)
 	drm_gem_unlock_reservations(job->objs, job->obj_count, &ctx);
 	/* From here on the scheduler may free the job. */
 	drm_sched_entity_push_job(&job->base);
-	mutex_unlock(&gpu_file->lock);
+	mutex_unlock(&file_priv->lock);
 	return fence;
 }
 
-static int gpu_submit_publish(struct gpu_submission *sub, struct dma_fence *fence, s32 *fence_fd)
+static int fpgpu_submit_publish(struct fpgpu_submission *sub, struct dma_fence *fence,
+				s32 *fence_fd)
 {
 	struct sync_file *sync_file;
 	u32 i;
 
 	for (i = 0; i < sub->args->out_sync_count; i++) {
-		struct gpu_out_sync *out = &sub->out[i];
+		struct fpgpu_out_sync *out = &sub->out[i];
 
 		if (out->chain)
 			drm_syncobj_add_point(out->syncobj, out->chain, fence, out->point);
@@ -186,7 +191,7 @@ static int gpu_submit_publish(struct gpu_submission *sub, struct dma_fence *fenc
 	return 0;
 }
 
-static void gpu_submit_cleanup(struct gpu_submission *sub)
+static void fpgpu_submit_cleanup(struct fpgpu_submission *sub)
 {
 	u32 i;
 
@@ -200,35 +205,35 @@ static void gpu_submit_cleanup(struct gpu_submission *sub)
 		put_unused_fd(sub->fd);
 }
 
-static int gpu_submit_job(struct gpu_submission *sub, s32 *fence_fd)
+static int fpgpu_submit_job(struct fpgpu_submission *sub, s32 *fence_fd)
 {
 	struct dma_fence *fence;
 	int ret;
 
-	ret = gpu_submit_wait_fd(sub);
+	ret = fpgpu_submit_wait_fd(sub);
 	if (!ret)
-		ret = gpu_submit_wait_syncs(sub);
+		ret = fpgpu_submit_wait_syncs(sub);
 	if (!ret)
-		ret = gpu_submit_prepare_out(sub);
-	fence = ret ? ERR_PTR(ret) : gpu_submit_push(sub);
+		ret = fpgpu_submit_prepare_out(sub);
+	fence = ret ? ERR_PTR(ret) : fpgpu_submit_push(sub);
 	if (IS_ERR(fence)) {
 		drm_sched_job_cleanup(&sub->job->base);
-		gpu_job_free(sub->job);
+		fpgpu_job_free(sub->job);
 		ret = PTR_ERR(fence);
 	} else {
-		ret = gpu_submit_publish(sub, fence, fence_fd);
+		ret = fpgpu_submit_publish(sub, fence, fence_fd);
 		dma_fence_put(fence);
 	}
-	gpu_submit_cleanup(sub);
+	fpgpu_submit_cleanup(sub);
 	return ret;
 }
 
-static struct gpu_job *gpu_submit_make_job(struct gpu_ring *ring, struct drm_file *file,
-					   const struct drm_fencepost_gpu_submit *args)
+static struct fpgpu_job *fpgpu_submit_make_job(struct fpgpu_ring *ring, struct drm_file *file,
+					       const struct drm_fencepost_gpu_submit *args)
 {
-	struct gpu_file *gpu_file = file->driver_priv;
+	struct fpgpu_file *file_priv = file->driver_priv;
 	struct drm_fencepost_gpu_command *commands;
-	struct gpu_job *job = ERR_PTR(-ENODEV);
+	struct fpgpu_job *job = ERR_PTR(-ENODEV);
 	int idx, ret;
 
 	commands = memdup_array_user(u64_to_user_ptr(args->commands), args->command_count,
@@ -237,35 +242,35 @@ static struct gpu_job *gpu_submit_make_job(struct gpu_ring *ring, struct drm_fil
 		return ERR_CAST(commands);
 	/* What is mapped for the job's sake is to be seen by fencepost_bos_unmap(). */
 	if (drm_dev_enter(&ring->gpu->drm, &idx)) {
-		job = gpu_job_create(ring, file, commands, args->command_count);
+		job = fpgpu_job_create(ring, file, commands, args->command_count);
 		drm_dev_exit(idx);
 	}
 	kfree(commands);
 	if (IS_ERR(job))
 		return job;
 	/* A credit is a packet: one for each command, and the fence. */
-	ret = gpu_compat_job_init(&job->base, &gpu_file->entity[ring->index],
-				  args->command_count + 1, file);
+	ret = fpgpu_compat_job_init(&job->base, &file_priv->entity[ring->index],
+				    args->command_count + 1, file);
 	if (ret) {
-		gpu_job_free(job);
+		fpgpu_job_free(job);
 		return ERR_PTR(ret);
 	}
 	return job;
 }
 
-int gpu_ioctl_submit(struct drm_device *drm, void *data, struct drm_file *file)
+int fpgpu_ioctl_submit(struct drm_device *drm, void *data, struct drm_file *file)
 {
 	struct drm_fencepost_gpu_submit *args = data;
-	struct gpu_submission sub = { .args = args, .file = file, .fd = -1 };
-	struct gpu_device *gpu = to_gpu(drm);
+	struct fpgpu_submission sub = { .args = args, .file = file, .fd = -1 };
+	struct fpgpu_device *gpu = to_fpgpu(drm);
 
-	if (args->ring >= gpu->info.rings || args->flags & ~GPU_SUBMIT_FLAGS)
+	if (args->ring >= gpu->info.rings || args->flags & ~FPGPU_SUBMIT_FLAGS)
 		return -EINVAL;
-	if (!args->command_count || args->command_count > GPU_MAX_COMMANDS ||
-	    args->in_sync_count > GPU_MAX_SYNCS || args->out_sync_count > GPU_MAX_SYNCS)
+	if (!args->command_count || args->command_count > FPGPU_MAX_COMMANDS ||
+	    args->in_sync_count > FPGPU_MAX_SYNCS || args->out_sync_count > FPGPU_MAX_SYNCS)
 		return -EINVAL;
-	sub.job = gpu_submit_make_job(&gpu->ring[args->ring], file, args);
+	sub.job = fpgpu_submit_make_job(&gpu->ring[args->ring], file, args);
 	if (IS_ERR(sub.job))
 		return PTR_ERR(sub.job);
-	return gpu_submit_job(&sub, &args->fence_fd);
+	return fpgpu_submit_job(&sub, &args->fence_fd);
 }

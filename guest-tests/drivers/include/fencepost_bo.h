@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * GEM objects of shmem pages, own or imported, whose DMA mappings end with the device and not with the object.
+ * GEM objects of shmem pages, own or imported, whose DMA mappings end with the device and not with
+ * the object.
  *
- * User space may hold an object (by a file, a mapping, a dma-buf) long after its device is gone, and the DMA API must
- * not be called for a device that is gone: its IOMMU group is. So a driver keeps a list of the objects that its device
- * can see, and takes them all away from it in its remove(). What is left of an object then is pages, or a reference to
- * a dma-buf, which need no device.
+ * User space may hold an object (by a file, a mapping, a dma-buf) long after its device is gone,
+ * and the DMA API must not be called for a device that is gone: its IOMMU group is. So a driver
+ * keeps a list of the objects that its device can see, and takes them all away from it in its
+ * remove(). What is left of an object then is pages, or a reference to a dma-buf, which need no
+ * device.
  *
- * The device sees an object through a list of struct fencepost_sg_entry in coherent memory: docs/gpu.md and
- * docs/display.md have the same format. The functions are static: one file of each driver includes this.
+ * The device sees an object through a scatter-gather list (fencepost_sg.h). The functions are
+ * static, since the two DRM drivers are two modules with nothing else in common.
  */
 #ifndef FENCEPOST_BO_H
 #define FENCEPOST_BO_H
@@ -25,13 +27,7 @@
 #include <drm/drm_gem_shmem_helper.h>
 #include <drm/drm_prime.h>
 
-struct fencepost_sg_entry {
-	__le64 address;
-	__le32 len;
-	__le32 reserved;
-};
-
-static_assert(sizeof(struct fencepost_sg_entry) == 16);
+#include <fencepost_sg.h>
 
 /* The objects that a device can see. */
 struct fencepost_bos {
@@ -46,15 +42,16 @@ struct fencepost_bo {
 	/* In bos->list while something of it is mapped for the device. */
 	struct list_head link;
 
-	/* What the device reads; NULL until fencepost_bo_map(), and after the device. */
-	struct fencepost_sg_entry *table;
-	dma_addr_t table_dma;
-	size_t table_bytes;
-	u32 entries;
-	/* Bytes behind the list: less than the object's size for an odd dma-buf. */
-	u64 len;
+	/*
+	 * What the device reads: none until fencepost_bo_map(), and after the device. It describes
+	 * less than the object's size for an odd dma-buf.
+	 */
+	struct fencepost_sg_list sg;
 
-	/* In the place of an import's attachment when that was detached: it still says which dma-buf. */
+	/*
+	 * In the place of an import's attachment when that was detached: it still says which
+	 * dma-buf.
+	 */
 	struct dma_buf_attachment detached;
 };
 
@@ -67,22 +64,6 @@ static inline void fencepost_bos_init(struct fencepost_bos *bos)
 {
 	mutex_init(&bos->lock);
 	INIT_LIST_HEAD(&bos->list);
-}
-
-/* For drm_driver.gem_create_object: @funcs must have fencepost_bo_free(). */
-static inline struct drm_gem_object *fencepost_bo_alloc(struct fencepost_bos *bos,
-							const struct drm_gem_object_funcs *funcs)
-{
-	struct fencepost_bo *bo = kzalloc(sizeof(*bo), GFP_KERNEL);
-
-	/* The helpers free the object by its first member. */
-	BUILD_BUG_ON(offsetof(struct fencepost_bo, base.base) != 0);
-	if (!bo)
-		return ERR_PTR(-ENOMEM);
-	bo->bos = bos;
-	INIT_LIST_HEAD(&bo->link);
-	bo->base.base.funcs = funcs;
-	return &bo->base.base;
 }
 
 static inline void fencepost_bo_detach(struct fencepost_bo *bo)
@@ -116,9 +97,7 @@ static inline void fencepost_bo_unmap(struct fencepost_bo *bo)
 
 	lockdep_assert_held(&bo->bos->lock);
 	list_del_init(&bo->link);
-	if (bo->table)
-		dma_free_coherent(obj->dev->dev, bo->table_bytes, bo->table, bo->table_dma);
-	bo->table = NULL;
+	fencepost_sg_free(&bo->sg, obj->dev->dev);
 	if (!bo->base.sgt)
 		return;
 	if (obj->import_attach)
@@ -128,7 +107,10 @@ static inline void fencepost_bo_unmap(struct fencepost_bo *bo)
 	bo->base.sgt = NULL;
 }
 
-/* For a driver's remove(), after drm_dev_unplug() and when the device has stopped: ends all mappings. */
+/*
+ * For a driver's remove(), after drm_dev_unplug() and when the device has stopped: ends all
+ * mappings.
+ */
 static inline void fencepost_bos_unmap(struct fencepost_bos *bos)
 {
 	struct fencepost_bo *bo, *next;
@@ -156,30 +138,39 @@ static inline void fencepost_bo_free(struct drm_gem_object *obj)
 	kfree(bo);
 }
 
-static inline int fencepost_bo_build_table(struct fencepost_bo *bo, struct sg_table *sgt)
-{
-	struct scatterlist *sg;
-	unsigned int i;
+static const struct drm_gem_object_funcs fencepost_bo_funcs = {
+	.free = fencepost_bo_free,
+	.print_info = drm_gem_shmem_object_print_info,
+	.pin = drm_gem_shmem_object_pin,
+	.unpin = drm_gem_shmem_object_unpin,
+	.get_sg_table = drm_gem_shmem_object_get_sg_table,
+	.vmap = drm_gem_shmem_object_vmap,
+	.vunmap = drm_gem_shmem_object_vunmap,
+	.mmap = drm_gem_shmem_object_mmap,
+	.vm_ops = &drm_gem_shmem_vm_ops,
+};
 
-	bo->table_bytes = array_size(sgt->nents, sizeof(*bo->table));
-	bo->table = dma_alloc_coherent(bo->base.base.dev->dev, bo->table_bytes, &bo->table_dma,
-				       GFP_KERNEL);
-	if (!bo->table)
-		return -ENOMEM;
-	bo->entries = sgt->nents;
-	bo->len = 0;
-	for_each_sgtable_dma_sg(sgt, sg, i) {
-		bo->table[i].address = cpu_to_le64(sg_dma_address(sg));
-		bo->table[i].len = cpu_to_le32(sg_dma_len(sg));
-		bo->table[i].reserved = 0;
-		bo->len += sg_dma_len(sg);
-	}
-	return 0;
+/*
+ * For drm_driver.gem_create_object: the allocation behind every object, the device's own and
+ * imported ones.
+ */
+static inline struct drm_gem_object *fencepost_bo_alloc(struct fencepost_bos *bos)
+{
+	struct fencepost_bo *bo = kzalloc(sizeof(*bo), GFP_KERNEL);
+
+	/* The helpers free the object by its first member. */
+	BUILD_BUG_ON(offsetof(struct fencepost_bo, base.base) != 0);
+	if (!bo)
+		return ERR_PTR(-ENOMEM);
+	bo->bos = bos;
+	INIT_LIST_HEAD(&bo->link);
+	bo->base.base.funcs = &fencepost_bo_funcs;
+	return &bo->base.base;
 }
 
 /*
- * Lets the device see an object, once: maps its pages and builds its list. Between drm_dev_enter() and drm_dev_exit().
- * -E2BIG: more than @max_entries.
+ * Lets the device see an object, once: maps its pages and builds its list. Between drm_dev_enter()
+ * and drm_dev_exit(). Errors are those of fencepost_sg_build(), and what the pages cost.
  */
 static inline int fencepost_bo_map(struct fencepost_bo *bo, u32 max_entries)
 {
@@ -188,7 +179,7 @@ static inline int fencepost_bo_map(struct fencepost_bo *bo, u32 max_entries)
 	int ret = 0;
 
 	mutex_lock(&bos->lock);
-	if (bo->table)
+	if (bo->sg.entries)
 		goto unlock;
 	/* An imported buffer was mapped when it was attached. */
 	sgt = bo->base.base.import_attach ? bo->base.sgt : drm_gem_shmem_get_pages_sgt(&bo->base);
@@ -198,16 +189,16 @@ static inline int fencepost_bo_map(struct fencepost_bo *bo, u32 max_entries)
 	}
 	if (list_empty(&bo->link))
 		list_add_tail(&bo->link, &bos->list);
-	if (!sgt->nents || sgt->nents > max_entries)
-		ret = -E2BIG;
-	else
-		ret = fencepost_bo_build_table(bo, sgt);
+	ret = fencepost_sg_build(&bo->sg, bo->base.base.dev->dev, sgt, max_entries);
 unlock:
 	mutex_unlock(&bos->lock);
 	return ret;
 }
 
-/* For drm_driver.gem_prime_import: the attachment and its mapping are not to be made when they could not be ended. */
+/*
+ * For drm_driver.gem_prime_import: the attachment and its mapping are not to be made when they
+ * could not be ended.
+ */
 static inline struct drm_gem_object *fencepost_bo_import(struct drm_device *drm,
 							 struct dma_buf *dma_buf)
 {

@@ -2,8 +2,9 @@
 /*
  * Userspace interface of Fencepost's drivers, beyond what DRM and V4L2 define:
  * "fencepost_gpu", the DRM render driver (docs/gpu.md has the device), and
- * "fencepost_cam", the V4L2 capture driver (docs/camera.md). The display's
- * driver has none of its own.
+ * "fencepost_cam", the V4L2 capture driver (docs/camera.md). "fencepost_display",
+ * the mode-setting driver (docs/display.md), has none of its own. These are the
+ * names of the modules, of the PCI drivers, and what DRM and V4L2 report.
  *
  * Fields that a caller does not use, and all reserved fields, must be zero.
  * PRIME import and export, and syncobjs, are DRM's own ioctls.
@@ -304,6 +305,10 @@ struct fencepost_camera_frame {
 
 #define FENCEPOST_CAMERA_IOC_FRAME \
 	_IOWR('V', BASE_VIDIOC_PRIVATE, struct fencepost_camera_frame)
+
+/* The display */
+
+#define FENCEPOST_DISPLAY_DRIVER_NAME	"fencepost_display"
 
 #if defined(__cplusplus)
 }

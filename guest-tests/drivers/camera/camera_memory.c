@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The camera's memory for vb2: pages of vmalloc or an imported dma-buf, which the camera sees as long as vb2 has the
- * buffer, and no longer.
+ * The camera's memory for vb2: pages of vmalloc or an imported dma-buf, which the camera sees as
+ * long as vb2 has the buffer, and no longer.
  *
- * Pages may be mapped into a process, or exported as a dma-buf, when the buffer is freed because the device is gone. The
- * memory operations of vb2-dma-sg end the camera's DMA mapping with the last user of the pages, and that is too late:
- * the DMA API must not be called for a device that is gone. Here it ends with the buffer. vb2-vmalloc, which knows no
- * device, keeps, maps and exports the pages.
+ * Pages may be mapped into a process, or exported as a dma-buf, when the buffer is freed because
+ * the device is gone. The memory operations of vb2-dma-sg end the camera's DMA mapping with the
+ * last user of the pages, and that is too late: the DMA API must not be called for a device that is
+ * gone. Here it ends with the buffer. vb2-vmalloc, which knows no device, keeps, maps and exports
+ * the pages.
  */
 
 #include <linux/dma-buf.h>
@@ -15,7 +16,7 @@
 #include <linux/vmalloc.h>
 #include <media/videobuf2-vmalloc.h>
 
-#include "camera.h"
+#include "camera_drv.h"
 
 struct fpcam_memory {
 	struct device *dev;

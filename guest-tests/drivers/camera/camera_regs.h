@@ -52,17 +52,14 @@
 /* RATE_NUM and RATE_DEN are at most this. */
 #define FPCAM_MAX_RATE_PART	1000000
 
+/* Entries of a scatter-gather list (fencepost_sg.h) at most. */
+#define FPCAM_SG_MAX_ENTRIES	32768
+
 enum fpcam_vector {
 	FPCAM_VECTOR_FRAME_DONE,
 	FPCAM_VECTOR_ERROR,
 	FPCAM_VECTOR_OVERRUN,
 	FPCAM_VECTORS,
-};
-
-struct fpcam_sg_entry {
-	__le64 iova;
-	__le32 len_bytes;
-	__le32 reserved;
 };
 
 struct fpcam_plane {

@@ -5,11 +5,13 @@
 #include <linux/interrupt.h>
 #include <linux/module.h>
 
-#include "camera.h"
+#include <fencepost_pci.h>
 
-static irqreturn_t fpcam_error(int irq, void *data)
+#include "camera_drv.h"
+
+static irqreturn_t fpcam_error_irq(int irq, void *data)
 {
-	struct fpcam *cam = data;
+	struct fpcam_device *cam = data;
 	u32 code = fpcam_read(cam, FPCAM_ERROR_CODE);
 	u64 iova = fpcam_read(cam, FPCAM_ERROR_IOVA);
 
@@ -26,15 +28,15 @@ static irqreturn_t fpcam_error(int irq, void *data)
 }
 
 /* The device counts dropped frames, and gaps in the sequence tell of them. */
-static irqreturn_t fpcam_overrun(int irq, void *data)
+static irqreturn_t fpcam_overrun_irq(int irq, void *data)
 {
-	struct fpcam *cam = data;
+	struct fpcam_device *cam = data;
 
 	dev_dbg(&cam->pdev->dev, "frame dropped\n");
 	return IRQ_HANDLED;
 }
 
-static int fpcam_read_limits(struct fpcam *cam)
+static int fpcam_read_limits(struct fpcam_device *cam)
 {
 	struct fpcam_limits *limits = &cam->limits;
 
@@ -60,12 +62,15 @@ static int fpcam_read_limits(struct fpcam *cam)
 	return 0;
 }
 
-static int fpcam_request_irqs(struct fpcam *cam)
+static int fpcam_request_irqs(struct fpcam_device *cam)
 {
-	static const irq_handler_t handlers[FPCAM_VECTORS] = {
-		[FPCAM_VECTOR_FRAME_DONE] = fpcam_frame_done,
-		[FPCAM_VECTOR_ERROR] = fpcam_error,
-		[FPCAM_VECTOR_OVERRUN] = fpcam_overrun,
+	static const struct {
+		irq_handler_t handler;
+		const char *name;
+	} vectors[FPCAM_VECTORS] = {
+		[FPCAM_VECTOR_FRAME_DONE] = { fpcam_frame_done_irq, "fpcam-frame" },
+		[FPCAM_VECTOR_ERROR] = { fpcam_error_irq, "fpcam-error" },
+		[FPCAM_VECTOR_OVERRUN] = { fpcam_overrun_irq, "fpcam-overrun" },
 	};
 	struct pci_dev *pdev = cam->pdev;
 	int vector, ret;
@@ -74,8 +79,8 @@ static int fpcam_request_irqs(struct fpcam *cam)
 	if (ret < 0)
 		return ret;
 	for (vector = 0; vector < FPCAM_VECTORS; vector++) {
-		ret = request_irq(pci_irq_vector(pdev, vector), handlers[vector], 0,
-				  FENCEPOST_CAMERA_DRIVER_NAME, cam);
+		ret = request_irq(pci_irq_vector(pdev, vector), vectors[vector].handler, 0,
+				  vectors[vector].name, cam);
 		if (ret)
 			goto fail;
 	}
@@ -88,7 +93,7 @@ fail:
 	return ret;
 }
 
-static void fpcam_free_irqs(struct fpcam *cam)
+static void fpcam_free_irqs(struct fpcam_device *cam)
 {
 	int vector;
 
@@ -100,14 +105,14 @@ static void fpcam_free_irqs(struct fpcam *cam)
 /* The last user is gone: with the driver, or with a file that outlived it. */
 static void fpcam_release(struct v4l2_device *v4l2)
 {
-	struct fpcam *cam = container_of(v4l2, struct fpcam, v4l2);
+	struct fpcam_device *cam = container_of(v4l2, struct fpcam_device, v4l2);
 
 	v4l2_device_unregister(&cam->v4l2);
 	mutex_destroy(&cam->lock);
 	kfree(cam);
 }
 
-static int fpcam_enable(struct fpcam *cam)
+static int fpcam_enable(struct fpcam_device *cam)
 {
 	struct pci_dev *pdev = cam->pdev;
 	int ret;
@@ -122,14 +127,14 @@ static int fpcam_enable(struct fpcam *cam)
 	ret = dma_set_mask_and_coherent(&pdev->dev, DMA_BIT_MASK(64));
 	if (ret)
 		return ret;
-	dma_set_max_seg_size(&pdev->dev, UINT_MAX);
+	dma_set_max_seg_size(&pdev->dev, FENCEPOST_SG_MAX_LEN);
 	pci_set_master(pdev);
 	return fpcam_read_limits(cam);
 }
 
 static int fpcam_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
-	struct fpcam *cam;
+	struct fpcam_device *cam;
 	int ret;
 
 	cam = kzalloc(sizeof(*cam), GFP_KERNEL);
@@ -171,7 +176,7 @@ put:
 
 static void fpcam_remove(struct pci_dev *pdev)
 {
-	struct fpcam *cam = pci_get_drvdata(pdev);
+	struct fpcam_device *cam = pci_get_drvdata(pdev);
 
 	/* Stops the stream and frees the buffers, whoever has the device open. */
 	vb2_video_unregister_device(&cam->vdev);
@@ -183,29 +188,29 @@ static void fpcam_remove(struct pci_dev *pdev)
 
 static void fpcam_shutdown(struct pci_dev *pdev)
 {
-	struct fpcam *cam = pci_get_drvdata(pdev);
+	struct fpcam_device *cam = pci_get_drvdata(pdev);
 
 	mutex_lock(&cam->lock);
 	fpcam_pause(cam);
 	mutex_unlock(&cam->lock);
 }
 
-static const struct pci_device_id fpcam_ids[] = {
-	{ PCI_DEVICE(0xfe9c, 0x0002) },
+static const struct pci_device_id fpcam_pci_ids[] = {
+	{ PCI_DEVICE(FENCEPOST_PCI_VENDOR, FENCEPOST_PCI_DEVICE_CAMERA) },
 	{ }
 };
-MODULE_DEVICE_TABLE(pci, fpcam_ids);
+MODULE_DEVICE_TABLE(pci, fpcam_pci_ids);
 
-static struct pci_driver fpcam_driver = {
+static struct pci_driver fpcam_pci_driver = {
 	.name = FENCEPOST_CAMERA_DRIVER_NAME,
-	.id_table = fpcam_ids,
+	.id_table = fpcam_pci_ids,
 	.probe = fpcam_probe,
 	.remove = fpcam_remove,
 	.shutdown = fpcam_shutdown,
 	.err_handler = &fpcam_err_handlers,
 	.driver.pm = pm_sleep_ptr(&fpcam_pm_ops),
 };
-module_pci_driver(fpcam_driver);
+module_pci_driver(fpcam_pci_driver);
 
 MODULE_DESCRIPTION("V4L2 capture driver for the Fencepost camera");
 MODULE_AUTHOR("The Fencepost project");

@@ -4,23 +4,24 @@
 #include <linux/dma-mapping.h>
 #include <linux/ktime.h>
 
-#include "camera.h"
+#include "camera_drv.h"
 
-#define RING_BYTES (FPCAM_RING_ENTRIES_USED * sizeof(struct fpcam_descriptor))
+#define FPCAM_RING_BYTES (FPCAM_RING_ENTRIES_USED * sizeof(struct fpcam_descriptor))
 
-static void fpcam_write_address(struct fpcam *cam, u32 offset, dma_addr_t iova)
+static void fpcam_write_address(struct fpcam_device *cam, u32 offset, dma_addr_t iova)
 {
 	fpcam_write(cam, offset, lower_32_bits(iova));
 	fpcam_write(cam, offset + 4, upper_32_bits(iova));
 }
 
 /* Makes the rings, and the tail word if the device reads one. */
-int fpcam_rings_init(struct fpcam *cam)
+int fpcam_rings_init(struct fpcam_device *cam)
 {
 	struct device *dev = &cam->pdev->dev;
 
-	cam->descriptors = dmam_alloc_coherent(dev, RING_BYTES, &cam->descriptors_iova, GFP_KERNEL);
-	cam->records = dmam_alloc_coherent(dev, RING_BYTES, &cam->records_iova, GFP_KERNEL);
+	cam->descriptors = dmam_alloc_coherent(dev, FPCAM_RING_BYTES, &cam->descriptors_iova,
+					       GFP_KERNEL);
+	cam->records = dmam_alloc_coherent(dev, FPCAM_RING_BYTES, &cam->records_iova, GFP_KERNEL);
 	if (!cam->descriptors || !cam->records)
 		return -ENOMEM;
 	if (fpcam_read(cam, FPCAM_VERSION) < FPCAM_VERSION_TAIL_WORD)
@@ -31,14 +32,14 @@ int fpcam_rings_init(struct fpcam *cam)
 }
 
 /* Stops the device; after that it neither reads nor writes memory. */
-void fpcam_halt(struct fpcam *cam)
+void fpcam_halt(struct fpcam_device *cam)
 {
 	fpcam_write(cam, FPCAM_CONTROL, 0);
 	fpcam_read(cam, FPCAM_STATUS);
 }
 
 /* Tells the device, which is not streaming, where the rings are. */
-void fpcam_rings_program(struct fpcam *cam)
+void fpcam_rings_program(struct fpcam_device *cam)
 {
 	fpcam_write(cam, FPCAM_CONTROL, 0);
 	fpcam_write_address(cam, FPCAM_QUEUE_BASE, cam->descriptors_iova);
@@ -49,7 +50,7 @@ void fpcam_rings_program(struct fpcam *cam)
 }
 
 /* The device forgets the rings before they are freed. */
-void fpcam_rings_forget(struct fpcam *cam)
+void fpcam_rings_forget(struct fpcam_device *cam)
 {
 	fpcam_write(cam, FPCAM_CONTROL, 0);
 	fpcam_write(cam, FPCAM_RING_ENTRIES, 0);
@@ -61,21 +62,23 @@ void fpcam_rings_forget(struct fpcam *cam)
 }
 
 /* Tells the device of the descriptors posted so far. */
-static void fpcam_doorbell(struct fpcam *cam)
+static void fpcam_doorbell(struct fpcam_device *cam)
 {
 	if (!cam->tail_word) {
 		/* writel() orders the descriptors before the doorbell. */
 		fpcam_write(cam, FPCAM_QUEUE_TAIL, cam->posted);
 		return;
 	}
-	/* An earlier doorbell may be on its way: first the descriptors, then the word that tells. */
+	/*
+	 * An earlier doorbell may be on its way: first the descriptors, then the word that tells.
+	 */
 	dma_wmb();
 	WRITE_ONCE(*cam->tail_word, cpu_to_le32(cam->posted));
 	/* writel() orders the word before the doorbell. */
 	fpcam_write(cam, FPCAM_QUEUE_DOORBELL, 0);
 }
 
-static void fpcam_write_descriptor(struct fpcam *cam, struct fpcam_buffer *buffer)
+static void fpcam_write_descriptor(struct fpcam_device *cam, struct fpcam_buffer *buffer)
 {
 	struct fpcam_descriptor *descriptor;
 
@@ -84,14 +87,14 @@ static void fpcam_write_descriptor(struct fpcam *cam, struct fpcam_buffer *buffe
 	descriptor->cookie = cpu_to_le64(cam->posted);
 	descriptor->index = cpu_to_le32(buffer->vb.vb2_buf.index);
 	descriptor->planes = cpu_to_le32(1);
-	descriptor->plane[0].table = cpu_to_le64(buffer->table_iova);
-	descriptor->plane[0].entries = cpu_to_le32(buffer->table_entries);
+	descriptor->plane[0].table = cpu_to_le64(buffer->sg.dma);
+	descriptor->plane[0].entries = cpu_to_le32(buffer->sg.count);
 	descriptor->plane[0].len_bytes = cpu_to_le32(cam->pix.sizeimage);
 	cam->posted++;
 }
 
 /* Gives a buffer to the device. */
-void fpcam_post(struct fpcam *cam, struct fpcam_buffer *buffer)
+void fpcam_post(struct fpcam_device *cam, struct fpcam_buffer *buffer)
 {
 	unsigned long flags;
 
@@ -103,18 +106,18 @@ void fpcam_post(struct fpcam *cam, struct fpcam_buffer *buffer)
 }
 
 /* Both rings as they are when the device has stopped. */
-static void fpcam_clear(struct fpcam *cam)
+static void fpcam_clear(struct fpcam_device *cam)
 {
 	lockdep_assert_held(&cam->ring_lock);
 	cam->posted = 0;
 	cam->completed = 0;
 	if (cam->tail_word)
 		WRITE_ONCE(*cam->tail_word, 0);
-	memset(cam->records, 0, RING_BYTES);
+	memset(cam->records, 0, FPCAM_RING_BYTES);
 }
 
 /* Gives all buffers back to vb2; the device has stopped. */
-void fpcam_empty(struct fpcam *cam, enum vb2_buffer_state state)
+void fpcam_empty(struct fpcam_device *cam, enum vb2_buffer_state state)
 {
 	unsigned long flags;
 	unsigned int i;
@@ -130,7 +133,7 @@ void fpcam_empty(struct fpcam *cam, enum vb2_buffer_state state)
 }
 
 /* Gives the buffer of one record back to vb2. */
-static void fpcam_complete(struct fpcam *cam, const struct fpcam_record *record)
+static void fpcam_complete(struct fpcam_device *cam, const struct fpcam_record *record)
 {
 	u32 index = le32_to_cpu(record->index);
 	struct fpcam_buffer *buffer;
@@ -165,7 +168,7 @@ static void fpcam_complete(struct fpcam *cam, const struct fpcam_record *record)
 }
 
 /* Gives back the buffers of all records that are there. */
-static void fpcam_retire(struct fpcam *cam)
+static void fpcam_retire(struct fpcam_device *cam)
 {
 	struct fpcam_record *record;
 
@@ -181,9 +184,9 @@ static void fpcam_retire(struct fpcam *cam)
 	}
 }
 
-irqreturn_t fpcam_frame_done(int irq, void *data)
+irqreturn_t fpcam_frame_done_irq(int irq, void *data)
 {
-	struct fpcam *cam = data;
+	struct fpcam_device *cam = data;
 
 	spin_lock(&cam->ring_lock);
 	fpcam_retire(cam);
@@ -191,8 +194,11 @@ irqreturn_t fpcam_frame_done(int irq, void *data)
 	return IRQ_HANDLED;
 }
 
-/* Takes what the device, which has stopped, has done; the buffers that are left stay where they are. */
-void fpcam_drain(struct fpcam *cam)
+/*
+ * Takes what the device, which has stopped, has done; the buffers that are left stay where they
+ * are.
+ */
+void fpcam_drain(struct fpcam_device *cam)
 {
 	unsigned long flags;
 
@@ -202,7 +208,7 @@ void fpcam_drain(struct fpcam *cam)
 }
 
 /* Gives the device the buffers that it had when it stopped, in their order. */
-void fpcam_repost(struct fpcam *cam)
+void fpcam_repost(struct fpcam_device *cam)
 {
 	struct fpcam_buffer *left[FPCAM_MAX_BUFFERS];
 	unsigned int i, count = 0;

@@ -3,13 +3,13 @@
 
 #include <linux/dma-mapping.h>
 
-#include "camera.h"
+#include "camera_drv.h"
 
 static int fpcam_queue_setup(struct vb2_queue *queue, unsigned int *buffers,
 			     unsigned int *planes, unsigned int sizes[],
 			     struct device *alloc_devs[])
 {
-	struct fpcam *cam = vb2_get_drv_priv(queue);
+	struct fpcam_device *cam = vb2_get_drv_priv(queue);
 
 	if (*planes)
 		return sizes[0] < cam->pix.sizeimage ? -EINVAL : 0;
@@ -21,41 +21,24 @@ static int fpcam_queue_setup(struct vb2_queue *queue, unsigned int *buffers,
 /* Writes the buffer's SG list once: vb2 keeps the mapping as long as the buffer. */
 static int fpcam_buf_init(struct vb2_buffer *vb)
 {
-	struct fpcam *cam = vb2_get_drv_priv(vb->vb2_queue);
+	struct fpcam_device *cam = vb2_get_drv_priv(vb->vb2_queue);
 	struct fpcam_buffer *buffer = to_fpcam_buffer(vb);
-	struct sg_table *sgt = vb2_plane_cookie(vb, 0);
-	struct scatterlist *sg;
-	unsigned int i;
 
 	buffer->has_frame = false;
-	buffer->table_entries = sgt->nents;
-	buffer->table = dma_alloc_coherent(&cam->pdev->dev,
-					   sgt->nents * sizeof(*buffer->table),
-					   &buffer->table_iova, GFP_KERNEL);
-	if (!buffer->table)
-		return -ENOMEM;
-	for_each_sgtable_dma_sg(sgt, sg, i) {
-		buffer->table[i].iova = cpu_to_le64(sg_dma_address(sg));
-		buffer->table[i].len_bytes = cpu_to_le32(sg_dma_len(sg));
-		buffer->table[i].reserved = 0;
-	}
-	return 0;
+	return fencepost_sg_build(&buffer->sg, &cam->pdev->dev, vb2_plane_cookie(vb, 0),
+				  FPCAM_SG_MAX_ENTRIES);
 }
 
 static void fpcam_buf_cleanup(struct vb2_buffer *vb)
 {
-	struct fpcam *cam = vb2_get_drv_priv(vb->vb2_queue);
-	struct fpcam_buffer *buffer = to_fpcam_buffer(vb);
+	struct fpcam_device *cam = vb2_get_drv_priv(vb->vb2_queue);
 
-	dma_free_coherent(&cam->pdev->dev,
-			  buffer->table_entries * sizeof(*buffer->table),
-			  buffer->table, buffer->table_iova);
-	buffer->table = NULL;
+	fencepost_sg_free(&to_fpcam_buffer(vb)->sg, &cam->pdev->dev);
 }
 
 static int fpcam_buf_prepare(struct vb2_buffer *vb)
 {
-	struct fpcam *cam = vb2_get_drv_priv(vb->vb2_queue);
+	struct fpcam_device *cam = vb2_get_drv_priv(vb->vb2_queue);
 
 	if (vb2_plane_size(vb, 0) < cam->pix.sizeimage)
 		return -EINVAL;
@@ -69,7 +52,7 @@ static void fpcam_buf_queue(struct vb2_buffer *vb)
 }
 
 /* Switches the stream on as it is set up. */
-int fpcam_stream(struct fpcam *cam)
+int fpcam_stream(struct fpcam_device *cam)
 {
 	fpcam_write(cam, FPCAM_FORMAT, cam->pix.pixelformat);
 	fpcam_write(cam, FPCAM_WIDTH, cam->pix.width);
@@ -83,7 +66,7 @@ int fpcam_stream(struct fpcam *cam)
 
 static int fpcam_start_streaming(struct vb2_queue *queue, unsigned int count)
 {
-	struct fpcam *cam = vb2_get_drv_priv(queue);
+	struct fpcam_device *cam = vb2_get_drv_priv(queue);
 	int ret;
 
 	cam->first_sequence = 0;
@@ -100,7 +83,7 @@ static int fpcam_start_streaming(struct vb2_queue *queue, unsigned int count)
 
 static void fpcam_stop_streaming(struct vb2_queue *queue)
 {
-	struct fpcam *cam = vb2_get_drv_priv(queue);
+	struct fpcam_device *cam = vb2_get_drv_priv(queue);
 
 	cam->streaming = false;
 	fpcam_halt(cam);
@@ -120,7 +103,7 @@ static const struct vb2_ops fpcam_vb2_ops = {
 };
 
 /* Makes the rings and the vb2 queue. */
-int fpcam_capture_init(struct fpcam *cam)
+int fpcam_capture_init(struct fpcam_device *cam)
 {
 	struct vb2_queue *queue = &cam->queue;
 	int ret;

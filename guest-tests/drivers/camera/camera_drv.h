@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-#ifndef FENCEPOST_CAMERA_H
-#define FENCEPOST_CAMERA_H
+#ifndef FENCEPOST_CAMERA_DRV_H
+#define FENCEPOST_CAMERA_DRV_H
 
 #include <linux/io.h>
 #include <linux/mutex.h>
@@ -10,9 +10,10 @@
 #include <media/v4l2-device.h>
 #include <media/videobuf2-v4l2.h>
 
+#include <fencepost_sg.h>
 #include <uapi/fencepost.h>
 
-#include "regs.h"
+#include "camera_regs.h"
 
 /* Slots of both rings; more than vb2 ever has buffers, so that they cannot overflow. */
 #define FPCAM_RING_ENTRIES_USED	64
@@ -23,9 +24,7 @@ static_assert(FPCAM_RING_ENTRIES_USED > FPCAM_MAX_BUFFERS);
 /* A buffer of vb2, and the SG list by which the device knows it. */
 struct fpcam_buffer {
 	struct vb2_v4l2_buffer vb;
-	struct fpcam_sg_entry *table;
-	dma_addr_t table_iova;
-	u32 table_entries;
+	struct fencepost_sg_list sg;
 	bool has_frame;
 	struct fencepost_camera_frame frame;
 };
@@ -45,7 +44,7 @@ struct fpcam_limits {
 	struct v4l2_fract native_interval;
 };
 
-struct fpcam {
+struct fpcam_device {
 	struct pci_dev *pdev;
 	void __iomem *regs;
 	struct fpcam_limits limits;
@@ -78,12 +77,12 @@ struct fpcam {
 	struct fpcam_buffer *held[FPCAM_MAX_BUFFERS];
 };
 
-static inline u32 fpcam_read(struct fpcam *cam, u32 offset)
+static inline u32 fpcam_read(struct fpcam_device *cam, u32 offset)
 {
 	return readl(cam->regs + offset);
 }
 
-static inline void fpcam_write(struct fpcam *cam, u32 offset, u32 value)
+static inline void fpcam_write(struct fpcam_device *cam, u32 offset, u32 value)
 {
 	writel(value, cam->regs + offset);
 }
@@ -93,30 +92,30 @@ static inline struct fpcam_buffer *to_fpcam_buffer(struct vb2_buffer *vb)
 	return container_of(to_vb2_v4l2_buffer(vb), struct fpcam_buffer, vb);
 }
 
-/* memory.c: what buffers are made of */
+/* camera_memory.c: what buffers are made of */
 extern const struct vb2_mem_ops fpcam_memops;
 
-/* capture.c: the queue */
-int fpcam_capture_init(struct fpcam *cam);
-int fpcam_stream(struct fpcam *cam);
+/* camera_capture.c: the queue */
+int fpcam_capture_init(struct fpcam_device *cam);
+int fpcam_stream(struct fpcam_device *cam);
 
-/* rings.c: the rings */
-int fpcam_rings_init(struct fpcam *cam);
-void fpcam_rings_program(struct fpcam *cam);
-void fpcam_rings_forget(struct fpcam *cam);
-void fpcam_post(struct fpcam *cam, struct fpcam_buffer *buffer);
-void fpcam_halt(struct fpcam *cam);
-void fpcam_empty(struct fpcam *cam, enum vb2_buffer_state state);
-void fpcam_drain(struct fpcam *cam);
-void fpcam_repost(struct fpcam *cam);
-irqreturn_t fpcam_frame_done(int irq, void *data);
+/* camera_rings.c: the rings */
+int fpcam_rings_init(struct fpcam_device *cam);
+void fpcam_rings_program(struct fpcam_device *cam);
+void fpcam_rings_forget(struct fpcam_device *cam);
+void fpcam_post(struct fpcam_device *cam, struct fpcam_buffer *buffer);
+void fpcam_halt(struct fpcam_device *cam);
+void fpcam_empty(struct fpcam_device *cam, enum vb2_buffer_state state);
+void fpcam_drain(struct fpcam_device *cam);
+void fpcam_repost(struct fpcam_device *cam);
+irqreturn_t fpcam_frame_done_irq(int irq, void *data);
 
-/* pause.c: sleep and reset */
+/* camera_pm.c: sleep and reset */
 extern const struct dev_pm_ops fpcam_pm_ops;
 extern const struct pci_error_handlers fpcam_err_handlers;
-void fpcam_pause(struct fpcam *cam);
+void fpcam_pause(struct fpcam_device *cam);
 
-/* video.c: the video device and its ioctls */
-int fpcam_video_register(struct fpcam *cam);
+/* camera_video.c: the video device and its ioctls */
+int fpcam_video_register(struct fpcam_device *cam);
 
 #endif

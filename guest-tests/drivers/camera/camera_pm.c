@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Sleep, and function-level reset: the stream stops, and goes on afterwards with the buffers that the device had. Frames of
- * the meantime are not counted, and no buffer fails.
+ * Sleep, and function-level reset: the stream stops, and goes on afterwards with the buffers that
+ * the device had. Frames of the meantime are not counted, and no buffer fails.
  */
 
 #include <linux/pm.h>
 
-#include "camera.h"
+#include "camera_drv.h"
 
 /* Stops the device. Under cam->lock. */
-void fpcam_pause(struct fpcam *cam)
+void fpcam_pause(struct fpcam_device *cam)
 {
 	u32 next;
 
@@ -22,7 +22,7 @@ void fpcam_pause(struct fpcam *cam)
 }
 
 /* Goes on with a device that may have lost all its registers. Under cam->lock. */
-static int fpcam_resume(struct fpcam *cam)
+static int fpcam_resume(struct fpcam_device *cam)
 {
 	int ret = 0;
 
@@ -42,7 +42,7 @@ static int fpcam_resume(struct fpcam *cam)
 
 static int fpcam_pm_suspend(struct device *dev)
 {
-	struct fpcam *cam = dev_get_drvdata(dev);
+	struct fpcam_device *cam = dev_get_drvdata(dev);
 
 	mutex_lock(&cam->lock);
 	fpcam_pause(cam);
@@ -52,7 +52,7 @@ static int fpcam_pm_suspend(struct device *dev)
 
 static int fpcam_pm_resume(struct device *dev)
 {
-	struct fpcam *cam = dev_get_drvdata(dev);
+	struct fpcam_device *cam = dev_get_drvdata(dev);
 	int ret;
 
 	mutex_lock(&cam->lock);
@@ -66,7 +66,7 @@ DEFINE_SIMPLE_DEV_PM_OPS(fpcam_pm_ops, fpcam_pm_suspend, fpcam_pm_resume);
 /* No ioctl is to find the device between the two, which the PCI core calls one after the other. */
 static void fpcam_reset_prepare(struct pci_dev *pdev)
 {
-	struct fpcam *cam = pci_get_drvdata(pdev);
+	struct fpcam_device *cam = pci_get_drvdata(pdev);
 
 	mutex_lock(&cam->lock);
 	fpcam_pause(cam);
@@ -74,7 +74,7 @@ static void fpcam_reset_prepare(struct pci_dev *pdev)
 
 static void fpcam_reset_done(struct pci_dev *pdev)
 {
-	struct fpcam *cam = pci_get_drvdata(pdev);
+	struct fpcam_device *cam = pci_get_drvdata(pdev);
 
 	fpcam_resume(cam);
 	mutex_unlock(&cam->lock);

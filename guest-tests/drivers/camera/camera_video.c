@@ -5,7 +5,7 @@
 #include <media/v4l2-common.h>
 #include <media/v4l2-ioctl.h>
 
-#include "camera.h"
+#include "camera_drv.h"
 
 struct fpcam_format {
 	u32 fourcc;
@@ -21,7 +21,7 @@ static const struct fpcam_format fpcam_formats[] = {
 };
 
 /* The n-th format that the device has. */
-static const struct fpcam_format *fpcam_nth_format(struct fpcam *cam, u32 n)
+static const struct fpcam_format *fpcam_nth_format(struct fpcam_device *cam, u32 n)
 {
 	unsigned int i;
 
@@ -31,7 +31,7 @@ static const struct fpcam_format *fpcam_nth_format(struct fpcam *cam, u32 n)
 	return NULL;
 }
 
-static const struct fpcam_format *fpcam_find_format(struct fpcam *cam, u32 fourcc)
+static const struct fpcam_format *fpcam_find_format(struct fpcam_device *cam, u32 fourcc)
 {
 	unsigned int i;
 
@@ -43,7 +43,7 @@ static const struct fpcam_format *fpcam_find_format(struct fpcam *cam, u32 fourc
 }
 
 /* Makes the nearest format that the device has of what was asked for. */
-static void fpcam_adjust(struct fpcam *cam, struct v4l2_pix_format *pix)
+static void fpcam_adjust(struct fpcam_device *cam, struct v4l2_pix_format *pix)
 {
 	const struct fpcam_limits *limits = &cam->limits;
 	const struct fpcam_format *format;
@@ -92,7 +92,7 @@ static int fpcam_enum_fmt(struct file *file, void *priv, struct v4l2_fmtdesc *de
 
 static int fpcam_g_fmt(struct file *file, void *priv, struct v4l2_format *format)
 {
-	struct fpcam *cam = video_drvdata(file);
+	struct fpcam_device *cam = video_drvdata(file);
 
 	format->fmt.pix = cam->pix;
 	return 0;
@@ -106,7 +106,7 @@ static int fpcam_try_fmt(struct file *file, void *priv, struct v4l2_format *form
 
 static int fpcam_s_fmt(struct file *file, void *priv, struct v4l2_format *format)
 {
-	struct fpcam *cam = video_drvdata(file);
+	struct fpcam_device *cam = video_drvdata(file);
 
 	if (vb2_is_busy(&cam->queue))
 		return -EBUSY;
@@ -117,7 +117,7 @@ static int fpcam_s_fmt(struct file *file, void *priv, struct v4l2_format *format
 
 static int fpcam_enum_framesizes(struct file *file, void *priv, struct v4l2_frmsizeenum *sizes)
 {
-	struct fpcam *cam = video_drvdata(file);
+	struct fpcam_device *cam = video_drvdata(file);
 	const struct fpcam_limits *limits = &cam->limits;
 
 	if (sizes->index || !fpcam_find_format(cam, sizes->pixel_format))
@@ -141,7 +141,7 @@ static int fpcam_enum_framesizes(struct file *file, void *priv, struct v4l2_frms
 static int fpcam_enum_frameintervals(struct file *file, void *priv,
 				     struct v4l2_frmivalenum *intervals)
 {
-	struct fpcam *cam = video_drvdata(file);
+	struct fpcam_device *cam = video_drvdata(file);
 	struct v4l2_pix_format pix = {
 		.pixelformat = intervals->pixel_format,
 		.width = intervals->width,
@@ -162,7 +162,7 @@ static int fpcam_enum_frameintervals(struct file *file, void *priv,
 
 static int fpcam_g_parm(struct file *file, void *priv, struct v4l2_streamparm *parm)
 {
-	struct fpcam *cam = video_drvdata(file);
+	struct fpcam_device *cam = video_drvdata(file);
 
 	if (parm->type != V4L2_BUF_TYPE_VIDEO_CAPTURE)
 		return -EINVAL;
@@ -173,7 +173,7 @@ static int fpcam_g_parm(struct file *file, void *priv, struct v4l2_streamparm *p
 }
 
 /* The nearest interval that the device has; its own for one that is none. */
-static struct v4l2_fract fpcam_adjust_interval(struct fpcam *cam, struct v4l2_fract interval)
+static struct v4l2_fract fpcam_adjust_interval(struct fpcam_device *cam, struct v4l2_fract interval)
 {
 	u64 shortest = interval.numerator;
 
@@ -193,7 +193,7 @@ static struct v4l2_fract fpcam_adjust_interval(struct fpcam *cam, struct v4l2_fr
 
 static int fpcam_s_parm(struct file *file, void *priv, struct v4l2_streamparm *parm)
 {
-	struct fpcam *cam = video_drvdata(file);
+	struct fpcam_device *cam = video_drvdata(file);
 
 	if (parm->type != V4L2_BUF_TYPE_VIDEO_CAPTURE)
 		return -EINVAL;
@@ -225,7 +225,7 @@ static int fpcam_s_input(struct file *file, void *priv, unsigned int input)
 
 static int fpcam_log_status(struct file *file, void *priv)
 {
-	struct fpcam *cam = video_drvdata(file);
+	struct fpcam_device *cam = video_drvdata(file);
 
 	v4l2_info(&cam->v4l2, "%u frames, %u dropped, %u errors, status %#x\n",
 		  fpcam_read(cam, FPCAM_FRAME_COUNT), fpcam_read(cam, FPCAM_OVERRUN_COUNT),
@@ -233,7 +233,10 @@ static int fpcam_log_status(struct file *file, void *priv)
 	return 0;
 }
 
-/* vb2 says to who sleeps here when the device goes away that the stream is off; that is only half of it. */
+/*
+ * vb2 says to who sleeps here when the device goes away that the stream is off; that is only half
+ * of it.
+ */
 static int fpcam_dqbuf(struct file *file, void *priv, struct v4l2_buffer *buffer)
 {
 	int ret = vb2_ioctl_dqbuf(file, priv, buffer);
@@ -244,7 +247,7 @@ static int fpcam_dqbuf(struct file *file, void *priv, struct v4l2_buffer *buffer
 static long fpcam_default(struct file *file, void *priv, bool valid_prio, unsigned int cmd,
 			  void *arg)
 {
-	struct fpcam *cam = video_drvdata(file);
+	struct fpcam_device *cam = video_drvdata(file);
 	struct fencepost_camera_frame *frame = arg;
 	struct fpcam_buffer *buffer;
 	struct vb2_buffer *vb;
@@ -301,7 +304,7 @@ static const struct v4l2_file_operations fpcam_file_ops = {
 	.mmap = vb2_fop_mmap,
 };
 
-int fpcam_video_register(struct fpcam *cam)
+int fpcam_video_register(struct fpcam_device *cam)
 {
 	struct video_device *vdev = &cam->vdev;
 

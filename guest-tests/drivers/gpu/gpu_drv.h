@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Inside the Fencepost GPU's driver: devices, rings, jobs and buffers.
+ */
+#ifndef FENCEPOST_GPU_DRV_H
+#define FENCEPOST_GPU_DRV_H
+
+#include <linux/dma-fence.h>
+#include <linux/io.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+
+#include <drm/drm_device.h>
+#include <drm/gpu_scheduler.h>
+
+#include <fencepost_bo.h>
+#include <uapi/fencepost.h>
+
+#include "gpu_regs.h"
+
+#define FPGPU_MAX_RINGS		8
+#define FPGPU_RING_PACKETS	256
+#define FPGPU_MAX_COMMANDS	64
+#define FPGPU_MAX_JOB_BOS		(3 * FPGPU_MAX_COMMANDS)
+#define FPGPU_MAX_SYNCS		64
+#define FPGPU_MAX_BO_BYTES	(128ULL << 20)
+
+struct fpgpu_device;
+
+/*
+ * The device's own fence: signalled from the ring's interrupt. It holds the device's structure and
+ * the module, and the scheduler's fence of its job holds it: gpu_fence.c.
+ */
+struct fpgpu_fence {
+	struct dma_fence base;
+	struct fpgpu_device *gpu;
+	/* The lock of base: its own, so that a fence may outlive its ring. */
+	spinlock_t lock;
+	/* In fpgpu_ring.pending while the device may still write its number. */
+	struct list_head link;
+	/* The scheduler's fence, which lives as long as this one has not signalled. */
+	struct dma_fence *finished;
+};
+
+struct fpgpu_ring {
+	struct fpgpu_device *gpu;
+	void __iomem *regs;
+	unsigned int index;
+
+	struct fpgpu_packet *packets;
+	dma_addr_t packets_dma;
+	struct fpgpu_ring_words *words;
+	dma_addr_t words_dma;
+	/*
+	 * Only the scheduler's run_job and, while that is stopped, a recovery use these. Packets
+	 * are counted from when the ring was enabled: those written to it, and those that it had
+	 * done when it was stopped.
+	 */
+	u64 emitted;
+	u64 done;
+	u64 last_seqno;
+	/* FPGPU_RING_PACKETS_DONE when the ring was enabled. */
+	u64 packets_before;
+	/* What the oldest job failed with, for fpgpu_resume(). */
+	int error;
+
+	struct drm_gpu_scheduler sched;
+	u64 fence_context;
+	char name[16];
+
+	/* Guards pending, from interrupts too. */
+	spinlock_t lock;
+	struct list_head pending;
+
+	/* Guards those below, which RING_INFO reports. */
+	struct mutex stats_lock;
+	u32 errors;
+	u32 resets;
+	u32 last_error;
+	u64 last_error_address;
+};
+
+struct fpgpu_device {
+	struct drm_device drm;
+	void __iomem *regs;
+	/* What the device says of itself; constant. */
+	struct drm_fencepost_gpu_info info;
+	u32 max_sg_entries;
+	/* The rings take their tail from memory. */
+	bool has_tail_words;
+	struct fpgpu_ring ring[FPGPU_MAX_RINGS];
+	int error_irq;
+
+	struct fencepost_bos bos;
+
+	/*
+	 * All recovery is done on this, one after the other: the schedulers' time-outs and
+	 * fpgpu_pause().
+	 */
+	struct workqueue_struct *recovery;
+
+	/* The driver's binding and each fence. */
+	struct kref users;
+	/* Frees the device's structure when the last of them is gone. */
+	struct work_struct free;
+};
+
+struct fpgpu_file {
+	/* The open file and each of its jobs. */
+	struct kref refs;
+	/* Nobody waits for this file's jobs by the file any more. */
+	bool closed;
+	/* Jobs of one file are armed and pushed in one order. */
+	struct mutex lock;
+	struct drm_sched_entity entity[FPGPU_MAX_RINGS];
+};
+
+struct fpgpu_job {
+	struct drm_sched_job base;
+	struct fpgpu_ring *ring;
+	struct fpgpu_file *file;
+	struct fpgpu_fence *fence;
+	/* The number of its first packet among those of fpgpu_ring.emitted. */
+	u64 first;
+
+	/* The buffers that it names, each once, and which of them it writes. */
+	struct drm_gem_object *objs[FPGPU_MAX_JOB_BOS];
+	bool writes[FPGPU_MAX_JOB_BOS];
+	unsigned int obj_count;
+
+	unsigned int packet_count;
+	struct fpgpu_packet packets[] __counted_by(packet_count);
+};
+
+static inline struct fpgpu_device *to_fpgpu(struct drm_device *drm)
+{
+	return container_of(drm, struct fpgpu_device, drm);
+}
+
+static inline struct fpgpu_job *to_fpgpu_job(struct drm_sched_job *job)
+{
+	return container_of(job, struct fpgpu_job, base);
+}
+
+static inline u64 fpgpu_read64(void __iomem *at)
+{
+	u64 low = readl(at);
+
+	return low | (u64)readl(at + 4) << 32;
+}
+
+static inline void fpgpu_write64(void __iomem *at, u64 value)
+{
+	writel(lower_32_bits(value), at);
+	writel(upper_32_bits(value), at + 4);
+}
+
+/* gpu_drv.c */
+void fpgpu_file_put(struct fpgpu_file *file_priv);
+int fpgpu_check_device(struct fpgpu_device *gpu);
+
+/* gpu_fence.c */
+int fpgpu_fences_init(void);
+void fpgpu_fences_exit(void);
+int fpgpu_users_init(struct fpgpu_device *gpu);
+struct fpgpu_fence *fpgpu_fence_alloc(struct fpgpu_device *gpu);
+void fpgpu_fence_put(struct fpgpu_fence *fence);
+void fpgpu_fence_begin(struct fpgpu_ring *ring, struct fpgpu_fence *fence,
+		       struct dma_fence *finished);
+void fpgpu_fence_abandon(struct fpgpu_fence *fence);
+void fpgpu_fence_signal(struct fpgpu_fence *fence, int error);
+
+/* gpu_bo.c */
+struct drm_gem_object *fpgpu_bo_alloc(struct drm_device *drm, size_t size);
+int fpgpu_bo_address(struct drm_gem_object *obj, u64 offset, u64 *address);
+int fpgpu_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *file);
+int fpgpu_ioctl_bo_offset(struct drm_device *drm, void *data, struct drm_file *file);
+int fpgpu_ioctl_bo_wait(struct drm_device *drm, void *data, struct drm_file *file);
+
+/* gpu_ring.c */
+int fpgpu_ring_init(struct fpgpu_device *gpu, unsigned int index);
+void fpgpu_ring_emit(struct fpgpu_ring *ring, struct fpgpu_job *job);
+void fpgpu_ring_emit_rest(struct fpgpu_ring *ring, struct fpgpu_job *job);
+void fpgpu_ring_retire(struct fpgpu_ring *ring);
+void fpgpu_ring_fail(struct fpgpu_ring *ring, struct fpgpu_fence *fence, int error);
+void fpgpu_ring_fail_all(struct fpgpu_ring *ring, int error);
+bool fpgpu_ring_is_idle(struct fpgpu_ring *ring);
+int fpgpu_ring_restart(struct fpgpu_ring *ring);
+void fpgpu_ring_stop(struct fpgpu_ring *ring);
+
+/* gpu_recover.c */
+void fpgpu_ring_recover(struct fpgpu_ring *ring, struct drm_sched_job *suspect);
+void fpgpu_pause(struct fpgpu_device *gpu);
+int fpgpu_resume(struct fpgpu_device *gpu);
+
+/* gpu_sched.c */
+int fpgpu_sched_init(struct fpgpu_ring *ring);
+
+/* gpu_job.c */
+struct fpgpu_job *fpgpu_job_create(struct fpgpu_ring *ring, struct drm_file *file,
+				   const struct drm_fencepost_gpu_command *commands,
+				   unsigned int count);
+void fpgpu_job_free(struct fpgpu_job *job);
+
+/* gpu_submit.c */
+int fpgpu_ioctl_submit(struct drm_device *drm, void *data, struct drm_file *file);
+
+#endif /* FENCEPOST_GPU_DRV_H */
