@@ -11,7 +11,7 @@ stated() {
 machine_as_stated="test_machine $(stated | tr '\n' ' ')"
 guest machine 900 "$machine_as_stated"
 guest iommu 900 "test_iommu"
-guest gpu 900 "gpu_test"
+guest gpu 900 "test_gpu"
 guest display 900 "test_display" --display width=320,height=240
 guest camera 900 "test_camera"
 # Memory that is freed is filled with a pattern, so that who looks at it afterwards finds no sense there.
@@ -30,6 +30,10 @@ without_iommu() {
 }
 without_iommu poisoned guest life-no-iommu 900 "test_gpu_life;test_camera_life"
 without_iommu poisoned guest display-life-no-iommu 900 "test_display_life" "${display_life[@]}"
+# Flows of other shapes than the demo's: without a GPU, without a camera, with a copy by the program, and one that stops.
+other_flows="flows direct;flows copy;flows render;flows compositor;flows stopped"
+flow_sizes=(--display width=160,height=120 --camera width=320,height=120)
+guest flows 300 "$other_flows" "${flow_sizes[@]}"
 # The whole flow with every pixel checked by the host: `demo NAME [OPTION...]`.
 demo() {
     local name=$1
@@ -117,11 +121,12 @@ on_stable() {
 check "build: the guest of the 6.1 kernel" "$ROOT/ci/guest" --stable --shell
 on_stable guest stable-machine 900 "$machine_as_stated"
 on_stable guest stable-iommu 900 "test_iommu"
-on_stable guest stable-gpu 900 "gpu_test"
+on_stable guest stable-gpu 900 "test_gpu"
 on_stable guest stable-display 900 "test_display" --display width=320,height=240
 on_stable guest stable-camera 900 "test_camera"
 on_stable poisoned guest stable-life 900 "test_gpu_life;test_camera_life"
 on_stable poisoned guest stable-display-life 900 "test_display_commits;test_display_kms;test_display_life" "${display_life[@]}"
+on_stable guest stable-flows 300 "$other_flows" "${flow_sizes[@]}"
 check "demo: on the 6.1 kernel" on_stable demo stable
 
 # A program of the guest ends the machine with a status, from a shell's script too: `exits NAME`.
@@ -242,7 +247,7 @@ seeds() {
     [ "$(cat "$logs"/hash-seed-[123] | sort -u | wc -l)" = 6 ] || { echo "two seeds gave the same run"; return 1; }
 }
 check "determinism: the demo with seeds" seeds
-guest seeded-gpu 900 "gpu_test" --seed 4
+guest seeded-gpu 900 "test_gpu" --seed 4
 guest seeded-display 900 "test_display" --display width=320,height=240 --seed 5
 guest seeded-camera 900 "test_camera" --seed 6
 poisoned guest seeded-life 900 "test_gpu_life;test_camera_life" --seed 7
