@@ -10,11 +10,14 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use fencepost_devices::parameters::Parameters;
+use fencepost_devices::registry::find;
 
 use crate::config::MachineConfig;
+use crate::error::HostError;
 use crate::options::{
-    Accel, CameraOptions, GpuOptions, MEMORY_DEFAULT, MoveAt, Size, SnapshotAt, Switch, TRACE_LIMIT_DEFAULT,
-    memory_size, timeout, trace_limit, whole,
+    Accel, DeviceOption, MEMORY_DEFAULT, MoveAt, Size, SnapshotAt, Switch, TRACE_LIMIT_DEFAULT, device_help,
+    memory_size, parameters_of, timeout, trace_limit, whole,
 };
 use crate::outlet::Full;
 use crate::say;
@@ -109,8 +112,8 @@ pub struct DemoArgs {
     #[arg(long, value_enum, default_value = "auto")]
     pub accel: Accel,
     /// GPU cost model: latency=CYCLES, bytes-per-cycle=N
-    #[arg(long, value_name = "KEY=VALUE,...", default_value = "")]
-    pub gpu: GpuOptions,
+    #[arg(long, value_name = "KEY=VALUE,...", default_value = "", value_parser = parameters_of("gpu"))]
+    pub gpu: Parameters,
     /// Whether the guest finds an IOMMU (VT-d)
     #[arg(long, value_enum, default_value = "on")]
     pub iommu: Switch,
@@ -147,7 +150,7 @@ pub struct DemoArgs {
 #[derive(Clone, Debug, Args)]
 pub struct RunArgs {
     /// Kernel: a vmlinux (ELF) or a distribution's bzImage
-    #[arg(long, value_name = "FILE", required_unless_present = "restore")]
+    #[arg(long, value_name = "FILE")]
     pub kernel: Option<PathBuf>,
     /// Initial RAM file system
     #[arg(long, value_name = "FILE")]
@@ -165,14 +168,18 @@ pub struct RunArgs {
     pub accel: Accel,
     /// Camera: source=FILE (Y4M or PNG), or a test pattern of at most width=, height=; fps=; cost: latency=CYCLES,
     /// bytes-per-cycle=N
-    #[arg(long, value_name = "KEY=VALUE,...", default_value = "")]
-    pub camera: CameraOptions,
+    #[arg(long, value_name = "KEY=VALUE,...", default_value = "", value_parser = parameters_of("camera"))]
+    pub camera: Parameters,
     /// GPU cost model: latency=CYCLES, bytes-per-cycle=N
-    #[arg(long, value_name = "KEY=VALUE,...", default_value = "")]
-    pub gpu: GpuOptions,
+    #[arg(long, value_name = "KEY=VALUE,...", default_value = "", value_parser = parameters_of("gpu"))]
+    pub gpu: Parameters,
     /// Display: width=, height=, hz=, scanout=always|on-flip; cost: latency=CYCLES, bytes-per-cycle=N
-    #[arg(long, value_name = "KEY=VALUE,...", default_value = "")]
-    pub display: fencepost_devices::display::Config,
+    #[arg(long, value_name = "KEY=VALUE,...", default_value = "", value_parser = parameters_of("display"))]
+    pub display: Parameters,
+    /// Plug another device: its kind, slot= (1 to 31; a free one without it) and its keys. May be given several times;
+    /// `help` lists kinds and keys
+    #[arg(long = "device", value_name = "KIND[,slot=N][,KEY=VALUE...]")]
+    pub devices: Vec<DeviceOption>,
     /// Whether the guest finds an IOMMU (VT-d)
     #[arg(long, value_enum, default_value = "on")]
     pub iommu: Switch,
@@ -199,7 +206,7 @@ pub struct RunArgs {
     pub snapshot_at: Vec<SnapshotAt>,
     /// Go on from the machine saved in this file, which has its own kernel, memory and devices
     #[arg(long, value_name = "FILE", conflicts_with_all =
-        ["kernel", "initrd", "append", "memory", "camera", "gpu", "display", "iommu", "seed", "moves"])]
+        ["kernel", "initrd", "append", "memory", "camera", "gpu", "display", "devices", "iommu", "seed", "moves"])]
     pub restore: Option<PathBuf>,
     /// Say at the end how much was executed, how fast, which exceptions there were, and what was not known
     #[arg(long)]
@@ -239,9 +246,10 @@ impl RunArgs {
             append: DEFAULT_APPEND.into(),
             memory: MEMORY_DEFAULT,
             accel: Accel::Auto,
-            camera: CameraOptions::default(),
-            gpu: GpuOptions::default(),
-            display: fencepost_devices::display::Config::default(),
+            camera: Parameters::new(),
+            gpu: Parameters::new(),
+            display: Parameters::new(),
+            devices: Vec::new(),
             iommu: Switch::On,
             seed: None,
             moves: Vec::new(),
@@ -263,15 +271,29 @@ impl RunArgs {
 
 impl RunArgs {
     /// The machine that the options describe.
-    pub fn machine(&self) -> MachineConfig {
-        MachineConfig {
+    ///
+    /// # Errors
+    ///
+    /// Two devices in one slot.
+    pub fn machine(&self) -> Result<MachineConfig, HostError> {
+        let mut machine = MachineConfig {
             memory_bytes: self.memory.0,
             iommu: self.iommu == Switch::On,
             seed: self.seed,
-            gpu: self.gpu.config(),
-            camera: self.camera.config(),
-            display: self.display.clone(),
+            ..MachineConfig::default()
+        };
+        for (kind, parameters) in [("gpu", &self.gpu), ("camera", &self.camera), ("display", &self.display)] {
+            let set = find(kind).and_then(|model| machine.set(model, parameters));
+            set.map_err(|why| HostError::Input(format!("--{kind}: {why}")))?;
         }
+        // Those that name their slots first: the others take what is left.
+        let plugs = || self.devices.iter().filter_map(DeviceOption::plug);
+        let (named, others) =
+            (plugs().filter(|it| it.slot.is_some()), plugs().filter(|it| it.slot.is_none()));
+        for plug in named.chain(others) {
+            machine.plug(plug).map_err(|why| HostError::Input(format!("--device {}: {why}", plug.model)))?;
+        }
+        Ok(machine)
     }
 }
 
@@ -291,6 +313,7 @@ pub fn parse() -> Result<Cli, i32> {
             let asked = [ErrorKind::DisplayHelp, ErrorKind::DisplayVersion].contains(&error.kind());
             Err(if asked { 0 } else { status })
         }
+        Over::List(text) => Err(if say::list(&text) { 0 } else { 1 }),
         Over::Refused(line) => {
             say::line(format_args!("fencepost: {line}"));
             Err(status)
@@ -302,6 +325,8 @@ pub fn parse() -> Result<Cli, i32> {
 enum Over {
     /// Help or version, whether asked for or not.
     Help(clap::Error),
+    /// What was asked for instead of a command.
+    List(String),
     /// What is wrong, in one line.
     Refused(String),
 }
@@ -312,14 +337,22 @@ fn parse_from(arguments: &[OsString]) -> Result<(Cli, Option<String>), Over> {
         let note = matches.subcommand().and_then(|(_, matches)| size_note(matches));
         Ok((Cli::from_arg_matches(&matches)?, note))
     });
-    parsed.map_err(|error| match error.kind() {
+    let parsed = parsed.map_err(|error| match error.kind() {
         ErrorKind::DisplayHelp => match errors::instead_of_help(arguments) {
             Some(line) => Over::Refused(line),
             None => Over::Help(error),
         },
         ErrorKind::DisplayVersion | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => Over::Help(error),
         _ => Over::Refused(errors::one_line(&error, arguments)),
-    })
+    });
+    let (cli, note) = parsed?;
+    match &cli.command {
+        Command::Run(args) if args.devices.contains(&DeviceOption::Help) => Err(Over::List(device_help())),
+        Command::Run(args) if args.kernel.is_none() && args.restore.is_none() => {
+            Err(Over::Refused(errors::lacks("--kernel <FILE>", arguments)))
+        }
+        _ => Ok((cli, note)),
+    }
 }
 
 /// A bare number is MiB here as with other launchers, and bytes with some: it is said which.

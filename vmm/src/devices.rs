@@ -1,17 +1,17 @@
-//! The machine's list of PCI functions: a new device is a line here.
+//! The PCI bus of a machine, from its description.
 
-use fencepost_devices::camera::{
-    Camera, CameraParts, FrameSource, Picture, Range, Rate, Size, SizeLimits, SourceError, TestPattern,
-};
-use fencepost_devices::display::{ConfigError, Display, DisplayParts, PictureSink};
+use std::path::Path;
+
+use fencepost_devices::camera::{Camera, FrameSource, SourceError};
+use fencepost_devices::display::{NoPictures, PictureSink};
 use fencepost_devices::function::Function;
-use fencepost_devices::gpu::Gpu;
 use fencepost_devices::pci::{PciRoot, requester_id};
-use fencepost_devices::state::{SavedState, StateError, Stateful, decode, unpack};
-use fencepost_firmware::layout::{CAMERA_SLOT, DISPLAY_SLOT, GPU_SLOT};
+use fencepost_devices::registry::{BuildError, Host, find};
+use fencepost_devices::state::{SavedState, StateError, Stateful, decode};
+use fencepost_firmware::layout::CAMERA_SLOT;
 use fencepost_trace::Stamp;
 
-use crate::config::{CameraConfig, MachineConfig};
+use crate::config::{DeviceConfig, MachineConfig};
 use crate::error::HostError;
 use crate::frames::{Frame, FrameSink};
 use crate::machine::map::pci_windows;
@@ -24,7 +24,7 @@ pub fn camera_error(pci: &mut PciRoot) -> Option<String> {
     Some(format!("{why}; pictures that the guest got as errors: {count}"))
 }
 
-/// Builds the bus with all devices on it, after power-on. Pictures that the display shows go to `frames`.
+/// Builds the bus with all devices on it, after power-on. Pictures that the first display shows go to `frames`.
 pub fn plug(config: &MachineConfig, frames: Option<Box<dyn FrameSink>>) -> Result<PciRoot, HostError> {
     let mut root = PciRoot::new();
     for (slot, function) in functions(config, frames, |_| None)? {
@@ -51,7 +51,7 @@ fn refused(error: StateError) -> HostError {
 }
 
 /// Slots and what is in them.
-type Functions = [(u8, Box<dyn Function>); 3];
+type Functions = Vec<(u8, Box<dyn Function>)>;
 
 /// The functions by ascending slot: each in the state that `saved` gives of its slot, or after power-on.
 fn functions<'s>(
@@ -59,92 +59,58 @@ fn functions<'s>(
     frames: Option<Box<dyn FrameSink>>,
     saved: impl Fn(u8) -> Option<&'s SavedState>,
 ) -> Result<Functions, HostError> {
-    let display = DisplayParts { config: config.display.clone(), sink: Box::new(Screen(frames)) };
-    let unshowable =
-        |error: ConfigError| HostError::input(format!("--display: {error}"), "choose another mode");
-    Ok([
-        (GPU_SLOT, build(config.gpu, saved(GPU_SLOT), |parts| Ok(Gpu::new(parts)))?),
-        (CAMERA_SLOT, build(camera(&config.camera)?, saved(CAMERA_SLOT), |parts| Ok(Camera::new(parts)))?),
-        (DISPLAY_SLOT, build(display, saved(DISPLAY_SLOT), |parts| Display::new(parts).map_err(unshowable))?),
-    ])
-}
-
-fn build<F: Function + Stateful + 'static>(
-    parts: F::Parts,
-    saved: Option<&SavedState>,
-    new: impl FnOnce(F::Parts) -> Result<F, HostError>,
-) -> Result<Box<dyn Function>, HostError> {
-    Ok(Box::new(match saved {
-        Some(saved) => unpack(parts, saved).map_err(refused)?,
-        None => new(parts)?,
-    }))
+    let mut host = Files { frames };
+    let mut devices: Vec<&DeviceConfig> = config.devices.iter().collect();
+    devices.sort_by_key(|device| device.slot);
+    let build = |device: &DeviceConfig| {
+        let DeviceConfig { kind, slot, parameters } = device;
+        let wrong = |why: &dyn std::fmt::Display| HostError::Input(format!("{kind} in slot {slot}: {why}"));
+        let model = find(kind).map_err(|why| wrong(&why))?;
+        let built = match saved(*slot) {
+            Some(saved) => model.restore(parameters, &mut host, saved),
+            None => model.build(parameters, &mut host),
+        };
+        let function = built.map_err(|error| match error {
+            BuildError::Parameters(why) => wrong(&why),
+            BuildError::State(error) => refused(error),
+        })?;
+        Ok((*slot, function))
+    };
+    devices.into_iter().map(build).collect()
 }
 
 /// The cost models in force, in words.
 pub fn costs(config: &MachineConfig) -> Vec<(String, String)> {
-    let line = |fixed: u64, rate: u64| format!("{fixed} cycles + 1 cycle a {rate} bytes");
-    let (gpu, camera, display) = (&config.gpu, &config.camera.cost, &config.display);
-    [
-        ("gpu", line(gpu.fixed_cycles, gpu.bytes_per_cycle.get().into())),
-        ("camera", line(camera.fixed_cycles.into(), camera.bytes_per_cycle.into())),
-        ("display", line(display.fixed_cycles, display.bytes_per_cycle)),
-    ]
-    .map(|(name, cost)| (name.to_string(), cost))
-    .to_vec()
+    let cost = |device: &DeviceConfig| {
+        Some((device.kind.clone(), find(&device.kind).ok()?.cost(&device.parameters)?))
+    };
+    config.devices.iter().filter_map(cost).collect()
 }
 
-/// The test pattern's largest size unless told otherwise.
-const PATTERN_SIZE: Size = Size { width_px: 1920, height_px: 1080 };
+/// What this host has for devices: its files, and one who looks at the first screen.
+struct Files {
+    frames: Option<Box<dyn FrameSink>>,
+}
 
-fn camera(config: &CameraConfig) -> Result<CameraParts, HostError> {
-    let source: Box<dyn FrameSource> = match &config.source {
-        Some(path) => {
-            source::open(path).map_err(|error| HostError::Input(format!("--camera source {error}")))?
+impl Host for Files {
+    fn pictures(&mut self, path: &Path) -> Result<Box<dyn FrameSource>, String> {
+        source::open(path).map_err(|error| error.to_string())
+    }
+
+    fn screen(&mut self) -> Box<dyn PictureSink> {
+        match self.frames.take() {
+            Some(frames) => Box::new(Screen(frames)),
+            None => Box::new(NoPictures),
         }
-        None => Box::new(TestPattern::new(Size {
-            width_px: config.width_px.unwrap_or(PATTERN_SIZE.width_px),
-            height_px: config.height_px.unwrap_or(PATTERN_SIZE.height_px),
-        })),
-    };
-    let source = match config.fps {
-        Some(fps) => Box::new(AtRate { source, rate: Rate { num: fps, den: 1 } }),
-        None => source,
-    };
-    Ok(CameraParts { cost: config.cost, source })
-}
-
-/// A source played at another rate.
-struct AtRate {
-    source: Box<dyn FrameSource>,
-    rate: Rate,
-}
-
-impl FrameSource for AtRate {
-    fn sizes(&self) -> SizeLimits {
-        self.source.sizes()
-    }
-
-    fn range(&self) -> Range {
-        self.source.range()
-    }
-
-    fn rate(&self) -> Rate {
-        self.rate
-    }
-
-    fn frame(&mut self, sequence: u32, size: Size) -> Result<Picture, SourceError> {
-        self.source.frame(sequence, size)
     }
 }
 
-/// Hands the display's pictures on.
-struct Screen(Option<Box<dyn FrameSink>>);
+/// Hands a display's pictures on.
+struct Screen(Box<dyn FrameSink>);
 
 impl PictureSink for Screen {
     fn picture(&mut self, frame: u64, flip: u64, now: Stamp, width_px: u32, height_px: u32, xrgb: &[u8]) {
-        if let Some(sink) = &mut self.0 {
-            let (width, height) = (width_px, height_px);
-            sink.frame(&Frame { vblank: frame, flip, stamp: now, width, height, pixels: xrgb });
-        }
+        let (width, height) = (width_px, height_px);
+        self.0.frame(&Frame { vblank: frame, flip, stamp: now, width, height, pixels: xrgb });
     }
 }

@@ -1,16 +1,13 @@
 //! What the user asks for, and the grammar of `key=value,...` options.
 
-use std::collections::BTreeSet;
-use std::num::NonZeroU32;
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use fencepost_devices::camera::CameraCost;
-use fencepost_devices::gpu::GpuConfig;
+use fencepost_devices::parameters::{self, Parameters};
+use fencepost_devices::registry::{Entry, MODELS, find};
 
 use crate::accel::Chosen;
-use crate::config::CameraConfig;
+use crate::config::{Plug, SLOTS, bad_slot};
 use crate::machine::memory::{MEMORY_MAX_BYTES, MEMORY_MIN_BYTES};
 
 /// Which back end runs the guest's CPU.
@@ -162,144 +159,66 @@ impl FromStr for SnapshotAt {
     }
 }
 
-/// `--camera`: every part has a default.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CameraOptions {
-    /// Pictures to show the guest (Y4M or PNG); a test pattern when absent.
-    pub source: Option<PathBuf>,
-    /// Largest width of the test pattern, in pixels.
-    pub width: Option<u32>,
-    /// Largest height of the test pattern, in pixels.
-    pub height: Option<u32>,
-    /// Frames per second, instead of the source's own.
-    pub fps: Option<u32>,
-    /// Cycles that each frame takes on top of its bytes.
-    pub latency: Option<u32>,
-    /// Bytes written per cycle.
-    pub bytes_per_cycle: Option<u32>,
+/// A parser of the parameters of one model.
+pub fn parameters_of(kind: &'static str) -> impl Fn(&str) -> Result<Parameters, String> + Clone {
+    move |text| parameters::parse(text, find(kind)?.parameters)
 }
 
-impl CameraOptions {
-    /// The camera, with its own cost model where nothing was said.
-    pub fn config(&self) -> CameraConfig {
-        let default = CameraCost::default();
-        CameraConfig {
-            source: self.source.clone(),
-            width_px: self.width,
-            height_px: self.height,
-            fps: self.fps,
-            cost: CameraCost {
-                fixed_cycles: self.latency.unwrap_or(default.fixed_cycles),
-                bytes_per_cycle: self.bytes_per_cycle.unwrap_or(default.bytes_per_cycle),
-            },
-        }
+/// `--device`: another device, or the list of what there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeviceOption {
+    /// This one.
+    Plug(Plug),
+    /// `help`.
+    Help,
+}
+
+impl DeviceOption {
+    /// The device, if it is one.
+    pub fn plug(&self) -> Option<&Plug> {
+        if let DeviceOption::Plug(plug) = self { Some(plug) } else { None }
     }
 }
 
-/// `--gpu`: the cost model.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct GpuOptions {
-    /// Cycles that each job takes on top of its bytes.
-    pub latency: Option<u64>,
-    /// Bytes moved per cycle.
-    pub bytes_per_cycle: Option<u32>,
-}
-
-impl GpuOptions {
-    /// The cost model, with the GPU's own where nothing was said.
-    pub fn config(&self) -> GpuConfig {
-        let default = GpuConfig::default();
-        GpuConfig {
-            fixed_cycles: self.latency.unwrap_or(default.fixed_cycles),
-            bytes_per_cycle: self
-                .bytes_per_cycle
-                .and_then(NonZeroU32::new)
-                .unwrap_or(default.bytes_per_cycle),
-        }
-    }
-}
-
-/// Splits `a=1,b=2`. A comma inside a value is written twice.
-fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
-    const COMMA: char = '\u{0}';
-    if text.contains(COMMA) {
-        return Err("a zero byte cannot be in an option".into());
-    }
-    let text = text.replace(",,", &COMMA.to_string());
-    let pairs: Result<Vec<(String, String)>, String> = text
-        .split(',')
-        .filter(|part| !part.is_empty())
-        .map(|part| {
-            let (key, value) =
-                part.split_once('=').ok_or_else(|| format!("'{part}' is not KEY=VALUE; write both"))?;
-            Ok((key.to_string(), value.replace(COMMA, ",")))
-        })
-        .collect();
-    let pairs = pairs?;
-    let mut keys = BTreeSet::new();
-    match pairs.iter().find(|(key, _)| !keys.insert(key)) {
-        Some((key, _)) => Err(format!("{key} is given twice; leave one out")),
-        None => Ok(pairs),
-    }
-}
-
-fn number<T: TryFrom<u64>>(key: &str, value: &str, min: u64, max: u64) -> Result<T, String> {
-    let wrong = || format!("{key}={value}: write a whole number from {min} to {max}");
-    let number: u64 = value.parse().map_err(|_| wrong())?;
-    if !(min..=max).contains(&number) {
-        return Err(wrong());
-    }
-    T::try_from(number).map_err(|_| wrong())
-}
-
-/// Largest picture side a device takes, in pixels.
-const SIDE_MAX: u64 = 4096;
-/// Largest fixed cost of an engine, in cycles: a second.
-const LATENCY_MAX: u64 = 1_000_000_000;
-/// Largest speed of an engine, in bytes per cycle.
-const RATE_MAX: u64 = 1 << 20;
-
-impl FromStr for CameraOptions {
+impl FromStr for DeviceOption {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let mut options = CameraOptions::default();
-        for (key, value) in pairs(text)? {
-            match key.as_str() {
-                "source" => options.source = Some(value.into()),
-                "width" => options.width = Some(even(&key, number(&key, &value, 16, SIDE_MAX)?)?),
-                "height" => options.height = Some(even(&key, number(&key, &value, 16, SIDE_MAX)?)?),
-                "fps" => options.fps = Some(number(&key, &value, 1, 240)?),
-                "latency" => options.latency = Some(number(&key, &value, 0, LATENCY_MAX)?),
-                "bytes-per-cycle" => options.bytes_per_cycle = Some(number(&key, &value, 1, RATE_MAX)?),
-                _ => {
-                    let known = "source, width, height, fps, latency, bytes-per-cycle";
-                    return Err(format!("there is no '{key}'; there are {known}"));
-                }
-            }
+        if text == "help" {
+            return Ok(DeviceOption::Help);
         }
-        Ok(options)
+        let (kind, rest) = text.split_once(',').unwrap_or((text, ""));
+        let list = "; --device help lists them with their keys";
+        let model = find(kind).map_err(|why| format!("{why}{list}"))?;
+        let (slots, others): (Vec<_>, Vec<_>) =
+            parameters::pairs(rest)?.into_iter().partition(|(key, _)| key == "slot");
+        let slot = slots.first().map(|(_, slot)| slot_of(slot)).transpose()?;
+        let parameters = parameters::read(others, model.parameters)?;
+        Ok(DeviceOption::Plug(Plug { model: model.kind, slot, parameters }))
     }
 }
 
-fn even(key: &str, value: u32) -> Result<u32, String> {
-    if value % 2 == 0 { Ok(value) } else { Err(format!("{key}={value}: write an even number")) }
+fn slot_of(text: &str) -> Result<u8, String> {
+    text.parse().ok().filter(|slot| SLOTS.contains(slot)).ok_or_else(|| bad_slot(text))
 }
 
-impl FromStr for GpuOptions {
-    type Err = String;
+/// All models with their slots and keys, as `--device help` shows them.
+pub fn device_help() -> String {
+    MODELS.iter().map(describe).collect::<Vec<_>>().join("\n")
+}
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let mut options = GpuOptions::default();
-        for (key, value) in pairs(text)? {
-            match key.as_str() {
-                "latency" => options.latency = Some(number(&key, &value, 0, LATENCY_MAX)?),
-                "bytes-per-cycle" => options.bytes_per_cycle = Some(number(&key, &value, 1, RATE_MAX)?),
-                _ => return Err(format!("there is no '{key}'; there are latency, bytes-per-cycle")),
-            }
-        }
-        Ok(options)
+fn describe(model: &Entry) -> String {
+    let slot = match model.slot {
+        Some(slot) => format!("every machine has one in slot {slot}, which --{} sets", model.kind),
+        None => "plugged by --device only".to_string(),
+    };
+    let mut text = format!("{}: {} ({slot})\n", model.kind, model.about);
+    for parameter in model.parameters {
+        let default = model.default_of(parameter.key).map(|value| format!("; {value} unless set"));
+        let (key, takes, about) = (parameter.key, parameter.takes, parameter.about);
+        text += &format!("  {:<28}  {about}{}\n", format!("{key}={takes}"), default.unwrap_or_default());
     }
+    text
 }
 
 #[cfg(test)]
@@ -348,13 +267,6 @@ mod tests {
     }
 
     #[test]
-    fn a_doubled_comma_is_part_of_the_value() {
-        let options: CameraOptions = "source=a,,b.y4m,fps=30".parse().expect("good");
-        assert_eq!(options.source, Some("a,b.y4m".into()));
-        assert_eq!(options.fps, Some(30));
-    }
-
-    #[test]
     fn a_move_is_a_mark_and_a_back_end() {
         assert_eq!("7=kvm".parse(), Ok(MoveAt { mark: 7, to: Chosen::Kvm }));
         assert_eq!("255=soft".parse(), Ok(MoveAt { mark: 255, to: Chosen::Soft }));
@@ -371,21 +283,6 @@ mod tests {
         assert_eq!(["3us", "3ns"].map(str::parse), [Ok(SnapshotAt::Time(3000)), Ok(SnapshotAt::Time(3))]);
         for wrong in ["", "7", "mark:", "mark:256", "s", "1.5s", "-1s", "99999999999999s", "1h"] {
             assert!(wrong.parse::<SnapshotAt>().is_err_and(|e| e.contains("1500ms")), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_wrong_part_is_named() {
-        for (text, names) in [
-            ("colour=red", "colour"),
-            ("bytes-per-cycle=0", "bytes-per-cycle=0"),
-            ("width=17", "width=17"),
-            ("width=0", "width=0"),
-            ("fps=x", "fps=x"),
-            ("source", "source"),
-        ] {
-            let error = text.parse::<CameraOptions>().expect_err(text);
-            assert!(error.contains(names), "{error}");
         }
     }
 

@@ -55,7 +55,7 @@ pub(crate) fn powered_on(
     trace_file: Option<File>,
     mut hooks: Hooks,
 ) -> Result<Ready, HostError> {
-    let config = args.machine();
+    let config = args.machine()?;
     let pci = devices::plug(&config, hooks.frames.take())?;
     let (accel, why) = accel::choose(accel::with_seed(args.accel, args.seed)?)?;
     let plan = plan(args)?;

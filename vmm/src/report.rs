@@ -45,7 +45,7 @@ pub fn lines(args: &RunArgs, outcome: &Outcome) -> Vec<String> {
 /// What became of the camera's source, if it failed.
 fn camera_line(args: &RunArgs, outcome: &Outcome) -> Option<String> {
     let why = outcome.camera_error.as_ref()?;
-    let source = args.camera.source.as_ref().map_or("pattern".into(), |path| path.display().to_string());
+    let source = args.camera.get("source").map_or("pattern".into(), ToString::to_string);
     Some(format!("fencepost: the camera's source {source}: {why}"))
 }
 

@@ -288,7 +288,9 @@ pub fn claims(args: &RunArgs) -> Result<Claims, HostError> {
     args.kernel.iter().for_each(|path| claims.input("--kernel", path));
     args.restore.iter().for_each(|path| claims.input("--restore", path));
     args.initrd.iter().for_each(|path| claims.input("--initrd", path));
-    args.camera.source.iter().for_each(|path| claims.input("the camera's source", path));
+    for device in &args.machine()?.devices {
+        device.files().iter().for_each(|path| claims.input(&format!("the {}'s source", device.kind), path));
+    }
     claims.standard_streams()?;
     args.trace.iter().try_for_each(|path| claims.output("--trace", path))?;
     args.snapshot.iter().try_for_each(|path| claims.output("--snapshot", path))?;

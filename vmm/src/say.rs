@@ -54,6 +54,11 @@ fn write_all(to: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Writes a text to standard output; whether it took all of it.
+pub fn list(text: &str) -> bool {
+    write_all(io::stdout(), text.as_bytes()).is_ok()
+}
+
 /// Standard output by an outlet.
 pub fn output(control: &Arc<Control>) -> io::Result<Bytes> {
     Bytes::start("standard output", io::stdout().as_fd().try_clone_to_owned()?, control)

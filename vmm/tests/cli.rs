@@ -134,6 +134,11 @@ fn help_and_version_are_no_errors() {
         assert_eq!(output.status.code(), Some(0));
         assert!(!output.stdout.is_empty());
     }
+    let list = fencepost(&["run", "--device", "help"]);
+    assert_eq!((list.status.code(), &list.stderr[..]), (Some(0), &b""[..]));
+    for part in ["gpu: ", "camera: ", "display: ", "scanout=always|on-flip", "bytes-per-cycle=1..1048576"] {
+        assert!(String::from_utf8_lossy(&list.stdout).contains(part), "{part}");
+    }
     let help = fencepost(&["run", "--help"]);
     assert!(String::from_utf8_lossy(&help.stdout).contains("Ctrl-]"), "the escape key is documented");
 }
@@ -145,12 +150,17 @@ fn camera_pictures_are_checked_before_the_guest_starts() {
     let kernel = kernel.to_str().expect("UTF-8");
     refused(
         &["run", "--kernel", kernel, "--camera", "source=/nowhere/a.y4m"],
-        &["--camera", "/nowhere/a.y4m"],
+        &["camera in slot 2", "/nowhere/a.y4m"],
     );
     refused(&["run", "--kernel", kernel, "--camera", &format!("source={MEDIA}")], &["Cargo.toml", "Y4M"]);
     let odd = folder.path().join("odd.y4m");
     std::fs::write(&odd, "YUV4MPEG2 W17 H16 F30:1 Ip C420\nFRAME\n").expect("written");
     let odd = format!("source={}", odd.display());
     refused(&["run", "--kernel", kernel, "--camera", &odd], &["odd.y4m", "17x16"]);
-    refused(&["run", "--kernel", kernel, "--display", "width=9"], &["--display", "9x"]);
+    refused(&["run", "--kernel", kernel, "--display", "width=9"], &["--display", "width=9"]);
+    refused(
+        &["run", "--kernel", kernel, "--display", "width=4000,height=4000"],
+        &["display in slot 3", "4000x4000@60"],
+    );
+    refused(&["run", "--kernel", kernel, "--device", "gpu,slot=2"], &["--device gpu", "slot 2", "camera"]);
 }

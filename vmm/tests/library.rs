@@ -164,7 +164,7 @@ fn a_camera_source_that_becomes_unreadable_is_reported_and_counted() -> Tested {
         timeout: Some(Duration::from_secs(300)),
         ..RunArgs::new(kernel)
     };
-    args.camera.source = Some(source.clone());
+    args.camera.insert("source".into(), source.to_str().expect("UTF-8").into());
     let screen = Screen::default();
     let console = Box::new(Cutter(screen.clone(), Some(source.clone())));
     let outcome = run(&args, Hooks::new(console)).expect("a good machine");

@@ -113,3 +113,27 @@ pub trait FrameSource: Send {
     /// Picture number `sequence` at `size`, which is within [`Self::sizes`].
     fn frame(&mut self, sequence: u32, size: Size) -> Result<Picture, SourceError>;
 }
+
+/// A source played at another rate.
+pub(super) struct AtRate {
+    pub source: Box<dyn FrameSource>,
+    pub rate: Rate,
+}
+
+impl FrameSource for AtRate {
+    fn sizes(&self) -> SizeLimits {
+        self.source.sizes()
+    }
+
+    fn range(&self) -> Range {
+        self.source.range()
+    }
+
+    fn rate(&self) -> Rate {
+        self.rate
+    }
+
+    fn frame(&mut self, sequence: u32, size: Size) -> Result<Picture, SourceError> {
+        self.source.frame(sequence, size)
+    }
+}

@@ -1,11 +1,12 @@
-//! What the command line says of a display (`--display key=value,...`).
-
-use std::str::FromStr;
+//! What the host's user says of a display.
 
 use serde::{Deserialize, Serialize};
 
+use super::Display;
 use super::registers::MAX_SIDE_PX;
 use super::sink::PictureSink;
+use crate::parameters::{Parameter, Takes};
+use crate::registry::{Host, Model, cost_in_words};
 
 /// The largest side that an EDID detailed timing can carry (12 bits; VESA E-EDID 1.4, section 3.10.2).
 const EDID_MAX_SIDE_PX: u16 = 4095;
@@ -13,6 +14,8 @@ const EDID_MAX_SIDE_PX: u16 = 4095;
 const EDID_MAX_CLOCK_KHZ: u64 = 655_350;
 /// The smallest side the Linux EDID parser takes for a mode.
 const MIN_SIDE_PX: u16 = 64;
+/// The sides that a mode can have.
+const SIDE: Takes = Takes::Whole { min: MIN_SIDE_PX as u64, max: EDID_MAX_SIDE_PX as u64 };
 /// Horizontal blank of the preferred mode, pixels (that of VESA CVT 1.2 reduced blanking).
 pub(super) const HORIZONTAL_BLANK_PX: u16 = 160;
 /// Vertical blank of the preferred mode, lines (CVT reduced blanking's porches and sync, without its time minimum).
@@ -20,6 +23,7 @@ pub(super) const VERTICAL_BLANK_LINES: u16 = 13;
 
 /// When frames are fetched from guest memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ScanOut {
     /// Every frame while the display is on.
     #[default]
@@ -30,18 +34,25 @@ pub enum ScanOut {
 
 /// The monitor and the fetch engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Preferred width, pixels.
+    #[serde(rename = "width")]
     pub width_px: u16,
     /// Preferred height, lines.
+    #[serde(rename = "height")]
     pub height_px: u16,
     /// Preferred refresh rate, hertz.
+    #[serde(rename = "hz")]
     pub refresh_hz: u16,
     /// When frames are fetched.
+    #[serde(rename = "scanout")]
     pub scan_out: ScanOut,
     /// Cycles of each fetch, whatever its size.
+    #[serde(rename = "latency")]
     pub fixed_cycles: u64,
     /// Bytes fetched in one cycle, at least 1.
+    #[serde(rename = "bytes-per-cycle")]
     pub bytes_per_cycle: u64,
 }
 
@@ -69,26 +80,14 @@ pub struct DisplayParts {
 /// Why a display description is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// A key nobody knows.
-    #[error(
-        "Unknown display setting \"{0}\": known are width, height, hz, scanout, latency, bytes-per-cycle"
-    )]
-    Key(String),
-    /// A key with a value it cannot take.
-    #[error("Display setting {key}={value} is not valid: write {expected}")]
-    Value {
-        /// The setting.
-        key: &'static str,
-        /// What was given.
-        value: String,
-        /// What can be given.
-        expected: &'static str,
-    },
     /// A mode that the monitor's EDID cannot carry.
     #[error(
         "Display mode {0} cannot be described: sides are 64 to 4095 pixels, refresh 1 to 1000 Hz, pixel clock 655 MHz at most"
     )]
     Mode(String),
+    /// A fetch engine that moves nothing.
+    #[error("A display that fetches 0 bytes a cycle shows nothing; give at least 1")]
+    Rate,
 }
 
 impl Config {
@@ -106,7 +105,7 @@ impl Config {
             )));
         }
         if self.bytes_per_cycle == 0 {
-            return Err(value("bytes-per-cycle", "0", "a number of at least 1"));
+            return Err(ConfigError::Rate);
         }
         Ok(())
     }
@@ -128,48 +127,45 @@ impl Config {
             .saturating_mul(u64::from(self.refresh_hz));
         (hz.saturating_add(5_000) / 10_000).saturating_mul(10).max(10)
     }
+}
 
-    fn set(&mut self, key: &str, text: &str) -> Result<(), ConfigError> {
-        match key {
-            "width" => self.width_px = number("width", text)?,
-            "height" => self.height_px = number("height", text)?,
-            "hz" => self.refresh_hz = number("hz", text)?,
-            "scanout" => {
-                self.scan_out = match text {
-                    "always" => ScanOut::Always,
-                    "on-flip" => ScanOut::OnFlip,
-                    _ => return Err(value("scanout", text, "always or on-flip")),
-                };
-            }
-            "latency" => self.fixed_cycles = number("latency", text)?,
-            "bytes-per-cycle" => self.bytes_per_cycle = number("bytes-per-cycle", text)?,
-            _ => return Err(ConfigError::Key(key.to_string())),
-        }
-        Ok(())
+impl Model for Display {
+    const ABOUT: &'static str = "display controller with a monitor and a plane";
+    const SLOT: Option<u8> = Some(3);
+    const PARAMETERS: &'static [Parameter] = &[
+        Parameter { key: "width", takes: SIDE, about: "width of the preferred mode, pixels" },
+        Parameter { key: "height", takes: SIDE, about: "height of the preferred mode, lines" },
+        Parameter { key: "hz", takes: Takes::Whole { min: 1, max: 1000 }, about: "refreshes a second" },
+        Parameter {
+            key: "scanout",
+            takes: Takes::Word(&["always", "on-flip"]),
+            about: "when a frame is fetched: at each refresh, or after a commit",
+        },
+        Parameter { key: "latency", takes: Takes::LATENCY, about: "cycles of each fetch, whatever its size" },
+        Parameter { key: "bytes-per-cycle", takes: Takes::RATE, about: "bytes fetched in a cycle" },
+    ];
+    type Config = Config;
+
+    fn parts(config: Config, host: &mut dyn Host) -> Result<DisplayParts, String> {
+        // A mode that no monitor has is refused before the host opens anything.
+        config.check().map_err(|error| error.to_string())?;
+        Ok(DisplayParts { config, sink: host.screen() })
+    }
+
+    fn power_on(parts: DisplayParts) -> Result<Self, String> {
+        Display::new(parts).map_err(|error| error.to_string())
+    }
+
+    fn cost(config: &Config) -> Option<String> {
+        Some(cost_in_words(config.fixed_cycles, config.bytes_per_cycle))
     }
 }
 
-impl FromStr for Config {
-    type Err = ConfigError;
-
-    /// Parses `key=value,...` over the defaults; an empty text is the default.
-    fn from_str(text: &str) -> Result<Self, ConfigError> {
-        let mut config = Config::default();
-        for item in text.split(',').filter(|item| !item.is_empty()) {
-            let (key, text) = item.split_once('=').unwrap_or((item, ""));
-            config.set(key, text)?;
-        }
-        config.check()?;
-        Ok(config)
-    }
-}
-
-fn value(key: &'static str, value: &str, expected: &'static str) -> ConfigError {
-    ConfigError::Value { key, value: value.to_string(), expected }
-}
-
-fn number<T: FromStr>(key: &'static str, text: &str) -> Result<T, ConfigError> {
-    text.parse().map_err(|_| value(key, text, "a whole number"))
+/// The configuration that `key=value,...` describes.
+#[cfg(test)]
+pub(super) fn config(text: &str) -> Config {
+    use crate::parameters::{parse, typed};
+    typed(&parse(text, Display::PARAMETERS).unwrap()).unwrap()
 }
 
 #[cfg(test)]
@@ -178,8 +174,6 @@ mod tests {
 
     #[test]
     fn settings_override_the_defaults() {
-        let config: Config =
-            "width=320,height=240,hz=50,scanout=on-flip,latency=7,bytes-per-cycle=16".parse().unwrap();
         let expected = Config {
             width_px: 320,
             height_px: 240,
@@ -188,27 +182,19 @@ mod tests {
             fixed_cycles: 7,
             bytes_per_cycle: 16,
         };
-        assert_eq!(config, expected);
-    }
-
-    #[test]
-    fn a_bad_value_is_named_with_its_fix() {
-        let error = "width=banana".parse::<Config>().unwrap_err();
-        assert_eq!(error.to_string(), "Display setting width=banana is not valid: write a whole number");
-    }
-
-    #[test]
-    fn an_unknown_key_is_named() {
-        assert_eq!("mood=1".parse::<Config>(), Err(ConfigError::Key("mood".into())));
+        let text = "width=320,height=240,hz=50,scanout=on-flip,latency=7,bytes-per-cycle=16";
+        assert_eq!(config(text), expected);
+        assert_eq!(config(""), Config::default());
     }
 
     #[test]
     fn a_mode_beyond_the_pixel_clock_is_refused() {
-        assert!(matches!("width=4000,height=4000".parse::<Config>(), Err(ConfigError::Mode(_))));
+        assert!(matches!(config("width=4000,height=4000").check(), Err(ConfigError::Mode(_))));
     }
 
     #[test]
     fn a_zero_rate_is_refused() {
-        assert!(matches!("bytes-per-cycle=0".parse::<Config>(), Err(ConfigError::Value { .. })));
+        let config = Config { bytes_per_cycle: 0, ..Config::default() };
+        assert_eq!(config.check(), Err(ConfigError::Rate));
     }
 }

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     fn vga() -> [u8; EDID_BYTES] {
-        build(&"width=320,height=240".parse().unwrap())
+        build(&crate::display::config::config("width=320,height=240"))
     }
 
     #[test]

@@ -4,13 +4,19 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
+use super::core::Gpu;
+use crate::parameters::{Parameter, Takes};
+use crate::registry::{Host, Model, cost_in_words};
+
 /// The cost model of the engine (docs/gpu.md, *Time*). The defaults are assumptions, not measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GpuConfig {
     /// Guest cycles that every packet takes.
+    #[serde(rename = "latency")]
     pub fixed_cycles: u64,
     /// Bytes read plus bytes written in one guest cycle.
+    #[serde(rename = "bytes-per-cycle")]
     pub bytes_per_cycle: NonZeroU32,
 }
 
@@ -24,5 +30,31 @@ impl GpuConfig {
     /// Guest cycles that a packet takes which reads and writes `bytes` in all.
     pub fn cycles(&self, bytes: u64) -> u64 {
         self.fixed_cycles.saturating_add(bytes.div_ceil(u64::from(self.bytes_per_cycle.get())))
+    }
+}
+
+impl Model for Gpu {
+    const ABOUT: &'static str = "engine that moves, converts, scales and blends pixels, with fences";
+    const SLOT: Option<u8> = Some(1);
+    const PARAMETERS: &'static [Parameter] = &[
+        Parameter {
+            key: "latency",
+            takes: Takes::LATENCY,
+            about: "cycles of each packet, whatever its size",
+        },
+        Parameter { key: "bytes-per-cycle", takes: Takes::RATE, about: "bytes read and written in a cycle" },
+    ];
+    type Config = GpuConfig;
+
+    fn parts(config: GpuConfig, _: &mut dyn Host) -> Result<GpuConfig, String> {
+        Ok(config)
+    }
+
+    fn power_on(config: GpuConfig) -> Result<Self, String> {
+        Ok(Gpu::new(config))
+    }
+
+    fn cost(config: &GpuConfig) -> Option<String> {
+        Some(cost_in_words(config.fixed_cycles, config.bytes_per_cycle.get().into()))
     }
 }

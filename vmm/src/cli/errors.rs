@@ -92,6 +92,11 @@ fn unknown(error: &clap::Error, asked: &Asked) -> String {
     format!("'{}' has no option {word}{fix}", asked.path)
 }
 
+/// The line for a missing argument that clap does not know to be needed.
+pub(super) fn lacks(what: &str, arguments: &[OsString]) -> String {
+    missing(what, &Asked::new(arguments))
+}
+
 fn missing(what: &str, asked: &Asked) -> String {
     let usage = asked.command.get_arguments().filter(|argument| argument.is_positional());
     let files: Vec<_> = usage.map(|argument| argument.get_id().as_str().to_uppercase()).collect();

@@ -8,7 +8,7 @@ fn refusal(words: &[OsString]) -> String {
     let arguments: Vec<OsString> = [OsString::from("fencepost")].into_iter().chain(words.to_vec()).collect();
     match parse_from(&arguments) {
         Err(Over::Refused(line)) => line,
-        Err(Over::Help(_)) => panic!("{words:?} is help"),
+        Err(Over::Help(_) | Over::List(_)) => panic!("{words:?} is help"),
         Ok(_) => panic!("{words:?} is taken"),
     }
 }
@@ -74,12 +74,25 @@ fn values_of_run_and_demo() {
         "run --kernel k",
         &[
             ("--camera size=3", &["--camera", "'size'", "width"]),
+            ("--camera widht=640", &["--camera", "'widht'", "did you mean width?"]),
+            ("--camera source=", &["--camera", "source=", "name of a file"]),
+            ("--device", &["--device", "lacks its value"]),
+            ("--device disk", &["--device", "'disk'", "gpu, camera, display", "--device help"]),
+            ("--device gup", &["'gup'", "did you mean gpu?"]),
+            ("--device gpu,slot=0", &["--device", "slot=0", "1 to 31"]),
+            ("--device gpu,slot=32", &["slot=32", "1 to 31"]),
+            ("--device gpu,slot=x", &["slot=x", "1 to 31"]),
+            ("--device gpu,slot=4,slot=5", &["slot", "twice"]),
+            ("--device gpu,latency", &["'latency'", "KEY=VALUE"]),
+            ("--device gpu,latecy=1", &["'latecy'", "did you mean latency?"]),
+            ("--device gpu,latency=x", &["latency=x", "whole number from 0"]),
             ("--camera width=17", &["--camera", "width=17", "even"]),
             ("--camera width=99999999999", &["--camera", "width=99999999999", "4096"]),
             ("--camera fps=30,fps=60", &["--camera", "fps", "twice"]),
             ("--display mood=1", &["--display", "mood"]),
             ("--display width=banana", &["--display", "width=banana", "whole number"]),
-            ("--display width=9", &["--display", "9"]),
+            ("--display width=9", &["--display", "width=9", "from 64 to 4095"]),
+            ("--display scanout=never", &["--display", "scanout=never", "always or on-flip"]),
             ("--watchdog x", &["--watchdog", "such as 60"]),
             ("--snapshot", &["--snapshot", "lacks its value", "--help'"]),
             ("--snapshot a --snapshot b", &["--snapshot", "given twice"]),

@@ -69,20 +69,10 @@ const FOREIGN: &[(&[&str], &str)] = &[
     (&["-no-reboot", "--no-reboot"], "a reset always ends the machine, with status 4; leave it out"),
     (&["-no-shutdown", "--no-shutdown"], "power-off always ends the machine; leave it out"),
     (
-        &[
-            "-machine",
-            "--machine",
-            "-M",
-            "-device",
-            "--device",
-            "-vfio",
-            "--vfio",
-            "--vsock",
-            "--rng",
-            "--balloon",
-        ],
-        "the machine's devices are fixed (docs/machine.md); leave it out",
+        &["-machine", "--machine", "-M", "-vfio", "--vfio", "--vsock", "--rng", "--balloon"],
+        "there is no such device, see --device help; leave it out",
     ),
+    (&["-device"], "use --device KIND"),
     (
         &["-bios", "--bios", "--firmware", "-pflash", "--pflash", "-boot", "--boot"],
         "the kernel of --kernel is entered at once, without a boot loader; leave it out",

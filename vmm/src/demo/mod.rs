@@ -13,6 +13,8 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
+use fencepost_devices::display;
+use fencepost_devices::parameters::{self, Parameters, Value};
 use fencepost_trace::plain_text;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -104,12 +106,19 @@ fn run_args(args: &DemoArgs, (width, height): (u32, u32)) -> Result<RunArgs, Hos
         CaptureFormat::Yuyv => "yuyv",
     };
     let job = format!("flow --frames {} --format {format}", args.frames);
-    let mode = format!("width={width},height={height},hz={}", args.rate);
-    let mut camera =
-        crate::options::CameraOptions { source: args.camera_source.clone(), ..Default::default() };
-    camera.fps = (args.rate != RATE_HZ).then(|| args.rate.into());
-    if args.camera_source.is_none() {
-        (camera.width, camera.height) = (Some(width), Some(height));
+    let size =
+        [("width".to_string(), u64::from(width).into()), ("height".to_string(), u64::from(height).into())];
+    let mut display = Parameters::from(size.clone());
+    display.insert("hz".into(), u64::from(args.rate).into());
+    let unshowable = || unshowable(args.camera_source.as_deref(), width, height);
+    let mode: display::Config = parameters::typed(&display).map_err(|_| unshowable())?;
+    mode.check().map_err(|_| unshowable())?;
+    let mut camera = match &args.camera_source {
+        Some(path) => Parameters::from([("source".to_string(), text(path)?)]),
+        None => Parameters::from(size),
+    };
+    if args.rate != RATE_HZ {
+        camera.insert("fps".into(), u64::from(args.rate).into());
     }
     Ok(RunArgs {
         initrd: Some(args.initrd.clone()),
@@ -117,8 +126,8 @@ fn run_args(args: &DemoArgs, (width, height): (u32, u32)) -> Result<RunArgs, Hos
         memory: args.memory,
         accel: args.accel,
         camera,
-        gpu: args.gpu,
-        display: mode.parse().map_err(|_| unshowable(args.camera_source.as_deref(), width, height))?,
+        gpu: args.gpu.clone(),
+        display,
         iommu: args.iommu,
         seed: args.seed,
         moves: args.moves.clone(),
@@ -128,6 +137,14 @@ fn run_args(args: &DemoArgs, (width, height): (u32, u32)) -> Result<RunArgs, Hos
         trace_limit: args.trace_limit,
         memory_hash: args.memory_hash,
         ..RunArgs::new(&args.kernel)
+    })
+}
+
+/// The name of a file as a parameter.
+fn text(path: &Path) -> Result<Value, HostError> {
+    let name = path.to_str().map(Value::from);
+    name.ok_or_else(|| {
+        HostError::input(format!("--camera-source {}: not UTF-8", path.display()), "name a link to the file")
     })
 }
 

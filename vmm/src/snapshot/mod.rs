@@ -18,12 +18,13 @@ use file::{FileError, Snapshot};
 
 /// The version of [`Contents`] that this code writes and reads: another number after every change to it or to what lies in
 /// it, but for the states that have a version of their own.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// What lies beside guest memory. [`VERSION`] comes first.
 #[derive(Debug, Serialize, Deserialize)]
 struct Contents {
-    config: MachineConfig,
+    /// The [`MachineConfig`] as JSON, which has names where postcard has an order.
+    config: String,
     cpu: SavedCpu,
     machine: MachineState,
 }
@@ -61,9 +62,12 @@ pub fn save(
     machine: &mut Machine,
     cpu: SavedCpu,
 ) -> Result<(), HostError> {
-    let contents = Contents { config: config.clone(), cpu, machine: machine.save()? };
-    let bytes = postcard::to_stdvec(&(VERSION, &contents))
-        .map_err(|error| HostError::Host(format!("the machine's state cannot be encoded: {error}")))?;
+    let unencodable = |error: &dyn std::fmt::Display| {
+        HostError::Host(format!("the machine's state cannot be encoded: {error}"))
+    };
+    let config = serde_json::to_string(config).map_err(|error| unencodable(&error))?;
+    let contents = Contents { config, cpu, machine: machine.save()? };
+    let bytes = postcard::to_stdvec(&(VERSION, &contents)).map_err(|error| unencodable(&error))?;
     let written = file::write(path, machine.memory(), &bytes);
     written.map_err(|error| {
         HostError::Host(format!("--snapshot {}: {}; nothing was saved", path.display(), plain(&error)))
@@ -95,6 +99,8 @@ pub fn open(path: &Path) -> Result<Saved, HostError> {
     let Ok((Contents { config, cpu, machine }, [])) = postcard::take_from_bytes(rest) else {
         return Err(refuse("its state makes no sense".into()));
     };
+    let config: MachineConfig = serde_json::from_str(&config)
+        .map_err(|error| refuse(format!("its machine's description makes no sense: {error}")))?;
     if config.memory_bytes != file.memory_bytes() {
         return Err(refuse("its memory is not of the size that its machine has".into()));
     }

@@ -67,9 +67,11 @@ struct Bench {
 impl Bench {
     fn new(config: &str) -> Self {
         let album = Album::default();
-        let display =
-            Display::new(DisplayParts { config: config.parse().unwrap(), sink: Box::new(album.clone()) })
-                .unwrap();
+        let display = Display::new(DisplayParts {
+            config: super::config::config(config),
+            sink: Box::new(album.clone()),
+        })
+        .unwrap();
         Bench { world: World::new(0x10000), display, album }
     }
 

@@ -66,7 +66,7 @@ fn a_driver_that_writes_anything_meets_every_error_and_breaks_nothing() {
         world.memory_mut()[at..at + 8].copy_from_slice(&iova.to_le_bytes());
         world.memory_mut()[at + 8..at + 12].copy_from_slice(&len.to_le_bytes());
     }
-    let config: Config = "latency=100,bytes-per-cycle=1".parse().unwrap();
+    let config = super::config::config("latency=100,bytes-per-cycle=1");
     let parts = || DisplayParts { config: config.clone(), sink: Box::new(NoPictures) };
     let mut display = Display::new(parts()).unwrap();
     let (mut errors, mut flips) = (0, 0);

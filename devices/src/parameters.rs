@@ -1,0 +1,273 @@
+//! Parameters of a device: what the host's user may set, by key, on the command line and in a machine's file.
+//!
+//! A device declares its keys as [`Parameter`]s. One parser serves all devices: it knows which keys there are and which
+//! values each takes, so that a wrong one is refused by name. What passes becomes the device's own typed configuration
+//! ([`typed`]).
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+/// The value of a parameter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Value {
+    /// A whole number.
+    Number(u64),
+    /// A word, or the name of a file.
+    Text(String),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Number(number) => number.fmt(f),
+            Value::Text(text) => text.fmt(f),
+        }
+    }
+}
+
+impl From<u64> for Value {
+    fn from(number: u64) -> Self {
+        Value::Number(number)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Value::Text(text.to_string())
+    }
+}
+
+/// What was set, by key. A key that is not there has its default.
+pub type Parameters = BTreeMap<String, Value>;
+
+/// The values that a parameter takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// Whole numbers, both ends inclusive.
+    Whole {
+        /// The least.
+        min: u64,
+        /// The greatest.
+        max: u64,
+    },
+    /// Even whole numbers, both ends inclusive.
+    Even {
+        /// The least.
+        min: u64,
+        /// The greatest.
+        max: u64,
+    },
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// The name of a file on the host.
+    File,
+}
+
+impl Takes {
+    /// The range of a fixed cost, in cycles: a second at most.
+    pub const LATENCY: Takes = Takes::Whole { min: 0, max: 1_000_000_000 };
+    /// The range of a speed, in bytes a cycle.
+    pub const RATE: Takes = Takes::Whole { min: 1, max: 1 << 20 };
+
+    /// What to write, as the end of a sentence.
+    fn wanted(self) -> String {
+        match self {
+            Takes::Whole { min, max } => format!("a whole number from {min} to {max}"),
+            Takes::Even { min, max } => format!("an even number from {min} to {max}"),
+            Takes::Word(words) => words.join(" or "),
+            Takes::File => "the name of a file".to_string(),
+        }
+    }
+
+    fn takes(self, value: &Value) -> bool {
+        match (self, value) {
+            (Takes::Whole { min, max }, Value::Number(number)) => (min..=max).contains(number),
+            (Takes::Even { min, max }, Value::Number(number)) => {
+                (min..=max).contains(number) && number % 2 == 0
+            }
+            (Takes::Word(words), Value::Text(word)) => words.contains(&word.as_str()),
+            (Takes::File, Value::Text(name)) => !name.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// The value that `text` stands for.
+    fn read(self, text: &str) -> Value {
+        let is_number = matches!(self, Takes::Whole { .. } | Takes::Even { .. });
+        let number = text.parse().ok().filter(|_| is_number);
+        number.map_or_else(|| Value::Text(text.to_string()), Value::Number)
+    }
+}
+
+impl fmt::Display for Takes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Takes::Whole { min, max } => write!(f, "{min}..{max}"),
+            Takes::Even { min, max } => write!(f, "{min}..{max}, even"),
+            Takes::Word(words) => f.write_str(&words.join("|")),
+            Takes::File => f.write_str("FILE"),
+        }
+    }
+}
+
+/// A key that a device declares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    /// The key: lower case, words joined by hyphens.
+    pub key: &'static str,
+    /// Its values.
+    pub takes: Takes,
+    /// What it sets, in a few words.
+    pub about: &'static str,
+}
+
+/// Reads `key=value,...`. A comma inside a value is written twice. The empty text sets nothing.
+///
+/// # Errors
+///
+/// What is wrong and what to write instead, as part of a line.
+pub fn parse(text: &str, declared: &[Parameter]) -> Result<Parameters, String> {
+    read(pairs(text)?, declared)
+}
+
+/// Reads keys and values that [`pairs`] gave.
+///
+/// # Errors
+///
+/// As [`parse`].
+pub fn read(pairs: Vec<(String, String)>, declared: &[Parameter]) -> Result<Parameters, String> {
+    let one = |(key, text): (String, String)| {
+        let parameter = find(&key, declared)?;
+        let value = parameter.takes.read(&text);
+        check_value(parameter, &value)?;
+        Ok((key, value))
+    };
+    pairs.into_iter().map(one).collect()
+}
+
+/// Refuses keys and values that are not declared.
+///
+/// # Errors
+///
+/// As [`parse`].
+pub fn check(parameters: &Parameters, declared: &[Parameter]) -> Result<(), String> {
+    parameters.iter().try_for_each(|(key, value)| check_value(find(key, declared)?, value))
+}
+
+/// The typed configuration that has these parameters, and its defaults for the others.
+///
+/// # Errors
+///
+/// A key or value that `T` does not take, as part of a line; [`check`] gives better ones.
+pub fn typed<T: DeserializeOwned>(parameters: &Parameters) -> Result<T, String> {
+    serde_json::to_value(parameters).and_then(serde_json::from_value).map_err(|error| error.to_string())
+}
+
+/// Splits `a=1,b=2` into keys and values.
+///
+/// # Errors
+///
+/// What is wrong, as part of a line: a part without `=`, or a key that is there twice.
+pub fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
+    const COMMA: char = '\u{0}';
+    if text.contains(COMMA) {
+        return Err("a zero byte cannot be in an option".into());
+    }
+    let text = text.replace(",,", &COMMA.to_string());
+    let mut pairs = Vec::<(String, String)>::new();
+    for part in text.split(',').filter(|part| !part.is_empty()) {
+        let (key, value) =
+            part.split_once('=').ok_or_else(|| format!("'{part}' is not KEY=VALUE; write both"))?;
+        if pairs.iter().any(|(known, _)| known == key) {
+            return Err(format!("{key} is given twice; leave one out"));
+        }
+        pairs.push((key.to_string(), value.replace(COMMA, ",")));
+    }
+    Ok(pairs)
+}
+
+/// "; did you mean NAME?" of the known name that is nearest to `name`, or nothing if none is near.
+pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    let distance = |known: &str| strsim::damerau_levenshtein(name, known);
+    let near = known.into_iter().filter(|known| distance(known) <= known.len().div_ceil(3));
+    let nearest = near.min_by_key(|known| distance(known));
+    nearest.map(|known| format!("; did you mean {known}?")).unwrap_or_default()
+}
+
+fn find<'a>(key: &str, declared: &'a [Parameter]) -> Result<&'a Parameter, String> {
+    declared.iter().find(|parameter| parameter.key == key).ok_or_else(|| {
+        let keys: Vec<_> = declared.iter().map(|parameter| parameter.key).collect();
+        let known = match keys.is_empty() {
+            true => "there are no keys".to_string(),
+            false => format!("there are {}", keys.join(", ")),
+        };
+        format!("there is no '{key}', {known}{}", did_you_mean(key, keys))
+    })
+}
+
+fn check_value(parameter: &Parameter, value: &Value) -> Result<(), String> {
+    let wrong = || format!("{}={value}: write {}", parameter.key, parameter.takes.wanted());
+    if parameter.takes.takes(value) { Ok(()) } else { Err(wrong()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DECLARED: &[Parameter] = &[
+        Parameter { key: "latency", takes: Takes::LATENCY, about: "cycles" },
+        Parameter { key: "width", takes: Takes::Even { min: 16, max: 4096 }, about: "pixels" },
+        Parameter { key: "scanout", takes: Takes::Word(&["always", "on-flip"]), about: "when" },
+        Parameter { key: "source", takes: Takes::File, about: "pictures" },
+    ];
+
+    #[test]
+    fn values_are_read_by_what_the_key_takes() {
+        let parameters = parse("latency=5,width=640,,scanout=on-flip", DECLARED);
+        assert!(parameters.is_err(), "a doubled comma belongs to the value: {parameters:?}");
+        let parameters = parse("latency=5,width=640,scanout=on-flip,source=7,,8.y4m", DECLARED).unwrap();
+        let expected: [(&str, Value); 4] = [
+            ("latency", 5.into()),
+            ("scanout", "on-flip".into()),
+            ("source", "7,8.y4m".into()),
+            ("width", 640.into()),
+        ];
+        assert_eq!(parameters, expected.map(|(key, value)| (key.to_string(), value)).into());
+        assert_eq!(parse("", DECLARED), Ok(Parameters::new()));
+    }
+
+    #[test]
+    fn wrong_keys_and_values_are_named_with_their_fix() {
+        for (text, said) in [
+            (
+                "latecy=1",
+                "there is no 'latecy', there are latency, width, scanout, source; did you mean latency?",
+            ),
+            ("zoom=1", "there is no 'zoom', there are latency, width, scanout, source"),
+            ("latency", "'latency' is not KEY=VALUE; write both"),
+            ("latency=1,latency=2", "latency is given twice; leave one out"),
+            ("latency=-1", "latency=-1: write a whole number from 0 to 1000000000"),
+            ("latency=1000000001", "latency=1000000001: write a whole number from 0 to 1000000000"),
+            ("width=17", "width=17: write an even number from 16 to 4096"),
+            ("scanout=never", "scanout=never: write always or on-flip"),
+            ("source=", "source=: write the name of a file"),
+            ("source=\0", "a zero byte cannot be in an option"),
+        ] {
+            assert_eq!(parse(text, DECLARED), Err(said.to_string()));
+        }
+        assert_eq!(parse("a=1", &[]), Err("there is no 'a', there are no keys".to_string()));
+    }
+
+    #[test]
+    fn values_of_another_type_are_refused() {
+        let with = |key: &str, value: Value| check(&[(key.to_string(), value)].into(), DECLARED);
+        assert_eq!(with("latency", 7.into()), Ok(()));
+        assert!(with("latency", "7".into()).is_err_and(|why| why.contains("whole number")));
+        assert!(with("scanout", 7.into()).is_err_and(|why| why.contains("always or on-flip")));
+        assert!(with("latecy", 7.into()).is_err_and(|why| why.contains("did you mean latency")));
+    }
+}
