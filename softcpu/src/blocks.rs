@@ -7,10 +7,7 @@ use std::collections::HashMap;
 use std::ptr::NonNull;
 
 use crate::arena::{Arena, Id};
-use crate::cpu::Cpu;
-use crate::lower::Extended;
-use crate::op::Op;
-use crate::pinned::Pinned;
+use crate::op::{Op, Pool};
 
 /// Most instructions in a block.
 pub const BLOCK_OPS: usize = 64;
@@ -20,7 +17,7 @@ const MOST_OPS: usize = 500_000;
 const BUCKETS: usize = 1 << 17;
 
 /// A straight run of instructions within one page.
-pub(crate) struct Block {
+pub(crate) struct Block<C> {
     /// Physical address of the first byte.
     pub gpa: u64,
     /// Which decoding (16, 32 or 64 bits).
@@ -29,23 +26,17 @@ pub(crate) struct Block {
     /// the first byte: nothing keeps a guest from mapping one page twice.
     pub second: Option<u64>,
     /// The instructions, and one more that only ends the block.
-    pub ops: Box<[Op]>,
+    pub ops: Box<[Op<C>]>,
     /// What some of the instructions point to.
-    pub _extended: Vec<Pinned<Extended>>,
+    pub _extended: Pool<C>,
     /// Known successors in the same page: by the taken side of the last branch and the other side.
-    pub links: [Link; 2],
-    next: *mut Block,
+    pub links: [Link<C>; 2],
+    next: *mut Block<C>,
     id: Id,
 }
 
-impl Block {
-    pub fn new(
-        gpa: u64,
-        mode: u8,
-        second: Option<u64>,
-        ops: Vec<Op>,
-        extended: Vec<Pinned<Extended>>,
-    ) -> Block {
+impl<C> Block<C> {
+    pub fn new(gpa: u64, mode: u8, second: Option<u64>, ops: Vec<Op<C>>, extended: Pool<C>) -> Block<C> {
         Block {
             gpa,
             mode,
@@ -59,7 +50,7 @@ impl Block {
     }
 
     /// The numbers of the physical pages that the block lies in, each once.
-    pub fn pages(&self) -> impl Iterator<Item = u64> + use<> {
+    pub fn pages(&self) -> impl Iterator<Item = u64> + use<C> {
         let first = self.gpa >> 12;
         let second = self.second.map(|page| page >> 12).filter(|page| *page != first);
         std::iter::once(first).chain(second)
@@ -67,24 +58,31 @@ impl Block {
 }
 
 /// A successor; valid while no block was dropped since.
-#[derive(Clone, Copy)]
-pub(crate) struct Link {
-    pub to: *mut Block,
+pub(crate) struct Link<C> {
+    pub to: *mut Block<C>,
     pub epoch: u64,
 }
 
-impl Link {
-    pub const NONE: Link = Link { to: std::ptr::null_mut(), epoch: 0 };
+// By hand: derived ones would ask that `C` can be copied too.
+impl<C> Clone for Link<C> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<C> Copy for Link<C> {}
+
+impl<C> Link<C> {
+    pub const NONE: Link<C> = Link { to: std::ptr::null_mut(), epoch: 0 };
 }
 
 /// All blocks. The arena owns them. Everything else only refers to them: the pages' lists by name, the chains by
 /// pointers that are taken out when a block is dropped ([`check`](Self::check) says what holds), and the links and the
 /// run loop by pointers that are good until a drop counts the epoch on and [`bury`](Self::bury) frees.
-pub(crate) struct Blocks {
-    buckets: Box<[*mut Block]>,
+pub(crate) struct Blocks<C> {
+    buckets: Box<[*mut Block<C>]>,
     /// Blocks by physical page: each once in each of its pages.
     pages: HashMap<u64, Vec<Id>>,
-    arena: Arena<Block>,
+    arena: Arena<Block<C>>,
     ops: usize,
     /// Counts drops: a [`Link`] of an older epoch may dangle.
     pub epoch: u64,
@@ -93,22 +91,22 @@ pub(crate) struct Blocks {
 // SAFETY: all the pointers in it and in its blocks are to blocks of its own arena, which moves to the other thread with
 // them (old links may dangle: they are not followed). The blocks hold plain data beside them. A pointer that was given
 // out is used by `Cpu` alone, which has it only while it runs.
-unsafe impl Send for Blocks {}
+unsafe impl<C> Send for Blocks<C> {}
 
 #[inline(always)]
 fn bucket(gpa: u64) -> usize {
     ((gpa ^ gpa >> 17) as usize) & (BUCKETS - 1)
 }
 
-impl Blocks {
-    pub fn new() -> Blocks {
+impl<C> Blocks<C> {
+    pub fn new() -> Blocks<C> {
         let buckets = vec![std::ptr::null_mut(); BUCKETS].into_boxed_slice();
         Blocks { buckets, pages: HashMap::new(), arena: Arena::new(), ops: 0, epoch: 1 }
     }
 
     /// The block decoded at a physical address; null if there is none.
     #[inline(always)]
-    pub fn find(&self, gpa: u64, mode: u8) -> *mut Block {
+    pub fn find(&self, gpa: u64, mode: u8) -> *mut Block<C> {
         let mut at = self.buckets[bucket(gpa)];
         // SAFETY: the table and the chains hold only live blocks: `drop_page` unlinks before it retires.
         unsafe {
@@ -120,7 +118,7 @@ impl Blocks {
     }
 
     /// Keeps a block, in place of one at the same address if there is one. Returns it.
-    pub fn insert(&mut self, mut block: Block) -> *mut Block {
+    pub fn insert(&mut self, mut block: Block<C>) -> *mut Block<C> {
         let old = self.find(block.gpa, block.mode);
         if !old.is_null() {
             self.drop_page(block.gpa >> 12);
@@ -163,11 +161,11 @@ impl Blocks {
     }
 
     /// Takes a live block out of its chain.
-    fn unlink(&mut self, block: NonNull<Block>) {
+    fn unlink(&mut self, block: NonNull<Block<C>>) {
         let block = block.as_ptr();
         // SAFETY: chains hold only live blocks, and `block` is live.
         unsafe {
-            let mut at: *mut *mut Block = &raw mut self.buckets[bucket((*block).gpa)];
+            let mut at: *mut *mut Block<C> = &raw mut self.buckets[bucket((*block).gpa)];
             while !(*at).is_null() {
                 if *at == block {
                     *at = (*block).next;
@@ -240,40 +238,11 @@ impl Blocks {
     }
 }
 
-impl Cpu {
-    /// Forgets the code decoded from a physical page (a page number): it was, or is about to be, written.
-    pub(crate) fn drop_code(&mut self, page: u64) {
-        self.counters.pages_dropped = self.counters.pages_dropped.saturating_add(1);
-        self.blocks.drop_page(page);
-        self.code.set_holds_code(page, false);
-    }
-
-    /// Takes the reports of everyone else who writes memory.
-    #[cold]
-    pub(crate) fn drain_code_reports(&mut self) {
-        for page in self.code.take_written() {
-            self.drop_code(page);
-        }
-    }
-
-    /// Forgets all decoded code.
-    pub(crate) fn drop_all_code(&mut self) {
-        for page in self.blocks.page_numbers() {
-            self.drop_code(page);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use fencepost_time::Cycles;
-    use iced_x86::code_asm::*;
-
     use super::{Block, Blocks};
-    use crate::bus::Exit;
-    use crate::machine::{CODE, Machine, PRESENT, WRITE};
 
-    fn block(gpa: u64, second: Option<u64>) -> Block {
+    fn block(gpa: u64, second: Option<u64>) -> Block<()> {
         Block::new(gpa, 64, second, Vec::new(), Vec::new())
     }
 
@@ -289,7 +258,7 @@ mod tests {
     #[test]
     fn a_block_is_dropped_once_through_any_of_its_pages() {
         for (second, through) in [(0x5000, 5), (0x6000, 5), (0x6000, 6), (0x3000, 3)] {
-            let mut blocks = Blocks::new();
+            let mut blocks = Blocks::<()>::new();
             blocks.insert(block(0x5fff, Some(second)));
             blocks.insert(block(0x5100, None));
             blocks.insert(block(0x6100, None));
@@ -310,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_block_takes_the_place_of_one_at_its_address() {
-        let mut blocks = Blocks::new();
+        let mut blocks = Blocks::<()>::new();
         let first = blocks.insert(block(0x5fff, Some(0x5000)));
         let second = blocks.insert(block(0x5fff, Some(0x6000)));
         assert_ne!(first, second);
@@ -321,37 +290,11 @@ mod tests {
     #[test]
     #[should_panic(expected = "lists")]
     fn a_page_that_lists_a_block_twice_is_noticed() {
-        let mut blocks = Blocks::new();
+        let mut blocks = Blocks::<()>::new();
         blocks.insert(block(0x5fff, None));
         let list = blocks.pages.get_mut(&5).unwrap();
         let id = list[0];
         list.push(id);
         blocks.check();
-    }
-
-    /// One physical page ends with the first byte of an instruction, and is mapped twice, with different pages behind.
-    #[test]
-    fn decoding_in_turn_does_not_fill_memory() {
-        const FIRST: u64 = 0x20_0000;
-        let mut m = Machine::new();
-        for (linear, behind) in [(0x60_0000u64, 0x21_0000u64), (0x62_0000, 0x22_0000)] {
-            m.map(linear, FIRST, PRESENT | WRITE);
-            m.map(linear + 0x1000, behind, PRESENT | WRITE);
-            // The rest of `mov eax, ...`, and a return.
-            m.write(behind, [behind as u8, 0, 0, 0, 0xc3]);
-        }
-        m.write(FIRST + 0xfff, 0xb8u8);
-        m.assemble(CODE, |a| {
-            let mut top = a.create_label();
-            a.mov(rbx, 0x60_0fffu64).unwrap();
-            a.mov(rsi, 0x62_0fffu64).unwrap();
-            a.set_label(&mut top).unwrap();
-            a.call(rbx).unwrap();
-            a.call(rsi).unwrap();
-            a.jmp(top).unwrap();
-        });
-        assert_eq!(m.cpu.run(&mut m.bus, Cycles(50_000)), Exit::Deadline);
-        assert!(m.cpu.counters().blocks_decoded > 10_000, "they are decoded in turn");
-        assert!(m.cpu.blocks.dropped() < 1100, "{} wait to be freed", m.cpu.blocks.dropped());
     }
 }

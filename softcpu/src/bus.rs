@@ -4,8 +4,6 @@ use std::ptr::NonNull;
 
 use fencepost_time::{Cycles, TscOffset};
 
-use crate::cpu::Cpu;
-
 /// Whether the CPU may run on after an access, or must return to the machine at the next instruction boundary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
@@ -43,7 +41,7 @@ pub trait Bus {
     fn counter_set(&mut self, now: Cycles, offset: TscOffset);
 }
 
-/// Why [`run`](crate) returned. The CPU is always at an instruction boundary.
+/// Why [`Cpu::run`](crate::Cpu::run) returned. The CPU is always at an instruction boundary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// The machine's counter reached the deadline asked for.
@@ -58,63 +56,10 @@ pub enum Exit {
     Stopped,
 }
 
-/// The machine in reach of a CPU: only while [`Cpu::with_bus`] works.
+/// The machine in reach of a CPU: only while [`Cpu::with_bus`](crate::cpu::Cpu) works.
 #[derive(Default)]
-pub(crate) struct Reach(Option<NonNull<dyn Bus>>);
+pub(crate) struct Reach(pub Option<NonNull<dyn Bus>>);
 
 // SAFETY: there is a pointer only while `with_bus` holds the CPU's only reference. Whoever gives a CPU to another thread
 // gives it away without one.
 unsafe impl Send for Reach {}
-
-/// Ends a CPU's reach when it is dropped: also when a panic unwinds.
-struct Within<'a>(&'a mut Cpu);
-
-impl Drop for Within<'_> {
-    fn drop(&mut self) {
-        self.0.reach = Reach(None);
-    }
-}
-
-impl Cpu {
-    /// Does `work` with the machine in reach.
-    pub(crate) fn with_bus<R>(&mut self, bus: &mut dyn Bus, work: impl FnOnce(&mut Cpu) -> R) -> R {
-        let bus: NonNull<dyn Bus + '_> = NonNull::from(bus);
-        // SAFETY: only the lifetime changes. `within` takes the pointer away before the borrow ends, however it ends.
-        let bus: NonNull<dyn Bus + 'static> = unsafe { std::mem::transmute(bus) };
-        let within = Within(self);
-        within.0.reach = Reach(Some(bus));
-        work(within.0)
-    }
-
-    /// The machine, while running.
-    pub(crate) fn bus(&mut self) -> &mut dyn Bus {
-        let mut bus = self.reach.0.expect("instructions run only within with_bus()");
-        // SAFETY: `with_bus` made the pointer from a `&mut dyn Bus` that it holds until it takes the pointer away again,
-        // and no other reference is made from it while this one lives (`&mut self`).
-        unsafe { bus.as_mut() }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::panic::{AssertUnwindSafe, catch_unwind};
-
-    use crate::machine::Machine;
-
-    #[test]
-    fn a_panic_takes_the_machine_out_of_reach() {
-        let mut m = Machine::new();
-        m.cpu.with_bus(&mut m.bus, |cpu| assert!(cpu.reach.0.is_some()));
-        assert!(m.cpu.reach.0.is_none());
-        let unwound = catch_unwind(AssertUnwindSafe(|| {
-            m.cpu.with_bus(&mut m.bus, |_| panic!("as a device might"));
-        }));
-        assert!(unwound.is_err() && m.cpu.reach.0.is_none());
-    }
-
-    #[test]
-    fn a_cpu_can_be_given_to_another_thread() {
-        fn needs_send<T: Send>(_: &T) {}
-        needs_send(&Machine::new().cpu);
-    }
-}

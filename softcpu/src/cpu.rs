@@ -13,13 +13,15 @@ use crate::blocks::Blocks;
 use crate::bus::Reach;
 use crate::code::CodePages;
 use crate::cpuid::CpuidConfig;
+use crate::descriptor::attr;
+use crate::file::{FILE, FILE_BYTES, ZERO};
 use crate::flags::{self, Flags};
 use crate::mem::ram::Ram;
 use crate::mem::saved::TlbState;
 use crate::mem::tlb::Tlb;
-use crate::op::{FILE, FILE_BYTES, Fault, Plain, Step, ZERO};
 use crate::state::{CpuState, FpuState, seg};
-use crate::sys::segments::attr;
+use crate::step::{Fault, Step};
+use crate::value::Plain;
 
 /// What is fixed over a CPU's life.
 #[derive(Clone, Copy, Debug, Default)]
@@ -78,6 +80,13 @@ pub(crate) enum Alone {
     Yes,
 }
 
+/// A decoded instruction of this CPU.
+pub(crate) type Op = crate::op::Op<Cpu>;
+/// What runs one.
+pub(crate) type Handler = crate::op::Handler<Cpu>;
+/// One whose memory operand needs more than an [`Op`] has room for.
+pub(crate) type Extended = crate::op::Extended<Cpu>;
+
 /// One software x86-64 CPU. See [`Cpu::run`].
 pub struct Cpu {
     pub(crate) gpr: [u64; FILE],
@@ -113,7 +122,7 @@ pub struct Cpu {
     pub(crate) idle: u64,
     pub(crate) ram: Ram,
     pub(crate) code: Arc<CodePages>,
-    pub(crate) blocks: Blocks,
+    pub(crate) blocks: Blocks<Cpu>,
     pub(crate) apic: LocalApic,
     pub(crate) stop: Arc<AtomicBool>,
     pub(crate) config: Config,

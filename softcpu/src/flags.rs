@@ -5,7 +5,7 @@
 //! the same for the byte PF is taken of. That way every arithmetic result is three stores, and any combination of
 //! flags (POPF may ask for ZF and SF both) can be represented.
 
-use crate::op::Int;
+use crate::value::Int;
 
 #[allow(missing_docs)]
 pub const CF: u64 = 1;

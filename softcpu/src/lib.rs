@@ -9,9 +9,14 @@ mod arena;
 mod blocks;
 pub mod bus;
 pub mod code;
+pub mod control;
 pub mod cpu;
 pub mod cpuid;
+mod decode;
+pub mod descriptor;
+mod dispatch;
 mod exec;
+mod file;
 pub mod flags;
 pub mod fp;
 pub mod ioapic;
@@ -20,10 +25,15 @@ pub mod mem;
 pub mod one;
 mod op;
 mod pinned;
+mod reach;
 mod run;
 mod simd;
+mod stale;
 pub mod state;
+mod step;
 mod sys;
+mod value;
+pub mod vector;
 
 // The integration tests' machine, for the tests of what only the crate sees.
 #[cfg(test)]
@@ -33,4 +43,3 @@ extern crate self as fencepost_softcpu;
 mod machine;
 
 pub use cpu::{Config, Counters, Cpu, MSRS_NAMED};
-pub use op::vector;

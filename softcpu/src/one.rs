@@ -2,8 +2,8 @@
 
 use crate::bus::Bus;
 use crate::cpu::Cpu;
-use crate::op::Trap;
-use crate::run::DECODER_OPTIONS;
+use crate::decode::DECODER_OPTIONS;
+use crate::step::Trap;
 
 /// What became of the instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,12 +46,6 @@ impl Cpu {
         // Whoever asked for one instruction looks at the machine after it anyway.
         self.yielding = false;
         executed
-    }
-
-    /// Forgets all decoded code: memory was, or may have been, written by someone who does not report it.
-    pub fn forget_code(&mut self) {
-        self.drop_all_code();
-        self.blocks.bury();
     }
 
     fn name_here(&mut self) -> String {

@@ -1,75 +1,58 @@
-//! The decoded form of one instruction, and what running it may lead to.
+//! The decoded form of one instruction.
+//!
+//! `C` is the CPU that the instruction runs on. There is one such type, [`Cpu`](crate::cpu::Cpu); that this module does
+//! not name it keeps everything below the CPU free of it.
 //!
 //! # How to add a handler
 //!
-//! A handler is a plain function `fn(&mut Cpu, &Op) -> Step`. It is handed the operands the lowering resolved once:
+//! A handler is a plain function `fn(&mut Cpu, &Op) -> Step`. It gets operands that were resolved once, when the
+//! instruction was decoded:
 //!
-//! - `op.dst`, `op.src`: for general registers the *byte offset* into the register file (`Operand` makes them; read with
-//!   [`Cpu::reg`], write with [`Cpu::set_reg`]); for other register files whatever its lowering put there.
-//! - a memory operand: `op.base`, `op.index`, `op.scale`, `op.seg`, `op.disp`; [`Cpu::ea`] gives the linear address.
-//! - `op.imm`: an immediate, sign-extended to 64 bits; or what the lowering likes when there is none.
+//! - `op.reg1` and `op.reg2`: the first and the second *register* operand in the manual's order of operands, whatever
+//!   the instruction does with them and wherever its memory operand stands. `add [mem], cl` has CL in `reg1`. A
+//!   general register is given as its offset in the register file (read it with [`Cpu::reg`](crate::cpu::Cpu::reg),
+//!   write it with [`Cpu::set_reg`](crate::cpu::Cpu::set_reg)), any other register by its number.
+//! - a memory operand: `op.base`, `op.index`, `op.scale`, `op.seg`, `op.disp`; [`Cpu::ea`](crate::cpu::Cpu::ea) gives
+//!   the linear address.
+//! - `op.imm`: the immediate, sign-extended to 64 bits; or what the lowering likes when there is none.
 //!
-//! Memory goes through [`Cpu::load`] and [`Cpu::store`] (1, 2, 4, 8 or 16 bytes: any [`Plain`]). Nothing of the guest's
-//! state may change before the last thing that can fault has succeeded:
+//! Memory goes through [`Cpu::load`](crate::cpu::Cpu::load) and [`Cpu::store`](crate::cpu::Cpu::store) (1, 2, 4, 8 or
+//! 16 bytes: any [`Plain`](crate::value::Plain)). Nothing of the guest's state may change before the last thing that
+//! can fault has succeeded:
 //!
 //! ```text
 //! fn movups_store(cpu: &mut Cpu, op: &Op) -> Step {
-//!     let value = cpu.fpu.xmm[op.src as usize];
+//!     let value = cpu.fpu.xmm[op.reg1 as usize];
 //!     cpu.store::<u128>(op, cpu.ea(op), value)      // Step::Next, Step::Stop or Step::Trap: pass it on
 //! }
 //! fn movups_load(cpu: &mut Cpu, op: &Op) -> Step {
 //!     let value = tri!(cpu.load::<u128>(op, cpu.ea(op)));
-//!     cpu.fpu.xmm[op.dst as usize] = value;
+//!     cpu.fpu.xmm[op.reg1 as usize] = value;
 //!     Step::Next
 //! }
 //! ```
 //!
-//! Faults of its own: `return cpu.raise(vector::GP, Some(0));` (gives `Step::Trap`). A handler that writes memory and
-//! then something else must return the `Step` of the store when it is not `Next`, after having done everything else.
+//! To raise a fault: `return cpu.raise(vector::GP, Some(0));` (gives `Step::Trap`). A handler that writes memory and
+//! then something else must do everything else and then return the `Step` of the store, if that is not `Next`.
 //!
-//! The lowering hook (`crate::simd::lower`, `crate::fp::lower`) is
-//! `fn lower(instr: &iced_x86::Instruction, ctx: &LowerCtx) -> Option<Op>`: build with [`LowerCtx::op`](crate::lower::LowerCtx::op) (fills the memory
-//! operand, if there is one, and the immediate, if there is one), set `dst`/`src`, return it.
+//! `crate::decode` calls one `fn lower(&iced_x86::Instruction, &LowerCtx) -> Option<Op>` by the instruction's mnemonic.
+//! It makes the operation with [`LowerCtx::op`](crate::lower::LowerCtx::op), which fills in all of the above.
 
-use crate::cpu::Cpu;
-
-/// What the run loop does after a handler.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Step {
-    /// Retired: go on with the next instruction of the block.
-    Next = 0,
-    // The next three are what blocks usually end with; the run loop relies on their order.
-    /// Retired; RIP is set, by the taken side of a direct branch.
-    Taken,
-    /// Retired; RIP is set, by the other side of a direct branch.
-    Fall,
-    /// Retired; RIP is set, anywhere.
-    Jump,
-    /// Retired; RIP is set, and something changed that the run loop must look at (interrupts, modes, the bus).
-    Leave,
-    /// Retired; RIP is not set: the next instruction follows, but the block ends here.
-    Stop,
-    /// Not retired: an exception waits in [`Cpu::fault`].
-    Trap,
-}
-
-/// The marker of a failed access: the exception itself waits in [`Cpu::fault`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Trap;
+use crate::pinned::Pinned;
+use crate::step::Step;
 
 /// Runs one instruction.
-pub type Handler = fn(&mut Cpu, &Op) -> Step;
+pub type Handler<C> = fn(&mut C, &Op<C>) -> Step;
 
 /// A decoded instruction: 32 bytes, so that two fill a cache line.
-#[derive(Clone, Copy)]
 #[repr(C)]
-pub struct Op {
+pub struct Op<C> {
     /// What runs it.
-    pub run: Handler,
+    pub run: Handler<C>,
     /// Immediate, branch distance, or the handler's own.
     pub imm: u64,
-    /// Displacement of the memory operand (from the block's start when the base is [`RIP_BASE`]).
+    /// Displacement of the memory operand (from the block's start when the base is
+    /// [`RIP_BASE`](crate::file::RIP_BASE)).
     pub disp: i32,
     /// Bytes from the start of the block to this instruction.
     pub off: u16,
@@ -77,13 +60,13 @@ pub struct Op {
     pub len: u8,
     /// Position in its block.
     pub nth: u8,
-    /// First register operand.
-    pub dst: u8,
-    /// Second register operand.
-    pub src: u8,
-    /// Byte offset of the base register ([`ZERO`] for none).
+    /// First register operand: offset of a general register in the register file, or number of another register.
+    pub reg1: u8,
+    /// Second register operand, in the same way.
+    pub reg2: u8,
+    /// Offset of the base register ([`ZERO`](crate::file::ZERO) for none).
     pub base: u8,
-    /// Byte offset of the index register ([`ZERO`] for none).
+    /// Offset of the index register ([`ZERO`](crate::file::ZERO) for none).
     pub index: u8,
     /// Shift of the index.
     pub scale: u8,
@@ -93,9 +76,17 @@ pub struct Op {
     pub aux: u16,
 }
 
-const _: () = assert!(size_of::<Op>() == 32);
+// By hand: a derived one would ask that `C` can be copied too.
+impl<C> Clone for Op<C> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<C> Copy for Op<C> {}
 
-impl Op {
+const _: () = assert!(size_of::<Op<()>>() == 32);
+
+impl<C> Op<C> {
     /// Bytes from the start of the block to the following instruction.
     #[inline(always)]
     pub fn end(&self) -> u64 {
@@ -103,132 +94,25 @@ impl Op {
     }
 }
 
-/// Words in the register file: 16 general registers, the pseudo registers below, and then nothing, up to where an access
-/// of 16 bytes at the greatest byte offset ends. So no offset leads outside.
-pub const FILE: usize = FILE_BYTES / 8;
-/// Bytes in the register file.
-pub const FILE_BYTES: usize = (u8::MAX as usize + 16).next_multiple_of(8);
-/// Byte offset of a register that is always zero.
-pub const ZERO: u8 = 16 * 8;
-/// Byte offset of the address an extended operand was resolved to (see `lower::extended`).
-pub const TEMP: u8 = 17 * 8;
-/// Byte offset of the instruction pointer at the running block's first instruction (its linear address in 64-bit code,
-/// the only one with memory operands relative to it).
-pub const RIP_BASE: u8 = 18 * 8;
 /// The segment base that is always zero.
 pub const NO_SEG: u8 = 6;
 
-/// Unwraps an access or returns `Step::Trap`.
-#[macro_export]
-macro_rules! tri {
-    ($e:expr) => {
-        match $e {
-            Ok(value) => value,
-            Err($crate::op::Trap) => return $crate::op::Step::Trap,
-        }
-    };
+/// An instruction whose memory operand needs more than an [`Op`] has room for: its address is computed into
+/// [`TEMP`](crate::file::TEMP) first. `lower::extended` makes and runs these.
+pub struct Extended<C> {
+    /// Added to base and index.
+    pub disp: u64,
+    /// What of the sum counts: 16, 32 or 64 bits.
+    pub mask: u64,
+    /// The operand itself.
+    pub address: Op<C>,
+    /// Bytes that are popped before.
+    pub popped: u64,
+    /// Bytes that the instruction accesses there, and whether it writes them.
+    pub access: (u16, bool),
+    /// The instruction, its memory operand being `[TEMP]`.
+    pub inner: Op<C>,
 }
 
-/// A value that memory can hold in any bit pattern.
-///
-/// # Safety
-/// Every bit pattern of the type's size must be a valid value, the type must have no padding, and `SIZE` must be what it
-/// is here.
-pub unsafe trait Plain: Copy + 'static {
-    /// Bytes.
-    const SIZE: usize = size_of::<Self>();
-    /// All zero.
-    const NIL: Self;
-}
-
-macro_rules! plain {
-    ($($t:ty),*) => {$(
-        // SAFETY: an integer has no padding and no invalid bit pattern.
-        unsafe impl Plain for $t { const NIL: Self = 0; }
-    )*};
-}
-plain!(u8, u16, u32, u64, u128);
-
-/// An operand size of the integer instructions.
-pub trait Int: Plain {
-    /// Bits.
-    const BITS: u32;
-    /// The value in the low bits of a `u64`.
-    fn wide(self) -> u64;
-    /// The value sign-extended.
-    fn sext(self) -> i64;
-    /// The low bits of `value`.
-    fn cut(value: u64) -> Self;
-}
-
-macro_rules! int {
-    ($($t:ty, $s:ty);*) => {$(
-        impl Int for $t {
-            const BITS: u32 = <$t>::BITS;
-            #[inline(always)]
-            fn wide(self) -> u64 { self as u64 }
-            #[inline(always)]
-            fn sext(self) -> i64 { self as $s as i64 }
-            #[inline(always)]
-            fn cut(value: u64) -> Self { value as $t }
-        }
-    )*};
-}
-int!(u8, i8; u16, i16; u32, i32; u64, i64);
-
-/// Exception vectors (Intel SDM vol. 3, table 7-1).
-pub mod vector {
-    #![allow(missing_docs)]
-    pub const DE: u8 = 0;
-    pub const DB: u8 = 1;
-    pub const NMI: u8 = 2;
-    pub const BP: u8 = 3;
-    pub const OF: u8 = 4;
-    pub const BR: u8 = 5;
-    pub const UD: u8 = 6;
-    pub const NM: u8 = 7;
-    pub const DF: u8 = 8;
-    pub const TS: u8 = 10;
-    pub const NP: u8 = 11;
-    pub const SS: u8 = 12;
-    pub const GP: u8 = 13;
-    pub const PF: u8 = 14;
-    pub const MF: u8 = 16;
-    pub const AC: u8 = 17;
-    pub const XM: u8 = 19;
-
-    /// The manual's name of a vector below 32.
-    pub const fn name(vector: u8) -> &'static str {
-        match vector {
-            DE => "#DE",
-            DB => "#DB",
-            NMI => "NMI",
-            BP => "#BP",
-            OF => "#OF",
-            BR => "#BR",
-            UD => "#UD",
-            NM => "#NM",
-            DF => "#DF",
-            TS => "#TS",
-            NP => "#NP",
-            SS => "#SS",
-            GP => "#GP",
-            PF => "#PF",
-            MF => "#MF",
-            AC => "#AC",
-            XM => "#XM",
-            _ => "reserved vectors",
-        }
-    }
-}
-
-/// An exception that waits to be delivered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Fault {
-    /// Vector, 0..32.
-    pub vector: u8,
-    /// Error code, for those that push one.
-    pub error: Option<u32>,
-    /// A trap: the instruction before RIP brought it about, and has retired.
-    pub trap: bool,
-}
+/// The extended operands of a block: operations point into them.
+pub type Pool<C> = Vec<Pinned<Extended<C>>>;

@@ -4,22 +4,20 @@ use std::sync::atomic::Ordering;
 
 use fencepost_time::Cycles;
 
-use crate::blocks::{BLOCK_OPS, Block, Link};
+use crate::blocks::{Block, Link};
 use crate::bus::{Bus, Exit};
-use crate::cpu::{Alone, Cpu};
+use crate::cpu::{Alone, Cpu, Op};
+use crate::file::{self, RIP_BASE};
 use crate::flags::{IF, TF};
-use crate::lower::LowerCtx;
 use crate::mem::access::Circumstance;
 use crate::mem::tlb::PAGE_MASK;
 use crate::mem::walk::Want;
-use crate::op::{Fault, Op, RIP_BASE, Step, Trap, vector};
+use crate::step::{Fault, Step, Trap};
+use crate::sys::interrupts::TripleFault;
+use crate::vector;
 
 /// Cycles after which the run loop looks at the stop flag again.
 const SLICE: u64 = 1 << 18;
-/// Blocks that may wait to be freed before the run loop is asked to.
-const MOST_DROPPED: usize = 1000;
-/// Longest instruction.
-const MOST_BYTES: usize = 15;
 
 impl Cpu {
     /// Runs until the machine's counter reaches `until` (exactly), or something else ends it. `bus` is the machine.
@@ -67,7 +65,7 @@ impl Cpu {
     }
 
     /// Delivers what waits at this instruction boundary, in the order of priority (Intel SDM vol. 3, table 7-2).
-    fn take_events(&mut self) -> Result<(), crate::sys::interrupts::TripleFault> {
+    fn take_events(&mut self) -> Result<(), TripleFault> {
         let now = self.moment(self.cycles);
         self.apic.advance(now);
         if let Some(pending) = self.sys.pending_exception.take() {
@@ -129,7 +127,7 @@ impl Cpu {
                 return if most == 0 { Ok(()) } else { self.run_some(block, most) };
             }
             let start = self.rip;
-            self.gpr[RIP_BASE as usize / 8] = start;
+            self.gpr[file::word(RIP_BASE)] = start;
             let mut at = ops.as_ptr();
             let (op, step) = loop {
                 // SAFETY: `at` stays inside the block: its last operation never returns `Next`.
@@ -178,7 +176,7 @@ impl Cpu {
     /// The block after a direct branch: by its link when it stays in the page, which is translated already. (A block
     /// that straddles pages has no links to it: its second page must be looked up each time.)
     #[inline(always)]
-    fn follow(&mut self, from: *mut Block, start: u64, side: usize) -> Result<*mut Block, Trap> {
+    fn follow(&mut self, from: *mut Block<Cpu>, start: u64, side: usize) -> Result<*mut Block<Cpu>, Trap> {
         // SAFETY: `from` has just run, and nothing was buried since.
         let link = unsafe { (&(*from).links)[side & 1] };
         if link.epoch == self.blocks.epoch {
@@ -197,9 +195,9 @@ impl Cpu {
     }
 
     /// Runs at most `most` instructions of a block.
-    fn run_some(&mut self, block: *mut Block, most: u64) -> Result<(), Trap> {
+    fn run_some(&mut self, block: *mut Block<Cpu>, most: u64) -> Result<(), Trap> {
         let start = self.rip;
-        self.gpr[RIP_BASE as usize / 8] = start;
+        self.gpr[file::word(RIP_BASE)] = start;
         // SAFETY: as in `run_blocks`.
         let ops = unsafe { &(*block).ops };
         for (n, op) in ops.iter().enumerate() {
@@ -218,7 +216,7 @@ impl Cpu {
 
     /// The block at RIP, decoded if need be. An error: fetching faults.
     #[inline(always)]
-    fn find_block(&mut self) -> Result<*mut Block, Trap> {
+    fn find_block(&mut self) -> Result<*mut Block<Cpu>, Trap> {
         // Code that runs over the end of 4 GiB goes on at zero.
         self.rip &= self.linear_mask;
         let at = self.code_linear(self.rip);
@@ -235,7 +233,7 @@ impl Cpu {
     }
 
     /// The same, if its first instruction lies within the code segment.
-    fn find_allowed_block(&mut self) -> Result<*mut Block, Trap> {
+    fn find_allowed_block(&mut self) -> Result<*mut Block<Cpu>, Trap> {
         let rip = self.rip & self.linear_mask;
         let allowed = self.code_bytes(rip);
         if allowed > 0 {
@@ -252,7 +250,7 @@ impl Cpu {
 
     #[cold]
     #[inline(never)]
-    fn find_block_slow(&mut self) -> Result<*mut Block, Trap> {
+    fn find_block_slow(&mut self) -> Result<*mut Block<Cpu>, Trap> {
         let rip = self.rip;
         let at = self.code_linear(rip);
         let gpa = match self.tlb.code(self.user, at) {
@@ -285,7 +283,7 @@ impl Cpu {
         rip.wrapping_add(self.code_base) & self.linear_mask
     }
 
-    fn next_page(&self, linear: u64) -> u64 {
+    pub(crate) fn next_page(&self, linear: u64) -> u64 {
         self.beyond(linear & PAGE_MASK, 0x1000)
     }
 
@@ -294,116 +292,4 @@ impl Cpu {
         let how = Circumstance { user: self.user != 0, mask: self.linear_mask, ..self.system() };
         self.translate(how, linear, Want::Fetch)
     }
-
-    /// The bytes from `rip`, which is at `gpa`, to the end of the page, or of the one instruction that straddles it.
-    pub(crate) fn fetch(&mut self, rip: u64, gpa: u64) -> Result<Fetched, Trap> {
-        let mut bytes = [0u8; FETCH_MOST + 16];
-        let allowed = self.code_bytes(rip).min(FETCH_MOST as u64) as usize;
-        let in_page = (4096 - (gpa & 0xfff) as usize).min(allowed);
-        let mut len = in_page;
-        let Some(host) = self.ram.host(gpa, in_page as u64) else {
-            self.count_unknown("code outside RAM");
-            self.raise(vector::UD, None);
-            return Err(Trap);
-        };
-        // SAFETY: `host` gives `in_page` mapped bytes that nobody else accesses now, and the buffer is longer.
-        unsafe { std::ptr::copy_nonoverlapping(host, bytes.as_mut_ptr(), in_page) };
-        let mut second = None;
-        if in_page < MOST_BYTES {
-            let mut probe = iced_x86::Decoder::with_ip(self.code_bits(), &bytes[..len], rip, DECODER_OPTIONS);
-            let _ = probe.decode();
-            let cut = probe.last_error() == iced_x86::DecoderError::NoMoreBytes;
-            if cut && in_page == allowed {
-                self.raise(vector::GP, Some(0));
-                return Err(Trap);
-            }
-            if cut {
-                let next = self.code_address(self.next_page(self.code_linear(rip)))?;
-                if let Some(host) = self.ram.host(next, MOST_BYTES as u64) {
-                    // SAFETY: `host` gives 15 mapped bytes that nobody else accesses now, and the buffer has room for
-                    // them: fewer than 15 are in it.
-                    unsafe {
-                        std::ptr::copy_nonoverlapping(host, bytes.as_mut_ptr().add(len), MOST_BYTES);
-                    }
-                    len += MOST_BYTES;
-                    second = Some(next);
-                }
-            }
-        }
-        Ok(Fetched { bytes, len, second })
-    }
-
-    /// Decodes the block at a physical address.
-    fn decode(&mut self, rip: u64, gpa: u64) -> Result<*mut Block, Trap> {
-        let Fetched { bytes, len, second } = self.fetch(rip, gpa)?;
-        self.counters.blocks_decoded += 1;
-        let block = lower_block(&bytes[..len], rip, gpa, self.code_bits(), second);
-        // An instruction that straddles into two pages in turn is decoded again each time, without an end to the slice.
-        if self.blocks.dropped() > MOST_DROPPED {
-            self.code.call_for_attention();
-        }
-        for page in [Some(gpa), second].into_iter().flatten() {
-            if !self.code.holds_code(page >> 12) {
-                self.code.set_holds_code(page >> 12, true);
-                self.tlb.protect(page & PAGE_MASK);
-            }
-        }
-        Ok(self.blocks.insert(block))
-    }
-}
-
-/// Most bytes of code that are looked at at once.
-const FETCH_MOST: usize = 512;
-
-/// Code out of memory.
-pub(crate) struct Fetched {
-    /// What was read, zeroes after it.
-    pub bytes: [u8; FETCH_MOST + 16],
-    /// How much.
-    pub len: usize,
-    /// Physical address of the next page, when the first instruction straddles into it.
-    pub second: Option<u64>,
-}
-
-/// Everything iced knows is decoded, so that what is not implemented can be refused by name. But hints of later
-/// processors (RDSSP, ENDBR, CLDEMOTE, prefetches) are what CPUID promises: 0F 0D and 0F 18 to 0F 1F are NOPs with any
-/// operand (Intel SDM vol. 2, appendix A, "reserved NOP"); and a prefix that makes WBINVD into WBNOINVD or NOP into PAUSE
-/// is ignored (before a NOP that is XCHG R8, PAUSE would be wrong).
-pub(crate) const DECODER_OPTIONS: u32 = iced_x86::DecoderOptions::FORCE_RESERVED_NOP
-    | iced_x86::DecoderOptions::NO_WBNOINVD
-    | iced_x86::DecoderOptions::NO_PAUSE;
-
-/// Decodes instructions up to the end of the block. `second`: the first instruction straddles into this page, and is
-/// alone.
-fn lower_block(bytes: &[u8], rip: u64, gpa: u64, bits: u32, second: Option<u64>) -> Block {
-    let mut decoder = iced_x86::Decoder::with_ip(bits, bytes, rip, DECODER_OPTIONS);
-    let mut ctx = LowerCtx::new(rip, bits);
-    let mut ops: Vec<Op> = Vec::with_capacity(16);
-    let most = if second.is_some() { 1 } else { BLOCK_OPS };
-    let mut instr = iced_x86::Instruction::default();
-    let mut end = 0;
-    while ops.len() < most && end < bytes.len() {
-        decoder.decode_out(&mut instr);
-        // What cannot be decoded here is the first of a block of its own.
-        if instr.is_invalid() && !ops.is_empty() {
-            break;
-        }
-        ctx.nth = ops.len() as u8;
-        ops.push(crate::lower::lower(&instr, &ctx));
-        end = decoder.position();
-        if instr.is_invalid() || instr.flow_control() != iced_x86::FlowControl::Next {
-            break;
-        }
-    }
-    // The end counts as the last instruction: that is how many have retired when it is reached.
-    let mut last = ctx.bare(&instr, end_of_block);
-    (last.off, last.len) = (end as u16, 0);
-    ops.push(last);
-    Block::new(gpa, bits as u8, second.map(|p| p & PAGE_MASK), ops, ctx.into_extended())
-}
-
-/// Not an instruction: the next block follows.
-fn end_of_block(cpu: &mut Cpu, op: &Op) -> Step {
-    cpu.rip = cpu.following(op);
-    Step::Fall
 }

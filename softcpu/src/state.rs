@@ -14,6 +14,7 @@ pub mod reg {
     pub const RBP: usize = 5;
     pub const RSI: usize = 6;
     pub const RDI: usize = 7;
+    pub const R11: usize = 11;
 }
 
 /// Index of a segment register in [`CpuState::seg`], in the encoding's order.

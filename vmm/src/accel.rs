@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use fencepost_softcpu::control::Cr0;
 use kvm_bindings::{kvm_regs, kvm_segment, kvm_userspace_memory_region};
 use kvm_ioctls::{Kvm, VcpuExit, VcpuFd};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
@@ -131,7 +132,6 @@ pub fn measure() -> Result<f64, String> {
 
 /// 32-bit protected mode without paging: kernel privilege without any table in memory.
 fn enter_flat_protected_mode(vcpu: &VcpuFd) -> Result<(), String> {
-    const CR0_PROTECTED: u64 = 1;
     let mut sregs = vcpu.get_sregs().map_err(|e| e.to_string())?;
     let data = kvm_segment {
         limit: u32::MAX,
@@ -145,7 +145,7 @@ fn enter_flat_protected_mode(vcpu: &VcpuFd) -> Result<(), String> {
     };
     sregs.cs = kvm_segment { selector: 0x8, type_: 0xb, ..data };
     (sregs.ds, sregs.es, sregs.fs, sregs.gs, sregs.ss) = (data, data, data, data, data);
-    sregs.cr0 |= CR0_PROTECTED;
+    sregs.cr0 |= Cr0::PE.bits();
     vcpu.set_sregs(&sregs).map_err(|e| e.to_string())
 }
 

@@ -1,5 +1,7 @@
 //! What is shown of a CPU that will not run again: its registers, the bytes at RIP, and the last events.
 
+use fencepost_softcpu::control::{Cr0, Efer};
+use fencepost_softcpu::descriptor::attr;
 use fencepost_softcpu::state::{CpuState, Segment};
 use fencepost_time::TscOffset;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
@@ -93,24 +95,20 @@ fn code_at(memory: &GuestMemoryMmap, state: &CpuState) -> Vec<u8> {
 }
 
 fn linear_rip(state: &CpuState) -> u64 {
-    /// The L bit of a segment's attributes.
-    const LONG: u16 = 1 << 13;
     let cs = &state.seg[fencepost_softcpu::state::seg::CS];
-    if cs.attributes & LONG != 0 { state.rip } else { cs.base.wrapping_add(state.rip) & 0xffff_ffff }
+    if cs.attributes & attr::LONG != 0 { state.rip } else { cs.base.wrapping_add(state.rip) & 0xffff_ffff }
 }
 
 /// The guest-physical address of a linear one, without a look at rights and without leaving a trace in the tables (Intel
 /// SDM vol. 3, 4.5): no paging, or four levels; other modes are not walked.
 fn physical(memory: &GuestMemoryMmap, state: &CpuState, linear: u64) -> Option<u64> {
-    const PAGING: u64 = 1 << 31;
-    const LONG_MODE_ACTIVE: u64 = 1 << 10;
     const PRESENT: u64 = 1;
     const LARGE: u64 = 1 << 7;
     const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
-    if state.cr0 & PAGING == 0 {
+    if !state.has_cr0(Cr0::PG) {
         return Some(linear);
     }
-    if state.efer & LONG_MODE_ACTIVE == 0 {
+    if !state.has_efer(Efer::LMA) {
         return None;
     }
     let mut table = state.cr3 & ADDRESS;

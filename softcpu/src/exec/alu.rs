@@ -2,9 +2,11 @@
 
 use iced_x86::{Instruction, Mnemonic};
 
-use crate::cpu::Cpu;
+use crate::cpu::{Cpu, Handler, Op};
+use crate::file;
 use crate::lower::{LowerCtx, Shape, Shaped, shape};
-use crate::op::{Handler, Int, Op, Step};
+use crate::step::Step;
+use crate::value::Int;
 use crate::{by_size, tri};
 
 /// A two-operand operation that sets the flags.
@@ -45,19 +47,19 @@ binary! {
 }
 
 fn rr<O: Binary, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let (a, b) = (cpu.reg::<T>(op.dst), cpu.reg::<T>(op.src));
+    let (a, b) = (cpu.reg::<T>(op.reg1), cpu.reg::<T>(op.reg2));
     let result = O::apply(cpu, a, b);
     if O::WRITES {
-        cpu.set_reg(op.dst, result);
+        cpu.set_reg(op.reg1, result);
     }
     Step::Next
 }
 
 fn ri<O: Binary, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let a = cpu.reg::<T>(op.dst);
+    let a = cpu.reg::<T>(op.reg1);
     let result = O::apply(cpu, a, T::cut(op.imm));
     if O::WRITES {
-        cpu.set_reg(op.dst, result);
+        cpu.set_reg(op.reg1, result);
     }
     Step::Next
 }
@@ -65,10 +67,10 @@ fn ri<O: Binary, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 fn rm<O: Binary, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let at = cpu.ea(op);
     let Some(b) = cpu.probe::<T>(at) else { return rm_slow::<O, T>(cpu, op) };
-    let a = cpu.reg::<T>(op.dst);
+    let a = cpu.reg::<T>(op.reg1);
     let result = O::apply(cpu, a, b);
     if O::WRITES {
-        cpu.set_reg(op.dst, result);
+        cpu.set_reg(op.reg1, result);
     }
     Step::Next
 }
@@ -77,16 +79,16 @@ fn rm<O: Binary, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 #[inline(never)]
 fn rm_slow<O: Binary, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let b = tri!(cpu.load::<T>(op, cpu.ea(op)));
-    let a = cpu.reg::<T>(op.dst);
+    let a = cpu.reg::<T>(op.reg1);
     let result = O::apply(cpu, a, b);
     if O::WRITES {
-        cpu.set_reg(op.dst, result);
+        cpu.set_reg(op.reg1, result);
     }
     Step::Next
 }
 
 fn mr<O: Binary, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let b = cpu.reg::<T>(op.dst);
+    let b = cpu.reg::<T>(op.reg1);
     to_memory::<O, T>(cpu, op, b)
 }
 
@@ -116,7 +118,7 @@ fn compare_slow<O: Binary, T: Int>(cpu: &mut Cpu, op: &Op, b: T) -> Step {
 /// XOR of a register with itself: zero, without reading it.
 fn zero<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     cpu.flags.logic(T::NIL);
-    cpu.set_reg(op.dst, T::NIL);
+    cpu.set_reg(op.reg1, T::NIL);
     Step::Next
 }
 
@@ -143,9 +145,9 @@ unary! {
 }
 
 fn r<O: Unary, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let a = cpu.reg::<T>(op.dst);
+    let a = cpu.reg::<T>(op.reg1);
     let result = O::apply(cpu, a);
-    cpu.set_reg(op.dst, result);
+    cpu.set_reg(op.reg1, result);
     Step::Next
 }
 
@@ -154,43 +156,43 @@ fn m<O: Unary, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 }
 
 fn xadd_r<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let (a, b) = (cpu.reg::<T>(op.dst), cpu.reg::<T>(op.src));
+    let (a, b) = (cpu.reg::<T>(op.reg1), cpu.reg::<T>(op.reg2));
     let sum = cpu.flags.add(a, b, false);
-    cpu.set_reg(op.src, a);
-    cpu.set_reg(op.dst, sum);
+    cpu.set_reg(op.reg2, a);
+    cpu.set_reg(op.reg1, sum);
     Step::Next
 }
 
 fn xadd_m<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let b = cpu.reg::<T>(op.dst);
+    let b = cpu.reg::<T>(op.reg1);
     cpu.modify::<T>(op, cpu.ea(op), |cpu, a| {
         let sum = cpu.flags.add(a, b, false);
-        cpu.set_reg(op.dst, a);
+        cpu.set_reg(op.reg1, a);
         sum
     })
 }
 
 fn cmpxchg_r<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let (accumulator, old, new) = (cpu.reg::<T>(0), cpu.reg::<T>(op.dst), cpu.reg::<T>(op.src));
+    let (accumulator, old, new) = (cpu.reg::<T>(file::RAX), cpu.reg::<T>(op.reg1), cpu.reg::<T>(op.reg2));
     cpu.flags.sub(accumulator, old, false);
     if cpu.flags.zf() {
-        cpu.set_reg(op.dst, new);
+        cpu.set_reg(op.reg1, new);
     } else {
-        cpu.set_reg(0, old);
+        cpu.set_reg(file::RAX, old);
     }
     Step::Next
 }
 
 /// The destination is written in either case.
 fn cmpxchg_m<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let new = cpu.reg::<T>(op.dst);
+    let new = cpu.reg::<T>(op.reg1);
     cpu.modify::<T>(op, cpu.ea(op), |cpu, old| {
-        let accumulator = cpu.reg::<T>(0);
+        let accumulator = cpu.reg::<T>(file::RAX);
         cpu.flags.sub(accumulator, old, false);
         if cpu.flags.zf() {
             new
         } else {
-            cpu.set_reg(0, old);
+            cpu.set_reg(file::RAX, old);
             old
         }
     })
@@ -198,14 +200,14 @@ fn cmpxchg_m<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 
 fn cmpxchg8b(cpu: &mut Cpu, op: &Op) -> Step {
     let pair = |cpu: &Cpu, high, low| u64::from(cpu.reg::<u32>(high)) << 32 | u64::from(cpu.reg::<u32>(low));
-    let (expected, new) = (pair(cpu, 16, 0), pair(cpu, 8, 24));
+    let (expected, new) = (pair(cpu, file::RDX, file::RAX), pair(cpu, file::RCX, file::RBX));
     cpu.modify::<u64>(op, cpu.ea(op), |cpu, old| {
         cpu.flags.set_zf(old == expected);
         if old == expected {
             return new;
         }
-        cpu.set_reg(0, old as u32);
-        cpu.set_reg(16, (old >> 32) as u32);
+        cpu.set_reg(file::RAX, old as u32);
+        cpu.set_reg(file::RDX, (old >> 32) as u32);
         old
     })
 }
@@ -213,18 +215,18 @@ fn cmpxchg8b(cpu: &mut Cpu, op: &Op) -> Step {
 fn cmpxchg16b(cpu: &mut Cpu, op: &Op) -> Step {
     let pair =
         |cpu: &Cpu, high, low| u128::from(cpu.reg::<u64>(high)) << 64 | u128::from(cpu.reg::<u64>(low));
-    let (expected, new) = (pair(cpu, 16, 0), pair(cpu, 8, 24));
+    let (expected, new) = (pair(cpu, file::RDX, file::RAX), pair(cpu, file::RCX, file::RBX));
     let at = cpu.ea(op);
     if at & 15 != 0 {
-        return cpu.raise(crate::op::vector::GP, Some(0));
+        return cpu.raise(crate::vector::GP, Some(0));
     }
     cpu.modify::<u128>(op, at, |cpu, old| {
         cpu.flags.set_zf(old == expected);
         if old == expected {
             return new;
         }
-        cpu.set_reg(0, old as u64);
-        cpu.set_reg(16, (old >> 64) as u64);
+        cpu.set_reg(file::RAX, old as u64);
+        cpu.set_reg(file::RDX, (old >> 64) as u64);
         old
     })
 }
@@ -249,7 +251,7 @@ fn pick_unary<O: Unary>(shape: Shaped) -> Option<Handler> {
 }
 
 /// The operation of an arithmetic or logic instruction, if it is one.
-pub(super) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
+pub(crate) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
     use Mnemonic as M;
     let shape = shape(instr);
     let registers = matches!(shape.kind, Shape::RegReg);

@@ -2,10 +2,12 @@
 
 use iced_x86::{Instruction, Mnemonic};
 
-use crate::cpu::Cpu;
+use crate::cpu::{Cpu, Handler, Op};
+use crate::file;
 use crate::flags::{AF, CF, PF, SF, ZF};
 use crate::lower::{LowerCtx, Shape, shape};
-use crate::op::{Handler, Int, Op, Step};
+use crate::step::Step;
+use crate::value::Int;
 use crate::{by_size, flags, tri};
 
 const TEST: u8 = 0;
@@ -25,10 +27,10 @@ fn change<T: Int, const WHAT: u8>(value: T, bit: u32) -> T {
 #[inline(always)]
 fn on_register<T: Int, const WHAT: u8>(cpu: &mut Cpu, op: &Op, position: u64) -> Step {
     let bit = position as u32 & (T::BITS - 1);
-    let value = cpu.reg::<T>(op.dst);
+    let value = cpu.reg::<T>(op.reg1);
     cpu.flags.set_cf(value.wide() >> bit & 1 != 0);
     if WHAT != TEST {
-        cpu.set_reg(op.dst, change::<T, WHAT>(value, bit));
+        cpu.set_reg(op.reg1, change::<T, WHAT>(value, bit));
     }
     Step::Next
 }
@@ -48,7 +50,7 @@ fn on_memory<T: Int, const WHAT: u8>(cpu: &mut Cpu, op: &Op, at: u64, position: 
 }
 
 fn bit_rr<const WHAT: u8, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let position = cpu.reg::<T>(op.src).wide();
+    let position = cpu.reg::<T>(op.reg2).wide();
     on_register::<T, WHAT>(cpu, op, position)
 }
 
@@ -58,7 +60,7 @@ fn bit_ri<const WHAT: u8, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 
 /// A register's bit position reaches beyond the operand, to either side, within the address size ([`Op::imm`] masks it).
 fn bit_mr<const WHAT: u8, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let position = cpu.reg::<T>(op.dst).sext();
+    let position = cpu.reg::<T>(op.reg1).sext();
     let words = position >> T::BITS.trailing_zeros();
     let offset = cpu.offset(op).wrapping_add((words as u64).wrapping_mul(T::SIZE as u64)) & op.imm;
     let at = cpu.segment_address(op.seg, offset, T::SIZE as u64, WHAT != TEST);
@@ -79,12 +81,12 @@ fn scan<const UP: bool, T: Int>(cpu: &mut Cpu, op: &Op, source: T) -> Step {
     }
     let position = if UP { value.trailing_zeros() } else { 63 - value.leading_zeros() };
     cpu.flags.result(T::cut(1), false, false);
-    cpu.set_reg(op.dst, T::cut(u64::from(position)));
+    cpu.set_reg(op.reg1, T::cut(u64::from(position)));
     Step::Next
 }
 
 fn scan_r<const UP: bool, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let source = cpu.reg::<T>(op.src);
+    let source = cpu.reg::<T>(op.reg2);
     scan::<UP, T>(cpu, op, source)
 }
 
@@ -96,12 +98,12 @@ fn scan_m<const UP: bool, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 #[inline(always)]
 fn popcnt<T: Int>(cpu: &mut Cpu, op: &Op, source: T) -> Step {
     cpu.flags = flags::Flags::from_bits(if source.wide() == 0 { ZF } else { 0 });
-    cpu.set_reg(op.dst, T::cut(u64::from(source.wide().count_ones())));
+    cpu.set_reg(op.reg1, T::cut(u64::from(source.wide().count_ones())));
     Step::Next
 }
 
 fn popcnt_r<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let source = cpu.reg::<T>(op.src);
+    let source = cpu.reg::<T>(op.reg2);
     popcnt(cpu, op, source)
 }
 
@@ -138,13 +140,13 @@ fn std(cpu: &mut Cpu, _: &Op) -> Step {
 
 fn lahf(cpu: &mut Cpu, _: &Op) -> Step {
     let flags = cpu.flags.bits() as u8 | 2;
-    cpu.set_reg(1, flags);
+    cpu.set_reg(file::AH, flags);
     Step::Next
 }
 
 fn sahf(cpu: &mut Cpu, _: &Op) -> Step {
     const LOADED: u64 = CF | PF | AF | ZF | SF;
-    let loaded = u64::from(cpu.reg::<u8>(1)) & LOADED;
+    let loaded = u64::from(cpu.reg::<u8>(file::AH)) & LOADED;
     cpu.flags = flags::Flags::from_bits(cpu.flags.bits() & !LOADED | loaded);
     Step::Next
 }
@@ -184,7 +186,7 @@ fn pick_scan<const UP: bool>(instr: &Instruction) -> Option<Handler> {
 
 /// The operation of a bit or flag instruction, if it is one. TZCNT and LZCNT are not announced: processors without
 /// them run BSF and BSR, and so does this.
-pub(super) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
+pub(crate) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
     use Mnemonic as M;
     let shape = shape(instr);
     let run = match instr.mnemonic() {

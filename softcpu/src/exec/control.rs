@@ -2,20 +2,21 @@
 
 use iced_x86::{Code, FlowControl, Instruction, Mnemonic, OpKind};
 
-use crate::cpu::Cpu;
+use crate::cpu::{Cpu, Handler, Op};
+use crate::file::{self, RIP_BASE};
 use crate::lower::{LowerCtx, Shape, condition, shape};
 use crate::mem::access::canonical;
-use crate::op::{Handler, Int, Op, Plain, RIP_BASE, Step, Trap, vector};
 use crate::state::{reg, seg};
+use crate::step::{Step, Trap};
+use crate::value::{Int, Plain};
+use crate::vector;
 use crate::{by_condition, tri};
-
-const RCX: u8 = 8;
 
 impl Cpu {
     /// Linear address of the running block.
     #[inline(always)]
     pub(crate) fn start(&self) -> u64 {
-        self.gpr[RIP_BASE as usize / 8]
+        self.gpr[file::word(RIP_BASE)]
     }
 
     /// Address of the instruction after this one.
@@ -140,7 +141,7 @@ fn narrow_jcc<T: Int, const CC: u8>(cpu: &mut Cpu, op: &Op) -> Step {
 }
 
 fn jmp_r<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let target = cpu.reg::<T>(op.dst).wide();
+    let target = cpu.reg::<T>(op.reg1).wide();
     go::<T>(cpu, target)
 }
 
@@ -192,7 +193,7 @@ fn call_slow<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 }
 
 fn call_r<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let target = cpu.reg::<T>(op.dst).wide();
+    let target = cpu.reg::<T>(op.reg1).wide();
     call_to::<T>(cpu, op, target)
 }
 
@@ -253,7 +254,7 @@ const JRCXZ: u8 = 3;
 
 /// LOOPcc and JrCXZ with a counter of `T` and targets of `W`.
 fn counted<const WHAT: u8, T: Int, W: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let mut count = cpu.reg::<T>(RCX).wide();
+    let mut count = cpu.reg::<T>(file::RCX).wide();
     if WHAT != JRCXZ {
         count = T::cut(count.wrapping_sub(1)).wide();
     }
@@ -270,7 +271,7 @@ fn counted<const WHAT: u8, T: Int, W: Int>(cpu: &mut Cpu, op: &Op) -> Step {
         Step::Fall
     };
     if WHAT != JRCXZ && step != Step::Trap {
-        cpu.set_reg(RCX, T::cut(count));
+        cpu.set_reg(file::RCX, T::cut(count));
     }
     step
 }
@@ -319,7 +320,7 @@ fn pick_counted(instr: &Instruction) -> Option<Handler> {
 }
 
 /// The operation of a near branch, if it is one.
-pub(super) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
+pub(crate) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
     use Mnemonic as M;
     let shape = shape(instr);
     let near = matches!(instr.op0_kind(), OpKind::NearBranch16 | OpKind::NearBranch32 | OpKind::NearBranch64);
@@ -333,8 +334,8 @@ pub(super) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
             (FlowControl::IndirectBranch, Shape::Reg, 8) => jmp_r::<u64>,
             (FlowControl::IndirectBranch, Shape::Reg, 4) => jmp_r::<u32>,
             (FlowControl::IndirectBranch, Shape::Reg, 2) if ctx.bits != 64 => jmp_r::<u16>,
-            (FlowControl::IndirectBranch, Shape::Mem, 8) if !is_far(instr) => jmp_m::<u64>,
-            (FlowControl::IndirectBranch, Shape::Mem, 4) if !is_far(instr) => jmp_m::<u32>,
+            (FlowControl::IndirectBranch, Shape::Mem, 8) => jmp_m::<u64>,
+            (FlowControl::IndirectBranch, Shape::Mem, 4) => jmp_m::<u32>,
             (FlowControl::IndirectBranch, Shape::Mem, 2) if ctx.bits != 64 => jmp_m::<u16>,
             _ => return None,
         },
@@ -345,8 +346,8 @@ pub(super) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
             (Shape::Reg, 8) => call_r::<u64>,
             (Shape::Reg, 4) => call_r::<u32>,
             (Shape::Reg, 2) if ctx.bits != 64 => call_r::<u16>,
-            (Shape::Mem, 8) if !is_far(instr) => call_m::<u64>,
-            (Shape::Mem, 4) if !is_far(instr) => call_m::<u32>,
+            (Shape::Mem, 8) => call_m::<u64>,
+            (Shape::Mem, 4) => call_m::<u32>,
             (Shape::Mem, 2) if ctx.bits != 64 => call_m::<u16>,
             _ => return None,
         },
@@ -358,7 +359,6 @@ pub(super) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
         },
         M::Loop | M::Loope | M::Loopne | M::Jrcxz | M::Jecxz | M::Jcxz => pick_counted(instr)?,
         M::Nop | M::Reservednop => nop,
-        M::Lfence | M::Mfence | M::Sfence => nop,
         _ if instr.flow_control() == FlowControl::ConditionalBranch => {
             let cc = condition(instr)?;
             match instr.op0_kind() {
@@ -376,10 +376,7 @@ fn narrow<T: Int>(cc: u8) -> Handler {
     by_condition!(cc, narrow_jcc, T)
 }
 
-fn is_far(instr: &Instruction) -> bool {
-    use Code as C;
-    matches!(
-        instr.code(),
-        C::Jmp_m1616 | C::Jmp_m1632 | C::Jmp_m1664 | C::Call_m1616 | C::Call_m1632 | C::Call_m1664
-    )
+/// Whether a JMP or CALL goes to another segment: those are the system's.
+pub(crate) fn is_far(instr: &Instruction) -> bool {
+    instr.is_jmp_far() || instr.is_jmp_far_indirect() || instr.is_call_far() || instr.is_call_far_indirect()
 }

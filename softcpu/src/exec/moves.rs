@@ -2,19 +2,21 @@
 
 use iced_x86::{FlowControl, Instruction, Mnemonic, OpKind};
 
-use crate::cpu::Cpu;
+use crate::cpu::{Cpu, Handler, Op};
+use crate::file;
 use crate::lower::{LowerCtx, Shape, Shaped, condition, gpr_offset, shape};
-use crate::op::{Handler, Int, Op, Step};
+use crate::step::Step;
+use crate::value::Int;
 use crate::{by_condition, by_size, tri};
 
 fn mov_rr<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let value = cpu.reg::<T>(op.src);
-    cpu.set_reg(op.dst, value);
+    let value = cpu.reg::<T>(op.reg2);
+    cpu.set_reg(op.reg1, value);
     Step::Next
 }
 
 fn mov_ri<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    cpu.set_reg(op.dst, T::cut(op.imm));
+    cpu.set_reg(op.reg1, T::cut(op.imm));
     Step::Next
 }
 
@@ -22,7 +24,7 @@ fn mov_ri<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 fn mov_rm<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let at = cpu.ea(op);
     let Some(value) = cpu.probe::<T>(at) else { return mov_rm_slow::<T>(cpu, op) };
-    cpu.set_reg(op.dst, value);
+    cpu.set_reg(op.reg1, value);
     Step::Next
 }
 
@@ -30,12 +32,12 @@ fn mov_rm<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 #[inline(never)]
 fn mov_rm_slow<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let value = tri!(cpu.load::<T>(op, cpu.ea(op)));
-    cpu.set_reg(op.dst, value);
+    cpu.set_reg(op.reg1, value);
     Step::Next
 }
 
 fn mov_mr<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let value = cpu.reg::<T>(op.dst);
+    let value = cpu.reg::<T>(op.reg1);
     cpu.store(op, cpu.ea(op), value)
 }
 
@@ -45,20 +47,20 @@ fn mov_mi<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 
 fn lea<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let value = cpu.offset(op);
-    cpu.set_reg(op.dst, T::cut(value));
+    cpu.set_reg(op.reg1, T::cut(value));
     Step::Next
 }
 
 fn movzx_r<D: Int, S: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let value = cpu.reg::<S>(op.src).wide();
-    cpu.set_reg(op.dst, D::cut(value));
+    let value = cpu.reg::<S>(op.reg2).wide();
+    cpu.set_reg(op.reg1, D::cut(value));
     Step::Next
 }
 
 fn movzx_m<D: Int, S: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let at = cpu.ea(op);
     let Some(value) = cpu.probe::<S>(at) else { return movzx_m_slow::<D, S>(cpu, op) };
-    cpu.set_reg(op.dst, D::cut(value.wide()));
+    cpu.set_reg(op.reg1, D::cut(value.wide()));
     Step::Next
 }
 
@@ -66,75 +68,75 @@ fn movzx_m<D: Int, S: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 #[inline(never)]
 fn movzx_m_slow<D: Int, S: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let value = tri!(cpu.load::<S>(op, cpu.ea(op))).wide();
-    cpu.set_reg(op.dst, D::cut(value));
+    cpu.set_reg(op.reg1, D::cut(value));
     Step::Next
 }
 
 fn movsx_r<D: Int, S: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let value = cpu.reg::<S>(op.src).sext() as u64;
-    cpu.set_reg(op.dst, D::cut(value));
+    let value = cpu.reg::<S>(op.reg2).sext() as u64;
+    cpu.set_reg(op.reg1, D::cut(value));
     Step::Next
 }
 
 fn movsx_m<D: Int, S: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let value = tri!(cpu.load::<S>(op, cpu.ea(op))).sext() as u64;
-    cpu.set_reg(op.dst, D::cut(value));
+    cpu.set_reg(op.reg1, D::cut(value));
     Step::Next
 }
 
 fn xchg_rr<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let (a, b) = (cpu.reg::<T>(op.dst), cpu.reg::<T>(op.src));
-    cpu.set_reg(op.dst, b);
-    cpu.set_reg(op.src, a);
+    let (a, b) = (cpu.reg::<T>(op.reg1), cpu.reg::<T>(op.reg2));
+    cpu.set_reg(op.reg1, b);
+    cpu.set_reg(op.reg2, a);
     Step::Next
 }
 
 fn xchg_mr<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let ours = cpu.reg::<T>(op.dst);
+    let ours = cpu.reg::<T>(op.reg1);
     cpu.modify::<T>(op, cpu.ea(op), |cpu, theirs| {
-        cpu.set_reg(op.dst, theirs);
+        cpu.set_reg(op.reg1, theirs);
         ours
     })
 }
 
 fn bswap<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let value = cpu.reg::<T>(op.dst).wide().swap_bytes() >> (64 - T::BITS);
-    cpu.set_reg(op.dst, T::cut(value));
+    let value = cpu.reg::<T>(op.reg1).wide().swap_bytes() >> (64 - T::BITS);
+    cpu.set_reg(op.reg1, T::cut(value));
     Step::Next
 }
 
 /// CBW, CWDE, CDQE: sign-extends the lower half of RAX's `T`.
 fn extend_a<T: Int>(cpu: &mut Cpu, _: &Op) -> Step {
     let half = 64 - T::BITS / 2;
-    let value = ((cpu.reg::<u64>(0) << half) as i64 >> half) as u64;
-    cpu.set_reg(0, T::cut(value));
+    let value = ((cpu.reg::<u64>(file::RAX) << half) as i64 >> half) as u64;
+    cpu.set_reg(file::RAX, T::cut(value));
     Step::Next
 }
 
 /// CWD, CDQ, CQO: the sign of RAX's `T` all over RDX's.
 fn sign_to_d<T: Int>(cpu: &mut Cpu, _: &Op) -> Step {
-    let sign = (cpu.reg::<T>(0).sext() >> 63) as u64;
-    cpu.set_reg(16, T::cut(sign));
+    let sign = (cpu.reg::<T>(file::RAX).sext() >> 63) as u64;
+    cpu.set_reg(file::RDX, T::cut(sign));
     Step::Next
 }
 
 fn cmov_rr<T: Int, const CC: u8>(cpu: &mut Cpu, op: &Op) -> Step {
-    let source = if cpu.flags.condition::<CC>() { op.src } else { op.dst };
+    let source = if cpu.flags.condition::<CC>() { op.reg2 } else { op.reg1 };
     let value = cpu.reg::<T>(source);
     // A 32-bit move clears the upper half even when the condition is false.
-    cpu.set_reg(op.dst, value);
+    cpu.set_reg(op.reg1, value);
     Step::Next
 }
 
 fn cmov_rm<T: Int, const CC: u8>(cpu: &mut Cpu, op: &Op) -> Step {
     let loaded = tri!(cpu.load::<T>(op, cpu.ea(op)));
-    let value = if cpu.flags.condition::<CC>() { loaded } else { cpu.reg::<T>(op.dst) };
-    cpu.set_reg(op.dst, value);
+    let value = if cpu.flags.condition::<CC>() { loaded } else { cpu.reg::<T>(op.reg1) };
+    cpu.set_reg(op.reg1, value);
     Step::Next
 }
 
 fn set_r<const CC: u8>(cpu: &mut Cpu, op: &Op) -> Step {
-    cpu.set_reg(op.dst, u8::from(cpu.flags.condition::<CC>()));
+    cpu.set_reg(op.reg1, u8::from(cpu.flags.condition::<CC>()));
     Step::Next
 }
 
@@ -144,19 +146,19 @@ fn set_m<const CC: u8>(cpu: &mut Cpu, op: &Op) -> Step {
 
 /// XLAT: AL from the table at RBX, of which as much counts as the address size in the immediate says.
 fn xlat(cpu: &mut Cpu, op: &Op) -> Step {
-    let offset = cpu.reg::<u64>(op.base).wrapping_add(u64::from(cpu.reg::<u8>(0))) & op.imm;
+    let offset = cpu.reg::<u64>(op.base).wrapping_add(u64::from(cpu.reg::<u8>(file::RAX))) & op.imm;
     let at = cpu.segment_address(op.seg, offset, 1, false);
     let value = tri!(cpu.load::<u8>(op, at));
-    cpu.set_reg(0, value);
+    cpu.set_reg(file::RAX, value);
     Step::Next
 }
 
 /// The operation of a data movement, if it is one.
-pub(super) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
+pub(crate) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
     use Mnemonic as M;
     let shape = shape(instr);
     let run = match instr.mnemonic() {
-        M::Mov if plain(instr) => match shape.kind {
+        M::Mov => match shape.kind {
             Shape::RegReg => by_size!(shape.bytes, mov_rr),
             Shape::RegImm => by_size!(shape.bytes, mov_ri),
             Shape::RegMem => by_size!(shape.bytes, mov_rm),
@@ -188,8 +190,8 @@ pub(super) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
     Some(ctx.op(instr, run))
 }
 
-/// Whether all registers are general ones (moves to and from segment, control and debug registers are elsewhere).
-fn plain(instr: &Instruction) -> bool {
+/// Whether all registers of a MOV are general ones: those to and from other registers are the system's.
+pub(crate) fn is_general(instr: &Instruction) -> bool {
     (0..instr.op_count()).all(|n| instr.op_kind(n) != OpKind::Register || instr.op_register(n).is_gpr())
 }
 

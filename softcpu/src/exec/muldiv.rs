@@ -2,19 +2,19 @@
 
 use iced_x86::{Instruction, Mnemonic, OpKind};
 
-use crate::cpu::Cpu;
+use crate::cpu::{Cpu, Handler, Op};
+use crate::file;
 use crate::lower::{LowerCtx, Shape, shape};
-use crate::op::{Handler, Int, Op, Step, vector};
+use crate::step::Step;
+use crate::value::Int;
+use crate::vector;
 use crate::{by_size, tri};
-
-const RAX: u8 = 0;
-const RDX: u8 = 16;
 
 /// The double-width product to AX or RDX:RAX's parts; CF and OF say whether the upper half matters. The other flags,
 /// undefined by the manual, follow the lower half.
 #[inline(always)]
 fn multiply<T: Int, const SIGNED: bool>(cpu: &mut Cpu, b: T) {
-    let a = cpu.reg::<T>(RAX);
+    let a = cpu.reg::<T>(file::RAX);
     let product = if SIGNED {
         (i128::from(a.sext()) * i128::from(b.sext())) as u128
     } else {
@@ -23,16 +23,16 @@ fn multiply<T: Int, const SIGNED: bool>(cpu: &mut Cpu, b: T) {
     let (low, high) = (T::cut(product as u64), T::cut((product >> T::BITS) as u64));
     let matters = if SIGNED { high.sext() != low.sext() >> 63 } else { high.wide() != 0 };
     if T::BITS == 8 {
-        cpu.set_reg(RAX, product as u16);
+        cpu.set_reg(file::RAX, product as u16);
     } else {
-        cpu.set_reg(RAX, low);
-        cpu.set_reg(RDX, high);
+        cpu.set_reg(file::RAX, low);
+        cpu.set_reg(file::RDX, high);
     }
     cpu.flags.result(low, matters, matters);
 }
 
 fn multiply_r<const SIGNED: bool, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let b = cpu.reg::<T>(op.dst);
+    let b = cpu.reg::<T>(op.reg1);
     multiply::<T, SIGNED>(cpu, b);
     Step::Next
 }
@@ -52,34 +52,34 @@ fn product<T: Int>(cpu: &mut Cpu, a: T, b: T) -> T {
     result
 }
 
-/// `dst *= src`.
+/// `reg1 *= reg2`.
 fn imul2_r<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let (a, b) = (cpu.reg::<T>(op.dst), cpu.reg::<T>(op.src));
+    let (a, b) = (cpu.reg::<T>(op.reg1), cpu.reg::<T>(op.reg2));
     let result = product(cpu, a, b);
-    cpu.set_reg(op.dst, result);
+    cpu.set_reg(op.reg1, result);
     Step::Next
 }
 
 fn imul2_m<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let b = tri!(cpu.load::<T>(op, cpu.ea(op)));
-    let a = cpu.reg::<T>(op.dst);
+    let a = cpu.reg::<T>(op.reg1);
     let result = product(cpu, a, b);
-    cpu.set_reg(op.dst, result);
+    cpu.set_reg(op.reg1, result);
     Step::Next
 }
 
-/// `dst = src * imm`.
+/// `reg1 = reg2 * imm`.
 fn imul3_r<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let a = cpu.reg::<T>(op.src);
+    let a = cpu.reg::<T>(op.reg2);
     let result = product(cpu, a, T::cut(op.imm));
-    cpu.set_reg(op.dst, result);
+    cpu.set_reg(op.reg1, result);
     Step::Next
 }
 
 fn imul3_m<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let a = tri!(cpu.load::<T>(op, cpu.ea(op)));
     let result = product(cpu, a, T::cut(op.imm));
-    cpu.set_reg(op.dst, result);
+    cpu.set_reg(op.reg1, result);
     Step::Next
 }
 
@@ -110,20 +110,20 @@ fn quotient<T: Int, const SIGNED: bool>(high: T, low: T, by: T) -> Option<(T, T)
 #[inline(always)]
 fn divide<T: Int, const SIGNED: bool>(cpu: &mut Cpu, by: T) -> Step {
     let (high, low) = if T::BITS == 8 {
-        (cpu.reg::<T>(RAX + 1), cpu.reg::<T>(RAX))
+        (cpu.reg::<T>(file::AH), cpu.reg::<T>(file::RAX))
     } else {
-        (cpu.reg::<T>(RDX), cpu.reg::<T>(RAX))
+        (cpu.reg::<T>(file::RDX), cpu.reg::<T>(file::RAX))
     };
     let Some((quotient, remainder)) = quotient::<T, SIGNED>(high, low, by) else {
         return cpu.raise(vector::DE, None);
     };
-    cpu.set_reg(RAX, quotient);
-    cpu.set_reg(if T::BITS == 8 { RAX + 1 } else { RDX }, remainder);
+    cpu.set_reg(file::RAX, quotient);
+    cpu.set_reg(if T::BITS == 8 { file::AH } else { file::RDX }, remainder);
     Step::Next
 }
 
 fn divide_r<const SIGNED: bool, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let by = cpu.reg::<T>(op.dst);
+    let by = cpu.reg::<T>(op.reg1);
     divide::<T, SIGNED>(cpu, by)
 }
 
@@ -148,7 +148,7 @@ macro_rules! one_operand {
 }
 
 /// The operation of a multiplication or division, if it is one.
-pub(super) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
+pub(crate) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
     use Mnemonic as M;
     let shape = shape(instr);
     let run = match (instr.mnemonic(), instr.op_count()) {

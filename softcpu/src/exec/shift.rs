@@ -2,10 +2,12 @@
 
 use iced_x86::{Instruction, Mnemonic, OpKind};
 
-use crate::cpu::Cpu;
+use crate::cpu::{Cpu, Handler, Op};
+use crate::file;
 use crate::flags::Flags;
 use crate::lower::{LowerCtx, Shape, shape};
-use crate::op::{Handler, Int, Op, Step};
+use crate::step::Step;
+use crate::value::Int;
 use crate::{by_size, tri};
 
 /// A shift or rotate by a count that is already masked and not zero.
@@ -117,7 +119,7 @@ fn r_imm<O: Shift, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 }
 
 fn r_cl<O: Shift, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let count = u32::from(cpu.reg::<u8>(8)) & mask::<T>();
+    let count = u32::from(cpu.reg::<u8>(file::RCX)) & mask::<T>();
     on_register::<O, T>(cpu, op, count)
 }
 
@@ -126,16 +128,16 @@ fn m_imm<O: Shift, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 }
 
 fn m_cl<O: Shift, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let count = u32::from(cpu.reg::<u8>(8)) & mask::<T>();
+    let count = u32::from(cpu.reg::<u8>(file::RCX)) & mask::<T>();
     on_memory::<O, T>(cpu, op, count)
 }
 
 #[inline(always)]
 fn on_register<O: Shift, T: Int>(cpu: &mut Cpu, op: &Op, count: u32) -> Step {
-    let a = cpu.reg::<T>(op.dst);
+    let a = cpu.reg::<T>(op.reg1);
     // A count of zero still clears the upper half of a 32-bit register.
     let result = if count == 0 { a } else { O::apply(&mut cpu.flags, a, count) };
-    cpu.set_reg(op.dst, result);
+    cpu.set_reg(op.reg1, result);
     Step::Next
 }
 
@@ -167,21 +169,21 @@ fn double<T: Int, const LEFT: bool>(flags: &mut Flags, a: T, b: T, count: u32) -
 
 #[inline(always)]
 fn double_count<T: Int, const CL: bool>(cpu: &Cpu, op: &Op) -> u32 {
-    let count = if CL { u32::from(cpu.reg::<u8>(8)) } else { op.imm as u32 };
+    let count = if CL { u32::from(cpu.reg::<u8>(file::RCX)) } else { op.imm as u32 };
     count & mask::<T>()
 }
 
 fn double_r<const LEFT: bool, const CL: bool, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let count = double_count::<T, CL>(cpu, op);
-    let (a, b) = (cpu.reg::<T>(op.dst), cpu.reg::<T>(op.src));
+    let (a, b) = (cpu.reg::<T>(op.reg1), cpu.reg::<T>(op.reg2));
     let result = if count == 0 { a } else { double::<T, LEFT>(&mut cpu.flags, a, b, count) };
-    cpu.set_reg(op.dst, result);
+    cpu.set_reg(op.reg1, result);
     Step::Next
 }
 
 fn double_m<const LEFT: bool, const CL: bool, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let count = double_count::<T, CL>(cpu, op);
-    let b = cpu.reg::<T>(op.dst);
+    let b = cpu.reg::<T>(op.reg1);
     if count == 0 {
         tri!(cpu.load_to_write::<T>(op, cpu.ea(op)));
         return Step::Next;
@@ -228,7 +230,7 @@ fn pick<O: Shift>(instr: &Instruction) -> Option<Handler> {
 }
 
 /// The operation of a shift or rotate, if it is one.
-pub(super) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
+pub(crate) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
     use Mnemonic as M;
     let run = match instr.mnemonic() {
         M::Shl | M::Sal => pick::<Shl>(instr)?,

@@ -2,14 +2,17 @@
 
 use iced_x86::{Code, Instruction, Mnemonic, Register};
 
-use crate::cpu::Cpu;
-use crate::lower::{LowerCtx, Shape, segment_index, shape};
-use crate::op::{Handler, Int, Op, Step, vector};
+use crate::cpu::{Cpu, Handler, Op};
+use crate::file;
+use crate::lower::{LowerCtx, Shape, shape};
 use crate::state::reg;
+use crate::step::Step;
+use crate::value::Int;
+use crate::vector;
 use crate::{flags, tri};
 
 fn push_r<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let value = cpu.reg::<T>(op.dst);
+    let value = cpu.reg::<T>(op.reg1);
     let at = cpu.gpr[reg::RSP].wrapping_sub(T::SIZE as u64);
     if !cpu.put(cpu.stack_linear::<T>(at), value) {
         return push_r_slow::<T>(cpu, op);
@@ -21,7 +24,7 @@ fn push_r<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 #[cold]
 #[inline(never)]
 fn push_r_slow<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let value = cpu.reg::<T>(op.dst);
+    let value = cpu.reg::<T>(op.reg1);
     cpu.push(op, value)
 }
 
@@ -35,7 +38,7 @@ fn push_m<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 }
 
 fn push_segment<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let selector = cpu.sys.seg[op.dst as usize % 6].selector;
+    let selector = cpu.sys.seg[op.reg1 as usize % 6].selector;
     cpu.push(op, T::cut(u64::from(selector)))
 }
 
@@ -44,7 +47,7 @@ fn pop_r<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let Some(value) = cpu.probe::<T>(cpu.stack_linear::<T>(at)) else { return pop_r_slow::<T>(cpu, op) };
     // The destination may be RSP itself.
     cpu.set_stack::<T>(at.wrapping_add(T::SIZE as u64));
-    cpu.set_reg(op.dst, value);
+    cpu.set_reg(op.reg1, value);
     Step::Next
 }
 
@@ -54,7 +57,7 @@ fn pop_r_slow<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let at = cpu.gpr[reg::RSP];
     let value = tri!(cpu.load_stack::<T>(op, at));
     cpu.set_stack::<T>(at.wrapping_add(T::SIZE as u64));
-    cpu.set_reg(op.dst, value);
+    cpu.set_reg(op.reg1, value);
     Step::Next
 }
 
@@ -126,7 +129,7 @@ fn enter<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     if cpu.mode == 64 {
         cpu.gpr[reg::RBP] = frame;
     } else {
-        cpu.set_reg((reg::RBP * 8) as u8, T::cut(frame));
+        cpu.set_reg(file::RBP, T::cut(frame));
     }
     cpu.set_stack::<T>(top);
     end
@@ -140,16 +143,16 @@ fn leave<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let at = cpu.gpr[reg::RBP];
     let value = tri!(cpu.load_stack::<T>(op, at));
     cpu.set_stack::<T>(at.wrapping_add(T::SIZE as u64));
-    cpu.set_reg((reg::RBP * 8) as u8, value);
+    cpu.set_reg(file::RBP, value);
     Step::Next
 }
 
 fn pop_segment<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let at = cpu.gpr[reg::RSP];
     let selector = tri!(cpu.load_stack::<T>(op, at)).wide() as u16;
-    tri!(cpu.load_segment(op.dst as usize, selector));
+    tri!(cpu.load_segment(op.reg1 as usize, selector));
     cpu.set_stack::<T>(at.wrapping_add(T::SIZE as u64));
-    cpu.after_segment_load(op.dst as usize)
+    cpu.after_segment_load(op.reg1 as usize)
 }
 
 /// PUSHA: all eight registers in the encoding's order, the stack pointer as it was. Outside 64-bit code.
@@ -175,7 +178,7 @@ fn popa<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     for register in (0..8).rev() {
         let value = tri!(cpu.load_stack::<T>(op, at));
         if register != reg::RSP {
-            cpu.set_reg(register as u8 * 8, value);
+            cpu.set_reg(file::offset(register), value);
         }
         at = at.wrapping_add(T::SIZE as u64);
     }
@@ -204,21 +207,18 @@ fn moved(instr: &Instruction) -> usize {
 }
 
 /// The operation of a stack instruction, if it is one.
-pub(super) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
+pub(crate) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
     use Mnemonic as M;
     let shape = shape(instr);
     let bytes = moved(instr);
-    let segment =
-        (shape.kind == Shape::Reg).then(|| instr.op0_register()).filter(|r| r.is_segment_register());
-    if let Some(register) = segment {
+    let segment = shape.kind == Shape::Reg && instr.op0_register().is_segment_register();
+    if segment {
         let run = match instr.mnemonic() {
             M::Push => width!(bytes, push_segment),
             M::Pop => width!(bytes, pop_segment),
             _ => return None,
         };
-        let mut op = ctx.bare(instr, run);
-        op.dst = segment_index(register);
-        return Some(op);
+        return Some(ctx.op(instr, run));
     }
     let run = match (instr.mnemonic(), shape.kind) {
         (M::Push, Shape::Reg) => width!(bytes, push_r),

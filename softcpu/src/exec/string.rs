@@ -7,12 +7,14 @@
 use iced_x86::{Instruction, Mnemonic, OpKind};
 
 use crate::bus::Flow;
-use crate::cpu::Cpu;
+use crate::cpu::{Cpu, Handler, Op};
+use crate::file::{self, RIP_BASE};
 use crate::flags::{DF, TF};
 use crate::lower::LowerCtx;
-use crate::op::{Handler, Int, Op, RIP_BASE, Step};
 use crate::state::{reg, seg};
+use crate::step::Step;
 use crate::tri;
+use crate::value::Int;
 
 const ONCE: u8 = 0;
 const REP: u8 = 1;
@@ -168,7 +170,7 @@ struct Stos;
 impl Element for Stos {
     #[inline(always)]
     fn element<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-        let value = cpu.reg::<T>(0);
+        let value = cpu.reg::<T>(file::RAX);
         let end = cpu.store(op, cpu.destination::<T>(op, true), value);
         if end != Step::Trap {
             let by = cpu.string_step::<T>();
@@ -184,7 +186,7 @@ impl Element for Stos {
         let to = cpu.destination::<T>(op, true);
         let elements = count.saturating_mul(T::SIZE as u64).min(to_page_end(to)) / T::SIZE as u64;
         let Some(target) = cpu.writable(to) else { return 0 };
-        let value = cpu.reg::<T>(0);
+        let value = cpu.reg::<T>(file::RAX);
         for n in 0..elements as usize {
             // SAFETY: the pointer is into a mapped guest page, the stretch ends before the page does, and nobody else
             // accesses the memory now (`Ram`).
@@ -199,7 +201,7 @@ struct Lods;
 impl Element for Lods {
     fn element<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
         let value = tri!(cpu.load::<T>(op, cpu.source::<T>(op)));
-        cpu.set_reg(0, value);
+        cpu.set_reg(file::RAX, value);
         let by = cpu.string_step::<T>();
         cpu.advance(op, reg::RSI, by);
         Step::Next
@@ -211,7 +213,7 @@ impl Element for Scas {
     const COMPARES: bool = true;
     fn element<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
         let value = tri!(cpu.load::<T>(op, cpu.destination::<T>(op, false)));
-        let accumulator = cpu.reg::<T>(0);
+        let accumulator = cpu.reg::<T>(file::RAX);
         cpu.flags.sub(accumulator, value, false);
         let by = cpu.string_step::<T>();
         cpu.advance(op, reg::RDI, by);
@@ -236,7 +238,7 @@ impl Element for Cmps {
 struct Ins;
 impl Element for Ins {
     fn element<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-        let port = cpu.reg::<u16>(16);
+        let port = cpu.reg::<u16>(file::RDX);
         tri!(cpu.check_port(port, T::SIZE as u16));
         let at = cpu.destination::<T>(op, true);
         tri!(cpu.load_to_write::<T>(op, at));
@@ -254,7 +256,7 @@ impl Element for Ins {
 struct Outs;
 impl Element for Outs {
     fn element<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-        let port = cpu.reg::<u16>(16);
+        let port = cpu.reg::<u16>(file::RDX);
         tri!(cpu.check_port(port, T::SIZE as u16));
         let value = tri!(cpu.load::<T>(op, cpu.source::<T>(op)));
         let flow = cpu.write_port(cpu.now(op), port, value.wide() as u32, T::SIZE);
@@ -290,7 +292,7 @@ fn pick<O: Element>(instr: &Instruction, bytes: usize) -> Handler {
 }
 
 /// The operation of a string instruction, if it is one.
-pub(super) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
+pub(crate) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
     use Mnemonic as M;
     if !instr.is_string_instruction() {
         return None;

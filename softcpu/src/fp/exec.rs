@@ -1,22 +1,21 @@
 //! Handlers of the x87 instructions.
 
-use iced_x86::{Instruction, OpKind, Register};
-
 use super::image;
 pub(super) use super::ops;
 use super::ops::{Binary, Constant, Operand};
 use super::stack::{self, ES, Unit};
-use crate::cpu::Cpu;
+use crate::control::Cr0;
+use crate::cpu::{Cpu, Op};
+use crate::file::{self, RIP_BASE};
 use crate::flags::Flags;
-use crate::lower::LowerCtx;
 use crate::mem::access::canonical;
-use crate::op::{Op, RIP_BASE, Step, Trap, vector};
-use crate::sys::{CR0_EM, CR0_MP, CR0_TS};
+use crate::step::{Step, Trap};
 use crate::tri;
+use crate::vector;
 
 /// #NM by CR0.
 fn available(cpu: &mut Cpu) -> Result<(), Trap> {
-    if cpu.sys.cr0 & (CR0_EM | CR0_TS) != 0 {
+    if cpu.sys.has_cr0(Cr0::EM.union(Cr0::TS)) {
         cpu.raise(vector::NM, None);
         return Err(Trap);
     }
@@ -128,12 +127,12 @@ pub(super) fn binary_memory<S: Source, const N: usize>(cpu: &mut Cpu, op: &Op) -
 
 /// ST(0) and ST(i).
 pub(super) fn binary_top<const N: usize>(cpu: &mut Cpu, op: &Op) -> Step {
-    on_stack(cpu, op, |u| ops::binary(u, BINARY[N], 0, op.src.into(), false))
+    on_stack(cpu, op, |u| ops::binary(u, BINARY[N], 0, op.reg2.into(), false))
 }
 
 /// ST(i) and ST(0), perhaps popping.
 pub(super) fn binary_other<const N: usize, const POP: bool>(cpu: &mut Cpu, op: &Op) -> Step {
-    on_stack(cpu, op, |u| ops::binary(u, BINARY[N], op.dst.into(), 0, POP))
+    on_stack(cpu, op, |u| ops::binary(u, BINARY[N], op.reg1.into(), 0, POP))
 }
 
 pub(super) fn compare_memory<S: Source, const POPS: usize>(cpu: &mut Cpu, op: &Op) -> Step {
@@ -141,7 +140,7 @@ pub(super) fn compare_memory<S: Source, const POPS: usize>(cpu: &mut Cpu, op: &O
 }
 
 pub(super) fn compare<const UNORDERED: bool, const POPS: usize>(cpu: &mut Cpu, op: &Op) -> Step {
-    on_stack(cpu, op, |u| ops::compare(u, op.src.into(), UNORDERED, POPS))
+    on_stack(cpu, op, |u| ops::compare(u, op.reg2.into(), UNORDERED, POPS))
 }
 
 /// FCOMPP and FUCOMPP have no operands: ST(1) is meant.
@@ -151,14 +150,14 @@ pub(super) fn compare_both<const UNORDERED: bool>(cpu: &mut Cpu, op: &Op) -> Ste
 
 pub(super) fn compare_flags<const UNORDERED: bool, const POP: bool>(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(ready(cpu));
-    let bits = run(cpu, op, None, |u| ops::compare_flags(u, op.src.into(), UNORDERED, POP));
+    let bits = run(cpu, op, None, |u| ops::compare_flags(u, op.reg2.into(), UNORDERED, POP));
     cpu.flags = Flags::from_bits(bits);
     Step::Next
 }
 
 pub(super) fn conditional_move<const CC: u8>(cpu: &mut Cpu, op: &Op) -> Step {
     let holds = cpu.flags.condition::<CC>();
-    on_stack(cpu, op, |u| ops::conditional_move(u, op.src.into(), holds))
+    on_stack(cpu, op, |u| ops::conditional_move(u, op.reg2.into(), holds))
 }
 
 pub(super) fn load<S: Source>(cpu: &mut Cpu, op: &Op) -> Step {
@@ -268,8 +267,7 @@ pub(super) fn constant(cpu: &mut Cpu, op: &Op, value: Constant) -> Step {
 }
 
 pub(super) fn wait(cpu: &mut Cpu, _: &Op) -> Step {
-    const BOTH: u64 = CR0_MP | CR0_TS;
-    if cpu.sys.cr0 & BOTH == BOTH {
+    if cpu.sys.has_cr0(Cr0::MP) && cpu.sys.has_cr0(Cr0::TS) {
         return cpu.raise(vector::NM, None);
     }
     if cpu.fpu.fsw & ES != 0 {
@@ -324,7 +322,7 @@ pub(super) fn store_status(cpu: &mut Cpu, op: &Op) -> Step {
 
 pub(super) fn status_to_ax(cpu: &mut Cpu, _: &Op) -> Step {
     tri!(available(cpu));
-    cpu.set_reg::<u16>(0, cpu.fpu.fsw);
+    cpu.set_reg::<u16>(file::RAX, cpu.fpu.fsw);
     Step::Next
 }
 
@@ -415,21 +413,4 @@ pub(super) fn fxrstor<const WIDE: bool>(cpu: &mut Cpu, op: &Op) -> Step {
         }
         None => cpu.raise(vector::GP, Some(0)),
     }
-}
-
-/// Lowers an x87 instruction, FXSAVE or FXRSTOR; `None` for any other.
-pub(crate) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
-    let run = super::table::handler(instr.code())?;
-    let mut op = ctx.op(instr, run);
-    let registers: Vec<Register> = (0..instr.op_count())
-        .filter(|&i| instr.op_kind(i) == OpKind::Register)
-        .map(|i| instr.op_register(i))
-        .collect();
-    if let Some(first) = registers.first().filter(|r| r.is_st()) {
-        op.dst = first.number() as u8;
-    }
-    if let Some(second) = registers.get(1).filter(|r| r.is_st()) {
-        op.src = second.number() as u8;
-    }
-    Some(op)
 }

@@ -19,4 +19,12 @@ mod tests;
 mod transcendental;
 mod wide;
 
-pub(crate) use exec::lower;
+use iced_x86::Instruction;
+
+use crate::cpu::Op;
+use crate::lower::LowerCtx;
+
+/// Lowers an x87 instruction, FXSAVE or FXRSTOR; `None` for any other.
+pub(crate) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
+    Some(ctx.op(instr, table::handler(instr.code())?))
+}

@@ -4,7 +4,7 @@ use iced_x86::Code;
 
 use super::exec::*;
 use super::transcendental;
-use crate::op::Handler;
+use crate::cpu::Handler;
 
 /// The handler of an x87 instruction.
 pub fn handler(code: Code) -> Option<Handler> {
@@ -101,7 +101,7 @@ fn transfer(code: Code) -> Option<Handler> {
         Fild_m64int => load::<I64>,
         Fld_m80fp => load_extended,
         Fbld_m80bcd => load_bcd,
-        Fld_sti => |cpu, op| on_stack(cpu, op, |u| ops::load_register(u, op.dst.into())),
+        Fld_sti => |cpu, op| on_stack(cpu, op, |u| ops::load_register(u, op.reg1.into())),
         Fst_m32fp => store_single::<false>,
         Fstp_m32fp => store_single::<true>,
         Fst_m64fp => store_double::<false>,
@@ -113,12 +113,12 @@ fn transfer(code: Code) -> Option<Handler> {
         Fist_m32int => store_i32::<false>,
         Fistp_m32int => store_i32::<true>,
         Fistp_m64int => store_i64,
-        Fst_sti => |cpu, op| on_stack(cpu, op, |u| ops::store_register(u, op.dst.into(), false)),
+        Fst_sti => |cpu, op| on_stack(cpu, op, |u| ops::store_register(u, op.reg1.into(), false)),
         Fstp_sti | Fstpnce_sti | Fstp_sti_DFD0 | Fstp_sti_DFD8 => {
-            |cpu, op| on_stack(cpu, op, |u| ops::store_register(u, op.dst.into(), true))
+            |cpu, op| on_stack(cpu, op, |u| ops::store_register(u, op.reg1.into(), true))
         }
         Fxch_st0_sti | Fxch_st0_sti_DDC8 | Fxch_st0_sti_DFC8 => {
-            |cpu, op| on_stack(cpu, op, |u| ops::exchange(u, op.src.into()))
+            |cpu, op| on_stack(cpu, op, |u| ops::exchange(u, op.reg2.into()))
         }
         Fcmovb_st0_sti => conditional_move::<2>,
         Fcmovnb_st0_sti => conditional_move::<3>,
@@ -163,10 +163,10 @@ fn control(code: Code) -> Option<Handler> {
         Fxsave64_m512byte => fxsave::<true>,
         Fxrstor_m512byte => fxrstor::<false>,
         Fxrstor64_m512byte => fxrstor::<true>,
-        Ffree_sti => |cpu, op| on_stack(cpu, op, |u| u.free(op.dst.into())),
+        Ffree_sti => |cpu, op| on_stack(cpu, op, |u| u.free(op.reg1.into())),
         Ffreep_sti => |cpu, op| {
             on_stack(cpu, op, |u| {
-                u.free(op.dst.into());
+                u.free(op.reg1.into());
                 u.pop();
             })
         },

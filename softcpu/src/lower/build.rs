@@ -4,10 +4,13 @@ use std::cell::{Cell, RefCell};
 
 use iced_x86::{Instruction, InstructionInfoFactory, OpAccess, OpKind, Register};
 
-use crate::cpu::Cpu;
-use crate::op::{Handler, NO_SEG, Op, RIP_BASE, Step, TEMP, ZERO, vector};
+use crate::cpu::{Cpu, Extended, Handler, Op};
+use crate::file::{self, RIP_BASE, TEMP, ZERO};
+use crate::op::{NO_SEG, Pool};
 use crate::pinned::Pinned;
 use crate::state::reg;
+use crate::step::Step;
+use crate::vector;
 
 /// What the lowering knows besides the instruction.
 pub struct LowerCtx {
@@ -24,52 +27,33 @@ pub struct LowerCtx {
     /// Bytes that the instruction pops before it uses the stack pointer for its address.
     popped: Cell<u64>,
     /// Where such operands go: operations point into these.
-    extended: RefCell<Vec<Pinned<Extended>>>,
+    extended: RefCell<Pool<Cpu>>,
 }
 
-/// An instruction whose memory operand needs more than an [`Op`] has room for: its address is computed into
-/// [`TEMP`] first.
-pub struct Extended {
-    /// Added to base and index.
-    disp: u64,
-    /// What of the sum counts: 16, 32 or 64 bits.
-    mask: u64,
-    /// The operand itself.
-    address: Op,
-    /// Bytes that are popped before.
-    popped: u64,
-    /// Bytes that the instruction accesses there, and whether it writes them.
-    access: (u16, bool),
-    /// The instruction, its memory operand being `[TEMP]`.
-    inner: Op,
-}
-
-impl Extended {
-    /// The offset in the segment.
-    #[inline(always)]
-    fn offset(&self, cpu: &Cpu) -> u64 {
-        let mut sum = cpu.offset(&self.address).wrapping_add(self.disp);
-        if self.popped != 0 {
-            let sp = cpu.gpr[reg::RSP];
-            sum = sum.wrapping_add(cpu.moved_stack(sp.wrapping_add(self.popped))).wrapping_sub(sp);
-        }
-        sum & self.mask
+/// The offset of an extended operand in its segment.
+#[inline(always)]
+fn extended_offset(extended: &Extended, cpu: &Cpu) -> u64 {
+    let mut sum = cpu.offset(&extended.address).wrapping_add(extended.disp);
+    if extended.popped != 0 {
+        let sp = cpu.gpr[reg::RSP];
+        sum = sum.wrapping_add(cpu.moved_stack(sp.wrapping_add(extended.popped))).wrapping_sub(sp);
     }
+    sum & extended.mask
 }
 
-/// Byte offset of a general register, of any size, in the register file.
+/// Offset of a general register, of any size, in the register file.
 pub fn gpr_offset(register: Register) -> u8 {
-    let high = matches!(register, Register::AH | Register::CH | Register::DH | Register::BH);
-    if high {
-        (register as u32 - Register::AH as u32) as u8 * 8 + 1
-    } else {
-        register.full_register().number() as u8 * 8
+    match register {
+        Register::AH | Register::CH | Register::DH | Register::BH => {
+            file::AH + file::offset((register as u32 - Register::AH as u32) as usize)
+        }
+        _ => file::offset(register.full_register().number()),
     }
 }
 
-/// Index of a segment register in the encoding's order.
-pub fn segment_index(register: Register) -> u8 {
-    register.number() as u8
+/// How an operation names a register: a general one by its offset in the register file, any other by its number.
+fn place(register: Register) -> u8 {
+    if register.is_gpr() { gpr_offset(register) } else { register.number() as u8 }
 }
 
 impl LowerCtx {
@@ -80,7 +64,7 @@ impl LowerCtx {
     }
 
     /// What the operations made so far point into.
-    pub(crate) fn into_extended(self) -> Vec<Pinned<Extended>> {
+    pub(crate) fn into_extended(self) -> Pool<Cpu> {
         self.extended.into_inner()
     }
 
@@ -93,8 +77,8 @@ impl LowerCtx {
             off: instr.ip().wrapping_sub(self.start) as u16,
             len: instr.len() as u8,
             nth: self.nth,
-            dst: 0,
-            src: 0,
+            reg1: 0,
+            reg2: 0,
             base: ZERO,
             index: ZERO,
             scale: 0,
@@ -103,8 +87,8 @@ impl LowerCtx {
         }
     }
 
-    /// An operation with the instruction's memory operand and immediate, if it has them, and its general registers: the
-    /// first in `dst`, the second in `src` (registers that are not general ones leave 0).
+    /// An operation with the instruction's memory operand and immediate, if it has them, and its first two register
+    /// operands.
     pub fn op(&self, instr: &Instruction, run: Handler) -> Op {
         let mut op = self.bare(instr, run);
         let mut registers = 0;
@@ -112,11 +96,9 @@ impl LowerCtx {
         for n in 0..instr.op_count() {
             match instr.op_kind(n) {
                 OpKind::Register => {
-                    let register = instr.op_register(n);
-                    let offset = if register.is_gpr() { gpr_offset(register) } else { 0 };
                     match registers {
-                        0 => op.dst = offset,
-                        1 => op.src = offset,
+                        0 => op.reg1 = place(instr.op_register(n)),
+                        1 => op.reg2 = place(instr.op_register(n)),
                         _ => {}
                     }
                     registers += 1;
@@ -135,9 +117,9 @@ impl LowerCtx {
     /// Segment whose base is added. In 64-bit mode only FS and GS have one.
     pub fn segment(&self, register: Register) -> u8 {
         match register {
-            Register::FS | Register::GS => segment_index(register),
+            Register::FS | Register::GS => register.number() as u8,
             _ if self.bits == 64 => NO_SEG,
-            _ => segment_index(register),
+            _ => register.number() as u8,
         }
     }
 
@@ -266,7 +248,7 @@ fn extended(cpu: &mut Cpu, op: &Op) -> Step {
     // SAFETY: only `finish` makes operations that this runs. It put the address of a value here that the operation's
     // block owns and that nobody writes, and a block that may be running is not freed.
     let extended = unsafe { &*std::ptr::with_exposed_provenance::<Extended>(op.imm as usize) };
-    cpu.gpr[TEMP as usize / 8] = extended.offset(cpu);
+    cpu.gpr[file::word(TEMP)] = extended_offset(extended, cpu);
     (extended.inner.run)(cpu, &extended.inner)
 }
 
@@ -274,10 +256,10 @@ fn extended(cpu: &mut Cpu, op: &Op) -> Step {
 fn extended_checked(cpu: &mut Cpu, op: &Op) -> Step {
     // SAFETY: as in `extended`.
     let extended = unsafe { &*std::ptr::with_exposed_provenance::<Extended>(op.imm as usize) };
-    let offset = extended.offset(cpu);
+    let offset = extended_offset(extended, cpu);
     let (bytes, write) = extended.access;
     let segment = extended.address.seg;
-    cpu.gpr[TEMP as usize / 8] = cpu.checked_address(segment, offset, u64::from(bytes), write);
+    cpu.gpr[file::word(TEMP)] = cpu.checked_address(segment, offset, u64::from(bytes), write);
     (extended.inner.run)(cpu, &extended.inner)
 }
 
@@ -298,8 +280,8 @@ fn access(instr: &Instruction) -> (u16, bool) {
 fn extended_linear(cpu: &mut Cpu, op: &Op) -> Step {
     // SAFETY: as in `extended`.
     let extended = unsafe { &*std::ptr::with_exposed_provenance::<Extended>(op.imm as usize) };
-    let offset = extended.offset(cpu);
-    cpu.gpr[TEMP as usize / 8] = cpu.linear(extended.address.seg, offset);
+    let offset = extended_offset(extended, cpu);
+    cpu.gpr[file::word(TEMP)] = cpu.linear(extended.address.seg, offset);
     (extended.inner.run)(cpu, &extended.inner)
 }
 

@@ -91,7 +91,7 @@ pub fn condition(instr: &Instruction) -> Option<u8> {
 macro_rules! by_size {
     ($bytes:expr, $f:ident $(, $g:ty)*) => {
         match $bytes {
-            1 => $f::<$($g,)* u8> as $crate::op::Handler,
+            1 => $f::<$($g,)* u8> as $crate::cpu::Handler,
             2 => $f::<$($g,)* u16>,
             4 => $f::<$($g,)* u32>,
             8 => $f::<$($g,)* u64>,
@@ -105,7 +105,7 @@ macro_rules! by_size {
 macro_rules! by_condition {
     ($cc:expr, $f:ident $(, $g:ty)*) => {
         match $cc {
-            0 => $f::<$($g,)* 0> as $crate::op::Handler,
+            0 => $f::<$($g,)* 0> as $crate::cpu::Handler,
             1 => $f::<$($g,)* 1>,
             2 => $f::<$($g,)* 2>,
             3 => $f::<$($g,)* 3>,

@@ -6,10 +6,13 @@ use super::walk::Want;
 use fencepost_time::Cycles;
 
 use crate::bus::Flow;
-use crate::cpu::{Alone, Cpu};
-use crate::op::{NO_SEG, Op, Plain, Step, Trap, vector};
-use crate::state::reg;
+use crate::cpu::{Alone, Cpu, Op};
+use crate::file;
+use crate::op::NO_SEG;
+use crate::step::{Step, Trap};
 use crate::tri;
+use crate::value::Plain;
+use crate::vector;
 
 /// The circumstances of an access out of line.
 #[derive(Clone, Copy)]
@@ -150,7 +153,7 @@ impl Cpu {
 
     /// What an access through the operation's memory operand is made under.
     pub(crate) fn circumstance(&self, op: &Op) -> Circumstance {
-        let stack = op.seg == NO_SEG && (op.base == (reg::RSP * 8) as u8 || op.base == (reg::RBP * 8) as u8);
+        let stack = op.seg == NO_SEG && (op.base == file::RSP || op.base == file::RBP);
         let user = self.user != 0;
         Circumstance { now: self.now(op), user, stack, restarts: true, mask: self.linear_mask }
     }

@@ -2,8 +2,10 @@
 
 use vm_memory::{Bytes, GuestAddress};
 
+use crate::file::FILE_BYTES;
 use crate::machine::{Machine, PRESENT, WRITE};
-use crate::op::{FILE_BYTES, Step, vector};
+use crate::step::Step;
+use crate::vector;
 
 const LINEAR: u64 = 0x60_0000;
 const PHYSICAL: u64 = 0x20_0000;

@@ -2,7 +2,7 @@
 
 use vm_memory::{Address, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, MemoryRegionAddress};
 
-use crate::op::Plain;
+use crate::value::Plain;
 
 /// One stretch of RAM.
 #[derive(Clone, Copy)]

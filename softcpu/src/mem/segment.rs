@@ -4,8 +4,8 @@
 //! made, in the place that the fault has among the instruction's others, and costs those that are allowed nothing.
 
 use crate::cpu::Cpu;
+use crate::descriptor::attr;
 use crate::state::{Segment, seg};
-use crate::sys::segments::attr;
 
 /// The address of an access that its segment does not allow: #GP.
 const OUTSIDE: u64 = 1 << 63;

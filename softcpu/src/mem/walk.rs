@@ -1,5 +1,6 @@
 //! Four-level page walks (Intel SDM vol. 3, chapter 5).
 
+use crate::control::{Cr0, Cr4, Efer};
 use crate::cpu::Cpu;
 use crate::cpuid::PHYSICAL_BITS;
 
@@ -55,10 +56,10 @@ impl Cpu {
     /// Translates a linear address for an access of this privilege, and sets accessed and dirty bits. The error is a
     /// page fault's error code.
     pub(crate) fn walk(&mut self, addr: u64, want: Want, user: bool) -> Result<Mapping, u32> {
-        if self.sys.cr0 & crate::sys::CR0_PG == 0 {
+        if !self.sys.has_cr0(Cr0::PG) {
             return Ok(Mapping { gpa: addr, writable: true, global: false, large: false });
         }
-        let nxe = self.sys.efer & crate::sys::EFER_NXE != 0;
+        let nxe = self.sys.has_efer(Efer::NXE);
         let mut code = 0;
         if want == Want::Write {
             code |= code::WRITE;
@@ -88,7 +89,7 @@ impl Cpu {
                 return Err(code | code::PRESENT | code::RESERVED);
             }
             if leaf {
-                let protected = self.sys.cr0 & crate::sys::CR0_WP != 0;
+                let protected = self.sys.has_cr0(Cr0::WP);
                 let may_write = rights & WRITABLE != 0 || (!user && !protected);
                 let refused = (user && rights & USER == 0)
                     || (want == Want::Write && !may_write)
@@ -101,7 +102,7 @@ impl Cpu {
                 return Ok(Mapping {
                     gpa: (entry & ADDRESS & !offset) | (addr & offset),
                     writable: may_write && (want == Want::Write || entry & DIRTY != 0),
-                    global: entry & GLOBAL != 0 && self.sys.cr4 & crate::sys::CR4_PGE != 0,
+                    global: entry & GLOBAL != 0 && self.sys.has_cr4(Cr4::PGE),
                     large: shift != 12,
                 });
             }

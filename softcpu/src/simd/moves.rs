@@ -3,25 +3,26 @@
 use iced_x86::Code;
 
 use super::shape::{check_aligned, claim_mmx, enter_mmx, read_mmx, sse_usable, write_mmx};
-use crate::cpu::Cpu;
-use crate::op::{Handler, Op, Plain, Step};
+use crate::cpu::{Cpu, Handler, Op};
+use crate::step::Step;
 use crate::tri;
+use crate::value::Plain;
 
 const LOW: u128 = u64::MAX as u128;
 
 #[inline(always)]
-fn src(cpu: &Cpu, op: &Op) -> u128 {
-    cpu.fpu.xmm[usize::from(op.src & 15)]
+fn second(cpu: &Cpu, op: &Op) -> u128 {
+    cpu.fpu.xmm[usize::from(op.reg2 & 15)]
 }
 
 #[inline(always)]
-fn dst<'a>(cpu: &'a mut Cpu, op: &Op) -> &'a mut u128 {
-    &mut cpu.fpu.xmm[usize::from(op.dst & 15)]
+fn first<'a>(cpu: &'a mut Cpu, op: &Op) -> &'a mut u128 {
+    &mut cpu.fpu.xmm[usize::from(op.reg1 & 15)]
 }
 
 fn copy(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(sse_usable(cpu));
-    *dst(cpu, op) = src(cpu, op);
+    *first(cpu, op) = second(cpu, op);
     Step::Next
 }
 
@@ -30,7 +31,7 @@ fn load<T: Plain + Into<u128>>(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(sse_usable(cpu));
     let address = cpu.ea(op);
     let value = tri!(cpu.load::<T>(op, address));
-    *dst(cpu, op) = value.into();
+    *first(cpu, op) = value.into();
     Step::Next
 }
 
@@ -39,47 +40,52 @@ fn load_aligned(cpu: &mut Cpu, op: &Op) -> Step {
     let address = cpu.ea(op);
     tri!(check_aligned(cpu, address));
     let value = tri!(cpu.load::<u128>(op, address));
-    *dst(cpu, op) = value;
+    *first(cpu, op) = value;
     Step::Next
 }
 
 fn store(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(sse_usable(cpu));
     let address = cpu.ea(op);
-    cpu.store::<u128>(op, address, src(cpu, op))
+    let value = *first(cpu, op);
+    cpu.store::<u128>(op, address, value)
 }
 
 fn store_aligned(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(sse_usable(cpu));
     let address = cpu.ea(op);
     tri!(check_aligned(cpu, address));
-    cpu.store::<u128>(op, address, src(cpu, op))
+    let value = *first(cpu, op);
+    cpu.store::<u128>(op, address, value)
 }
 
 fn store_low(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(sse_usable(cpu));
     let address = cpu.ea(op);
-    cpu.store::<u64>(op, address, src(cpu, op) as u64)
+    let value = *first(cpu, op);
+    cpu.store::<u64>(op, address, value as u64)
 }
 
 fn store_high(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(sse_usable(cpu));
     let address = cpu.ea(op);
-    cpu.store::<u64>(op, address, (src(cpu, op) >> 64) as u64)
+    let value = *first(cpu, op);
+    cpu.store::<u64>(op, address, (value >> 64) as u64)
 }
 
 fn store_dword(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(sse_usable(cpu));
     let address = cpu.ea(op);
-    cpu.store::<u32>(op, address, src(cpu, op) as u32)
+    let value = *first(cpu, op);
+    cpu.store::<u32>(op, address, value as u32)
 }
 
 fn load_into_low(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(sse_usable(cpu));
     let address = cpu.ea(op);
     let value = tri!(cpu.load::<u64>(op, address));
-    let dst = dst(cpu, op);
-    *dst = *dst & !LOW | u128::from(value);
+    let first = first(cpu, op);
+    *first = *first & !LOW | u128::from(value);
     Step::Next
 }
 
@@ -87,45 +93,45 @@ fn load_into_high(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(sse_usable(cpu));
     let address = cpu.ea(op);
     let value = tri!(cpu.load::<u64>(op, address));
-    let dst = dst(cpu, op);
-    *dst = *dst & LOW | u128::from(value) << 64;
+    let first = first(cpu, op);
+    *first = *first & LOW | u128::from(value) << 64;
     Step::Next
 }
 
-/// Joins the destination and the source register.
+/// Joins the second register to the first.
 #[inline(always)]
 fn merge(cpu: &mut Cpu, op: &Op, f: impl Fn(u128, u128) -> u128) -> Step {
     tri!(sse_usable(cpu));
-    let b = src(cpu, op);
-    let dst = dst(cpu, op);
-    *dst = f(*dst, b);
+    let b = second(cpu, op);
+    let first = first(cpu, op);
+    *first = f(*first, b);
     Step::Next
 }
 
 /// A general register into XMM, zero above it.
 fn from_gpr<T: Plain + Into<u128>>(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(sse_usable(cpu));
-    let value = cpu.reg::<T>(op.src);
-    *dst(cpu, op) = value.into();
+    let value = cpu.reg::<T>(op.reg2);
+    *first(cpu, op) = value.into();
     Step::Next
 }
 
 fn to_gpr32(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(sse_usable(cpu));
-    cpu.set_reg::<u64>(op.dst, src(cpu, op) as u64 & 0xffff_ffff);
+    cpu.set_reg::<u64>(op.reg1, second(cpu, op) as u64 & 0xffff_ffff);
     Step::Next
 }
 
 fn to_gpr64(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(sse_usable(cpu));
-    cpu.set_reg::<u64>(op.dst, src(cpu, op) as u64);
+    cpu.set_reg::<u64>(op.reg1, second(cpu, op) as u64);
     Step::Next
 }
 
 fn mmx_copy(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(enter_mmx(cpu));
     claim_mmx(cpu);
-    write_mmx(cpu, op.dst, read_mmx(cpu, op.src));
+    write_mmx(cpu, op.reg1, read_mmx(cpu, op.reg2));
     Step::Next
 }
 
@@ -134,14 +140,14 @@ fn mmx_load<T: Plain + Into<u128>>(cpu: &mut Cpu, op: &Op) -> Step {
     let address = cpu.ea(op);
     let value = tri!(cpu.load::<T>(op, address));
     claim_mmx(cpu);
-    write_mmx(cpu, op.dst, value.into());
+    write_mmx(cpu, op.reg1, value.into());
     Step::Next
 }
 
 fn mmx_store32(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(enter_mmx(cpu));
     let address = cpu.ea(op);
-    let step = cpu.store::<u32>(op, address, read_mmx(cpu, op.src) as u32);
+    let step = cpu.store::<u32>(op, address, read_mmx(cpu, op.reg1) as u32);
     if step != Step::Trap {
         claim_mmx(cpu);
     }
@@ -151,7 +157,7 @@ fn mmx_store32(cpu: &mut Cpu, op: &Op) -> Step {
 fn mmx_store64(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(enter_mmx(cpu));
     let address = cpu.ea(op);
-    let step = cpu.store::<u64>(op, address, read_mmx(cpu, op.src) as u64);
+    let step = cpu.store::<u64>(op, address, read_mmx(cpu, op.reg1) as u64);
     if step != Step::Trap {
         claim_mmx(cpu);
     }
@@ -160,23 +166,23 @@ fn mmx_store64(cpu: &mut Cpu, op: &Op) -> Step {
 
 fn mmx_from_gpr<T: Plain + Into<u128>>(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(enter_mmx(cpu));
-    let value = cpu.reg::<T>(op.src);
+    let value = cpu.reg::<T>(op.reg2);
     claim_mmx(cpu);
-    write_mmx(cpu, op.dst, value.into());
+    write_mmx(cpu, op.reg1, value.into());
     Step::Next
 }
 
 fn mmx_to_gpr32(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(enter_mmx(cpu));
     claim_mmx(cpu);
-    cpu.set_reg::<u64>(op.dst, read_mmx(cpu, op.src) as u64 & 0xffff_ffff);
+    cpu.set_reg::<u64>(op.reg1, read_mmx(cpu, op.reg2) as u64 & 0xffff_ffff);
     Step::Next
 }
 
 fn mmx_to_gpr64(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(enter_mmx(cpu));
     claim_mmx(cpu);
-    cpu.set_reg::<u64>(op.dst, read_mmx(cpu, op.src) as u64);
+    cpu.set_reg::<u64>(op.reg1, read_mmx(cpu, op.reg2) as u64);
     Step::Next
 }
 
@@ -184,7 +190,7 @@ fn mmx_to_xmm(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(sse_usable(cpu));
     tri!(enter_mmx(cpu));
     claim_mmx(cpu);
-    *dst(cpu, op) = read_mmx(cpu, op.src);
+    *first(cpu, op) = read_mmx(cpu, op.reg2);
     Step::Next
 }
 
@@ -192,13 +198,13 @@ fn xmm_to_mmx(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(sse_usable(cpu));
     tri!(enter_mmx(cpu));
     claim_mmx(cpu);
-    write_mmx(cpu, op.dst, src(cpu, op));
+    write_mmx(cpu, op.reg1, second(cpu, op));
     Step::Next
 }
 
 fn store_integer<T: Plain>(cpu: &mut Cpu, op: &Op) -> Step {
     let address = cpu.ea(op);
-    let value = cpu.reg::<T>(op.src);
+    let value = cpu.reg::<T>(op.reg1);
     cpu.store::<T>(op, address, value)
 }
 

@@ -1,14 +1,16 @@
 //! How handlers fetch operands, call a kernel and put the result away: one function for each shape of instruction.
 
-use crate::cpu::Cpu;
+use crate::control::{Cr0, Cr4};
+use crate::cpu::{Cpu, Op};
 use crate::fp::env::{Env, flag};
 use crate::fp::stack::ES;
-use crate::op::{Op, Plain, Step, Trap, vector};
-use crate::sys::{CR0_EM, CR0_TS, CR4_OSFXSR};
+use crate::step::{Step, Trap};
 use crate::tri;
+use crate::value::Plain;
+use crate::vector;
 
-/// The system handles #XM.
-const CR4_OSXMMEXCPT: u64 = 1 << 10;
+/// Either keeps SSE and MMX from being used.
+const EM_OR_TS: u64 = Cr0::EM.union(Cr0::TS).bits();
 
 /// Marks the forms whose second operand is a register.
 pub enum InRegister {}
@@ -33,7 +35,7 @@ impl Place for InRegister {
     const MEMORY: bool = false;
     #[inline(always)]
     fn xmm(cpu: &mut Cpu, op: &Op) -> Result<u128, Trap> {
-        Ok(cpu.fpu.xmm[usize::from(op.src & 15)])
+        Ok(cpu.fpu.xmm[usize::from(op.reg2 & 15)])
     }
     #[inline(always)]
     fn xmm_part<T: Plain + Into<u128>>(cpu: &mut Cpu, op: &Op) -> Result<u128, Trap> {
@@ -41,11 +43,11 @@ impl Place for InRegister {
     }
     #[inline(always)]
     fn mmx<T: Plain + Into<u128>>(cpu: &mut Cpu, op: &Op) -> Result<u128, Trap> {
-        Ok(read_mmx(cpu, op.src))
+        Ok(read_mmx(cpu, op.reg2))
     }
     #[inline(always)]
     fn gpr<T: Plain + Into<u128>>(cpu: &mut Cpu, op: &Op) -> Result<u128, Trap> {
-        Ok(u128::from(cpu.reg::<u64>(op.src)))
+        Ok(u128::from(cpu.reg::<u64>(op.reg2)))
     }
 }
 
@@ -85,24 +87,24 @@ pub fn check_aligned(cpu: &mut Cpu, address: u64) -> Result<(), Trap> {
 /// The exceptions of every SSE instruction: #UD and #NM by CR0 and CR4 (Intel SDM vol. 3, 14.1).
 #[inline(always)]
 pub fn sse_usable(cpu: &mut Cpu) -> Result<(), Trap> {
-    if cpu.sys.cr0 & (CR0_EM | CR0_TS) | !cpu.sys.cr4 & CR4_OSFXSR == 0 {
+    if cpu.sys.cr0 & EM_OR_TS | !cpu.sys.cr4 & Cr4::OSFXSR.bits() == 0 {
         return Ok(());
     }
-    let undefined = cpu.sys.cr0 & CR0_EM != 0 || cpu.sys.cr4 & CR4_OSFXSR == 0;
+    let undefined = cpu.sys.has_cr0(Cr0::EM) || !cpu.sys.has_cr4(Cr4::OSFXSR);
     Err(refuse(cpu, if undefined { vector::UD } else { vector::NM }))
 }
 
 /// The exceptions of every MMX instruction: #UD and #NM by CR0, and a waiting #MF (Intel SDM vol. 3, 13.1).
 #[inline(always)]
 pub fn enter_mmx(cpu: &mut Cpu) -> Result<(), Trap> {
-    if cpu.sys.cr0 & (CR0_EM | CR0_TS) | u64::from(cpu.fpu.fsw & ES) == 0 {
+    if cpu.sys.cr0 & EM_OR_TS | u64::from(cpu.fpu.fsw & ES) == 0 {
         return Ok(());
     }
     Err(refuse(
         cpu,
-        match cpu.sys.cr0 {
-            cr0 if cr0 & CR0_EM != 0 => vector::UD,
-            cr0 if cr0 & CR0_TS != 0 => vector::NM,
+        match &cpu.sys {
+            sys if sys.has_cr0(Cr0::EM) => vector::UD,
+            sys if sys.has_cr0(Cr0::TS) => vector::NM,
             _ => vector::MF,
         },
     ))
@@ -162,7 +164,7 @@ fn unmasked(cpu: &mut Cpu, env: &Env) -> Trap {
     let early = env.flags & flag::PRE_COMPUTATION;
     let flags = if early & !env.masks != 0 { early } else { env.flags };
     cpu.fpu.mxcsr |= u32::from(flags);
-    let known = cpu.sys.cr4 & CR4_OSXMMEXCPT != 0;
+    let known = cpu.sys.has_cr4(Cr4::OSXMMEXCPT);
     refuse(cpu, if known { vector::XM } else { vector::UD })
 }
 
@@ -171,8 +173,8 @@ fn unmasked(cpu: &mut Cpu, env: &Env) -> Trap {
 pub fn packed<P: Place>(cpu: &mut Cpu, op: &Op, kernel: impl Kernel) -> Step {
     tri!(sse_usable(cpu));
     let b = tri!(P::xmm(cpu, op));
-    let dst = &mut cpu.fpu.xmm[usize::from(op.dst & 15)];
-    *dst = kernel(&mut no_env(), *dst, b, op.imm as u8);
+    let first = &mut cpu.fpu.xmm[usize::from(op.reg1 & 15)];
+    *first = kernel(&mut no_env(), *first, b, op.imm as u8);
     Step::Next
 }
 
@@ -181,8 +183,8 @@ pub fn packed<P: Place>(cpu: &mut Cpu, op: &Op, kernel: impl Kernel) -> Step {
 pub fn single<P: Place>(cpu: &mut Cpu, op: &Op, kernel: impl Kernel) -> Step {
     tri!(sse_usable(cpu));
     let b = tri!(P::xmm_part::<u32>(cpu, op));
-    let dst = &mut cpu.fpu.xmm[usize::from(op.dst & 15)];
-    *dst = kernel(&mut no_env(), *dst, b, 0);
+    let first = &mut cpu.fpu.xmm[usize::from(op.reg1 & 15)];
+    *first = kernel(&mut no_env(), *first, b, 0);
     Step::Next
 }
 
@@ -190,16 +192,16 @@ pub fn single<P: Place>(cpu: &mut Cpu, op: &Op, kernel: impl Kernel) -> Step {
 #[inline(always)]
 pub fn packed_immediate<P: Place>(cpu: &mut Cpu, op: &Op, kernel: impl Kernel) -> Step {
     tri!(sse_usable(cpu));
-    let dst = &mut cpu.fpu.xmm[usize::from(op.dst & 15)];
-    *dst = kernel(&mut no_env(), *dst, u128::from(op.imm as u8), 0);
+    let first = &mut cpu.fpu.xmm[usize::from(op.reg1 & 15)];
+    *first = kernel(&mut no_env(), *first, u128::from(op.imm as u8), 0);
     Step::Next
 }
 
 #[inline(always)]
 fn mmx_with(cpu: &mut Cpu, op: &Op, b: u128, kernel: impl Kernel) -> Step {
-    let result = kernel(&mut no_env(), read_mmx(cpu, op.dst), b, op.imm as u8);
+    let result = kernel(&mut no_env(), read_mmx(cpu, op.reg1), b, op.imm as u8);
     claim_mmx(cpu);
-    write_mmx(cpu, op.dst, result);
+    write_mmx(cpu, op.reg1, result);
     Step::Next
 }
 
@@ -231,8 +233,8 @@ pub fn mmx_immediate<P: Place>(cpu: &mut Cpu, op: &Op, kernel: impl Kernel) -> S
 pub fn insert<P: Place>(cpu: &mut Cpu, op: &Op, kernel: impl Kernel) -> Step {
     tri!(sse_usable(cpu));
     let b = tri!(P::gpr::<u16>(cpu, op));
-    let dst = &mut cpu.fpu.xmm[usize::from(op.dst & 15)];
-    *dst = kernel(&mut no_env(), *dst, b, op.imm as u8);
+    let first = &mut cpu.fpu.xmm[usize::from(op.reg1 & 15)];
+    *first = kernel(&mut no_env(), *first, b, op.imm as u8);
     Step::Next
 }
 
@@ -249,7 +251,7 @@ pub fn mmx_insert<P: Place>(cpu: &mut Cpu, op: &Op, kernel: impl Kernel) -> Step
 pub fn to_gpr<P: Place>(cpu: &mut Cpu, op: &Op, kernel: impl Kernel) -> Step {
     tri!(sse_usable(cpu));
     let b = tri!(P::xmm(cpu, op));
-    cpu.set_reg::<u64>(op.dst, kernel(&mut no_env(), 0, b, op.imm as u8) as u64);
+    cpu.set_reg::<u64>(op.reg1, kernel(&mut no_env(), 0, b, op.imm as u8) as u64);
     Step::Next
 }
 
@@ -259,15 +261,15 @@ pub fn to_gpr_from_mmx<P: Place>(cpu: &mut Cpu, op: &Op, kernel: impl Kernel) ->
     tri!(enter_mmx(cpu));
     let b = tri!(P::mmx::<u64>(cpu, op));
     claim_mmx(cpu);
-    cpu.set_reg::<u64>(op.dst, kernel(&mut no_env(), 0, b, op.imm as u8) as u64);
+    cpu.set_reg::<u64>(op.reg1, kernel(&mut no_env(), 0, b, op.imm as u8) as u64);
     Step::Next
 }
 
 #[inline(always)]
 fn float_with(cpu: &mut Cpu, op: &Op, b: u128, kernel: impl Kernel) -> Step {
-    let a = cpu.fpu.xmm[usize::from(op.dst & 15)];
+    let a = cpu.fpu.xmm[usize::from(op.reg1 & 15)];
     let result = tri!(compute(cpu, kernel, a, b, op.imm as u8));
-    cpu.fpu.xmm[usize::from(op.dst & 15)] = result;
+    cpu.fpu.xmm[usize::from(op.reg1 & 15)] = result;
     Step::Next
 }
 
@@ -297,7 +299,7 @@ pub fn float_double<P: Place>(cpu: &mut Cpu, op: &Op, kernel: impl Kernel) -> St
 
 #[inline(always)]
 fn compare_with(cpu: &mut Cpu, op: &Op, b: u128, kernel: impl Kernel) -> Step {
-    let a = cpu.fpu.xmm[usize::from(op.dst & 15)];
+    let a = cpu.fpu.xmm[usize::from(op.reg1 & 15)];
     let flags = tri!(compute(cpu, kernel, a, b, 0));
     cpu.flags = crate::flags::Flags::from_bits(flags as u64);
     Step::Next
@@ -352,7 +354,7 @@ pub fn from_mmx<P: Place>(cpu: &mut Cpu, op: &Op, kernel: impl Kernel) -> Step {
 #[inline(always)]
 fn gpr_with(cpu: &mut Cpu, op: &Op, b: u128, kernel: impl Kernel) -> Step {
     let result = tri!(compute(cpu, kernel, 0, b, 0));
-    cpu.set_reg::<u64>(op.dst, result as u64);
+    cpu.set_reg::<u64>(op.reg1, result as u64);
     Step::Next
 }
 
@@ -377,7 +379,7 @@ fn to_mmx_with(cpu: &mut Cpu, op: &Op, b: u128, kernel: impl Kernel) -> Step {
     // The registers become MMX's even when an exception leaves no result.
     claim_mmx(cpu);
     let result = tri!(compute(cpu, kernel, 0, b, 0));
-    write_mmx(cpu, op.dst, result);
+    write_mmx(cpu, op.reg1, result);
     Step::Next
 }
 

@@ -3,9 +3,11 @@
 use iced_x86::Code;
 
 use super::shape::{claim_mmx, enter_mmx, read_mmx, sse_usable};
-use crate::cpu::Cpu;
-use crate::op::{Handler, Op, Plain, Step, vector};
+use crate::cpu::{Cpu, Handler, Op};
+use crate::step::Step;
 use crate::tri;
+use crate::value::Plain;
+use crate::vector;
 
 /// The bits of MXCSR that may be set (Intel SDM vol. 1, 11.6.6).
 pub const MXCSR_MASK: u32 = 0xffff;
@@ -57,14 +59,14 @@ fn masked_store<T: Plain>(cpu: &mut Cpu, op: &Op, value: u128, mask: u128) -> St
 
 fn maskmovdqu(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(sse_usable(cpu));
-    let (value, mask) = (cpu.fpu.xmm[usize::from(op.dst & 15)], cpu.fpu.xmm[usize::from(op.src & 15)]);
+    let (value, mask) = (cpu.fpu.xmm[usize::from(op.reg1 & 15)], cpu.fpu.xmm[usize::from(op.reg2 & 15)]);
     masked_store::<u128>(cpu, op, value, mask)
 }
 
 fn maskmovq(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(sse_usable(cpu));
     tri!(enter_mmx(cpu));
-    let (value, mask) = (read_mmx(cpu, op.dst), read_mmx(cpu, op.src));
+    let (value, mask) = (read_mmx(cpu, op.reg1), read_mmx(cpu, op.reg2));
     claim_mmx(cpu);
     masked_store::<u64>(cpu, op, value, mask)
 }

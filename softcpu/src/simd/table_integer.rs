@@ -5,7 +5,7 @@ use iced_x86::Code;
 use super::forms::handlers;
 use super::shape::*;
 use super::{float, integer, shuffle};
-use crate::op::Handler;
+use crate::cpu::Handler;
 
 handlers! {
     /// The handler of a form, by whether its operand is in memory.

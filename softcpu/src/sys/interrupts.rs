@@ -1,11 +1,12 @@
 //! Delivery of exceptions and interrupts through the IDT of long mode (Intel SDM vol. 3, 7.14).
 
-use super::segments::{attr, dpl};
 use crate::cpu::Cpu;
+use crate::descriptor::{attr, dpl};
 use crate::flags::{IF, NT, RF, TF, VM};
 use crate::mem::access::canonical;
-use crate::op::{Fault, Step, Trap, vector};
 use crate::state::{reg, seg};
+use crate::step::{Fault, Step, Trap};
+use crate::vector;
 
 /// Where an event comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,32 +2,34 @@
 
 use iced_x86::Instruction;
 
-use super::segments::{attr, dpl};
-use crate::cpu::Cpu;
+use crate::cpu::{Cpu, Handler, Op};
+use crate::descriptor::{attr, dpl, unpack};
 use crate::flags::{IF, IOPL};
 use crate::lower::{Shape, shape};
-use crate::op::{Handler, Int, Op, Step, Trap, vector};
 use crate::state::seg;
+use crate::step::{Step, Trap};
 use crate::tri;
+use crate::value::Int;
+use crate::vector;
 
 pub(super) fn mov_to_segment<const MEMORY: bool>(cpu: &mut Cpu, op: &Op) -> Step {
-    let which = op.aux as usize % 6;
+    let which = usize::from(op.reg1) % 6;
     if which == seg::CS {
         return cpu.raise(vector::UD, None);
     }
-    let selector = if MEMORY { tri!(cpu.load::<u16>(op, cpu.ea(op))) } else { cpu.reg::<u16>(op.src) };
+    let selector = if MEMORY { tri!(cpu.load::<u16>(op, cpu.ea(op))) } else { cpu.reg::<u16>(op.reg2) };
     tri!(cpu.load_segment(which, selector));
     cpu.after_segment_load(which)
 }
 
 pub(super) fn mov_from_segment<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let selector = cpu.sys.seg[op.aux as usize % 6].selector;
-    cpu.set_reg(op.dst, T::cut(u64::from(selector)));
+    let selector = cpu.sys.seg[usize::from(op.reg2) % 6].selector;
+    cpu.set_reg(op.reg1, T::cut(u64::from(selector)));
     Step::Next
 }
 
 pub(super) fn store_segment(cpu: &mut Cpu, op: &Op) -> Step {
-    let selector = cpu.sys.seg[op.aux as usize % 6].selector;
+    let selector = cpu.sys.seg[usize::from(op.reg1) % 6].selector;
     cpu.store(op, cpu.ea(op), selector)
 }
 
@@ -38,7 +40,7 @@ pub(super) fn load_far<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let offset = tri!(cpu.load::<T>(op, at));
     let selector = tri!(cpu.load::<u16>(op, cpu.beyond(at, T::SIZE as u64)));
     tri!(cpu.load_segment(op.aux as usize % 6, selector));
-    cpu.set_reg(op.dst, offset);
+    cpu.set_reg(op.reg1, offset);
     Step::Next
 }
 
@@ -101,7 +103,7 @@ impl Cpu {
         }
         let Some(at) = self.descriptor_address(selector, 8) else { return Ok(None) };
         let raw = self.load_as::<u64>(self.system(), at)?;
-        let segment = super::segments::unpack(selector, raw);
+        let segment = unpack(selector, raw);
         let a = segment.attributes;
         let least = self.cpl().max((selector & 3) as u8);
         let open = a & (attr::S | attr::CODE | attr::CONFORMING) == attr::S | attr::CODE | attr::CONFORMING;
@@ -117,16 +119,16 @@ fn raised(selector: u16, other: u16) -> Option<u16> {
 
 /// ARPL, which is in 64-bit code no longer.
 pub(super) fn arpl_r(cpu: &mut Cpu, op: &Op) -> Step {
-    let raised = raised(cpu.reg(op.dst), cpu.reg(op.src));
+    let raised = raised(cpu.reg(op.reg1), cpu.reg(op.reg2));
     if let Some(selector) = raised {
-        cpu.set_reg::<u16>(op.dst, selector);
+        cpu.set_reg::<u16>(op.reg1, selector);
     }
     cpu.flags.set_zf(raised.is_some());
     Step::Next
 }
 
 pub(super) fn arpl_m(cpu: &mut Cpu, op: &Op) -> Step {
-    let other = cpu.reg::<u16>(op.dst);
+    let other = cpu.reg::<u16>(op.reg1);
     cpu.modify::<u16>(op, cpu.ea(op), |cpu, selector| {
         let raised = raised(selector, other);
         cpu.flags.set_zf(raised.is_some());
@@ -139,7 +141,7 @@ fn selector<const MEMORY: bool>(cpu: &mut Cpu, op: &Op, register: u8) -> Result<
 }
 
 fn verr<const WRITE: bool, const MEMORY: bool>(cpu: &mut Cpu, op: &Op) -> Step {
-    let selector = tri!(selector::<MEMORY>(cpu, op, op.dst));
+    let selector = tri!(selector::<MEMORY>(cpu, op, op.reg1));
     let seen = tri!(cpu.visible(selector));
     let good = seen.is_some_and(|(a, _, _)| {
         let code = a & attr::CODE != 0;
@@ -162,7 +164,7 @@ pub(super) fn verify(instr: &Instruction, write: bool) -> Handler {
 
 /// LSL when `LIMIT`, else LAR.
 fn look<const LIMIT: bool, const MEMORY: bool, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let selector = tri!(selector::<MEMORY>(cpu, op, op.src));
+    let selector = tri!(selector::<MEMORY>(cpu, op, op.reg2));
     let seen = tri!(cpu.visible(selector));
     let value = seen.and_then(|(a, limit, word)| {
         // In long mode the system descriptors are LDT 2, TSS 9 and 11, call gate 12 (LAR only).
@@ -171,7 +173,7 @@ fn look<const LIMIT: bool, const MEMORY: bool, T: Int>(cpu: &mut Cpu, op: &Op) -
         known.then_some(if LIMIT { limit } else { word & 0x00ff_ff00 })
     });
     if let Some(value) = value {
-        cpu.set_reg(op.dst, T::cut(u64::from(value)));
+        cpu.set_reg(op.reg1, T::cut(u64::from(value)));
     }
     cpu.flags.set_zf(value.is_some());
     Step::Next

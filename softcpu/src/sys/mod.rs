@@ -10,51 +10,14 @@ mod transfer;
 
 use iced_x86::{Code, Instruction, Mnemonic, OpKind};
 
-use crate::lower::{LowerCtx, Shape, segment_index, shape};
-use crate::op::{Handler, Op, vector};
-
-pub(crate) const CR0_PE: u64 = 1;
-pub(crate) const CR0_MP: u64 = 1 << 1;
-pub(crate) const CR0_EM: u64 = 1 << 2;
-pub(crate) const CR0_TS: u64 = 1 << 3;
-pub(crate) const CR0_ET: u64 = 1 << 4;
-pub(crate) const CR0_NE: u64 = 1 << 5;
-pub(crate) const CR0_WP: u64 = 1 << 16;
-pub(crate) const CR0_AM: u64 = 1 << 18;
-pub(crate) const CR0_NW: u64 = 1 << 29;
-pub(crate) const CR0_CD: u64 = 1 << 30;
-pub(crate) const CR0_PG: u64 = 1 << 31;
-pub(crate) const CR0_ALLOWED: u64 =
-    CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG;
-
-pub(crate) const CR4_TSD: u64 = 1 << 2;
-pub(crate) const CR4_DE: u64 = 1 << 3;
-pub(crate) const CR4_PSE: u64 = 1 << 4;
-pub(crate) const CR4_PAE: u64 = 1 << 5;
-pub(crate) const CR4_MCE: u64 = 1 << 6;
-pub(crate) const CR4_PGE: u64 = 1 << 7;
-pub(crate) const CR4_OSFXSR: u64 = 1 << 9;
-pub(crate) const CR4_OSXMMEXCPT: u64 = 1 << 10;
-/// The bits of what CPUID announces.
-pub(crate) const CR4_ALLOWED: u64 =
-    CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_OSFXSR | CR4_OSXMMEXCPT;
-
-pub(crate) const EFER_SCE: u64 = 1;
-pub(crate) const EFER_LME: u64 = 1 << 8;
-pub(crate) const EFER_LMA: u64 = 1 << 10;
-pub(crate) const EFER_NXE: u64 = 1 << 11;
-
-/// The operation of a system instruction, if it is one.
-pub(crate) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
-    moves(instr, ctx)
-        .or_else(|| tables(instr, ctx))
-        .or_else(|| transfers(instr, ctx))
-        .or_else(|| far_pointers(instr, ctx))
-        .or_else(|| rest(instr, ctx))
-}
+use crate::cpu::{Cpu, Handler, Op};
+use crate::lower::{LowerCtx, Shape, shape};
+use crate::step::Step;
+use crate::value::Int;
+use crate::vector;
 
 /// MOV to and from segment, control and debug registers.
-fn moves(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
+pub(crate) fn moves(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
     if instr.mnemonic() != Mnemonic::Mov {
         return None;
     }
@@ -74,22 +37,11 @@ fn moves(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
         Shape::MemReg if from.is_segment_register() => misc::store_segment,
         _ => return None,
     };
-    let mut op = ctx.op(instr, run);
-    // Registers that are not general ones go by number, segment registers always in `aux`.
-    if to.is_cr() || to.is_dr() {
-        op.dst = to.number() as u8;
-    } else if from.is_cr() || from.is_dr() {
-        op.src = from.number() as u8;
-    } else if to.is_segment_register() {
-        op.aux = u16::from(segment_index(to));
-    } else {
-        op.aux = u16::from(segment_index(from));
-    }
-    Some(op)
+    Some(ctx.op(instr, run))
 }
 
 /// Descriptor tables and the machine status word.
-fn tables(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
+pub(crate) fn tables(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
     use Mnemonic as M;
     let shape = shape(instr);
     let memory = shape.kind == Shape::Mem;
@@ -116,20 +68,20 @@ fn tables(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
     Some(ctx.op(instr, run))
 }
 
-fn store_sldt<T: crate::op::Int>(cpu: &mut crate::Cpu, op: &Op) -> crate::op::Step {
+fn store_sldt<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     registers::store_selector_r::<false, T>(cpu, op)
 }
 
-fn store_str<T: crate::op::Int>(cpu: &mut crate::Cpu, op: &Op) -> crate::op::Step {
+fn store_str<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     registers::store_selector_r::<true, T>(cpu, op)
 }
 
-fn smsw<T: crate::op::Int>(cpu: &mut crate::Cpu, op: &Op) -> crate::op::Step {
+fn smsw<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     registers::smsw_r::<T>(cpu, op)
 }
 
 /// Far transfers.
-fn transfers(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
+pub(crate) fn transfers(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
     use Code as C;
     let run: Handler = match instr.code() {
         C::Iretw => transfer::iret::<u16>,
@@ -176,7 +128,7 @@ fn transfers(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
 }
 
 /// Far pointers into a register and a segment register.
-fn far_pointers(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
+pub(crate) fn far_pointers(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
     use crate::state::seg;
     let which = match instr.mnemonic() {
         Mnemonic::Les => seg::ES,
@@ -197,7 +149,7 @@ fn far_pointers(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
 }
 
 /// Everything else.
-fn rest(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
+pub(crate) fn rest(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
     use Code as C;
     let run: Handler = match instr.code() {
         C::Cpuid => msr::cpuid,

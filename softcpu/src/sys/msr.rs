@@ -2,14 +2,16 @@
 
 use fencepost_time::{Cycles, Moment, Tsc};
 
-use super::{EFER_LMA, EFER_LME, EFER_NXE, EFER_SCE};
 use crate::apic::{ApicEffect, Ended, LocalApic};
 use crate::bus::Flow;
-use crate::cpu::Cpu;
+use crate::control::{Cr0, Cr4, Efer};
+use crate::cpu::{Cpu, Op};
 use crate::cpuid::ARCH_CAPABILITIES;
+use crate::file;
 use crate::mem::access::canonical;
-use crate::op::{Op, Step, vector};
 use crate::state::seg;
+use crate::step::Step;
+use crate::vector;
 
 const TSC: u32 = 0x10;
 const PLATFORM_ID: u32 = 0x17;
@@ -136,13 +138,15 @@ impl Cpu {
 
     fn write_efer(&mut self, value: u64) -> Result<Flow, Refused> {
         let old = self.sys.efer;
-        let settable = EFER_SCE | EFER_LME | EFER_NXE;
-        let paging = self.sys.cr0 & super::CR0_PG != 0;
-        if value & !(settable | EFER_LMA) != 0 || (paging && (value ^ old) & EFER_LME != 0) {
+        // LMA is the processor's own: a write leaves it alone.
+        const SETTABLE: u64 = Efer::all().difference(Efer::LMA).bits();
+        let changed = Efer::from_bits_retain(value ^ old);
+        let unknown = value & !Efer::all().bits() != 0;
+        if unknown || (self.sys.has_cr0(Cr0::PG) && changed.contains(Efer::LME)) {
             return Err(Refused);
         }
-        self.sys.efer = value & settable | old & EFER_LMA;
-        if (old ^ value) & EFER_NXE != 0 {
+        self.sys.efer = value & SETTABLE | old & Efer::LMA.bits();
+        if changed.contains(Efer::NXE) {
             self.tlb.flush_all();
         }
         Ok(Flow::Yield)
@@ -183,12 +187,12 @@ pub(super) fn rdmsr(cpu: &mut Cpu, op: &Op) -> Step {
     if !cpu.is_kernel() {
         return cpu.raise(vector::GP, Some(0));
     }
-    let msr = cpu.reg::<u32>(8);
+    let msr = cpu.reg::<u32>(file::RCX);
     let now = cpu.moment(cpu.now(op));
     match cpu.read_msr(msr, now) {
         Ok(value) => {
-            cpu.set_reg(0, value as u32);
-            cpu.set_reg(16, (value >> 32) as u32);
+            cpu.set_reg(file::RAX, value as u32);
+            cpu.set_reg(file::RDX, (value >> 32) as u32);
             Step::Next
         }
         Err(Refused) => refuse(cpu, msr),
@@ -199,8 +203,8 @@ pub(super) fn wrmsr(cpu: &mut Cpu, op: &Op) -> Step {
     if !cpu.is_kernel() {
         return cpu.raise(vector::GP, Some(0));
     }
-    let msr = cpu.reg::<u32>(8);
-    let value = u64::from(cpu.reg::<u32>(16)) << 32 | u64::from(cpu.reg::<u32>(0));
+    let msr = cpu.reg::<u32>(file::RCX);
+    let value = u64::from(cpu.reg::<u32>(file::RDX)) << 32 | u64::from(cpu.reg::<u32>(file::RAX));
     let now = cpu.moment(cpu.now(op));
     match cpu.write_msr(msr, value, now) {
         // A write to the APIC or to the counter may have made an interrupt deliverable, or moved the timer's deadline.
@@ -223,14 +227,14 @@ fn refuse(cpu: &mut Cpu, msr: u32) -> Step {
 
 /// RDTSC, and with `AUX` RDTSCP.
 pub(super) fn rdtsc<const AUX: bool>(cpu: &mut Cpu, op: &Op) -> Step {
-    if cpu.sys.cr4 & super::CR4_TSD != 0 && !cpu.is_kernel() {
+    if cpu.sys.has_cr4(Cr4::TSD) && !cpu.is_kernel() {
         return cpu.raise(vector::GP, Some(0));
     }
     let Tsc(value) = cpu.moment(cpu.now(op)).tsc();
-    cpu.set_reg(0, value as u32);
-    cpu.set_reg(16, (value >> 32) as u32);
+    cpu.set_reg(file::RAX, value as u32);
+    cpu.set_reg(file::RDX, (value >> 32) as u32);
     if AUX {
-        cpu.set_reg(8, cpu.sys.msr.tsc_aux as u32);
+        cpu.set_reg(file::RCX, cpu.sys.msr.tsc_aux as u32);
     }
     Step::Next
 }
@@ -247,12 +251,14 @@ pub(super) fn swapgs(cpu: &mut Cpu, _: &Op) -> Step {
 
 /// CPUID. The two bits that follow the machine's state are put in here.
 pub(super) fn cpuid(cpu: &mut Cpu, _: &Op) -> Step {
-    let (leaf, subleaf) = (cpu.reg::<u32>(0), cpu.reg::<u32>(8));
+    let (leaf, subleaf) = (cpu.reg::<u32>(file::RAX), cpu.reg::<u32>(file::RCX));
     let mut answer = crate::cpuid::cpuid(leaf, subleaf, &cpu.config.cpuid);
     if leaf == 1 && cpu.apic.access_mode() == crate::apic::AccessMode::Disabled {
         answer[3] &= !(1 << 9);
     }
-    for (register, value) in [(0, answer[0]), (24, answer[1]), (8, answer[2]), (16, answer[3])] {
+    for (register, value) in
+        [(file::RAX, answer[0]), (file::RBX, answer[1]), (file::RCX, answer[2]), (file::RDX, answer[3])]
+    {
         cpu.set_reg(register, value);
     }
     Step::Next

@@ -6,10 +6,13 @@
 use fencepost_time::Cycles;
 
 use crate::bus::Flow;
-use crate::cpu::Cpu;
+use crate::cpu::{Cpu, Op};
+use crate::file;
 use crate::flags::IOPL;
-use crate::op::{Int, Op, Step, Trap, vector};
+use crate::step::{Step, Trap};
 use crate::tri;
+use crate::value::Int;
+use crate::vector;
 
 impl Cpu {
     /// Whether the running code may use these ports: by IOPL, or by the TSS's bitmap (Intel SDM vol. 1, 19.5.2).
@@ -57,14 +60,14 @@ impl Cpu {
 /// The port: the immediate, or DX.
 #[inline(always)]
 fn port<const DX: bool>(cpu: &Cpu, op: &Op) -> u16 {
-    if DX { cpu.reg::<u16>(16) } else { op.imm as u8 as u16 }
+    if DX { cpu.reg::<u16>(file::RDX) } else { op.imm as u8 as u16 }
 }
 
 pub(super) fn input<const DX: bool, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let port = port::<DX>(cpu, op);
     tri!(cpu.check_port(port, T::SIZE as u16));
     let (value, flow) = cpu.read_port(cpu.now(op), port, T::SIZE);
-    cpu.set_reg(0, T::cut(u64::from(value)));
+    cpu.set_reg(file::RAX, T::cut(u64::from(value)));
     match flow {
         Flow::Yield => Step::Stop,
         Flow::Continue => Step::Next,
@@ -74,7 +77,7 @@ pub(super) fn input<const DX: bool, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 pub(super) fn output<const DX: bool, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let port = port::<DX>(cpu, op);
     tri!(cpu.check_port(port, T::SIZE as u16));
-    let value = cpu.reg::<T>(0).wide() as u32;
+    let value = cpu.reg::<T>(file::RAX).wide() as u32;
     match cpu.write_port(cpu.now(op), port, value, T::SIZE) {
         Flow::Yield => Step::Stop,
         Flow::Continue => Step::Next,

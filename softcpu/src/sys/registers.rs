@@ -1,63 +1,65 @@
 //! Control and debug registers, descriptor-table registers, and the instructions around them.
 
-use crate::cpu::Cpu;
-use crate::op::{Int, Op, Step, vector};
+use crate::cpu::{Cpu, Op};
 use crate::state::{Segment, Table};
+use crate::step::Step;
 use crate::tri;
+use crate::value::Int;
+use crate::vector;
 
-use super::segments::attr;
-use super::{
-    CR0_ALLOWED, CR0_ET, CR0_NE, CR0_PE, CR0_PG, CR0_TS, CR0_WP, CR4_ALLOWED, CR4_PAE, CR4_PGE, EFER_LMA,
-    EFER_LME,
-};
+use crate::control::{Cr0, Cr4, Efer};
+use crate::descriptor::{attr, unpack};
 
 impl Cpu {
     /// Writes CR0, which may enter or leave long mode.
     fn write_cr0(&mut self, value: u64) -> Step {
-        let pg = value & CR0_PG != 0;
+        let new = Cr0::from_bits_retain(value);
+        let paging = new.contains(Cr0::PG);
+        let long = self.sys.has_efer(Efer::LME);
         let bad = value >> 32 != 0
-            || (pg && value & CR0_PE == 0)
-            || (value & super::CR0_NW != 0 && value & super::CR0_CD == 0)
-            || (!pg && self.in_long_code())
-            || (pg && self.sys.efer & EFER_LME != 0 && self.sys.cr4 & CR4_PAE == 0);
+            || (paging && !new.contains(Cr0::PE))
+            || (new.contains(Cr0::NW) && !new.contains(Cr0::CD))
+            || (!paging && self.in_long_code())
+            || (paging && long && !self.sys.has_cr4(Cr4::PAE));
         if bad {
             return self.raise(vector::GP, Some(0));
         }
-        let old = self.sys.cr0;
-        self.sys.cr0 = value & CR0_ALLOWED | CR0_ET | CR0_NE & value;
-        if (old ^ value) & CR0_PG != 0 {
-            if pg && self.sys.efer & EFER_LME != 0 {
-                self.sys.efer |= EFER_LMA;
+        let changed = Cr0::from_bits_retain(self.sys.cr0 ^ value);
+        self.sys.cr0 = Cr0::from_bits_truncate(value).union(Cr0::ET).bits();
+        if changed.contains(Cr0::PG) {
+            if paging && long {
+                self.sys.efer |= Efer::LMA.bits();
             } else {
-                self.sys.efer &= !EFER_LMA;
+                self.sys.efer &= !Efer::LMA.bits();
             }
         }
-        if (old ^ value) & (CR0_PG | CR0_WP | CR0_PE) != 0 {
+        if changed.intersects(Cr0::PG | Cr0::WP | Cr0::PE) {
             self.tlb.flush_all();
         }
         Step::Stop
     }
 
     fn write_cr4(&mut self, value: u64) -> Step {
-        let bad = value & !CR4_ALLOWED != 0 || (self.in_long_mode() && value & CR4_PAE == 0);
+        let unknown = value & !Cr4::all().bits() != 0;
+        let bad = unknown || (self.in_long_mode() && value & Cr4::PAE.bits() == 0);
         if bad {
             return self.raise(vector::GP, Some(0));
         }
-        let changed = self.sys.cr4 ^ value;
+        let changed = Cr4::from_bits_retain(self.sys.cr4 ^ value);
         self.sys.cr4 = value;
-        if changed & (CR4_PGE | CR4_PAE) != 0 {
+        if changed.intersects(Cr4::PGE | Cr4::PAE) {
             self.tlb.flush_all();
         }
         Step::Stop
     }
 }
 
-/// MOV from a control register (number in `src`).
+/// MOV from a control register (number in `reg2`).
 pub(super) fn read_cr(cpu: &mut Cpu, op: &Op) -> Step {
     if !cpu.is_kernel() {
         return cpu.raise(vector::GP, Some(0));
     }
-    let value = match op.src {
+    let value = match op.reg2 {
         0 => cpu.sys.cr0,
         2 => cpu.sys.cr2,
         3 => cpu.sys.cr3,
@@ -65,17 +67,17 @@ pub(super) fn read_cr(cpu: &mut Cpu, op: &Op) -> Step {
         8 => cpu.apic.cr8(),
         _ => return cpu.raise(vector::UD, None),
     };
-    cpu.set_reg(op.dst, value);
+    cpu.set_reg(op.reg1, value);
     Step::Next
 }
 
-/// MOV to a control register (number in `dst`).
+/// MOV to a control register (number in `reg1`).
 pub(super) fn write_cr(cpu: &mut Cpu, op: &Op) -> Step {
     if !cpu.is_kernel() {
         return cpu.raise(vector::GP, Some(0));
     }
-    let value = cpu.reg::<u64>(op.src);
-    match op.dst {
+    let value = cpu.reg::<u64>(op.reg2);
+    match op.reg1 {
         0 => cpu.write_cr0(value),
         2 => {
             cpu.sys.cr2 = value;
@@ -102,7 +104,7 @@ pub(super) fn write_cr(cpu: &mut Cpu, op: &Op) -> Step {
 /// Which debug register is meant: DR4 and DR5 are DR6 and DR7 while CR4.DE is clear.
 fn debug_register(cpu: &Cpu, number: u8) -> Option<usize> {
     match number {
-        4 | 5 if cpu.sys.cr4 & super::CR4_DE != 0 => None,
+        4 | 5 if cpu.sys.has_cr4(Cr4::DE) => None,
         4 | 5 => Some(number as usize + 2),
         _ => Some(number as usize & 7),
     }
@@ -112,13 +114,13 @@ pub(super) fn read_dr(cpu: &mut Cpu, op: &Op) -> Step {
     if !cpu.is_kernel() {
         return cpu.raise(vector::GP, Some(0));
     }
-    let Some(number) = debug_register(cpu, op.src) else { return cpu.raise(vector::UD, None) };
+    let Some(number) = debug_register(cpu, op.reg2) else { return cpu.raise(vector::UD, None) };
     let value = match number {
         6 => cpu.sys.dr[6] & 0xe00f | 0xffff_0ff0,
         7 => cpu.sys.dr[7] & 0xffff_2bff | 0x400,
         n => cpu.sys.dr[n],
     };
-    cpu.set_reg(op.dst, value);
+    cpu.set_reg(op.reg1, value);
     Step::Next
 }
 
@@ -126,8 +128,8 @@ pub(super) fn write_dr(cpu: &mut Cpu, op: &Op) -> Step {
     if !cpu.is_kernel() {
         return cpu.raise(vector::GP, Some(0));
     }
-    let Some(number) = debug_register(cpu, op.dst) else { return cpu.raise(vector::UD, None) };
-    let value = cpu.reg::<u64>(op.src);
+    let Some(number) = debug_register(cpu, op.reg1) else { return cpu.raise(vector::UD, None) };
+    let value = cpu.reg::<u64>(op.reg2);
     if number >= 6 && value >> 32 != 0 {
         return cpu.raise(vector::GP, Some(0));
     }
@@ -136,7 +138,7 @@ pub(super) fn write_dr(cpu: &mut Cpu, op: &Op) -> Step {
 }
 
 pub(super) fn smsw_r<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    cpu.set_reg(op.dst, T::cut(cpu.sys.cr0));
+    cpu.set_reg(op.reg1, T::cut(cpu.sys.cr0));
     Step::Next
 }
 
@@ -150,7 +152,7 @@ pub(super) fn lmsw<const MEMORY: bool>(cpu: &mut Cpu, op: &Op) -> Step {
     if !cpu.is_kernel() {
         return cpu.raise(vector::GP, Some(0));
     }
-    let value = if MEMORY { tri!(cpu.load::<u16>(op, cpu.ea(op))) } else { cpu.reg::<u16>(op.dst) };
+    let value = if MEMORY { tri!(cpu.load::<u16>(op, cpu.ea(op))) } else { cpu.reg::<u16>(op.reg1) };
     let kept = cpu.sys.cr0 & !0xe;
     cpu.write_cr0(kept | u64::from(value) & 0xf)
 }
@@ -159,7 +161,7 @@ pub(super) fn clts(cpu: &mut Cpu, _: &Op) -> Step {
     if !cpu.is_kernel() {
         return cpu.raise(vector::GP, Some(0));
     }
-    cpu.sys.cr0 &= !CR0_TS;
+    cpu.sys.cr0 &= !Cr0::TS.bits();
     Step::Next
 }
 
@@ -239,7 +241,7 @@ pub(super) fn lldt<const MEMORY: bool>(cpu: &mut Cpu, op: &Op) -> Step {
 /// SLDT, or STR when `TASK`, to a register.
 pub(super) fn store_selector_r<const TASK: bool, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let selector = if TASK { cpu.sys.tr.selector } else { cpu.sys.ldtr.selector };
-    cpu.set_reg(op.dst, T::cut(u64::from(selector)));
+    cpu.set_reg(op.reg1, T::cut(u64::from(selector)));
     Step::Next
 }
 
@@ -249,21 +251,21 @@ pub(super) fn store_selector_m<const TASK: bool>(cpu: &mut Cpu, op: &Op) -> Step
     cpu.store(op, cpu.ea(op), selector)
 }
 
-fn privileged_selector<const MEMORY: bool>(cpu: &mut Cpu, op: &Op) -> Result<u16, crate::op::Trap> {
+fn privileged_selector<const MEMORY: bool>(cpu: &mut Cpu, op: &Op) -> Result<u16, crate::step::Trap> {
     if !cpu.is_kernel() {
         cpu.raise(vector::GP, Some(0));
-        return Err(crate::op::Trap);
+        return Err(crate::step::Trap);
     }
-    if MEMORY { cpu.load::<u16>(op, cpu.ea(op)) } else { Ok(cpu.reg::<u16>(op.dst)) }
+    if MEMORY { cpu.load::<u16>(op, cpu.ea(op)) } else { Ok(cpu.reg::<u16>(op.reg1)) }
 }
 
 impl Cpu {
     /// A 16-byte system descriptor of the GDT (8 bytes outside long mode) and where it lies.
-    fn system_segment(&mut self, selector: u16) -> Result<Option<(u64, Segment)>, crate::op::Trap> {
+    fn system_segment(&mut self, selector: u16) -> Result<Option<(u64, Segment)>, crate::step::Trap> {
         let long = self.in_long_mode();
         let Some(at) = self.descriptor_address(selector, if long { 16 } else { 8 }) else { return Ok(None) };
         let how = self.system();
-        let mut segment = super::segments::unpack(selector, self.load_as::<u64>(how, at)?);
+        let mut segment = unpack(selector, self.load_as::<u64>(how, at)?);
         if long {
             let high = self.load_as::<u32>(how, at.wrapping_add(8))?;
             segment.base |= u64::from(high) << 32;

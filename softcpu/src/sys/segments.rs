@@ -1,38 +1,11 @@
 //! Descriptors and segment registers (Intel SDM vol. 3, chapter 3).
 
+use crate::control::Efer;
 use crate::cpu::Cpu;
-use crate::op::{Step, Trap, vector};
+use crate::descriptor::{attr, dpl, unpack};
 use crate::state::{Segment, seg};
-
-/// Attribute bits of [`Segment::attributes`].
-pub(crate) mod attr {
-    pub const TYPE: u16 = 0xf;
-    pub const ACCESSED: u16 = 1;
-    pub const WRITABLE: u16 = 1 << 1;
-    pub const CONFORMING: u16 = 1 << 2;
-    pub const CODE: u16 = 1 << 3;
-    /// Not a system descriptor.
-    pub const S: u16 = 1 << 4;
-    pub const PRESENT: u16 = 1 << 7;
-    pub const LONG: u16 = 1 << 13;
-    pub const BIG: u16 = 1 << 14;
-    pub const GRANULAR: u16 = 1 << 15;
-}
-
-/// Descriptor privilege level.
-pub(crate) fn dpl(attributes: u16) -> u8 {
-    (attributes >> 5 & 3) as u8
-}
-
-/// Takes a descriptor's 8 bytes apart.
-pub(crate) fn unpack(selector: u16, raw: u64) -> Segment {
-    // The attribute word without the limit bits, which the hidden limit holds.
-    let attributes = ((raw >> 40) as u16) & 0xf0ff;
-    let base = (raw >> 16 & 0xff_ffff) | (raw >> 56) << 24;
-    let limit = (raw & 0xffff | raw >> 32 & 0xf_0000) as u32;
-    let limit = if attributes & attr::GRANULAR != 0 { limit << 12 | 0xfff } else { limit };
-    Segment { selector, base, limit, attributes }
-}
+use crate::step::{Step, Trap};
+use crate::vector;
 
 impl Cpu {
     /// The linear address of a selector's descriptor of `bytes` bytes, if its table is that long.
@@ -157,7 +130,7 @@ impl Cpu {
 
     /// Whether long mode is active (its compatibility mode included).
     pub(crate) fn in_long_mode(&self) -> bool {
-        self.sys.efer & super::EFER_LMA != 0
+        self.sys.has_efer(Efer::LMA)
     }
 
     /// 16, 32 or 64: how code is decoded.

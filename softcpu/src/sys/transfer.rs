@@ -1,13 +1,16 @@
 //! Far transfers: IRET, far JMP, CALL and RET, INT n, SYSCALL and SYSRET, SYSENTER and SYSEXIT.
 
 use super::interrupts::Source;
-use super::segments::{attr, dpl};
-use crate::cpu::Cpu;
+use crate::control::Efer;
+use crate::cpu::{Cpu, Op};
+use crate::descriptor::{attr, dpl};
 use crate::flags;
 use crate::mem::access::canonical;
-use crate::op::{Int, Op, Step, Trap, vector};
 use crate::state::{Segment, reg, seg};
+use crate::step::{Step, Trap};
 use crate::tri;
+use crate::value::Int;
+use crate::vector;
 
 /// A flat segment, as the fast system calls make them.
 fn flat(selector: u16, code: bool, privilege: u16, long: bool) -> Segment {
@@ -262,19 +265,19 @@ pub(super) fn bound<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let at = cpu.ea(op);
     let least = tri!(cpu.load::<T>(op, at)).sext();
     let most = tri!(cpu.load::<T>(op, cpu.beyond(at, T::SIZE as u64))).sext();
-    if (least..=most).contains(&cpu.reg::<T>(op.dst).sext()) {
+    if (least..=most).contains(&cpu.reg::<T>(op.reg1).sext()) {
         return Step::Next;
     }
     cpu.raise(vector::BR, None)
 }
 
 pub(super) fn syscall(cpu: &mut Cpu, op: &Op) -> Step {
-    if cpu.sys.efer & super::EFER_SCE == 0 || !cpu.in_long_mode() {
+    if !cpu.sys.has_efer(Efer::SCE) || !cpu.in_long_mode() {
         return cpu.raise(vector::UD, None);
     }
     let long = cpu.in_long_code();
     cpu.gpr[reg::RCX] = cpu.following(op) & cpu.linear_mask;
-    cpu.gpr[11] = cpu.rflags() & !flags::RF;
+    cpu.gpr[reg::R11] = cpu.rflags() & !flags::RF;
     let msr = &cpu.sys.msr;
     let (target, mask, star) = (if long { msr.lstar } else { msr.cstar }, msr.fmask, msr.star);
     let selector = (star >> 32) as u16 & !3;
@@ -287,7 +290,7 @@ pub(super) fn syscall(cpu: &mut Cpu, op: &Op) -> Step {
 
 /// SYSRET; the 64-bit form when `T` is `u64`.
 pub(super) fn sysret<T: Int>(cpu: &mut Cpu, _: &Op) -> Step {
-    if cpu.sys.efer & super::EFER_SCE == 0 || !cpu.in_long_mode() {
+    if !cpu.sys.has_efer(Efer::SCE) || !cpu.in_long_mode() {
         return cpu.raise(vector::UD, None);
     }
     let rcx = cpu.gpr[reg::RCX];
@@ -295,7 +298,7 @@ pub(super) fn sysret<T: Int>(cpu: &mut Cpu, _: &Op) -> Step {
         return cpu.raise(vector::GP, Some(0));
     }
     const SETTABLE: u64 = 0x3c_7fd7;
-    cpu.set_rflags(cpu.gpr[11] & SETTABLE);
+    cpu.set_rflags(cpu.gpr[reg::R11] & SETTABLE);
     let base = (cpu.sys.msr.star >> 48) as u16;
     let long = T::BITS == 64;
     let cs = if long { base.wrapping_add(16) } else { base } | 3;

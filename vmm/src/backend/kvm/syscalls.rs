@@ -8,6 +8,7 @@
 
 use std::sync::OnceLock;
 
+use fencepost_softcpu::control::Efer;
 use fencepost_softcpu::cpuid::CpuidConfig;
 use fencepost_softcpu::state::{CpuState, Segment, Table, reg, seg};
 use kvm_bindings::{
@@ -89,11 +90,10 @@ fn word(bytes: &[u8], number: usize) -> u64 {
 
 /// Where the page-fault gate of a guest in long mode leads.
 fn handler(fd: &VcpuFd, memory: &GuestMemoryMmap) -> Option<u64> {
-    const EFER_LMA: u64 = 1 << 10;
     const GATE_BYTES: u64 = 16;
     let sregs = fd.get_sregs().ok()?;
     let gate = PAGE_FAULT * GATE_BYTES;
-    if sregs.efer & EFER_LMA == 0 || u64::from(sregs.idt.limit) < gate + GATE_BYTES - 1 {
+    if sregs.efer & Efer::LMA.bits() == 0 || u64::from(sregs.idt.limit) < gate + GATE_BYTES - 1 {
         return None;
     }
     let bytes: [u8; GATE_BYTES as usize] = read(fd, memory, sregs.idt.base.wrapping_add(gate))?;
