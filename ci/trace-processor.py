@@ -154,8 +154,7 @@ def events(read, records):
     for one in records:
         times[one["cycles"]].add(one["ns"])
         if "event" in one:
-            name, fields = next(iter(one["event"].items()))
-            counts[f"{name} {fields['engine']}" if name == "JobStart" else name] += 1
+            counts[next(iter(one["event"]))] += 1
         else:
             counts[one["name"]] += 1
             text = lambda value: bytes(value).hex() if isinstance(value, list) else str(value)
@@ -170,8 +169,8 @@ def events(read, records):
         for one in read.slices)
     for event, *where in [
         ("FrameStart", "Engines", "camera", "frame \\d"),
-        ("JobStart Gpu", "Engines", "GPU ring", "(?!doorbell|.*fence written)"),
-        ("FenceWrite", "Engines", "GPU ring", ".*fence written"),
+        ("JobStart", "Engines", ".* ring \\d", "(?!doorbell|fence written)"),
+        ("FenceWrite", "Engines", ".* ring \\d", "fence written"),
         ("Doorbell", "Engines", "", "doorbell"),
         ("Latch", "Engines", "display", "commit "),
         ("ScanOut", "Engines", "display", "scan-out"),

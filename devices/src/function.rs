@@ -1,5 +1,7 @@
 //! What the PCI adapter needs of a device core.
 
+use fencepost_trace::EngineSpec;
+
 use crate::ports::Ports;
 use crate::state::SavedState;
 
@@ -136,6 +138,8 @@ pub struct Identity {
     pub bars: [Bar; BARS],
     /// Interrupts.
     pub interrupts: Interrupts,
+    /// Its engines, at most 64; an event names one by its place here ([`Ports::engine`]).
+    pub engines: &'static [EngineSpec],
     /// Has a PCI Express capability, as an endpoint integrated in the root complex, and so function-level reset. Such a function
     /// has no port BAR, and MSI or MSI-X if it interrupts at all (PCI Express Base Specification 5.0, 1.3.2.3).
     pub express: bool,
@@ -154,6 +158,7 @@ impl Identity {
             revision: 0,
             bars: [registers, Bar::None, table.own_bar(), Bar::None, Bar::None, Bar::None],
             interrupts: Interrupts { msix: Some(table), msi: 0, pin: None },
+            engines: &[],
             express: true,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use fencepost_trace::{Stamp, Trace};
+use fencepost_trace::{EngineId, Stamp, Trace};
 use vm_memory::VolatileSlice;
 
 /// An I/O virtual address: what a device puts on the bus, before the IOMMU translates it.
@@ -186,4 +186,11 @@ pub struct Ports<'a> {
     pub clock: &'a mut dyn Clock,
     /// Events.
     pub trace: &'a mut dyn Trace,
+}
+
+impl Ports<'_> {
+    /// What the events of the function's engine at `index` of [`crate::function::Identity::engines`] carry.
+    pub fn engine(&self, index: u8) -> EngineId {
+        EngineId::new(self.rid, index)
+    }
 }

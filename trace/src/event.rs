@@ -2,18 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::EngineId;
 use crate::guest::GuestEvent;
-
-/// A part of the machine that does work of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Engine {
-    /// The GPU's command processor.
-    Gpu,
-    /// The camera's capture engine.
-    Camera,
-    /// The display's scan-out engine.
-    Display,
-}
 
 /// What an event is about; recording is switched on and off by category.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -102,14 +92,14 @@ pub enum ExitReason {
 }
 
 /// One thing that happened. `rid` is a PCI requester id (bus << 8 | device << 3 | function).
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// The guest read a device register: `offset` has its BAR's number in the top four bits.
     RegisterRead { rid: u16, offset: u64, value: u64 },
     /// The guest wrote a device register, named likewise.
     RegisterWrite { rid: u16, offset: u64, value: u64 },
-    /// A device was told of new work: `queue` is the ring (or 0), `tail` what it was told of.
-    Doorbell { engine: Engine, queue: u32, tail: u64 },
+    /// An engine was told of new work: `queue` is the ring (or 0), `tail` what it was told of: a ring's tail, a commit's number.
+    Doorbell { engine: EngineId, queue: u32, tail: u64 },
     /// A device fetched a descriptor, packet or scatter-gather list.
     DescriptorFetch { rid: u16, iova: u64, len: u64 },
     /// A device read guest memory: one physically contiguous range.
@@ -125,31 +115,31 @@ pub enum Event {
     /// The IOMMU refused an access.
     IommuFault { rid: u16, iova: u64, write: bool, reason: u8 },
     /// An engine began a job; `queue` and `seqno` name it, `kind` is the device's own word for it.
-    JobStart { engine: Engine, queue: u32, seqno: u64, kind: JobKind },
+    JobStart { engine: EngineId, queue: u32, seqno: u64, kind: JobKind },
     /// An engine ended a job.
-    JobEnd { engine: Engine, queue: u32, seqno: u64, ok: bool },
-    /// The GPU wrote a fence's sequence number.
-    FenceWrite { queue: u32, seqno: u64 },
+    JobEnd { engine: EngineId, queue: u32, seqno: u64, ok: bool },
+    /// An engine wrote a fence's sequence number.
+    FenceWrite { engine: EngineId, queue: u32, seqno: u64 },
     /// A 64-bit memory semaphore was signalled.
-    SemaphoreSignal { iova: u64, value: u64 },
+    SemaphoreSignal { engine: EngineId, iova: u64, value: u64 },
     /// A wait on a memory semaphore was satisfied.
-    SemaphoreAcquire { iova: u64, value: u64 },
-    /// The camera began a frame.
-    FrameStart { sequence: u32, buffer: Option<u32> },
-    /// The camera completed a frame in `buffer`, with the CRC-32 of its bytes.
-    FrameEnd { sequence: u32, buffer: u32, bytes: u32, crc: u32 },
-    /// The camera had no buffer for a frame.
-    FrameDropped { sequence: u32 },
-    /// A vertical blank began.
-    Vblank { frame: u64 },
-    /// The display latched commit number `commit` at the vertical blank that began `frame`.
-    Latch { frame: u64, commit: u64 },
+    SemaphoreAcquire { engine: EngineId, iova: u64, value: u64 },
+    /// A source began a frame; `buffer` is the index of the buffer in its queue.
+    FrameStart { engine: EngineId, sequence: u32, buffer: Option<u32> },
+    /// A source completed a frame in `buffer`, with the CRC-32 of its bytes.
+    FrameEnd { engine: EngineId, sequence: u32, buffer: u32, bytes: u32, crc: u32 },
+    /// A source had no buffer for a frame.
+    FrameDropped { engine: EngineId, sequence: u32 },
+    /// A vertical blank of a sink began.
+    Vblank { engine: EngineId, frame: u64 },
+    /// A sink latched commit number `commit` at the vertical blank that began `frame`.
+    Latch { engine: EngineId, frame: u64, commit: u64 },
     /// What was latched is another buffer than before (`flip`: the commit's number): its flip is done.
-    Flip { frame: u64, flip: u64 },
-    /// The display composed a frame, with the CRC-32 of its XRGB8888 bytes, padding byte as zero.
-    ScanOut { frame: u64, crc: u32 },
-    /// The display could not fetch its framebuffer in time, or at all.
-    Underrun { frame: u64 },
+    Flip { engine: EngineId, frame: u64, flip: u64 },
+    /// A sink composed a frame, with the CRC-32 of its XRGB8888 bytes, padding byte as zero.
+    ScanOut { engine: EngineId, frame: u64, crc: u32 },
+    /// A sink could not fetch what it should show in time, or at all.
+    Underrun { engine: EngineId, frame: u64 },
     /// A function raised one of its MSI-X vectors.
     MsiRaised { rid: u16, vector: u16 },
     /// The CPU took an interrupt.
@@ -164,7 +154,7 @@ pub enum Event {
     Guest(Box<GuestEvent>),
 }
 
-/// What a job does, in the GPU's packet names.
+/// What a job does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum JobKind {
     /// Nothing.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// One field's value.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Value {
     /// An unsigned number or a pointer.
     Unsigned(u64),
@@ -35,7 +35,7 @@ impl Value {
 }
 
 /// A tracepoint's layout: what its events' values are called.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuestFormat {
     /// The kernel's id of the event.
     pub id: u32,
@@ -48,7 +48,7 @@ pub struct GuestFormat {
 }
 
 /// One time that a tracepoint fired.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GuestEvent {
     /// [`GuestFormat::id`].
     pub format: u32,

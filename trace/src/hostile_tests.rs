@@ -5,13 +5,13 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use crate::allocations::peak;
-use crate::event::{Accel, Category, Engine, Event, ExitReason, JobKind};
+use crate::event::{Accel, Category, Event, ExitReason, JobKind};
 use crate::file::{Definition, FileWriter, TraceFile};
 use crate::guest::{GuestEvent, Value};
 use crate::journey::synthetic::Machine;
 use crate::journey::{FenceId, Journeys};
 use crate::report::{self, Diff, Query, QueryHead, Report};
-use crate::testing::{CAMERA, DISPLAY, GPU, header};
+use crate::testing::{CAMERA, CAMERA_ENGINE, DISPLAY, DISPLAY_ENGINE, GPU, GPU_ENGINE, header};
 use crate::{Record, Stamp, html, perfetto, svg};
 
 /// Memory that a trace may take: so much, and so many times its own bytes.
@@ -88,8 +88,8 @@ impl Random {
         if self.below(8) == 0 { self.number() } else { self.below(4) }
     }
 
-    fn engine(&mut self) -> Engine {
-        [Engine::Gpu, Engine::Camera, Engine::Display][self.below(3) as usize]
+    fn engine(&mut self) -> crate::EngineId {
+        [GPU_ENGINE, CAMERA_ENGINE, DISPLAY_ENGINE][self.below(3) as usize]
     }
 
     fn rid(&mut self) -> u16 {
@@ -117,19 +117,29 @@ impl Random {
             7 => Event::IotlbInvalidate { domain: None, iova: self.number(), len: self.number() },
             8 => {
                 let kind = [JobKind::Fence, JobKind::Copy, JobKind::Unknown][self.below(3) as usize];
-                Event::JobStart { engine: Engine::Gpu, queue, seqno, kind }
+                Event::JobStart { engine: GPU_ENGINE, queue, seqno, kind }
             }
-            9 => Event::JobEnd { engine: Engine::Gpu, queue, seqno, ok: self.below(4) > 0 },
-            10 => Event::FenceWrite { queue, seqno },
-            11 => Event::FrameStart { sequence: queue, buffer: Some(self.small() as u32) },
+            9 => Event::JobEnd { engine: GPU_ENGINE, queue, seqno, ok: self.below(4) > 0 },
+            10 => Event::FenceWrite { engine: GPU_ENGINE, queue, seqno },
+            11 => Event::FrameStart {
+                engine: CAMERA_ENGINE,
+                sequence: queue,
+                buffer: Some(self.small() as u32),
+            },
             12 => {
                 let bytes = self.number() as u32;
-                Event::FrameEnd { sequence: queue, buffer: self.small() as u32, bytes, crc: 1 }
+                Event::FrameEnd {
+                    engine: CAMERA_ENGINE,
+                    sequence: queue,
+                    buffer: self.small() as u32,
+                    bytes,
+                    crc: 1,
+                }
             }
-            13 => Event::FrameDropped { sequence: queue },
-            14 => Event::Latch { frame: self.number(), commit: self.number() },
-            15 => Event::Flip { frame: self.number(), flip: self.number() },
-            16 => Event::ScanOut { frame: self.number(), crc: 3 },
+            13 => Event::FrameDropped { engine: CAMERA_ENGINE, sequence: queue },
+            14 => Event::Latch { engine: DISPLAY_ENGINE, frame: self.number(), commit: self.number() },
+            15 => Event::Flip { engine: DISPLAY_ENGINE, frame: self.number(), flip: self.number() },
+            16 => Event::ScanOut { engine: DISPLAY_ENGINE, frame: self.number(), crc: 3 },
             17 => Event::MsiRaised { rid: self.rid(), vector: self.small() as u16 },
             18 => Event::InterruptDelivered { cpu: self.small() as u32, vector: self.small() as u8 },
             19 => Event::VcpuExit { cpu: queue, reason: ExitReason::Other, address: self.number() },
@@ -282,7 +292,10 @@ fn long_ranges_are_not_walked() {
         let mut machine = Machine::new(true);
         for number in 0..300 {
             let at = number * 1000;
-            machine.host(at, Event::FrameStart { sequence: number as u32, buffer: Some(0) });
+            machine.host(
+                at,
+                Event::FrameStart { engine: CAMERA_ENGINE, sequence: number as u32, buffer: Some(0) },
+            );
             for rid in [CAMERA, GPU, DISPLAY] {
                 let gpa = 0x10_0000 + number * 4096;
                 machine.host(at + 1, Event::DmaWrite { rid, iova: 4096, gpa, len });
@@ -290,13 +303,19 @@ fn long_ranges_are_not_walked() {
             }
             machine.host(
                 at + 3,
-                Event::FrameEnd { sequence: number as u32, buffer: 0, bytes: u32::MAX, crc: 1 },
+                Event::FrameEnd {
+                    engine: CAMERA_ENGINE,
+                    sequence: number as u32,
+                    buffer: 0,
+                    bytes: u32::MAX,
+                    crc: 1,
+                },
             );
             let (queue, kind) = (0, JobKind::Copy);
-            machine.host(at + 4, Event::JobStart { engine: Engine::Gpu, queue, seqno: number, kind });
-            machine.host(at + 5, Event::JobEnd { engine: Engine::Gpu, queue, seqno: number, ok: true });
-            machine.host(at + 6, Event::Latch { frame: number, commit: number });
-            machine.host(at + 7, Event::ScanOut { frame: number, crc: 0 });
+            machine.host(at + 4, Event::JobStart { engine: GPU_ENGINE, queue, seqno: number, kind });
+            machine.host(at + 5, Event::JobEnd { engine: GPU_ENGINE, queue, seqno: number, ok: true });
+            machine.host(at + 6, Event::Latch { engine: DISPLAY_ENGINE, frame: number, commit: number });
+            machine.host(at + 7, Event::ScanOut { engine: DISPLAY_ENGINE, frame: number, crc: 0 });
             machine.begin_map(at + 8, number, 0);
             machine.pages(at + 9, 0, len / 4096);
         }

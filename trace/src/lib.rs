@@ -7,6 +7,7 @@
 
 #[cfg(test)]
 mod allocations;
+mod engine;
 mod event;
 pub mod file;
 pub mod ftrace;
@@ -23,7 +24,8 @@ pub mod svg;
 pub mod testing;
 pub mod timeline;
 
-pub use event::{Accel, Category, Engine, Event, ExitReason, JobKind};
+pub use engine::{EngineId, EngineSpec, Role, rid_text};
+pub use event::{Accel, Category, Event, ExitReason, JobKind};
 pub use guest::{GuestEvent, GuestFormat, GuestView, Value};
 pub use outputs::{is_plain, plain_text};
 pub use recorder::{Record, Recorder};

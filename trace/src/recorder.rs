@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Event, Stamp};
 
 /// An event and when it happened.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     /// When.
     pub stamp: Stamp,
@@ -16,6 +16,13 @@ pub struct Record {
 }
 
 impl Record {
+    /// Adds to `bytes` those of a record in postcard's encoding: cycles, nanoseconds, event. They depend on the event alone, and on no
+    /// build: digests are of them.
+    pub fn encode(stamp: Stamp, event: &Event, bytes: Vec<u8>) -> Vec<u8> {
+        // Every field of an event is plain data, and a vector takes all of it.
+        postcard::to_extend(&(stamp.cycles, stamp.ns, event), bytes).expect("an event is plain data")
+    }
+
     /// Bytes of memory that it takes.
     pub fn bytes(&self) -> usize {
         let beside = match &self.event {
@@ -98,7 +105,10 @@ mod tests {
     fn the_oldest_record_is_dropped_and_counted() {
         let mut recorder = Recorder::new(2);
         for frame in 0..3 {
-            recorder.push(Stamp { cycles: frame, ns: frame }, Event::Vblank { frame });
+            recorder.push(
+                Stamp { cycles: frame, ns: frame },
+                Event::Vblank { engine: crate::testing::DISPLAY_ENGINE, frame },
+            );
         }
         assert_eq!(recorder.lost(), 1);
         assert_eq!(recorder.records().next().map(|r| r.stamp.cycles), Some(1));

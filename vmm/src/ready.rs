@@ -66,8 +66,9 @@ pub(crate) fn powered_on(
     let code = Arc::new(CodePages::new(memory::end(&memory)));
     let (back_end, time, interrupts) =
         backend::build(accel, &plan, args.snapshot.is_some(), &memory, &code, entry, &control)?;
-    let stream =
-        trace_file.map(|file| tracing::begin(args, &config, file, accel, &time, &control)).transpose()?;
+    let stream = trace_file
+        .map(|file| tracing::begin(args, (&config, &pci), file, accel, &time, &control))
+        .transpose()?;
     let log = event_log(args, &mut hooks, stream);
     let iommu = Remapping::new(config.iommu);
     let mut machine = Machine::new(Parts {
@@ -108,7 +109,7 @@ pub(crate) fn restored(
     let code = Arc::new(CodePages::new(memory::end(&memory)));
     let resumed = backend::resume(accel, &memory, &code, &cpu, &state, &control);
     let (back_end, time, interrupts) = resumed.map_err(refused)?;
-    let begin = |file| tracing::begin(args, &config, file, accel, &time, &control);
+    let begin = |file| tracing::begin(args, (&config, &pci), file, accel, &time, &control);
     let stream = trace_file.map(begin).transpose()?;
     let log = event_log(args, &mut hooks, stream);
     let parts = Parts {

@@ -12,8 +12,8 @@ use std::io::{Seek, SeekFrom, Write};
 
 use fencepost_skip::Tested;
 use fencepost_trace::file::{FileWriter, TraceFile};
-use fencepost_trace::testing::{CAMERA, DISPLAY, GPU, header};
-use fencepost_trace::{Engine, Event, JobKind, Record, Stamp};
+use fencepost_trace::testing::{CAMERA, CAMERA_ENGINE, DISPLAY, DISPLAY_ENGINE, GPU, GPU_ENGINE, header};
+use fencepost_trace::{Event, JobKind, Record, Stamp};
 
 /// Address space that `fencepost` gets: some hundred MiB beyond what it maps for a guest of 16 MiB.
 const ADDRESS_SPACE_BYTES: u64 = 768 << 20;
@@ -220,19 +220,19 @@ fn a_small_trace_of_long_ranges_is_read_by_every_command() {
         let mut writer = FileWriter::new(File::create(&path).expect("made"), &header()).expect("begun");
         for number in 0..180u64 {
             let (sequence, gpa) = (number as u32, 0x10_0000 + number * 4096);
-            let (engine, queue, seqno) = (Engine::Gpu, 0, number);
+            let (engine, queue, seqno) = (GPU_ENGINE, 0, number);
             let events = [
-                Event::FrameStart { sequence, buffer: Some(0) },
+                Event::FrameStart { engine: CAMERA_ENGINE, sequence, buffer: Some(0) },
                 Event::DmaWrite { rid: CAMERA, iova: 4096, gpa, len },
-                Event::FrameEnd { sequence, buffer: 0, bytes: u32::MAX, crc: 1 },
+                Event::FrameEnd { engine: CAMERA_ENGINE, sequence, buffer: 0, bytes: u32::MAX, crc: 1 },
                 Event::JobStart { engine, queue, seqno, kind: JobKind::Copy },
                 Event::DmaRead { rid: GPU, iova: 4096, gpa, len },
                 Event::DmaWrite { rid: GPU, iova: 4096, gpa, len },
                 Event::JobEnd { engine, queue, seqno, ok: true },
-                Event::FenceWrite { queue, seqno },
-                Event::Latch { frame: number, commit: number },
+                Event::FenceWrite { engine: GPU_ENGINE, queue, seqno },
+                Event::Latch { engine: DISPLAY_ENGINE, frame: number, commit: number },
                 Event::DmaRead { rid: DISPLAY, iova: 4096, gpa, len },
-                Event::ScanOut { frame: number, crc: 0 },
+                Event::ScanOut { engine: DISPLAY_ENGINE, frame: number, crc: 0 },
             ];
             for (at, event) in (number * 1000..).zip(events) {
                 writer.record(&Record { stamp: Stamp { cycles: at, ns: at }, event }).expect("written");
@@ -279,5 +279,8 @@ fn a_sparse_trace_is_not_read_whole() -> Tested {
 }
 
 fn record(frame: u64) -> Record {
-    Record { stamp: Stamp { cycles: frame, ns: frame }, event: Event::Vblank { frame } }
+    Record {
+        stamp: Stamp { cycles: frame, ns: frame },
+        event: Event::Vblank { engine: DISPLAY_ENGINE, frame },
+    }
 }

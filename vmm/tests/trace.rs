@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use fencepost_trace::file::{FileWriter, Header};
-use fencepost_trace::testing::{CAMERA, DISPLAY, GPU, header};
-use fencepost_trace::{Accel, Engine, Event, JobKind, Record, Stamp};
+use fencepost_trace::testing::{CAMERA, CAMERA_ENGINE, DISPLAY, DISPLAY_ENGINE, GPU, GPU_ENGINE, header};
+use fencepost_trace::{Accel, Event, JobKind, Record, Stamp};
 
 fn fencepost(arguments: &[&str]) -> Output {
     run(Command::new(env!("CARGO_BIN_EXE_fencepost")).arg("trace").args(arguments))
@@ -40,24 +40,24 @@ fn frame(number: u64, begin: u64, job: u64) -> Vec<(u64, Event)> {
     let read = |(rid, iova, gpa, len)| Event::DmaRead { rid, iova, gpa, len };
     let (source, screen) = (0x10_0000, 0x80_0000);
     let end = 150 + job;
-    let gpu = (Engine::Gpu, 0u32, number + 1);
+    let gpu = (GPU_ENGINE, 0u32, number + 1);
     let start = |kind| Event::JobStart { engine: gpu.0, queue: gpu.1, seqno: gpu.2, kind };
     let done = || Event::JobEnd { engine: gpu.0, queue: gpu.1, seqno: gpu.2, ok: true };
     let events = [
-        (0, Event::FrameStart { sequence, buffer: Some(0) }),
+        (0, Event::FrameStart { engine: CAMERA_ENGINE, sequence, buffer: Some(0) }),
         (100, write(dma(CAMERA, source))),
-        (100, Event::FrameEnd { sequence, buffer: 0, bytes: 8192, crc: 0 }),
+        (100, Event::FrameEnd { engine: CAMERA_ENGINE, sequence, buffer: 0, bytes: 8192, crc: 0 }),
         (150, start(JobKind::Convert)),
         (end, read(dma(GPU, source))),
         (end, write(dma(GPU, screen))),
         (end, done()),
         (end, start(JobKind::Fence)),
-        (end, Event::FenceWrite { queue: 0, seqno: number + 1 }),
+        (end, Event::FenceWrite { engine: GPU_ENGINE, queue: 0, seqno: number + 1 }),
         (end, done()),
-        (1000, Event::Latch { frame: number, commit: number + 1 }),
-        (1000, Event::Flip { frame: number, flip: number + 1 }),
+        (1000, Event::Latch { engine: DISPLAY_ENGINE, frame: number, commit: number + 1 }),
+        (1000, Event::Flip { engine: DISPLAY_ENGINE, frame: number, flip: number + 1 }),
         (1200, read(dma(DISPLAY, screen))),
-        (1200, Event::ScanOut { frame: number, crc: 0 }),
+        (1200, Event::ScanOut { engine: DISPLAY_ENGINE, frame: number, crc: 0 }),
     ];
     events.into_iter().map(|(at, event)| (begin + at, event)).collect()
 }
@@ -151,9 +151,9 @@ fn a_check_fails_on_a_violation_and_on_too_few_frames() {
     let mut torn = frames(2, 50);
     // The GPU writes the screen between the display's latch and its read.
     torn.extend([
-        (3100, Event::JobStart { engine: Engine::Gpu, queue: 0, seqno: 9, kind: JobKind::Fill }),
+        (3100, Event::JobStart { engine: GPU_ENGINE, queue: 0, seqno: 9, kind: JobKind::Fill }),
         (3150, Event::DmaWrite { rid: GPU, iova: 0x9080_0000, gpa: 0x80_0000, len: 8192 }),
-        (3150, Event::JobEnd { engine: Engine::Gpu, queue: 0, seqno: 9, ok: true }),
+        (3150, Event::JobEnd { engine: GPU_ENGINE, queue: 0, seqno: 9, ok: true }),
     ]);
     let torn = bytes(torn);
     let cut = save(folder.path(), "cut", &torn[..torn.len() - 1]);
@@ -375,7 +375,7 @@ fn a_file_that_is_not_a_trace_is_refused_in_one_line() {
         (b"hand-off, guest cycles\n", "not a Fencepost trace"),
         (&std::fs::read(&perfetto).expect("written"), "not a Fencepost trace"),
         (&whole[..5], "not a Fencepost trace"),
-        (&other_version, "version 7; this Fencepost reads version 1"),
+        (&other_version, "version 7; this Fencepost reads version 2"),
         (&whole[..10], "header is damaged"),
         (&whole[..60], "header is damaged"),
         (&header, "header is damaged"),

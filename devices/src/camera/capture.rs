@@ -4,7 +4,7 @@ use fencepost_trace::Event;
 use zerocopy::IntoBytes;
 
 use super::convert::{FrameLayout, convert};
-use super::core::{Camera, TIMER_END, TIMER_READ_OUT};
+use super::core::{Camera, ENGINE, TIMER_END, TIMER_READ_OUT};
 use super::error::{ErrorCode, Failure};
 use super::registers::VECTOR_FRAME_DONE;
 use super::state::InFlight;
@@ -54,7 +54,8 @@ impl Camera {
                 return self.complete(cookie, index, Outcome { sequence, start_cycles, result }, ports);
             }
         };
-        ports.trace.record(Event::FrameStart { sequence, buffer: Some(descriptor.index) });
+        let (engine, buffer) = (ports.engine(ENGINE), Some(descriptor.index));
+        ports.trace.record(Event::FrameStart { engine, sequence, buffer });
         match self.fetch(&descriptor, ports) {
             Ok((first, second)) => {
                 let frame = InFlight { sequence, descriptor, start_cycles, end_ns: 0, first, second };
@@ -183,7 +184,8 @@ impl Camera {
         self.state.completed = self.state.completed.wrapping_add(1);
         if failure.is_none() {
             self.state.frame_count = self.state.frame_count.saturating_add(1);
-            ports.trace.record(Event::FrameEnd { sequence, buffer: index, bytes, crc });
+            let engine = ports.engine(ENGINE);
+            ports.trace.record(Event::FrameEnd { engine, sequence, buffer: index, bytes, crc });
         }
         ports.msi.raise(VECTOR_FRAME_DONE);
         if let Some(failure) = failure {

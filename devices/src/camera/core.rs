@@ -1,6 +1,6 @@
 //! Registers and the stream.
 
-use fencepost_trace::{Engine, Event};
+use fencepost_trace::{EngineSpec, Event, Role};
 
 use super::config::{CameraCost, CameraParts};
 use super::convert::{MAX_STRIDE, STRIDE_ALIGN};
@@ -12,6 +12,8 @@ use crate::function::{Counter, Doorbell, Function, Identity, Ids, Registers, Wor
 use crate::ports::{DmaExt, Iova, Ports};
 use crate::state::{SavedState, pack};
 
+/// Its engine's place in [`Identity::engines`].
+pub(super) const ENGINE: u8 = 0;
 /// Timer: the read-out of the next frame.
 pub(super) const TIMER_READ_OUT: u32 = 0;
 /// Timer: the end of the frame being written.
@@ -50,7 +52,7 @@ impl Camera {
     /// Reports a dropped frame.
     pub(super) fn drop_frame(&mut self, sequence: u32, ports: &mut Ports<'_>) {
         self.state.overrun_count = self.state.overrun_count.saturating_add(1);
-        ports.trace.record(Event::FrameDropped { sequence });
+        ports.trace.record(Event::FrameDropped { engine: ports.engine(ENGINE), sequence });
         ports.msi.raise(registers::VECTOR_OVERRUN);
     }
 
@@ -101,7 +103,8 @@ impl Camera {
             return self.fail(Failure::plain(ErrorCode::QueueOverflow), ports);
         }
         self.state.queue_tail = tail;
-        ports.trace.record(Event::Doorbell { engine: Engine::Camera, queue: 0, tail: u64::from(tail) });
+        let engine = ports.engine(ENGINE);
+        ports.trace.record(Event::Doorbell { engine, queue: 0, tail: u64::from(tail) });
     }
 
     fn status(&self) -> u32 {
@@ -225,6 +228,7 @@ impl Function for Camera {
             ids: Ids::fencepost(2),
             class: 0x04_8000,
             revision: 1,
+            engines: &[EngineSpec { name: "camera", role: Role::Source }],
             ..Identity::registers_and_msix(registers::BAR_BYTES, registers::VECTORS)
         }
     }

@@ -1,5 +1,7 @@
 //! The display: its registers, and its face to the PCI adapter.
 
+use fencepost_trace::{EngineSpec, Role};
+
 use super::config::{ConfigError, DisplayParts};
 use super::edid;
 use super::engine::Core;
@@ -159,6 +161,7 @@ impl Function for Display {
             ids: Ids::fencepost(3),
             class: 0x03_80_00,
             revision: 1,
+            engines: &[EngineSpec { name: "display", role: Role::Sink }],
             ..Identity::registers_and_msix(registers::BAR0_BYTES, 3)
         }
     }

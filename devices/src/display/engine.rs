@@ -1,6 +1,6 @@
 //! What the display does over time: vertical blanks, commits, scan-out.
 
-use fencepost_trace::{Engine, Event, Stamp};
+use fencepost_trace::{Event, Stamp};
 
 use super::config::{Config, ScanOut};
 use super::plane::{FetchError, PlaneRegs};
@@ -11,6 +11,8 @@ use super::state::{DisplayState, FrameCrc, LastVblank, Offered, Shown};
 use crate::crc::crc32;
 use crate::ports::{Clock, Ports};
 
+/// Its engine's place in [`crate::function::Identity::engines`].
+const ENGINE: u8 = 0;
 /// The next vertical blank.
 const TOKEN_VBLANK: u32 = 0;
 /// The end of a fetch.
@@ -74,7 +76,7 @@ impl Core {
         }
         self.state.accepted = self.state.accepted.saturating_add(1);
         let commit = self.state.accepted;
-        ports.trace.record(Event::Doorbell { engine: Engine::Display, queue: 0, tail: commit });
+        ports.trace.record(Event::Doorbell { engine: ports.engine(ENGINE), queue: 0, tail: commit });
         self.state.pending = Some(self.state.staged);
         self.arm(ports);
     }
@@ -131,7 +133,7 @@ impl Core {
         let frame = raster.count_at(ports.clock.now().ns);
         if frame > self.state.handled {
             self.state.handled = frame;
-            ports.trace.record(Event::Vblank { frame });
+            ports.trace.record(Event::Vblank { engine: ports.engine(ENGINE), frame });
             if let Some(late) = self.state.fetching.take() {
                 self.finish(late, Err(FetchError { bit: ErrorBits::LATE, iova: None }), ports);
             }
@@ -152,9 +154,10 @@ impl Core {
         let shown = Shown { plane, list: None, offered: Offered::Nothing };
         let fresh = before != Some(shows(&shown));
         self.state.shown = Some(shown);
-        ports.trace.record(Event::Latch { frame, commit: self.state.latched });
+        let engine = ports.engine(ENGINE);
+        ports.trace.record(Event::Latch { engine, frame, commit: self.state.latched });
         if fresh {
-            ports.trace.record(Event::Flip { frame, flip: self.state.latched });
+            ports.trace.record(Event::Flip { engine, frame, flip: self.state.latched });
         }
         self.signal(Irq::FLIP_DONE, ports);
     }
@@ -204,12 +207,12 @@ impl Core {
             if let Some(iova) = error.iova {
                 self.state.fault_iova = iova.0;
             }
-            ports.trace.record(Event::Underrun { frame });
+            ports.trace.record(Event::Underrun { engine: ports.engine(ENGINE), frame });
             self.fail(error.bit, ports);
         }
         let crc = crc32(&self.picture);
         self.state.crc = FrameCrc { frame, value: crc };
-        ports.trace.record(Event::ScanOut { frame, crc });
+        ports.trace.record(Event::ScanOut { engine: ports.engine(ENGINE), frame, crc });
         self.offer(frame, if fetched.is_ok() { Offered::Picture } else { Offered::Black }, ports.clock.now());
     }
 

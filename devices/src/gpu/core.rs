@@ -2,6 +2,8 @@
 
 use std::any::Any;
 
+use fencepost_trace::{EngineSpec, Role};
+
 use super::config::GpuConfig;
 use super::registers::{self, Half, Place};
 use super::ring::{Context, Outcome, Ring};
@@ -104,6 +106,7 @@ impl Function for Gpu {
             ids: Ids::fencepost(DEVICE_ID),
             class: 0x03_80_00,
             revision: 1,
+            engines: &[EngineSpec { name: "gpu", role: Role::Processor }],
             ..Identity::registers_and_msix(registers::REGISTERS_BYTES, registers::VECTORS)
         }
     }

@@ -1,6 +1,6 @@
 //! One ring: its registers, and the packet in execution.
 
-use fencepost_trace::{Engine as TraceEngine, Event};
+use fencepost_trace::Event;
 use serde::{Deserialize, Serialize};
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -20,6 +20,9 @@ pub struct Context<'a, 'p> {
     /// The ports.
     pub ports: &'a mut Ports<'p>,
 }
+
+/// Its engine's place in [`crate::function::Identity::engines`]: all rings are of one.
+const ENGINE: u8 = 0;
 
 /// What the other rings must know of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,7 +232,8 @@ impl Ring {
             return;
         }
         self.tail = tail;
-        let bell = Event::Doorbell { engine: TraceEngine::Gpu, queue: cx.index, tail: u64::from(tail) };
+        let bell =
+            Event::Doorbell { engine: cx.ports.engine(ENGINE), queue: cx.index, tail: u64::from(tail) };
         cx.ports.trace.record(bell);
         self.start_next(cx);
     }
@@ -267,7 +271,7 @@ impl Ring {
             len: u64::from(PACKET_BYTES),
         });
         cx.ports.trace.record(Event::JobStart {
-            engine: TraceEngine::Gpu,
+            engine: cx.ports.engine(ENGINE),
             queue: cx.index,
             seqno,
             kind: raw.kind(),
@@ -320,7 +324,11 @@ impl Ring {
         match cx.ports.dma.read_u64(address) {
             Err(fault) => self.end(active.seqno, Err(fault.into()), cx),
             Ok(word) if condition.holds(word) => {
-                cx.ports.trace.record(Event::SemaphoreAcquire { iova: address.0, value: word });
+                cx.ports.trace.record(Event::SemaphoreAcquire {
+                    engine: cx.ports.engine(ENGINE),
+                    iova: address.0,
+                    value: word,
+                });
                 self.end(active.seqno, Ok(()), cx);
             }
             Ok(_) if active.deadline_ns.is_some_and(|deadline| now_ns >= deadline) => {
@@ -341,12 +349,20 @@ impl Ring {
         let mut outcome = Outcome::Quiet;
         let result = match active.job {
             Job::SemSignal { address, value } => cx.ports.dma.write_u64(address, value).map(|()| {
-                cx.ports.trace.record(Event::SemaphoreSignal { iova: address.0, value });
+                cx.ports.trace.record(Event::SemaphoreSignal {
+                    engine: cx.ports.engine(ENGINE),
+                    iova: address.0,
+                    value,
+                });
                 outcome = Outcome::LookAgain;
             }),
             Job::Fence { seqno } => cx.ports.dma.write_u64(Iova(self.fence), seqno).map(|()| {
                 self.seqno = seqno;
-                cx.ports.trace.record(Event::FenceWrite { queue: cx.index, seqno });
+                cx.ports.trace.record(Event::FenceWrite {
+                    engine: cx.ports.engine(ENGINE),
+                    queue: cx.index,
+                    seqno,
+                });
                 cx.ports.msi.raise(cx.index as u16);
             }),
             ref job => {
@@ -377,6 +393,7 @@ impl Ring {
 
 impl Context<'_, '_> {
     fn job_end(&mut self, seqno: u64, ok: bool) {
-        self.ports.trace.record(Event::JobEnd { engine: TraceEngine::Gpu, queue: self.index, seqno, ok });
+        let engine = self.ports.engine(ENGINE);
+        self.ports.trace.record(Event::JobEnd { engine, queue: self.index, seqno, ok });
     }
 }

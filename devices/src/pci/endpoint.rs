@@ -116,6 +116,11 @@ impl Endpoint {
         &mut *self.function
     }
 
+    /// How the function introduces itself.
+    pub fn identity(&self) -> Identity {
+        self.function.identity()
+    }
+
     /// The function's name.
     pub fn name(&self) -> &'static str {
         self.function.identity().name

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::function::{Counter, Function, Pin};
+use crate::function::{Counter, Function, Identity, Pin};
 use crate::ports::Ports;
 use crate::registers::RegisterFile;
 use crate::state::{StateError, Stateful, require};
@@ -109,6 +109,11 @@ impl PciRoot {
     /// The requester ids of the functions, ascending; the host bridge is not among them.
     pub fn requester_ids(&self) -> impl Iterator<Item = u16> + '_ {
         self.endpoints.iter().map(|endpoint| endpoint.rid)
+    }
+
+    /// The functions by ascending requester id, and how each introduces itself.
+    pub fn functions(&self) -> impl Iterator<Item = (u16, Identity)> + '_ {
+        self.endpoints.iter().map(|endpoint| (endpoint.rid, endpoint.identity()))
     }
 
     /// The core with requester id `rid`, for what the machine asks of it through [`Function::as_any`].

@@ -11,6 +11,8 @@ const PHYSICAL_BITS: u32 = 52;
 const EVENT_BYTES: usize = 4 * FRAME_MAX;
 /// Functions on a bus, settings that are told, and the bytes of each text of theirs.
 const FUNCTIONS_MAX: usize = 256;
+/// Engines of a function.
+const ENGINES_MAX: usize = 64;
 const COSTS_MAX: usize = 64;
 const TEXT_MAX: usize = 1024;
 
@@ -47,7 +49,12 @@ pub(super) fn defines(definition: &Definition) -> bool {
 pub(super) fn heads(header: &Header) -> bool {
     let text = |text: &String| text.len() <= TEXT_MAX;
     header.functions.len() <= FUNCTIONS_MAX
-        && header.functions.iter().all(|function| text(&function.name))
+        && header.functions.iter().all(|function| {
+            let engines = &function.engines;
+            text(&function.name)
+                && engines.len() <= ENGINES_MAX
+                && engines.iter().all(|engine| text(&engine.name))
+        })
         && header.costs.len() <= COSTS_MAX
         && header.costs.iter().all(|(name, cost)| text(name) && text(cost))
         && header.categories.len() <= COSTS_MAX

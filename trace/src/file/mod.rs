@@ -11,7 +11,8 @@ mod writer;
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Accel, Category, Engine};
+use crate::engine::{EngineId, EngineSpec, Role, rid_text};
+use crate::event::{Accel, Category};
 use crate::guest::GuestFormat;
 
 pub use reader::{Damage, ReadError, TraceFile};
@@ -20,7 +21,7 @@ pub use writer::FileWriter;
 /// The first bytes of a trace file.
 pub const MAGIC: [u8; 8] = *b"FPTRACE\n";
 /// The version of the format that this crate writes, and the only one that it reads.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Kinds of frames.
 mod kind {
@@ -60,18 +61,69 @@ pub struct Header {
     pub snapshot: Option<u64>,
 }
 
-/// A PCI function and the engine in it.
+/// A PCI function and what it declares of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FunctionName {
     /// Requester id.
     pub rid: u16,
     /// Its name (`gpu`).
     pub name: String,
-    /// The engine in it.
-    pub engine: Engine,
+    /// Its engines; an [`EngineId`]'s index is a place here.
+    pub engines: Vec<EngineName>,
+}
+
+/// An engine of a function.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EngineName {
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub role: Role,
+}
+
+impl From<&EngineSpec> for EngineName {
+    fn from(spec: &EngineSpec) -> EngineName {
+        EngineName { name: spec.name.to_string(), role: spec.role }
+    }
 }
 
 impl Header {
+    /// All engines, by function and place.
+    pub fn engines(&self) -> impl Iterator<Item = (EngineId, &EngineName)> {
+        self.functions.iter().flat_map(|function| {
+            let rid = function.rid;
+            (0..=u8::MAX).zip(&function.engines).map(move |(index, engine)| (EngineId { rid, index }, engine))
+        })
+    }
+
+    /// What is declared of an engine.
+    pub fn engine(&self, id: EngineId) -> Option<&EngineName> {
+        let function = self.functions.iter().find(|function| function.rid == id.rid)?;
+        function.engines.get(usize::from(id.index))
+    }
+
+    /// What outputs call an engine: its name, with its function's place where another engine has that name too.
+    pub fn engine_label(&self, id: EngineId) -> String {
+        match self.engine(id) {
+            Some(engine) if self.engines().filter(|(_, other)| other.name == engine.name).count() == 1 => {
+                engine.name.clone()
+            }
+            Some(engine) => format!("{} {}", engine.name, rid_text(id.rid)),
+            None => format!("engine {} of {}", id.index, self.function_label(id.rid)),
+        }
+    }
+
+    /// What outputs call a function: its name, with its place where another function has that name too.
+    pub fn function_label(&self, rid: u16) -> String {
+        match self.functions.iter().find(|function| function.rid == rid) {
+            Some(one) if self.functions.iter().filter(|other| other.name == one.name).count() == 1 => {
+                one.name.clone()
+            }
+            Some(one) => format!("{} {}", one.name, rid_text(rid)),
+            None => rid_text(rid),
+        }
+    }
+
     /// What the stamps are worth as long as the machine stays on its back end; see [`TraceFile::stamps`].
     pub fn stamps(&self) -> String {
         let mhz = self.tsc_hz / 1_000_000;

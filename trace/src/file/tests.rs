@@ -19,7 +19,7 @@ fn record(cycles: u64, event: Event) -> Record {
 }
 
 fn vblank(cycles: u64) -> Record {
-    record(cycles, Event::Vblank { frame: cycles })
+    record(cycles, Event::Vblank { engine: crate::testing::DISPLAY_ENGINE, frame: cycles })
 }
 
 /// A file of many frames.
@@ -120,7 +120,13 @@ fn a_cut_file_is_readable_up_to_its_last_whole_frame() {
             trace.damage
         );
         assert!(trace.records.len() > 5000, "{}", trace.records.len());
-        assert!(trace.records.iter().zip(0..).all(|(r, n)| r.event == Event::Vblank { frame: n }));
+        assert!(
+            trace
+                .records
+                .iter()
+                .zip(0..)
+                .all(|(r, n)| r.event == Event::Vblank { engine: crate::testing::DISPLAY_ENGINE, frame: n })
+        );
     }
 }
 

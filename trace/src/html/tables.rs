@@ -21,7 +21,7 @@ pub(super) fn warnings(report: &Report, cut: Option<&str>) -> String {
 pub(super) fn key() -> String {
     let one = |tone: Tone| {
         let name = match tone {
-            Tone::Gpu => "GPU".to_string(),
+            Tone::Engine => "other engine".to_string(),
             Tone::Bad => "lost or failed".to_string(),
             other => format!("{other:?}").to_lowercase(),
         };

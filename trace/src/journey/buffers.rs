@@ -5,9 +5,10 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use crate::engine::EngineId;
 use crate::journey::lives::Ending;
 use crate::journey::ranges::RangeMap;
-use crate::journey::{At, Journeys, Stage};
+use crate::journey::{At, Journeys};
 
 /// Bytes of a guest page.
 pub const PAGE_BYTES: u64 = 4096;
@@ -45,37 +46,36 @@ pub struct DmaBuf {
     pub devices: Vec<String>,
 }
 
-/// Whose a buffer is.
+/// What an engine does with a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Owner {
-    /// The camera writes it.
-    Camera,
-    /// The guest has it.
-    Guest,
-    /// The GPU reads or writes it.
-    Gpu,
-    /// The display shows it.
-    Display,
+pub enum Use {
+    /// It writes it.
+    Writes,
+    /// It reads it.
+    Reads,
+    /// It shows it.
+    Shows,
 }
 
-impl Owner {
+impl Use {
     /// Its name in outputs.
     pub fn name(self) -> &'static str {
         match self {
-            Owner::Camera => "camera",
-            Owner::Guest => "guest",
-            Owner::Gpu => "GPU",
-            Owner::Display => "display",
+            Use::Writes => "writes",
+            Use::Reads => "reads",
+            Use::Shows => "shows",
         }
     }
 }
 
-/// A time in which one owner had a buffer.
+/// A time in which an engine had a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Hold {
-    /// Whose it was.
-    pub owner: Owner,
+    /// Which.
+    pub engine: EngineId,
+    /// What it did.
+    pub does: Use,
     /// From.
     pub from: At,
     /// Until; absent when the trace does not tell.
@@ -376,27 +376,24 @@ impl Known {
 /// Works out whose each buffer was, from frames, jobs and flips.
 pub(super) fn fill_holds(journeys: &mut Journeys) {
     let mut holds: Vec<(usize, Hold)> = Vec::new();
-    for frame in &journeys.frames {
-        let Some(source) = frame.source else { continue };
-        let frame_number = Some(frame.number);
-        if let Some(from) = frame.at(Stage::FrameStart) {
-            holds.push((
-                source,
-                Hold { owner: Owner::Camera, from, until: frame.at(Stage::FrameEnd), frame: frame_number },
-            ));
+    for (number, capture) in journeys.captures.iter().enumerate() {
+        if let (Some(buffer), Some(from)) = (capture.buffer, capture.start) {
+            let (engine, until, frame) = (capture.engine, capture.end, Some(number));
+            holds.push((buffer, Hold { engine, does: Use::Writes, from, until, frame }));
         }
     }
     for job in &journeys.jobs {
         let frame = job.captures.first().copied();
-        for buffer in job.reads.iter().chain(&job.writes) {
-            holds.push((*buffer, Hold { owner: Owner::Gpu, from: job.start, until: job.end, frame }));
-        }
+        let hold = |does| Hold { engine: job.engine, does, from: job.start, until: job.end, frame };
+        let read = job.reads.iter().filter(|buffer| !job.writes.contains(buffer));
+        holds.extend(read.map(|buffer| (*buffer, hold(Use::Reads))));
+        holds.extend(job.writes.iter().map(|buffer| (*buffer, hold(Use::Writes))));
     }
-    for (number, flip) in journeys.flips.iter().enumerate() {
+    for flip in &journeys.flips {
         let Some(buffer) = flip.buffer else { continue };
-        let until = journeys.flips.get(number + 1).map(|next| next.latch).or(flip.last_read);
+        let (engine, from, until) = (flip.engine, flip.latch, flip.until.or(flip.last_read));
         let frame = flip.captures.first().copied();
-        holds.push((buffer, Hold { owner: Owner::Display, from: flip.latch, until, frame }));
+        holds.push((buffer, Hold { engine, does: Use::Shows, from, until, frame }));
     }
     for (buffer, hold) in holds {
         if let Some(buffer) = journeys.buffers.get_mut(buffer) {
@@ -404,6 +401,6 @@ pub(super) fn fill_holds(journeys: &mut Journeys) {
         }
     }
     for buffer in &mut journeys.buffers {
-        buffer.holds.sort_by_key(|hold| (hold.from, hold.owner));
+        buffer.holds.sort_by_key(|hold| (hold.from, hold.does, hold.engine));
     }
 }

@@ -2,112 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
-
-use crate::event::{Engine, Event, JobKind};
-use crate::file::{Damage, TraceFile};
+use crate::engine::{EngineId, Role};
+use crate::event::{Event, JobKind};
+use crate::file::{Damage, Header, TraceFile};
 use crate::journey::buffers::{Access, Pages, Writer, add_once};
 use crate::journey::doorbells::Ring;
 use crate::journey::lives::Ending;
+use crate::journey::work::{Capture, FenceWrite, Flip, Job, Msi, Pending};
 use crate::journey::{At, Buffer};
-
-/// The display's register whose write hands over a commit (`COMMIT` in `docs/display.md`), for traces without its doorbells.
-const DISPLAY_COMMIT: u64 = 0x110;
-
-/// A raised message interrupt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Msi {
-    /// When.
-    pub at: At,
-    /// The function.
-    pub rid: u16,
-    /// Its MSI-X vector.
-    pub vector: u16,
-}
-
-/// A frame that the camera wrote, or had no buffer for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Capture {
-    /// The camera's number for it.
-    pub sequence: u32,
-    /// The index of the capture queue's buffer.
-    pub index: Option<u32>,
-    /// The begin.
-    pub start: Option<At>,
-    /// The end.
-    pub end: Option<At>,
-    /// There was no buffer.
-    pub dropped: Option<At>,
-    /// The interrupt that told it.
-    pub msi: Option<Msi>,
-    /// The buffer, in `Journeys::buffers`.
-    pub buffer: Option<usize>,
-}
-
-/// A job of the GPU: one packet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Job {
-    /// The ring.
-    pub queue: u32,
-    /// The packet's label.
-    pub seqno: u64,
-    /// What it does.
-    pub kind: JobKind,
-    /// The doorbell that announced it.
-    pub doorbell: Option<At>,
-    /// The begin.
-    pub start: At,
-    /// The end.
-    pub end: Option<At>,
-    /// Whether it ended well.
-    pub ok: bool,
-    /// Buffers it read.
-    pub reads: Vec<usize>,
-    /// Buffers it wrote.
-    pub writes: Vec<usize>,
-    /// The frames whose pixels it read, first hand or through other jobs, in `Journeys::captures`.
-    pub captures: Vec<usize>,
-    /// The next fence of its ring, in `Journeys::fences`.
-    pub fence: Option<usize>,
-}
-
-/// A fence that the GPU wrote.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct FenceWrite {
-    /// The ring.
-    pub queue: u32,
-    /// The sequence number.
-    pub seqno: u64,
-    /// When.
-    pub at: At,
-    /// The interrupt that told it.
-    pub msi: Option<Msi>,
-}
-
-/// A commit that the display latched.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Flip {
-    /// The commit's number.
-    pub commit: u64,
-    /// The frame (vertical blank) from which it is shown.
-    pub frame: u64,
-    /// The doorbell that handed it over.
-    pub doorbell: Option<At>,
-    /// The latch.
-    pub latch: At,
-    /// The flip: absent when the commit shows the buffer that was shown before.
-    pub flip: Option<At>,
-    /// The interrupt that told it.
-    pub msi: Option<Msi>,
-    /// The buffer that is shown.
-    pub buffer: Option<usize>,
-    /// The jobs that wrote it, in `Journeys::jobs`.
-    pub jobs: Vec<usize>,
-    /// The frames in it, first hand or through jobs, in `Journeys::captures`.
-    pub captures: Vec<usize>,
-    /// The last read of the buffer for this commit.
-    pub last_read: Option<At>,
-}
 
 /// What [`scan`] finds.
 #[derive(Debug, Default)]
@@ -117,15 +19,17 @@ pub(super) struct Devices {
     pub jobs: Vec<Job>,
     pub fences: Vec<FenceWrite>,
     pub flips: Vec<Flip>,
+    pub pending: Vec<Pending>,
 }
 
 /// Reads the devices' events, once, in the order of time. `endings`, by time: where pages became another buffer's.
 pub(super) fn scan(trace: &TraceFile, endings: &[Ending]) -> Devices {
     let mut scan = Scan {
-        engines: trace.header.functions.iter().map(|f| (f.rid, f.engine)).collect(),
+        functions: functions(&trace.header),
+        sinks: of_role(&trace.header, Role::Sink),
         // A file that is only cut has all up to there.
         gaps: trace.damage.iter().any(|one| matches!(one, Damage::Frame { .. }))
-            || trace.totals.is_some_and(|totals| totals.lost > 0),
+            || trace.totals.as_ref().is_some_and(|totals| totals.lost > 0),
         ..Scan::default()
     };
     let mut endings = endings.iter().peekable();
@@ -139,35 +43,71 @@ pub(super) fn scan(trace: &TraceFile, endings: &[Ending]) -> Devices {
     for open in std::mem::take(&mut scan.running).into_values() {
         scan.never_ended(open);
     }
+    let left = std::mem::take(&mut scan.commits);
     let mut found = scan.found;
+    found.pending.extend(left.into_values());
     found.buffers = scan.pages.into_buffers();
     found
 }
 
+/// The functions with engines, and which of their accesses can be of content.
+fn functions(header: &Header) -> BTreeMap<u16, Accesses> {
+    let mut functions: BTreeMap<u16, Accesses> = BTreeMap::new();
+    for (id, engine) in header.engines() {
+        let function = functions.entry(id.rid).or_default();
+        function.of_reads |= engine.role != Role::Source;
+        function.of_writes |= engine.role != Role::Sink;
+    }
+    functions
+}
+
+/// The engines of a role.
+pub(super) fn of_role(header: &Header, role: Role) -> BTreeSet<EngineId> {
+    header.engines().filter(|(_, engine)| engine.role == role).map(|(id, _)| id).collect()
+}
+
+/// Accesses of a function that belong to the event of its engine that ends them.
+#[derive(Debug, Default)]
+struct Accesses {
+    of_reads: bool,
+    of_writes: bool,
+    reads: Vec<Access>,
+    writes: Vec<Access>,
+}
+
+/// What the next interrupt of an engine's function tells of.
+#[derive(Clone, Copy, Debug)]
+enum News {
+    Capture(usize),
+    Fence(usize),
+    Flip(usize),
+}
+
+/// A ring of an engine.
+type Queue = (EngineId, u32);
+
 #[derive(Debug, Default)]
 struct Scan {
-    engines: BTreeMap<u16, Engine>,
+    functions: BTreeMap<u16, Accesses>,
+    sinks: BTreeSet<EngineId>,
     /// Records may be missing.
     gaps: bool,
     found: Devices,
     pages: Pages,
-    /// Accesses that belong to the event that ends them.
-    camera_writes: Vec<Access>,
-    gpu_reads: Vec<Access>,
-    gpu_writes: Vec<Access>,
-    display_reads: Vec<Access>,
-    rings: BTreeMap<u32, Ring>,
+    rings: BTreeMap<Queue, Ring>,
     /// By ring: the job in execution, and where the jobs begin that wait for their fence.
-    running: BTreeMap<u32, usize>,
-    unfenced: BTreeMap<u32, Vec<usize>>,
+    running: BTreeMap<Queue, usize>,
+    unfenced: BTreeMap<Queue, Vec<usize>>,
     /// Ends of jobs that were not running, by ring and label.
-    early_ends: BTreeMap<(u32, u64), At>,
-    /// Where the camera's frame is, while it is being written.
-    capturing: Option<usize>,
-    /// The display's doorbell since the last latch, with the commit's number if the doorbell has it.
-    commit: Option<(Option<u64>, At)>,
-    /// By engine: that the next interrupt of the function tells of its newest frame, fence or flip.
-    telling: BTreeSet<Engine>,
+    early_ends: BTreeMap<(Queue, u64), At>,
+    /// Where each source's frame is, while it is being written.
+    capturing: BTreeMap<EngineId, usize>,
+    /// What each sink was given since its last latch.
+    commits: BTreeMap<EngineId, Pending>,
+    /// What each sink shows, in `found.flips`.
+    shown: BTreeMap<EngineId, usize>,
+    /// What engines have to tell.
+    news: BTreeMap<EngineId, News>,
 }
 
 impl Scan {
@@ -176,95 +116,98 @@ impl Scan {
             Event::DmaWrite { rid, iova, gpa, len } => self.access(true, Access { rid, iova, gpa, len, at }),
             Event::DmaRead { rid, iova, gpa, len } => self.access(false, Access { rid, iova, gpa, len, at }),
             Event::DescriptorFetch { rid, iova, len } => self.fetched(rid, iova, len),
-            Event::FrameStart { sequence, buffer } => self.frame_start(sequence, buffer, at),
-            Event::FrameEnd { sequence, buffer, bytes, .. } => self.frame_end(sequence, buffer, bytes, at),
-            Event::FrameDropped { sequence } => self.frame_dropped(sequence, at),
-            Event::Doorbell { engine: Engine::Gpu, queue, tail } => {
-                for early in self.ring(queue).doorbell(tail, at) {
-                    if let Some(job) = self.found.jobs.get_mut(early) {
-                        job.doorbell = Some(at);
-                    }
-                }
+            Event::FrameStart { engine, sequence, buffer } => self.frame_start(engine, sequence, buffer, at),
+            Event::FrameEnd { engine, sequence, buffer, bytes, .. } => {
+                self.frame_end(engine, sequence, (buffer, bytes), at);
             }
-            Event::Doorbell { engine: Engine::Display, tail, .. } => self.commit = Some((Some(tail), at)),
-            Event::RegisterWrite { rid, offset: DISPLAY_COMMIT, value }
-                // The doorbell's own event says more.
-                if value & 1 == 1
-                    && self.engines.get(&rid) == Some(&Engine::Display)
-                    && !matches!(self.commit, Some((Some(_), _))) =>
-            {
-                self.commit = Some((None, at));
+            Event::FrameDropped { engine, sequence } => self.frame_dropped(engine, sequence, at),
+            Event::Doorbell { engine, queue, tail } => self.doorbell((engine, queue), tail, at),
+            Event::JobStart { engine, queue, seqno, kind } => {
+                self.job_start((engine, queue), seqno, kind, at);
             }
-            Event::JobStart { engine: Engine::Gpu, queue, seqno, kind } => {
-                self.job_start(queue, seqno, kind, at);
-            }
-            Event::JobEnd { engine: Engine::Gpu, queue, seqno, ok } => self.job_end(queue, seqno, ok, at),
-            Event::FenceWrite { queue, seqno } => self.fence_write(queue, seqno, at),
-            Event::Latch { frame, commit } => self.latch(frame, commit, at),
-            Event::Flip { .. } => {
-                if let Some(flip) = self.found.flips.last_mut() {
+            Event::JobEnd { engine, queue, seqno, ok } => self.job_end((engine, queue), seqno, ok, at),
+            Event::FenceWrite { engine, queue, seqno } => self.fence_write((engine, queue), seqno, at),
+            Event::Latch { engine, frame, commit } => self.latch(engine, frame, commit, at),
+            Event::Flip { engine, .. } => {
+                if let Some(shown) = self.shown.get(&engine)
+                    && let Some(flip) = self.found.flips.get_mut(*shown)
+                {
                     flip.flip.get_or_insert(at);
-                    self.telling.insert(Engine::Display);
+                    self.news.insert(engine, News::Flip(*shown));
                 }
             }
-            Event::ScanOut { .. } => self.scan_out(),
-            Event::Underrun { .. } => self.display_reads.clear(),
+            Event::ScanOut { engine, .. } => self.scan_out(engine),
+            Event::Underrun { engine, .. } => _ = self.take(engine, |accesses| &mut accesses.reads),
             Event::MsiRaised { rid, vector } => self.msi(Msi { at, rid, vector }),
             _ => {}
         }
     }
 
-    fn ring(&mut self, queue: u32) -> &mut Ring {
+    fn ring(&mut self, queue: Queue) -> &mut Ring {
         self.rings.entry(queue).or_insert_with(|| Ring::new(self.gaps))
     }
 
     fn access(&mut self, write: bool, access: Access) {
-        match (self.engines.get(&access.rid), write) {
-            (Some(Engine::Camera), true) => self.camera_writes.push(access),
-            (Some(Engine::Gpu), true) => self.gpu_writes.push(access),
-            (Some(Engine::Gpu), false) => self.gpu_reads.push(access),
-            (Some(Engine::Display), false) => self.display_reads.push(access),
+        match (self.functions.get_mut(&access.rid), write) {
+            (Some(function), true) if function.of_writes => function.writes.push(access),
+            (Some(function), false) if function.of_reads => function.reads.push(access),
             _ => {}
         }
     }
 
-    /// What was just read was no pixels: a packet, or a scatter-gather list.
+    /// Takes the accesses of an engine's function.
+    fn take(&mut self, engine: EngineId, which: fn(&mut Accesses) -> &mut Vec<Access>) -> Vec<Access> {
+        self.functions.get_mut(&engine.rid).map(|all| std::mem::take(which(all))).unwrap_or_default()
+    }
+
+    /// What was just read was no content: a packet, or a scatter-gather list.
     fn fetched(&mut self, rid: u16, iova: u64, len: u64) {
-        let reads = match self.engines.get(&rid) {
-            Some(Engine::Gpu) => &mut self.gpu_reads,
-            Some(Engine::Display) => &mut self.display_reads,
-            _ => return,
-        };
-        let within =
-            |read: &Access| read.rid == rid && read.iova.checked_sub(iova).is_some_and(|at| at < len);
-        while reads.last().is_some_and(within) {
-            reads.pop();
+        let Some(function) = self.functions.get_mut(&rid) else { return };
+        let within = |read: &Access| read.iova.checked_sub(iova).is_some_and(|at| at < len);
+        while function.reads.last().is_some_and(within) {
+            function.reads.pop();
         }
     }
 
-    fn frame_start(&mut self, sequence: u32, index: Option<u32>, at: At) {
-        self.camera_writes.clear();
-        self.capturing = Some(self.found.captures.len());
-        self.found.captures.push(Capture { sequence, index, start: Some(at), ..Capture::default() });
+    /// A sink's doorbell hands over a commit; any other announces packets, if its engine has a ring.
+    fn doorbell(&mut self, queue: Queue, tail: u64, at: At) {
+        let (engine, _) = queue;
+        if self.sinks.contains(&engine) {
+            let pending = Pending { engine, commit: tail, doorbell: at };
+            self.found.pending.extend(self.commits.insert(engine, pending));
+            return;
+        }
+        for early in self.ring(queue).doorbell(tail, at) {
+            if let Some(job) = self.found.jobs.get_mut(early) {
+                job.doorbell = Some(at);
+            }
+        }
     }
 
-    /// The capture that an event of the camera is about: the one being written, or one whose begin is not in the trace.
-    fn capture(&mut self, sequence: u32) -> usize {
-        let open = self.capturing.take();
+    fn frame_start(&mut self, engine: EngineId, sequence: u32, index: Option<u32>, at: At) {
+        self.take(engine, |accesses| &mut accesses.writes);
+        self.capturing.insert(engine, self.found.captures.len());
+        let capture = Capture { engine, sequence, index, start: Some(at), ..Capture::default() };
+        self.found.captures.push(capture);
+    }
+
+    /// The capture that an event of a source is about: the one being written, or one whose begin is not in the trace.
+    fn capture(&mut self, engine: EngineId, sequence: u32) -> usize {
+        let open = self.capturing.remove(&engine);
         match open.filter(|at| self.found.captures.get(*at).is_some_and(|c| c.sequence == sequence)) {
             Some(at) => at,
             None => {
-                self.found.captures.push(Capture { sequence, ..Capture::default() });
+                self.found.captures.push(Capture { engine, sequence, ..Capture::default() });
                 self.found.captures.len() - 1
             }
         }
     }
 
-    fn frame_end(&mut self, sequence: u32, index: u32, bytes: u32, at: At) {
-        let number = self.capture(sequence);
+    fn frame_end(&mut self, engine: EngineId, sequence: u32, (index, bytes): (u32, u32), at: At) {
+        let number = self.capture(engine, sequence);
         // The pixels come first; the completion record after them is no part of the buffer.
         let (mut left, mut pixels) = (u64::from(bytes), Vec::new());
-        for access in self.camera_writes.drain(..) {
+        for access in self.take(engine, |accesses| &mut accesses.writes) {
             if left == 0 {
                 break;
             }
@@ -274,28 +217,30 @@ impl Scan {
         let buffer = self.pages.write(&pixels, Writer::Capture(number));
         let Some(capture) = self.found.captures.get_mut(number) else { return };
         (capture.index, capture.end, capture.buffer) = (Some(index), Some(at), buffer);
-        self.telling.insert(Engine::Camera);
+        self.news.insert(engine, News::Capture(number));
     }
 
-    fn frame_dropped(&mut self, sequence: u32, at: At) {
+    fn frame_dropped(&mut self, engine: EngineId, sequence: u32, at: At) {
         // A frame is also dropped while the one before is still being written.
-        let open = self.capturing;
-        let number = self.capture(sequence);
-        if open != Some(number) {
-            self.capturing = open;
+        let open = self.capturing.get(&engine).copied();
+        let number = self.capture(engine, sequence);
+        if let Some(open) = open.filter(|open| *open != number) {
+            self.capturing.insert(engine, open);
         }
         if let Some(capture) = self.found.captures.get_mut(number) {
             capture.dropped = Some(at);
         }
     }
 
-    fn job_start(&mut self, queue: u32, seqno: u64, kind: JobKind, at: At) {
+    fn job_start(&mut self, queue: Queue, seqno: u64, kind: JobKind, at: At) {
         let number = self.found.jobs.len();
         let doorbell = self.ring(queue).start(number);
         if let Some(before) = self.running.insert(queue, number) {
             self.never_ended(before);
         }
+        let (engine, queue) = queue;
         self.found.jobs.push(Job {
+            engine,
             queue,
             seqno,
             kind,
@@ -306,6 +251,8 @@ impl Scan {
             reads: Vec::new(),
             writes: Vec::new(),
             captures: Vec::new(),
+            read_captures: Vec::new(),
+            read_jobs: Vec::new(),
             fence: None,
         });
     }
@@ -313,12 +260,13 @@ impl Scan {
     /// A job that did not end after its start may have ended before it.
     fn never_ended(&mut self, number: usize) {
         if let Some(job) = self.found.jobs.get_mut(number) {
-            job.end = self.early_ends.remove(&(job.queue, job.seqno));
+            job.end = self.early_ends.remove(&((job.engine, job.queue), job.seqno));
         }
     }
 
-    fn job_end(&mut self, queue: u32, seqno: u64, ok: bool, at: At) {
-        let (reads, writes) = (std::mem::take(&mut self.gpu_reads), std::mem::take(&mut self.gpu_writes));
+    fn job_end(&mut self, queue: Queue, seqno: u64, ok: bool, at: At) {
+        let reads = self.take(queue.0, |accesses| &mut accesses.reads);
+        let writes = self.take(queue.0, |accesses| &mut accesses.writes);
         if !ok && let Some(ring) = self.rings.get_mut(&queue) {
             ring.halt();
         }
@@ -334,6 +282,13 @@ impl Scan {
         let Some(job) = self.found.jobs.get_mut(number) else { return };
         (job.end, job.ok, job.reads, job.captures) = (Some(at), ok, read, captures);
         job.writes = written.into_iter().collect();
+        for writer in writers {
+            match writer {
+                Writer::Capture(capture) => job.read_captures.push(capture),
+                Writer::Job(other) if other != number => job.read_jobs.push(other),
+                Writer::Job(_) => {}
+            }
+        }
         if ok && job.kind != JobKind::Fence {
             self.unfenced.entry(queue).or_default().push(number);
         } else if !ok {
@@ -356,21 +311,29 @@ impl Scan {
         captures
     }
 
-    fn fence_write(&mut self, queue: u32, seqno: u64, at: At) {
+    fn fence_write(&mut self, queue: Queue, seqno: u64, at: At) {
         let number = self.found.fences.len();
-        self.found.fences.push(FenceWrite { queue, seqno, at, msi: None });
+        let (engine, ring) = queue;
+        self.found.fences.push(FenceWrite { engine, queue: ring, seqno, at, msi: None });
         for job in self.unfenced.remove(&queue).unwrap_or_default() {
             if let Some(job) = self.found.jobs.get_mut(job) {
                 job.fence = Some(number);
             }
         }
-        self.telling.insert(Engine::Gpu);
+        self.news.insert(engine, News::Fence(number));
     }
 
-    fn latch(&mut self, frame: u64, commit: u64, at: At) {
+    fn latch(&mut self, engine: EngineId, frame: u64, commit: u64, at: At) {
         // What was read before this was read for the commit before.
-        let doorbell = self.commit.take().map(|(_, at)| at);
+        let doorbell = self.commits.remove(&engine).map(|pending| pending.doorbell);
+        let number = self.found.flips.len();
+        let before = self.shown.insert(engine, number).and_then(|before| self.found.flips.get_mut(before));
+        let before = before.map(|before| {
+            before.until = Some(at);
+            before.latch
+        });
         self.found.flips.push(Flip {
+            engine,
             commit,
             frame,
             doorbell,
@@ -381,15 +344,18 @@ impl Scan {
             jobs: Vec::new(),
             captures: Vec::new(),
             last_read: None,
+            before,
+            until: None,
         });
     }
 
-    fn scan_out(&mut self) {
-        let reads = std::mem::take(&mut self.display_reads);
+    fn scan_out(&mut self, engine: EngineId) {
+        let reads = self.take(engine, |accesses| &mut accesses.reads);
         let Some(last) = reads.iter().rfind(|access| access.counts()) else { return };
         let (buffers, writers) = self.pages.read(&reads);
         let captures = self.captures_of(&writers);
-        let Some(flip) = self.found.flips.last_mut() else { return };
+        let shown = self.shown.get(&engine).copied();
+        let Some(flip) = shown.and_then(|shown| self.found.flips.get_mut(shown)) else { return };
         flip.last_read = Some(last.at);
         if flip.buffer.is_some() {
             return;
@@ -406,25 +372,17 @@ impl Scan {
     }
 
     fn msi(&mut self, msi: Msi) {
-        let Some(engine) = self.engines.get(&msi.rid) else { return };
-        if !self.telling.remove(engine) {
-            return;
-        }
-        match engine {
-            Engine::Camera => {
-                if let Some(capture) = self.found.captures.iter_mut().rev().find(|c| c.end.is_some()) {
-                    capture.msi = Some(msi);
-                }
-            }
-            Engine::Gpu => {
-                if let Some(fence) = self.found.fences.last_mut() {
-                    fence.msi = Some(msi);
-                }
-            }
-            Engine::Display => {
-                if let Some(flip) = self.found.flips.last_mut() {
-                    flip.msi = Some(msi);
-                }
+        let of_function = EngineId::new(msi.rid, 0)..=EngineId::new(msi.rid, u8::MAX);
+        let engines: Vec<EngineId> = self.news.range(of_function).map(|(engine, _)| *engine).collect();
+        for engine in engines {
+            let told = match self.news.remove(&engine) {
+                Some(News::Capture(number)) => self.found.captures.get_mut(number).map(|one| &mut one.msi),
+                Some(News::Fence(number)) => self.found.fences.get_mut(number).map(|one| &mut one.msi),
+                Some(News::Flip(number)) => self.found.flips.get_mut(number).map(|one| &mut one.msi),
+                None => None,
+            };
+            if let Some(told) = told {
+                *told = Some(msi);
             }
         }
     }

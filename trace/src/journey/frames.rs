@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use crate::engine::EngineId;
 use crate::journey::buffers::MOST_PIECES;
-use crate::journey::devices::{Capture, Devices, FenceWrite, Flip, Job, Msi};
+use crate::journey::devices::Devices;
 use crate::journey::guest::{Guest, Vb2};
 use crate::journey::interrupts::Wires;
 use crate::journey::outcome::Outcome;
 use crate::journey::{
-    At, Buffer, FenceId, FencePoint, FenceTimeline, Frame, Journeys, Rule, Stage, Step, Violation,
+    At, Buffer, Capture, FenceId, FencePoint, FenceTimeline, FenceWrite, Flip, Frame, Job, Journeys, Msi,
+    Rule, Stage, Step, Violation,
 };
 
 /// As many fence writes of a ring say which timeline is its.
@@ -16,7 +18,7 @@ const VOTES: usize = 1000;
 
 /// Fills `journeys` with what was found on both sides.
 pub(super) fn join(journeys: &mut Journeys, devices: Devices, guest: Guest, wires: &Wires) {
-    let Devices { buffers, captures, jobs, fences, flips } = devices;
+    let Devices { buffers, captures, jobs, fences, flips, pending } = devices;
     let mut timelines: Vec<FenceTimeline> = guest
         .fences
         .iter()
@@ -34,14 +36,14 @@ pub(super) fn join(journeys: &mut Journeys, devices: Devices, guest: Guest, wire
     find_queues(&mut timelines, &fences);
     let written = link_writes(&mut timelines, &fences);
     let links = Links::new(&captures, &jobs, &flips);
-    let capture_queue = capture_queue(&guest, &captures);
+    let queues = capture_queues(&guest, &captures);
     let joiner = Joiner {
         guest: &guest,
         wires,
         timelines: &timelines,
         fences: &fences,
         written: &written,
-        capture_queue,
+        queues: &queues,
     };
     let frames = captures.iter().enumerate().map(|(number, capture)| {
         let job = links.job(number);
@@ -64,9 +66,9 @@ pub(super) fn join(journeys: &mut Journeys, devices: Devices, guest: Guest, wire
     journeys.frames = frames.collect();
     journeys.buffers = buffers;
     name_buffers(&mut journeys.buffers, &guest);
-    journeys.violations = not_queued(&captures, &guest, capture_queue);
+    journeys.violations = not_queued(&captures, &guest, &queues);
     (journeys.timelines, journeys.captures) = (timelines, captures);
-    (journeys.jobs, journeys.fences, journeys.flips) = (jobs, fences, flips);
+    (journeys.jobs, journeys.fences, journeys.flips, journeys.pending) = (jobs, fences, flips, pending);
 }
 
 /// Which jobs read a frame, and which flips show a job.
@@ -112,10 +114,10 @@ impl Links {
 
 /// Gives each timeline the ring whose fences it has: the ring whose writes are nearest to its signals.
 fn find_queues(timelines: &mut [FenceTimeline], fences: &[FenceWrite]) {
-    let mut votes: BTreeMap<(usize, u32), usize> = BTreeMap::new();
-    let mut voted: BTreeMap<u32, usize> = BTreeMap::new();
+    let mut votes: BTreeMap<(usize, (EngineId, u32)), usize> = BTreeMap::new();
+    let mut voted: BTreeMap<(EngineId, u32), usize> = BTreeMap::new();
     for fence in fences {
-        let count = voted.entry(fence.queue).or_default();
+        let count = voted.entry((fence.engine, fence.queue)).or_default();
         if *count >= VOTES {
             continue;
         }
@@ -131,11 +133,11 @@ fn find_queues(timelines: &mut [FenceTimeline], fences: &[FenceWrite]) {
             .filter_map(|(at, timeline)| Some((distance(timeline)?, at)))
             .min();
         if let Some((_, at)) = nearest {
-            *votes.entry((at, fence.queue)).or_default() += 1;
+            *votes.entry((at, (fence.engine, fence.queue))).or_default() += 1;
         }
     }
     for (at, timeline) in timelines.iter_mut().enumerate() {
-        let of_this = votes.range((at, 0)..=(at, u32::MAX));
+        let of_this = votes.range((at, (EngineId::default(), 0))..).take_while(|((of, _), _)| *of == at);
         timeline.queue = of_this.max_by_key(|(_, count)| **count).map(|((_, queue), _)| *queue);
     }
 }
@@ -169,7 +171,7 @@ fn link_writes(timelines: &mut [FenceTimeline], fences: &[FenceWrite]) -> Vec<Op
         let nearest = timelines
             .iter()
             .enumerate()
-            .filter(|(_, timeline)| timeline.queue == Some(fence.queue))
+            .filter(|(_, timeline)| timeline.queue == Some((fence.engine, fence.queue)))
             .filter_map(|(at, timeline)| Some((distance(timeline)?, at)))
             .min();
         let timeline = nearest.and_then(|(_, at)| timelines.get_mut(at));
@@ -182,21 +184,33 @@ fn link_writes(timelines: &mut [FenceTimeline], fences: &[FenceWrite]) -> Vec<Op
     found
 }
 
-/// The vb2 queue that is the camera's: the one that gives back a buffer after the camera wrote it, most often.
-fn capture_queue(guest: &Guest, captures: &[Capture]) -> Option<u64> {
-    let mut votes: BTreeMap<u64, usize> = BTreeMap::new();
-    for capture in captures.iter().take(VOTES) {
+/// The vb2 queue of each source: the one that gives back a buffer after the source wrote it, most often.
+fn capture_queues(guest: &Guest, captures: &[Capture]) -> BTreeMap<EngineId, u64> {
+    let mut votes: BTreeMap<EngineId, BTreeMap<u64, usize>> = BTreeMap::new();
+    let mut voted: BTreeMap<EngineId, usize> = BTreeMap::new();
+    for capture in captures {
         let (Some(end), Some(index)) = (capture.end, capture.index) else { continue };
+        let count = voted.entry(capture.engine).or_default();
+        if *count >= VOTES {
+            continue;
+        }
+        *count += 1;
         let next = guest.vb2.iter().filter(|((_, at), _)| *at == index).filter_map(|((owner, _), events)| {
             let after = events.get(events.partition_point(|(_, at)| *at < end)..)?;
             let done = after.iter().find(|(what, _)| *what == Vb2::Done)?;
             Some((done.1, *owner))
         });
         if let Some((_, owner)) = next.min() {
-            *votes.entry(owner).or_default() += 1;
+            *votes.entry(capture.engine).or_default().entry(owner).or_default() += 1;
         }
     }
-    votes.into_iter().max_by_key(|(owner, count)| (*count, std::cmp::Reverse(*owner))).map(|(owner, _)| owner)
+    let most = |votes: BTreeMap<u64, usize>| {
+        votes
+            .into_iter()
+            .max_by_key(|(owner, count)| (*count, std::cmp::Reverse(*owner)))
+            .map(|(owner, _)| owner)
+    };
+    votes.into_iter().filter_map(|(engine, votes)| Some((engine, most(votes)?))).collect()
 }
 
 /// What was joined to a frame by its pages.
@@ -211,7 +225,7 @@ struct Joiner<'a> {
     timelines: &'a [FenceTimeline],
     fences: &'a [FenceWrite],
     written: &'a [Option<FenceId>],
-    capture_queue: Option<u64>,
+    queues: &'a BTreeMap<EngineId, u64>,
 }
 
 impl Joiner<'_> {
@@ -248,10 +262,9 @@ impl Joiner<'_> {
 
     /// The buffer in the guest: between the queueing before the frame and the next.
     fn in_guest(&self, capture: &Capture, add: &mut impl FnMut(Stage, Option<At>)) {
-        let (Some(end), Some(index), Some(queue)) = (capture.end, capture.index, self.capture_queue) else {
-            return;
-        };
-        let Some(events) = self.guest.vb2.get(&(queue, index)) else { return };
+        let (Some(end), Some(index)) = (capture.end, capture.index) else { return };
+        let queue = self.queues.get(&capture.engine);
+        let Some(events) = queue.and_then(|queue| self.guest.vb2.get(&(*queue, index))) else { return };
         let (turn, requeued) = turn(events, end);
         let first = |what| turn.iter().find(|(found, _)| *found == what).map(|(_, at)| *at);
         add(Stage::BufferDone, first(Vb2::Done));
@@ -355,12 +368,12 @@ fn turn(events: &[(Vb2, At)], at: At) -> (&[(Vb2, At)], Option<At>) {
     (turn, next.and_then(|next| events.get(next)).map(|(_, at)| *at))
 }
 
-/// Frames that the camera began to write in buffers that were the guest's.
-fn not_queued(captures: &[Capture], guest: &Guest, queue: Option<u64>) -> Vec<Violation> {
-    let Some(queue) = queue else { return Vec::new() };
+/// Frames that a source began to write in buffers that were the guest's.
+fn not_queued(captures: &[Capture], guest: &Guest, queues: &BTreeMap<EngineId, u64>) -> Vec<Violation> {
     let one = |(number, capture): (usize, &Capture)| {
         let (start, index) = (capture.start?, capture.index?);
-        let events = guest.vb2.get(&(queue, index))?;
+        let queue = queues.get(&capture.engine)?;
+        let events = guest.vb2.get(&(*queue, index))?;
         let before = events.partition_point(|(_, at)| at.stamp.cycles <= start.stamp.cycles);
         let (what, cause) = events.get(before.checked_sub(1)?)?;
         (*what != Vb2::Queued).then_some(Violation {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
+use crate::engine::EngineId;
 use crate::event::Event;
 use crate::file::TraceFile;
 use crate::guest::GuestView;
@@ -38,7 +39,7 @@ pub struct FencePoint {
     pub waits: Vec<Wait>,
     /// Freed (`dma_fence_destroy`).
     pub destroyed: Option<At>,
-    /// The GPU's write of it, in `Journeys::fences`.
+    /// An engine's write of it, in `Journeys::fences`.
     pub written: Option<usize>,
 }
 
@@ -51,8 +52,8 @@ pub struct FenceTimeline {
     pub driver: String,
     /// The timeline's name.
     pub name: String,
-    /// The GPU's ring whose fences these are.
-    pub queue: Option<u32>,
+    /// The engine and its ring whose fences these are.
+    pub queue: Option<(EngineId, u32)>,
     /// Its fences by sequence number.
     pub points: Vec<FencePoint>,
 }

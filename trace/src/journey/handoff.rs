@@ -254,6 +254,5 @@ fn one(kind: HandoffKind, frame: &Frame, flips: &[Flip]) -> Option<Handoff> {
 
 /// When the display could take this commit: the flip before was done.
 fn screen_free(flip: usize, flips: &[Flip]) -> Option<Stamp> {
-    let before = flips.get(flip.checked_sub(1)?)?;
-    Some(before.latch.stamp)
+    flips.get(flip)?.before.map(|before| before.stamp)
 }

@@ -12,7 +12,7 @@ use crate::Record;
 use crate::event::{Accel, Event};
 use crate::file::TraceFile;
 use crate::journey::At;
-use crate::journey::devices::Msi;
+use crate::journey::Msi;
 use crate::journey::guest::Guest;
 
 /// A function's MSI-X vector and what it is in the guest.

@@ -26,21 +26,22 @@ mod stage;
 pub(crate) mod synthetic;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use serde::Serialize;
 
 use crate::Stamp;
 use crate::file::TraceFile;
 
-pub use buffers::{Buffer, DmaBuf, Hold, IovaRange, Mapping, Owner, PAGE_BYTES};
+pub use buffers::{Buffer, DmaBuf, Hold, IovaRange, Mapping, PAGE_BYTES, Use};
 pub use causality::{Rule, STAGE_ORDER, Violation};
-pub use devices::{Capture, FenceWrite, Flip, Job, Msi};
 pub use guest::{FencePoint, FenceTimeline, Wait};
 pub use handoff::{Handoff, HandoffKind, Split};
 pub(crate) use handoff::{add, between};
 pub use interrupts::InterruptLine;
 pub use outcome::Outcome;
 pub use stage::{Component, Side, Stage};
+pub use work::{Capture, FenceWrite, Flip, Job, Msi, Pending};
 
 /// A record of the trace and when it happened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -120,6 +121,8 @@ pub struct Journeys {
     pub fences: Vec<FenceWrite>,
     /// Latched commits.
     pub flips: Vec<Flip>,
+    /// Commits that were never latched.
+    pub pending: Vec<Pending>,
     /// Journeys, one for each of `captures`.
     pub frames: Vec<Frame>,
     /// The hand-offs of all frames, by frame and kind.

@@ -2,8 +2,9 @@
 
 use super::synthetic::{CONTEXT, GPU, Machine};
 use super::*;
-use crate::event::{Engine, Event, JobKind};
+use crate::event::{Event, JobKind};
 use crate::guest::Value;
+use crate::testing::{CAMERA_ENGINE, DISPLAY_ENGINE, GPU_ENGINE};
 
 /// The ring of jobs that are for no frame, and its fences' timeline.
 const RING: u32 = 1;
@@ -41,15 +42,15 @@ fn breaks(rule: Rule, sound: impl Fn(&mut Machine, u64), broken: impl Fn(&mut Ma
 
 fn job(kind: JobKind, seqno: u64) -> [Event; 2] {
     [
-        Event::JobStart { engine: Engine::Gpu, queue: RING, seqno, kind },
-        Event::JobEnd { engine: Engine::Gpu, queue: RING, seqno, ok: true },
+        Event::JobStart { engine: GPU_ENGINE, queue: RING, seqno, kind },
+        Event::JobEnd { engine: GPU_ENGINE, queue: RING, seqno, ok: true },
     ]
 }
 
 /// A job that fills memory of nobody's: its doorbell, begin and end at these times.
 fn fill(machine: &mut Machine, seqno: u64, [doorbell, start, end]: [u64; 3]) {
     let [begun, ended] = job(JobKind::Fill, seqno);
-    machine.host(doorbell, Event::Doorbell { engine: Engine::Gpu, queue: RING, tail: seqno });
+    machine.host(doorbell, Event::Doorbell { engine: GPU_ENGINE, queue: RING, tail: seqno });
     machine.host(start, begun);
     machine.host(end, ended);
 }
@@ -80,7 +81,7 @@ fn fence(machine: &mut Machine, seqno: u64, [made, written, signaled]: [u64; 3])
     let values = ["gpu", "copies"].map(|text| Value::Text(text.into())).into_iter();
     let values: Vec<Value> = values.chain([RING_CONTEXT, seqno].map(Value::Unsigned)).collect();
     machine.guest(made, "dma_fence_init", 60, values.clone());
-    machine.host(written, Event::FenceWrite { queue: RING, seqno });
+    machine.host(written, Event::FenceWrite { engine: GPU_ENGINE, queue: RING, seqno });
     machine.guest(signaled, "dma_fence_signaled", 0, values);
 }
 
@@ -124,17 +125,17 @@ fn an_interrupt_is_raised_then_taken_then_handled() {
 /// The camera writes capture buffer `index` from `start` to `end`.
 fn capture(machine: &mut Machine, index: u32, [start, end]: [u64; 2]) {
     let (sequence, buffer) = (90, index);
-    machine.host(start, Event::FrameStart { sequence, buffer: Some(buffer) });
+    machine.host(start, Event::FrameStart { engine: CAMERA_ENGINE, sequence, buffer: Some(buffer) });
     machine.dma(end, synthetic::CAMERA, true, Machine::source_page(index), synthetic::SOURCE_PAGES);
     let bytes = (synthetic::SOURCE_PAGES * PAGE_BYTES) as u32;
-    machine.host(end, Event::FrameEnd { sequence, buffer, bytes, crc: 2 });
+    machine.host(end, Event::FrameEnd { engine: CAMERA_ENGINE, sequence, buffer, bytes, crc: 2 });
 }
 
 #[test]
 fn the_camera_does_not_write_what_a_job_reads() {
     let read = |machine: &mut Machine, now: u64, index: u32| {
         let [begun, ended] = job(JobKind::Copy, 1);
-        machine.host(now, Event::Doorbell { engine: Engine::Gpu, queue: RING, tail: 1 });
+        machine.host(now, Event::Doorbell { engine: GPU_ENGINE, queue: RING, tail: 1 });
         machine.host(now + 10, begun);
         machine.dma(now + 50, GPU, false, Machine::source_page(index), synthetic::SOURCE_PAGES);
         machine.host(now + 50, ended);
@@ -187,9 +188,9 @@ fn nobody_writes_what_the_display_shows() {
     // The display reads frame 5's screen again at `read`; a job fills it meanwhile or thereafter.
     let shown = |machine: &mut Machine, read: u64, filled: u64| {
         machine.dma(read, synthetic::DISPLAY, false, Machine::screen_page(2), synthetic::SCREEN_PAGES);
-        machine.host(read, Event::ScanOut { frame: 99, crc: 9 });
+        machine.host(read, Event::ScanOut { engine: DISPLAY_ENGINE, frame: 99, crc: 9 });
         let [begun, ended] = job(JobKind::Fill, 1);
-        machine.host(filled - 10, Event::Doorbell { engine: Engine::Gpu, queue: RING, tail: 1 });
+        machine.host(filled - 10, Event::Doorbell { engine: GPU_ENGINE, queue: RING, tail: 1 });
         machine.host(filled - 5, begun);
         machine.dma(filled, GPU, true, Machine::screen_page(2), synthetic::SCREEN_PAGES);
         machine.host(filled, ended);

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{Engine, Event, JobKind};
+use crate::event::{Event, JobKind};
 use crate::file::TraceFile;
 use crate::guest::{GuestEvent, GuestFormat, Value};
 use crate::journey::{PAGE_BYTES, Stage};
 pub use crate::testing::{CAMERA, DISPLAY, GPU, header};
+use crate::testing::{CAMERA_ENGINE, DISPLAY_ENGINE, GPU_ENGINE};
 use crate::{Record, Stamp};
 
 /// Nanoseconds are three times the cycles, so that a mistake of one for the other shows.
@@ -183,13 +184,13 @@ impl Machine {
         let mut step = || gaps.next().expect("enough gaps");
         // Camera.
         self.true_at(frame, Stage::FrameStart, now);
-        self.host(now, Event::FrameStart { sequence, buffer: Some(index) });
+        self.host(now, Event::FrameStart { engine: CAMERA_ENGINE, sequence, buffer: Some(index) });
         now += step();
         self.dma(now, CAMERA, true, Self::source_page(index), SOURCE_PAGES);
         let record = Event::DmaWrite { rid: CAMERA, iova: 0x77_0000, gpa: 0x10_0000, len: 64 };
         self.host(now, record);
         let bytes = (SOURCE_PAGES * PAGE_BYTES) as u32;
-        self.host(now, Event::FrameEnd { sequence, buffer: index, bytes, crc: 1 });
+        self.host(now, Event::FrameEnd { engine: CAMERA_ENGINE, sequence, buffer: index, bytes, crc: 1 });
         self.true_at(frame, Stage::FrameEnd, now);
         let stages = [Stage::CaptureMsi, Stage::CaptureDelivered, Stage::CaptureHandler];
         now = self.interrupt(frame, 0, stages, now, [step(), step()]);
@@ -229,18 +230,18 @@ impl Machine {
         self.true_at(frame, Stage::FenceMade, now);
         now += gaps[3];
         let tail = (2 * (frame as u64 + 1)) % 128;
-        self.host(now, Event::Doorbell { engine: Engine::Gpu, queue: 0, tail });
+        self.host(now, Event::Doorbell { engine: GPU_ENGINE, queue: 0, tail });
         self.true_at(frame, Stage::GpuDoorbell, now);
         now += gaps[4];
         let kind = JobKind::Convert;
-        self.host(now, Event::JobStart { engine: Engine::Gpu, queue: 0, seqno, kind });
+        self.host(now, Event::JobStart { engine: GPU_ENGINE, queue: 0, seqno, kind });
         self.true_at(frame, Stage::JobStart, now);
         // The ring's tail word.
         self.host(now, Event::DmaRead { rid: GPU, iova: 0x99_0000, gpa: 0x20_0000, len: 4 });
         now += 40;
         self.dma(now, GPU, false, Self::source_page(buffers.0), SOURCE_PAGES);
         self.dma(now, GPU, true, Self::screen_page(buffers.1), SCREEN_PAGES);
-        self.host(now, Event::JobEnd { engine: Engine::Gpu, queue: 0, seqno, ok: true });
+        self.host(now, Event::JobEnd { engine: GPU_ENGINE, queue: 0, seqno, ok: true });
         self.true_at(frame, Stage::JobEnd, now);
         now
     }
@@ -248,12 +249,12 @@ impl Machine {
     fn signal(&mut self, frame: usize, now: u64, gaps: [u64; 3]) -> u64 {
         let seqno = frame as u64 + 1;
         let kind = JobKind::Fence;
-        self.host(now, Event::JobStart { engine: Engine::Gpu, queue: 0, seqno, kind });
-        self.host(now, Event::FenceWrite { queue: 0, seqno });
+        self.host(now, Event::JobStart { engine: GPU_ENGINE, queue: 0, seqno, kind });
+        self.host(now, Event::FenceWrite { engine: GPU_ENGINE, queue: 0, seqno });
         self.true_at(frame, Stage::FenceWrite, now);
         let stages = [Stage::FenceMsi, Stage::FenceDelivered, Stage::FenceHandler];
         let handled = self.interrupt(frame, 1, stages, now, [gaps[0], gaps[1]]);
-        self.host(now, Event::JobEnd { engine: Engine::Gpu, queue: 0, seqno, ok: true });
+        self.host(now, Event::JobEnd { engine: GPU_ENGINE, queue: 0, seqno, ok: true });
         let signaled = handled + gaps[2];
         self.fence(signaled, "dma_fence_signaled", 0, ("gpu", "ring", CONTEXT, seqno));
         self.fence(signaled + 1, "dma_fence_signaled", 0, ("drm_sched", "ring", CONTEXT + 1, seqno));
@@ -263,12 +264,12 @@ impl Machine {
 
     fn show(&mut self, frame: usize, mut now: u64, page: u64, gaps: [u64; 5]) -> u64 {
         let commit = frame as u64 + 1;
-        self.host(now, Event::RegisterWrite { rid: DISPLAY, offset: 0x110, value: 1 });
+        self.host(now, Event::Doorbell { engine: DISPLAY_ENGINE, queue: 0, tail: commit });
         self.true_at(frame, Stage::Commit, now);
         now += gaps[0];
-        self.host(now, Event::Vblank { frame: commit + 70 });
-        self.host(now, Event::Latch { frame: commit + 70, commit });
-        self.host(now, Event::Flip { frame: commit + 70, flip: commit });
+        self.host(now, Event::Vblank { engine: DISPLAY_ENGINE, frame: commit + 70 });
+        self.host(now, Event::Latch { engine: DISPLAY_ENGINE, frame: commit + 70, commit });
+        self.host(now, Event::Flip { engine: DISPLAY_ENGINE, frame: commit + 70, flip: commit });
         self.true_at(frame, Stage::Latch, now);
         self.true_at(frame, Stage::Flip, now);
         let stages = [Stage::FlipMsi, Stage::FlipDelivered, Stage::FlipHandler];
@@ -282,7 +283,7 @@ impl Machine {
         self.true_at(frame, Stage::FlipEvent, event);
         let read = now + 5000;
         self.dma(read, DISPLAY, false, page, if self.direct { SOURCE_PAGES } else { SCREEN_PAGES });
-        self.host(read, Event::ScanOut { frame: commit + 70, crc: 9 });
+        self.host(read, Event::ScanOut { engine: DISPLAY_ENGINE, frame: commit + 70, crc: 9 });
         event.max(read)
     }
 

@@ -2,6 +2,7 @@
 
 use super::synthetic::Machine;
 use super::*;
+use crate::testing::CAMERA_ENGINE;
 use crate::{Event, Record};
 
 /// A deterministic source of delays.
@@ -210,10 +211,23 @@ fn frames_that_do_not_arrive_say_why() {
     let mut machine = machine(5, 6, true, false);
     let end = machine.records.iter().map(|record| record.stamp.cycles).max().expect("records");
     let (sequence, buffer) = (6, Some(2));
-    machine.host(end + 10, crate::Event::FrameDropped { sequence });
-    machine.host(end + 20, crate::Event::FrameStart { sequence: sequence + 1, buffer });
-    machine.host(end + 30, crate::Event::FrameEnd { sequence: sequence + 1, buffer: 2, bytes: 4096, crc: 0 });
-    machine.host(end + 40, crate::Event::FrameStart { sequence: sequence + 2, buffer: Some(3) });
+    machine.host(end + 10, crate::Event::FrameDropped { engine: CAMERA_ENGINE, sequence });
+    machine
+        .host(end + 20, crate::Event::FrameStart { engine: CAMERA_ENGINE, sequence: sequence + 1, buffer });
+    machine.host(
+        end + 30,
+        crate::Event::FrameEnd {
+            engine: CAMERA_ENGINE,
+            sequence: sequence + 1,
+            buffer: 2,
+            bytes: 4096,
+            crc: 0,
+        },
+    );
+    machine.host(
+        end + 40,
+        crate::Event::FrameStart { engine: CAMERA_ENGINE, sequence: sequence + 2, buffer: Some(3) },
+    );
     let journeys = Journeys::build(&machine.trace());
     let ends: Vec<Outcome> = journeys.frames.iter().skip(6).map(|frame| frame.outcome).collect();
     assert_eq!(ends, [Outcome::Dropped, Outcome::Unclaimed, Outcome::Abandoned]);
@@ -241,10 +255,11 @@ fn buffers_are_told_apart_and_say_whose_they_were() {
         assert!(source.has_page(Machine::source_page(number as u32 % 4)));
         assert!(shown.has_page(Machine::screen_page(number as u64 % 3)));
         assert_eq!(source.bytes(), 6 * PAGE_BYTES);
-        let held = |owner| source.holds.iter().find(|hold| hold.owner == owner && hold.frame == Some(number));
-        let camera = held(Owner::Camera).expect("the camera had it");
+        let held =
+            |engine| source.holds.iter().find(|hold| hold.engine == engine && hold.frame == Some(number));
+        let camera = held(CAMERA_ENGINE).expect("the camera had it");
         assert_eq!(camera.from.stamp.cycles, machine.truth[&(number, Stage::FrameStart)]);
-        let gpu = held(Owner::Gpu).expect("the GPU had it");
+        let gpu = held(crate::testing::GPU_ENGINE).expect("the GPU had it");
         assert_eq!(gpu.until.map(|at| at.stamp.cycles), Some(machine.truth[&(number, Stage::JobEnd)]));
         assert_eq!(frame.fence, Some(FenceId { context: synthetic::CONTEXT, seqno: number as u64 + 1 }));
     }

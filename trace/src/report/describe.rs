@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde_json::Value as Json;
 
 use crate::Record;
+use crate::engine::EngineId;
 use crate::event::Event;
 use crate::file::TraceFile;
 use crate::guest::Value;
@@ -36,18 +37,30 @@ pub fn describe(trace: &TraceFile, record: &Record) -> String {
         }
         event => {
             for (name, value) in fields(event).1 {
-                let function = match (&name[..], value.as_u64()) {
-                    ("rid", Some(rid)) => trace.header.functions.iter().find(|f| u64::from(f.rid) == rid),
-                    _ => None,
-                };
-                let _ = match function {
-                    Some(function) => write!(line, " {}", function.name),
+                let _ = match who(trace, &name, &value) {
+                    Some(who) => write!(line, " {who}"),
                     None => write!(line, " {name}={}", host_value(&name, &value)),
                 };
             }
         }
     }
     plain_text(&line)
+}
+
+/// What the header calls the function or the engine that a field names.
+fn who(trace: &TraceFile, name: &str, value: &Json) -> Option<String> {
+    match name {
+        "rid" => {
+            let rid = value.as_u64().and_then(|rid| u16::try_from(rid).ok())?;
+            let known = trace.header.functions.iter().any(|function| function.rid == rid);
+            known.then(|| trace.header.function_label(rid))
+        }
+        "engine" => {
+            let id: EngineId = serde_json::from_value(value.clone()).ok()?;
+            Some(trace.header.engine_label(id))
+        }
+        _ => None,
+    }
 }
 
 /// A device's event as its name and its fields.

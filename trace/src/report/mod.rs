@@ -361,15 +361,11 @@ pub fn frame_line(frame: &Frame, took: Option<Stamp>) -> FrameLine {
 }
 
 fn buffer_line(trace: &TraceFile, buffer: &Buffer) -> BufferLine {
-    let function = |rid: u16| {
-        let known = trace.header.functions.iter().find(|function| function.rid == rid);
-        known.map_or_else(|| format!("{rid:#06x}"), |function| function.name.clone())
-    };
     BufferLine {
         id: buffer.id,
         bytes: buffer.bytes(),
         inodes: buffer.dma_bufs.iter().map(|name| name.inode).collect(),
-        functions: buffer.mappings.iter().map(|mapping| function(mapping.rid)).collect(),
+        functions: buffer.mappings.iter().map(|mapping| trace.header.function_label(mapping.rid)).collect(),
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use crate::Record;
-use crate::event::{Category, Engine, Event};
+use crate::event::{Category, Event};
 use crate::file::TraceFile;
 use crate::guest::GuestView;
 use crate::journey::{At, Buffer, FenceId, Frame, Journeys, PAGE_BYTES, Stage};
@@ -235,20 +235,18 @@ impl<'a> Search<'a> {
         for step in &frame.steps {
             self.add(Some(step.at), step.stage.name());
         }
-        let flip = frame.flip.and_then(|flip| self.journeys.flips.get(flip));
+        let journeys = self.journeys;
+        let capture = journeys.captures.get(frame.number);
+        let job = frame.job.and_then(|job| journeys.jobs.get(job));
+        let flip = frame.flip.and_then(|flip| journeys.flips.get(flip));
         let spans = [
-            (frame.at(Stage::FrameStart), frame.at(Stage::FrameEnd), Engine::Camera, [frame.source, None]),
-            (frame.at(Stage::JobStart), frame.at(Stage::JobEnd), Engine::Gpu, [frame.source, frame.shown]),
-            (
-                flip.map(|flip| flip.latch),
-                flip.and_then(|flip| flip.last_read),
-                Engine::Display,
-                [frame.shown, None],
-            ),
+            capture.map(|one| (one.start, one.end, one.engine.rid, [frame.source, None])),
+            job.map(|one| (Some(one.start), one.end, one.engine.rid, [frame.source, frame.shown])),
+            flip.map(|one| (Some(one.latch), one.last_read, one.engine.rid, [frame.shown, None])),
         ];
-        for (from, to, engine, buffers) in spans {
+        for (from, to, rid, buffers) in spans.into_iter().flatten() {
             for buffer in buffers.into_iter().flatten() {
-                self.accesses(from, to, Some(engine), buffer);
+                self.accesses(from, to, Some(rid), buffer);
             }
         }
         if let Some(id) = frame.fence {
@@ -274,10 +272,9 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// DMA of `engine` (or any) to `buffer`.
-    fn accesses(&mut self, from: Option<At>, to: Option<At>, engine: Option<Engine>, buffer: usize) {
+    /// DMA of function `by` (or any) to `buffer`.
+    fn accesses(&mut self, from: Option<At>, to: Option<At>, by: Option<u16>, buffer: usize) {
         let Some(buffer) = self.journeys.buffers.get(buffer) else { return };
-        let functions = &self.trace.header.functions;
         let mut found = Vec::new();
         for (at, record) in self.between(from, to) {
             let (rid, gpa, what) = match record.event {
@@ -285,9 +282,8 @@ impl<'a> Search<'a> {
                 Event::DmaWrite { rid, gpa, .. } => (rid, gpa, "written"),
                 _ => continue,
             };
-            let by = functions.iter().find(|function| function.rid == rid).map(|function| function.engine);
             let when = At { stamp: record.stamp, record: at };
-            if gpa != 0 && buffer.has_page_at(gpa / PAGE_BYTES, when) && (engine.is_none() || by == engine) {
+            if gpa != 0 && buffer.has_page_at(gpa / PAGE_BYTES, when) && by.is_none_or(|by| by == rid) {
                 found.push((at, format!("buffer {} {what}", buffer.id)));
             }
         }
@@ -315,11 +311,10 @@ impl<'a> Search<'a> {
             self.add(Some(job.start), Stage::JobStart.name());
             self.add(job.end, Stage::JobEnd.name());
         }
-        for (at, flip) in journeys.flips.iter().enumerate().filter(|(_, flip)| flip.buffer == Some(buffer.id))
-        {
+        for flip in journeys.flips.iter().filter(|flip| flip.buffer == Some(buffer.id)) {
             self.add(Some(flip.latch), Stage::Latch.name());
             self.add(flip.flip, Stage::Flip.name());
-            self.add(journeys.flips.get(at + 1).map(|next| next.latch), "shown no more");
+            self.add(flip.until, "shown no more");
         }
         self.guest_events(|view| {
             let inode = view.u64("inode").filter(|_| view.format.system == "fencepost")?;

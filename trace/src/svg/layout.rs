@@ -1,7 +1,8 @@
 //! Where a frame's steps, bars and lanes stand.
 
 use crate::Stamp;
-use crate::journey::{Frame, Job, Journeys, Owner, Stage, Step};
+use crate::file::Header;
+use crate::journey::{Frame, Journeys, Stage, Step, Use};
 use crate::svg::WIDTH;
 use crate::timeline::Tone;
 
@@ -42,7 +43,7 @@ pub(super) struct Layout<'a> {
 
 impl<'a> Layout<'a> {
     /// The layout of a frame that has a step.
-    pub fn new(frame: &'a Frame, journeys: &Journeys) -> Option<Layout<'a>> {
+    pub fn new(frame: &'a Frame, journeys: &Journeys, header: &Header) -> Option<Layout<'a>> {
         let mut lanes: Vec<(LaneOf, String)> = [
             (LaneOf::Camera, "camera"),
             (LaneOf::Guest, "guest"),
@@ -59,7 +60,7 @@ impl<'a> Layout<'a> {
         steps.first()?;
         let mut layout = Layout { frame, lanes, steps, bars: Vec::new() };
         layout.engine_bars();
-        layout.buffer_bars(journeys);
+        layout.buffer_bars(journeys, header);
         Some(layout)
     }
 
@@ -95,9 +96,9 @@ impl<'a> Layout<'a> {
             }
         };
         use Stage::*;
-        add(camera, Tone::Camera, self.of(FrameStart), self.of(FrameEnd), "writes");
-        add(gpu, Tone::Gpu, self.of(JobStart), self.of(JobEnd), "converts");
-        add(display, Tone::Display, self.of(Latch), Some(RIGHT + 20), "shows");
+        add(camera, Tone::Source, self.of(FrameStart), self.of(FrameEnd), "writes");
+        add(gpu, Tone::Processor, self.of(JobStart), self.of(JobEnd), "converts");
+        add(display, Tone::Sink, self.of(Latch), Some(RIGHT + 20), "shows");
         let ways: [(&[Stage], &[Stage]); 3] = [
             (&[CaptureDelivered, CaptureHandler], &[GpuDoorbell, FenceMade, Scheduled, Submitted, Dequeued]),
             (&[FenceDelivered, FenceHandler], &[Commit, FenceSignaled]),
@@ -110,7 +111,7 @@ impl<'a> Layout<'a> {
         self.bars.extend(bars.into_iter().filter(|bar| bar.from <= bar.to));
     }
 
-    fn buffer_bars(&mut self, journeys: &Journeys) {
+    fn buffer_bars(&mut self, journeys: &Journeys, header: &Header) {
         let (begin, number) = (self.steps.first().map(|(step, ..)| step.at), self.frame.number);
         let mut bars = Vec::new();
         for (lane, (of, _)) in self.lanes.iter().enumerate() {
@@ -119,16 +120,14 @@ impl<'a> Layout<'a> {
             let holds =
                 buffer.holds.iter().filter(|hold| hold.frame == Some(number) && Some(hold.from) >= begin);
             for hold in holds {
-                let job = |job: &Job| job.start == hold.from && job.writes.contains(id);
-                let label = match hold.owner {
-                    Owner::Camera => "written",
-                    Owner::Gpu if journeys.jobs.iter().any(job) => "written",
-                    Owner::Gpu => "read",
-                    Owner::Display => "shown",
-                    Owner::Guest => "",
+                let label = match hold.does {
+                    Use::Writes => "written",
+                    Use::Reads => "read",
+                    Use::Shows => "shown",
                 };
+                let tone = header.engine(hold.engine).map_or(Tone::Engine, |engine| engine.role.into());
                 let to = hold.until.map_or(RIGHT + 20, |until| self.x(until.stamp));
-                bars.push(Bar { lane, tone: hold.owner.into(), from: self.x(hold.from.stamp), to, label });
+                bars.push(Bar { lane, tone, from: self.x(hold.from.stamp), to, label });
             }
         }
         self.bars.extend(bars);

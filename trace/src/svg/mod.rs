@@ -66,7 +66,7 @@ pub fn write(
 ) -> Result<(), SvgError> {
     choose(journeys, Some(frame))?;
     let one = journeys.frames.get(frame).ok_or(SvgError::NoStep(frame))?;
-    let layout = Layout::new(one, journeys).ok_or(SvgError::NoStep(frame))?;
+    let layout = Layout::new(one, journeys, &trace.header).ok_or(SvgError::NoStep(frame))?;
     let lanes_end = TOP + LANE * layout.lanes.len() as u64;
     let scale_at = lanes_end + 34;
     let (scale, table_at) = parts::scale(&layout, journeys, scale_at);

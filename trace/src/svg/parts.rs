@@ -15,10 +15,10 @@ const BAR: u64 = 24;
 pub(crate) fn component_tone(component: Component) -> Tone {
     match component {
         Component::Queue => Tone::Fence,
-        Component::Device => Tone::Gpu,
+        Component::Device => Tone::Processor,
         Component::Interrupt => Tone::Interrupt,
         Component::Scheduler => Tone::Guest,
-        Component::Wait => Tone::Display,
+        Component::Wait => Tone::Sink,
     }
 }
 
@@ -91,7 +91,7 @@ fn dot(x: u64, y: u64, number: usize, tone: Tone) -> String {
 }
 
 fn lane_tone(lane: usize) -> Tone {
-    [Tone::Camera, Tone::Guest, Tone::Gpu, Tone::Display].get(lane).copied().unwrap_or(Tone::Guest)
+    [Tone::Source, Tone::Guest, Tone::Processor, Tone::Sink].get(lane).copied().unwrap_or(Tone::Guest)
 }
 
 /// The steps by number.

@@ -45,7 +45,7 @@ fn steps_stand_apart_and_in_order() {
     let trace = machine(3, true).trace();
     let journeys = Journeys::build(&trace);
     for frame in &journeys.frames {
-        let layout = Layout::new(frame, &journeys).expect("has steps");
+        let layout = Layout::new(frame, &journeys, &trace.header).expect("has steps");
         assert!(
             layout.steps.windows(2).all(|pair| pair[0].0.at <= pair[1].0.at && pair[0].2 + 22 <= pair[1].2)
         );

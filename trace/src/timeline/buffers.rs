@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::journey::{Buffer, Component, Handoff, HandoffKind, Hold, Job, Owner};
+use crate::journey::{Buffer, Component, Handoff, HandoffKind, Hold};
 use crate::timeline::{Group, Lane, Scene, Slice, Tone};
 
 /// One lane for each buffer.
 pub(super) fn lanes(scene: &Scene<'_>) -> Vec<Lane> {
-    let jobs: BTreeMap<usize, &Job> = scene.journeys.jobs.iter().map(|job| (job.start.record, job)).collect();
     let lane = |buffer: &Buffer| {
-        let slices = buffer.holds.iter().map(|hold| self::hold(scene, buffer, hold, &jobs)).collect();
+        let slices = buffer.holds.iter().map(|hold| self::hold(scene, hold)).collect();
         let about = "Whose the buffer was; between slices it was the guest's, or free";
         Lane::new(Group::Buffers, name(buffer), about, slices, Vec::new())
     };
@@ -28,16 +27,9 @@ fn name(buffer: &Buffer) -> String {
     name
 }
 
-fn hold(scene: &Scene<'_>, buffer: &Buffer, hold: &Hold, jobs: &BTreeMap<usize, &Job>) -> Slice {
-    let job = jobs.get(&hold.from.record);
-    let name = match (hold.owner, job) {
-        (Owner::Camera, _) => "camera writes",
-        (Owner::Gpu, Some(job)) if job.writes.contains(&buffer.id) => "GPU writes",
-        (Owner::Gpu, _) => "GPU reads",
-        (Owner::Display, _) => "display shows",
-        (Owner::Guest, _) => "guest has it",
-    };
-    scene.slice(name, Tone::from(hold.owner), hold.from, hold.until).of_frame(hold.frame)
+fn hold(scene: &Scene<'_>, hold: &Hold) -> Slice {
+    let name = format!("{} {}", scene.trace.header.engine_label(hold.engine), hold.does.name());
+    scene.slice(name, scene.tone(hold.engine), hold.from, hold.until).of_frame(hold.frame)
 }
 
 /// One lane for each kind of hand-off but the whole way.
@@ -56,9 +48,9 @@ pub(super) fn handoff_lanes(scene: &Scene<'_>) -> Vec<Lane> {
 fn handoff(scene: &Scene<'_>, one: &Handoff) -> Slice {
     let longest = Component::ALL.into_iter().rev().max_by_key(|part| one.split.part(*part).cycles);
     let tone = match longest {
-        Some(Component::Device) => Tone::Gpu,
+        Some(Component::Device) => Tone::Processor,
         Some(Component::Interrupt) => Tone::Interrupt,
-        Some(Component::Wait) => Tone::Display,
+        Some(Component::Wait) => Tone::Sink,
         Some(Component::Queue) => Tone::Fence,
         Some(Component::Scheduler) | None => Tone::Guest,
     };

@@ -32,7 +32,7 @@ pub(super) fn lanes(scene: &Scene<'_>) -> Vec<Lane> {
 
 /// The name of a function's message interrupt.
 fn line_name(scene: &Scene<'_>, rid: u16, msi: u16, line: Option<&InterruptLine>) -> String {
-    let mut name = format!("{} MSI-X {msi}", scene.function(rid));
+    let mut name = format!("{} MSI-X {msi}", scene.trace.header.function_label(rid));
     if let Some(irq) = line.and_then(|line| line.irq) {
         name += &format!(", irq {irq}");
     }

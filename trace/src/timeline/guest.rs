@@ -10,8 +10,8 @@ use crate::timeline::{Counter, Group, Lane, Mark, Scene, Slice, Tone};
 pub(super) fn fence_lanes(scene: &Scene<'_>) -> Vec<Lane> {
     let lane = |timeline: &FenceTimeline| {
         let mut name = format!("{} {}, context {}", timeline.driver, timeline.name, timeline.context);
-        if let Some(queue) = timeline.queue {
-            name += &format!(", GPU ring {queue}");
+        if let Some((engine, queue)) = timeline.queue {
+            name += &format!(", {} ring {queue}", scene.trace.header.engine_label(engine));
         }
         let slices = timeline.points.iter().filter_map(|point| fence(scene, point)).collect();
         let about = "A slice for each fence, from its being made (dma_fence_init, or emitted) to its signal";
@@ -36,7 +36,7 @@ fn fence(scene: &Scene<'_>, point: &FencePoint) -> Option<Slice> {
         .of_frame(frame)
         .detail("seqno", point.seqno);
     if let Some(written) = written {
-        slice = slice.detail("written by the GPU at cycle", written.at.stamp.cycles);
+        slice = slice.detail("written at cycle", written.at.stamp.cycles);
     }
     Some(slice.detail("waits", point.waits.len() as u64))
 }

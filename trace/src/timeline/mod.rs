@@ -17,7 +17,8 @@ use serde::Serialize;
 
 use crate::file::TraceFile;
 use crate::guest::Value;
-use crate::journey::{At, Journeys, Owner};
+use crate::journey::{At, Journeys};
+use crate::{EngineId, Role};
 
 /// What a lane is about. Lanes stand in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -67,12 +68,14 @@ impl Group {
 /// What a slice is coloured by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum Tone {
-    /// The camera's.
-    Camera,
-    /// The GPU's.
-    Gpu,
-    /// The display's.
-    Display,
+    /// Engines that make content.
+    Source,
+    /// Engines that make content from content.
+    Processor,
+    /// Engines that show content.
+    Sink,
+    /// Engines of any other role.
+    Engine,
     /// The guest's.
     Guest,
     /// Fences.
@@ -85,15 +88,24 @@ pub enum Tone {
 
 impl Tone {
     /// All of them, in order.
-    pub const ALL: [Tone; 7] =
-        [Tone::Camera, Tone::Gpu, Tone::Display, Tone::Guest, Tone::Fence, Tone::Interrupt, Tone::Bad];
+    pub const ALL: [Tone; 8] = [
+        Tone::Source,
+        Tone::Processor,
+        Tone::Sink,
+        Tone::Engine,
+        Tone::Guest,
+        Tone::Fence,
+        Tone::Interrupt,
+        Tone::Bad,
+    ];
 
     /// Its colour, readable on white and on near-black.
     pub fn colour(self) -> &'static str {
         match self {
-            Tone::Camera => "#2b9a66",
-            Tone::Gpu => "#d9730d",
-            Tone::Display => "#3b82f6",
+            Tone::Source => "#2b9a66",
+            Tone::Processor => "#d9730d",
+            Tone::Sink => "#3b82f6",
+            Tone::Engine => "#0d9488",
             Tone::Guest => "#8b5cf6",
             Tone::Fence => "#c2479f",
             Tone::Interrupt => "#b08900",
@@ -102,13 +114,13 @@ impl Tone {
     }
 }
 
-impl From<Owner> for Tone {
-    fn from(owner: Owner) -> Tone {
-        match owner {
-            Owner::Camera => Tone::Camera,
-            Owner::Guest => Tone::Guest,
-            Owner::Gpu => Tone::Gpu,
-            Owner::Display => Tone::Display,
+impl From<Role> for Tone {
+    fn from(role: Role) -> Tone {
+        match role {
+            Role::Source => Tone::Source,
+            Role::Processor => Tone::Processor,
+            Role::Sink => Tone::Sink,
+            Role::Storage | Role::Other => Tone::Engine,
         }
     }
 }
@@ -262,12 +274,9 @@ impl Scene<'_> {
         }
     }
 
-    /// The name of a requester.
-    fn function(&self, rid: u16) -> String {
-        match self.trace.header.functions.iter().find(|f| f.rid == rid) {
-            Some(function) => function.name.clone(),
-            None => format!("{:02x}:{:02x}.{}", rid >> 8, rid >> 3 & 0x1f, rid & 7),
-        }
+    /// The colour of an engine.
+    fn tone(&self, engine: EngineId) -> Tone {
+        self.trace.header.engine(engine).map_or(Tone::Engine, |engine| engine.role.into())
     }
 }
 

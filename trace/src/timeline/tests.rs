@@ -31,7 +31,7 @@ pub(crate) fn trace(frames: u32, guest: bool) -> TraceFile {
     let last = trace.records.last().map(|one| one.stamp).unwrap_or_default();
     let late = Stamp { cycles: last.cycles + 10, ns: last.ns + 30 };
     let start = Event::JobStart {
-        engine: crate::Engine::Gpu,
+        engine: crate::testing::GPU_ENGINE,
         queue: 1,
         seqno: 9,
         kind: crate::JobKind::SemaphoreWait,
@@ -65,16 +65,16 @@ fn engines_worked_when_the_machine_says_they_did() {
     };
     let pairs = |from, to| (0..9).map(|f| (truth[&(f, from)], truth[&(f, to)])).collect::<Vec<_>>();
     assert_eq!(spans("camera", "frame"), pairs(Stage::FrameStart, Stage::FrameEnd));
-    assert_eq!(spans("GPU ring 0", "convert"), pairs(Stage::JobStart, Stage::JobEnd));
+    assert_eq!(spans("gpu ring 0", "convert"), pairs(Stage::JobStart, Stage::JobEnd));
     let shown = spans("display", "commit");
     assert_eq!(shown.len(), 9);
     for frame in 0..8 {
         let next = truth[&(frame + 1, Stage::Latch)];
         assert_eq!(shown[frame], (truth[&(frame, Stage::Latch)], next));
     }
-    let waits = lane(&timeline, "GPU ring 1").rows.iter().flatten().collect::<Vec<_>>();
+    let waits = lane(&timeline, "gpu ring 1").rows.iter().flatten().collect::<Vec<_>>();
     assert!(matches!(waits[..], [slice] if slice.open && slice.to == timeline.span.1), "{waits:?}");
-    let fences = lane(&timeline, "gpu ring, context 17, GPU ring 0");
+    let fences = lane(&timeline, "gpu ring, context 17, gpu ring 0");
     let fences = fences.rows.iter().flatten().map(|s| (s.from.stamp.cycles, s.to.stamp.cycles));
     assert_eq!(fences.collect::<Vec<_>>(), pairs(Stage::FenceMade, Stage::FenceSignaled));
 }
@@ -111,9 +111,9 @@ fn buffers_go_from_hand_to_hand() {
         slices.sort_by_key(|slice| slice.from);
         slices.iter().map(|slice| slice.name.clone()).collect::<Vec<_>>()
     };
-    assert_eq!(names(buffers[0]), ["camera writes", "GPU reads", "camera writes", "GPU reads"]);
+    assert_eq!(names(buffers[0]), ["camera writes", "gpu reads", "camera writes", "gpu reads"]);
     let screen = buffers.iter().find(|lane| names(lane).contains(&"display shows".to_string()));
-    assert_eq!(names(screen.expect("a screen"))[..2], ["GPU writes", "display shows"]);
+    assert_eq!(names(screen.expect("a screen"))[..2], ["gpu writes", "display shows"]);
 }
 
 #[test]

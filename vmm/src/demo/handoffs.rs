@@ -130,6 +130,7 @@ impl Handoffs {
 #[cfg(test)]
 mod tests {
     use fencepost_trace::Stamp;
+    use fencepost_trace::testing::{CAMERA_ENGINE, DISPLAY_ENGINE};
 
     use super::super::guest_report::Stamps;
     use super::*;
@@ -141,8 +142,8 @@ mod tests {
     #[test]
     fn a_journey_is_joined_by_sequence_and_vblank() {
         let records = [
-            record(100, Event::FrameEnd { sequence: 9, buffer: 0, bytes: 0, crc: 0 }),
-            record(700, Event::Latch { frame: 31, commit: 1 }),
+            record(100, Event::FrameEnd { engine: CAMERA_ENGINE, sequence: 9, buffer: 0, bytes: 0, crc: 0 }),
+            record(700, Event::Latch { engine: DISPLAY_ENGINE, frame: 31, commit: 1 }),
         ];
         let stamps = Stamps { dqbuf: 110, submit: 150, fenced: 300, commit: 320, flip: 710 };
         let journey = Journey { sequence: 9, vblank: 31, stamps: Some(stamps) };
@@ -156,16 +157,19 @@ mod tests {
     fn dropped_frames_are_counted_and_not_kept() {
         let dropped = Dropped::default();
         let mut keep = keep(dropped.clone());
-        assert!(!keep(&Event::FrameDropped { sequence: 3 }));
-        assert!(keep(&Event::Latch { frame: 1, commit: 1 }));
-        assert!(keep(&Event::FrameEnd { sequence: 4, buffer: 0, bytes: 0, crc: 0 }));
-        assert!(!keep(&Event::Vblank { frame: 2 }));
+        assert!(!keep(&Event::FrameDropped { engine: CAMERA_ENGINE, sequence: 3 }));
+        assert!(keep(&Event::Latch { engine: DISPLAY_ENGINE, frame: 1, commit: 1 }));
+        assert!(keep(&Event::FrameEnd { engine: CAMERA_ENGINE, sequence: 4, buffer: 0, bytes: 0, crc: 0 }));
+        assert!(!keep(&Event::Vblank { engine: DISPLAY_ENGINE, frame: 2 }));
         assert_eq!(dropped.count(), 1);
     }
 
     #[test]
     fn a_stamp_before_its_cause_is_counted_as_missing() {
-        let records = [record(100, Event::FrameEnd { sequence: 0, buffer: 0, bytes: 0, crc: 0 })];
+        let records = [record(
+            100,
+            Event::FrameEnd { engine: CAMERA_ENGINE, sequence: 0, buffer: 0, bytes: 0, crc: 0 },
+        )];
         let journey = Journey { sequence: 0, vblank: 1, stamps: Some(Stamps::default()) };
         let (_, missing) = Handoffs::join([journey].iter(), records.iter());
         assert_eq!(missing, 1);

@@ -1,7 +1,5 @@
 //! The machine's trace: every event stamped, recorded, hashed in order, and written out if asked.
 
-use std::hash::{Hash, Hasher};
-
 use fencepost_time::Cycles;
 use fencepost_trace::file::Definition;
 use fencepost_trace::{Event, Record, Recorder, Stamp};
@@ -11,20 +9,19 @@ use crate::machine::time::TimeBase;
 use crate::outlet::Full;
 use crate::tracing::{Categories, Stream, Written};
 
-/// Feeds what `#[derive(Hash)]` gives into SHA-256.
-///
-/// The bytes depend on the types' layout in the source only, so equal logs of one build have equal digests.
+/// SHA-256 over the records' bytes as [`Record::encode`] gives them: equal logs have equal digests, whatever built the program.
 #[derive(Default)]
-struct DigestHasher(Sha256);
+struct Digester {
+    digest: Sha256,
+    /// One record's bytes; kept for its capacity.
+    bytes: Vec<u8>,
+}
 
-impl Hasher for DigestHasher {
-    fn finish(&self) -> u64 {
-        let digest = self.0.clone().finalize();
-        digest.iter().take(8).fold(0, |word, &byte| word << 8 | u64::from(byte))
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
+impl Digester {
+    fn add(&mut self, stamp: Stamp, event: &Event) {
+        self.bytes.clear();
+        self.bytes = Record::encode(stamp, event, std::mem::take(&mut self.bytes));
+        self.digest.update(&self.bytes);
     }
 }
 
@@ -36,7 +33,7 @@ pub struct EventLog {
     categories: Categories,
     keep: Option<Keep>,
     recorder: Recorder,
-    hasher: Option<DigestHasher>,
+    digester: Option<Digester>,
     count: u64,
     guest_lost: u64,
     stream: Option<Stream>,
@@ -49,7 +46,7 @@ impl EventLog {
             categories: Categories::default(),
             keep: None,
             recorder: Recorder::new(capacity),
-            hasher: None,
+            digester: None,
             count: 0,
             guest_lost: 0,
             stream: None,
@@ -70,16 +67,15 @@ impl EventLog {
 
     /// Hashes all events.
     pub fn hashed(mut self) -> Self {
-        self.hasher = Some(DigestHasher::default());
+        self.digester = Some(Digester::default());
         self
     }
 
     /// Adds an event.
     pub fn push(&mut self, stamp: Stamp, event: Event) {
         self.count += 1;
-        if let Some(hasher) = &mut self.hasher {
-            stamp.hash(hasher);
-            event.hash(hasher);
+        if let Some(digester) = &mut self.digester {
+            digester.add(stamp, &event);
         }
         let kept = self.recorder.keeps_any() && self.keep.as_mut().is_none_or(|keep| keep(&event));
         match self.stream.as_mut().filter(|_| self.categories.has(&event)) {
@@ -130,7 +126,7 @@ impl EventLog {
             recorder: self.recorder,
             count: self.count,
             guest_lost: self.guest_lost,
-            digest: self.hasher.map(|hasher| hex(&hasher.0.finalize())),
+            digest: self.digester.map(|digester| hex(&digester.digest.finalize())),
             written: self.stream.map(|stream| stream.finish(self.guest_lost)),
         }
     }
@@ -160,14 +156,14 @@ mod tests {
     use fencepost_trace::file::TraceFile;
     use std::sync::Arc;
 
-    use fencepost_trace::testing::header;
+    use fencepost_trace::testing::{DISPLAY_ENGINE, header};
 
     use super::*;
 
     fn digest_of(events: &[(u64, u64)]) -> String {
         let mut log = EventLog::new(4).hashed();
         for &(cycles, frame) in events {
-            log.push(Stamp { cycles, ns: cycles }, Event::Vblank { frame });
+            log.push(Stamp { cycles, ns: cycles }, Event::Vblank { engine: DISPLAY_ENGINE, frame });
         }
         log.finish().digest.expect("asked for")
     }
@@ -181,10 +177,24 @@ mod tests {
         assert_ne!(base, digest_of(&[(1, 1), (2, 3)]));
     }
 
+    /// The bytes are postcard's: each number as a varint, an enum as its variant's place, so that another build gives them too.
+    #[test]
+    fn the_digest_is_of_the_records_bytes_in_postcards_encoding() {
+        let mut log = EventLog::new(4).hashed();
+        log.push(Stamp { cycles: 1, ns: 300 }, Event::RegisterRead { rid: 8, offset: 0x10, value: 128 });
+        log.push(Stamp { cycles: 2, ns: 301 }, Event::RegisterWrite { rid: 16, offset: 4, value: 1 });
+        let bytes = [1, 0xac, 0x02, 0, 8, 0x10, 0x80, 0x01, 2, 0xad, 0x02, 1, 16, 4, 1];
+        assert_eq!(log.finish().digest, Some(hex(&Sha256::digest(bytes))));
+    }
+
     #[test]
     fn events_that_are_not_kept_are_still_counted() {
-        let events = || (0..9).map(|frame| (Stamp { cycles: frame, ns: frame }, Event::Vblank { frame }));
-        let odd = |event: &Event| matches!(event, Event::Vblank { frame } if frame % 2 == 1);
+        let events = || {
+            (0..9).map(|frame| {
+                (Stamp { cycles: frame, ns: frame }, Event::Vblank { engine: DISPLAY_ENGINE, frame })
+            })
+        };
+        let odd = |event: &Event| matches!(event, Event::Vblank { frame, .. } if frame % 2 == 1);
         let (mut all, mut some) =
             (EventLog::new(9).hashed(), EventLog::new(9).hashed().keep_only(Box::new(odd)));
         events().for_each(|(stamp, event)| all.push(stamp, event));
@@ -202,7 +212,7 @@ mod tests {
         let stream = stream.expect("begun");
         let mut log = EventLog::new(1).stream_to(stream, "engine".parse().expect("right"));
         for frame in 0..3 {
-            log.push(Stamp { cycles: frame, ns: frame }, Event::Vblank { frame });
+            log.push(Stamp { cycles: frame, ns: frame }, Event::Vblank { engine: DISPLAY_ENGINE, frame });
             log.push(Stamp { cycles: frame, ns: frame }, Event::MsiRaised { rid: 8, vector: 0 });
         }
         let finished = log.finish();
@@ -210,6 +220,9 @@ mod tests {
         assert_eq!(finished.written.expect("there is a file").result.expect("written").records, 3);
         let trace = TraceFile::read(file.reopen().expect("reopened")).expect("readable");
         let events: Vec<&Event> = trace.records.iter().map(|record| &record.event).collect();
-        assert_eq!(events, [0, 1, 2].map(|frame| Event::Vblank { frame }).iter().collect::<Vec<_>>());
+        assert_eq!(
+            events,
+            [0, 1, 2].map(|frame| Event::Vblank { engine: DISPLAY_ENGINE, frame }).iter().collect::<Vec<_>>()
+        );
     }
 }

@@ -7,10 +7,10 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use fencepost_devices::pci::requester_id;
-use fencepost_firmware::layout::{CAMERA_SLOT, DISPLAY_SLOT, GPU_SLOT};
-use fencepost_trace::file::{FunctionName, Header};
-use fencepost_trace::{Accel, Engine};
+use fencepost_devices::function::Identity;
+use fencepost_devices::pci::PciRoot;
+use fencepost_trace::Accel;
+use fencepost_trace::file::{EngineName, FunctionName, Header};
 
 pub use categories::Categories;
 pub use stream::{Stream, Written};
@@ -33,14 +33,14 @@ pub fn create(args: &RunArgs, control: &Control) -> Result<Option<File>, HostErr
 /// Begins the trace in the file that [`create`] gave.
 pub fn begin(
     args: &RunArgs,
-    config: &MachineConfig,
+    (config, pci): (&MachineConfig, &PciRoot),
     file: File,
     accel: Chosen,
     time: &TimeBase,
     control: &Arc<Control>,
 ) -> Result<Stream, HostError> {
     let path = args.trace.as_deref().unwrap_or(Path::new(""));
-    let header = header(args, config, accel, time);
+    let header = header(args, config, pci, accel, time);
     if file.metadata().is_ok_and(|metadata| metadata.is_file()) {
         file.set_len(0).map_err(|error| refused(path, &error))?;
     }
@@ -52,12 +52,12 @@ fn refused(path: &Path, error: &std::io::Error) -> HostError {
     HostError::output("--trace", path, error, "name a file that can be written")
 }
 
-fn header(args: &RunArgs, config: &MachineConfig, accel: Chosen, time: &TimeBase) -> Header {
-    let functions = [
-        (GPU_SLOT, "gpu", Engine::Gpu),
-        (CAMERA_SLOT, "camera", Engine::Camera),
-        (DISPLAY_SLOT, "display", Engine::Display),
-    ];
+fn header(args: &RunArgs, config: &MachineConfig, pci: &PciRoot, accel: Chosen, time: &TimeBase) -> Header {
+    let function = |(rid, identity): (u16, Identity)| FunctionName {
+        rid,
+        name: identity.name.to_string(),
+        engines: identity.engines.iter().map(EngineName::from).collect(),
+    };
     Header {
         accel: match accel {
             Chosen::Soft => Accel::Soft,
@@ -65,9 +65,7 @@ fn header(args: &RunArgs, config: &MachineConfig, accel: Chosen, time: &TimeBase
         },
         tsc_hz: time.hz(),
         categories: args.trace_categories.list(),
-        functions: functions
-            .map(|(slot, name, engine)| FunctionName { rid: requester_id(slot), name: name.into(), engine })
-            .to_vec(),
+        functions: pci.functions().map(function).collect(),
         costs: devices::costs(config),
         seed: config.seed,
         limit: Some(args.trace_limit.0),

@@ -5,7 +5,7 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use fencepost_trace::file::{Damage, TraceFile};
-use fencepost_trace::testing::header;
+use fencepost_trace::testing::{DISPLAY_ENGINE, header};
 use fencepost_trace::{Event, GuestEvent, GuestFormat, Stamp, Value};
 
 use super::*;
@@ -14,7 +14,10 @@ use super::*;
 const ROOM_RECORDS: usize = WAITING_BYTES / size_of::<Record>();
 
 fn record(frame: u64) -> Record {
-    Record { stamp: Stamp { cycles: frame, ns: frame }, event: Event::Vblank { frame } }
+    Record {
+        stamp: Stamp { cycles: frame, ns: frame },
+        event: Event::Vblank { engine: DISPLAY_ENGINE, frame },
+    }
 }
 
 #[test]

@@ -187,7 +187,8 @@ fn a_yuyv_frame_lands_in_the_scattered_buffer() {
     let end = start + 100 + 72 * 16 / 4;
     let crc = naive_crc(&expected);
     assert_eq!(record, [0xc0de, 0, 0, 0, 0, 72 * 16, start, 0, end, 0, crc, 0, 0, 0, 0, 1]);
-    let ended = Event::FrameEnd { sequence: 0, buffer: 0, bytes: 72 * 16, crc };
+    let engine = fencepost_trace::EngineId::new(crate::testing::FAKE_RID, 0);
+    let ended = Event::FrameEnd { engine, sequence: 0, buffer: 0, bytes: 72 * 16, crc };
     assert!(bench.world.trace.events.contains(&ended));
 }
 
@@ -230,7 +231,13 @@ fn a_frame_without_a_buffer_is_dropped_and_numbered() {
     bench.post(1, 0x400);
     bench.run_to_frame(2);
     assert_eq!((bench.word(RECORDS + 16), bench.word(RECORDS + 44)), (2, 2));
-    assert_eq!(bench.world.trace.events[1], Event::FrameDropped { sequence: 1 });
+    assert_eq!(
+        bench.world.trace.events[1],
+        Event::FrameDropped {
+            engine: fencepost_trace::EngineId::new(crate::testing::FAKE_RID, 0),
+            sequence: 1
+        }
+    );
 }
 
 #[test]

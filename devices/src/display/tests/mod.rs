@@ -288,7 +288,10 @@ fn refused_pixels_give_a_black_frame_and_the_next_one_recovers() {
     assert_eq!((bench.errors(), bench.read(0x150), bench.read64(0x158)), (1 << 4, 1, 0x3010));
     assert_eq!(bench.world.take_raised(), [1, 2]);
     assert!(bench.seen()[0].xrgb.iter().all(|&byte| byte == 0));
-    assert!(bench.world.trace.events.contains(&Event::Underrun { frame: 1 }));
+    assert!(bench.world.trace.events.contains(&Event::Underrun {
+        engine: fencepost_trace::EngineId::new(crate::testing::FAKE_RID, 0),
+        frame: 1
+    }));
     bench.world = fixed(bench.world);
     bench.at(FRAME_NS * 3 - 1);
     assert_eq!(bench.seen()[1].xrgb, picture);

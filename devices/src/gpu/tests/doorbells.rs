@@ -1,6 +1,6 @@
 //! The tail word and its doorbell.
 
-use fencepost_trace::{Engine, Event};
+use fencepost_trace::{EngineId, Event};
 
 use super::fixture::*;
 use crate::function::{Doorbell, Function};
@@ -42,7 +42,7 @@ fn a_doorbell_takes_the_tail_from_memory() {
     assert_eq!((driver.word(fence_word(1)), driver.read(1, HEAD)), (7, 2));
     assert_eq!(driver.world.take_raised(), [1]);
     assert!(driver.world.take_accesses().contains(&(tail_word(1), 4, Access::Read)));
-    let told = Event::Doorbell { engine: Engine::Gpu, queue: 1, tail: 2 };
+    let told = Event::Doorbell { engine: EngineId::new(crate::testing::FAKE_RID, 0), queue: 1, tail: 2 };
     assert!(driver.world.trace.events.contains(&told));
 }
 

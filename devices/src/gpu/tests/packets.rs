@@ -4,7 +4,7 @@ use super::fixture::*;
 use crate::gpu::packet::{RawOperand, RawPacket};
 use crate::pixel::{self, Range};
 use crate::testing::FakeTrace;
-use fencepost_trace::{Engine, Event, JobKind};
+use fencepost_trace::{EngineId, Event, JobKind};
 
 fn copy(dst: RawOperand, src: RawOperand, width: u32, height: u32) -> RawPacket {
     RawPacket { dst, src, width: U32::new(width), height: U32::new(height), ..packet(2) }
@@ -135,7 +135,7 @@ fn a_job_is_traced_from_fetch_to_fence() {
     let list = driver.pages(&PAGES[..2]);
     let filled = RawPacket { seqno: 7.into(), ..fill(list.at(4092, 0), 8, 1, 1) };
     driver.run(0, &[filled, fence(8)]);
-    let (rid, engine, queue) = (RID, Engine::Gpu, 0);
+    let (rid, engine, queue) = (RID, EngineId::new(RID, 0), 0);
     assert_eq!(
         events(&mut driver.world.trace),
         [
@@ -146,7 +146,7 @@ fn a_job_is_traced_from_fetch_to_fence() {
             Event::JobEnd { engine, queue, seqno: 7, ok: true },
             Event::DescriptorFetch { rid, iova: ring_base(0) + 128, len: 128 },
             Event::JobStart { engine, queue, seqno: 8, kind: JobKind::Fence },
-            Event::FenceWrite { queue, seqno: 8 },
+            Event::FenceWrite { engine, queue, seqno: 8 },
             Event::JobEnd { engine, queue, seqno: 8, ok: true },
         ],
     );

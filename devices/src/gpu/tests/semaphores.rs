@@ -31,8 +31,9 @@ fn a_signal_on_one_ring_releases_the_other_in_the_same_moment() {
     // The wait first looks after 500 ns, just before the signal; its next poll would be at 10,500 ns.
     driver.wait_ns(1000);
     assert_eq!(driver.read64(0, SEQNO), 1);
-    let signalled = Event::SemaphoreSignal { iova: SEMAPHORE, value: 3 };
-    let acquired = Event::SemaphoreAcquire { iova: SEMAPHORE, value: 3 };
+    let engine = fencepost_trace::EngineId::new(crate::testing::FAKE_RID, 0);
+    let signalled = Event::SemaphoreSignal { engine, iova: SEMAPHORE, value: 3 };
+    let acquired = Event::SemaphoreAcquire { engine, iova: SEMAPHORE, value: 3 };
     let semaphores: Vec<_> =
         driver.world.trace.events.iter().filter(|event| [&signalled, &acquired].contains(event)).collect();
     assert_eq!(semaphores, [&signalled, &acquired]);
