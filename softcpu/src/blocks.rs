@@ -160,6 +160,11 @@ impl<C> Blocks<C> {
         }
     }
 
+    /// Has every link looked up again.
+    pub fn forget_links(&mut self) {
+        self.epoch = self.epoch.wrapping_add(1);
+    }
+
     /// Takes a live block out of its chain.
     fn unlink(&mut self, block: NonNull<Block<C>>) {
         let block = block.as_ptr();

@@ -1,4 +1,4 @@
-//! Which physical pages hold decoded code, shared with everyone who writes guest memory.
+//! Which physical pages hold decoded code and which were written, shared with everyone who writes guest memory.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -10,14 +10,20 @@ pub const PAGE_BYTES: u64 = 4096;
 const HOLDS_CODE: u8 = 1;
 /// It is in the list of reports, where it is once at most: a halted CPU drains none, whatever devices write.
 const REPORTED: u8 = 2;
+/// It is in the list of changed pages, once as well.
+const CHANGED: u8 = 4;
 
 /// Flags for each physical page: "cached code was decoded from here". Writers that are not the CPU (DMA, the
 /// firmware, a debugger) report what they wrote; the CPU drains the reports before it runs another block.
+///
+/// After [`track`](Self::track) it also lists every page that anybody writes, the CPU included.
 #[derive(Debug)]
 pub struct CodePages {
     flags: Vec<AtomicU8>,
     dirty: AtomicBool,
     written: Mutex<Vec<u64>>,
+    tracking: AtomicBool,
+    changed: Mutex<Vec<u64>>,
 }
 
 impl CodePages {
@@ -28,7 +34,47 @@ impl CodePages {
             flags: (0..pages).map(|_| AtomicU8::new(0)).collect(),
             dirty: AtomicBool::new(false),
             written: Mutex::new(Vec::new()),
+            tracking: AtomicBool::new(false),
+            changed: Mutex::new(Vec::new()),
         }
+    }
+
+    /// From now on lists the pages that are written. A CPU on this memory must be given its translations after this
+    /// ([`Cpu::set_translations`](crate::Cpu::set_translations)): those that it has may write without a word.
+    pub fn track(&self) {
+        self.tracking.store(true, Ordering::Relaxed);
+    }
+
+    /// The pages that were written since [`track`](Self::track) or the last call, each once, in no order. A CPU on this
+    /// memory must be given its translations again, as there.
+    pub fn take_changed(&self) -> Vec<u64> {
+        let mut changed = self.changed.lock().unwrap_or_else(|e| e.into_inner());
+        for page in changed.iter() {
+            self.change(*page, |flags| flags & !CHANGED);
+        }
+        std::mem::take(&mut *changed)
+    }
+
+    /// Notes that a page (a page number) is written, if that is tracked.
+    pub(crate) fn note_change(&self, page: u64) {
+        if self.tracking.load(Ordering::Relaxed) && self.flags(page) & CHANGED == 0 {
+            let mut changed = self.changed.lock().unwrap_or_else(|e| e.into_inner());
+            if (page as usize) < self.flags.len() && self.change(page, |flags| flags | CHANGED) & CHANGED == 0
+            {
+                changed.push(page);
+            }
+        }
+    }
+
+    /// Whether the CPU may write to a page (a page number) without a word to anybody.
+    pub(crate) fn may_be_written(&self, page: u64) -> bool {
+        let flags = self.flags(page);
+        flags & HOLDS_CODE == 0 && (flags & CHANGED != 0 || !self.tracking.load(Ordering::Relaxed))
+    }
+
+    fn flags(&self, page: u64) -> u8 {
+        let flags = usize::try_from(page).ok().and_then(|page| self.flags.get(page));
+        flags.map_or(0, |flags| flags.load(Ordering::Relaxed))
     }
 
     /// Says that `gpa .. gpa + len` was written by someone other than the CPU.
@@ -37,7 +83,9 @@ impl CodePages {
             return;
         }
         let last = gpa.saturating_add(len - 1) / PAGE_BYTES;
-        for page in gpa / PAGE_BYTES..=last {
+        // A range beyond all memory has no pages to look at one by one.
+        for page in gpa / PAGE_BYTES..=last.min(self.flags.len() as u64) {
+            self.note_change(page);
             if self.holds_code(page) {
                 let mut written = self.written.lock().unwrap_or_else(|e| e.into_inner());
                 // Under the list's lock, so that list and flags agree.
@@ -52,7 +100,7 @@ impl CodePages {
 
     /// Whether cached code was decoded from this page (a page number, not an address).
     pub fn holds_code(&self, page: u64) -> bool {
-        self.flags.get(page as usize).is_some_and(|f| f.load(Ordering::Relaxed) & HOLDS_CODE != 0)
+        self.flags(page) & HOLDS_CODE != 0
     }
 
     /// Marks or clears a page.
@@ -116,5 +164,24 @@ mod tests {
         assert_eq!(code.take_written(), [3]);
         code.written(u64::MAX, u64::MAX);
         assert!(code.take_written().is_empty());
+    }
+    #[test]
+    fn changed_pages_are_listed_once_and_only_when_asked_for() {
+        let code = CodePages::new(8 * PAGE_BYTES);
+        code.written(0, 8 * PAGE_BYTES);
+        assert!(code.take_changed().is_empty() && code.may_be_written(3));
+        code.track();
+        assert!(!code.may_be_written(3), "its first write must be seen");
+        code.written(3 * PAGE_BYTES + 5, PAGE_BYTES);
+        code.note_change(4);
+        code.note_change(8);
+        assert!(code.may_be_written(3) && !code.may_be_written(5));
+        code.set_holds_code(3, true);
+        assert!(!code.may_be_written(3));
+        assert_eq!(code.take_changed(), [3, 4]);
+        assert!(!code.may_be_written(4) && code.take_changed().is_empty());
+        code.written(u64::MAX - 1, 1);
+        code.written(4 * PAGE_BYTES, 1);
+        assert_eq!(code.take_changed(), [4]);
     }
 }

@@ -235,7 +235,7 @@ impl Cpu {
     /// Holds `translations`, which [`translations`](Self::translations) gave for the same memory, after
     /// [`set_state`](Self::set_state). False, with nothing changed, when they cannot be of this memory.
     pub fn set_translations(&mut self, translations: &TlbState) -> bool {
-        let restored = Tlb::restore(translations, &self.ram);
+        let restored = Tlb::restore(translations, &self.ram, &self.code);
         let possible = restored.is_some();
         if let Some(tlb) = restored {
             self.tlb = tlb;

@@ -93,7 +93,12 @@ impl Cpu {
                 return Err(Trap);
             }
             if cut {
-                let next = self.code_address(self.next_page(self.code_linear(rip)))?;
+                let next = self.next_page(self.code_linear(rip));
+                // As a block that is decoded already has it: what the TLB holds does not depend on which are.
+                let next = match self.tlb.code(self.user, next) {
+                    Some(page) => page,
+                    None => self.code_address(next)?,
+                };
                 if let Some(host) = self.ram.host(next, MOST_BYTES as u64) {
                     // SAFETY: `host` gives 15 mapped bytes that nobody else accesses now, and the buffer has room for
                     // them: fewer than 15 are in it.

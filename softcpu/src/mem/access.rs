@@ -2,7 +2,7 @@
 
 use super::segment::OUTSIDE_STACK;
 use super::tlb::{Fill, PAGE_MASK};
-use super::walk::Want;
+use super::walk::{Mapping, Want};
 use fencepost_time::Cycles;
 
 use crate::bus::Flow;
@@ -264,7 +264,8 @@ impl Cpu {
         Ok(())
     }
 
-    /// The physical address of a linear one; fills the TLB on the way, or raises the fault.
+    /// The physical address of a linear one; fills the TLB on the way, or raises the fault. Who wants to write to RAM has
+    /// said so after this.
     pub(crate) fn translate(&mut self, how: Circumstance, addr: u64, want: Want) -> Result<u64, Trap> {
         if !canonical(addr) {
             let stack = how.stack || addr == OUTSIDE_STACK;
@@ -272,16 +273,22 @@ impl Cpu {
             return Err(Trap);
         }
         let addr = addr & how.mask;
+        let (page, user) = (addr & PAGE_MASK, usize::from(how.user));
+        let entry = self.tlb.entry(user, addr);
+        let known = entry.read == page && (want == Want::Read || (want == Want::Write && entry.writable()));
+        if known {
+            let gpa = entry.gpa();
+            if want == Want::Write {
+                self.code.note_change(gpa >> 12);
+                if self.code.may_be_written(gpa >> 12) {
+                    self.tlb.open(user, page);
+                }
+            }
+            return Ok(gpa | addr & !PAGE_MASK);
+        }
         match self.walk(addr, want, how.user) {
             Ok(map) => {
-                let page = addr & PAGE_MASK;
-                let fill = Fill { page, gpa: map.gpa & PAGE_MASK, global: map.global, large: map.large };
-                if want == Want::Fetch {
-                    self.tlb.fill_code(usize::from(how.user), fill);
-                } else if let Some(host) = self.ram.host(fill.gpa, 4096) {
-                    let write = map.writable && !self.code.holds_code(fill.gpa >> 12);
-                    self.tlb.fill_data(usize::from(how.user), fill, host, write);
-                }
+                self.remember(user, page, &map, want);
                 Ok(map.gpa)
             }
             Err(code) => {
@@ -289,6 +296,27 @@ impl Cpu {
                 self.raise(vector::PF, Some(code));
                 Err(Trap)
             }
+        }
+    }
+
+    /// Puts a translation that was just found into the TLB, if that takes it.
+    fn remember(&mut self, user: usize, page: u64, map: &Mapping, want: Want) {
+        let Mapping { global, large, writable, .. } = *map;
+        let fill = Fill { page, gpa: map.gpa & PAGE_MASK, global, large, writable };
+        let dropped = if want == Want::Fetch {
+            self.tlb.fill_code(user, fill)
+        } else if let Some(host) = self.ram.host(fill.gpa, 4096) {
+            if want == Want::Write {
+                self.code.note_change(fill.gpa >> 12);
+            }
+            self.tlb.fill_data(user, fill, host, self.code.may_be_written(fill.gpa >> 12))
+        } else {
+            false
+        };
+        if dropped {
+            // Code goes on by links only in a page that is translated: its next block is looked up whether there is a
+            // link or not, so that what the TLB holds does not depend on which links there are.
+            self.blocks.forget_links();
         }
     }
 

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ram::Ram;
 use super::tlb::{CodeEntry, DataEntry, ENTRIES, NOTHING, PAGE_MASK, Tlb};
+use crate::code::CodePages;
 
 /// A page that data accesses may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,7 +40,7 @@ impl Tlb {
     pub fn save(&self) -> TlbState {
         let data =
             (0u16..).zip(&self.data).filter(|(_, entry)| entry.read != NOTHING).map(|(slot, entry)| {
-                DataPage { slot, linear: entry.read, physical: entry.gpa, write: entry.write != NOTHING }
+                DataPage { slot, linear: entry.read, physical: entry.gpa(), write: entry.writable() }
             });
         let code = (0u16..)
             .zip(&self.code)
@@ -48,13 +49,15 @@ impl Tlb {
         TlbState { data: data.collect(), code: code.collect(), local: self.local.clone(), large: self.large }
     }
 
-    /// A TLB that holds `state`; none when that names a place that does not exist, or a page that is not RAM.
-    pub fn restore(state: &TlbState, ram: &Ram) -> Option<Tlb> {
+    /// A TLB that holds `state`, by which a page is written as `code` has it; none when that names a place that does not
+    /// exist, or a page that is not RAM.
+    pub fn restore(state: &TlbState, ram: &Ram, code: &CodePages) -> Option<Tlb> {
         let mut tlb = Tlb::new();
         for page in &state.data {
             let host = host(page.slot, page.linear, page.physical, ram)?;
+            let open = code.may_be_written(page.physical >> 12);
             *tlb.data.get_mut(usize::from(page.slot))? =
-                DataEntry::new(page.linear, page.physical, host, page.write);
+                DataEntry::new(page.linear, page.physical, host, page.write, open);
         }
         for page in &state.code {
             host(page.slot, page.linear, page.physical, ram)?;
@@ -83,16 +86,16 @@ mod tests {
         Ram::new(vm_memory::GuestMemoryMmap::from_ranges(&ranges).unwrap())
     }
 
+    fn code() -> CodePages {
+        CodePages::new(0x10_0000)
+    }
+
     fn filled(ram: &Ram) -> Tlb {
         let mut tlb = Tlb::new();
-        let fill = |page, gpa, global, large| Fill { page, gpa, global, large };
-        tlb.fill_data(
-            0,
-            fill(0xffff_8000_0000_5000, 0x5000, true, true),
-            ram.host(0x5000, 4096).unwrap(),
-            true,
-        );
-        tlb.fill_data(1, fill(0x40_0000, 0x7000, false, false), ram.host(0x7000, 4096).unwrap(), false);
+        let fill = |page, gpa, global, writable| Fill { page, gpa, global, large: global, writable };
+        let place = |gpa| ram.host(gpa, 4096).unwrap();
+        tlb.fill_data(0, fill(0xffff_8000_0000_5000, 0x5000, true, true), place(0x5000), true);
+        tlb.fill_data(1, fill(0x40_0000, 0x7000, false, false), place(0x7000), false);
         tlb.fill_code(1, fill(0x40_1000, 0x8000, false, false));
         tlb
     }
@@ -102,18 +105,32 @@ mod tests {
         let ram = ram();
         let state = filled(&ram).save();
         assert_eq!((state.data.len(), state.code.len(), state.local.len()), (2, 1, 2));
-        assert_eq!(Tlb::restore(&state, &ram).unwrap().save(), state);
+        assert_eq!(Tlb::restore(&state, &ram, &code()).unwrap().save(), state);
     }
 
     #[test]
     fn a_load_of_cr3_drops_the_same_translations_after_a_restore() {
         let ram = ram();
         let mut original = filled(&ram);
-        let mut restored = Tlb::restore(&original.save(), &ram).unwrap();
+        let mut restored = Tlb::restore(&original.save(), &ram, &code()).unwrap();
         original.flush_local();
         restored.flush_local();
         assert_eq!(restored.save(), original.save());
         assert_eq!(restored.save().data.len(), 1);
+    }
+
+    #[test]
+    fn what_is_held_does_not_depend_on_decoded_code_or_on_tracking() {
+        let ram = ram();
+        let state = filled(&ram).save();
+        let (holding, tracking) = (code(), code());
+        holding.set_holds_code(5, true);
+        tracking.track();
+        for (code, open) in [(code(), true), (holding, false), (tracking, false)] {
+            let restored = Tlb::restore(&state, &ram, &code).unwrap();
+            assert_eq!(restored.save(), state);
+            assert_eq!(restored.entry(0, 0xffff_8000_0000_5000).write != NOTHING, open);
+        }
     }
 
     #[test]
@@ -123,7 +140,7 @@ mod tests {
         let refused = |change: &dyn Fn(&mut TlbState)| {
             let mut state = good.clone();
             change(&mut state);
-            Tlb::restore(&state, &ram).is_none()
+            Tlb::restore(&state, &ram, &code()).is_none()
         };
         assert!(!refused(&|_| {}));
         assert!(refused(&|state| state.data[0].physical = 0x20_0000), "no RAM there");

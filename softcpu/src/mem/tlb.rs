@@ -14,13 +14,17 @@ pub const NOTHING: u64 = 1;
 pub struct DataEntry {
     /// Linear page that may be read.
     pub read: u64,
-    /// Linear page that may be written (dirty bit set, holds no code).
+    /// Linear page that may be written without a word to anybody ([`CodePages`](crate::code::CodePages)).
     pub write: u64,
     /// Host address minus linear address.
     addend: u64,
-    /// Physical page.
-    pub gpa: u64,
+    /// Physical page, and in its low bits [`WRITABLE`] or [`NOTHING`].
+    place: u64,
 }
+
+/// Of a translation: it lets writes through (allowed, dirty bit set). Whoever writes may have to say so first, but need
+/// not walk the tables again. So what the TLB holds does not depend on which code is kept decoded.
+const WRITABLE: u64 = 2;
 
 /// A page that code may be fetched from.
 #[derive(Clone, Copy)]
@@ -33,10 +37,21 @@ pub struct CodeEntry {
 
 impl DataEntry {
     /// Of a linear page whose 4096 bytes are at `host`, in memory that stays mapped for as long as the CPU lives: accesses
-    /// go there without a further check.
-    pub(super) fn new(linear: u64, gpa: u64, host: *mut u8, write: bool) -> DataEntry {
+    /// go there without a further check; writes if it is `writable` and `open`.
+    pub(super) fn new(linear: u64, gpa: u64, host: *mut u8, writable: bool, open: bool) -> DataEntry {
         let addend = (host.expose_provenance() as u64).wrapping_sub(linear);
-        DataEntry { read: linear, write: if write { linear } else { NOTHING }, addend, gpa }
+        let write = if writable && open { linear } else { NOTHING };
+        DataEntry { read: linear, write, addend, place: gpa | if writable { WRITABLE } else { 0 } }
+    }
+
+    /// The physical page.
+    pub fn gpa(&self) -> u64 {
+        self.place & PAGE_MASK
+    }
+
+    /// Whether the translation lets writes through.
+    pub fn writable(&self) -> bool {
+        self.place & WRITABLE != 0
     }
 
     /// Where a linear address of the entry's page is in the host.
@@ -46,7 +61,7 @@ impl DataEntry {
     }
 }
 
-const NO_DATA: DataEntry = DataEntry { read: NOTHING, write: NOTHING, addend: 0, gpa: NOTHING };
+const NO_DATA: DataEntry = DataEntry { read: NOTHING, write: NOTHING, addend: 0, place: NOTHING };
 const NO_CODE: CodeEntry = CodeEntry { tag: NOTHING, gpa: NOTHING };
 
 /// The translations, those of the supervisor's view in the first half of each array and the user's in the second.
@@ -80,6 +95,8 @@ pub struct Fill {
     pub global: bool,
     /// Comes from a page larger than 4 KiB.
     pub large: bool,
+    /// Lets writes through.
+    pub writable: bool,
 }
 
 impl Default for Tlb {
@@ -116,29 +133,43 @@ impl Tlb {
         (entry.tag == addr & PAGE_MASK).then_some(entry.gpa)
     }
 
-    /// Remembers a page that may be read, and written if `write`. `host_page` is where it is ([`DataEntry::new`]).
-    pub fn fill_data(&mut self, user: usize, fill: Fill, host_page: *mut u8, write: bool) {
-        self.note(user, fill);
-        self.data[slot(user, fill.page)] = DataEntry::new(fill.page, fill.gpa, host_page, write);
+    /// Remembers a page that may be read, and written if `fill` says so: at once if it is `open`. `host_page` is where it
+    /// is ([`DataEntry::new`]). Whether others were dropped for it.
+    pub fn fill_data(&mut self, user: usize, fill: Fill, host_page: *mut u8, open: bool) -> bool {
+        let dropped = self.note(user, fill);
+        self.data[slot(user, fill.page)] =
+            DataEntry::new(fill.page, fill.gpa, host_page, fill.writable, open);
+        dropped
     }
 
-    /// Remembers a page that code may be fetched from.
-    pub fn fill_code(&mut self, user: usize, fill: Fill) {
-        self.note(user, fill);
+    /// Remembers a page that code may be fetched from. Whether others were dropped for it.
+    pub fn fill_code(&mut self, user: usize, fill: Fill) -> bool {
+        let dropped = self.note(user, fill);
         self.code[slot(user, fill.page)] = CodeEntry { tag: fill.page, gpa: fill.gpa };
+        dropped
     }
 
-    fn note(&mut self, user: usize, fill: Fill) {
+    /// From now on a page whose translation lets writes through may be written without a word.
+    pub(super) fn open(&mut self, user: usize, page: u64) {
+        let entry = &mut self.data[slot(user, page)];
+        if entry.read == page && entry.writable() {
+            entry.write = page;
+        }
+    }
+
+    fn note(&mut self, user: usize, fill: Fill) -> bool {
         self.fills += 1;
         if fill.large {
             self.large |= region_bit(fill.page);
         }
+        let full = !fill.global && self.local.len() == MOST_LOCAL;
+        if full {
+            self.drop_local();
+        }
         if !fill.global {
-            if self.local.len() == MOST_LOCAL {
-                self.drop_local();
-            }
             self.local.push(slot(user, fill.page) as u16);
         }
+        full
     }
 
     /// Forgets every translation.
@@ -171,7 +202,7 @@ impl Tlb {
 
     /// Sends later writes to a physical page through the slow path: code was decoded from it.
     pub fn protect(&mut self, gpa_page: u64) {
-        self.data.iter_mut().filter(|e| e.gpa == gpa_page).for_each(|e| e.write = NOTHING);
+        self.data.iter_mut().filter(|e| e.gpa() == gpa_page).for_each(|e| e.write = NOTHING);
     }
 
     /// A slot that was refilled by a global translation since is dropped with the others: that is allowed.

@@ -117,7 +117,7 @@ impl Cpu {
         let last = path.len() - 1;
         for (n, &(at, entry)) in path.iter().enumerate() {
             let set = if n == last && dirty { ACCESSED | DIRTY } else { ACCESSED };
-            if entry & set != set && self.ram.write(at, entry | set) && self.code.holds_code(at >> 12) {
+            if entry & set != set && self.ram.write(at, entry | set) {
                 self.code.written(at, 8);
             }
         }
