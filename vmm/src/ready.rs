@@ -125,7 +125,7 @@ pub(crate) fn restored(
     };
     let mut machine = Machine::restore(parts, state).map_err(refused)?;
     machine.write_through(hooks.gates, args.slow_output);
-    Ok(Ready { config, accel, back_end, machine, retired_before: cpu.state.retired })
+    Ok(Ready { config, accel, back_end: Box::new(back_end), machine, retired_before: cpu.state.retired })
 }
 
 /// Where the guest is to be saved.

@@ -8,6 +8,7 @@ pub mod soft;
 use std::sync::Arc;
 
 use fencepost_firmware::Entry;
+use fencepost_softcpu::Cpu;
 use fencepost_softcpu::code::CodePages;
 use fencepost_softcpu::cpuid::CpuidConfig;
 use fencepost_softcpu::mem::saved::TlbState;
@@ -63,6 +64,27 @@ pub struct SavedCpu {
     pub translations: TlbState,
 }
 
+/// A back end that goes on from a snapshot.
+pub enum Resumed {
+    /// The software CPU alone.
+    Soft(Box<Soft<Cpu>>),
+    /// KVM, and the software CPU to be saved with.
+    Kvm(Box<Moving>),
+}
+
+/// Time and interrupt delivery of a machine that was saved.
+type Surroundings = (TimeBase, Box<dyn InterruptController>);
+
+fn impossible(what: &str) -> HostError {
+    HostError::Input(format!("its {what} is impossible"))
+}
+
+fn surroundings(machine: &MachineState) -> Result<Surroundings, HostError> {
+    let time = TimeBase::resume(&machine.time).ok_or_else(|| impossible("time"))?;
+    let interrupts = SoftInterrupts::restore(&machine.ioapic).ok_or_else(|| impossible("I/O APIC"))?;
+    Ok((time, Box::new(interrupts)))
+}
+
 /// Makes the chosen back end, its CPU and its time as they were saved.
 ///
 /// # Errors
@@ -75,20 +97,44 @@ pub fn resume(
     cpu: &SavedCpu,
     machine: &MachineState,
     control: &Control,
-) -> Result<Built, HostError> {
-    let impossible = |what: &str| HostError::Input(format!("its {what} is impossible"));
-    let time = TimeBase::resume(&machine.time).ok_or_else(|| impossible("time"))?;
+) -> Result<(Resumed, TimeBase, Box<dyn InterruptController>), HostError> {
+    let (time, interrupts) = surroundings(machine)?;
     let tsc_hz = u32::try_from(time.hz()).map_err(|_| impossible("TSC frequency"))?;
     let cpuid = CpuidConfig { tsc_hz, ..CpuidConfig::default() };
     let cpu =
         cpu::restored(memory, code, cpu, control, cpuid).ok_or_else(|| impossible("set of translations"))?;
-    let interrupts = SoftInterrupts::restore(&machine.ioapic).ok_or_else(|| impossible("I/O APIC"))?;
     let soft = Soft::new(cpu);
-    let back_end: Box<dyn BackEnd> = match chosen {
-        Chosen::Soft => Box::new(soft),
-        Chosen::Kvm => Box::new(Moving::resume(soft, memory, &time)?),
+    let back_end = match chosen {
+        Chosen::Soft => Resumed::Soft(Box::new(soft)),
+        Chosen::Kvm => Resumed::Kvm(Box::new(Moving::resume(soft, memory, &time)?)),
     };
-    Ok((back_end, time, Box::new(interrupts)))
+    Ok((back_end, time, interrupts))
+}
+
+impl Resumed {
+    /// The CPU as it was saved once more, with the time and the interrupt delivery that belong to it. Memory is as it was
+    /// saved too, and what was written to it for that has been reported.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`resume`].
+    pub fn restart(&mut self, cpu: &SavedCpu, machine: &MachineState) -> Result<Surroundings, HostError> {
+        let soft = match self {
+            Resumed::Soft(soft) => &mut **soft,
+            Resumed::Kvm(moving) => moving.restart(),
+        };
+        soft.restart(cpu).ok_or_else(|| impossible("set of translations"))?;
+        surroundings(machine)
+    }
+}
+
+impl BackEnd for Resumed {
+    fn run(&mut self, machine: Machine, control: &Control) -> Result<(Machine, Ran), HostError> {
+        match self {
+            Resumed::Soft(soft) => soft.run(machine, control),
+            Resumed::Kvm(moving) => moving.run(machine, control),
+        }
+    }
 }
 
 /// Runs a guest to its end.

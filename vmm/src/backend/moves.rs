@@ -109,6 +109,12 @@ impl Moving {
         Ok(Moving { soft, kvm, plan, at: Chosen::Soft, next: Some(Chosen::Kvm), done })
     }
 
+    /// The software CPU, from whose next state the machine is about to go on under `kvm`.
+    pub fn restart(&mut self) -> &mut Soft<Cpu> {
+        (self.at, self.next) = (Chosen::Soft, Some(Chosen::Kvm));
+        &mut self.soft
+    }
+
     /// Changes the back end, whoever is to know of it.
     fn change(&mut self, to: Chosen, machine: &mut Machine) -> Result<(), HostError> {
         let ioapic = machine.ioapic()?;

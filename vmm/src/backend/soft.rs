@@ -1,5 +1,6 @@
 //! The loop of the software CPU: one thread, virtual time, and nothing else that the guest could see.
 
+use fencepost_softcpu::Cpu;
 use fencepost_softcpu::apic::InterruptMessage;
 use fencepost_softcpu::bus::{Bus, Exit};
 use fencepost_softcpu::flags::IF;
@@ -9,7 +10,7 @@ use fencepost_time::Cycles;
 
 use super::kvm::assist::Assists;
 use super::moves::Moves;
-use super::{BackEnd, End, Ran};
+use super::{BackEnd, End, Ran, SavedCpu};
 use crate::control::Control;
 use crate::error::HostError;
 use crate::machine::{GuestEnd, Machine};
@@ -162,6 +163,15 @@ impl<P: Processor> Soft<P> {
                 (deaf || !control.wait(None)).then_some(End::Guest(GuestEnd::Dead))
             }
         }
+    }
+}
+
+impl Soft<Cpu> {
+    /// Goes on from `cpu`, as after power-on for all else; none if that is not of this memory.
+    pub fn restart(&mut self, cpu: &SavedCpu) -> Option<()> {
+        self.watch = Watch::default();
+        self.processor.set_state(&cpu.state);
+        self.processor.set_translations(&cpu.translations).then_some(())
     }
 }
 

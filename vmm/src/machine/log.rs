@@ -96,6 +96,11 @@ impl EventLog {
         }
     }
 
+    /// The newest records.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.recorder.records()
+    }
+
     /// Has all that was recorded so far written to the file.
     pub fn flush(&mut self) {
         if let Some(stream) = &mut self.stream {

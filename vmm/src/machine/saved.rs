@@ -88,6 +88,11 @@ impl Machine {
         Ok(machine)
     }
 
+    /// The newest records of its trace, oldest first.
+    pub fn records(&self) -> impl Iterator<Item = &fencepost_trace::Record> {
+        self.log.records()
+    }
+
     /// Takes a saved queue, if the calls in it are those that the restored functions wait for. It is the queue that counts,
     /// since it has their order.
     fn take_queue(&mut self, queue: EventQueue) -> Result<(), HostError> {

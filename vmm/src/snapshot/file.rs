@@ -30,7 +30,8 @@ const MAGIC: [u8; 8] = *b"FPSNAP\r\n";
 /// The layout of the file that this code writes and reads.
 const FORMAT: u32 = 1;
 const HEADER_BYTES: usize = 4096;
-const MEMORY_AT: u64 = HEADER_BYTES as u64;
+/// Where guest memory begins in it.
+pub(super) const MEMORY_AT: u64 = HEADER_BYTES as u64;
 const PAGE_BYTES: usize = 4096;
 /// Bytes of memory with a checksum of their own.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -231,8 +232,8 @@ impl Snapshot {
     }
 
     /// The file.
-    pub fn file(&self) -> &File {
-        &self.file
+    pub fn shared_file(&self) -> Arc<File> {
+        Arc::clone(&self.file)
     }
 
     /// Bytes of guest RAM.

@@ -2,6 +2,8 @@
 
 mod checked;
 pub mod file;
+mod reset;
+mod vm;
 mod whole;
 
 use std::path::Path;
@@ -14,7 +16,9 @@ use crate::config::MachineConfig;
 use crate::error::{HostError, plain};
 use crate::machine::Machine;
 use crate::machine::saved::MachineState;
+use checked::Stamp;
 use file::{FileError, Snapshot};
+pub use vm::{Outputs, Taken, Until, Vm};
 
 /// The version of [`Contents`] that this code writes and reads: another number after every change to it or to what lies in
 /// it, but for the states that have a version of their own.
@@ -74,7 +78,7 @@ pub fn save(
     })?;
     // A file that this program has just written need not be read again to be believed.
     if let Ok(snapshot) = Snapshot::open(path) {
-        checked::remember(snapshot.file());
+        return checked::remember_if(&snapshot.shared_file(), || Ok(()));
     }
     Ok(())
 }
@@ -104,9 +108,9 @@ pub fn open(path: &Path) -> Result<Saved, HostError> {
     if config.memory_bytes != file.memory_bytes() {
         return Err(refuse("its memory is not of the size that its machine has".into()));
     }
-    if !checked::is_known(file.file()) {
-        file.check_memory().map_err(refused_file)?;
-        checked::remember(file.file());
+    let open = file.shared_file();
+    if !Stamp::of(&open).is_some_and(|stamp| checked::is_known(&stamp)) {
+        checked::remember_if(&open, || file.check_memory()).map_err(refused_file)?;
     }
     Ok(Saved { config, cpu, machine, file })
 }
