@@ -9,7 +9,7 @@ pub const PCI_WINDOW: std::ops::Range<u64> = 0xc000_0000..0xe000_0000;
 /// The window for 64-bit PCI BARs that find no room below 4 GiB: above all RAM, within 39 address bits. End exclusive.
 pub const PCI_HIGH_WINDOW: std::ops::Range<u64> = 0x40_0000_0000..0x80_0000_0000;
 /// The ports for PCI BARs, end exclusive.
-pub const PCI_PORTS: std::ops::Range<u32> = 0xc000..0x1_0000;
+pub const PCI_PORTS: std::ops::Range<u16> = 0xc000..0xf000;
 /// ECAM of segment 0, bus 0 only: 1 MiB, end exclusive.
 pub const ECAM: std::ops::Range<u64> = 0xe000_0000..0xe010_0000;
 /// I/O APIC registers.
@@ -25,6 +25,16 @@ pub const HIGH_RAM: u64 = 0x1_0000_0000;
 pub const SERIAL_PORT: u16 = 0x3f8;
 /// Its global system interrupt.
 pub const SERIAL_GSI: u32 = 4;
+/// First of the I/O APIC's pins that PCI functions' interrupt pins lead to.
+pub const PCI_FIRST_GSI: u32 = 16;
+/// Number of those pins.
+pub const PCI_GSIS: u32 = 8;
+
+/// The global system interrupt of interrupt pin `pin` (0: INTA#) in slot `slot` of bus 0.
+pub const fn pci_gsi(slot: u8, pin: u8) -> u32 {
+    PCI_FIRST_GSI + (slot as u32 + pin as u32) % PCI_GSIS
+}
+
 /// Exit port: a write of 1, 2 or 4 bytes ends the VM with the low byte as exit status.
 pub const EXIT_PORT: u16 = 0xf4;
 /// Mark port: a byte written here tells the VMM that the guest has reached the mark of this number.

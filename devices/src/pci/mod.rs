@@ -12,6 +12,7 @@ mod endpoint;
 mod interrupts;
 mod msi;
 mod msix;
+pub mod odd_card;
 mod platform;
 mod root;
 pub mod testing;

@@ -1,8 +1,8 @@
 //! The DSDT: the PCI root, the serial port and the S5 state.
 
 use acpi_tables::aml::{
-    AddressSpace, AddressSpaceCacheable, Device, EISAName, IO, Interrupt, Memory32Fixed, Name, Package, Path,
-    ResourceTemplate, Scope,
+    AddressSpace, AddressSpaceCacheable, Device, EISAName, IO, Interrupt, Memory32Fixed, Name, Package,
+    PackageBuilder, Path, ResourceTemplate, Scope,
 };
 use acpi_tables::sdt::Sdt;
 
@@ -30,8 +30,16 @@ fn system_bus() -> Vec<u8> {
     Scope::raw(Path::new("\\_SB_"), devices)
 }
 
-/// The PCIe root: bus 0 and the window for BARs. No `_PRT`: functions have MSI-X only.
+/// The PCIe root: bus 0, the windows for BARs, and where interrupt pins lead.
 fn pci_root() -> Vec<u8> {
+    let high = AddressSpace::new_memory(
+        AddressSpaceCacheable::NotCacheable,
+        true,
+        layout::PCI_HIGH_WINDOW.start,
+        layout::PCI_HIGH_WINDOW.end - 1,
+        None,
+    );
+    let ports = AddressSpace::new_io(layout::PCI_PORTS.start, layout::PCI_PORTS.end - 1, None);
     let window = AddressSpace::new_memory(
         AddressSpaceCacheable::NotCacheable,
         true,
@@ -48,9 +56,22 @@ fn pci_root() -> Vec<u8> {
             &Name::new(Path::new("_UID"), &0u8),
             &Name::new(Path::new("_SEG"), &0u8),
             &Name::new(Path::new("_BBN"), &0u8),
-            &Name::new(Path::new("_CRS"), &ResourceTemplate::new(vec![&buses, &window])),
+            &Name::new(Path::new("_CRS"), &ResourceTemplate::new(vec![&buses, &ports, &window, &high])),
+            &Name::new(Path::new("_PRT"), &interrupt_routes()),
         ],
     ))
+}
+
+/// `_PRT` (6.2.13): the global system interrupt of each pin in each slot.
+fn interrupt_routes() -> PackageBuilder {
+    /// Any function of the slot.
+    const EVERY_FUNCTION: u32 = 0xffff;
+    let mut routes = PackageBuilder::new();
+    for (slot, pin) in (1..32u8).flat_map(|slot| (0..4u8).map(move |pin| (slot, pin))) {
+        let address = u32::from(slot) << 16 | EVERY_FUNCTION;
+        routes.add_element(&Package::new(vec![&address, &pin, &0u8, &layout::pci_gsi(slot, pin)]));
+    }
+    routes
 }
 
 /// The ECAM as a motherboard resource, where Linux looks for its confirmation.

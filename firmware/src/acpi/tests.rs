@@ -111,7 +111,19 @@ fn iasl_disassembles_every_table_without_a_complaint() -> Tested {
             assert!(!said.contains(complaint) && !text.contains(complaint), "{name}: {said}\n{text}");
         }
         if name == "DSDT" {
-            for expected in ["Device (PCI0)", "PNP0A08", "PNP0501", "Name (_S5", "0xC0000000", "0xDFFFFFFF"] {
+            for expected in [
+                "Device (PCI0)",
+                "PNP0A08",
+                "PNP0501",
+                "Name (_S5",
+                "0xC0000000",
+                "0xDFFFFFFF",
+                "0x0000004000000000",
+                "0x0000007FFFFFFFFF",
+                "0xC000",
+                "0xEFFF",
+                "Name (_PRT",
+            ] {
                 assert!(text.contains(expected), "no {expected} in\n{text}");
             }
         }

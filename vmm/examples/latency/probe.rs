@@ -132,6 +132,10 @@ impl InterruptController for Hiding {
         self.0.pulse(gsi);
     }
 
+    fn set_line(&mut self, gsi: u32, asserted: bool) {
+        self.0.set_line(gsi, asserted);
+    }
+
     fn read(&mut self, offset: u64) -> u32 {
         self.0.read(offset)
     }

@@ -24,9 +24,12 @@ const KEYBOARD_STATUS: u8 = 0;
 impl Machine {
     /// Reads `data.len()` bytes from a port. Ports are a byte wide: a wider access reads those that follow.
     pub fn read_port(&mut self, first: u16, data: &mut [u8]) {
-        // The one target whose registers are wider than a byte: an access means something as a whole.
+        // The two targets whose registers are wider than a byte: an access means something as a whole.
         if CONFIG_PORTS.contains(&first) && self.pci.port_read(first, data) {
             return self.flush_messages();
+        }
+        if layout::PCI_PORTS.contains(&first) && self.read_bar(Space::Ports, first.into(), data) {
+            return;
         }
         for (index, byte) in (0u16..).zip(data.iter_mut()) {
             let number = first.wrapping_add(index);
@@ -37,7 +40,7 @@ impl Machine {
                 Some((PortTarget::SleepControl | PortTarget::SleepStatus, _)) => 0,
                 Some((PortTarget::Exit | PortTarget::Mark | PortTarget::Reset, _)) => u8::MAX,
                 Some((PortTarget::Trace, offset)) => self.read_trace_port(offset),
-                Some((PortTarget::PciConfig, _)) | None => {
+                Some((PortTarget::PciConfig | PortTarget::PciPorts, _)) | None => {
                     self.unclaimed.port(number);
                     u8::MAX
                 }
@@ -53,6 +56,10 @@ impl Machine {
         }
         if CONFIG_PORTS.contains(&first) && self.on_bus(|pci, platform| pci.port_write(first, data, platform))
         {
+            return;
+        }
+        let bar = layout::PCI_PORTS.contains(&first);
+        if bar && self.on_bus(|pci, platform| pci.write(Space::Ports, first.into(), data, platform)) {
             return;
         }
         for (index, &byte) in (0u16..).zip(data) {
@@ -74,7 +81,9 @@ impl Machine {
                 Some((PortTarget::SleepControl, _)) if sleeps_for_good(byte) => {
                     self.set_end(GuestEnd::PowerOff)
                 }
-                None | Some((PortTarget::PciConfig, _)) => self.unclaimed.port(number),
+                None | Some((PortTarget::PciConfig | PortTarget::PciPorts, _)) => {
+                    self.unclaimed.port(number);
+                }
                 Some(_) => {}
             }
         }
@@ -96,9 +105,7 @@ impl Machine {
             self.flush_messages();
         }
         let answered = match mmio(gpa) {
-            Some((MmioTarget::PciWindow, _)) => {
-                self.on_bus(|pci, platform| pci.read(Space::Memory, gpa, data, platform))
-            }
+            Some((MmioTarget::PciWindow, _)) => self.read_bar(Space::Memory, gpa, data),
             Some((MmioTarget::Ecam, offset)) => {
                 self.pci.ecam_read(offset, data);
                 true
@@ -114,6 +121,20 @@ impl Machine {
             self.unclaimed.mmio += 1;
             data.fill(u8::MAX);
         }
+    }
+
+    /// Reads a function's registers, which brings in the messages that are on their way. False when no BAR is there.
+    fn read_bar(&mut self, space: Space, address: u64, data: &mut [u8]) -> bool {
+        let wanted = self.wants_cpu();
+        if self.queue.in_flight() > 0 {
+            self.flush_messages();
+        }
+        let answered = self.on_bus(|pci, platform| pci.read(space, address, data, platform));
+        // A read cannot say that the CPU must come back, but the function may have interrupted it.
+        if self.wants_cpu() && !wanted {
+            self.control.nudge();
+        }
+        answered
     }
 
     /// Whether reading there brings messages in that are on their way.

@@ -1,4 +1,4 @@
-//! Interrupts on their way to the CPU: pins of the I/O APIC and messages of MSI-X.
+//! Interrupts on their way to the CPU: pins of the I/O APIC, and messages.
 
 use fencepost_devices::pci::MsiWrite;
 use fencepost_softcpu::apic::InterruptMessage;
@@ -15,6 +15,8 @@ pub trait InterruptController: Send {
     fn follow(&mut self, open: &dyn Fn() -> Vec<MsiWrite>);
     /// An edge-triggered line pulsed.
     fn pulse(&mut self, gsi: u32);
+    /// A level-triggered line is asserted, or not any more. The same again changes nothing.
+    fn set_line(&mut self, gsi: u32, asserted: bool);
     /// The guest reads the I/O APIC's page.
     fn read(&mut self, offset: u64) -> u32;
     /// The guest writes the I/O APIC's page.
@@ -61,10 +63,12 @@ impl InterruptController for SoftInterrupts {
     fn follow(&mut self, _open: &dyn Fn() -> Vec<MsiWrite>) {}
 
     fn pulse(&mut self, gsi: u32) {
-        for asserted in [true, false] {
-            let message = self.ioapic.set_pin(gsi as usize, asserted);
-            self.outbox.extend(message);
-        }
+        [true, false].into_iter().for_each(|asserted| self.set_line(gsi, asserted));
+    }
+
+    fn set_line(&mut self, gsi: u32, asserted: bool) {
+        let message = self.ioapic.set_pin(gsi as usize, asserted);
+        self.outbox.extend(message);
     }
 
     fn read(&mut self, offset: u64) -> u32 {
@@ -115,6 +119,24 @@ mod tests {
         let vectors: Vec<u8> = interrupts.take().iter().map(|m| m.vector).collect();
         assert_eq!(vectors, [0x31]);
         assert!(!interrupts.waiting());
+    }
+
+    #[test]
+    fn a_level_is_sent_again_at_each_end_of_interrupt_while_it_lasts() {
+        const PIN17_LOW: u32 = 0x32;
+        const LEVEL: u32 = 1 << 15;
+        let mut interrupts = SoftInterrupts::default();
+        interrupts.write(0, PIN17_LOW);
+        interrupts.write(0x10, 0x41 | LEVEL);
+        let mut sent = |act: &dyn Fn(&mut SoftInterrupts)| {
+            act(&mut interrupts);
+            interrupts.take().iter().map(|message| (message.vector, message.level)).collect::<Vec<_>>()
+        };
+        assert_eq!(sent(&|interrupts| interrupts.set_line(17, true)), [(0x41, true)]);
+        assert_eq!(sent(&|interrupts| interrupts.set_line(17, true)), [], "the same again");
+        assert_eq!(sent(&|interrupts| interrupts.end_of_interrupt(0x41)), [(0x41, true)]);
+        assert_eq!(sent(&|interrupts| interrupts.set_line(17, false)), []);
+        assert_eq!(sent(&|interrupts| interrupts.end_of_interrupt(0x41)), []);
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub enum PortTarget {
     Trace,
     /// Address and data of configuration space.
     PciConfig,
+    /// BARs of the functions.
+    PciPorts,
 }
 
 /// What answers at a guest-physical address outside RAM.
@@ -53,7 +55,7 @@ const KEYBOARD_COMMAND_PORT: u16 = 0x64;
 const PAGE: u64 = 0x1000;
 
 /// Ports, end exclusive, in ascending order.
-const PORTS: [(Range<u16>, PortTarget); 10] = [
+const PORTS: [(Range<u16>, PortTarget); 11] = [
     (KEYBOARD_COMMAND_PORT..KEYBOARD_COMMAND_PORT + 1, PortTarget::KeyboardController),
     (CLOCK_PORTS, PortTarget::Clock),
     (layout::EXIT_PORT..layout::EXIT_PORT + 1, PortTarget::Exit),
@@ -64,16 +66,18 @@ const PORTS: [(Range<u16>, PortTarget); 10] = [
     (layout::RESET_PORT..layout::RESET_PORT + 1, PortTarget::Reset),
     (layout::TRACE_PORT, PortTarget::Trace),
     (CONFIG_PORTS, PortTarget::PciConfig),
+    (layout::PCI_PORTS, PortTarget::PciPorts),
 ];
 
 /// Guest-physical addresses, end exclusive, in ascending order.
-const MMIO: [(Range<u64>, MmioTarget); 5] = [
+const MMIO: [(Range<u64>, MmioTarget); 6] = [
     (layout::PCI_WINDOW, MmioTarget::PciWindow),
     (layout::ECAM, MmioTarget::Ecam),
     (layout::IOAPIC..layout::IOAPIC + PAGE, MmioTarget::IoApic),
     (layout::DMAR_UNIT..layout::DMAR_UNIT + PAGE, MmioTarget::Dmar),
     // The CPU keeps its own APIC page; the rest of the megabyte is where MSIs are written.
     (layout::LAPIC..layout::LAPIC + 0x10_0000, MmioTarget::Messages),
+    (layout::PCI_HIGH_WINDOW, MmioTarget::PciWindow),
 ];
 
 /// Where firmware puts the functions' BARs.
@@ -98,6 +102,7 @@ pub fn mmio(gpa: u64) -> Option<(MmioTarget, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::memory::MEMORY_MAX_BYTES;
 
     #[test]
     fn the_tables_are_sorted_and_do_not_overlap() {
@@ -112,8 +117,9 @@ mod tests {
     #[test]
     fn no_register_is_where_ram_can_be() {
         for (range, target) in &MMIO {
-            assert!(range.start >= layout::LOW_RAM_END, "{target:?}");
-            assert!(range.end <= layout::HIGH_RAM, "{target:?}");
+            let between = range.start >= layout::LOW_RAM_END && range.end <= layout::HIGH_RAM;
+            let above = range.start >= layout::HIGH_RAM + MEMORY_MAX_BYTES;
+            assert!(between || above, "{target:?}");
         }
     }
 

@@ -156,6 +156,8 @@ pub struct Machine {
     control: Arc<Control>,
     pci: PciRoot,
     iommu: Remapping,
+    /// The lines of interrupt pins that interrupt delivery was told of last ([`Machine::drive_all_lines`]).
+    lines: u32,
     /// Messages raised during a bus call; empty between calls.
     messages: Vec<MsiWrite>,
     /// The bus's revision that interrupt delivery was told of last.
@@ -190,6 +192,7 @@ impl Machine {
             control: parts.control,
             pci: parts.pci,
             iommu: parts.iommu,
+            lines: 0,
             messages: Vec::new(),
             routed_revision: 0,
             recent: Recent::default(),
@@ -292,6 +295,7 @@ impl Machine {
     pub fn resume_with(&mut self, time: TimeBase, interrupts: Box<dyn InterruptController>) {
         self.time = time;
         self.interrupts = interrupts;
+        self.drive_all_lines();
         self.pass_mark();
     }
 

@@ -3,9 +3,10 @@
 use std::any::Any;
 
 use fencepost_devices::function::{Counter, Doorbell, Function, Identity, Ids, Registers, VENDOR_ID, Words};
+use fencepost_devices::pci::odd_card::OddCard;
 use fencepost_devices::pci::requester_id;
 use fencepost_devices::ports::{DmaExt, Iova, Ports};
-use fencepost_devices::state::SavedState;
+use fencepost_devices::state::{SavedState, unpack};
 use fencepost_firmware::layout;
 use fencepost_softcpu::bus::{Bus, Flow};
 use fencepost_softcpu::code::CodePages;
@@ -69,21 +70,29 @@ impl Function for AlarmClock {
 }
 
 fn machine() -> Machine {
-    let memory = memory::map(memory::MEMORY_MIN_BYTES).expect("mapped");
+    with_function(Box::new(AlarmClock))
+}
+
+fn with_function(function: Box<dyn Function>) -> Machine {
     let mut pci = PciRoot::new();
-    pci.add(SLOT, Box::new(AlarmClock)).expect("free");
+    pci.add(SLOT, function).expect("free");
     pci.assign_bars(&map::pci_windows()).expect("fits");
-    Machine::new(Parts {
+    Machine::new(parts(pci, SoftInterrupts::default()))
+}
+
+fn parts(pci: PciRoot, interrupts: SoftInterrupts) -> Parts {
+    let memory = memory::map(memory::MEMORY_MIN_BYTES).expect("mapped");
+    Parts {
         code: Arc::new(CodePages::new(memory::end(&memory))),
         memory,
         time: TimeBase::virtual_from_zero(),
-        interrupts: Box::<SoftInterrupts>::default(),
+        interrupts: Box::new(interrupts),
         console: Box::new(std::io::sink()),
         control: Arc::default(),
         log: EventLog::new(100),
         pci,
         iommu: Remapping::Off,
-    })
+    }
 }
 
 fn config(register: u64) -> u64 {
@@ -179,4 +188,68 @@ fn events_are_stamped_with_the_access_time() {
     assert_eq!(last.stamp, Stamp { cycles: 4321, ns: 4321 });
     let rid = requester_id(SLOT);
     assert_eq!(last.event, Event::RegisterWrite { rid, offset: 0, value: 500 });
+}
+
+/// The odd card: ports from 0xc000 on, and INTB# of slot 5, which is pin 16 + (5 + 1) mod 8 of the I/O APIC.
+const CARD_PORT: u16 = 0xc000;
+const CARD_PIN: u32 = 22;
+
+fn machine_with_card() -> Machine {
+    let mut machine = with_function(Box::new(OddCard::conventional()));
+    machine.write_mmio(config(4), &7u32.to_le_bytes());
+    // Vector 0x51, level-triggered.
+    for (select, value) in [(0x10 + 2 * CARD_PIN, 1u32 << 15 | 0x51), (0x11 + 2 * CARD_PIN, 0)] {
+        machine.write_mmio(layout::IOAPIC, &select.to_le_bytes());
+        machine.write_mmio(layout::IOAPIC + 0x10, &value.to_le_bytes());
+    }
+    machine
+}
+
+fn vectors(machine: &mut Machine) -> Vec<u8> {
+    machine.take_messages().iter().map(|message| message.vector).collect()
+}
+
+#[test]
+fn ports_of_a_function_answer_whole_accesses() {
+    let mut machine = machine_with_card();
+    let mut word = [0; 4];
+    machine.port_read(Cycles(1), CARD_PORT + 4, &mut word);
+    assert_eq!(word, [4, 5, 6, 7]);
+    machine.write_mmio(config(4), &6u32.to_le_bytes());
+    machine.port_read(Cycles(2), CARD_PORT + 4, &mut word);
+    assert_eq!((word, machine.unclaimed().ports.len()), ([0xff; 4], 4), "ports are off: nobody's bytes");
+}
+
+#[test]
+fn an_asserted_line_interrupts_until_it_is_released() {
+    let mut machine = machine_with_card();
+    assert_eq!(machine.port_write(Cycles(1), CARD_PORT, &[1]), Flow::Yield);
+    assert_eq!(vectors(&mut machine), [0x51]);
+    machine.end_of_interrupt(Cycles(2), 0x51, true);
+    assert_eq!(vectors(&mut machine), [0x51], "still asserted");
+    machine.port_write(Cycles(3), CARD_PORT, &[0]);
+    machine.end_of_interrupt(Cycles(4), 0x51, true);
+    assert_eq!(vectors(&mut machine), [0u8; 0]);
+    machine.write_mmio(config(4), &0x407u32.to_le_bytes());
+    machine.port_write(Cycles(5), CARD_PORT, &[1]);
+    assert_eq!(vectors(&mut machine), [0u8; 0], "INTx is disabled");
+    machine.write_mmio(config(4), &7u32.to_le_bytes());
+    assert_eq!(vectors(&mut machine), [0x51]);
+}
+
+#[test]
+fn a_line_of_a_restored_machine_is_as_it_was() {
+    let mut machine = machine_with_card();
+    machine.port_write(Cycles(1), CARD_PORT, &[1]);
+    assert_eq!(vectors(&mut machine), [0x51]);
+    let state = machine.save().expect("soft");
+    let interrupts = SoftInterrupts::restore(&state.ioapic).expect("possible");
+    let pci = unpack::<PciRoot>(vec![Box::new(OddCard::conventional())], &state.pci).expect("possible");
+    let before = (state.ioapic.clone(), state.pci.clone());
+    let mut machine = Machine::restore(parts(pci, interrupts), state).expect("possible");
+    assert_eq!(vectors(&mut machine), [0u8; 0], "it was sent before");
+    let after = machine.save().expect("soft");
+    assert_eq!((after.ioapic, after.pci), before);
+    machine.end_of_interrupt(Cycles(2), 0x51, true);
+    assert_eq!(vectors(&mut machine), [0x51]);
 }

@@ -1,7 +1,9 @@
 //! What the machine lends the PCI bus for one call: memory through the IOMMU, time, trace, messages.
 
+use fencepost_devices::function::Pin;
 use fencepost_devices::pci::{BusClock, PciRoot, Platform};
 use fencepost_devices::ports::Gpa;
+use fencepost_firmware::layout;
 use fencepost_trace::{Event, Stamp, Trace};
 
 use super::Machine;
@@ -77,7 +79,35 @@ impl Machine {
             self.follow_routes();
         }
         self.send_messages();
+        self.follow_lines();
         result
+    }
+
+    /// Hands on what has become of the lines of the functions' interrupt pins.
+    fn follow_lines(&mut self) {
+        let lines = self.asserted_lines();
+        let changed = lines ^ self.lines;
+        self.lines = lines;
+        self.drive_lines(changed);
+    }
+
+    /// Gives interrupt delivery all of the lines: it is another one than before, or of a restored machine.
+    pub(super) fn drive_all_lines(&mut self) {
+        self.lines = self.asserted_lines();
+        self.drive_lines(u32::MAX);
+    }
+
+    /// Bit n: some function asserts the line of global system interrupt [`layout::PCI_FIRST_GSI`] + n.
+    fn asserted_lines(&self) -> u32 {
+        let gsi = |(slot, pin): (u8, Pin)| layout::pci_gsi(slot, pin as u8 - Pin::A as u8);
+        self.pci.asserted().map(gsi).fold(0, |lines, gsi| lines | 1 << (gsi - layout::PCI_FIRST_GSI))
+    }
+
+    /// Sets those of the lines that are in `which`.
+    fn drive_lines(&mut self, which: u32) {
+        for line in (0..layout::PCI_GSIS).filter(|line| which >> line & 1 != 0) {
+            self.interrupts.set_line(layout::PCI_FIRST_GSI + line, self.lines >> line & 1 != 0);
+        }
     }
 
     /// Tells interrupt delivery what each sender of messages would send now: the guest has changed it, or the delivery

@@ -85,6 +85,7 @@ impl Machine {
         machine.take_queue(queue)?;
         machine.announce_definitions();
         machine.follow_routes();
+        machine.drive_all_lines();
         Ok(machine)
     }
 

@@ -1,5 +1,8 @@
 //! Offsets and bits are restated from the PCI Express specification, not taken from `config`.
 
+mod card;
+mod random;
+
 use fencepost_trace::Event;
 
 use super::testing::{FakePlatform, ToyFunction, windows};

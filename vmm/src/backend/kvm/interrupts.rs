@@ -49,10 +49,12 @@ impl InterruptController for KernelInterrupts {
     }
 
     fn pulse(&mut self, gsi: u32) {
-        for level in [true, false] {
-            // Fails only without in-kernel APICs, which `KvmBackEnd::new` made.
-            let _ = self.vm.set_irq_line(gsi, level);
-        }
+        [true, false].into_iter().for_each(|asserted| self.set_line(gsi, asserted));
+    }
+
+    fn set_line(&mut self, gsi: u32, asserted: bool) {
+        // Fails only without in-kernel APICs, which `KvmBackEnd::new` made.
+        let _ = self.vm.set_irq_line(gsi, asserted);
     }
 
     // The guest's accesses to the I/O APIC end in the host's kernel and never come here.
