@@ -20,7 +20,7 @@ static uint64_t refused(uint64_t registers)
 
 int micro_main(const uint8_t *zero_page)
 {
-	uint64_t registers = enable_function(DISPLAY_SLOT);
+	uint64_t registers = enable_function(FENCEPOST_PCI_SLOT_DISPLAY);
 
 	(void)zero_page;
 	write32(registers + COMMIT, 1);
@@ -36,10 +36,10 @@ int micro_main(const uint8_t *zero_page)
 		require(before <= now && now <= after, "the display's clock is between two readings of the counter");
 	}
 
-	write16(CONFIG(DISPLAY_SLOT, COMMAND), 0);
+	write16(CONFIG(FENCEPOST_PCI_SLOT_DISPLAY, COMMAND), 0);
 	write32(registers + COMMIT, 1);
-	write32(CONFIG(DISPLAY_SLOT, BAR0), ELSEWHERE);
-	write16(CONFIG(DISPLAY_SLOT, COMMAND), MEMORY);
+	write32(CONFIG(FENCEPOST_PCI_SLOT_DISPLAY, BAR0), ELSEWHERE);
+	write16(CONFIG(FENCEPOST_PCI_SLOT_DISPLAY, COMMAND), MEMORY);
 	print_value("switched off", refused(ELSEWHERE));
 	write32(registers + COMMIT, 1);
 	print_value("at the old place", refused(ELSEWHERE));

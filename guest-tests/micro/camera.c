@@ -65,14 +65,14 @@ static void show(int n)
 
 static void set_up(uint64_t camera)
 {
-	write32(camera + CAMERA_WIDTH, SIDE);
-	write32(camera + CAMERA_HEIGHT, SIDE);
-	write32(camera + CAMERA_STRIDE, 2 * SIDE);
-	write32(camera + CAMERA_RATE_NUM, 60);
-	write64(camera + CAMERA_QUEUE_BASE, (uint64_t)queue);
-	write64(camera + CAMERA_COMPLETION_BASE, (uint64_t)completions);
-	write32(camera + CAMERA_RING_ENTRIES, 4);
-	write64(camera + CAMERA_QUEUE_TAIL_ADDR, (uint64_t)&tail_word);
+	write32(camera + FPCAM_WIDTH, SIDE);
+	write32(camera + FPCAM_HEIGHT, SIDE);
+	write32(camera + FPCAM_STRIDE, 2 * SIDE);
+	write32(camera + FPCAM_RATE_NUM, 60);
+	write64(camera + FPCAM_QUEUE_BASE, (uint64_t)queue);
+	write64(camera + FPCAM_COMPLETION_BASE, (uint64_t)completions);
+	write32(camera + FPCAM_RING_ENTRIES, 4);
+	write64(camera + FPCAM_QUEUE_TAIL_ADDR, (uint64_t)&tail_word);
 }
 
 int micro_main(const uint8_t *zero_page)
@@ -82,36 +82,36 @@ int micro_main(const uint8_t *zero_page)
 	(void)zero_page;
 	install_interrupts();
 	enable_apic();
-	camera = enable_function(CAMERA_SLOT);
-	print_value("camera", read32(camera + CAMERA_ID));
+	camera = enable_function(FENCEPOST_PCI_SLOT_CAMERA);
+	print_value("camera", read32(camera + FPCAM_ID));
 	for (int vector = 0; vector < 3; vector++)
-		route_vector(CAMERA_SLOT, vector, IRQ_VECTOR + vector);
+		route_vector(FENCEPOST_PCI_SLOT_CAMERA, vector, IRQ_VECTOR + vector);
 	set_up(camera);
-	write32(camera + CAMERA_CONTROL, 1);
-	print_value("streaming", read32(camera + CAMERA_STATUS) & 1);
-	write32(camera + CAMERA_WIDTH, SIDE + 2);
+	write32(camera + FPCAM_CONTROL, 1);
+	print_value("streaming", read32(camera + FPCAM_STATUS) & 1);
+	write32(camera + FPCAM_WIDTH, SIDE + 2);
 	wait_irq(1, 1);
-	print_value("error of a locked register", read32(camera + CAMERA_ERROR_CODE));
-	write32(camera + CAMERA_ERROR_CODE, 0);
-	write32(camera + CAMERA_CONTROL, 0);
+	print_value("error of a locked register", read32(camera + FPCAM_ERROR_CODE));
+	write32(camera + FPCAM_ERROR_CODE, 0);
+	write32(camera + FPCAM_CONTROL, 0);
 
 	for (int n = 0; n < FRAMES; n++)
 		post(n);
 	/* One buffer by the register, the next by the tail word and the doorbell. */
-	write32(camera + CAMERA_QUEUE_TAIL, 1);
+	write32(camera + FPCAM_QUEUE_TAIL, 1);
 	tail_word = FRAMES;
-	write32(camera + CAMERA_QUEUE_DOORBELL, 1);
-	print_value("posted", read32(camera + CAMERA_QUEUE_TAIL));
-	write32(camera + CAMERA_CONTROL, 1);
+	write32(camera + FPCAM_QUEUE_DOORBELL, 1);
+	print_value("posted", read32(camera + FPCAM_QUEUE_TAIL));
+	write32(camera + FPCAM_CONTROL, 1);
 	wait_irq(0, FRAMES);
 	for (int n = 0; n < FRAMES; n++)
 		show(n);
 	/* No buffer is left. */
 	wait_irq(2, 1);
-	print_value("frames dropped", read32(camera + CAMERA_OVERRUNS) != 0);
-	write32(camera + CAMERA_CONTROL, 0);
-	print_value("streaming", read32(camera + CAMERA_STATUS) & 1);
-	print_value("frames", read32(camera + CAMERA_FRAMES));
-	print_value("errors", read32(camera + CAMERA_ERRORS));
+	print_value("frames dropped", read32(camera + FPCAM_OVERRUN_COUNT) != 0);
+	write32(camera + FPCAM_CONTROL, 0);
+	print_value("streaming", read32(camera + FPCAM_STATUS) & 1);
+	print_value("frames", read32(camera + FPCAM_FRAME_COUNT));
+	print_value("errors", read32(camera + FPCAM_ERROR_COUNT));
 	return 0;
 }

@@ -1,27 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
-/* As much of the camera as the micro-guests use; docs/camera.md has all of it. */
+/* What the micro-guests share with the camera in memory: docs/camera.md. */
 #ifndef MICRO_CAMERA_H
 #define MICRO_CAMERA_H
 
-#include "sg.h"
+#include <fencepost_camera_regs.h>
 
-#define CAMERA_ID 0x000
-#define CAMERA_WIDTH 0x084
-#define CAMERA_HEIGHT 0x088
-#define CAMERA_STRIDE 0x08c
-#define CAMERA_RATE_NUM 0x090
-#define CAMERA_QUEUE_BASE 0x098
-#define CAMERA_COMPLETION_BASE 0x0a0
-#define CAMERA_RING_ENTRIES 0x0a8
-#define CAMERA_QUEUE_TAIL_ADDR 0x0b0
-#define CAMERA_CONTROL 0x0c0
-#define CAMERA_STATUS 0x0c4
-#define CAMERA_QUEUE_TAIL 0x0c8
-#define CAMERA_QUEUE_DOORBELL 0x0d8
-#define CAMERA_ERROR_CODE 0x100
-#define CAMERA_ERRORS 0x10c
-#define CAMERA_OVERRUNS 0x110
-#define CAMERA_FRAMES 0x114
+#include "sg.h"
 
 struct camera_descriptor {
 	uint64_t cookie;

@@ -1,34 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /* The display: a mode, two flips at vertical blanks with their interrupts, and the CRC of what is on the screen. */
+#include <fencepost_display_regs.h>
+
 #include "crc.h"
 #include "sg.h"
 
-#define DISPLAY_ID 0x000
-#define IRQ_STATUS 0x010
-#define IRQ_ENABLE 0x014
-#define ERROR_STATUS 0x018
-#define CRTC_ENABLE 0x100
-#define MODE_ACTIVE 0x104
-#define MODE_TOTAL 0x108
-#define MODE_CLOCK 0x10c
-#define COMMIT 0x110
-#define COMMIT_ACCEPTED 0x118
-#define COMMIT_LATCHED 0x120
-#define VBLANK_COUNT 0x128
-#define CRC_FRAME 0x140
-#define CRC_VALUE 0x148
-#define UNDERRUNS 0x150
-#define REFUSED 0x154
-#define PLANE_CONTROL 0x400
-#define PLANE_FORMAT 0x404
-#define PLANE_TABLE 0x408
-#define PLANE_ENTRIES 0x410
-#define PLANE_OFFSET 0x414
-#define PLANE_PITCH 0x418
-#define PLANE_SIZE 0x41c
 #define XRGB8888 0x34325258
-#define VBLANK 1
-#define FLIP_DONE 2
 
 #define WIDTH 16
 #define HEIGHT 8
@@ -60,11 +37,11 @@ static uint32_t shown_crc(int n)
 /* The CRC of the newest frame, once one is on the screen that began after now. */
 static uint32_t screen_crc(void)
 {
-	uint64_t frame = read64(display + VBLANK_COUNT);
+	uint64_t frame = read64(display + FPDISP_VBLANK_COUNT);
 
-	while (read64(display + CRC_FRAME) <= frame)
+	while (read64(display + FPDISP_CRC_FRAME) <= frame)
 		wait_irq(0, irq_counts[0] + 1);
-	return read32(display + CRC_VALUE);
+	return read32(display + FPDISP_CRC_VALUE);
 }
 
 /* Whether the screen shows what has this CRC. A host that is late makes a frame black, and says so: then the next counts. */
@@ -73,10 +50,10 @@ static int shows(uint32_t crc)
 	uint32_t late;
 
 	do {
-		late = read32(display + UNDERRUNS);
+		late = read32(display + FPDISP_UNDERRUNS);
 		if (screen_crc() == crc)
 			return 1;
-	} while (read32(display + UNDERRUNS) != late);
+	} while (read32(display + FPDISP_UNDERRUNS) != late);
 	return 0;
 }
 
@@ -84,17 +61,17 @@ static void commit(void)
 {
 	uint64_t flips = irq_counts[1];
 
-	write32(display + COMMIT, 1);
+	write32(display + FPDISP_COMMIT, 1);
 	wait_irq(1, flips + 1);
-	print_value("flip done", read32(display + IRQ_STATUS) & FLIP_DONE);
-	write32(display + IRQ_STATUS, FLIP_DONE);
-	print_value("  acknowledged", read32(display + IRQ_STATUS) & FLIP_DONE);
-	print_value("  latched", read64(display + COMMIT_LATCHED));
+	print_value("flip done", read32(display + FPDISP_IRQ_STATUS) & FPDISP_IRQ_FLIP_DONE);
+	write32(display + FPDISP_IRQ_STATUS, FPDISP_IRQ_FLIP_DONE);
+	print_value("  acknowledged", read32(display + FPDISP_IRQ_STATUS) & FPDISP_IRQ_FLIP_DONE);
+	print_value("  latched", read64(display + FPDISP_COMMIT_LATCHED));
 }
 
 static void flip(int n)
 {
-	write64(display + PLANE_TABLE, (uint64_t)lists[n]);
+	write64(display + FPDISP_PLANE_TABLE, (uint64_t)lists[n]);
 	commit();
 	print_value("  the picture is on the screen", shows(shown_crc(n)));
 }
@@ -102,15 +79,15 @@ static void flip(int n)
 static void set_up(void)
 {
 	/* 20 x 10 pixels in all at 100 kHz: a frame lasts 2 ms. */
-	write32(display + MODE_ACTIVE, HEIGHT << 16 | WIDTH);
-	write32(display + MODE_TOTAL, 10 << 16 | 20);
-	write32(display + MODE_CLOCK, 100);
-	write32(display + IRQ_ENABLE, VBLANK | FLIP_DONE);
-	write32(display + PLANE_CONTROL, 1);
-	write32(display + PLANE_FORMAT, XRGB8888);
-	write32(display + PLANE_ENTRIES, 2);
-	write32(display + PLANE_PITCH, 4 * WIDTH);
-	write32(display + PLANE_SIZE, HEIGHT << 16 | WIDTH);
+	write32(display + FPDISP_MODE_ACTIVE, HEIGHT << 16 | WIDTH);
+	write32(display + FPDISP_MODE_TOTAL, 10 << 16 | 20);
+	write32(display + FPDISP_MODE_CLOCK, 100);
+	write32(display + FPDISP_IRQ_ENABLE, FPDISP_IRQ_VBLANK | FPDISP_IRQ_FLIP_DONE);
+	write32(display + FPDISP_PLANE_CONTROL, 1);
+	write32(display + FPDISP_PLANE_FORMAT, XRGB8888);
+	write32(display + FPDISP_PLANE_ENTRIES, 2);
+	write32(display + FPDISP_PLANE_PITCH, 4 * WIDTH);
+	write32(display + FPDISP_PLANE_SIZE, HEIGHT << 16 | WIDTH);
 }
 
 int micro_main(const uint8_t *zero_page)
@@ -120,17 +97,17 @@ int micro_main(const uint8_t *zero_page)
 	(void)zero_page;
 	install_interrupts();
 	enable_apic();
-	display = enable_function(DISPLAY_SLOT);
-	print_value("display", read32(display + DISPLAY_ID));
-	route_vector(DISPLAY_SLOT, 0, IRQ_VECTOR);
-	route_vector(DISPLAY_SLOT, 1, IRQ_VECTOR + 1);
+	display = enable_function(FENCEPOST_PCI_SLOT_DISPLAY);
+	print_value("display", read32(display + FPDISP_ID));
+	route_vector(FENCEPOST_PCI_SLOT_DISPLAY, 0, IRQ_VECTOR);
+	route_vector(FENCEPOST_PCI_SLOT_DISPLAY, 1, IRQ_VECTOR + 1);
 	set_up();
-	write32(display + COMMIT, 1);
-	print_value("refused while it is off", read32(display + REFUSED));
-	print_value("error", read32(display + ERROR_STATUS));
-	write32(display + ERROR_STATUS, ~0u);
-	write32(display + CRTC_ENABLE, 1);
-	print_value("on", read32(display + CRTC_ENABLE));
+	write32(display + FPDISP_COMMIT, 1);
+	print_value("refused while it is off", read32(display + FPDISP_REFUSED));
+	print_value("error", read32(display + FPDISP_ERROR_STATUS));
+	write32(display + FPDISP_ERROR_STATUS, ~0u);
+	write32(display + FPDISP_CRTC_ENABLE, 1);
+	print_value("on", read32(display + FPDISP_CRTC_ENABLE));
 	print_value("black until the first commit", shows(crc32(black, PIXELS)));
 	for (int n = 0; n < 2; n++) {
 		draw(n);
@@ -139,10 +116,10 @@ int micro_main(const uint8_t *zero_page)
 	/* A picture changed while it is shown is fetched again with the next frame. */
 	pictures[1][0] = 0xffffffff;
 	print_value("changed while it is shown", shows(shown_crc(1)));
-	write32(display + PLANE_CONTROL, 0);
+	write32(display + FPDISP_PLANE_CONTROL, 0);
 	commit();
 	print_value("black without the plane", shows(crc32(black, PIXELS)));
-	print_value("commits", read64(display + COMMIT_ACCEPTED));
-	write32(display + CRTC_ENABLE, 0);
+	print_value("commits", read64(display + FPDISP_COMMIT_ACCEPTED));
+	write32(display + FPDISP_CRTC_ENABLE, 0);
 	return 0;
 }

@@ -21,22 +21,22 @@ int micro_main(const uint8_t *zero_page)
 	(void)zero_page;
 	install_interrupts();
 	enable_apic();
-	gpu = enable_function(GPU_SLOT);
-	route_vector(GPU_SLOT, GPU_VECTOR_RING, IRQ_VECTOR);
-	route_vector(GPU_SLOT, GPU_VECTOR_ERROR, IRQ_VECTOR + 2);
+	gpu = enable_function(FENCEPOST_PCI_SLOT_GPU);
+	route_vector(FENCEPOST_PCI_SLOT_GPU, GPU_VECTOR_RING, IRQ_VECTOR);
+	route_vector(FENCEPOST_PCI_SLOT_GPU, GPU_VECTOR_ERROR, IRQ_VECTOR + 2);
 	vtd_map(IOVA_PACKETS, packets);
 	vtd_map(IOVA_FENCE, &fence_word);
 	vtd_start(IRQ_VECTOR + 1);
 	print_value("translation", read32(UNIT + GSTS) >> 31);
 
-	packets[0].opcode = OPCODE_FENCE;
+	packets[0].opcode = FPGPU_OPCODE_FENCE;
 	packets[0].seqno = 1;
 	start_ring(gpu, IOVA_PACKETS, IOVA_FENCE);
 	write32(gpu + RING_TAIL, 1);
 	wait_irq(0, 1);
 	print_value("fence through the IOMMU", fence_word);
 
-	packets[1].opcode = OPCODE_FILL;
+	packets[1].opcode = FPGPU_OPCODE_FILL;
 	packets[1].dst = (struct gpu_operand){ IOVA_NOWHERE, 1, 64, 0 };
 	packets[1].width = 64;
 	packets[1].height = 1;

@@ -15,11 +15,11 @@ static uint32_t done;
 /* One fence, and the page it was written to. */
 static void fence(const char *name)
 {
-	packets[done].opcode = OPCODE_FENCE;
+	packets[done].opcode = FPGPU_OPCODE_FENCE;
 	packets[done].seqno = done + 1;
 	done++;
 	write32(gpu + RING_TAIL, done);
-	while (read32(gpu + RING_HEAD) != done && !(read32(gpu + RING_STATUS) & RING_HALTED))
+	while (read32(gpu + RING_HEAD) != done && !(read32(gpu + RING_STATUS) & FPGPU_RING_STATUS_ERROR))
 		;
 	print(name);
 	print(first[0] == done ? ": first page\n" : second[0] == done ? ": second page\n" : ": refused\n");
@@ -39,7 +39,7 @@ int micro_main(const uint8_t *zero_page)
 	(void)zero_page;
 	install_interrupts();
 	enable_apic();
-	gpu = enable_function(GPU_SLOT);
+	gpu = enable_function(FENCEPOST_PCI_SLOT_GPU);
 	vtd_map(IOVA_PACKETS, packets);
 	vtd_map(IOVA_FENCE, first);
 	vtd_start(IRQ_VECTOR + 1);

@@ -6,6 +6,7 @@
 #ifndef MICRO_H
 #define MICRO_H
 
+#include <fencepost_pci.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -169,9 +170,6 @@ void leave_user(struct frame *frame);
 /* Configuration space of function 0 of a device on bus 0. */
 #define ECAM 0xe0000000ul
 #define CONFIG(slot, offset) (ECAM + ((uint64_t)(slot) << 15) + (offset))
-#define GPU_SLOT 1
-#define CAMERA_SLOT 2
-#define DISPLAY_SLOT 3
 
 /* A function found and switched on: its registers, with vector `entry` of its MSI-X table sent to `vector`. */
 uint64_t enable_function(int slot);

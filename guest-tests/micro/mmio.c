@@ -4,18 +4,18 @@
 
 static void reads(uint64_t gpu)
 {
-	print_value("8 bits", read8(gpu + GPU_ID));
-	print_value("8 bits at 1", read8(gpu + GPU_ID + 1));
-	print_value("8 bits at 3", read8(gpu + GPU_ID + 3));
-	print_value("16 bits", read16(gpu + GPU_ID));
-	print_value("16 bits at 1", read16(gpu + GPU_ID + 1));
-	print_value("32 bits", read32(gpu + GPU_ID));
-	print_value("32 bits at 2", read32(gpu + GPU_ID + 2));
-	print_value("64 bits", read64(gpu + GPU_ID));
-	print_value("64 bits at 3", read64(gpu + GPU_ID + 3));
+	print_value("8 bits", read8(gpu + FPGPU_ID));
+	print_value("8 bits at 1", read8(gpu + FPGPU_ID + 1));
+	print_value("8 bits at 3", read8(gpu + FPGPU_ID + 3));
+	print_value("16 bits", read16(gpu + FPGPU_ID));
+	print_value("16 bits at 1", read16(gpu + FPGPU_ID + 1));
+	print_value("32 bits", read32(gpu + FPGPU_ID));
+	print_value("32 bits at 2", read32(gpu + FPGPU_ID + 2));
+	print_value("64 bits", read64(gpu + FPGPU_ID));
+	print_value("64 bits at 3", read64(gpu + FPGPU_ID + 3));
 	/* Sign and zero extension of what a device gives. */
 	print_value("zero-extended", ATTEMPT("movzbl 2(%%rcx), %%eax", gpu));
-	print_value("sign-extended", ATTEMPT("movabs $0, %%rax\n\tmovsbq 1(%%rcx), %%rax", CONFIG(GPU_SLOT, 0)));
+	print_value("sign-extended", ATTEMPT("movabs $0, %%rax\n\tmovsbq 1(%%rcx), %%rax", CONFIG(FENCEPOST_PCI_SLOT_GPU, 0)));
 }
 
 static void writes(uint64_t gpu)
@@ -36,22 +36,22 @@ static void writes(uint64_t gpu)
 	write64(gpu + RING_BASE + 2, 0x0123456789abcdef);
 	print_value("64 bits at 2 written", read64(gpu + RING_BASE));
 	print_value("the next register", read32(gpu + RING_SIZE));
-	write32(gpu + GPU_ID, 0);
-	print_value("a read-only register", read32(gpu + GPU_ID));
+	write32(gpu + FPGPU_ID, 0);
+	print_value("a read-only register", read32(gpu + FPGPU_ID));
 }
 
 /* Configuration space takes every width. */
 static void configuration(void)
 {
-	uint64_t line = CONFIG(GPU_SLOT, 0x3c);
+	uint64_t line = CONFIG(FENCEPOST_PCI_SLOT_GPU, 0x3c);
 
 	write8(line, 0x5a);
 	print_value("interrupt line", read8(line));
 	write32(line, 0xffffff21);
 	print_value("written with 32 bits", read32(line));
-	write16(CONFIG(GPU_SLOT, 4), 6);
-	print_value("command", read16(CONFIG(GPU_SLOT, 4)));
-	print_value("capabilities pointer", read8(CONFIG(GPU_SLOT, 0x34)));
+	write16(CONFIG(FENCEPOST_PCI_SLOT_GPU, 4), 6);
+	print_value("command", read16(CONFIG(FENCEPOST_PCI_SLOT_GPU, 4)));
+	print_value("capabilities pointer", read8(CONFIG(FENCEPOST_PCI_SLOT_GPU, 0x34)));
 	print_value("nobody, 8 bits", read8(CONFIG(9, 0)));
 	print_value("nobody, 64 bits", read64(CONFIG(9, 0)));
 }
@@ -81,7 +81,7 @@ static void instructions(uint64_t gpu)
 
 int micro_main(const uint8_t *zero_page)
 {
-	uint64_t gpu = enable_function(GPU_SLOT);
+	uint64_t gpu = enable_function(FENCEPOST_PCI_SLOT_GPU);
 
 	(void)zero_page;
 	reads(gpu);

@@ -13,7 +13,7 @@ static uint32_t done;
 /* One fence; when the packet is past, its vector has been raised. */
 static void fence(void)
 {
-	packets[done].opcode = OPCODE_FENCE;
+	packets[done].opcode = FPGPU_OPCODE_FENCE;
 	packets[done].seqno = done + 1;
 	done++;
 	write32(gpu + RING_TAIL, done);
@@ -45,16 +45,16 @@ int micro_main(const uint8_t *zero_page)
 	(void)zero_page;
 	install_interrupts();
 	enable_apic();
-	gpu = enable_function(GPU_SLOT);
-	capability = msix_capability(GPU_SLOT);
-	table = msix_memory(GPU_SLOT, 4);
-	pending = msix_memory(GPU_SLOT, 8);
+	gpu = enable_function(FENCEPOST_PCI_SLOT_GPU);
+	capability = msix_capability(FENCEPOST_PCI_SLOT_GPU);
+	table = msix_memory(FENCEPOST_PCI_SLOT_GPU, 4);
+	pending = msix_memory(FENCEPOST_PCI_SLOT_GPU, 8);
 	print_value("vectors", (read32(capability) >> 16 & 0x7ff) + 1);
 	print_value("masked after reset", read32(table + 12));
 	start_ring(gpu, (uint64_t)packets, (uint64_t)&fence_word);
 	fence();
 	show("MSI-X off");
-	route_vector(GPU_SLOT, GPU_VECTOR_RING, IRQ_VECTOR);
+	route_vector(FENCEPOST_PCI_SLOT_GPU, GPU_VECTOR_RING, IRQ_VECTOR);
 	show("switched on");
 	fence();
 	wait_irq(0, 1);
@@ -93,10 +93,10 @@ int micro_main(const uint8_t *zero_page)
 	/* A pending bit outlives a time without bus mastering. */
 	mask_entry(1);
 	fence();
-	write32(CONFIG(GPU_SLOT, 4), 2);
+	write32(CONFIG(FENCEPOST_PCI_SLOT_GPU, 4), 2);
 	mask_entry(0);
 	show("no bus master");
-	write32(CONFIG(GPU_SLOT, 4), 6);
+	write32(CONFIG(FENCEPOST_PCI_SLOT_GPU, 4), 6);
 	wait_irq(1, 2);
 	show("bus master");
 	set_control(0, ENABLE);

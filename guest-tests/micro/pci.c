@@ -64,27 +64,36 @@ static void use_ports(void)
 	print_value("narrow writes are not for it", in32(CONFIG_ADDRESS));
 	compare_ports();
 	/* A byte of a register is written through its own port. */
-	out32(CONFIG_ADDRESS, CONFIG_ENABLE | GPU_SLOT << 11 | 0x3c);
+	out32(CONFIG_ADDRESS, CONFIG_ENABLE | FENCEPOST_PCI_SLOT_GPU << 11 | 0x3c);
 	out8(CONFIG_DATA, 0x5a);
-	print_value("interrupt line", read32(CONFIG(GPU_SLOT, 0x3c)));
-	out32(CONFIG_ADDRESS, GPU_SLOT << 11);
+	print_value("interrupt line", read32(CONFIG(FENCEPOST_PCI_SLOT_GPU, 0x3c)));
+	out32(CONFIG_ADDRESS, FENCEPOST_PCI_SLOT_GPU << 11);
 	print_value("switched off", in32(CONFIG_DATA));
 	out32(CONFIG_ADDRESS, CONFIG_ENABLE | 1 << 16);
 	print_value("another bus", in32(CONFIG_DATA));
 }
 
+/* The header that drivers take their ids from has those of this machine. */
+static void check_id(int slot, uint32_t device)
+{
+	require(read32(CONFIG(slot, 0)) == (device << 16 | FENCEPOST_PCI_VENDOR), "a function has its id");
+}
+
 int micro_main(const uint8_t *zero_page)
 {
 	(void)zero_page;
+	check_id(FENCEPOST_PCI_SLOT_GPU, FENCEPOST_PCI_DEVICE_GPU);
+	check_id(FENCEPOST_PCI_SLOT_CAMERA, FENCEPOST_PCI_DEVICE_CAMERA);
+	check_id(FENCEPOST_PCI_SLOT_DISPLAY, FENCEPOST_PCI_DEVICE_DISPLAY);
 	for (int slot = 0; slot < 32; slot++)
 		if (read32(CONFIG(slot, 0)) != 0xffffffff)
 			show_function(slot);
 	use_ports();
 	/* Registers answer only while memory decoding is on. */
-	uint64_t registers = read32(CONFIG(GPU_SLOT, 0x10)) & ~15u;
+	uint64_t registers = read32(CONFIG(FENCEPOST_PCI_SLOT_GPU, 0x10)) & ~15u;
 
 	print_value("decoding off", read32(registers));
-	enable_function(GPU_SLOT);
+	enable_function(FENCEPOST_PCI_SLOT_GPU);
 	print_value("decoding on", read32(registers));
 	return 0;
 }

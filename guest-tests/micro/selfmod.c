@@ -54,10 +54,10 @@ static void ahead(void)
 
 static void by_device(void)
 {
-	uint64_t gpu = enable_function(GPU_SLOT);
+	uint64_t gpu = enable_function(FENCEPOST_PCI_SLOT_GPU);
 
 	list[0] = (struct sg_entry){ (uint64_t)window_page, 64, 0 };
-	packets[0].opcode = OPCODE_FILL;
+	packets[0].opcode = FPGPU_OPCODE_FILL;
 	packets[0].dst = (struct gpu_operand){ (uint64_t)list, 1, 64, 0 };
 	packets[0].width = 64;
 	packets[0].height = 1;

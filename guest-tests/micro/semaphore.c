@@ -10,12 +10,12 @@ static volatile uint32_t source[8], middle[8], target[8];
 
 static void start(uint64_t gpu, int ring)
 {
-	start_ring(gpu + ring * RING_BYTES, (uint64_t)packets[ring], (uint64_t)&fence_words[ring]);
+	start_ring(gpu + ring * FPGPU_RING_STEP, (uint64_t)packets[ring], (uint64_t)&fence_words[ring]);
 }
 
 static void copy(struct gpu_packet *packet, int to, int from)
 {
-	packet->opcode = OPCODE_COPY;
+	packet->opcode = FPGPU_OPCODE_COPY;
 	packet->dst = (struct gpu_operand){ (uint64_t)&lists[to], 1, 32, 0 };
 	packet->src = (struct gpu_operand){ (uint64_t)&lists[from], 1, 32, 0 };
 	packet->width = 32;
@@ -31,7 +31,7 @@ static void semaphore(struct gpu_packet *packet, uint32_t opcode, int which, uin
 
 static void fence(struct gpu_packet *packet, uint64_t seqno)
 {
-	packet->opcode = OPCODE_FENCE;
+	packet->opcode = FPGPU_OPCODE_FENCE;
 	packet->seqno = seqno;
 }
 
@@ -43,28 +43,28 @@ int micro_main(const uint8_t *zero_page)
 	(void)zero_page;
 	install_interrupts();
 	enable_apic();
-	gpu = enable_function(GPU_SLOT);
-	route_vector(GPU_SLOT, GPU_VECTOR_RING, IRQ_VECTOR);
-	route_vector(GPU_SLOT, GPU_VECTOR_RING + 1, IRQ_VECTOR + 1);
+	gpu = enable_function(FENCEPOST_PCI_SLOT_GPU);
+	route_vector(FENCEPOST_PCI_SLOT_GPU, GPU_VECTOR_RING, IRQ_VECTOR);
+	route_vector(FENCEPOST_PCI_SLOT_GPU, GPU_VECTOR_RING + 1, IRQ_VECTOR + 1);
 	for (int n = 0; n < 3; n++)
 		lists[n] = (struct sg_entry){ (uint64_t)words[n], 32, 0 };
 	for (int n = 0; n < 8; n++)
 		source[n] = 0x1010101 * n;
 
 	/* Ring 0 copies on what ring 1 has copied, when it is there. */
-	semaphore(&packets[0][0], OPCODE_SEM_WAIT, 0, 5);
+	semaphore(&packets[0][0], FPGPU_OPCODE_SEM_WAIT, 0, 5);
 	copy(&packets[0][1], 2, 1);
 	fence(&packets[0][2], 1);
 	copy(&packets[1][0], 1, 0);
-	semaphore(&packets[1][1], OPCODE_SEM_SIGNAL, 0, 5);
-	semaphore(&packets[1][2], OPCODE_SEM_WAIT, 1, 9);
+	semaphore(&packets[1][1], FPGPU_OPCODE_SEM_SIGNAL, 0, 5);
+	semaphore(&packets[1][2], FPGPU_OPCODE_SEM_WAIT, 1, 9);
 	fence(&packets[1][3], 2);
 	start(gpu, 0);
 	start(gpu, 1);
 	write32(gpu + RING_TAIL, 3);
 	print_value("ring 0 waits at", read32(gpu + RING_HEAD));
 	print_value("nothing copied", target[7]);
-	write32(gpu + RING_BYTES + RING_TAIL, 4);
+	write32(gpu + FPGPU_RING_STEP + RING_TAIL, 4);
 	wait_irq(0, 1);
 	print_value("fence of ring 0", fence_words[0]);
 	print_value("semaphore", semaphores[0]);

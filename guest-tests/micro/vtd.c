@@ -56,8 +56,8 @@ void vtd_start(uint8_t fault_vector)
 {
 	/* Bus 0, then the GPU alone: 48-bit addresses (four levels). */
 	root[0] = (uint64_t)contexts | 1;
-	contexts[2 * (GPU_SLOT << 3)] = (uint64_t)levels[0] | 1;
-	contexts[2 * (GPU_SLOT << 3) + 1] = 2 | GPU_DOMAIN << 8;
+	contexts[2 * (FENCEPOST_PCI_SLOT_GPU << 3)] = (uint64_t)levels[0] | 1;
+	contexts[2 * (FENCEPOST_PCI_SLOT_GPU << 3) + 1] = 2 | GPU_DOMAIN << 8;
 	for (int level = 0; level < 3; level++)
 		levels[level][0] = (uint64_t)levels[level + 1] | 3;
 

@@ -15,65 +15,28 @@
  *   # flip K buffer B vblank V    of each flip: V is the kernel's count of vertical blanks when it took effect
  */
 #include <errno.h>
-#include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "bt601.h"
-#include "camera.h"
 #include "convert.h"
-#include "crc32.h"
-#include "display_commit.h"
-#include "display_fb.h"
 #include "display_picture.h"
-#include "gpu_client.h"
+#include "flow_parts.h"
 #include "ktap.h"
 
-/* One on the screen, one that waits for its vblank, and more to make. */
-#define MAX_BUFFERS 4
-/* The kernel keeps this many CRCs until they are read, and they are read at the end. */
-#define MAX_FRAMES 40
-/* Nothing on the way takes longer, in milliseconds. */
-#define PATIENCE_MS 10000
 /* Some refreshes, in milliseconds; the GPU gives up a semaphore after a second. */
 #define NO_FLIP_MS 200
-#define NONE (-1)
 
 /* A picture to show. */
 struct picture {
 	/* Its buffer, and so its framebuffer. */
 	int buffer;
-	/* A sync_file that the flip waits for, or NONE; closed after the commit. */
+	/* A sync_file that the flip waits for, or FLOW_NONE; closed after the commit. */
 	int fence;
 	/* Of what the screen must show. */
 	uint32_t crc;
-};
-
-struct flow {
-	unsigned int frames;
-	struct display display;
-	struct camera camera;
-	int gpu;
-	int crcs;
-
-	unsigned int buffers;
-	struct display_fb fbs[MAX_BUFFERS];
-	uint8_t *pixels[MAX_BUFFERS];
-	struct gpu_buffer gpu_buffers[MAX_BUFFERS];
-	/* The frame that the program has of the camera's, to read. */
-	const uint8_t *captured[CAMERA_MAX_BUFFERS];
-	bool used[MAX_BUFFERS];
-
-	/* The buffer on the screen, and the one that waits for its vblank. */
-	int shown, waiting;
-	/* What was shown when, and its CRC. */
-	uint32_t vblanks[MAX_FRAMES], expected[MAX_FRAMES];
-	unsigned int flips;
-	/* A whole screen as the display's CRC sees it. */
-	uint32_t *screen;
 };
 
 struct mode {
@@ -85,24 +48,6 @@ struct mode {
 	int (*release)(struct flow *flow, int buffer);
 	int (*flip)(struct display *display, uint32_t fb, int fence, uint64_t user_data);
 };
-
-/* What failed, for the report; returns ret. */
-static int failed(const char *what, int ret)
-{
-	if (ret < 0)
-		ktap_note("%s: %s", what, strerror(-ret));
-	return ret;
-}
-
-static size_t screen_bytes(const struct flow *flow)
-{
-	return (size_t)flow->display.mode.hdisplay * flow->display.mode.vdisplay * 4;
-}
-
-static uint32_t screen_crc(const struct flow *flow)
-{
-	return crc32_of(flow->screen, screen_bytes(flow));
-}
 
 /* A buffer that nobody uses. */
 static int take_buffer(struct flow *flow)
@@ -124,110 +69,53 @@ static int release_buffer(struct flow *flow, int buffer)
 
 static int release_to_camera(struct flow *flow, int buffer)
 {
-	return failed("QBUF", camera_queue(&flow->camera, buffer));
-}
-
-static int make_dumb_buffers(struct flow *flow, unsigned int count)
-{
-	for (flow->buffers = 0; flow->buffers < count; flow->buffers++) {
-		struct display_fb *fb = &flow->fbs[flow->buffers];
-		int ret = failed("dumb buffer", display_create_dumb(&flow->display, fb));
-
-		if (ret)
-			return ret;
-		flow->pixels[flow->buffers] = display_map_dumb(&flow->display, fb);
-		if (!flow->pixels[flow->buffers])
-			return failed("mmap of a dumb buffer", -ENOMEM);
-	}
-	return 0;
-}
-
-/* Opens the camera with pictures of this width and the screen's height, and maps its buffers. */
-static int open_camera(struct flow *flow, uint32_t width)
-{
-	struct camera *camera = &flow->camera;
-	uint32_t height = flow->display.mode.vdisplay;
-	int ret = failed("camera", camera_open(camera, FENCEPOST_CAMERA_DRIVER_NAME));
-
-	if (!ret)
-		ret = failed("format", camera_set_format(camera, V4L2_PIX_FMT_YUYV, width, height));
-	if (!ret && (camera->pix.width != width || camera->pix.height != height ||
-		     camera->pix.bytesperline != width * 2)) {
-		ktap_note("the camera gives %ux%u, and not %ux%u", camera->pix.width, camera->pix.height, width, height);
-		ret = -EINVAL;
-	}
-	if (!ret)
-		ret = failed("buffers", camera_request_buffers(camera, MAX_BUFFERS));
-	for (uint32_t i = 0; !ret && i < camera->buffers; i++) {
-		flow->captured[i] = camera_map(camera, i);
-		ret = flow->captured[i] ? camera_queue(camera, i) : -ENOMEM;
-		failed("a camera's buffer", ret);
-	}
-	return ret;
-}
-
-/* Waits for a frame; the bytes in its buffer must be those that the device wrote. */
-static int capture(struct flow *flow, uint32_t *index)
-{
-	struct pollfd waiter = { .fd = flow->camera.fd, .events = POLLIN };
-	struct camera_frame frame;
-	int ret;
-
-	if (poll(&waiter, 1, PATIENCE_MS) != 1)
-		return failed("waiting for the camera", -ETIME);
-	ret = failed("DQBUF", camera_dequeue(&flow->camera, &frame));
-	if (ret)
-		return ret;
-	*index = frame.index;
-	if (frame.failed || frame.device.crc != crc32_of(flow->captured[*index], frame.device.bytes))
-		return failed("what the camera captured", -EIO);
-	return 0;
+	return flow_failed("QBUF", camera_queue(&flow->camera, buffer));
 }
 
 static int direct_set_up(struct flow *flow)
 {
 	uint32_t width = flow->display.mode.hdisplay, height = flow->display.mode.vdisplay;
-	int ret = open_camera(flow, width * 2);
+	int ret = flow_open_camera(flow, width * 2);
 
 	for (uint32_t i = 0; !ret && i < flow->camera.buffers; i++) {
-		int dmabuf = failed("EXPBUF", camera_export(&flow->camera, i));
+		int dmabuf = flow_failed("EXPBUF", camera_export(&flow->camera, i));
 
 		if (dmabuf < 0)
 			return dmabuf;
-		ret = failed("display import", display_import(&flow->display, dmabuf, width, height, width * 4, 0,
+		ret = flow_failed("display import", display_import(&flow->display, dmabuf, width, height, width * 4, 0,
 							      &flow->fbs[i]));
 		close(dmabuf);
 	}
-	return ret ? ret : failed("STREAMON", camera_stream_on(&flow->camera));
+	return ret ? ret : flow_failed("STREAMON", camera_stream_on(&flow->camera));
 }
 
 static int direct_next(struct flow *flow, struct picture *picture)
 {
 	uint32_t index, *screen = flow->screen;
-	int ret = capture(flow, &index);
+	int ret = flow_capture(flow, &index);
 
 	if (ret)
 		return ret;
-	memcpy(screen, flow->captured[index], screen_bytes(flow));
-	for (size_t i = 0; i < screen_bytes(flow) / 4; i++)
+	memcpy(screen, flow->captured[index], flow_screen_bytes(flow));
+	for (size_t i = 0; i < flow_screen_bytes(flow) / 4; i++)
 		screen[i] &= 0xffffff;
-	*picture = (struct picture) { .buffer = index, .fence = NONE, .crc = screen_crc(flow) };
+	*picture = (struct picture) { .buffer = index, .fence = FLOW_NONE, .crc = flow_screen_crc(flow) };
 	return 0;
 }
 
 static int copy_set_up(struct flow *flow)
 {
-	int ret = open_camera(flow, flow->display.mode.hdisplay);
+	int ret = flow_open_camera(flow, flow->display.mode.hdisplay);
 
 	if (!ret)
-		ret = make_dumb_buffers(flow, 3);
-	return ret ? ret : failed("STREAMON", camera_stream_on(&flow->camera));
+		ret = flow_make_dumb_buffers(flow, 3);
+	return ret ? ret : flow_failed("STREAMON", camera_stream_on(&flow->camera));
 }
 
 static int copy_next(struct flow *flow, struct picture *picture)
 {
 	uint32_t index, width = flow->display.mode.hdisplay;
-	int buffer = take_buffer(flow), ret = capture(flow, &index);
+	int buffer = take_buffer(flow), ret = flow_capture(flow, &index);
 
 	if (ret || buffer < 0)
 		return ret ? ret : buffer;
@@ -239,44 +127,15 @@ static int copy_next(struct flow *flow, struct picture *picture)
 			to[x] = from[2 * x] * 0x010101u;
 		memcpy(flow->pixels[buffer] + (size_t)y * flow->fbs[buffer].pitch, to, width * 4);
 	}
-	*picture = (struct picture) { .buffer = buffer, .fence = NONE, .crc = screen_crc(flow) };
-	return failed("QBUF", camera_queue(&flow->camera, index));
-}
-
-static int open_gpu(struct flow *flow)
-{
-	flow->gpu = display_open_node("renderD", FENCEPOST_GPU_DRIVER_NAME);
-	return failed("GPU", flow->gpu) < 0 ? flow->gpu : 0;
-}
-
-/* Makes buffers of the GPU's that are the display's too, of a screen each. */
-static int make_gpu_buffers(struct flow *flow, unsigned int count)
-{
-	uint32_t width = flow->display.mode.hdisplay, height = flow->display.mode.vdisplay;
-
-	for (flow->buffers = 0; flow->buffers < count; flow->buffers++) {
-		struct gpu_buffer *buffer = &flow->gpu_buffers[flow->buffers];
-		int ret = failed("GPU buffer", gpu_buffer_create(flow->gpu, screen_bytes(flow), buffer)), dmabuf;
-
-		if (ret)
-			return ret;
-		dmabuf = failed("GPU export", gpu_export(flow->gpu, buffer->handle));
-		if (dmabuf < 0)
-			return dmabuf;
-		ret = failed("display import", display_import(&flow->display, dmabuf, width, height, width * 4, 0,
-							      &flow->fbs[flow->buffers]));
-		close(dmabuf);
-		if (ret)
-			return ret;
-	}
-	return 0;
+	*picture = (struct picture) { .buffer = buffer, .fence = FLOW_NONE, .crc = flow_screen_crc(flow) };
+	return flow_failed("QBUF", camera_queue(&flow->camera, index));
 }
 
 static int render_set_up(struct flow *flow)
 {
-	int ret = open_gpu(flow);
+	int ret = flow_open_gpu(flow);
 
-	return ret ? ret : make_gpu_buffers(flow, 3);
+	return ret ? ret : flow_make_gpu_buffers(flow, 3);
 }
 
 /* A colour, and a band of another one that moves down. */
@@ -298,14 +157,14 @@ static int render_next(struct flow *flow, struct picture *picture)
 	*picture = (struct picture) {
 		.buffer = buffer,
 		.fence = gpu_submit(flow->gpu, 0, fills, 2, -1),
-		.crc = screen_crc(flow),
+		.crc = flow_screen_crc(flow),
 	};
-	return failed("GPU submit", picture->fence) < 0 ? picture->fence : 0;
+	return flow_failed("GPU submit", picture->fence) < 0 ? picture->fence : 0;
 }
 
 static int compositor_set_up(struct flow *flow)
 {
-	return make_dumb_buffers(flow, 3);
+	return flow_make_dumb_buffers(flow, 3);
 }
 
 /* A window moves over the screen; each buffer still has it where it was three flips ago. */
@@ -329,7 +188,7 @@ static int compositor_next(struct flow *flow, struct picture *picture)
 				row[x] = colour;
 		}
 	}
-	*picture = (struct picture) { .buffer = buffer, .fence = NONE, .crc = screen_crc(flow) };
+	*picture = (struct picture) { .buffer = buffer, .fence = FLOW_NONE, .crc = flow_screen_crc(flow) };
 	return 0;
 }
 
@@ -357,19 +216,19 @@ static int await_flip(struct flow *flow, const struct mode *mode)
 	struct display_flip flip;
 	int ret = 0;
 
-	if (flow->waiting == NONE)
+	if (flow->waiting == FLOW_NONE)
 		return 0;
-	ret = failed("flip event", display_wait_flip(&flow->display, PATIENCE_MS, &flip));
+	ret = flow_failed("flip event", display_wait_flip(&flow->display, FLOW_PATIENCE_MS, &flip));
 	if (!ret && flip.user_data != flow->flips)
-		ret = failed("the event of another flip", -EPROTO);
+		ret = flow_failed("the event of another flip", -EPROTO);
 	if (ret)
 		return ret;
 	ktap_note("flip %u buffer %d vblank %u", flow->flips, flow->waiting, flip.sequence);
 	flow->vblanks[flow->flips++] = flip.sequence;
-	if (flow->shown != NONE)
+	if (flow->shown != FLOW_NONE)
 		ret = mode->release(flow, flow->shown);
 	flow->shown = flow->waiting;
-	flow->waiting = NONE;
+	flow->waiting = FLOW_NONE;
 	return ret;
 }
 
@@ -378,8 +237,8 @@ static int show(struct flow *flow, const struct mode *mode, const struct picture
 	int ret;
 
 	flow->expected[flow->flips] = picture->crc;
-	ret = failed("flip", mode->flip(&flow->display, flow->fbs[picture->buffer].fb, picture->fence, flow->flips));
-	if (picture->fence != NONE)
+	ret = flow_failed("flip", mode->flip(&flow->display, flow->fbs[picture->buffer].fb, picture->fence, flow->flips));
+	if (picture->fence != FLOW_NONE)
 		close(picture->fence);
 	if (!ret)
 		flow->waiting = picture->buffer;
@@ -419,28 +278,12 @@ static unsigned int wrong_pictures(struct flow *flow)
 	return wrong;
 }
 
-static int set_up(struct flow *flow)
-{
-	static struct display_fb blank;
-	int ret = failed("display", display_open(&flow->display, FENCEPOST_DISPLAY_DRIVER_NAME));
-
-	if (!ret)
-		ret = failed("dumb buffer", display_create_dumb(&flow->display, &blank));
-	if (!ret)
-		ret = failed("mode", display_modeset(&flow->display, blank.fb));
-	if (ret)
-		return ret;
-	flow->screen = malloc(screen_bytes(flow));
-	flow->crcs = failed("CRCs", display_open_crcs(&flow->display));
-	return !flow->screen ? -ENOMEM : flow->crcs < 0 ? flow->crcs : 0;
-}
-
 static int test_mode(struct flow *flow, const struct mode *mode)
 {
 	int ret;
 
 	ktap_plan(3);
-	ret = set_up(flow);
+	ret = flow_set_up(flow);
 	if (!ret)
 		ret = mode->set_up(flow);
 	ktap_result(!ret, "%s: set up", mode->name);
@@ -461,37 +304,37 @@ static bool is_converted(struct flow *flow, int buffer, uint32_t captured, uint3
 	bool full = flow->camera.pix.quantization == V4L2_QUANTIZATION_FULL_RANGE, good = true;
 	const uint8_t *yuyv = flow->captured[captured], *rgb = flow->gpu_buffers[buffer].map;
 
-	for (size_t i = 0; i < screen_bytes(flow) / 4; i++) {
+	for (size_t i = 0; i < flow_screen_bytes(flow) / 4; i++) {
 		const uint8_t *pair = yuyv + i / 2 * 4;
 
 		good &= bt601_is_pixel(rgb + 4 * i, full, pair[i % 2 * 2], pair[1], pair[3]);
 		flow->screen[i] = rgb[4 * i] | rgb[4 * i + 1] << 8 | rgb[4 * i + 2] << 16;
 	}
-	*crc = screen_crc(flow);
+	*crc = flow_screen_crc(flow);
 	return good;
 }
 
 static int stopped_set_up(struct flow *flow, uint32_t *sources, struct gpu_buffer *semaphore)
 {
 	struct converter converter;
-	int ret = set_up(flow);
+	int ret = flow_set_up(flow);
 
 	if (!ret)
-		ret = open_camera(flow, flow->display.mode.hdisplay);
+		ret = flow_open_camera(flow, flow->display.mode.hdisplay);
 	if (!ret)
-		ret = open_gpu(flow);
+		ret = flow_open_gpu(flow);
 	if (!ret)
-		ret = make_gpu_buffers(flow, 2);
+		ret = flow_make_gpu_buffers(flow, 2);
 	if (!ret)
-		ret = failed("semaphore", gpu_buffer_create(flow->gpu, 4096, semaphore));
+		ret = flow_failed("semaphore", gpu_buffer_create(flow->gpu, 4096, semaphore));
 	converter.fd = flow->gpu;
 	for (uint32_t i = 0; !ret && i < flow->camera.buffers; i++) {
-		int dmabuf = failed("EXPBUF", camera_export(&flow->camera, i));
+		int dmabuf = flow_failed("EXPBUF", camera_export(&flow->camera, i));
 
-		ret = dmabuf < 0 ? dmabuf : failed("GPU import", convert_import(&converter, dmabuf, &sources[i]));
+		ret = dmabuf < 0 ? dmabuf : flow_failed("GPU import", convert_import(&converter, dmabuf, &sources[i]));
 		close(dmabuf);
 	}
-	return ret ? ret : failed("STREAMON", camera_stream_on(&flow->camera));
+	return ret ? ret : flow_failed("STREAMON", camera_stream_on(&flow->camera));
 }
 
 /* Has the GPU convert a captured picture, and the display flip to it then. */
@@ -502,11 +345,11 @@ static int convert_and_flip(struct flow *flow, uint32_t source, int buffer)
 		.handle = flow->gpu_buffers[buffer].handle,
 		.stride = flow->display.mode.hdisplay * 4,
 	};
-	int fence = failed("GPU submit", convert_submit(&converter, source, &flow->camera.pix, &target)), ret;
+	int fence = flow_failed("GPU submit", convert_submit(&converter, source, &flow->camera.pix, &target)), ret;
 
 	if (fence < 0)
 		return fence;
-	ret = failed("flip", display_flip(&flow->display, flow->fbs[buffer].fb, fence, NULL, buffer));
+	ret = flow_failed("flip", display_flip(&flow->display, flow->fbs[buffer].fb, fence, NULL, buffer));
 	close(fence);
 	return ret;
 }
@@ -524,40 +367,40 @@ static int test_stopped(struct flow *flow)
 	ret = stopped_set_up(flow, sources, &semaphore);
 	ktap_result(!ret, "stopped: set up");
 	if (!ret)
-		ret = capture(flow, &index);
+		ret = flow_capture(flow, &index);
 	if (!ret)
 		ret = convert_and_flip(flow, sources[index], 0);
 	if (!ret)
-		ret = failed("flip event", display_wait_flip(&flow->display, PATIENCE_MS, &flip));
+		ret = flow_failed("flip event", display_wait_flip(&flow->display, FLOW_PATIENCE_MS, &flip));
 	ktap_result(!ret && is_converted(flow, 0, index, &crc) &&
 		    display_crc_of_frame(flow->crcs, flip.sequence, &on_screen) && on_screen == crc,
 		    "stopped: the screen shows every pixel of the first picture");
 
 	if (!ret)
-		ret = capture(flow, &index);
+		ret = flow_capture(flow, &index);
 	if (!ret) {
 		wait = gpu_sem_wait(&semaphore, 1);
-		ret = failed("GPU submit", gpu_submit(flow->gpu, 0, &wait, 1, -1));
+		ret = flow_failed("GPU submit", gpu_submit(flow->gpu, 0, &wait, 1, -1));
 	}
 	if (ret >= 0)
 		ret = convert_and_flip(flow, sources[index], 1);
 	ktap_result(!ret && display_wait_flip(&flow->display, NO_FLIP_MS, &flip) == -ETIME,
 		    "stopped: the second flip does not come while the GPU waits");
-	ktap_result(!ret && !capture(flow, &index), "stopped: the program ends with a third picture in its hands");
+	ktap_result(!ret && !flow_capture(flow, &index), "stopped: the program ends with a third picture in its hands");
 	return ktap_finish();
 }
 
 int main(int argc, char **argv)
 {
-	static struct flow flow = { .frames = 10, .gpu = -1, .camera.fd = -1, .crcs = -1, .shown = NONE, .waiting = NONE };
+	static struct flow flow = { .frames = 10, .gpu = -1, .camera.fd = -1, .crcs = -1, .shown = FLOW_NONE, .waiting = FLOW_NONE };
 
 	if (argc > 2)
 		flow.frames = strtoul(argv[2], NULL, 10);
 	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
-		if (argc > 1 && !strcmp(argv[1], modes[i].name) && flow.frames && flow.frames <= MAX_FRAMES)
+		if (argc > 1 && !strcmp(argv[1], modes[i].name) && flow.frames && flow.frames <= FLOW_MAX_FRAMES)
 			return test_mode(&flow, &modes[i]);
 	if (argc == 2 && !strcmp(argv[1], "stopped"))
 		return test_stopped(&flow);
-	fprintf(stderr, "usage: flows stopped | direct|copy|render|compositor [FRAMES, at most %u]\n", MAX_FRAMES);
+	fprintf(stderr, "usage: flows stopped | direct|copy|render|compositor [FRAMES, at most %u]\n", FLOW_MAX_FRAMES);
 	return 2;
 }

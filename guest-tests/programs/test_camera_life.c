@@ -15,6 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <fencepost_pci.h>
+
 #include "camera.h"
 #include "crc32.h"
 #include "display.h"
@@ -31,7 +33,7 @@
 #define PATTERN 0xa5
 
 static const struct life_device camera_device = {
-	.slot = "0000:00:02.0",
+	.slot = FENCEPOST_PCI_NAME_CAMERA,
 	.driver = FENCEPOST_CAMERA_DRIVER_NAME,
 	.module = FENCEPOST_CAMERA_DRIVER_NAME,
 };

@@ -18,14 +18,15 @@
 
 #include <linux/udmabuf.h>
 
+#include <fencepost_pci.h>
+
 #include "display.h"
 #include "display_commit.h"
 #include "display_fb.h"
 #include "display_picture.h"
 #include "ktap.h"
 
-#define PCI_SLOT "0000:00:03.0"
-#define PCI_DEVICE "/sys/bus/pci/devices/" PCI_SLOT
+#define PCI_DEVICE "/sys/bus/pci/devices/" FENCEPOST_PCI_NAME_DISPLAY
 #define PCI_DRIVER "/sys/bus/pci/drivers/" FENCEPOST_DISPLAY_DRIVER_NAME
 #define FLIPS 8
 /* Long enough for a machine that is slow beside its own clock. */
@@ -220,11 +221,11 @@ static void test_unbinding(void)
 {
 	struct display_fb fb = { 0 };
 
-	ktap_result(!write_file(PCI_DRIVER "/unbind", PCI_SLOT) &&
+	ktap_result(!write_file(PCI_DRIVER "/unbind", FENCEPOST_PCI_NAME_DISPLAY) &&
 		    display_create_dumb(&display, &fb) == -ENODEV,
 		    "without its driver the display is gone for who has it open");
 	close(display.fd);
-	ktap_result(!write_file(PCI_DRIVER "/bind", PCI_SLOT) &&
+	ktap_result(!write_file(PCI_DRIVER "/bind", FENCEPOST_PCI_NAME_DISPLAY) &&
 		    !display_open(&display, FENCEPOST_DISPLAY_DRIVER_NAME), "with the driver again it opens");
 }
 

@@ -16,6 +16,8 @@
 
 #include <linux/netlink.h>
 
+#include <fencepost_pci.h>
+
 #include "display.h"
 #include "display_commit.h"
 #include "display_fb.h"
@@ -30,7 +32,7 @@
 #define FRAMES 5
 
 static const struct life_device display_device = {
-	.slot = "0000:00:03.0",
+	.slot = FENCEPOST_PCI_NAME_DISPLAY,
 	.driver = FENCEPOST_DISPLAY_DRIVER_NAME,
 	.module = FENCEPOST_DISPLAY_DRIVER_NAME,
 };

@@ -17,6 +17,8 @@
 
 #include <linux/sync_file.h>
 
+#include <fencepost_pci.h>
+
 #include "camera.h"
 #include "display.h"
 #include "display_commit.h"
@@ -35,7 +37,7 @@
 #define FAR_AWAY 1000000
 
 static const struct life_device display_device = {
-	.slot = "0000:00:03.0",
+	.slot = FENCEPOST_PCI_NAME_DISPLAY,
 	.driver = FENCEPOST_DISPLAY_DRIVER_NAME,
 	.module = FENCEPOST_DISPLAY_DRIVER_NAME,
 };

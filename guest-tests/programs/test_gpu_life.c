@@ -14,6 +14,8 @@
 
 #include <linux/dma-buf.h>
 
+#include <fencepost_pci.h>
+
 #include "camera.h"
 #include "display.h"
 #include "display_fb.h"
@@ -26,7 +28,7 @@
 #define OTHER_PATTERN 0x0badcafe
 
 static const struct life_device gpu_device = {
-	.slot = "0000:00:01.0",
+	.slot = FENCEPOST_PCI_NAME_GPU,
 	.driver = FENCEPOST_GPU_DRIVER_NAME,
 	.module = FENCEPOST_GPU_DRIVER_NAME,
 };

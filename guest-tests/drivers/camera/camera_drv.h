@@ -10,16 +10,17 @@
 #include <media/v4l2-device.h>
 #include <media/videobuf2-v4l2.h>
 
+#include <fencepost_camera_regs.h>
 #include <fencepost_sg.h>
 #include <uapi/fencepost.h>
 
-#include "camera_regs.h"
+#include "camera_records.h"
 
 /* Slots of both rings; more than vb2 ever has buffers, so that they cannot overflow. */
-#define FPCAM_RING_ENTRIES_USED	64
+#define FPCAM_RING_SLOTS	64
 #define FPCAM_MAX_BUFFERS	VB2_MAX_FRAME
 
-static_assert(FPCAM_RING_ENTRIES_USED > FPCAM_MAX_BUFFERS);
+static_assert(FPCAM_RING_SLOTS > FPCAM_MAX_BUFFERS);
 
 /* A buffer of vb2, and the SG list by which the device knows it. */
 struct fpcam_buffer {

@@ -6,7 +6,7 @@
 
 #include "camera_drv.h"
 
-#define FPCAM_RING_BYTES (FPCAM_RING_ENTRIES_USED * sizeof(struct fpcam_descriptor))
+#define FPCAM_RING_BYTES (FPCAM_RING_SLOTS * sizeof(struct fpcam_descriptor))
 
 static void fpcam_write_address(struct fpcam_device *cam, u32 offset, dma_addr_t iova)
 {
@@ -44,7 +44,7 @@ void fpcam_rings_program(struct fpcam_device *cam)
 	fpcam_write(cam, FPCAM_CONTROL, 0);
 	fpcam_write_address(cam, FPCAM_QUEUE_BASE, cam->descriptors_iova);
 	fpcam_write_address(cam, FPCAM_COMPLETION_BASE, cam->records_iova);
-	fpcam_write(cam, FPCAM_RING_ENTRIES, FPCAM_RING_ENTRIES_USED);
+	fpcam_write(cam, FPCAM_RING_ENTRIES, FPCAM_RING_SLOTS);
 	if (cam->tail_word)
 		fpcam_write_address(cam, FPCAM_QUEUE_TAIL_ADDR, cam->tail_word_iova);
 }
@@ -82,7 +82,7 @@ static void fpcam_write_descriptor(struct fpcam_device *cam, struct fpcam_buffer
 {
 	struct fpcam_descriptor *descriptor;
 
-	descriptor = &cam->descriptors[cam->posted % FPCAM_RING_ENTRIES_USED];
+	descriptor = &cam->descriptors[cam->posted % FPCAM_RING_SLOTS];
 	memset(descriptor, 0, sizeof(*descriptor));
 	descriptor->cookie = cpu_to_le64(cam->posted);
 	descriptor->index = cpu_to_le32(buffer->vb.vb2_buf.index);
@@ -174,7 +174,7 @@ static void fpcam_retire(struct fpcam_device *cam)
 
 	lockdep_assert_held(&cam->ring_lock);
 	for (;;) {
-		record = &cam->records[cam->completed % FPCAM_RING_ENTRIES_USED];
+		record = &cam->records[cam->completed % FPCAM_RING_SLOTS];
 		if (le32_to_cpu(READ_ONCE(record->ordinal)) != cam->completed + 1)
 			break;
 		/* The device writes the ordinal after the rest. */
@@ -217,7 +217,7 @@ void fpcam_repost(struct fpcam_device *cam)
 
 	spin_lock_irqsave(&cam->ring_lock, flags);
 	for (; cam->completed != cam->posted; cam->completed++) {
-		slot = cam->completed % FPCAM_RING_ENTRIES_USED;
+		slot = cam->completed % FPCAM_RING_SLOTS;
 		index = le32_to_cpu(cam->descriptors[slot].index);
 		if (cam->held[index])
 			left[count++] = cam->held[index];

@@ -183,10 +183,10 @@ static struct v4l2_fract fpcam_adjust_interval(struct fpcam_device *cam, struct 
 		return (struct v4l2_fract) { 1, 1 };
 	if (shortest * cam->limits.max_rate < interval.denominator)
 		return (struct v4l2_fract) { 1, cam->limits.max_rate };
-	if (interval.denominator > FPCAM_MAX_RATE_PART) {
+	if (interval.denominator > FPCAM_RATE_MAX_PART) {
 		/* Not zero: the interval is no shorter than 1 / max_rate. */
-		interval.numerator = div_u64(shortest * FPCAM_MAX_RATE_PART, interval.denominator);
-		interval.denominator = FPCAM_MAX_RATE_PART;
+		interval.numerator = div_u64(shortest * FPCAM_RATE_MAX_PART, interval.denominator);
+		interval.denominator = FPCAM_RATE_MAX_PART;
 	}
 	return interval;
 }

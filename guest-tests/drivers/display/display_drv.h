@@ -13,9 +13,8 @@
 #include <drm/drm_plane.h>
 
 #include <fencepost_bo.h>
+#include <fencepost_display_regs.h>
 #include <uapi/fencepost.h>
-
-#include "display_regs.h"
 
 struct dev_pm_ops;
 struct drm_atomic_state;

@@ -205,7 +205,7 @@ static int fpgpu_init_device(struct fpgpu_device *gpu)
 	gpu->has_tail_words = info->version >= FPGPU_VERSION_TAIL_WORD;
 	gpu->max_sg_entries = readl(gpu->regs + FPGPU_SG_MAX_ENTRIES);
 	if (!info->rings || readl(gpu->regs + FPGPU_VECTORS) < info->rings + 1 ||
-	    readl(gpu->regs + FPGPU_RING_MAX_PACKETS) < FPGPU_RING_PACKETS)
+	    readl(gpu->regs + FPGPU_RING_MAX_PACKETS) < FPGPU_RING_SLOTS)
 		return dev_err_probe(gpu->drm.dev, -ENODEV, "too small a device\n");
 	return 0;
 }

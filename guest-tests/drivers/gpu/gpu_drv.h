@@ -17,12 +17,13 @@
 #include <drm/gpu_scheduler.h>
 
 #include <fencepost_bo.h>
+#include <fencepost_gpu_regs.h>
 #include <uapi/fencepost.h>
 
-#include "gpu_regs.h"
+#include "gpu_packet.h"
 
 #define FPGPU_MAX_RINGS		8
-#define FPGPU_RING_PACKETS	256
+#define FPGPU_RING_SLOTS	256
 #define FPGPU_MAX_COMMANDS	64
 #define FPGPU_MAX_JOB_BOS		(3 * FPGPU_MAX_COMMANDS)
 #define FPGPU_MAX_SYNCS		64
@@ -62,7 +63,7 @@ struct fpgpu_ring {
 	u64 emitted;
 	u64 done;
 	u64 last_seqno;
-	/* FPGPU_RING_PACKETS_DONE when the ring was enabled. */
+	/* FPGPU_RING_PACKETS when the ring was enabled. */
 	u64 packets_before;
 	/* What the oldest job failed with, for fpgpu_resume(). */
 	int error;

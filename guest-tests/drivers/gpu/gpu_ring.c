@@ -77,7 +77,7 @@ bool fpgpu_ring_is_idle(struct fpgpu_ring *ring)
 
 static u32 fpgpu_ring_tail(const struct fpgpu_ring *ring)
 {
-	return ring->emitted % FPGPU_RING_PACKETS;
+	return ring->emitted % FPGPU_RING_SLOTS;
 }
 
 static void fpgpu_ring_put(struct fpgpu_ring *ring, const struct fpgpu_packet *packet)
@@ -149,16 +149,16 @@ void fpgpu_ring_stop(struct fpgpu_ring *ring)
 {
 	writel(FPGPU_RING_CONTROL_RESET, ring->regs + FPGPU_RING_CONTROL);
 	/* The write has reached the device when the read comes back. */
-	ring->done = fpgpu_read64(ring->regs + FPGPU_RING_PACKETS_DONE) - ring->packets_before;
+	ring->done = fpgpu_read64(ring->regs + FPGPU_RING_PACKETS) - ring->packets_before;
 }
 
 /* Enables a stopped ring. */
 int fpgpu_ring_restart(struct fpgpu_ring *ring)
 {
 	ring->emitted = 0;
-	ring->packets_before = fpgpu_read64(ring->regs + FPGPU_RING_PACKETS_DONE);
+	ring->packets_before = fpgpu_read64(ring->regs + FPGPU_RING_PACKETS);
 	fpgpu_write64(ring->regs + FPGPU_RING_BASE, ring->packets_dma);
-	writel(FPGPU_RING_PACKETS, ring->regs + FPGPU_RING_SIZE);
+	writel(FPGPU_RING_SLOTS, ring->regs + FPGPU_RING_SIZE);
 	fpgpu_write64(ring->regs + FPGPU_RING_FENCE,
 		      ring->words_dma + offsetof(struct fpgpu_ring_words, fence));
 	if (ring->gpu->has_tail_words) {
@@ -187,7 +187,7 @@ int fpgpu_ring_init(struct fpgpu_device *gpu, unsigned int index)
 	mutex_init(&ring->stats_lock);
 	snprintf(ring->name, sizeof(ring->name), "fpgpu-ring%u", index);
 
-	ring->packets = dmam_alloc_coherent(dev, FPGPU_RING_PACKETS * sizeof(*ring->packets),
+	ring->packets = dmam_alloc_coherent(dev, FPGPU_RING_SLOTS * sizeof(*ring->packets),
 					    &ring->packets_dma, GFP_KERNEL);
 	ring->words = dmam_alloc_coherent(dev, sizeof(*ring->words), &ring->words_dma, GFP_KERNEL);
 	if (!ring->packets || !ring->words)

@@ -91,7 +91,7 @@ static void fpgpu_sched_fini(struct drm_device *drm, void *data)
 int fpgpu_sched_init(struct fpgpu_ring *ring)
 {
 	/* One slot of the ring stays empty, so that a full ring is not an empty one. */
-	int ret = fpgpu_compat_sched_init(&ring->sched, &fpgpu_sched_ops, FPGPU_RING_PACKETS - 1,
+	int ret = fpgpu_compat_sched_init(&ring->sched, &fpgpu_sched_ops, FPGPU_RING_SLOTS - 1,
 					  FPGPU_MAX_COMMANDS + 1,
 					  msecs_to_jiffies(FPGPU_JOB_TIMEOUT_MS),
 					  ring->gpu->recovery, ring->name, ring->gpu->drm.dev);

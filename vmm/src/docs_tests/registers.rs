@@ -9,9 +9,9 @@ use super::{FUNCTIONS, bar0, config, machine, read};
 use crate::machine::Machine;
 
 /// A register as its page has it.
-struct Register {
-    name: String,
-    offset: u64,
+pub struct Register {
+    pub name: String,
+    pub offset: u64,
     bytes: usize,
     read_only: bool,
     reset: String,
@@ -34,7 +34,8 @@ fn bits(row: &Row<'_>) -> Option<u64> {
     row.has("bits").then(|| number(&row.cell("bits"))).flatten()
 }
 
-fn registers(name: &str) -> Vec<Register> {
+/// The registers of a page, those of the GPU's two rings with each ring's name and offset.
+pub fn registers(name: &str) -> Vec<Register> {
     let text = page(name);
     let of = |heading: &str, base| -> Vec<Register> {
         Table::after(&text, heading).rows().filter_map(|row| Register::of(&row, base)).collect()

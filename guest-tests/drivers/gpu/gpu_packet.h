@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the Fencepost GPU and its driver share in memory: packets, and words. See docs/gpu.md. */
+#ifndef FENCEPOST_GPU_PACKET_H
+#define FENCEPOST_GPU_PACKET_H
+
+#include <linux/bits.h>
+#include <linux/types.h>
+
+/* What one packet may do at most. */
+#define FPGPU_MAX_AREA_BYTES	BIT_ULL(30)
+#define FPGPU_MAX_ROWS		65536
+
+/* Words that a ring and its driver share. */
+struct fpgpu_ring_words {
+	/* Written by the device. */
+	__le64 fence;
+	/* Written by the driver. */
+	__le32 tail;
+	__le32 unused;
+};
+
+/* A window into the buffer that a list describes. */
+struct fpgpu_window {
+	__le64 table;
+	__le32 entries;
+	__le32 stride;
+	__le64 offset;
+};
+
+struct fpgpu_packet {
+	__le32 opcode;
+	__le32 flags;
+	__le64 seqno;
+	struct fpgpu_window dst;
+	struct fpgpu_window src;
+	struct fpgpu_window src2;
+	__le32 width;
+	__le32 height;
+	__le64 value;
+	__le64 address;
+	u8 reserved[16];
+};
+
+static_assert(sizeof(struct fpgpu_packet) == 128);
+
+#endif /* FENCEPOST_GPU_PACKET_H */

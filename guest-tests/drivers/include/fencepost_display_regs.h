@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 OR MIT */
+/*
+ * Registers of the Fencepost display: docs/display.md has them all. Constants alone, for the
+ * driver and for the micro-guests; a test of the monitor compares each with its
+ * row on that page, and takes a name behind more than one space for a field.
+ */
+#ifndef FENCEPOST_DISPLAY_REGS_H
+#define FENCEPOST_DISPLAY_REGS_H
+
+#define FPDISP_ID			0x000
+#define   FPDISP_ID_VALUE		0x31445046 /* "FPD1" */
+#define FPDISP_MAX_SIZE			0x004
+#define FPDISP_IRQ_STATUS		0x010
+#define FPDISP_IRQ_ENABLE		0x014
+#define   FPDISP_IRQ_VBLANK		0x1
+#define   FPDISP_IRQ_FLIP_DONE		0x2
+#define   FPDISP_IRQ_ERROR		0x4
+#define FPDISP_ERROR_STATUS		0x018
+#define FPDISP_NOW_NS			0x020
+#define FPDISP_CRTC_ENABLE		0x100
+#define FPDISP_MODE_ACTIVE		0x104
+#define FPDISP_MODE_TOTAL		0x108
+#define FPDISP_MODE_CLOCK		0x10c
+#define FPDISP_COMMIT			0x110
+#define FPDISP_COMMIT_ACCEPTED		0x118
+#define FPDISP_COMMIT_LATCHED		0x120
+#define FPDISP_VBLANK_COUNT		0x128
+#define FPDISP_VBLANK_NS		0x138
+#define FPDISP_CRC_FRAME		0x140
+#define FPDISP_CRC_VALUE		0x148
+#define FPDISP_UNDERRUNS		0x150
+#define FPDISP_REFUSED			0x154
+#define FPDISP_FAULT_IOVA		0x158
+#define FPDISP_PLANE_CONTROL		0x400
+#define FPDISP_PLANE_FORMAT		0x404
+#define FPDISP_PLANE_TABLE		0x408
+#define FPDISP_PLANE_ENTRIES		0x410
+#define FPDISP_PLANE_OFFSET		0x414
+#define FPDISP_PLANE_PITCH		0x418
+#define FPDISP_PLANE_SIZE		0x41c
+#define FPDISP_CONNECTOR		0x800
+/* A block of bytes. */
+#define   FPDISP_EDID			0x900
+
+/* Two 16-bit halves of one register. */
+#define   FPDISP_SIZE(width, height)	((unsigned int)(height) << 16 | (unsigned int)(width))
+
+/* Entries of a scatter-gather list at most. */
+#define   FPDISP_SG_MAX_ENTRIES		32768
+
+/* MSI-X vectors. */
+enum fpdisp_vector {
+	FPDISP_VECTOR_VBLANK,
+	FPDISP_VECTOR_FLIP_DONE,
+	FPDISP_VECTOR_ERROR,
+	FPDISP_VECTORS,
+};
+
+#endif /* FENCEPOST_DISPLAY_REGS_H */
