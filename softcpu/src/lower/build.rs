@@ -190,6 +190,13 @@ impl LowerCtx {
         self.bare_offset.set(true);
     }
 
+    /// Leaves it to the handler to read the memory operand in parts, by
+    /// [`Cpu::part_address`](crate::cpu::Cpu::part_address): each is an access of its own.
+    pub(crate) fn in_parts(&self, op: &mut Op) {
+        op.imm = self.operand_mask();
+        self.want_offset();
+    }
+
     /// Has an operand whose base is the stack pointer computed with the pointer as it is after a pop.
     pub(crate) fn after_pop(&self, bytes: u64) {
         self.popped.set(bytes);

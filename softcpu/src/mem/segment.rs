@@ -3,7 +3,7 @@
 //! An access that its segment refuses gets an address that is not canonical, which none of 32 bits is: it faults when it is
 //! made, in the place that the fault has among the instruction's others, and costs those that are allowed nothing.
 
-use crate::cpu::Cpu;
+use crate::cpu::{Cpu, Op};
 use crate::descriptor::attr;
 use crate::state::{Segment, seg};
 
@@ -40,6 +40,13 @@ impl Cpu {
             return self.linear(segment, offset);
         }
         self.checked_address(segment, offset, bytes, write)
+    }
+
+    /// The linear address of a part of a memory operand that is read by itself, `from` bytes into it: the selector of a
+    /// far pointer, say, which may lie at offset zero when the rest ends at the highest one. Only for operations that
+    /// [`LowerCtx::in_parts`](crate::lower::LowerCtx::in_parts) made.
+    pub(crate) fn part_address(&self, op: &Op, from: u64, bytes: u64) -> u64 {
+        self.segment_address(op.seg, self.offset(op).wrapping_add(from) & op.imm, bytes, false)
     }
 
     pub(crate) fn checked_address(&self, segment: u8, offset: u64, bytes: u64, write: bool) -> u64 {

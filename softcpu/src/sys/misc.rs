@@ -36,9 +36,9 @@ pub(super) fn store_segment(cpu: &mut Cpu, op: &Op) -> Step {
 /// LDS, LES, LSS, LFS, LGS: a register of size `T` and the segment register in `aux`, from a far pointer. That of SS needs
 /// no interrupt held: it loads both halves of the stack at once.
 pub(super) fn load_far<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let at = cpu.ea(op);
-    let offset = tri!(cpu.load::<T>(op, at));
-    let selector = tri!(cpu.load::<u16>(op, cpu.beyond(at, T::SIZE as u64)));
+    let size = T::SIZE as u64;
+    let offset = tri!(cpu.load::<T>(op, cpu.part_address(op, 0, size)));
+    let selector = tri!(cpu.load::<u16>(op, cpu.part_address(op, size, 2)));
     tri!(cpu.load_segment(op.aux as usize % 6, selector));
     cpu.set_reg(op.reg1, offset);
     Step::Next

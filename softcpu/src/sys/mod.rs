@@ -117,6 +117,9 @@ pub(crate) fn transfers(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
         C::Int3 => op.imm = u64::from(vector::BP),
         C::Into => op.imm = u64::from(vector::OF),
         C::Int1 => op.imm = u64::from(vector::DB),
+        C::Jmp_m1616 | C::Jmp_m1632 | C::Jmp_m1664 => ctx.in_parts(&mut op),
+        C::Call_m1616 | C::Call_m1632 | C::Call_m1664 => ctx.in_parts(&mut op),
+        C::Bound_r16_m1616 | C::Bound_r32_m3232 => ctx.in_parts(&mut op),
         _ => {}
     }
     if matches!(instr.op0_kind(), OpKind::FarBranch16 | OpKind::FarBranch32) {
@@ -145,6 +148,7 @@ pub(crate) fn far_pointers(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
     };
     let mut op = ctx.op(instr, run);
     op.aux = which as u16;
+    ctx.in_parts(&mut op);
     Some(op)
 }
 

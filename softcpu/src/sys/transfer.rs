@@ -166,9 +166,9 @@ pub(super) fn far_ret<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 
 /// A far pointer in memory: an offset of size `T`, then the selector.
 fn far_pointer<T: Int>(cpu: &mut Cpu, op: &Op) -> Result<(u16, u64), Trap> {
-    let at = cpu.ea(op);
-    let rip = cpu.load::<T>(op, at)?.wide();
-    let selector = cpu.load::<u16>(op, cpu.beyond(at, T::SIZE as u64))?;
+    let size = T::SIZE as u64;
+    let rip = cpu.load::<T>(op, cpu.part_address(op, 0, size))?.wide();
+    let selector = cpu.load::<u16>(op, cpu.part_address(op, size, 2))?;
     Ok((selector, rip))
 }
 
@@ -262,9 +262,9 @@ fn through_gate(cpu: &mut Cpu, op: &Op, source: Source) -> Step {
 
 /// BOUND, outside 64-bit code: #BR for a signed index outside a pair of bounds of its size.
 pub(super) fn bound<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    let at = cpu.ea(op);
-    let least = tri!(cpu.load::<T>(op, at)).sext();
-    let most = tri!(cpu.load::<T>(op, cpu.beyond(at, T::SIZE as u64))).sext();
+    let size = T::SIZE as u64;
+    let least = tri!(cpu.load::<T>(op, cpu.part_address(op, 0, size))).sext();
+    let most = tri!(cpu.load::<T>(op, cpu.part_address(op, size, size))).sext();
     if (least..=most).contains(&cpu.reg::<T>(op.reg1).sext()) {
         return Step::Next;
     }

@@ -20,9 +20,24 @@ static RUNNING: AtomicBool = AtomicBool::new(false);
 static mut SEEN: Outcome = Outcome { vector: 0, error: 0, gpr: [0; 8], eip: 0, cs: 0, ss: 0, flags: 0 };
 static mut EXIT: i64 = 0;
 
+/// Sends SIGVTALRM after 100 ms of the process's own time and every 20 ms after it, or no more: a million instructions,
+/// which is what our side gives a program, take a few.
+fn watch(on: bool) {
+    let time = |us| libc::timeval { tv_sec: 0, tv_usec: if on { us } else { 0 } };
+    let timer = libc::itimerval { it_interval: time(20_000), it_value: time(100_000) };
+    // SAFETY: the kernel reads one structure, and writes none.
+    assert_eq!(unsafe { libc::setitimer(libc::ITIMER_VIRTUAL, &raw const timer, null_mut()) }, 0);
+}
+
 extern "C" fn on_signal(signal: i32, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
     // SAFETY: the kernel gives a valid context to a handler installed with SA_SIGINFO.
     let g = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
+    let long_code = g[libc::REG_CSGSFS as usize] as u16 == LONG_CODE;
+    let alarm = signal == libc::SIGVTALRM;
+    if alarm && (long_code || !RUNNING.load(Ordering::Relaxed)) {
+        // The program has not begun, or has ended already.
+        return;
+    }
     if !RUNNING.load(Ordering::Relaxed) {
         // SAFETY: restoring a default action has no precondition; it happens again with it.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
@@ -48,6 +63,7 @@ extern "C" fn on_signal(signal: i32, _: *mut libc::siginfo_t, context: *mut libc
         ss: (segments >> 48) as u16,
         flags: at(libc::REG_EFL) & FLAGS,
     };
+    let seen = if alarm { Outcome::endless() } else { seen };
     // SAFETY: one thread runs programs, and it waits in `run` for this.
     let exit = unsafe {
         SEEN = seen;
@@ -165,14 +181,16 @@ impl Native {
             let mut action: libc::sigaction = std::mem::zeroed();
             action.sa_sigaction = on_signal as *const () as usize;
             action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
-            for signal in [libc::SIGSEGV, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGBUS] {
+            for signal in
+                [libc::SIGSEGV, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGBUS, libc::SIGVTALRM]
+            {
                 assert_eq!(libc::sigaction(signal, &action, null_mut()), 0);
             }
         }
         Native(())
     }
 
-    /// Runs a program to its first exception; the data after it.
+    /// Runs a program to its first exception, or until it is stopped; the data after it.
     pub fn run(&mut self, code: &[u8], gpr: [u32; 8], data: &[u8]) -> (Outcome, Vec<u8>) {
         copy(CODE, &[0xcc; CODE_BYTES]);
         copy(CODE, code);
@@ -181,9 +199,11 @@ impl Native {
         copy(CONTEXT + 12, &FLAT_CODE.to_le_bytes());
         copy(REGISTERS, &gpr.map(u32::to_le_bytes).concat());
         RUNNING.store(true, Ordering::SeqCst);
+        watch(true);
         // SAFETY: the stub keeps what the ABI asks for; the program was chosen to touch nothing but its pages, and
         // whatever ends it comes back through the exit stub.
         unsafe { std::mem::transmute::<usize, extern "C" fn()>(STUB as usize)() };
+        watch(false);
         RUNNING.store(false, Ordering::SeqCst);
         let mut after = vec![0; DATA_BYTES];
         // SAFETY: the pages are mapped; the handler has run, and no program runs now.
