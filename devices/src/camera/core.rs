@@ -5,11 +5,12 @@ use fencepost_trace::{EngineSpec, Event, Role};
 use super::config::{CameraCost, CameraParts};
 use super::convert::{MAX_STRIDE, STRIDE_ALIGN};
 use super::error::{ErrorCode, Failure};
-use super::registers::{self, Register, Rights};
+use super::registers::{self, Reg};
 use super::source::{FrameSource, Range, SourceError};
 use super::state::{CameraState, Stream};
 use crate::function::{Counter, Doorbell, Function, Identity, Ids, Registers, Words};
 use crate::ports::{DmaExt, Iova, Ports};
+use crate::registers::{Access, Half};
 use crate::state::{SavedState, pack};
 
 /// Its engine's place in [`Identity::engines`].
@@ -119,79 +120,73 @@ impl Camera {
         status
     }
 
-    fn limit(&self, register: Register) -> u32 {
+    fn limit(&self, register: Reg) -> u32 {
         let sizes = self.source.sizes();
         match register {
-            Register::MinWidth => sizes.min.width_px,
-            Register::MaxWidth => sizes.max.width_px,
-            Register::MinHeight => sizes.min.height_px,
-            Register::MaxHeight => sizes.max.height_px,
-            Register::NativeRateNum => self.source.rate().num,
-            Register::NativeRateDen => self.source.rate().den,
-            Register::Colour => u32::from(self.source.range() == Range::Full),
+            Reg::MinWidth => sizes.min.width_px,
+            Reg::MaxWidth => sizes.max.width_px,
+            Reg::MinHeight => sizes.min.height_px,
+            Reg::MaxHeight => sizes.max.height_px,
+            Reg::NativeRateNum => self.source.rate().num,
+            Reg::NativeRateDen => self.source.rate().den,
+            Reg::Colour => u32::from(self.source.range() == Range::Full),
             _ => 0,
         }
     }
 
-    fn value(&self, register: Register) -> u32 {
+    fn value(&self, register: Reg) -> u64 {
         let state = &self.state;
-        match register {
-            Register::Id => registers::ID,
-            Register::Version => registers::VERSION,
-            Register::Formats => registers::FORMATS,
-            Register::SizeStep => registers::SIZE_STEP,
-            Register::StrideAlign => STRIDE_ALIGN,
-            Register::MaxStride => MAX_STRIDE,
-            Register::MaxRate => registers::MAX_RATE,
-            Register::MaxRingEntries => registers::MAX_RING_ENTRIES,
-            Register::CostFixed => self.cost.fixed_cycles,
-            Register::CostBytesPerCycle => self.cost.bytes_per_cycle.max(1),
-            Register::Format => state.format,
-            Register::Width => state.width_px,
-            Register::Height => state.height_px,
-            Register::Stride => state.stride_bytes,
-            Register::RateNum => state.rate_num,
-            Register::RateDen => state.rate_den,
-            Register::QueueBaseLow => low(state.queue_base),
-            Register::QueueBaseHigh => high(state.queue_base),
-            Register::CompletionBaseLow => low(state.completion_base),
-            Register::CompletionBaseHigh => high(state.completion_base),
-            Register::RingEntries => state.ring_entries,
-            Register::QueueTailAddressLow => low(state.queue_tail_address),
-            Register::QueueTailAddressHigh => high(state.queue_tail_address),
-            Register::Control => u32::from(state.stream.is_some()),
-            Register::Status => self.status(),
-            Register::QueueTail => state.queue_tail,
-            Register::QueueHead => state.queue_head,
-            Register::Completed => state.completed,
-            Register::Sequence => state.sequence,
-            Register::QueueDoorbell => 0,
-            Register::ErrorCode => state.error_code,
-            Register::ErrorIovaLow => low(state.error_iova),
-            Register::ErrorIovaHigh => high(state.error_iova),
-            Register::ErrorCount => state.error_count,
-            Register::OverrunCount => state.overrun_count,
-            Register::FrameCount => state.frame_count,
+        let word = match register {
+            Reg::QueueBase => return state.queue_base,
+            Reg::CompletionBase => return state.completion_base,
+            Reg::QueueTailAddress => return state.queue_tail_address,
+            Reg::ErrorIova => return state.error_iova,
+            Reg::Id => registers::ID,
+            Reg::Version => registers::VERSION,
+            Reg::Formats => registers::FORMATS,
+            Reg::SizeStep => registers::SIZE_STEP,
+            Reg::StrideAlign => STRIDE_ALIGN,
+            Reg::MaxStride => MAX_STRIDE,
+            Reg::MaxRate => registers::MAX_RATE,
+            Reg::MaxRingEntries => registers::MAX_RING_ENTRIES,
+            Reg::CostFixed => self.cost.fixed_cycles,
+            Reg::CostBytesPerCycle => self.cost.bytes_per_cycle.max(1),
+            Reg::Format => state.format,
+            Reg::Width => state.width_px,
+            Reg::Height => state.height_px,
+            Reg::Stride => state.stride_bytes,
+            Reg::RateNum => state.rate_num,
+            Reg::RateDen => state.rate_den,
+            Reg::RingEntries => state.ring_entries,
+            Reg::Control => u32::from(state.stream.is_some()),
+            Reg::Status => self.status(),
+            Reg::QueueTail => state.queue_tail,
+            Reg::QueueHead => state.queue_head,
+            Reg::Completed => state.completed,
+            Reg::Sequence => state.sequence,
+            Reg::QueueDoorbell => 0,
+            Reg::ErrorCode => state.error_code,
+            Reg::ErrorCount => state.error_count,
+            Reg::OverrunCount => state.overrun_count,
+            Reg::FrameCount => state.frame_count,
             source_limit => self.limit(source_limit),
-        }
+        };
+        word.into()
     }
 
-    fn set_locked(&mut self, register: Register, value: u32) {
+    fn set_locked(&mut self, register: Reg, half: Half, value: u32) {
         let state = &mut self.state;
         match register {
-            Register::Format => state.format = value,
-            Register::Width => state.width_px = value,
-            Register::Height => state.height_px = value,
-            Register::Stride => state.stride_bytes = value,
-            Register::RateNum => state.rate_num = value,
-            Register::RateDen => state.rate_den = value,
-            Register::QueueBaseLow => set_low(&mut state.queue_base, value),
-            Register::QueueBaseHigh => set_high(&mut state.queue_base, value),
-            Register::CompletionBaseLow => set_low(&mut state.completion_base, value),
-            Register::CompletionBaseHigh => set_high(&mut state.completion_base, value),
-            Register::RingEntries => state.ring_entries = value,
-            Register::QueueTailAddressLow => set_low(&mut state.queue_tail_address, value),
-            Register::QueueTailAddressHigh => set_high(&mut state.queue_tail_address, value),
+            Reg::Format => state.format = value,
+            Reg::Width => state.width_px = value,
+            Reg::Height => state.height_px = value,
+            Reg::Stride => state.stride_bytes = value,
+            Reg::RateNum => state.rate_num = value,
+            Reg::RateDen => state.rate_den = value,
+            Reg::RingEntries => state.ring_entries = value,
+            Reg::QueueBase => state.queue_base = half.put(state.queue_base, value),
+            Reg::CompletionBase => state.completion_base = half.put(state.completion_base, value),
+            Reg::QueueTailAddress => state.queue_tail_address = half.put(state.queue_tail_address, value),
             _ => {}
         }
     }
@@ -199,24 +194,25 @@ impl Camera {
 
 impl Words for Camera {
     fn read(&mut self, offset: u32, _ports: &mut Ports<'_>) -> u32 {
-        registers::register(offset).map_or(0, |(register, _)| self.value(register))
+        registers::MAP.at(offset).map_or(0, |place| place.read(self.value(place.register.id)))
     }
 
     fn write(&mut self, offset: u32, value: u32, ports: &mut Ports<'_>) {
-        let Some((register, rights)) = registers::register(offset) else { return };
-        match (rights, register) {
-            (Rights::ReadOnly, _) => {}
-            (Rights::Locked, _) if self.state.stream.is_some() => {
+        let Some(place) = registers::MAP.at(offset) else { return };
+        let Some(value) = place.write(value) else { return };
+        match (place.register.access, place.register.id) {
+            (Access::Locked, _) if self.state.stream.is_some() => {
                 self.fail(Failure::plain(ErrorCode::Locked), ports);
             }
-            (Rights::Locked, _) => self.set_locked(register, value),
-            (Rights::WriteOnly, _) => self.doorbell(ports),
-            (Rights::ReadWrite, Register::Control) => self.control(value, ports),
-            (Rights::ReadWrite, Register::QueueTail) => self.advance(value, ports),
-            (Rights::ReadWrite, _) => {
+            (Access::Locked, register) => self.set_locked(register, place.half, value),
+            (_, Reg::QueueDoorbell) => self.doorbell(ports),
+            (_, Reg::Control) => self.control(value, ports),
+            (_, Reg::QueueTail) => self.advance(value, ports),
+            (_, Reg::ErrorCode) => {
                 self.state.error_code = 0;
                 self.state.error_iova = 0;
             }
+            _ => {}
         }
     }
 }
@@ -238,7 +234,8 @@ impl Function for Camera {
     }
 
     fn doorbells(&self) -> Vec<Doorbell> {
-        vec![Doorbell { offset: registers::QUEUE_DOORBELL, value: None }]
+        let bells = registers::MAP.offsets(Reg::QueueDoorbell);
+        bells.map(|offset| Doorbell { offset, value: None }).collect()
     }
 
     fn timer(&mut self, token: u32, ports: &mut Ports<'_>) {
@@ -283,20 +280,4 @@ impl Function for Camera {
 fn cancel_timers(ports: &mut Ports<'_>) {
     ports.clock.cancel(TIMER_READ_OUT);
     ports.clock.cancel(TIMER_END);
-}
-
-fn low(value: u64) -> u32 {
-    value as u32
-}
-
-fn high(value: u64) -> u32 {
-    (value >> 32) as u32
-}
-
-fn set_low(register: &mut u64, value: u32) {
-    *register = (*register & !0xffff_ffff) | u64::from(value);
-}
-
-fn set_high(register: &mut u64, value: u32) {
-    *register = (*register & 0xffff_ffff) | (u64::from(value) << 32);
 }

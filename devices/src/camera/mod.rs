@@ -8,7 +8,7 @@ mod convert;
 mod core;
 mod error;
 mod pattern;
-mod registers;
+pub(crate) mod registers;
 mod source;
 mod state;
 #[cfg(test)]

@@ -1,115 +1,8 @@
-//! The register map, as one table. `docs/camera.md` describes it; a test holds the two together.
+//! The register map of docs/camera.md, as one table.
 
-/// A register of BAR 0. A 64-bit register is two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Register {
-    Id,
-    Version,
-    Formats,
-    Colour,
-    MinWidth,
-    MaxWidth,
-    MinHeight,
-    MaxHeight,
-    SizeStep,
-    StrideAlign,
-    MaxStride,
-    MaxRate,
-    NativeRateNum,
-    NativeRateDen,
-    MaxRingEntries,
-    CostFixed,
-    CostBytesPerCycle,
-    Format,
-    Width,
-    Height,
-    Stride,
-    RateNum,
-    RateDen,
-    QueueBaseLow,
-    QueueBaseHigh,
-    CompletionBaseLow,
-    CompletionBaseHigh,
-    RingEntries,
-    QueueTailAddressLow,
-    QueueTailAddressHigh,
-    Control,
-    Status,
-    QueueTail,
-    QueueHead,
-    Completed,
-    Sequence,
-    QueueDoorbell,
-    ErrorCode,
-    ErrorIovaLow,
-    ErrorIovaHigh,
-    ErrorCount,
-    OverrunCount,
-    FrameCount,
-}
+use super::convert::{MAX_STRIDE, PixelFormat, STRIDE_ALIGN};
+use crate::registers::{Map, Register, all, locked, read_only, read_write, write_only};
 
-/// What the guest may do with a register.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rights {
-    /// Writes are ignored.
-    ReadOnly,
-    /// Writes take effect at any time.
-    ReadWrite,
-    /// Writes take effect at any time; reads as zero.
-    WriteOnly,
-    /// Writes take effect while the stream is off.
-    Locked,
-}
-
-/// Offset, register, rights and the name in `docs/camera.md`, in order of offset.
-pub const TABLE: [(u32, Register, Rights, &str); 43] = [
-    (0x000, Register::Id, Rights::ReadOnly, "ID"),
-    (0x004, Register::Version, Rights::ReadOnly, "VERSION"),
-    (0x008, Register::Formats, Rights::ReadOnly, "FORMATS"),
-    (0x00c, Register::Colour, Rights::ReadOnly, "COLOUR"),
-    (0x010, Register::MinWidth, Rights::ReadOnly, "MIN_WIDTH"),
-    (0x014, Register::MaxWidth, Rights::ReadOnly, "MAX_WIDTH"),
-    (0x018, Register::MinHeight, Rights::ReadOnly, "MIN_HEIGHT"),
-    (0x01c, Register::MaxHeight, Rights::ReadOnly, "MAX_HEIGHT"),
-    (0x020, Register::SizeStep, Rights::ReadOnly, "SIZE_STEP"),
-    (0x024, Register::StrideAlign, Rights::ReadOnly, "STRIDE_ALIGN"),
-    (0x028, Register::MaxStride, Rights::ReadOnly, "MAX_STRIDE"),
-    (0x02c, Register::MaxRate, Rights::ReadOnly, "MAX_RATE"),
-    (0x030, Register::NativeRateNum, Rights::ReadOnly, "NATIVE_RATE_NUM"),
-    (0x034, Register::NativeRateDen, Rights::ReadOnly, "NATIVE_RATE_DEN"),
-    (0x038, Register::MaxRingEntries, Rights::ReadOnly, "MAX_RING_ENTRIES"),
-    (0x03c, Register::CostFixed, Rights::ReadOnly, "COST_FIXED"),
-    (0x040, Register::CostBytesPerCycle, Rights::ReadOnly, "COST_BYTES_PER_CYCLE"),
-    (0x080, Register::Format, Rights::Locked, "FORMAT"),
-    (0x084, Register::Width, Rights::Locked, "WIDTH"),
-    (0x088, Register::Height, Rights::Locked, "HEIGHT"),
-    (0x08c, Register::Stride, Rights::Locked, "STRIDE"),
-    (0x090, Register::RateNum, Rights::Locked, "RATE_NUM"),
-    (0x094, Register::RateDen, Rights::Locked, "RATE_DEN"),
-    (0x098, Register::QueueBaseLow, Rights::Locked, "QUEUE_BASE"),
-    (0x09c, Register::QueueBaseHigh, Rights::Locked, "QUEUE_BASE"),
-    (0x0a0, Register::CompletionBaseLow, Rights::Locked, "COMPLETION_BASE"),
-    (0x0a4, Register::CompletionBaseHigh, Rights::Locked, "COMPLETION_BASE"),
-    (0x0a8, Register::RingEntries, Rights::Locked, "RING_ENTRIES"),
-    (0x0b0, Register::QueueTailAddressLow, Rights::Locked, "QUEUE_TAIL_ADDR"),
-    (0x0b4, Register::QueueTailAddressHigh, Rights::Locked, "QUEUE_TAIL_ADDR"),
-    (0x0c0, Register::Control, Rights::ReadWrite, "CONTROL"),
-    (0x0c4, Register::Status, Rights::ReadOnly, "STATUS"),
-    (0x0c8, Register::QueueTail, Rights::ReadWrite, "QUEUE_TAIL"),
-    (0x0cc, Register::QueueHead, Rights::ReadOnly, "QUEUE_HEAD"),
-    (0x0d0, Register::Completed, Rights::ReadOnly, "COMPLETED"),
-    (0x0d4, Register::Sequence, Rights::ReadOnly, "SEQUENCE"),
-    (QUEUE_DOORBELL, Register::QueueDoorbell, Rights::WriteOnly, "QUEUE_DOORBELL"),
-    (0x100, Register::ErrorCode, Rights::ReadWrite, "ERROR_CODE"),
-    (0x104, Register::ErrorIovaLow, Rights::ReadOnly, "ERROR_IOVA"),
-    (0x108, Register::ErrorIovaHigh, Rights::ReadOnly, "ERROR_IOVA"),
-    (0x10c, Register::ErrorCount, Rights::ReadOnly, "ERROR_COUNT"),
-    (0x110, Register::OverrunCount, Rights::ReadOnly, "OVERRUN_COUNT"),
-    (0x114, Register::FrameCount, Rights::ReadOnly, "FRAME_COUNT"),
-];
-
-/// Offset of QUEUE_DOORBELL.
-pub const QUEUE_DOORBELL: u32 = 0x0d8;
 /// Size of BAR 0 in bytes.
 pub const BAR_BYTES: u32 = 4096;
 /// Value of ID: "FCAM".
@@ -144,46 +37,92 @@ pub const VECTOR_OVERRUN: u16 = 2;
 /// Number of MSI-X vectors.
 pub const VECTORS: u16 = 3;
 
-/// The register at `offset` and its rights.
-pub fn register(offset: u32) -> Option<(Register, Rights)> {
-    TABLE.iter().find(|entry| entry.0 == offset).map(|&(_, register, rights, _)| (register, rights))
+/// A register, by its name in docs/camera.md.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Reg {
+    Id,
+    Version,
+    Formats,
+    Colour,
+    MinWidth,
+    MaxWidth,
+    MinHeight,
+    MaxHeight,
+    SizeStep,
+    StrideAlign,
+    MaxStride,
+    MaxRate,
+    NativeRateNum,
+    NativeRateDen,
+    MaxRingEntries,
+    CostFixed,
+    CostBytesPerCycle,
+    Format,
+    Width,
+    Height,
+    Stride,
+    RateNum,
+    RateDen,
+    QueueBase,
+    CompletionBase,
+    RingEntries,
+    QueueTailAddress,
+    Control,
+    Status,
+    QueueTail,
+    QueueHead,
+    Completed,
+    Sequence,
+    QueueDoorbell,
+    ErrorCode,
+    ErrorIova,
+    ErrorCount,
+    OverrunCount,
+    FrameCount,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// BAR 0.
+pub static MAP: Map<Reg> = Map::new(REGISTERS, BAR_BYTES as usize);
 
-    #[test]
-    fn offsets_ascend_without_overlap_inside_the_bar() {
-        assert!(TABLE.windows(2).all(|pair| pair[0].0 < pair[1].0));
-        assert!(TABLE.iter().all(|entry| entry.0 % 4 == 0 && entry.0 < BAR_BYTES));
-    }
-
-    /// The rows of the page's register table: offset, name, rights.
-    fn documented() -> Vec<(u32, String, Rights)> {
-        let page = include_str!("../../../docs/camera.md");
-        let mut rows = Vec::new();
-        for line in page.lines().filter(|line| line.starts_with("| 0x")) {
-            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-            let rights = match cells[3] {
-                "RO" => Rights::ReadOnly,
-                "RW" => Rights::ReadWrite,
-                "W" => Rights::WriteOnly,
-                "RW, locked" => Rights::Locked,
-                other => panic!("unknown access {other} in {line}"),
-            };
-            for offset in cells[1].split(", ") {
-                let offset = u32::from_str_radix(offset.trim_start_matches("0x"), 16).unwrap();
-                rows.push((offset, cells[2].to_string(), rights));
-            }
-        }
-        rows
-    }
-
-    #[test]
-    fn the_page_and_the_table_say_the_same() {
-        let table: Vec<_> =
-            TABLE.iter().map(|&(offset, _, rights, name)| (offset, name.to_string(), rights)).collect();
-        assert_eq!(documented(), table);
-    }
-}
+const REGISTERS: &[Register<Reg>] = &[
+    read_only("ID", 0x000, 4, ID as u64).id(Reg::Id),
+    read_only("VERSION", 0x004, 4, VERSION as u64).id(Reg::Version),
+    read_only("FORMATS", 0x008, 4, FORMATS as u64).id(Reg::Formats),
+    read_only("COLOUR", 0x00c, 4, 0).configured().id(Reg::Colour),
+    read_only("MIN_WIDTH", 0x010, 4, 0).configured().id(Reg::MinWidth),
+    read_only("MAX_WIDTH", 0x014, 4, 0).configured().id(Reg::MaxWidth),
+    read_only("MIN_HEIGHT", 0x018, 4, 0).configured().id(Reg::MinHeight),
+    read_only("MAX_HEIGHT", 0x01c, 4, 0).configured().id(Reg::MaxHeight),
+    read_only("SIZE_STEP", 0x020, 4, SIZE_STEP as u64).id(Reg::SizeStep),
+    read_only("STRIDE_ALIGN", 0x024, 4, STRIDE_ALIGN as u64).id(Reg::StrideAlign),
+    read_only("MAX_STRIDE", 0x028, 4, MAX_STRIDE as u64).id(Reg::MaxStride),
+    read_only("MAX_RATE", 0x02c, 4, MAX_RATE as u64).id(Reg::MaxRate),
+    read_only("NATIVE_RATE_NUM", 0x030, 4, 0).configured().id(Reg::NativeRateNum),
+    read_only("NATIVE_RATE_DEN", 0x034, 4, 0).configured().id(Reg::NativeRateDen),
+    read_only("MAX_RING_ENTRIES", 0x038, 4, MAX_RING_ENTRIES as u64).id(Reg::MaxRingEntries),
+    read_only("COST_FIXED", 0x03c, 4, 0).configured().id(Reg::CostFixed),
+    read_only("COST_BYTES_PER_CYCLE", 0x040, 4, 0).configured().id(Reg::CostBytesPerCycle),
+    locked("FORMAT", 0x080, 4, PixelFormat::Yuyv.fourcc() as u64).id(Reg::Format),
+    locked("WIDTH", 0x084, 4, 0).configured().id(Reg::Width),
+    locked("HEIGHT", 0x088, 4, 0).configured().id(Reg::Height),
+    locked("STRIDE", 0x08c, 4, 0).configured().id(Reg::Stride),
+    locked("RATE_NUM", 0x090, 4, 0).configured().id(Reg::RateNum),
+    locked("RATE_DEN", 0x094, 4, 0).configured().id(Reg::RateDen),
+    locked("QUEUE_BASE", 0x098, 8, 0).id(Reg::QueueBase),
+    locked("COMPLETION_BASE", 0x0a0, 8, 0).id(Reg::CompletionBase),
+    locked("RING_ENTRIES", 0x0a8, 4, 0).id(Reg::RingEntries),
+    locked("QUEUE_TAIL_ADDR", 0x0b0, 8, 0).id(Reg::QueueTailAddress),
+    read_write("CONTROL", 0x0c0, 4, 0, CONTROL_STREAM as u64).id(Reg::Control),
+    read_only("STATUS", 0x0c4, 4, 0).id(Reg::Status),
+    read_write("QUEUE_TAIL", 0x0c8, 4, 0, all(4)).id(Reg::QueueTail),
+    read_only("QUEUE_HEAD", 0x0cc, 4, 0).id(Reg::QueueHead),
+    read_only("COMPLETED", 0x0d0, 4, 0).id(Reg::Completed),
+    read_only("SEQUENCE", 0x0d4, 4, 0).id(Reg::Sequence),
+    write_only("QUEUE_DOORBELL", 0x0d8, 4, all(4)).id(Reg::QueueDoorbell),
+    read_write("ERROR_CODE", 0x100, 4, 0, all(4)).id(Reg::ErrorCode),
+    read_only("ERROR_IOVA", 0x104, 8, 0).id(Reg::ErrorIova),
+    read_only("ERROR_COUNT", 0x10c, 4, 0).id(Reg::ErrorCount),
+    read_only("OVERRUN_COUNT", 0x110, 4, 0).id(Reg::OverrunCount),
+    read_only("FRAME_COUNT", 0x114, 4, 0).id(Reg::FrameCount),
+];

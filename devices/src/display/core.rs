@@ -5,10 +5,11 @@ use fencepost_trace::{EngineSpec, Role};
 use super::config::{ConfigError, DisplayParts};
 use super::edid;
 use super::engine::Core;
-use super::registers::{self, ErrorBits, Irq, Size};
+use super::registers::{self, ErrorBits, Irq, Reg, Size};
 use super::state::DisplayState;
 use crate::function::{Counter, Doorbell, Function, Identity, Ids, Registers, Words};
 use crate::ports::Ports;
+use crate::registers::{Access, Half, Register};
 use crate::state::{SavedState, pack};
 
 /// The display as a PCI function's core.
@@ -36,92 +37,74 @@ impl Display {
         &self.core.state
     }
 
-    /// Reads a pair's low word and latches its high word, or the latched high word.
-    fn read_pair(&mut self, offset: u32, low: u32, value: u64) -> u32 {
-        let high_offset = low.saturating_add(4);
-        let high = (value >> 32) as u32;
+    /// Reads half of a read-only pair. Its low word latches its high word, for the next read of that.
+    fn read_pair(&mut self, half: Half, offset: u32, value: u64) -> u32 {
         let latch = &mut self.core.state.latch.high;
-        if offset == low {
-            *latch = Some((high_offset, high));
-            return value as u32;
-        }
-        match *latch {
-            Some((at, latched)) if at == high_offset => {
+        match (half, *latch) {
+            (Half::Low, _) => *latch = Some((offset.saturating_add(4), Half::High.of(value))),
+            (Half::High, Some((at, latched))) if at == offset => {
                 *latch = None;
-                latched
+                return latched;
             }
-            _ => high,
+            (Half::High, _) => {}
         }
+        half.of(value)
     }
 
-    /// The read-only pair that `offset` lies in: where it starts and what it holds.
-    fn pair(&self, offset: u32, ports: &Ports<'_>) -> Option<(u32, u64)> {
+    /// What the registers hold, but for the EDID.
+    fn value(&self, register: Reg, ports: &Ports<'_>) -> u64 {
         let state = &self.core.state;
-        let low = offset & !7;
-        let value = match low {
-            registers::NOW_NS => ports.clock.now().ns,
-            registers::NOW_CYCLES => ports.clock.now().cycles,
-            registers::COMMIT_ACCEPTED => state.accepted,
-            registers::COMMIT_LATCHED => state.latched,
-            registers::VBLANK_COUNT => self.core.last_vblank(ports.clock).count,
-            registers::VBLANK_CYCLES => self.core.last_vblank(ports.clock).cycles,
-            registers::VBLANK_NS => self.core.last_vblank(ports.clock).ns,
-            registers::CRC_FRAME => state.crc.frame,
-            registers::FAULT_IOVA => state.fault_iova,
-            _ => return None,
+        let word = match register {
+            Reg::NowNs => return ports.clock.now().ns,
+            Reg::NowCycles => return ports.clock.now().cycles,
+            Reg::CommitAccepted => return state.accepted,
+            Reg::CommitLatched => return state.latched,
+            Reg::VblankCount => return self.core.last_vblank(ports.clock).count,
+            Reg::VblankCycles => return self.core.last_vblank(ports.clock).cycles,
+            Reg::VblankNs => return self.core.last_vblank(ports.clock).ns,
+            Reg::CrcFrame => return state.crc.frame,
+            Reg::FaultIova => return state.fault_iova,
+            Reg::PlaneTable => return state.staged.table,
+            Reg::Id => registers::ID_VALUE,
+            Reg::MaxSize => registers::MAX_SIZE.bits(),
+            Reg::IrqStatus => state.irq_status.bits(),
+            Reg::IrqEnable => state.irq_enable.bits(),
+            Reg::ErrorStatus => state.errors.bits(),
+            Reg::CrtcEnable => u32::from(state.raster.is_some()),
+            Reg::ModeActive => state.mode.active.bits(),
+            Reg::ModeTotal => state.mode.total.bits(),
+            Reg::ModeClock => state.mode.clock_khz,
+            Reg::Commit => u32::from(state.pending.is_some()),
+            Reg::CrcValue => state.latch.crc,
+            Reg::Underruns => state.underruns,
+            Reg::Refused => state.refused,
+            Reg::PlaneControl => u32::from(state.staged.on),
+            Reg::PlaneFormat => state.staged.format,
+            Reg::PlaneEntries => state.staged.entries,
+            Reg::PlaneOffset => state.staged.offset_bytes,
+            Reg::PlanePitch => state.staged.pitch_bytes,
+            Reg::PlaneSize => state.staged.size.bits(),
+            Reg::Connector => 1,
+            Reg::Edid => 0,
         };
-        Some((low, value))
+        word.into()
     }
 
-    fn read_word(&self, offset: u32) -> u32 {
-        let state = &self.core.state;
-        match offset {
-            registers::ID => registers::ID_VALUE,
-            registers::MAX_SIZE => {
-                Size { width_px: registers::MAX_SIDE_PX, height_px: registers::MAX_SIDE_PX }.bits()
-            }
-            registers::IRQ_STATUS => state.irq_status.bits(),
-            registers::IRQ_ENABLE => state.irq_enable.bits(),
-            registers::ERROR_STATUS => state.errors.bits(),
-            registers::CRTC_ENABLE => u32::from(state.raster.is_some()),
-            registers::MODE_ACTIVE => state.mode.active.bits(),
-            registers::MODE_TOTAL => state.mode.total.bits(),
-            registers::MODE_CLOCK => state.mode.clock_khz,
-            registers::COMMIT => u32::from(state.pending.is_some()),
-            registers::CRC_VALUE => state.latch.crc,
-            registers::UNDERRUNS => state.underruns,
-            registers::REFUSED => state.refused,
-            registers::PLANE_CONTROL => u32::from(state.staged.on),
-            registers::PLANE_FORMAT => state.staged.format,
-            registers::PLANE_TABLE => state.staged.table as u32,
-            registers::PLANE_TABLE_HIGH => (state.staged.table >> 32) as u32,
-            registers::PLANE_ENTRIES => state.staged.entries,
-            registers::PLANE_OFFSET => state.staged.offset_bytes,
-            registers::PLANE_PITCH => state.staged.pitch_bytes,
-            registers::PLANE_SIZE => state.staged.size.bits(),
-            registers::CONNECTOR => 1,
-            registers::EDID..registers::EDID_END => self.edid_word(offset.saturating_sub(registers::EDID)),
-            _ => 0,
-        }
+    fn edid_word(&self, index: usize) -> u32 {
+        let bytes = self.edid.chunks_exact(4).nth(index);
+        bytes.and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes)
     }
 
-    fn edid_word(&self, offset: u32) -> u32 {
-        let bytes = self.edid.iter().skip(offset as usize).take(4);
-        bytes.rev().fold(0, |word, &byte| word << 8 | u32::from(byte))
-    }
-
-    fn write_plane(&mut self, offset: u32, value: u32) {
+    fn write_plane(&mut self, register: Reg, half: Half, value: u32) {
         let plane = self.core.staged();
-        let wide = u64::from(value);
-        match offset {
-            registers::PLANE_CONTROL => plane.on = value & 1 != 0,
-            registers::PLANE_FORMAT => plane.format = value,
-            registers::PLANE_TABLE => plane.table = plane.table & !0xffff_ffff | wide,
-            registers::PLANE_TABLE_HIGH => plane.table = plane.table & 0xffff_ffff | wide << 32,
-            registers::PLANE_ENTRIES => plane.entries = value,
-            registers::PLANE_OFFSET => plane.offset_bytes = value,
-            registers::PLANE_PITCH => plane.pitch_bytes = value,
-            registers::PLANE_SIZE => plane.size = Size::from_bits(value),
+        match register {
+            Reg::PlaneControl => plane.on = value != 0,
+            Reg::PlaneFormat => plane.format = value,
+            Reg::PlaneTable => plane.table = half.put(plane.table, value),
+            Reg::PlaneEntries => plane.entries = value,
+            Reg::PlaneOffset => plane.offset_bytes = value,
+            Reg::PlanePitch => plane.pitch_bytes = value,
+            Reg::PlaneSize => plane.size = Size::from_bits(value),
             _ => {}
         }
     }
@@ -129,27 +112,35 @@ impl Display {
 
 impl Words for Display {
     fn read(&mut self, offset: u32, ports: &mut Ports<'_>) -> u32 {
-        let Some((low, value)) = self.pair(offset, ports).filter(|_| offset % 4 == 0) else {
-            return self.read_word(offset);
-        };
-        if offset == registers::CRC_FRAME {
+        let Some(place) = registers::MAP.at(offset) else { return 0 };
+        let Register { id, width, access, .. } = *place.register;
+        if id == Reg::Edid {
+            return self.edid_word(place.index);
+        }
+        if id == Reg::CrcFrame && place.half == Half::Low {
             self.core.state.latch.crc = self.core.state.crc.value;
         }
-        self.read_pair(offset, low, value)
+        let value = self.value(id, ports);
+        match (width, access) {
+            (8, Access::ReadOnly) => self.read_pair(place.half, offset, value),
+            _ => place.read(value),
+        }
     }
 
     fn write(&mut self, offset: u32, value: u32, ports: &mut Ports<'_>) {
+        let Some(place) = registers::MAP.at(offset) else { return };
+        let Some(value) = place.write(value) else { return };
         let state = &mut self.core.state;
-        match offset {
-            registers::IRQ_STATUS => state.irq_status &= !Irq::from_bits_truncate(value),
-            registers::IRQ_ENABLE => self.core.enable_interrupts(Irq::from_bits_truncate(value), ports),
-            registers::ERROR_STATUS => state.errors &= !ErrorBits::from_bits_truncate(value),
-            registers::MODE_ACTIVE => state.mode.active = Size::from_bits(value),
-            registers::MODE_TOTAL => state.mode.total = Size::from_bits(value),
-            registers::MODE_CLOCK => state.mode.clock_khz = value,
-            registers::CRTC_ENABLE => self.core.enable(value & 1 != 0, ports),
-            registers::COMMIT if value & 1 != 0 => self.core.commit(ports),
-            _ => self.write_plane(offset, value),
+        match place.register.id {
+            Reg::IrqStatus => state.irq_status &= !Irq::from_bits_truncate(value),
+            Reg::IrqEnable => self.core.enable_interrupts(Irq::from_bits_truncate(value), ports),
+            Reg::ErrorStatus => state.errors &= !ErrorBits::from_bits_truncate(value),
+            Reg::ModeActive => state.mode.active = Size::from_bits(value),
+            Reg::ModeTotal => state.mode.total = Size::from_bits(value),
+            Reg::ModeClock => state.mode.clock_khz = value,
+            Reg::CrtcEnable => self.core.enable(value != 0, ports),
+            Reg::Commit if value != 0 => self.core.commit(ports),
+            register => self.write_plane(register, place.half, value),
         }
     }
 }
@@ -171,7 +162,8 @@ impl Function for Display {
     }
 
     fn doorbells(&self) -> Vec<Doorbell> {
-        vec![Doorbell { offset: registers::COMMIT, value: Some(1) }]
+        let bells = registers::MAP.offsets(Reg::Commit);
+        bells.map(|offset| Doorbell { offset, value: Some(1) }).collect()
     }
 
     fn timer(&mut self, token: u32, ports: &mut Ports<'_>) {

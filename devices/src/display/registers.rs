@@ -1,48 +1,19 @@
-//! The display's registers, as `docs/display.md` lists them.
+//! The register map of docs/display.md, as one table.
 
 use bitflags::bitflags;
 use serde::{Deserialize, Serialize};
 
-/// Value of [`ID`]: "FPD1".
+use super::edid::EDID_BYTES;
+use crate::registers::{Map, Register, all, clear_by_ones, read_only, read_write};
+
+/// Value of `ID`: "FPD1".
 pub const ID_VALUE: u32 = u32::from_le_bytes(*b"FPD1");
 /// The largest side of the active area, pixels.
 pub const MAX_SIDE_PX: u16 = 4096;
+/// Value of `MAX_SIZE`.
+pub const MAX_SIZE: Size = Size { width_px: MAX_SIDE_PX, height_px: MAX_SIDE_PX };
 /// The only format: DRM fourcc "XR24", XRGB8888 (drm_fourcc.h).
 pub const FORMAT_XRGB8888: u32 = u32::from_le_bytes(*b"XR24");
-
-pub const ID: u32 = 0x000;
-pub const MAX_SIZE: u32 = 0x004;
-pub const IRQ_STATUS: u32 = 0x010;
-pub const IRQ_ENABLE: u32 = 0x014;
-pub const ERROR_STATUS: u32 = 0x018;
-pub const NOW_NS: u32 = 0x020;
-pub const NOW_CYCLES: u32 = 0x028;
-pub const CRTC_ENABLE: u32 = 0x100;
-pub const MODE_ACTIVE: u32 = 0x104;
-pub const MODE_TOTAL: u32 = 0x108;
-pub const MODE_CLOCK: u32 = 0x10c;
-pub const COMMIT: u32 = 0x110;
-pub const COMMIT_ACCEPTED: u32 = 0x118;
-pub const COMMIT_LATCHED: u32 = 0x120;
-pub const VBLANK_COUNT: u32 = 0x128;
-pub const VBLANK_CYCLES: u32 = 0x130;
-pub const VBLANK_NS: u32 = 0x138;
-pub const CRC_FRAME: u32 = 0x140;
-pub const CRC_VALUE: u32 = 0x148;
-pub const UNDERRUNS: u32 = 0x150;
-pub const REFUSED: u32 = 0x154;
-pub const FAULT_IOVA: u32 = 0x158;
-pub const PLANE_CONTROL: u32 = 0x400;
-pub const PLANE_FORMAT: u32 = 0x404;
-pub const PLANE_TABLE: u32 = 0x408;
-pub const PLANE_TABLE_HIGH: u32 = 0x40c;
-pub const PLANE_ENTRIES: u32 = 0x410;
-pub const PLANE_OFFSET: u32 = 0x414;
-pub const PLANE_PITCH: u32 = 0x418;
-pub const PLANE_SIZE: u32 = 0x41c;
-pub const CONNECTOR: u32 = 0x800;
-pub const EDID: u32 = 0x900;
-pub const EDID_END: u32 = 0x980;
 
 /// BAR 0 size.
 pub const BAR0_BYTES: u32 = 0x1000;
@@ -91,8 +62,8 @@ impl Size {
     }
 
     /// To the register.
-    pub fn bits(self) -> u32 {
-        u32::from(self.width_px) | u32::from(self.height_px) << 16
+    pub const fn bits(self) -> u32 {
+        self.width_px as u32 | (self.height_px as u32) << 16
     }
 
     /// Width times height.
@@ -100,3 +71,77 @@ impl Size {
         u64::from(self.width_px).saturating_mul(u64::from(self.height_px))
     }
 }
+
+/// A register, by its name in docs/display.md.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Reg {
+    Id,
+    MaxSize,
+    IrqStatus,
+    IrqEnable,
+    ErrorStatus,
+    NowNs,
+    NowCycles,
+    CrtcEnable,
+    ModeActive,
+    ModeTotal,
+    ModeClock,
+    Commit,
+    CommitAccepted,
+    CommitLatched,
+    VblankCount,
+    VblankCycles,
+    VblankNs,
+    CrcFrame,
+    CrcValue,
+    Underruns,
+    Refused,
+    FaultIova,
+    PlaneControl,
+    PlaneFormat,
+    PlaneTable,
+    PlaneEntries,
+    PlaneOffset,
+    PlanePitch,
+    PlaneSize,
+    Connector,
+    Edid,
+}
+
+/// BAR 0.
+pub static MAP: Map<Reg> = Map::new(REGISTERS, BAR0_BYTES as usize);
+
+const REGISTERS: &[Register<Reg>] = &[
+    read_only("ID", 0x000, 4, ID_VALUE as u64).id(Reg::Id),
+    read_only("MAX_SIZE", 0x004, 4, MAX_SIZE.bits() as u64).id(Reg::MaxSize),
+    clear_by_ones("IRQ_STATUS", 0x010, 4, 0, Irq::all().bits() as u64).id(Reg::IrqStatus),
+    read_write("IRQ_ENABLE", 0x014, 4, 0, Irq::all().bits() as u64).id(Reg::IrqEnable),
+    clear_by_ones("ERROR_STATUS", 0x018, 4, 0, ErrorBits::all().bits() as u64).id(Reg::ErrorStatus),
+    read_only("NOW_NS", 0x020, 8, 0).configured().id(Reg::NowNs),
+    read_only("NOW_CYCLES", 0x028, 8, 0).configured().id(Reg::NowCycles),
+    read_write("CRTC_ENABLE", 0x100, 4, 0, 1).id(Reg::CrtcEnable),
+    read_write("MODE_ACTIVE", 0x104, 4, 0, all(4)).id(Reg::ModeActive),
+    read_write("MODE_TOTAL", 0x108, 4, 0, all(4)).id(Reg::ModeTotal),
+    read_write("MODE_CLOCK", 0x10c, 4, 0, all(4)).id(Reg::ModeClock),
+    read_write("COMMIT", 0x110, 4, 0, 1).id(Reg::Commit),
+    read_only("COMMIT_ACCEPTED", 0x118, 8, 0).id(Reg::CommitAccepted),
+    read_only("COMMIT_LATCHED", 0x120, 8, 0).id(Reg::CommitLatched),
+    read_only("VBLANK_COUNT", 0x128, 8, 0).id(Reg::VblankCount),
+    read_only("VBLANK_CYCLES", 0x130, 8, 0).id(Reg::VblankCycles),
+    read_only("VBLANK_NS", 0x138, 8, 0).id(Reg::VblankNs),
+    read_only("CRC_FRAME", 0x140, 8, 0).id(Reg::CrcFrame),
+    read_only("CRC_VALUE", 0x148, 4, 0).id(Reg::CrcValue),
+    read_only("UNDERRUNS", 0x150, 4, 0).id(Reg::Underruns),
+    read_only("REFUSED", 0x154, 4, 0).id(Reg::Refused),
+    read_only("FAULT_IOVA", 0x158, 8, 0).id(Reg::FaultIova),
+    read_write("PLANE_CONTROL", 0x400, 4, 0, 1).id(Reg::PlaneControl),
+    read_write("PLANE_FORMAT", 0x404, 4, 0, all(4)).id(Reg::PlaneFormat),
+    read_write("PLANE_TABLE", 0x408, 8, 0, all(8)).id(Reg::PlaneTable),
+    read_write("PLANE_ENTRIES", 0x410, 4, 0, all(4)).id(Reg::PlaneEntries),
+    read_write("PLANE_OFFSET", 0x414, 4, 0, all(4)).id(Reg::PlaneOffset),
+    read_write("PLANE_PITCH", 0x418, 4, 0, all(4)).id(Reg::PlanePitch),
+    read_write("PLANE_SIZE", 0x41c, 4, 0, all(4)).id(Reg::PlaneSize),
+    read_only("CONNECTOR", 0x800, 4, 1).id(Reg::Connector),
+    read_only("EDID", 0x900, 4, 0).each(EDID_BYTES / 4, 4).configured().id(Reg::Edid),
+];

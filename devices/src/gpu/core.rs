@@ -5,7 +5,7 @@ use std::any::Any;
 use fencepost_trace::{EngineSpec, Role};
 
 use super::config::GpuConfig;
-use super::registers::{self, Half, Place};
+use super::registers::{self, Global, Reg};
 use super::ring::{Context, Outcome, Ring};
 use crate::function::{Counter, Doorbell, Function, Identity, Ids, Registers, Words};
 use crate::ports::Ports;
@@ -49,21 +49,21 @@ impl Gpu {
         }
     }
 
-    fn global(&self, register: registers::Global) -> u64 {
+    fn global(&self, register: Global) -> u64 {
         match register {
-            registers::Global::Id => registers::ID_VALUE.into(),
-            registers::Global::Version => registers::VERSION_VALUE.into(),
-            registers::Global::Caps => registers::CAPS_VALUE.into(),
-            registers::Global::Rings => registers::RINGS.into(),
-            registers::Global::RingMaxPackets => registers::RING_MAX_PACKETS.into(),
-            registers::Global::SgMaxEntries => sg::SG_MAX_ENTRIES.into(),
-            registers::Global::MaxDimension => registers::MAX_DIMENSION_PX.into(),
-            registers::Global::Vectors => registers::VECTORS.into(),
-            registers::Global::FixedCycles => self.config.fixed_cycles,
-            registers::Global::BytesPerCycle => self.config.bytes_per_cycle.get().into(),
-            registers::Global::PollCycles => registers::POLL_CYCLES.into(),
-            registers::Global::ErrorRings => self.error_rings().into(),
-            registers::Global::Control => 0,
+            Global::Id => registers::ID_VALUE.into(),
+            Global::Version => registers::VERSION_VALUE.into(),
+            Global::Caps => registers::CAPS_VALUE.into(),
+            Global::Rings => registers::RINGS.into(),
+            Global::RingMaxPackets => registers::RING_MAX_PACKETS.into(),
+            Global::SgMaxEntries => sg::SG_MAX_ENTRIES.into(),
+            Global::MaxDimension => registers::MAX_DIMENSION_PX.into(),
+            Global::Vectors => registers::VECTORS.into(),
+            Global::FixedCycles => self.config.fixed_cycles,
+            Global::BytesPerCycle => self.config.bytes_per_cycle.get().into(),
+            Global::PollCycles => registers::POLL_CYCLES.into(),
+            Global::ErrorRings => self.error_rings().into(),
+            Global::Control => 0,
         }
     }
 
@@ -77,24 +77,22 @@ impl Gpu {
 
 impl Words for Gpu {
     fn read(&mut self, offset: u32, _ports: &mut Ports<'_>) -> u32 {
-        match registers::place(offset) {
-            Place::Global(register, half) => half.of(self.global(register)),
-            Place::Ring(index, register, half) => {
-                self.rings.get(index).map_or(0, |ring| half.of(ring.read(register)))
-            }
-            Place::Hole => 0,
-        }
+        let Some(place) = registers::MAP.at(offset) else { return 0 };
+        place.read(match place.register.id {
+            Reg::Global(register) => self.global(register),
+            Reg::Ring(register) => self.rings.get(place.index).map_or(0, |ring| ring.read(register)),
+        })
     }
 
     fn write(&mut self, offset: u32, value: u32, ports: &mut Ports<'_>) {
-        match registers::place(offset) {
-            Place::Global(registers::Global::Control, Half::Low) if value & registers::CONTROL_RESET != 0 => {
-                self.reset(ports);
+        let Some(place) = registers::MAP.at(offset) else { return };
+        let Some(value) = place.write(value) else { return };
+        match place.register.id {
+            Reg::Global(Global::Control) if value & registers::CONTROL_RESET != 0 => self.reset(ports),
+            Reg::Global(_) => {}
+            Reg::Ring(register) => {
+                self.on_ring(place.index, ports, |ring, cx| ring.write(register, place.half, value, cx));
             }
-            Place::Ring(index, register, half) => {
-                self.on_ring(index, ports, |ring, cx| ring.write(register, half, value, cx));
-            }
-            Place::Global(..) | Place::Hole => {}
         }
     }
 }
@@ -116,8 +114,8 @@ impl Function for Gpu {
     }
 
     fn doorbells(&self) -> Vec<Doorbell> {
-        (0..registers::RINGS)
-            .filter_map(|index| registers::ring_offset(index, registers::Ring::Doorbell))
+        registers::MAP
+            .offsets(Reg::Ring(registers::Ring::Doorbell))
             .map(|offset| Doorbell { offset, value: None })
             .collect()
     }

@@ -8,8 +8,9 @@ use super::config::GpuConfig;
 use super::error::GpuError;
 use super::job::Job;
 use super::packet::{Condition, PACKET_BYTES, RawPacket};
-use super::registers::{self, Half};
+use super::registers;
 use crate::ports::{DmaExt, Iova, Ports};
+use crate::registers::Half;
 
 /// What a ring needs of the GPU and the world, for one call.
 pub struct Context<'a, 'p> {

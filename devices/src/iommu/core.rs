@@ -40,7 +40,7 @@ pub struct Iommu {
 impl Default for Iommu {
     fn default() -> Self {
         Iommu {
-            file: RegisterFile::new(registers::table(), registers::PAGE_BYTES),
+            file: RegisterFile::new(registers::REGISTERS, registers::PAGE_BYTES),
             root: 0,
             next_record: 0,
             contexts: ContextCache::default(),

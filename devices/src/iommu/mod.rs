@@ -9,12 +9,12 @@ mod commands;
 mod core;
 mod faults;
 mod queue;
-mod registers;
+pub(crate) mod registers;
 mod state;
 mod walk;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use core::{Iommu, Surroundings};
 pub use state::IommuState;

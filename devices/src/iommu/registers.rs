@@ -1,6 +1,6 @@
 //! The register page (Intel VT-d specification 3.3, chapter 10; offsets, bits and what they announce).
 
-use crate::registers::{Register, read_only, read_write};
+use crate::registers::{Register, check, clear_by_ones, read_only, read_write, write_only};
 
 /// Bytes of the register page that registers are in.
 pub const PAGE_BYTES: usize = 4096;
@@ -79,55 +79,41 @@ pub const ECAP_VALUE: u64 = 1 // C: walks are coherent
     | 1 << 7 // SC: snoop control (every access is coherent anyway)
     | (IOTLB as u64 / 16) << 8; // IRO
 
-/// The registers. GCMD is write-only and so never stored; the unit acts on what is written.
-pub fn table() -> Vec<Register> {
-    let mut registers = vec![
-        read_only("VER", VERSION, 4, 0x10),
-        read_only("CAP", CAP, 8, CAP_VALUE),
-        read_only("ECAP", ECAP, 8, ECAP_VALUE),
-        read_only("GCMD", GLOBAL_COMMAND, 4, 0),
-        read_only("GSTS", GLOBAL_STATUS, 4, 0),
-        read_write("RTADDR", ROOT_TABLE, 8, 0, !0xfff),
-        // CAIG (59..61) is the unit's answer.
-        read_write("CCMD", CONTEXT_COMMAND, 8, 0, 0xe000_0003_ffff_ffff),
-        Register { name: "FSTS", offset: FAULT_STATUS, width: 4, reset: 0, writable: 0, clear: 0x11 },
-        read_only("IQH", QUEUE_HEAD, 8, 0),
-        read_write("IQT", QUEUE_TAIL, 8, 0, 0x7_fff0),
-        read_write("IQA", QUEUE_ADDRESS, 8, 0, !0xfff | 7),
-        Register { name: "ICS", offset: COMPLETION_STATUS, width: 4, reset: 0, writable: 0, clear: 1 },
-        read_only("IQERCD", QUEUE_ERROR, 8, 0),
-        read_write("IVA", IOTLB, 8, 0, !0xfff | 0x7f),
-        // IAIG (57..59) is the unit's answer.
-        read_write("IOTLB", IOTLB_COMMAND, 8, 0, 0xb003_ffff_0000_0000),
-    ];
-    registers.extend(event([("FECTL", 0), ("FEDATA", 4), ("FEADDR", 8), ("FEUADDR", 12)], FAULT_CONTROL));
-    registers
-        .extend(event([("IECTL", 0), ("IEDATA", 4), ("IEADDR", 8), ("IEUADDR", 12)], COMPLETION_CONTROL));
-    registers.extend((0..FAULT_RECORD_COUNT).flat_map(fault_record));
-    registers
-}
+/// The registers (`docs/iommu.md`). The unit acts on what is written to GCMD and does not keep it.
+pub const REGISTERS: &[Register] = &[
+    read_only("VER", VERSION, 4, 0x10),
+    read_only("CAP", CAP, 8, CAP_VALUE),
+    read_only("ECAP", ECAP, 8, ECAP_VALUE),
+    write_only("GCMD", GLOBAL_COMMAND, 4, (TRANSLATION | SET_ROOT | QUEUED_INVALIDATION) as u64),
+    read_only("GSTS", GLOBAL_STATUS, 4, 0),
+    read_write("RTADDR", ROOT_TABLE, 8, 0, !0xfff),
+    // CAIG (59..61) is the unit's answer.
+    read_write("CCMD", CONTEXT_COMMAND, 8, 0, 0xe000_0003_ffff_ffff),
+    clear_by_ones("FSTS", FAULT_STATUS, 4, 0, (PRIMARY_OVERFLOW | QUEUE_STOPPED) as u64),
+    read_write("FECTL", FAULT_CONTROL, 4, EVENT_MASKED as u64, EVENT_MASKED as u64),
+    read_write("FEDATA", FAULT_CONTROL + EVENT_DATA, 4, 0, 0xffff),
+    read_write("FEADDR", FAULT_CONTROL + EVENT_ADDRESS, 4, 0, 0xffff_fffc),
+    read_write("FEUADDR", FAULT_CONTROL + EVENT_UPPER_ADDRESS, 4, 0, 0xffff_ffff),
+    read_only("IQH", QUEUE_HEAD, 8, 0),
+    read_write("IQT", QUEUE_TAIL, 8, 0, 0x7_fff0),
+    read_write("IQA", QUEUE_ADDRESS, 8, 0, !0xfff | 7),
+    clear_by_ones("ICS", COMPLETION_STATUS, 4, 0, 1),
+    read_write("IECTL", COMPLETION_CONTROL, 4, EVENT_MASKED as u64, EVENT_MASKED as u64),
+    read_write("IEDATA", COMPLETION_CONTROL + EVENT_DATA, 4, 0, 0xffff),
+    read_write("IEADDR", COMPLETION_CONTROL + EVENT_ADDRESS, 4, 0, 0xffff_fffc),
+    read_write("IEUADDR", COMPLETION_CONTROL + EVENT_UPPER_ADDRESS, 4, 0, 0xffff_ffff),
+    read_only("IQERCD", QUEUE_ERROR, 8, 0),
+    read_write("IVA", IOTLB, 8, 0, !0xfff | 0x7f),
+    // IAIG (57..59) is the unit's answer.
+    read_write("IOTLB", IOTLB_COMMAND, 8, 0, 0xb003_ffff_0000_0000),
+    read_only("FRCD_LOW", FAULT_RECORDS, 8, 0).each(FAULT_RECORD_COUNT, FAULT_RECORD_BYTES),
+    // F, the top bit, is cleared by writing one.
+    clear_by_ones("FRCD_HIGH", FAULT_RECORDS + 8, 8, 0, 1 << 63).each(FAULT_RECORD_COUNT, FAULT_RECORD_BYTES),
+];
 
-fn event(names: [(&'static str, usize); 4], base: usize) -> [Register; 4] {
-    names.map(|(name, part)| {
-        let (reset, writable) = match part {
-            0 => (u64::from(EVENT_MASKED), u64::from(EVENT_MASKED)),
-            EVENT_DATA => (0, 0xffff),
-            EVENT_ADDRESS => (0, 0xffff_fffc),
-            _ => (0, 0xffff_ffff),
-        };
-        read_write(name, base.saturating_add(part), 4, reset, writable)
-    })
-}
+const _: () = check(REGISTERS, PAGE_BYTES);
 
 /// The offset of fault record `index`.
 pub fn fault_record_offset(index: usize) -> usize {
     FAULT_RECORDS.saturating_add(index.saturating_mul(FAULT_RECORD_BYTES))
-}
-
-fn fault_record(index: usize) -> [Register; 2] {
-    let low = fault_record_offset(index);
-    let high = low.saturating_add(8);
-    // F, the top bit, is cleared by writing one.
-    let top = Register { name: "FRCD high", offset: high, width: 8, reset: 0, writable: 0, clear: 1 << 63 };
-    [read_only("FRCD low", low, 8, 0), top]
 }

@@ -46,7 +46,7 @@ impl Stateful for Iommu {
         let IommuState { registers, root, next_record, contexts, iotlb, faults } = state;
         require::<Self>(next_record < registers::FAULT_RECORD_COUNT, "a fault record beyond the last")?;
         require::<Self>(contexts.is_well_formed() && iotlb.is_well_formed(), "caches of another size")?;
-        let file = RegisterFile::restore(registers::table(), registers::PAGE_BYTES, &registers)
+        let file = RegisterFile::restore(registers::REGISTERS, registers::PAGE_BYTES, &registers)
             .ok_or(StateError::Impossible { kind: Self::KIND, why: "a register page of another size" })?;
         Ok(Iommu { file, root, next_record, contexts, iotlb, faults })
     }

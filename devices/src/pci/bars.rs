@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::function::{BARS, Bar};
-use crate::registers::{Register, RegisterFile, read_write};
+use crate::registers::{Register, RegisterFile, read_only, read_write};
 
 /// Offset of the first base address register.
 const BAR0: usize = 0x10;
@@ -175,7 +175,12 @@ fn offset(index: usize) -> usize {
 }
 
 fn register(index: usize, reset: u64, writable: u64) -> Register {
-    read_write(NAMES.get(index).copied().unwrap_or_default(), offset(index), 4, reset, writable)
+    let (name, offset) = (NAMES.get(index).copied().unwrap_or_default(), offset(index));
+    match writable {
+        // The lower half of a BAR of 4 GiB or more.
+        0 => read_only(name, offset, 4, reset),
+        _ => read_write(name, offset, 4, reset, writable),
+    }
 }
 
 /// Why `bar` cannot be BAR `index`, if it cannot.

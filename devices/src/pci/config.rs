@@ -1,7 +1,7 @@
 //! Configuration space as a table of registers (PCI Express Base Specification 5.0, chapter 7).
 
 use crate::function::{Identity, Interrupts, MsixTable, VENDOR_ID};
-use crate::registers::{Register, read_only, read_write};
+use crate::registers::{Register, clear_by_ones, read_only, read_write};
 
 use super::HOST_BRIDGE_DEVICE_ID;
 use super::bars::{Bars, Space};
@@ -111,7 +111,7 @@ fn header(identity: &Identity, bars: &Bars) -> Vec<Register> {
         // Memory space, bus master, parity error response, SERR#, interrupt disable.
         read_write("Command", COMMAND, 2, 0, u64::from(0x0546 | ports)),
         // Capabilities list; error bits are cleared by writing ones.
-        Register { name: "Status", offset: STATUS, width: 2, reset: 0x0010, writable: 0, clear: 0xf900 },
+        clear_by_ones("Status", STATUS, 2, 0x0010, 0xf900),
         read_only("Revision ID and Class Code", 0x08, 4, class),
         read_write("Cache Line Size", 0x0c, 1, 0, 0xff),
         read_only("Header Type", 0x0e, 1, 0),
@@ -176,14 +176,7 @@ fn express() -> Vec<Register> {
         read_only("Device Capabilities", PCIE + 4, 4, 0x1000_8000),
         // Relaxed ordering and no-snoop enabled, 512-byte read requests after reset.
         read_write("Device Control", PCIE_DEVICE_CONTROL, 2, 0x2810, 0x78ff),
-        Register {
-            name: "Device Status",
-            offset: PCIE + 0xa,
-            width: 2,
-            reset: 0,
-            writable: 0,
-            clear: 0x000f,
-        },
+        clear_by_ones("Device Status", PCIE + 0xa, 2, 0, 0x000f),
         read_only("Device Capabilities 2", PCIE + 0x24, 4, 0),
         read_only("Device Control 2", PCIE + 0x28, 2, 0),
     ]

@@ -102,7 +102,7 @@ impl Endpoint {
         let identity = function.identity();
         let bars = config::check(&identity).ok()?;
         let registers = config::endpoint(&identity, &bars);
-        let config = RegisterFile::restore(registers, config::HEADER_BYTES, &state.config)?;
+        let config = RegisterFile::restore(&registers, config::HEADER_BYTES, &state.config)?;
         let (msix, pending) = (&state.msix, state.msi_pending);
         let interrupts = InterruptState::restore(&identity.interrupts, msix, pending, state.line)?;
         if function.save_state() != state.function {
@@ -367,7 +367,7 @@ impl Endpoint {
 }
 
 fn config_space(identity: &Identity, bars: &Bars) -> RegisterFile {
-    RegisterFile::new(config::endpoint(identity, bars), config::HEADER_BYTES)
+    RegisterFile::new(&config::endpoint(identity, bars), config::HEADER_BYTES)
 }
 
 /// How an event names a register: by its offset, and in the top four bits its BAR.

@@ -65,7 +65,7 @@ pub struct PciRoot {
 impl Default for PciRoot {
     fn default() -> Self {
         PciRoot {
-            host_bridge: RegisterFile::new(config::host_bridge(), config::HEADER_BYTES),
+            host_bridge: RegisterFile::new(&config::host_bridge(), config::HEADER_BYTES),
             config_address: ConfigAddress::default(),
             endpoints: Vec::new(),
             revision: 0,
@@ -265,7 +265,7 @@ impl Stateful for PciRoot {
         let slots = state.endpoints.iter().map(|endpoint| endpoint.rid);
         require::<Self>(slots.is_sorted_by(|a, b| a < b), "its functions are not in order")?;
         require::<Self>(functions.len() == state.endpoints.len(), "another number of functions")?;
-        let bridge = RegisterFile::restore(config::host_bridge(), config::HEADER_BYTES, &state.host_bridge);
+        let bridge = RegisterFile::restore(&config::host_bridge(), config::HEADER_BYTES, &state.host_bridge);
         let pairs = functions.into_iter().zip(&state.endpoints);
         let endpoints: Option<Vec<_>> =
             pairs.map(|(function, endpoint)| Endpoint::restore(function, endpoint)).collect();

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::FUNCTIONS;
-use super::page::{Table, number, page};
-use super::registers::{Register, registers};
+use super::page::{Row, Table, number, page};
+use super::registers::tables;
 
 /// The header of a function's page, what its names begin with, and how many registers it has at least.
 const HEADERS: [(&str, &str, &str, usize); 3] = [
@@ -32,21 +32,26 @@ fn constants(text: &str) -> BTreeMap<String, u64> {
         .collect()
 }
 
-/// Where a register of a page is, within its ring where the GPU has one for each.
-fn place(register: &Register) -> u64 {
-    if register.name.starts_with("RING_") && register.offset >= 0x100 {
-        register.offset % 0x100
-    } else {
-        register.offset
-    }
+/// The registers of a page: name and offset, within its ring where the GPU has one for each.
+fn registers(name: &str) -> BTreeMap<String, u64> {
+    let place = |row: &Row<'_>| {
+        let offset = row.cell("offset");
+        match offset.split_once(" + ") {
+            Some((first, "0x100n, n < 2")) => number(first).map(|first| first % 0x100),
+            Some((first, _)) => number(first),
+            None => number(&offset),
+        }
+    };
+    let tables = tables(name);
+    let rows = tables.iter().flat_map(Table::rows);
+    rows.map(|row| (row.cell("name"), place(&row).expect("an offset"))).collect()
 }
 
 #[test]
 fn every_register_of_a_driver_is_on_the_page() {
     for ((page, file, prefix, at_least), (_, name)) in HEADERS.into_iter().zip(FUNCTIONS) {
         assert_eq!(page, name);
-        let on_page: BTreeMap<String, u64> =
-            registers(page).iter().map(|register| (register.name.clone(), place(register))).collect();
+        let on_page = registers(page);
         let constants = constants(&header(file));
         assert!(constants.len() >= at_least, "{file}: {}", constants.len());
         for (name, value) in constants {

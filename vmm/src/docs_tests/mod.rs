@@ -2,11 +2,11 @@
 //! compared with the machine's answers to accesses. A page and the machine cannot disagree.
 
 mod headers;
-mod page;
 mod pci;
 mod ports;
 mod registers;
 
+use fencepost_devices::testing::page;
 use fencepost_firmware::layout;
 
 use crate::machine::Machine;

@@ -1,6 +1,5 @@
 //! The display through its registers, as a driver sees it. Offsets and bits are restated from docs/display.md.
 
-mod page;
 mod random;
 mod state;
 

@@ -1,54 +1,7 @@
 use super::fixture::*;
 use crate::function::Words;
-use crate::gpu::registers::{GLOBAL, RING, Row};
 use crate::gpu::{Gpu, GpuConfig};
 use crate::state::Stateful;
-
-const PAGE: &str = include_str!("../../../../docs/gpu.md");
-
-fn is_documented<R>(row: &Row<R>, prefix: &str) -> bool {
-    PAGE.contains(&format!(
-        "| {prefix}{:0w$x} | {} | `{}` |",
-        row.offset,
-        row.bytes * 8,
-        row.name,
-        w = if prefix == "+0x" { 2 } else { 3 }
-    ))
-}
-
-fn overlaps<R>(rows: &[Row<R>]) -> bool {
-    rows.windows(2).any(|pair| pair[0].offset + pair[0].bytes > pair[1].offset)
-}
-
-#[test]
-fn every_register_is_in_the_documentation_at_its_offset_and_width() {
-    let missing: Vec<_> = GLOBAL
-        .iter()
-        .filter(|row| !is_documented(row, "0x"))
-        .map(|row| row.name)
-        .chain(RING.iter().filter(|row| !is_documented(row, "+0x")).map(|row| row.name))
-        .collect();
-    assert_eq!(missing, [""; 0]);
-}
-
-#[test]
-fn no_two_registers_overlap() {
-    assert!(!overlaps(GLOBAL) && !overlaps(RING));
-}
-
-#[test]
-fn reset_values_are_those_of_the_documentation() {
-    let mut driver = Driver::disabled(GpuConfig::default());
-    let mut read = |offset| driver.gpu.read(offset, &mut driver.world.ports());
-    let globals: Vec<u32> = (0x000..0x038).step_by(4).map(&mut read).collect();
-    assert_eq!(globals, [0x5550_4746, 0x0001_0001, 0x7f, 2, 4096, 32768, 8192, 3, 500, 0, 16, 10_000, 0, 0],);
-    for ring in 0..2 {
-        let values: Vec<u32> = (0x00..0x5c).step_by(4).map(|offset| driver.read(ring, offset)).collect();
-        let mut want = [0; 23];
-        want[0x44 / 4] = 1_000_000;
-        assert_eq!(values, want);
-    }
-}
 
 #[test]
 fn unknown_offsets_read_as_zero_and_ignore_writes() {

@@ -1,71 +1,40 @@
-//! Registers as one table: offset, width, access, reset value.
+//! Registers that keep what was written to them.
 
-/// One register of a register file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Register {
-    /// What the specification calls it.
-    pub name: &'static str,
-    /// Byte offset.
-    pub offset: usize,
-    /// Width in bytes: 1, 2, 4 or 8.
-    pub width: usize,
-    /// Value after reset.
-    pub reset: u64,
-    /// Bits that the guest can write.
-    pub writable: u64,
-    /// Bits that the guest clears by writing ones.
-    pub clear: u64,
-}
-
-/// A register that the guest can only read.
-pub const fn read_only(name: &'static str, offset: usize, width: usize, reset: u64) -> Register {
-    Register { name, offset, width, reset, writable: 0, clear: 0 }
-}
-
-/// A register with bits that the guest can write.
-pub const fn read_write(
-    name: &'static str,
-    offset: usize,
-    width: usize,
-    reset: u64,
-    writable: u64,
-) -> Register {
-    Register { name, offset, width, reset, writable, clear: 0 }
-}
+use super::{Access, Register, check};
 
 /// The bytes of a set of registers, and which of their bits can be written or cleared. Bytes that no register names
 /// read as zero and ignore writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisterFile {
-    registers: Vec<Register>,
     bytes: Vec<u8>,
+    reset: Vec<u8>,
     writable: Vec<u8>,
     clear: Vec<u8>,
 }
 
 impl RegisterFile {
-    /// `bytes` bytes with `registers` in them, after reset.
-    pub fn new(registers: Vec<Register>, bytes: usize) -> Self {
-        let mut file = RegisterFile {
-            registers: Vec::new(),
-            bytes: vec![0; bytes],
-            writable: vec![0; bytes],
-            clear: vec![0; bytes],
-        };
-        for register in &registers {
-            put(&mut file.writable, register.offset, register.width, register.writable);
-            put(&mut file.clear, register.offset, register.width, register.clear);
+    /// `bytes` bytes with `registers` in them, after reset. A table with a flaw is a bug, and ends the program.
+    pub fn new(registers: &[Register], bytes: usize) -> Self {
+        check(registers, bytes);
+        let zeros = || vec![0; bytes];
+        let mut file = RegisterFile { bytes: zeros(), reset: zeros(), writable: zeros(), clear: zeros() };
+        for register in registers {
+            for offset in (0..register.count).map(|index| register.place(index)) {
+                put(&mut file.reset, offset, register.width, register.reset.unwrap_or(0));
+                put(&mut file.clear, offset, register.width, register.clear);
+                // What only acts when written is not kept.
+                if register.access != Access::WriteOnly {
+                    put(&mut file.writable, offset, register.width, register.writable);
+                }
+            }
         }
-        file.registers = registers;
         file.reset();
         file
     }
 
     /// Every register back to its reset value.
     pub fn reset(&mut self) {
-        for register in &self.registers {
-            put(&mut self.bytes, register.offset, register.width, register.reset);
-        }
+        self.bytes.clone_from(&self.reset);
     }
 
     /// Reads `data.len()` bytes at `offset`, as the guest sees them.
@@ -112,7 +81,7 @@ impl RegisterFile {
     }
 
     /// `bytes` bytes with `registers` in them, that hold what [`save`](Self::save) gave; none when its length is another.
-    pub fn restore(registers: Vec<Register>, bytes: usize, saved: &[u8]) -> Option<Self> {
+    pub fn restore(registers: &[Register], bytes: usize, saved: &[u8]) -> Option<Self> {
         (saved.len() == bytes)
             .then(|| RegisterFile { bytes: saved.to_vec(), ..RegisterFile::new(registers, bytes) })
     }

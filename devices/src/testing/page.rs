@@ -1,4 +1,7 @@
-//! A page of docs/ and the tables on it.
+//! A page of docs/ and the tables on it, for tests that compare it with the model.
+
+// A page that is not as expected ends the test.
+#![allow(clippy::arithmetic_side_effects)]
 
 /// The page's text.
 pub fn page(name: &str) -> String {
@@ -28,6 +31,24 @@ impl Table {
         let rows: Vec<_> = lines.skip(1).map(cells).collect();
         assert!(rows.iter().all(|row| row.len() == columns.len()), "{heading}: {rows:?}");
         Table { columns, rows }
+    }
+
+    /// The tables that have exactly these columns.
+    pub fn with_columns(page: &str, columns: &[&str]) -> Vec<Table> {
+        let mut tables = Vec::new();
+        let mut lines = page.lines();
+        while let Some(line) = lines.next() {
+            if !line.starts_with('|') {
+                continue;
+            }
+            let rows = lines.by_ref().skip(1).take_while(|line| line.starts_with('|')).map(cells).collect();
+            let table = Table { columns: cells(line), rows };
+            if table.columns == columns {
+                assert!(table.rows.iter().all(|row| row.len() == columns.len()), "{table:?}");
+                tables.push(table);
+            }
+        }
+        tables
     }
 
     /// The rows, each with its cells by the column's name.

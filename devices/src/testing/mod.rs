@@ -1,5 +1,7 @@
 //! Fakes of the four ports, for device tests and for anyone who writes a device.
 
+pub mod page;
+
 use std::collections::BTreeMap;
 
 use fencepost_trace::{Event, Stamp, Trace};

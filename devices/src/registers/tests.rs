@@ -1,0 +1,262 @@
+//! Every device's table is that of its page in docs/, and every device keeps to its table.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+use crate::camera::{self, Camera, CameraCost, CameraParts, Size, TestPattern};
+use crate::display::{self, Display, DisplayParts, NoPictures};
+use crate::function::{Function, Registers};
+use crate::gpu::{self, Gpu, GpuConfig};
+use crate::iommu::{self, tests::Bench};
+use crate::state::{SavedState, pack};
+use crate::testing::World;
+use crate::testing::page::{Row, Table, number, page};
+
+/// The columns of every register table.
+const COLUMNS: [&str; 6] = ["offset", "bytes", "name", "access", "reset", "meaning"];
+
+/// The devices' tables: the page, its rows, and how many bytes registers can be in.
+fn tables() -> [(&'static str, Vec<Register>, usize); 4] {
+    [
+        ("gpu.md", gpu::registers::MAP.rows(), 4096),
+        ("camera.md", camera::registers::MAP.rows(), 4096),
+        ("display.md", display::registers::MAP.rows(), 4096),
+        ("iommu.md", iommu::registers::REGISTERS.to_vec(), 4096),
+    ]
+}
+
+/// `0x100`, or `0x100 + 16n, n < 8`: offset, distance and number.
+fn places(cell: &str) -> (usize, usize, usize) {
+    let value = |text: &str| number(text).unwrap_or_else(|| panic!("{text} in {cell}")) as usize;
+    let Some((first, rest)) = cell.split_once(" + ") else { return (value(cell), 0, 1) };
+    let (stride, count) = rest.split_once("n, n < ").unwrap();
+    (value(first), value(stride), value(count))
+}
+
+/// A row of a page.
+fn documented(row: &Row<'_>) -> Register {
+    let (offset, stride, count) = places(&row.cell("offset"));
+    let width: usize = row.cell("bytes").parse().unwrap();
+    let access = row.cell("access");
+    let (kind, bits) = match access.split_once(" 0x") {
+        Some((kind, digits)) => (kind, u64::from_str_radix(digits, 16).unwrap()),
+        None => (access.as_str(), all(width)),
+    };
+    let (access, writable, clear) = match kind {
+        "RO" => (Access::ReadOnly, 0, 0),
+        "RW" => (Access::ReadWrite, bits, 0),
+        "RW, locked" => (Access::Locked, bits, 0),
+        "WO" => (Access::WriteOnly, bits, 0),
+        "W1C" => (Access::ClearByOnes, 0, bits),
+        other => panic!("unknown access {other}"),
+    };
+    let (name, reset) = (row.cell("name").leak(), number(&row.cell("reset")));
+    Register { id: (), name, offset, width, count, stride, access, reset, writable, clear }
+}
+
+/// The rows of a page, with what they state of the reset value.
+fn documented_rows(name: &str) -> Vec<(Register, String)> {
+    let tables = Table::with_columns(&page(name), &COLUMNS);
+    tables.iter().flat_map(Table::rows).map(|row| (documented(&row), row.cell("reset"))).collect()
+}
+
+#[test]
+fn every_table_is_that_of_its_page() {
+    for (name, mut coded, bytes) in tables() {
+        coded.sort_by_key(|register| register.offset);
+        let stated: Vec<Register> = documented_rows(name).into_iter().map(|(register, _)| register).collect();
+        assert_eq!(stated, coded, "{name}");
+        assert_eq!(flaw(&coded, bytes), None, "{name}");
+    }
+}
+
+#[test]
+fn every_page_says_what_lies_between_the_registers() {
+    for (name, ..) in tables() {
+        let text = page(name).to_lowercase().replace('\n', " ");
+        let said = ["offsets not listed", "unlisted offsets"].iter().any(|words| text.contains(words));
+        assert!(said, "{name}");
+    }
+}
+
+/// A device that was just made, with registers to access in words.
+enum Subject {
+    Function(Box<dyn Function>, World),
+    Iommu(Box<Bench>),
+}
+
+impl Subject {
+    fn new(page: &str) -> Self {
+        let function: Box<dyn Function> = match page {
+            "gpu.md" => Box::new(Gpu::new(GpuConfig::default())),
+            "camera.md" => {
+                let source = Box::new(TestPattern::new(Size { width_px: 64, height_px: 32 }));
+                Box::new(Camera::new(CameraParts { cost: CameraCost::default(), source }))
+            }
+            "display.md" => {
+                let (config, sink) = (display::Config::default(), Box::new(NoPictures));
+                Box::new(Display::new(DisplayParts { config, sink }).unwrap())
+            }
+            _ => return Subject::Iommu(Box::new(Bench::new())),
+        };
+        Subject::Function(function, World::new(0x1000))
+    }
+
+    fn word(&mut self, offset: usize) -> u32 {
+        match self {
+            Subject::Iommu(bench) => bench.read32(offset as u64),
+            Subject::Function(function, world) => match function.registers() {
+                Registers::Words(words) => words.read(offset as u32, &mut world.ports()),
+                Registers::AsIssued(_) => unreachable!("these devices ask for words"),
+            },
+        }
+    }
+
+    fn set_word(&mut self, offset: usize, value: u32) {
+        match self {
+            Subject::Iommu(bench) => bench.write32(offset as u64, value),
+            Subject::Function(function, world) => match function.registers() {
+                Registers::Words(words) => words.write(offset as u32, value, &mut world.ports()),
+                Registers::AsIssued(_) => unreachable!("these devices ask for words"),
+            },
+        }
+    }
+
+    /// The register of `width` bytes, 4 or 8.
+    fn read(&mut self, offset: usize, width: usize) -> u64 {
+        let low = self.word(offset);
+        let high = if width == 8 { self.word(offset + 4) } else { 0 };
+        u64::from(high) << 32 | u64::from(low)
+    }
+
+    fn write(&mut self, offset: usize, width: usize, value: u64) {
+        (offset..offset + width).step_by(4).zip([value as u32, (value >> 32) as u32]).for_each(
+            |(offset, word)| {
+                self.set_word(offset, word);
+            },
+        );
+    }
+
+    fn state(&self) -> SavedState {
+        match self {
+            Subject::Iommu(bench) => pack(&bench.unit),
+            Subject::Function(function, _) => function.save_state(),
+        }
+    }
+}
+
+/// Every register of a table: its row and its offset.
+fn each(rows: &[Register]) -> impl Iterator<Item = (&Register, usize)> {
+    rows.iter().flat_map(|row| (0..row.count).map(move |index| (row, row.place(index))))
+}
+
+#[test]
+fn every_register_has_the_reset_value_of_its_page() {
+    for (name, ..) in tables() {
+        let (mut subject, mut values) = (Subject::new(name), BTreeMap::new());
+        for (row, stated) in documented_rows(name) {
+            let value = subject.read(row.offset, row.width);
+            let derived = match stated.split_once(" x ") {
+                Some((factor, of)) => number(factor).zip(values.get(of)).map(|(factor, of)| factor * of),
+                None => values.get(&stated).copied(),
+            };
+            let decided_elsewhere = ["source", "config", "configured", "clock"].contains(&stated.as_str());
+            assert_eq!(row.reset.or(derived).is_none(), decided_elsewhere, "{name}: {}", row.name);
+            if let Some(expected) = row.reset.or(derived) {
+                for index in 0..row.count {
+                    assert_eq!(subject.read(row.place(index), row.width), expected, "{name}: {}", row.name);
+                }
+            }
+            values.insert(row.name.to_string(), value);
+        }
+    }
+}
+
+#[test]
+fn read_only_registers_and_gaps_ignore_writes_and_gaps_read_as_zero() {
+    for (name, rows, bytes) in tables() {
+        let mut subject = Subject::new(name);
+        let before = subject.state();
+        let mut listed = BTreeSet::new();
+        for (row, offset) in each(&rows) {
+            listed.extend((offset..offset + row.width).step_by(4));
+            if row.access == Access::ReadOnly {
+                subject.write(offset, row.width, u64::MAX);
+                assert!(subject.state() == before, "{name}: {}", row.name);
+            }
+        }
+        for offset in (0..bytes).step_by(4).filter(|offset| !listed.contains(offset)) {
+            subject.write(offset, 4, u64::MAX);
+            assert_eq!(subject.word(offset), 0, "{name}: {offset:#x}");
+        }
+        assert!(subject.state() == before, "{name}");
+    }
+}
+
+/// Registers that do something with what is written and do not keep it, or answer in bits of their own.
+const ACTING: [&str; 10] = [
+    "RING_TAIL",
+    "RING_CONTROL",
+    "CONTROL",
+    "QUEUE_TAIL",
+    "ERROR_CODE",
+    "CRTC_ENABLE",
+    "COMMIT",
+    "CCMD",
+    "IOTLB",
+    "IQT",
+];
+
+#[test]
+fn registers_keep_the_bits_that_their_row_names_and_no_others() {
+    for (name, rows, _) in tables() {
+        let kept = |row: &Register| row.access != Access::ReadOnly && !ACTING.contains(&row.name);
+        for (row, offset) in each(&rows).filter(|(row, _)| kept(row)) {
+            let mut subject = Subject::new(name);
+            let before = subject.read(offset, row.width);
+            subject.write(offset, row.width, u64::MAX);
+            let after = subject.read(offset, row.width);
+            if matches!(row.access, Access::ReadWrite | Access::Locked) {
+                assert_eq!(after & row.writable, row.writable, "{name}: {}", row.name);
+            }
+            assert_eq!(after & !row.writable, before & !row.writable, "{name}: {}", row.name);
+        }
+    }
+}
+
+#[test]
+fn a_table_with_a_flaw_is_rejected() {
+    let good = [read_only("A", 0, 4, 0), read_write("B", 4, 8, 0, 1), clear_by_ones("C", 12, 4, 0, 1)];
+    assert_eq!(flaw(&good, 16), None);
+    let bad = [
+        (read_only("D", 10, 2, 0), "two registers overlap"),
+        (read_only("D", 0, 1, 0), "two registers overlap"),
+        (read_only("D", 18, 4, 0), "a register is not aligned"),
+        (read_only("D", 16, 3, 0), "a register is 1, 2, 4 or 8 bytes wide"),
+        (read_only("D", 28, 8, 0), "a register lies outside the BAR"),
+        (read_only("D", 16, 4, 0).each(5, 4), "a register lies outside the BAR"),
+        (read_only("D", 16, 8, 0).each(2, 4), "registers of one row overlap"),
+        (read_only("", 16, 4, 0), "a register has no name"),
+        (read_write("D", 16, 2, 0, 0x1_0000), "bits beyond the register, or both written and cleared"),
+        (read_write("D", 16, 4, 0, 0), "access and bits do not fit together"),
+        (clear_by_ones("D", 16, 4, 0, 0), "access and bits do not fit together"),
+    ];
+    for (register, why) in bad {
+        assert_eq!(flaw(&[&good[..], &[register]].concat(), 32), Some(why), "{register:?}");
+    }
+}
+
+#[test]
+fn a_map_finds_halves_and_registers_of_a_row() {
+    const ROWS: &[Register<u8>] =
+        &[read_only("A", 0, 8, 0).id(1), read_write("B", 0x10, 4, 0, 3).each(2, 8).id(2)];
+    static MAP: Map<u8> = Map::new(ROWS, 0x20);
+    let found = |offset| MAP.at(offset).map(|place| (place.register.id, place.index, place.half));
+    let all: Vec<_> = (0..0x24).step_by(4).map(found).collect();
+    let (low, high) = (Some((1, 0, Half::Low)), Some((1, 0, Half::High)));
+    let (first, second) = (Some((2, 0, Half::Low)), Some((2, 1, Half::Low)));
+    assert_eq!(all, [low, high, None, None, first, None, second, None, None]);
+    assert_eq!(MAP.offsets(2).collect::<Vec<_>>(), [0x10, 0x18]);
+    assert_eq!(MAP.at(0x18).and_then(|place| place.write(0xff)), Some(3));
+    assert_eq!(MAP.at(4).and_then(|place| place.write(0xff)), None);
+}
