@@ -23,6 +23,7 @@ use crate::camera::FrameSource;
 use crate::display::{NoPictures, PictureSink};
 use crate::function::Function;
 use crate::parameters::{self, Parameter, Parameters, Takes, did_you_mean};
+use crate::registers::Register;
 use crate::state::{SavedState, StateError, Stateful, unpack};
 
 pub use crate::MODELS;
@@ -75,6 +76,8 @@ pub trait Model: Function + Stateful + 'static {
     ///
     /// As [`Self::parts`].
     fn power_on(parts: Self::Parts) -> Result<Self, String>;
+    /// The registers of BAR 0, those that its page `docs/KIND.md` lists.
+    fn register_table() -> Vec<Register>;
     /// The cost model of its engine in words, if it has one.
     fn cost(config: &Self::Config) -> Option<String>;
 }
@@ -103,6 +106,8 @@ pub struct Entry {
     pub slot: Option<u8>,
     /// [`Model::PARAMETERS`].
     pub parameters: &'static [Parameter],
+    /// [`Model::register_table`].
+    pub register_table: fn() -> Vec<Register>,
     build: fn(&Parameters, &mut dyn Host, Option<&SavedState>) -> Built,
     cost: fn(&Parameters) -> Option<String>,
     defaults: fn() -> serde_json::Value,
@@ -116,6 +121,7 @@ impl Entry {
             about: M::ABOUT,
             slot: M::SLOT,
             parameters: M::PARAMETERS,
+            register_table: M::register_table,
             build: build::<M>,
             cost: |parameters| M::cost(&parameters::typed(parameters).ok()?),
             defaults: || serde_json::to_value(M::Config::default()).unwrap_or_default(),

@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::core::Camera;
 use super::pattern::TestPattern;
+use super::registers;
 use super::source::{AtRate, FrameSource, MAX_SIDE_PX, Rate, Size};
 use crate::parameters::{Parameter, Takes};
+use crate::registers::Register;
 use crate::registry::{Host, Model, cost_in_words};
 
 /// How long the camera takes to write a frame: an assumption of the model, not a measurement.
@@ -112,6 +114,10 @@ impl Model for Camera {
 
     fn power_on(parts: CameraParts) -> Result<Self, String> {
         Ok(Camera::new(parts))
+    }
+
+    fn register_table() -> Vec<Register> {
+        registers::MAP.rows()
     }
 
     fn cost(config: &CameraConfig) -> Option<String> {

@@ -8,7 +8,7 @@ mod convert;
 mod core;
 mod error;
 mod pattern;
-pub(crate) mod registers;
+mod registers;
 mod source;
 mod state;
 #[cfg(test)]

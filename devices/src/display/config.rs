@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::Display;
-use super::registers::MAX_SIDE_PX;
+use super::registers::{self, MAX_SIDE_PX};
 use super::sink::PictureSink;
 use crate::parameters::{Parameter, Takes};
+use crate::registers::Register;
 use crate::registry::{Host, Model, cost_in_words};
 
 /// The largest side that an EDID detailed timing can carry (12 bits; VESA E-EDID 1.4, section 3.10.2).
@@ -154,6 +155,10 @@ impl Model for Display {
 
     fn power_on(parts: DisplayParts) -> Result<Self, String> {
         Display::new(parts).map_err(|error| error.to_string())
+    }
+
+    fn register_table() -> Vec<Register> {
+        registers::MAP.rows()
     }
 
     fn cost(config: &Config) -> Option<String> {

@@ -6,7 +6,7 @@ mod edid;
 mod engine;
 mod plane;
 mod raster;
-pub(crate) mod registers;
+mod registers;
 mod sink;
 mod state;
 #[cfg(test)]

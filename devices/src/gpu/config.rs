@@ -5,7 +5,9 @@ use std::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 
 use super::core::Gpu;
+use super::registers;
 use crate::parameters::{Parameter, Takes};
+use crate::registers::Register;
 use crate::registry::{Host, Model, cost_in_words};
 
 /// The cost model of the engine (docs/gpu.md, *Time*). The defaults are assumptions, not measurements.
@@ -52,6 +54,10 @@ impl Model for Gpu {
 
     fn power_on(config: GpuConfig) -> Result<Self, String> {
         Ok(Gpu::new(config))
+    }
+
+    fn register_table() -> Vec<Register> {
+        registers::MAP.rows()
     }
 
     fn cost(config: &GpuConfig) -> Option<String> {

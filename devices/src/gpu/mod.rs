@@ -5,7 +5,7 @@ mod core;
 mod error;
 mod job;
 mod packet;
-pub(crate) mod registers;
+mod registers;
 mod ring;
 mod state;
 #[cfg(test)]

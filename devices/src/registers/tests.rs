@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::camera::{self, Camera, CameraCost, CameraParts, Size, TestPattern};
-use crate::display::{self, Display, DisplayParts, NoPictures};
-use crate::function::{Function, Registers};
-use crate::gpu::{self, Gpu, GpuConfig};
-use crate::iommu::{self, tests::Bench};
+use crate::function::{Bar, Function, Registers};
+use crate::iommu::registers::REGISTERS;
+use crate::iommu::tests::Bench;
+use crate::parameters::Parameters;
+use crate::registry::{self, MODELS, NoHost};
 use crate::state::{SavedState, pack};
 use crate::testing::World;
 use crate::testing::page::{Row, Table, number, page};
@@ -15,14 +15,28 @@ use crate::testing::page::{Row, Table, number, page};
 /// The columns of every register table.
 const COLUMNS: [&str; 6] = ["offset", "bytes", "name", "access", "reset", "meaning"];
 
-/// The devices' tables: the page, its rows, and how many bytes registers can be in.
-fn tables() -> [(&'static str, Vec<Register>, usize); 4] {
-    [
-        ("gpu.md", gpu::registers::MAP.rows(), 4096),
-        ("camera.md", camera::registers::MAP.rows(), 4096),
-        ("display.md", display::registers::MAP.rows(), 4096),
-        ("iommu.md", iommu::registers::REGISTERS.to_vec(), 4096),
-    ]
+/// The tables of the models and of the IOMMU: whose, the rows, and how many bytes registers can be in.
+fn tables() -> Vec<(&'static str, Vec<Register>, usize)> {
+    let models =
+        MODELS.iter().map(|model| (model.kind, (model.register_table)(), bar0_bytes(&*power_on(model.kind))));
+    models.chain([("iommu", REGISTERS.to_vec(), 4096)]).collect()
+}
+
+fn power_on(kind: &str) -> Box<dyn Function> {
+    registry::find(kind).unwrap().build(&Parameters::new(), &mut NoHost).unwrap()
+}
+
+fn bar0_bytes(function: &dyn Function) -> usize {
+    match function.identity().bars[0] {
+        Bar::None => 0,
+        Bar::Memory32 { bytes, .. } | Bar::Port { bytes } => bytes as usize,
+        Bar::Memory64 { bytes, .. } => bytes as usize,
+    }
+}
+
+/// The text of a device's page.
+fn page_of(kind: &str) -> String {
+    page(&format!("{kind}.md"))
 }
 
 /// `0x100`, or `0x100 + 16n, n < 8`: offset, distance and number.
@@ -56,7 +70,7 @@ fn documented(row: &Row<'_>) -> Register {
 
 /// The rows of a page, with what they state of the reset value.
 fn documented_rows(name: &str) -> Vec<(Register, String)> {
-    let tables = Table::with_columns(&page(name), &COLUMNS);
+    let tables = Table::with_columns(&page_of(name), &COLUMNS);
     tables.iter().flat_map(Table::rows).map(|row| (documented(&row), row.cell("reset"))).collect()
 }
 
@@ -73,7 +87,7 @@ fn every_table_is_that_of_its_page() {
 #[test]
 fn every_page_says_what_lies_between_the_registers() {
     for (name, ..) in tables() {
-        let text = page(name).to_lowercase().replace('\n', " ");
+        let text = page_of(name).to_lowercase().replace('\n', " ");
         let said = ["offsets not listed", "unlisted offsets"].iter().any(|words| text.contains(words));
         assert!(said, "{name}");
     }
@@ -86,20 +100,11 @@ enum Subject {
 }
 
 impl Subject {
-    fn new(page: &str) -> Self {
-        let function: Box<dyn Function> = match page {
-            "gpu.md" => Box::new(Gpu::new(GpuConfig::default())),
-            "camera.md" => {
-                let source = Box::new(TestPattern::new(Size { width_px: 64, height_px: 32 }));
-                Box::new(Camera::new(CameraParts { cost: CameraCost::default(), source }))
-            }
-            "display.md" => {
-                let (config, sink) = (display::Config::default(), Box::new(NoPictures));
-                Box::new(Display::new(DisplayParts { config, sink }).unwrap())
-            }
-            _ => return Subject::Iommu(Box::new(Bench::new())),
-        };
-        Subject::Function(function, World::new(0x1000))
+    fn new(kind: &str) -> Self {
+        match kind {
+            "iommu" => Subject::Iommu(Box::new(Bench::new())),
+            _ => Subject::Function(power_on(kind), World::new(0x1000)),
+        }
     }
 
     fn word(&mut self, offset: usize) -> u32 {
@@ -107,7 +112,11 @@ impl Subject {
             Subject::Iommu(bench) => bench.read32(offset as u64),
             Subject::Function(function, world) => match function.registers() {
                 Registers::Words(words) => words.read(offset as u32, &mut world.ports()),
-                Registers::AsIssued(_) => unreachable!("these devices ask for words"),
+                Registers::AsIssued(any) => {
+                    let mut data = [0; 4];
+                    any.read(0, offset as u64, &mut data, &mut world.ports());
+                    u32::from_le_bytes(data)
+                }
             },
         }
     }
@@ -117,7 +126,9 @@ impl Subject {
             Subject::Iommu(bench) => bench.write32(offset as u64, value),
             Subject::Function(function, world) => match function.registers() {
                 Registers::Words(words) => words.write(offset as u32, value, &mut world.ports()),
-                Registers::AsIssued(_) => unreachable!("these devices ask for words"),
+                Registers::AsIssued(any) => {
+                    any.write(0, offset as u64, &value.to_le_bytes(), &mut world.ports());
+                }
             },
         }
     }
