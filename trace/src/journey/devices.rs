@@ -28,7 +28,9 @@ pub(super) fn scan(trace: &TraceFile, endings: &[Ending]) -> Devices {
         functions: functions(&trace.header),
         sinks: of_role(&trace.header, Role::Sink),
         // A file that is only cut has all up to there.
-        gaps: trace.damage.iter().any(|one| matches!(one, Damage::Frame { .. }))
+        // What was in the rings at a snapshot is not in its trace either.
+        gaps: trace.header.snapshot.is_some()
+            || trace.damage.iter().any(|one| matches!(one, Damage::Frame { .. }))
             || trace.totals.as_ref().is_some_and(|totals| totals.lost > 0),
         ..Scan::default()
     };

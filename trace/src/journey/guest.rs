@@ -171,8 +171,13 @@ pub(super) fn scan(trace: &TraceFile) -> Guest {
         .filter_map(|format| Some((format.id, kind(&format.system, &format.name)?)))
         .collect();
     let mut guest = Guest::default();
+    // What happened before a snapshot has its other half in no trace; the agent sends it later than it happened.
+    let begin = trace.header.snapshot.unwrap_or(0);
     for (record, one) in trace.records.iter().enumerate() {
         let Event::Guest(event) = &one.event else { continue };
+        if one.stamp.cycles < begin {
+            continue;
+        }
         let Some(kind) = kinds.get(&event.format) else { continue };
         if let Some(view) = trace.guest(one) {
             guest.take(*kind, &view, At { stamp: one.stamp, record });

@@ -107,6 +107,8 @@ impl Frame {
 pub struct Journeys {
     /// Whether the guest's own tracepoints are in the trace.
     pub guest: bool,
+    /// Whether the machine went on from a snapshot: journeys may have begun before it.
+    pub from_snapshot: bool,
     /// Buffers, by first use.
     pub buffers: Vec<Buffer>,
     /// The guest's fence timelines by context.
@@ -137,7 +139,11 @@ impl Journeys {
         let mut guest = guest::scan(trace);
         let devices = devices::scan(trace, &std::mem::take(&mut guest.lives).endings());
         let wires = interrupts::Wires::learn(trace, &guest);
-        let mut journeys = Journeys { guest: !trace.formats.is_empty(), ..Journeys::default() };
+        let mut journeys = Journeys {
+            guest: !trace.formats.is_empty(),
+            from_snapshot: trace.header.snapshot.is_some(),
+            ..Journeys::default()
+        };
         frames::join(&mut journeys, devices, guest, &wires);
         outcome::settle(&mut journeys);
         journeys.handoffs = handoff::measure(&journeys.frames, &journeys.flips);

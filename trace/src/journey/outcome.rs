@@ -22,6 +22,8 @@ pub enum Outcome {
     Discarded,
     /// The GPU's output was never latched.
     NotShown,
+    /// It began before the snapshot from which the machine went on, so that its first stages are not in the trace.
+    BegunBefore,
     /// This stage is missing, and later frames have it: something was lost.
     Missing(Stage),
     /// This stage is missing, and so it is in all later frames: the trace ended before it.
@@ -43,6 +45,7 @@ impl Outcome {
             Outcome::Unclaimed => "taken by nobody",
             Outcome::Discarded => "discarded by the program",
             Outcome::NotShown => "converted, never shown",
+            Outcome::BegunBefore => "begun before the snapshot",
             Outcome::Missing(_) => "a stage is missing",
             Outcome::CutOff(_) => "cut off by the trace's end",
         }
@@ -92,6 +95,9 @@ pub(super) fn settle(journeys: &mut Journeys) {
                 .filter(|stage| frame.job.is_some() || !OF_GPU.contains(stage))
                 .find(|stage| frame.at(*stage).is_none())
                 .map_or(Outcome::Complete, |stage| {
+                    if journeys.from_snapshot && frame.steps.iter().all(|step| step.stage > stage) {
+                        return Outcome::BegunBefore;
+                    }
                     let later = last.get(stage as usize).copied().flatten() > Some(frame.number);
                     if later { Outcome::Missing(stage) } else { Outcome::CutOff(stage) }
                 }),

@@ -296,3 +296,25 @@ fn descriptors_that_a_device_fetches_are_not_buffers() {
     });
     assert_eq!(with, without);
 }
+
+#[test]
+fn what_began_before_a_snapshot_is_no_fault() {
+    let machine = machine(11, 6, true, false);
+    let whole = machine.trace();
+    let cycles: Vec<u64> = whole.records.iter().map(|record| record.stamp.cycles).collect();
+    let mut begun_before = 0;
+    for begin in cycles {
+        let mut trace = machine.trace();
+        trace.header.snapshot = Some(begin);
+        // The guest's agent sends its events later than they happened, so all of its own come after the snapshot here.
+        let guest = |record: &Record| matches!(record.event, Event::Guest(_));
+        trace.records.retain(|record| record.stamp.cycles >= begin || guest(record));
+        let journeys = Journeys::build(&trace);
+        assert_eq!(journeys.violations, [], "snapshot at {begin}");
+        for frame in &journeys.frames {
+            assert!(frame.outcome.is_sound(), "snapshot at {begin}: {frame:?}");
+            begun_before += usize::from(frame.outcome == Outcome::BegunBefore);
+        }
+    }
+    assert!(begun_before > 6, "{begun_before}");
+}
