@@ -25,7 +25,6 @@ models! {
     display: Display,
 }
 
-pub mod cost;
 pub mod crc;
 pub mod function;
 pub mod iommu;

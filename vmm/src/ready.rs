@@ -102,6 +102,7 @@ pub(crate) fn restored(
     // `auto` has nothing to measure: only `soft` is exact.
     let accel = if args.accel == Accel::Kvm { Chosen::Kvm } else { Chosen::Soft };
     let memory = saved.map_memory()?;
+    args.restore.iter().for_each(|path| snapshot::explain(path, &memory));
     let refused = |error| snapshot::refused(args.restore.as_deref(), error);
     let Saved { config, cpu, machine: state, .. } = saved;
     let pci = devices::restore(&config, hooks.frames.take(), &state.pci).map_err(refused)?;
@@ -129,14 +130,7 @@ pub(crate) fn restored(
 }
 
 /// Where the guest is to be saved.
-pub(crate) fn pauses(args: &RunArgs, accel: Chosen) -> Result<Pauses, HostError> {
-    let by_time = args.snapshot_at.iter().any(|at| matches!(at, SnapshotAt::Time(_)));
-    if by_time && (accel == Chosen::Kvm || !args.moves.is_empty()) {
-        return Err(HostError::input(
-            "--snapshot-at: a time can be met under soft alone",
-            "give a mark, or send SIGUSR1, or leave out kvm",
-        ));
-    }
+pub(crate) fn pauses(args: &RunArgs) -> Pauses {
     let mut pauses = Pauses::default();
     for at in &args.snapshot_at {
         match *at {
@@ -144,7 +138,7 @@ pub(crate) fn pauses(args: &RunArgs, accel: Chosen) -> Result<Pauses, HostError>
             SnapshotAt::Time(at_ns) => pauses.at_ns.insert(at_ns),
         };
     }
-    Ok(pauses)
+    pauses
 }
 
 /// Where the machine goes at which mark.

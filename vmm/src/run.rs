@@ -195,7 +195,7 @@ pub fn run(args: &RunArgs, mut hooks: Hooks) -> Result<Outcome, HostError> {
         Source::Boot((memory, entry)) => powered_on(args, memory, &entry, trace_file, hooks)?,
         Source::Saved(saved) => restored(args, *saved, trace_file, hooks)?,
     };
-    ready.machine.pause_at(pauses(args, ready.accel)?);
+    ready.machine.pause_at(pauses(args));
     if args.snapshot.is_some() {
         control.allow_pauses();
     }

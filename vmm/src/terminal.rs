@@ -94,6 +94,13 @@ pub fn restore() {
     put_back(&mut state, stdin());
 }
 
+/// Does that where nobody may wait: in a signal's handler, of a process that ends now.
+pub fn restore_at_once() {
+    if let Ok(mut state) = STATE.try_lock() {
+        put_back(&mut state, stdin());
+    }
+}
+
 fn put_back(state: &mut State, terminal: Stdin) {
     if let Some(before) = state.before.take()
         && in_foreground()

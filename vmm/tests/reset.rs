@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use fencepost::accel::Chosen;
 use fencepost::backend::End;
 use fencepost::cli::RunArgs;
-use fencepost::machine::memory;
+use fencepost::machine::{GuestEnd, memory};
 use fencepost::options::{Accel, Size, SnapshotAt};
 use fencepost::run::{Hooks, run};
 use fencepost::snapshot::{self, Outputs, Until, Vm};
@@ -218,4 +218,37 @@ fn a_file_that_is_changed_under_a_machine_is_noticed_at_its_reset() {
         "{error}"
     );
     assert!(vm.run(Until::End).is_err(), "half a machine does not run");
+}
+
+/// `mov al, 7; out 0xf8, al; inc dword [0x200000]; mov al, [0x200000]; out 0xf4, al`: leaves with how often it was there.
+const COUNTS: [u8; 20] =
+    [0xb0, 7, 0xe6, 0xf8, 0xff, 0x04, 0x25, 0, 0, 0x20, 0, 0x8a, 0x04, 0x25, 0, 0, 0x20, 0, 0xe6, 0xf4];
+
+#[test]
+fn under_kvm_a_machine_goes_back_too() -> Tested {
+    if !common::kvm_opens() {
+        return Tested::skipped(common::NO_KVM);
+    }
+    let folder = tempfile::tempdir().expect("folder");
+    let kernel = common::kernel(folder.path(), &COUNTS, 0x1000);
+    let file = folder.path().join("snapshot");
+    let args = RunArgs {
+        accel: Accel::Kvm,
+        memory: Size(32 << 20),
+        snapshot: Some(file.clone()),
+        snapshot_at: vec![SnapshotAt::Mark(7)],
+        ..RunArgs::new(&kernel)
+    };
+    run(&args, Hooks::new(Box::new(std::io::sink()))).unwrap_or_else(|error| panic!("{error}"));
+    let saved = snapshot::open(&file).unwrap_or_else(|error| panic!("{error}"));
+    let mut vm =
+        Vm::restore(saved, Chosen::Kvm, Outputs::default()).unwrap_or_else(|error| panic!("{error}"));
+    for round in 0..3 {
+        let end = vm.run(Until::End).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(end, End::Guest(GuestEnd::Exit(1)), "round {round}");
+        assert!(vm.differing_pages().contains(&WRITTEN));
+        assert!(vm.reset().unwrap_or_else(|error| panic!("{error}")).pages > 0);
+        assert_eq!(vm.differing_pages(), [0; 0], "round {round}");
+    }
+    Tested::Ran
 }

@@ -2,13 +2,12 @@
 
 use fencepost_trace::{EngineSpec, Event, Role};
 
-use super::config::CameraParts;
+use super::config::{CameraCost, CameraParts};
 use super::convert::{MAX_STRIDE, STRIDE_ALIGN};
 use super::error::{ErrorCode, Failure};
 use super::registers::{self, Reg};
 use super::source::{FrameSource, Range, SourceError};
 use super::state::{CameraState, Stream};
-use crate::cost::CostModel;
 use crate::function::{Counter, Doorbell, Function, Identity, Ids, Registers, Words};
 use crate::ports::{DmaExt, Iova, Ports};
 use crate::registers::{Access, Half};
@@ -23,7 +22,7 @@ pub(super) const TIMER_END: u32 = 1;
 
 /// The camera's device core.
 pub struct Camera {
-    pub(super) cost: CostModel,
+    pub(super) cost: CameraCost,
     pub(super) source: Box<dyn FrameSource>,
     pub(super) state: CameraState,
     /// Why the source failed first: for the host's user, not part of the guest's machine.
@@ -150,8 +149,8 @@ impl Camera {
             Reg::MaxStride => MAX_STRIDE,
             Reg::MaxRate => registers::MAX_RATE,
             Reg::MaxRingEntries => registers::MAX_RING_ENTRIES,
-            Reg::CostFixed => return self.cost.fixed_cycles,
-            Reg::CostBytesPerCycle => self.cost.bytes_per_cycle.get(),
+            Reg::CostFixed => self.cost.fixed_cycles,
+            Reg::CostBytesPerCycle => self.cost.bytes_per_cycle.max(1),
             Reg::Format => state.format,
             Reg::Width => state.width_px,
             Reg::Height => state.height_px,

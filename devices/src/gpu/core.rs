@@ -7,7 +7,6 @@ use fencepost_trace::{EngineSpec, Role};
 use super::config::GpuConfig;
 use super::registers::{self, Global, Reg};
 use super::ring::{Context, Outcome, Ring};
-use crate::cost::CostModel;
 use crate::function::{Counter, Doorbell, Function, Identity, Ids, Registers, Words};
 use crate::ports::Ports;
 use crate::sg;
@@ -19,14 +18,14 @@ pub const DEVICE_ID: u16 = 1;
 /// The device core. Timer token `n` is ring `n`'s.
 #[derive(Debug)]
 pub struct Gpu {
-    pub(super) cost: CostModel,
+    pub(super) config: GpuConfig,
     pub(super) rings: [Ring; registers::RINGS as usize],
 }
 
 impl Gpu {
     /// A GPU after power-on.
     pub fn new(config: GpuConfig) -> Self {
-        Gpu { cost: config.cost(), rings: Default::default() }
+        Gpu { config, rings: Default::default() }
     }
 
     fn on_ring(
@@ -36,7 +35,7 @@ impl Gpu {
         act: impl FnOnce(&mut Ring, &mut Context<'_, '_>) -> Outcome,
     ) {
         let Some(ring) = self.rings.get_mut(index) else { return };
-        let mut cx = Context { index: index as u32, cost: &self.cost, ports };
+        let mut cx = Context { index: index as u32, config: &self.config, ports };
         if act(ring, &mut cx) == Outcome::LookAgain {
             self.look_again(ports);
         }
@@ -46,7 +45,7 @@ impl Gpu {
     /// when it starts, so once round is enough.
     fn look_again(&mut self, ports: &mut Ports<'_>) {
         for (index, ring) in (0u32..).zip(&mut self.rings) {
-            ring.look_again(&mut Context { index, cost: &self.cost, ports });
+            ring.look_again(&mut Context { index, config: &self.config, ports });
         }
     }
 
@@ -60,8 +59,8 @@ impl Gpu {
             Global::SgMaxEntries => sg::SG_MAX_ENTRIES.into(),
             Global::MaxDimension => registers::MAX_DIMENSION_PX.into(),
             Global::Vectors => registers::VECTORS.into(),
-            Global::FixedCycles => self.cost.fixed_cycles,
-            Global::BytesPerCycle => self.cost.bytes_per_cycle.get().into(),
+            Global::FixedCycles => self.config.fixed_cycles,
+            Global::BytesPerCycle => self.config.bytes_per_cycle.get().into(),
             Global::PollCycles => registers::POLL_CYCLES.into(),
             Global::ErrorRings => self.error_rings().into(),
             Global::Control => 0,
@@ -127,7 +126,7 @@ impl Function for Gpu {
 
     fn reset(&mut self, ports: &mut Ports<'_>) {
         for (index, ring) in (0u32..).zip(&mut self.rings) {
-            ring.stop(&mut Context { index, cost: &self.cost, ports });
+            ring.stop(&mut Context { index, config: &self.config, ports });
             *ring = Ring::default();
         }
     }

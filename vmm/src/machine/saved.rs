@@ -89,6 +89,11 @@ impl Machine {
         Ok(machine)
     }
 
+    /// When the guest is to be stopped for the host next, in nanoseconds.
+    pub fn next_pause_ns(&self) -> Option<u64> {
+        self.pauses.at_ns.first().copied()
+    }
+
     /// The newest records of its trace, oldest first.
     pub fn records(&self) -> impl Iterator<Item = &fencepost_trace::Record> {
         self.log.records()

@@ -16,6 +16,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::fs::SeekFrom;
 use vm_memory::mmap::MmapRegionBuilder;
 use vm_memory::{
     Address, Bytes, FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion,
@@ -241,6 +242,24 @@ impl Snapshot {
         self.header.memory_bytes
     }
 
+    /// Where the file has data, in ascending order: from which byte to which. What lies between reads as zeroes.
+    pub fn data_ranges(&self) -> Vec<(u64, u64)> {
+        let (mut ranges, mut at) = (Vec::new(), 0);
+        let len = self.header.file_bytes();
+        while at < len {
+            let start = match rustix::fs::seek(&self.file, SeekFrom::Data(at)) {
+                Ok(start) => start,
+                Err(rustix::io::Errno::NXIO) => break,
+                // A host that cannot tell has data everywhere.
+                Err(_) => at,
+            };
+            let end = rustix::fs::seek(&self.file, SeekFrom::Hole(start)).unwrap_or(len);
+            ranges.push((start, end));
+            at = end;
+        }
+        ranges
+    }
+
     /// Compares memory with its checksums.
     ///
     /// # Errors
@@ -303,7 +322,7 @@ fn read_checked(file: &File, at: u64, len: u64, crc: u32, what: &'static str) ->
 
 /// Whether the file has no data in `at .. at + len`. A host that cannot tell has data everywhere.
 fn is_hole(file: &File, at: u64, len: u64) -> bool {
-    match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(at)) {
+    match rustix::fs::seek(file, SeekFrom::Data(at)) {
         Ok(data) => data >= at + len,
         // No data up to the file's end.
         Err(error) => error == rustix::io::Errno::NXIO,

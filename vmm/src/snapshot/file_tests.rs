@@ -64,6 +64,16 @@ fn a_page_of_zeroes_takes_no_room() {
 }
 
 #[test]
+fn data_is_where_something_was_and_nowhere_else() {
+    let bench = Bench::new();
+    let snapshot = Snapshot::open(&bench.saved()).expect("whole");
+    let ranges = snapshot.data_ranges();
+    let has = |gpa: u64| ranges.iter().any(|&(start, end)| (start..end).contains(&(MEMORY_AT + gpa)));
+    assert!(has(0x10) && has(0x3000) && has(MEMORY_MIN_BYTES - 1));
+    assert!(!has(0x10_0000) && !has(0x80_0000), "{ranges:?}");
+}
+
+#[test]
 fn writes_of_one_restored_machine_are_invisible_to_others() {
     let bench = Bench::new();
     let snapshot = Snapshot::open(&bench.saved()).expect("whole");

@@ -2,6 +2,7 @@
 
 mod checked;
 pub mod file;
+mod lost;
 mod reset;
 mod vm;
 mod whole;
@@ -18,6 +19,7 @@ use crate::machine::Machine;
 use crate::machine::saved::MachineState;
 use checked::Stamp;
 use file::{FileError, Snapshot};
+pub use lost::explain;
 pub use vm::{Outputs, Taken, Until, Vm};
 
 /// The version of [`Contents`] that this code writes and reads: another number after every change to it or to what lies in

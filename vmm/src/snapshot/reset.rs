@@ -2,7 +2,8 @@
 //!
 //! The pages are copied from a second mapping of the file, shared and read-only, in ascending order: half a microsecond each.
 //! Reading them with `pread` took two to three times as long where they lie scattered, and dropping them (`MADV_DONTNEED`)
-//! costs as much, and again 3 us a page when the guest writes it next. docs/snapshots.md has the figures.
+//! costs as much, and again 3 us a page when the guest writes it next. docs/snapshots.md has the figures. A page that is a
+//! hole in the file is filled with zeroes: through the mapping the host would need a page of its own for each.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -20,6 +21,8 @@ struct Region {
     /// Its first page's number.
     first: u64,
     pages: u64,
+    /// Where it lies in the file.
+    at: u64,
     /// Where it lies in this process.
     guest: NonNull<u8>,
     /// Where the file's bytes lie in this process, mapped by this structure.
@@ -29,6 +32,8 @@ struct Region {
 /// The snapshot's memory beside that of a machine which was restored from it.
 pub(super) struct Original {
     regions: Vec<Region>,
+    /// Where the file has data ([`data_ranges`](super::file::Snapshot::data_ranges)).
+    data: Vec<(u64, u64)>,
     /// Keeps the machine's memory mapped.
     _memory: GuestMemoryMmap,
     /// The file, as it was when it was opened.
@@ -49,7 +54,13 @@ impl Original {
     pub fn new(saved: &Saved, memory: &GuestMemoryMmap) -> Result<Self, HostError> {
         let file = saved.file.shared_file();
         let stamp = Stamp::of(&file);
-        let mut original = Original { regions: Vec::new(), _memory: memory.clone(), file, stamp };
+        let mut original = Original {
+            regions: Vec::new(),
+            data: saved.file.data_ranges(),
+            _memory: memory.clone(),
+            file,
+            stamp,
+        };
         let mut at = super::file::MEMORY_AT;
         for region in memory.iter() {
             let guest = region.get_host_address(MemoryRegionAddress(0)).ok().and_then(NonNull::new);
@@ -68,7 +79,7 @@ impl Original {
             let mapped = mapped.map_err(|error| host("the snapshot cannot be mapped", &error.into()))?;
             let file = NonNull::new(mapped.cast()).expect("a mapping is not at zero");
             let first = region.start_addr().raw_value() / PAGE_BYTES;
-            original.regions.push(Region { first, pages: region.len() / PAGE_BYTES, guest, file });
+            original.regions.push(Region { first, pages: region.len() / PAGE_BYTES, at, guest, file });
             at += region.len();
         }
         Ok(original)
@@ -98,7 +109,12 @@ impl Original {
             // SAFETY: the page lies in both mappings, which do not overlap. The machine to which the memory belongs does not
             // run and is borrowed by nobody: `Vm::reset` has given it up.
             unsafe {
-                region.file.add(offset).copy_to_nonoverlapping(region.guest.add(offset), PAGE_BYTES as usize);
+                let guest = region.guest.add(offset);
+                if self.is_hole(region.at + offset as u64) {
+                    guest.write_bytes(0, PAGE_BYTES as usize);
+                } else {
+                    region.file.add(offset).copy_to_nonoverlapping(guest, PAGE_BYTES as usize);
+                }
             }
             if code.holds_code(page) {
                 code.written(page * PAGE_BYTES, PAGE_BYTES);
@@ -106,6 +122,12 @@ impl Original {
             copied += 1;
         }
         Ok(copied)
+    }
+
+    /// Whether the page at this place of the file has no data.
+    fn is_hole(&self, at: u64) -> bool {
+        let next = self.data.partition_point(|&(_, end)| end <= at);
+        self.data.get(next).is_none_or(|&(start, _)| at + PAGE_BYTES <= start)
     }
 
     /// The numbers of the pages that this process has for itself: those that were ever written.

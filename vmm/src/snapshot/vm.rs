@@ -44,7 +44,8 @@ impl Default for Outputs {
 pub enum Until {
     /// Until the guest writes this number to the mark port.
     Mark(u8),
-    /// Until the first stop of the CPU at or after this time of the guest's, in nanoseconds. Under `soft` alone.
+    /// Until the first stop of the CPU at or after this time of the guest's, in nanoseconds. Under `kvm` that is soon after
+    /// it, and not the same instruction each time.
     Time(u64),
     /// Until the guest or the host ends it.
     End,
@@ -147,13 +148,10 @@ impl Vm {
     ///
     /// # Errors
     ///
-    /// Those of the host; a time under `kvm` is refused as bad input.
+    /// Those of the host.
     pub fn run(&mut self, until: Until) -> Result<End, HostError> {
         let (mut marks, mut at_ns) = (BTreeSet::new(), BTreeSet::new());
         match until {
-            Until::Time(_) if matches!(self.back_end, Resumed::Kvm(_)) => {
-                return Err(HostError::input("a time can be met under soft alone", "name a mark"));
-            }
             Until::Mark(mark) => drop(marks.insert(mark)),
             Until::Time(ns) => drop(at_ns.insert(ns)),
             Until::End => {}

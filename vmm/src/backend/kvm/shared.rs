@@ -87,7 +87,11 @@ impl<'a> Shared<'a> {
     /// The timer has fired: does what is due.
     pub fn on_time(&self) {
         self.lock().disarm();
-        self.with(Machine::run_due);
+        self.with(|machine| {
+            if !machine.is_pausing() {
+                machine.run_due();
+            }
+        });
         self.settle();
         let mut inside = self.lock();
         let now_ns = inside.machine.now().ns;
@@ -120,7 +124,8 @@ impl Inside {
         } else {
             self.prompt_ns = None;
         }
-        let next = self.machine.next_event_ns().into_iter().chain(self.prompt_ns).min();
+        let machine = [self.machine.next_event_ns(), self.machine.next_pause_ns()];
+        let next = machine.into_iter().flatten().chain(self.prompt_ns).min();
         if next == self.armed_ns {
             return;
         }
