@@ -39,3 +39,9 @@ pub const HOST_BRIDGE_DEVICE_ID: u16 = 0x1000;
 pub fn requester_id(slot: u8) -> u16 {
     u16::from(slot & 0x1f) << 3
 }
+
+/// The registers that a function of this identity has in configuration space; none if there can be no such function.
+#[cfg(test)]
+pub fn configuration_space(identity: &crate::function::Identity) -> Vec<crate::registers::Register> {
+    config::check(identity).map_or_else(|_| Vec::new(), |bars| config::endpoint(identity, &bars))
+}

@@ -7,6 +7,7 @@ use crate::function::{Bar, Function, Registers};
 use crate::iommu::registers::REGISTERS;
 use crate::iommu::tests::Bench;
 use crate::parameters::Parameters;
+use crate::pci;
 use crate::registry::{self, MODELS, NoHost};
 use crate::state::{SavedState, pack};
 use crate::testing::World;
@@ -81,6 +82,25 @@ fn every_table_is_that_of_its_page() {
         let stated: Vec<Register> = documented_rows(name).into_iter().map(|(register, _)| register).collect();
         assert_eq!(stated, coded, "{name}");
         assert_eq!(flaw(&coded, bytes), None, "{name}");
+    }
+}
+
+/// GPU, camera and display have the same registers in configuration space, but for what their identity says.
+#[test]
+fn configuration_space_is_that_of_its_page() {
+    let page = documented_rows("pci");
+    for kind in ["gpu", "camera", "display"] {
+        let mut coded = pci::configuration_space(&power_on(kind).identity());
+        coded.sort_by_key(|register| register.offset);
+        for (register, (_, stated)) in
+            coded.iter_mut().zip(&page).filter(|(_, (_, stated))| stated == "identity")
+        {
+            assert!(register.access == Access::ReadOnly, "{stated} of {register:?}");
+            register.reset = None;
+        }
+        let stated: Vec<Register> = page.iter().map(|(register, _)| *register).collect();
+        assert_eq!(stated, coded, "{kind}");
+        assert_eq!(flaw(&coded, 256), None, "{kind}");
     }
 }
 

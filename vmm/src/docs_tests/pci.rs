@@ -60,20 +60,24 @@ fn configuration_space_is_that_of_the_page() {
         let (mut resets, mut masks) = (0, 0);
         for row in table.rows() {
             let offset = number(&row.cell("offset")).expect("an offset");
-            let width: usize = row.cell("width").parse().expect("a width");
-            let (access, what) = (row.cell("access"), row.cell("register"));
+            let width: usize = row.cell("bytes").parse().expect("a width");
+            let (access, what) = (row.cell("access"), row.cell("name"));
             let at = config(slot, offset);
             // The firmware has put the BARs somewhere.
             if let Some(reset) = number(&row.cell("reset")).filter(|_| !what.starts_with("BAR")) {
                 assert_eq!(read(&mut machine, at, width), reset, "slot {slot}: {what}");
                 resets += 1;
             }
-            if let Some(mask) = access.strip_prefix("rw ").and_then(number) {
+            // Writing ones to a capability puts the function to sleep or resets it.
+            if offset >= 0x40 {
+                continue;
+            }
+            if let Some(mask) = access.strip_prefix("RW ").and_then(number) {
                 machine.write_mmio(at, &u64::MAX.to_le_bytes()[..width]);
                 assert_eq!(read(&mut machine, at, width), mask, "slot {slot}: {what}");
                 machine.write_mmio(at, &0u64.to_le_bytes()[..width]);
                 masks += 1;
-            } else if access == "ro" {
+            } else if access == "RO" {
                 let before = read(&mut machine, at, width);
                 machine.write_mmio(at, &(!before).to_le_bytes()[..width]);
                 assert_eq!(read(&mut machine, at, width), before, "slot {slot}: {what} is read-only");
@@ -88,11 +92,12 @@ fn configuration_space_is_that_of_the_page() {
 fn capabilities_are_where_the_page_says() {
     let page = page("pci.md");
     let table = Table::after(&page, "## Configuration space of a device (type 0, 7.5.1)");
-    let named = [("power management", 0x01), ("MSI-X", 0x11), ("PCI Express", 0x10)];
+    let named = [("PM", 0x01), ("MSI-X", 0x11), ("PCI Express", 0x10)];
     for (slot, _) in FUNCTIONS {
         let mut machine = machine();
         for (name, id) in named {
-            let row = table.rows().find(|row| row.cell("register").starts_with(name)).expect("a row");
+            let row =
+                table.rows().find(|row| row.cell("name") == format!("{name} Capability ID")).expect("a row");
             let offset = number(&row.cell("offset")).expect("an offset");
             assert_eq!(read(&mut machine, config(slot, offset), 1), id, "slot {slot}: {name}");
         }
