@@ -187,6 +187,7 @@ impl Function for Display {
         let state = &self.core.state;
         vec![
             Counter { name: "vblanks", value: state.handled },
+            Counter { name: "accepted", value: state.accepted },
             Counter { name: "commits", value: state.latched },
             Counter { name: "underruns", value: state.underruns.into() },
             Counter { name: "refused", value: state.refused.into() },

@@ -3,6 +3,7 @@
 use fencepost_trace::Event;
 use vm_memory::GuestMemoryMmap;
 
+use crate::function::Counter;
 use crate::pci::{DmaRequest, GpaRange, Outbox, Translation};
 use crate::ports::{Access, DmaFault, Gpa, Iova};
 use crate::registers::RegisterFile;
@@ -56,9 +57,9 @@ impl Iommu {
         Self::default()
     }
 
-    /// Requests refused since power-on, recorded or not.
-    pub fn faults(&self) -> u64 {
-        self.faults
+    /// What the unit has counted since power-on.
+    pub fn counters(&self) -> Vec<Counter> {
+        vec![Counter { name: "faults", value: self.faults }]
     }
 
     /// Whether the guest switched translation on.

@@ -27,7 +27,7 @@ impl Remapping {
     pub fn counters(&self) -> Option<Vec<Counter>> {
         match self {
             Remapping::Off => None,
-            Remapping::On(unit) => Some(vec![Counter { name: "faults", value: unit.faults() }]),
+            Remapping::On(unit) => Some(unit.counters()),
         }
     }
 

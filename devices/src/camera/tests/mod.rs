@@ -221,6 +221,22 @@ fn nv12_in_two_planes_has_its_chroma_apart() {
 }
 
 #[test]
+fn a_descriptor_or_list_that_changes_after_the_read_out_began_is_not_read_again() {
+    let mut bench = Bench::new();
+    bench.configure(YUYV, 64);
+    bench.post(0, 0x400);
+    bench.stream_on();
+    bench.world.advance_to(PERIOD_NS + 50, &mut bench.camera);
+    assert_eq!(bench.read(0xc4) & 2, 2, "the frame is being written");
+    bench.put(TABLES, &[0x3_0000, 0, 0x400, 0, 0x3_0000, 0, 0x800, 0]);
+    bench.put(QUEUE, &[0; 16]);
+    bench.run_to_frame(0);
+    assert_eq!([bench.word(RECORDS), bench.word(RECORDS + 12)], [0xc0de, 0]);
+    assert!(bench.buffer(0, 0x400).iter().any(|&byte| byte != 0));
+    assert_eq!(bench.word(0x3_0000), 0);
+}
+
+#[test]
 fn a_frame_without_a_buffer_is_dropped_and_numbered() {
     let mut bench = Bench::new();
     bench.configure(YUYV, 64);

@@ -317,6 +317,17 @@ fn a_refused_list_is_an_error_and_is_read_again() {
 }
 
 #[test]
+fn a_list_that_changes_after_the_latch_is_not_read_again() {
+    let mut bench = Bench::on("");
+    let picture = bench.flip(1);
+    bench.at(FRAME_NS);
+    bench.world.memory_mut()[TABLE as usize..TABLE as usize + 32].fill(0xff);
+    bench.at(FRAME_NS * 3 - 1);
+    assert_eq!((bench.errors(), bench.read64(CRC_FRAME)), (0, 2));
+    assert_eq!(bench.read(CRC_VALUE), naive_crc(&picture));
+}
+
+#[test]
 fn a_list_shorter_than_the_picture_is_an_error() {
     let mut bench = Bench::on("");
     bench.paint(1);

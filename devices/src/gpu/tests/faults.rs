@@ -210,6 +210,19 @@ fn a_tail_beyond_the_ring_halts_it() {
 }
 
 #[test]
+fn a_packet_or_list_that_changes_after_the_start_is_not_read_again() {
+    let mut driver = Driver::new();
+    let list = driver.pages(&PAGES[..1]);
+    driver.submit(0, &[fill(list.at(0, 16), 16, 4, 0x1111_1111)]);
+    let other = OTHER_PAGES[0];
+    driver.set_word(list.table, other);
+    driver.set_word(ring_base(0) + 96, 0x2222_2222);
+    driver.wait_ns(1_000_000);
+    assert_eq!((driver.read(0, ERROR_CODE), driver.read(0, HEAD)), (0, 1));
+    assert_eq!((driver.word(PAGES[0]), driver.word(other)), (0x1111_1111_1111_1111, 0));
+}
+
+#[test]
 fn random_packets_and_registers_never_panic() {
     let bytes = noise(1 << 16);
     let mut driver = Driver::new();

@@ -73,7 +73,7 @@ fn a_context_can_ask_for_silence() {
     bench.context(RID, TABLE | 0b11, 5 << 8 | 2);
     bench.probe(0x5000).unwrap_err();
     assert_eq!((bench.read32(0x34), bench.take_messages().len()), (0, 0));
-    assert_eq!(bench.unit.faults(), 1);
+    assert_eq!(bench.faults(), 1);
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn the_ninth_fault_overflows_and_is_lost() {
     }
     assert_eq!(bench.read32(0x34), 0b11, "PPF and PFO, record 0 first");
     assert_eq!((record(&bench, 0).4, record(&bench, 7).4), (0, 0x7000));
-    assert_eq!(bench.unit.faults(), 10);
+    assert_eq!(bench.faults(), 10);
 }
 
 #[test]

@@ -113,6 +113,15 @@ fn a_wait_descriptor_writes_its_status() {
 }
 
 #[test]
+fn a_wait_descriptors_status_outside_memory_goes_nowhere() {
+    let mut bench = Bench::running();
+    bench.queue(5 | 1 << 5 | 0x1234_5678 << 32, 1 << 40);
+    assert!(bench.platform.written.borrow().is_empty());
+    assert_eq!(bench.read64(0x80), bench.read64(0x88), "the queue goes on");
+    assert_eq!(bench.read32(0x34), 0, "and there is no error");
+}
+
+#[test]
 fn a_wait_descriptor_interrupts_once_until_served() {
     let mut bench = Bench::running();
     bench.write32(0xa4, 0x4022);

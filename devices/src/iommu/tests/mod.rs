@@ -59,6 +59,11 @@ impl Bench {
         self.platform.write_u64(at + 8, high);
     }
 
+    /// Requests refused so far.
+    pub fn faults(&self) -> u64 {
+        self.unit.counters()[0].value
+    }
+
     pub fn read32(&self, offset: u64) -> u32 {
         let mut data = [0; 4];
         self.unit.read(offset, &mut data);

@@ -30,12 +30,12 @@ fn one_write(bench: &mut Bench, random: &mut Random) {
 fn one_access(bench: &mut Bench, random: &mut Random) {
     let (rid, iova, len) = (random.word() as u16 & 0x1f, value(random), 1 + random.word() % 0x3000);
     let access = if random.word() & 1 == 0 { Access::Read } else { Access::Write };
-    let before = bench.unit.faults();
+    let before = bench.faults();
     match bench.translate(rid, iova, len, access) {
         Ok(ranges) => assert_eq!(ranges.iter().map(|range| range.1).sum::<u64>(), len),
         Err(DmaFault::Refused { iova: at, .. }) => {
             assert!((iova..iova.saturating_add(len)).contains(&at.0));
-            assert_eq!(bench.unit.faults(), before + 1);
+            assert_eq!(bench.faults(), before + 1);
         }
         Err(_) => {}
     }
