@@ -52,12 +52,18 @@ void vtd_map(uint64_t iova, const volatile void *page)
 	levels[3][iova >> 12 & 511] = page ? (uint64_t)page | 3 : 0;
 }
 
+void vtd_attach(int slot)
+{
+	/* 48-bit addresses (four levels). */
+	contexts[2 * (slot << 3)] = (uint64_t)levels[0] | 1;
+	contexts[2 * (slot << 3) + 1] = 2 | GPU_DOMAIN << 8;
+}
+
 void vtd_start(uint8_t fault_vector)
 {
-	/* Bus 0, then the GPU alone: 48-bit addresses (four levels). */
+	/* Bus 0, then the GPU. */
 	root[0] = (uint64_t)contexts | 1;
-	contexts[2 * (FENCEPOST_PCI_SLOT_GPU << 3)] = (uint64_t)levels[0] | 1;
-	contexts[2 * (FENCEPOST_PCI_SLOT_GPU << 3) + 1] = 2 | GPU_DOMAIN << 8;
+	vtd_attach(FENCEPOST_PCI_SLOT_GPU);
 	for (int level = 0; level < 3; level++)
 		levels[level][0] = (uint64_t)levels[level + 1] | 3;
 

@@ -26,6 +26,8 @@
 /* Granularities of an IOTLB invalidation. */
 enum vtd_scope { VTD_GLOBAL = 1, VTD_DOMAIN = 2, VTD_PAGES = 3 };
 
+/* Puts another function into the GPU's domain; vtd_start comes after it. */
+void vtd_attach(int slot);
 /* Tables for the GPU, empty, and translation on; fault events go to vector `fault_vector`. */
 void vtd_start(uint8_t fault_vector);
 /* Maps an address of the first 2 MiB to a page, readable and writable; 0 unmaps. Invalidates nothing. */

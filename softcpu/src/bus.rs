@@ -20,10 +20,7 @@ pub trait Bus {
     /// Reads memory-mapped registers. Nothing there reads as all ones.
     fn mmio_read(&mut self, now: Cycles, gpa: u64, data: &mut [u8]);
     /// Whether reading at `gpa` now would bring an interrupt in: the CPU then looks for it right after the instruction.
-    fn read_interrupts(&mut self, gpa: u64) -> bool {
-        let _ = gpa;
-        false
-    }
+    fn read_interrupts(&mut self, gpa: u64) -> bool;
     /// Writes memory-mapped registers. Nothing there ignores it.
     fn mmio_write(&mut self, now: Cycles, gpa: u64, data: &[u8]) -> Flow;
     /// Reads a port (1, 2 or 4 bytes).

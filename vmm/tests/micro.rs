@@ -11,13 +11,16 @@ use fencepost::accel;
 use fencepost_skip::Tested;
 
 /// Console output and exit status of a micro-guest, and what fencepost itself said. `accel` is that option's value, with
-/// further options behind it.
+/// further options behind it; those that the micro-guest always needs are in `NAME.options`.
 fn run(folder: &Path, name: &str, accel: &[&str]) -> (String, String) {
+    let options = Path::new(common::MICRO_GUESTS).join(format!("{name}.options"));
+    let options = std::fs::read_to_string(options).unwrap_or_default();
     let output = Command::new(env!("CARGO_BIN_EXE_fencepost"))
         .args(["run", "--memory", "32M", "--timeout", "120", "--append", "a b c", "--kernel"])
         .arg(folder.join(name))
         .arg("--accel")
         .args(accel)
+        .args(options.split_whitespace())
         .stdin(Stdio::null())
         .output()
         .unwrap();

@@ -21,6 +21,8 @@ pub enum Access {
     ReadWrite,
     /// Writes take effect at any time; reads as zero.
     WriteOnly,
+    /// Writes take effect at any time, and what is read is something else than what was written.
+    Acting,
     /// Writing ones clears bits.
     ClearByOnes,
     /// Writes take effect in the states that the page names, and are refused or ignored in others.
@@ -71,6 +73,11 @@ pub const fn read_write(
     writable: u64,
 ) -> Register {
     Register { writable, ..register(name, offset, width, Access::ReadWrite, reset) }
+}
+
+/// A register whose bits act when written, and that reads as the device says.
+pub const fn acting(name: &'static str, offset: usize, width: usize, reset: u64, writable: u64) -> Register {
+    Register { writable, ..register(name, offset, width, Access::Acting, reset) }
 }
 
 /// A register whose bits act when written, and that reads as zero.
@@ -164,7 +171,7 @@ impl<Id: Copy> Register<Id> {
             Access::ReadOnly => known == 0,
             Access::WriteOnly => self.clear == 0 && self.writable != 0 && matches!(self.reset, Some(0)),
             Access::ClearByOnes => self.clear != 0,
-            Access::ReadWrite | Access::Locked => self.writable != 0,
+            Access::ReadWrite | Access::Locked | Access::Acting => self.writable != 0,
         };
         if fits { None } else { Some("access and bits do not fit together") }
     }

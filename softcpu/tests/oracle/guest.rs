@@ -48,6 +48,9 @@ impl Bus for NoDevices {
     fn mmio_read(&mut self, _: Cycles, gpa: u64, _: &mut [u8]) {
         panic!("device address {gpa:#x} reached");
     }
+    fn read_interrupts(&mut self, gpa: u64) -> bool {
+        panic!("device address {gpa:#x} reached");
+    }
     fn mmio_write(&mut self, _: Cycles, gpa: u64, _: &[u8]) -> Flow {
         panic!("device address {gpa:#x} reached");
     }

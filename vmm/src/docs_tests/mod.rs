@@ -1,6 +1,7 @@
 //! What the pages in docs/ state, and what a guest finds on the machine: the pages' own tables, register by register,
 //! compared with the machine's answers to accesses. A page and the machine cannot disagree.
 
+mod contracts;
 mod headers;
 mod pci;
 mod ports;
