@@ -2,7 +2,33 @@
 //!
 //! A device owns registers, queues and timing, and nothing else: no lock, thread, file or clock of its own.
 //! All that it may do to the world goes through the four [`ports`]. The machine owns buses and threads.
+//!
+//! A driver's first steps with the GPU, in a world of fakes: one packet on a ring, which writes a fence.
+//!
+//! ```
+//! use fencepost_devices::function::Words;
+//! use fencepost_devices::gpu::{Gpu, GpuConfig};
+//! use fencepost_devices::testing::World;
+//!
+//! const PACKETS: u32 = 0x1000;
+//! const FENCE: u32 = 0x2000;
+//! let (mut gpu, mut world) = (Gpu::new(GpuConfig::default()), World::new(0x3000));
+//!
+//! // Opcode 6 writes the packet's sequence number, 7, to the ring's fence word (docs/gpu.md).
+//! let packet = &mut world.memory_mut()[PACKETS as usize..];
+//! (packet[0], packet[8]) = (6, 7);
+//! // RING_BASE, RING_SIZE, RING_FENCE; RING_CONTROL enables; RING_TAIL is the doorbell.
+//! for (register, value) in [(0x100, PACKETS), (0x108, 2), (0x120, FENCE), (0x114, 1), (0x110, 1)] {
+//!     gpu.write(register, value, &mut world.ports());
+//! }
+//! assert_eq!(world.memory_mut()[FENCE as usize], 0, "the packet takes its time");
+//!
+//! world.advance_to(GpuConfig::default().fixed_cycles, &mut gpu);
+//! assert_eq!(world.memory_mut()[FENCE as usize], 7);
+//! assert_eq!(world.take_raised(), [0], "the first ring's vector");
+//! ```
 
+#![warn(missing_docs)]
 #![deny(clippy::unwrap_used, clippy::arithmetic_side_effects)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::arithmetic_side_effects))]
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]

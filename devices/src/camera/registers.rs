@@ -39,7 +39,6 @@ pub const VECTORS: u16 = 3;
 
 /// A register, by its name in docs/camera.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Reg {
     Id,
     Version,

@@ -74,7 +74,6 @@ impl Size {
 
 /// A register, by its name in docs/display.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Reg {
     Id,
     MaxSize,

@@ -56,7 +56,6 @@ pub enum Reg {
 
 /// A global register, by its name in docs/gpu.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Global {
     Id,
     Version,
@@ -75,7 +74,6 @@ pub enum Global {
 
 /// A register of each ring, by its name in docs/gpu.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Ring {
     Base,
     Size,

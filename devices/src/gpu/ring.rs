@@ -60,7 +60,6 @@ pub struct Active {
 
 /// A ring. All fields are what docs/gpu.md calls them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct Ring {
     pub base: u64,
     pub size: u32,

@@ -2,7 +2,7 @@
 //! and what is announced are in `docs/iommu.md`).
 //!
 //! The unit is a pure state machine. The machine gives it register accesses ([`Iommu::read`], [`Iommu::write`]) and
-//! lends it as [`Translation`] to the bus; faults and events come back as MSIs in the outbox.
+//! lends it as [`Translation`](crate::pci::Translation) to the bus; faults and events come back as MSIs in the outbox.
 
 mod cache;
 mod commands;
