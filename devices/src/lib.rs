@@ -51,6 +51,7 @@ models! {
     display: Display,
 }
 
+pub mod cost;
 pub mod crc;
 pub mod function;
 pub mod iommu;

@@ -20,6 +20,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::camera::FrameSource;
+use crate::cost::CostModel;
 use crate::display::{NoPictures, PictureSink};
 use crate::function::Function;
 use crate::parameters::{self, Parameter, Parameters, Takes, did_you_mean};
@@ -78,8 +79,8 @@ pub trait Model: Function + Stateful + 'static {
     fn power_on(parts: Self::Parts) -> Result<Self, String>;
     /// The registers of BAR 0, those that its page `docs/KIND.md` lists.
     fn register_table() -> Vec<Register>;
-    /// The cost model of its engine in words, if it has one.
-    fn cost(config: &Self::Config) -> Option<String>;
+    /// The cost model of its engine, if it has one.
+    fn cost(config: &Self::Config) -> Option<CostModel>;
 }
 
 /// Why a device could not be built.
@@ -109,7 +110,7 @@ pub struct Entry {
     /// [`Model::register_table`].
     pub register_table: fn() -> Vec<Register>,
     build: fn(&Parameters, &mut dyn Host, Option<&SavedState>) -> Built,
-    cost: fn(&Parameters) -> Option<String>,
+    cost: fn(&Parameters) -> Option<CostModel>,
     defaults: fn() -> serde_json::Value,
 }
 
@@ -148,7 +149,7 @@ impl Entry {
 
     /// The cost model in words, if the device has one and the parameters are right.
     pub fn cost(&self, parameters: &Parameters) -> Option<String> {
-        (self.cost)(parameters)
+        (self.cost)(parameters).map(|cost| cost.to_string())
     }
 
     /// The keys of its configuration.
@@ -182,11 +183,6 @@ pub fn find(kind: &str) -> Result<&'static Entry, String> {
         let kinds: Vec<_> = MODELS.iter().map(|entry| entry.kind).collect();
         format!("there is no device '{kind}', there are {}{}", kinds.join(", "), did_you_mean(kind, kinds))
     })
-}
-
-/// The cost model of an engine in words.
-pub fn cost_in_words(fixed_cycles: u64, bytes_per_cycle: u64) -> String {
-    format!("{fixed_cycles} cycles + 1 cycle a {bytes_per_cycle} bytes")
 }
 
 fn build<M: Model>(parameters: &Parameters, host: &mut dyn Host, saved: Option<&SavedState>) -> Built {

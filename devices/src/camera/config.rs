@@ -1,5 +1,6 @@
 //! What the machine decides about a camera.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -8,36 +9,15 @@ use super::core::Camera;
 use super::pattern::TestPattern;
 use super::registers;
 use super::source::{AtRate, FrameSource, MAX_SIDE_PX, Rate, Size};
+use crate::cost::CostModel;
 use crate::parameters::{Parameter, Takes};
 use crate::registers::Register;
-use crate::registry::{Host, Model, cost_in_words};
-
-/// How long the camera takes to write a frame: an assumption of the model, not a measurement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CameraCost {
-    /// Cycles per frame, whatever its size.
-    pub fixed_cycles: u32,
-    /// Bytes written per cycle; zero counts as one.
-    pub bytes_per_cycle: u32,
-}
-
-impl Default for CameraCost {
-    fn default() -> Self {
-        CameraCost { fixed_cycles: 2000, bytes_per_cycle: 4 }
-    }
-}
-
-impl CameraCost {
-    /// Cycles to write `bytes`, rounded up.
-    pub fn cycles(&self, bytes: u64) -> u64 {
-        u64::from(self.fixed_cycles).saturating_add(bytes.div_ceil(u64::from(self.bytes_per_cycle.max(1))))
-    }
-}
+use crate::registry::{Host, Model};
 
 /// What the host provides of a camera.
 pub struct CameraParts {
     /// The cost model.
-    pub cost: CameraCost,
+    pub cost: CostModel,
     /// Where its pictures come from.
     pub source: Box<dyn FrameSource>,
 }
@@ -54,29 +34,29 @@ pub struct CameraConfig {
     pub height: u32,
     /// Frames a second; the source's own when absent.
     pub fps: Option<u32>,
-    /// [`CameraCost::fixed_cycles`].
-    pub latency: u32,
-    /// [`CameraCost::bytes_per_cycle`].
-    pub bytes_per_cycle: u32,
+    /// Cycles of a frame, whatever its size.
+    pub latency: u64,
+    /// Bytes written in a cycle.
+    pub bytes_per_cycle: NonZeroU32,
 }
 
 impl Default for CameraConfig {
     fn default() -> Self {
-        let CameraCost { fixed_cycles, bytes_per_cycle } = CameraCost::default();
         CameraConfig {
             source: None,
             width: 1920,
             height: 1080,
             fps: None,
-            latency: fixed_cycles,
-            bytes_per_cycle,
+            latency: 2000,
+            bytes_per_cycle: NonZeroU32::MIN.saturating_add(3),
         }
     }
 }
 
 impl CameraConfig {
-    fn cost(&self) -> CameraCost {
-        CameraCost { fixed_cycles: self.latency, bytes_per_cycle: self.bytes_per_cycle }
+    /// The cost model.
+    pub fn cost(&self) -> CostModel {
+        CostModel { fixed_cycles: self.latency, bytes_per_cycle: self.bytes_per_cycle }
     }
 }
 
@@ -120,7 +100,7 @@ impl Model for Camera {
         registers::MAP.rows()
     }
 
-    fn cost(config: &CameraConfig) -> Option<String> {
-        Some(cost_in_words(config.latency.into(), config.bytes_per_cycle.into()))
+    fn cost(config: &CameraConfig) -> Option<CostModel> {
+        Some(config.cost())
     }
 }

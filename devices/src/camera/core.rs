@@ -2,12 +2,13 @@
 
 use fencepost_trace::{EngineSpec, Event, Role};
 
-use super::config::{CameraCost, CameraParts};
+use super::config::CameraParts;
 use super::convert::{MAX_STRIDE, STRIDE_ALIGN};
 use super::error::{ErrorCode, Failure};
 use super::registers::{self, Reg};
 use super::source::{FrameSource, Range, SourceError};
 use super::state::{CameraState, Stream};
+use crate::cost::CostModel;
 use crate::function::{Counter, Doorbell, Function, Identity, Ids, Registers, Words};
 use crate::ports::{DmaExt, Iova, Ports};
 use crate::registers::{Access, Half};
@@ -22,7 +23,7 @@ pub(super) const TIMER_END: u32 = 1;
 
 /// The camera's device core.
 pub struct Camera {
-    pub(super) cost: CameraCost,
+    pub(super) cost: CostModel,
     pub(super) source: Box<dyn FrameSource>,
     pub(super) state: CameraState,
     /// Why the source failed first: for the host's user, not part of the guest's machine.
@@ -149,8 +150,8 @@ impl Camera {
             Reg::MaxStride => MAX_STRIDE,
             Reg::MaxRate => registers::MAX_RATE,
             Reg::MaxRingEntries => registers::MAX_RING_ENTRIES,
-            Reg::CostFixed => self.cost.fixed_cycles,
-            Reg::CostBytesPerCycle => self.cost.bytes_per_cycle.max(1),
+            Reg::CostFixed => return self.cost.fixed_cycles,
+            Reg::CostBytesPerCycle => self.cost.bytes_per_cycle.get(),
             Reg::Format => state.format,
             Reg::Width => state.width_px,
             Reg::Height => state.height_px,

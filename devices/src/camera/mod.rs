@@ -15,7 +15,7 @@ mod state;
 mod tests;
 mod wire;
 
-pub use config::{CameraConfig, CameraCost, CameraParts};
+pub use config::{CameraConfig, CameraParts};
 pub use convert::{FrameLayout, PixelFormat, convert};
 pub use core::Camera;
 pub use pattern::TestPattern;

@@ -1,13 +1,16 @@
 //! What the host's user says of a display.
 
+use std::num::NonZeroU32;
+
 use serde::{Deserialize, Serialize};
 
 use super::Display;
 use super::registers::{self, MAX_SIDE_PX};
 use super::sink::PictureSink;
+use crate::cost::CostModel;
 use crate::parameters::{Parameter, Takes};
 use crate::registers::Register;
-use crate::registry::{Host, Model, cost_in_words};
+use crate::registry::{Host, Model};
 
 /// The largest side that an EDID detailed timing can carry (12 bits; VESA E-EDID 1.4, section 3.10.2).
 const EDID_MAX_SIDE_PX: u16 = 4095;
@@ -52,9 +55,9 @@ pub struct Config {
     /// Cycles of each fetch, whatever its size.
     #[serde(rename = "latency")]
     pub fixed_cycles: u64,
-    /// Bytes fetched in one cycle, at least 1.
+    /// Bytes fetched in one cycle.
     #[serde(rename = "bytes-per-cycle")]
-    pub bytes_per_cycle: u64,
+    pub bytes_per_cycle: NonZeroU32,
 }
 
 impl Default for Config {
@@ -65,7 +68,7 @@ impl Default for Config {
             refresh_hz: 60,
             scan_out: ScanOut::Always,
             fixed_cycles: 1000,
-            bytes_per_cycle: 4,
+            bytes_per_cycle: NonZeroU32::MIN.saturating_add(3),
         }
     }
 }
@@ -86,13 +89,10 @@ pub enum ConfigError {
         "Display mode {0} cannot be described: sides are 64 to 4095 pixels, refresh 1 to 1000 Hz, pixel clock 655 MHz at most"
     )]
     Mode(String),
-    /// A fetch engine that moves nothing.
-    #[error("A display that fetches 0 bytes a cycle shows nothing; give at least 1")]
-    Rate,
 }
 
 impl Config {
-    /// Checks that the preferred mode fits an EDID block and the costs make sense.
+    /// Checks that the preferred mode fits an EDID block.
     pub fn check(&self) -> Result<(), ConfigError> {
         let sides = MIN_SIDE_PX..=EDID_MAX_SIDE_PX.min(MAX_SIDE_PX);
         let fits = sides.contains(&self.width_px)
@@ -105,10 +105,12 @@ impl Config {
                 self.width_px, self.height_px, self.refresh_hz
             )));
         }
-        if self.bytes_per_cycle == 0 {
-            return Err(ConfigError::Rate);
-        }
         Ok(())
+    }
+
+    /// The cost model of a fetch.
+    pub fn cost(&self) -> CostModel {
+        CostModel { fixed_cycles: self.fixed_cycles, bytes_per_cycle: self.bytes_per_cycle }
     }
 
     /// Pixels in a line with its blank.
@@ -161,8 +163,8 @@ impl Model for Display {
         registers::MAP.rows()
     }
 
-    fn cost(config: &Config) -> Option<String> {
-        Some(cost_in_words(config.fixed_cycles, config.bytes_per_cycle))
+    fn cost(config: &Config) -> Option<CostModel> {
+        Some(config.cost())
     }
 }
 
@@ -185,7 +187,7 @@ mod tests {
             refresh_hz: 50,
             scan_out: ScanOut::OnFlip,
             fixed_cycles: 7,
-            bytes_per_cycle: 16,
+            bytes_per_cycle: 16.try_into().unwrap(),
         };
         let text = "width=320,height=240,hz=50,scanout=on-flip,latency=7,bytes-per-cycle=16";
         assert_eq!(config(text), expected);
@@ -199,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_zero_rate_is_refused() {
-        let config = Config { bytes_per_cycle: 0, ..Config::default() };
-        assert_eq!(config.check(), Err(ConfigError::Rate));
+        assert!(serde_json::from_str::<Config>(r#"{"bytes-per-cycle": 1}"#).is_ok());
+        assert!(serde_json::from_str::<Config>(r#"{"bytes-per-cycle": 0}"#).is_err());
     }
 }

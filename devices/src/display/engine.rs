@@ -234,8 +234,7 @@ impl Core {
     fn fetch_end_ns(&self, raster: &Raster, frame: u64, clock: &dyn Clock) -> Option<u64> {
         let shown = self.state.shown.as_ref().filter(|shown| shown.plane.on);
         let bytes = shown.map_or(0, |shown| shown.plane.span_bytes());
-        let cycles =
-            self.config.fixed_cycles.saturating_add(bytes.div_ceil(self.config.bytes_per_cycle.max(1)));
+        let cycles = self.config.cost().cycles(bytes);
         let end_ns = raster.vblank_ns(frame)?.saturating_add(clock.cycles_to_ns(cycles));
         raster.vblank_ns(frame.saturating_add(1)).is_none_or(|next_ns| end_ns < next_ns).then_some(end_ns)
     }

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::core::Gpu;
 use super::registers;
+use crate::cost::CostModel;
 use crate::parameters::{Parameter, Takes};
 use crate::registers::Register;
-use crate::registry::{Host, Model, cost_in_words};
+use crate::registry::{Host, Model};
 
 /// The cost model of the engine (docs/gpu.md, *Time*). The defaults are assumptions, not measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,9 +30,9 @@ impl Default for GpuConfig {
 }
 
 impl GpuConfig {
-    /// Guest cycles that a packet takes which reads and writes `bytes` in all.
-    pub fn cycles(&self, bytes: u64) -> u64 {
-        self.fixed_cycles.saturating_add(bytes.div_ceil(u64::from(self.bytes_per_cycle.get())))
+    /// The cost model.
+    pub fn cost(&self) -> CostModel {
+        CostModel { fixed_cycles: self.fixed_cycles, bytes_per_cycle: self.bytes_per_cycle }
     }
 }
 
@@ -60,7 +61,7 @@ impl Model for Gpu {
         registers::MAP.rows()
     }
 
-    fn cost(config: &GpuConfig) -> Option<String> {
-        Some(cost_in_words(config.fixed_cycles, config.bytes_per_cycle.get().into()))
+    fn cost(config: &GpuConfig) -> Option<CostModel> {
+        Some(config.cost())
     }
 }

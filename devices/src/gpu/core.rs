@@ -7,6 +7,7 @@ use fencepost_trace::{EngineSpec, Role};
 use super::config::GpuConfig;
 use super::registers::{self, Global, Reg};
 use super::ring::{Context, Outcome, Ring};
+use crate::cost::CostModel;
 use crate::function::{Counter, Doorbell, Function, Identity, Ids, Registers, Words};
 use crate::ports::Ports;
 use crate::sg;
@@ -18,14 +19,14 @@ pub const DEVICE_ID: u16 = 1;
 /// The device core. Timer token `n` is ring `n`'s.
 #[derive(Debug)]
 pub struct Gpu {
-    pub(super) config: GpuConfig,
+    pub(super) cost: CostModel,
     pub(super) rings: [Ring; registers::RINGS as usize],
 }
 
 impl Gpu {
     /// A GPU after power-on.
     pub fn new(config: GpuConfig) -> Self {
-        Gpu { config, rings: Default::default() }
+        Gpu { cost: config.cost(), rings: Default::default() }
     }
 
     fn on_ring(
@@ -35,7 +36,7 @@ impl Gpu {
         act: impl FnOnce(&mut Ring, &mut Context<'_, '_>) -> Outcome,
     ) {
         let Some(ring) = self.rings.get_mut(index) else { return };
-        let mut cx = Context { index: index as u32, config: &self.config, ports };
+        let mut cx = Context { index: index as u32, cost: &self.cost, ports };
         if act(ring, &mut cx) == Outcome::LookAgain {
             self.look_again(ports);
         }
@@ -45,7 +46,7 @@ impl Gpu {
     /// when it starts, so once round is enough.
     fn look_again(&mut self, ports: &mut Ports<'_>) {
         for (index, ring) in (0u32..).zip(&mut self.rings) {
-            ring.look_again(&mut Context { index, config: &self.config, ports });
+            ring.look_again(&mut Context { index, cost: &self.cost, ports });
         }
     }
 
@@ -59,8 +60,8 @@ impl Gpu {
             Global::SgMaxEntries => sg::SG_MAX_ENTRIES.into(),
             Global::MaxDimension => registers::MAX_DIMENSION_PX.into(),
             Global::Vectors => registers::VECTORS.into(),
-            Global::FixedCycles => self.config.fixed_cycles,
-            Global::BytesPerCycle => self.config.bytes_per_cycle.get().into(),
+            Global::FixedCycles => self.cost.fixed_cycles,
+            Global::BytesPerCycle => self.cost.bytes_per_cycle.get().into(),
             Global::PollCycles => registers::POLL_CYCLES.into(),
             Global::ErrorRings => self.error_rings().into(),
             Global::Control => 0,
@@ -126,7 +127,7 @@ impl Function for Gpu {
 
     fn reset(&mut self, ports: &mut Ports<'_>) {
         for (index, ring) in (0u32..).zip(&mut self.rings) {
-            ring.stop(&mut Context { index, config: &self.config, ports });
+            ring.stop(&mut Context { index, cost: &self.cost, ports });
             *ring = Ring::default();
         }
     }

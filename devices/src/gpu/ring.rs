@@ -4,11 +4,11 @@ use fencepost_trace::Event;
 use serde::{Deserialize, Serialize};
 use zerocopy::{FromZeros, IntoBytes};
 
-use super::config::GpuConfig;
 use super::error::GpuError;
 use super::job::Job;
 use super::packet::{Condition, PACKET_BYTES, RawPacket};
 use super::registers;
+use crate::cost::CostModel;
 use crate::ports::{DmaExt, Iova, Ports};
 use crate::registers::Half;
 
@@ -17,7 +17,7 @@ pub struct Context<'a, 'p> {
     /// Which ring it is: its vector, its timer token, and its name in traces.
     pub index: u32,
     /// The cost model.
-    pub config: &'a GpuConfig,
+    pub cost: &'a CostModel,
     /// The ports.
     pub ports: &'a mut Ports<'p>,
 }
@@ -290,7 +290,7 @@ impl Ring {
         let timeout_ns = u64::from(self.wait_timeout_us).saturating_mul(1000);
         let waits = matches!(job, Job::SemWait { .. }) && timeout_ns > 0;
         let deadline_ns = waits.then(|| now_ns.saturating_add(timeout_ns));
-        let cycles = cx.ports.clock.vary(cx.config.cycles(job.bytes()));
+        let cycles = cx.ports.clock.vary(cx.cost.cycles(job.bytes()));
         let due_ns = now_ns.saturating_add(cx.ports.clock.cycles_to_ns(cycles));
         cx.ports.clock.call_at(due_ns, cx.index);
         self.active = Some(Active { seqno, job, due_ns, deadline_ns, waiting: false });

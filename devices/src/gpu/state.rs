@@ -29,7 +29,7 @@ impl Stateful for Gpu {
         require::<Gpu>(state.rings.iter().all(is_possible), "a ring is not one that the GPU could have")?;
         let wrong_number = StateError::Impossible { kind: Gpu::KIND, why: "another number of rings" };
         let rings = <[Ring; registers::RINGS as usize]>::try_from(state.rings).map_err(|_| wrong_number)?;
-        Ok(Gpu { config, rings })
+        Ok(Gpu { cost: config.cost(), rings })
     }
 }
 

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use fencepost_trace::Event;
 
 use super::*;
+use crate::cost::CostModel;
 use crate::function::{Function, Words};
 use crate::state::{StateError, Stateful};
 use crate::testing::{Random, World};
@@ -65,7 +66,10 @@ struct Bench {
 }
 
 fn parts() -> CameraParts {
-    CameraParts { cost: CameraCost { fixed_cycles: 100, bytes_per_cycle: 4 }, source: Box::new(Ramp) }
+    CameraParts {
+        cost: CostModel { fixed_cycles: 100, bytes_per_cycle: 4.try_into().unwrap() },
+        source: Box::new(Ramp),
+    }
 }
 
 impl Bench {

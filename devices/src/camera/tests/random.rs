@@ -51,7 +51,8 @@ fn stream(camera: &mut Camera, world: &mut World) {
 
 fn run(seed: u64) -> (u32, u32) {
     let max = Size { width_px: 64, height_px: 32 };
-    let parts = || CameraParts { cost: CameraCost::default(), source: Box::new(TestPattern::new(max)) };
+    let parts =
+        || CameraParts { cost: CameraConfig::default().cost(), source: Box::new(TestPattern::new(max)) };
     let mut camera = Camera::new(parts());
     let (mut random, mut world) = (Random::new(seed * 0x9e37_79b9 + 1), World::new(MEMORY as usize));
     let mut now_ns = 0;
