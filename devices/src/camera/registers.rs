@@ -1,7 +1,7 @@
 //! The register map of docs/camera.md, as one table.
 
 use super::convert::{MAX_STRIDE, PixelFormat, STRIDE_ALIGN};
-use crate::registers::{Map, Register, all, locked, read_only, read_write, write_only};
+use crate::registers::{Map, Register, acting, all, locked, read_only, read_write, write_only};
 
 /// Size of BAR 0 in bytes.
 pub const BAR_BYTES: u32 = 4096;
@@ -112,14 +112,14 @@ const REGISTERS: &[Register<Reg>] = &[
     locked("COMPLETION_BASE", 0x0a0, 8, 0).id(Reg::CompletionBase),
     locked("RING_ENTRIES", 0x0a8, 4, 0).id(Reg::RingEntries),
     locked("QUEUE_TAIL_ADDR", 0x0b0, 8, 0).id(Reg::QueueTailAddress),
-    read_write("CONTROL", 0x0c0, 4, 0, CONTROL_STREAM as u64).id(Reg::Control),
+    acting("CONTROL", 0x0c0, 4, 0, CONTROL_STREAM as u64).id(Reg::Control),
     read_only("STATUS", 0x0c4, 4, 0).id(Reg::Status),
-    read_write("QUEUE_TAIL", 0x0c8, 4, 0, all(4)).id(Reg::QueueTail),
+    acting("QUEUE_TAIL", 0x0c8, 4, 0, all(4)).id(Reg::QueueTail),
     read_only("QUEUE_HEAD", 0x0cc, 4, 0).id(Reg::QueueHead),
     read_only("COMPLETED", 0x0d0, 4, 0).id(Reg::Completed),
     read_only("SEQUENCE", 0x0d4, 4, 0).id(Reg::Sequence),
     write_only("QUEUE_DOORBELL", 0x0d8, 4, all(4)).id(Reg::QueueDoorbell),
-    read_write("ERROR_CODE", 0x100, 4, 0, all(4)).id(Reg::ErrorCode),
+    acting("ERROR_CODE", 0x100, 4, 0, all(4)).id(Reg::ErrorCode),
     read_only("ERROR_IOVA", 0x104, 8, 0).id(Reg::ErrorIova),
     read_only("ERROR_COUNT", 0x10c, 4, 0).id(Reg::ErrorCount),
     read_only("OVERRUN_COUNT", 0x110, 4, 0).id(Reg::OverrunCount),

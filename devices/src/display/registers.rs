@@ -4,7 +4,7 @@ use bitflags::bitflags;
 use serde::{Deserialize, Serialize};
 
 use super::edid::EDID_BYTES;
-use crate::registers::{Map, Register, all, clear_by_ones, read_only, read_write};
+use crate::registers::{Map, Register, acting, all, clear_by_ones, read_only, read_write};
 
 /// Value of `ID`: "FPD1".
 pub const ID_VALUE: u32 = u32::from_le_bytes(*b"FPD1");
@@ -119,11 +119,11 @@ const REGISTERS: &[Register<Reg>] = &[
     clear_by_ones("ERROR_STATUS", 0x018, 4, 0, ErrorBits::all().bits() as u64).id(Reg::ErrorStatus),
     read_only("NOW_NS", 0x020, 8, 0).configured().id(Reg::NowNs),
     read_only("NOW_CYCLES", 0x028, 8, 0).configured().id(Reg::NowCycles),
-    read_write("CRTC_ENABLE", 0x100, 4, 0, 1).id(Reg::CrtcEnable),
+    acting("CRTC_ENABLE", 0x100, 4, 0, 1).id(Reg::CrtcEnable),
     read_write("MODE_ACTIVE", 0x104, 4, 0, all(4)).id(Reg::ModeActive),
     read_write("MODE_TOTAL", 0x108, 4, 0, all(4)).id(Reg::ModeTotal),
     read_write("MODE_CLOCK", 0x10c, 4, 0, all(4)).id(Reg::ModeClock),
-    read_write("COMMIT", 0x110, 4, 0, 1).id(Reg::Commit),
+    acting("COMMIT", 0x110, 4, 0, 1).id(Reg::Commit),
     read_only("COMMIT_ACCEPTED", 0x118, 8, 0).id(Reg::CommitAccepted),
     read_only("COMMIT_LATCHED", 0x120, 8, 0).id(Reg::CommitLatched),
     read_only("VBLANK_COUNT", 0x128, 8, 0).id(Reg::VblankCount),

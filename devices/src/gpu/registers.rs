@@ -1,6 +1,6 @@
 //! The register map of docs/gpu.md, as one table.
 
-use crate::registers::{Map, Register, all, locked, read_only, read_write, write_only};
+use crate::registers::{Map, Register, acting, all, locked, read_only, read_write, write_only};
 use crate::sg::SG_MAX_ENTRIES;
 
 /// Size of BAR 0 in bytes.
@@ -123,8 +123,8 @@ const REGISTERS: &[Register<Reg>] = &[
     ring(Ring::Base, locked("RING_BASE", 0x00, 8, 0)),
     ring(Ring::Size, locked("RING_SIZE", 0x08, 4, 0)),
     ring(Ring::Head, read_only("RING_HEAD", 0x0c, 4, 0)),
-    ring(Ring::Tail, read_write("RING_TAIL", 0x10, 4, 0, all(4))),
-    ring(Ring::Control, read_write("RING_CONTROL", 0x14, 4, 0, (RING_ENABLE | RING_RESET) as u64)),
+    ring(Ring::Tail, acting("RING_TAIL", 0x10, 4, 0, all(4))),
+    ring(Ring::Control, acting("RING_CONTROL", 0x14, 4, 0, (RING_ENABLE | RING_RESET) as u64)),
     ring(Ring::Status, read_only("RING_STATUS", 0x18, 4, 0)),
     ring(Ring::Fence, locked("RING_FENCE", 0x20, 8, 0)),
     ring(Ring::Seqno, read_only("RING_SEQNO", 0x28, 8, 0)),

@@ -1,6 +1,6 @@
 //! The register page (Intel VT-d specification 3.3, chapter 10; offsets, bits and what they announce).
 
-use crate::registers::{Register, check, clear_by_ones, read_only, read_write, write_only};
+use crate::registers::{Register, acting, check, clear_by_ones, read_only, read_write, write_only};
 
 /// Bytes of the register page that registers are in.
 pub const PAGE_BYTES: usize = 4096;
@@ -88,14 +88,14 @@ pub const REGISTERS: &[Register] = &[
     read_only("GSTS", GLOBAL_STATUS, 4, 0),
     read_write("RTADDR", ROOT_TABLE, 8, 0, !0xfff),
     // CAIG (59..61) is the unit's answer.
-    read_write("CCMD", CONTEXT_COMMAND, 8, 0, 0xe000_0003_ffff_ffff),
+    acting("CCMD", CONTEXT_COMMAND, 8, 0, 0xe000_0003_ffff_ffff),
     clear_by_ones("FSTS", FAULT_STATUS, 4, 0, (PRIMARY_OVERFLOW | QUEUE_STOPPED) as u64),
     read_write("FECTL", FAULT_CONTROL, 4, EVENT_MASKED as u64, EVENT_MASKED as u64),
     read_write("FEDATA", FAULT_CONTROL + EVENT_DATA, 4, 0, 0xffff),
     read_write("FEADDR", FAULT_CONTROL + EVENT_ADDRESS, 4, 0, 0xffff_fffc),
     read_write("FEUADDR", FAULT_CONTROL + EVENT_UPPER_ADDRESS, 4, 0, 0xffff_ffff),
     read_only("IQH", QUEUE_HEAD, 8, 0),
-    read_write("IQT", QUEUE_TAIL, 8, 0, 0x7_fff0),
+    acting("IQT", QUEUE_TAIL, 8, 0, 0x7_fff0),
     read_write("IQA", QUEUE_ADDRESS, 8, 0, !0xfff | 7),
     clear_by_ones("ICS", COMPLETION_STATUS, 4, 0, 1),
     read_write("IECTL", COMPLETION_CONTROL, 4, EVENT_MASKED as u64, EVENT_MASKED as u64),
@@ -105,7 +105,7 @@ pub const REGISTERS: &[Register] = &[
     read_only("IQERCD", QUEUE_ERROR, 8, 0),
     read_write("IVA", IOTLB, 8, 0, !0xfff | 0x7f),
     // IAIG (57..59) is the unit's answer.
-    read_write("IOTLB", IOTLB_COMMAND, 8, 0, 0xb003_ffff_0000_0000),
+    acting("IOTLB", IOTLB_COMMAND, 8, 0, 0xb003_ffff_0000_0000),
     read_only("FRCD_LOW", FAULT_RECORDS, 8, 0).each(FAULT_RECORD_COUNT, FAULT_RECORD_BYTES),
     // F, the top bit, is cleared by writing one.
     clear_by_ones("FRCD_HIGH", FAULT_RECORDS + 8, 8, 0, 1 << 63).each(FAULT_RECORD_COUNT, FAULT_RECORD_BYTES),
