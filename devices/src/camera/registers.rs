@@ -1,7 +1,7 @@
 //! The register map of docs/camera.md, as one table.
 
 use super::convert::{MAX_STRIDE, PixelFormat, STRIDE_ALIGN};
-use crate::registers::{Map, Register, acting, all, locked, read_only, read_write, write_only};
+use crate::registers::{Map, Register, acting, all, locked, read_only, write_only};
 
 /// Size of BAR 0 in bytes.
 pub const BAR_BYTES: u32 = 4096;

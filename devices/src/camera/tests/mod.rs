@@ -2,6 +2,7 @@
 //! `docs/camera.md`, restated here.
 
 mod doorbells;
+mod pictures;
 mod random;
 mod state;
 
@@ -471,37 +472,4 @@ fn reset_returns_to_power_on() {
     bench.camera.reset(&mut bench.world.ports());
     assert_eq!(bench.camera.save(), fresh);
     assert_eq!((bench.world.clock.pending(0), bench.world.clock.pending(1)), (None, None));
-}
-
-#[test]
-fn the_test_pattern_moves_and_counts() {
-    let size = Size { width_px: 160, height_px: 120 };
-    let mut pattern = TestPattern::new(size);
-    let first = pattern.frame(0, size).unwrap();
-    let later = pattern.frame(5, size).unwrap();
-    // Five frames move the bars by 20 pixels, exactly one bar of 160 / 8; the top lines have no digits.
-    assert_eq!(first.luma[20..160], later.luma[..140]);
-    let digits = |picture: &Picture| picture.luma.iter().filter(|&&luma| luma == 235).count();
-    // Cells are 3x3 pixels: 000000 has 6 x 12 lit cells, 000005 one less.
-    assert_eq!((digits(&first), digits(&later)), (72 * 9, 71 * 9));
-}
-
-#[test]
-fn yuyv_of_420_repeats_chroma_lines() {
-    let size = Size { width_px: 4, height_px: 4 };
-    let mut picture = Picture::new(size, Sampling::Yuv420).unwrap();
-    picture.cb.copy_from_slice(&[1, 2, 3, 4]);
-    picture.cr.copy_from_slice(&[5, 6, 7, 8]);
-    let layout = FrameLayout { format: PixelFormat::Yuyv, size, stride_bytes: 8 };
-    let bytes = convert(&picture, &layout).unwrap();
-    let chroma: Vec<u8> = bytes.iter().skip(1).step_by(2).copied().collect();
-    assert_eq!(chroma, [1, 5, 2, 6, 1, 5, 2, 6, 3, 7, 4, 8, 3, 7, 4, 8]);
-    assert_eq!(convert(&picture, &FrameLayout { stride_bytes: 4, ..layout }), None);
-}
-
-#[test]
-fn odd_pictures_are_refused() {
-    for (width_px, height_px) in [(3, 2), (2, 3), (0, 2), (4098, 2)] {
-        assert_eq!(Picture::new(Size { width_px, height_px }, Sampling::Yuv422), None);
-    }
 }

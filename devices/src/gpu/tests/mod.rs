@@ -4,6 +4,7 @@ mod doorbells;
 mod faults;
 mod fixture;
 mod packets;
+mod random;
 mod registers;
 mod semaphores;
 mod state;

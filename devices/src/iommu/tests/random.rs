@@ -1,6 +1,7 @@
 //! A random guest: whatever it writes, the unit neither panics nor breaks its own rules.
 
 use super::*;
+use crate::state::Stateful;
 use crate::testing::Random;
 
 /// A value with few or many bits set, or a plausible table address.
