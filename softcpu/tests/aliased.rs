@@ -143,7 +143,7 @@ fn handle_exceptions(m: &mut Machine) {
 
 /// Pages of random code and random mappings; many instructions straddle.
 fn fill(m: &mut Machine, seed: u64) {
-    let random = &mut Random(seed);
+    let random = &mut Random::new(seed);
     handle_exceptions(m);
     for page in 0..PHYSICAL_PAGES {
         let mut code = Vec::new();

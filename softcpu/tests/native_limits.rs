@@ -8,6 +8,7 @@ mod machine;
 #[allow(dead_code)]
 mod random;
 
+use compat::shrink::{Case, show, shrink};
 use compat::{Both, CODE, DATA, Descriptor, STACK, assemble, ldt};
 use iced_x86::code_asm::*;
 use random::Random;
@@ -205,8 +206,9 @@ fn stack_program(random: &mut Random, table: &[Descriptor]) -> Vec<u8> {
     })
 }
 
-/// A far jump or call into another code segment, with some instructions there that run to its end, jump over it, or return.
-fn code_program(random: &mut Random) -> Vec<u8> {
+/// A far jump or call into another code segment, with some instructions there that run to its end, jump over it, or return: the
+/// bytes, and how many bits that code has.
+fn code_program(random: &mut Random) -> (Vec<u8>, u32) {
     let entry = random.pick(&[CODE_16, CODE_16_LIMITED, CODE_32_LIMITED]);
     let bits = if entry == CODE_32_LIMITED { 32 } else { 16 };
     let start = random.pick(&[0x10, 0x1e0, CODE_LIMIT - 9, CODE_LIMIT - 4, CODE_LIMIT, CODE_LIMIT + 1]);
@@ -222,7 +224,7 @@ fn code_program(random: &mut Random) -> Vec<u8> {
     });
     code.resize(0x1000 + start as usize, 0xcc);
     code.extend_from_slice(&there);
-    code
+    (code, bits)
 }
 
 fn there(random: &mut Random, a: &mut CodeAssembler, start: u32) -> Vec<u8> {
@@ -275,18 +277,6 @@ fn registers(random: &mut Random) -> [u32; 8] {
     gpr
 }
 
-/// A program's instructions, those of the second page as 16-bit code.
-fn listing(code: &[u8]) -> String {
-    let second = code.len().min(0x1000);
-    let first = code[..second].iter().rposition(|&byte| byte != 0xcc).map_or(0, |last| last + 1);
-    let gap = code[second..].iter().position(|&byte| byte != 0xcc).unwrap_or(0);
-    let parts = [(32, CODE, &code[..first]), (16, gap as u64, &code[second + gap..])];
-    let decode = |(bits, at, bytes): (u32, u64, &[u8])| {
-        iced_x86::Decoder::with_ip(bits, bytes, at, 0).iter().map(|i| format!("{i}; ")).collect::<String>()
-    };
-    parts.map(decode).concat()
-}
-
 #[test]
 fn segments_allow_what_the_hosts_do() {
     let data = table();
@@ -295,22 +285,24 @@ fn segments_allow_what_the_hosts_do() {
     let mut both = Both::new(&all);
     // CASES in the environment makes a longer search: 300,000 take half a minute.
     let cases = std::env::var("CASES").map_or(20_000, |n| n.parse().expect("CASES is a number"));
-    let mut random = Random(21);
+    let mut random = Random::new(21);
     let mut bad = 0;
     let mut ends = std::collections::BTreeMap::new();
     for n in 0..cases {
-        let (kind, code) = match n % 3 {
-            0 => ("data", data_program(&mut random, &data)),
-            1 => ("stack", stack_program(&mut random, &data)),
+        let (kind, (code, bits)) = match n % 3 {
+            0 => ("data", (data_program(&mut random, &data), 32)),
+            1 => ("stack", (stack_program(&mut random, &data), 32)),
             _ => ("code", code_program(&mut random)),
         };
         let gpr = registers(&mut random);
         match both.compare(&code, gpr) {
             Ok(outcome) => *ends.entry((kind, outcome.vector)).or_insert(0) += 1,
-            Err(difference) => {
+            Err(_) => {
                 bad += 1;
                 if bad < 10 {
-                    println!("{kind} program {n}: {}\n {difference}", listing(&code));
+                    let case = shrink(Case { code, gpr, bits }, |c| both.compare(&c.code, c.gpr).is_err());
+                    let difference = both.compare(&case.code, case.gpr);
+                    println!("{kind} program {n}, of which this is left:\n{}{difference:x?}", show(&case));
                 }
             }
         }

@@ -18,20 +18,33 @@ enum Shorthand {
     Others,
 }
 
+/// The highest vector in one of the 256-bit registers.
+#[inline(always)]
+fn highest(regs: &[u32], base: usize) -> Option<u8> {
+    (0..8).rev().find_map(|word| {
+        let bits = regs[base | word];
+        (bits != 0).then(|| (word << 5) as u8 | (31 ^ bits.leading_zeros()) as u8)
+    })
+}
+
+/// Processor priority (Intel SDM vol. 3, 11.8.3.1): it follows from the other registers of the APIC's page, of which
+/// there must be all.
+#[inline(always)]
+pub fn processor_priority(regs: &[u32]) -> u32 {
+    let in_service = u32::from(highest(regs, ISR).unwrap_or(0)) & 0xf0;
+    let task = regs[TPR];
+    if task & 0xf0 >= in_service { task } else { in_service }
+}
+
 impl LocalApic {
     /// The highest vector in one of the 256-bit registers.
     fn highest(&self, base: usize) -> Option<u8> {
-        (0..8).rev().find_map(|word| {
-            let bits = self.regs[base | word];
-            (bits != 0).then(|| (word << 5) as u8 | (31 ^ bits.leading_zeros()) as u8)
-        })
+        highest(&self.regs, base)
     }
 
-    /// Processor priority (Intel SDM vol. 3, 11.8.3.1).
+    /// Processor priority.
     pub(super) fn ppr(&self) -> u32 {
-        let in_service = u32::from(self.highest(ISR).unwrap_or(0)) & 0xf0;
-        let task = self.regs[TPR];
-        if task & 0xf0 >= in_service { task } else { in_service }
+        processor_priority(&self.regs)
     }
 
     /// CR8: the task priority class.

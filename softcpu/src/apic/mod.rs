@@ -15,6 +15,7 @@ mod random_tests;
 #[cfg(test)]
 mod tests;
 
+pub use delivery::processor_priority;
 pub use message::{BROADCAST, DeliveryMode, InterruptMessage, widen_destination};
 pub use msr::{Fault, IA32_APIC_BASE, IA32_TSC_DEADLINE};
 

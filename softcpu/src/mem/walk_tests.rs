@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use fencepost_random::Random;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use super::Want;
@@ -11,22 +12,6 @@ use crate::{Config, Cpu};
 
 const RAM: u64 = 1 << 20;
 const PAGES: u64 = RAM / 4096;
-
-/// Deterministic random numbers (xorshift).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn one_in(&mut self, n: u64) -> bool {
-        self.next() >> 11 & 0xffff_ffff < (1 << 32) / n
-    }
-}
 
 struct Setting {
     wp: bool,
@@ -90,20 +75,20 @@ fn model(
 
 fn random_entry(random: &mut Random) -> u64 {
     // Mostly tables inside RAM with full rights, now and then anything at all.
-    let mut entry = (random.next() % PAGES) << 12 | 7;
+    let mut entry = (random.bits() % PAGES) << 12 | 7;
     for bit in [0, 1, 2] {
-        if random.one_in(12) {
+        if random.once_in(12) {
             entry &= !(1 << bit);
         }
     }
-    if random.one_in(6) {
+    if random.once_in(6) {
         entry |= 1 << 7;
-        if random.one_in(2) {
+        if random.once_in(2) {
             entry &= !0x3fff_f000 | 0x1000;
         }
     }
     for bit in [5, 6, 8, 13, 46, 51, 63] {
-        if random.one_in(if bit < 10 { 3 } else { 40 }) {
+        if random.once_in(if bit < 10 { 3 } else { 40 }) {
             entry |= 1 << bit;
         }
     }
@@ -112,7 +97,7 @@ fn random_entry(random: &mut Random) -> u64 {
 
 #[test]
 fn random_tables_are_walked_like_the_model_does() {
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let mut random = Random::new(0x9e37_79b9_7f4a_7c15);
     let mut outcomes = std::collections::BTreeMap::<Option<u32>, u32>::new();
     for _ in 0..40 {
         let memory = GuestMemoryMmap::<()>::from_ranges(&[(GuestAddress(0), RAM as usize)]).unwrap();
@@ -123,16 +108,16 @@ fn random_tables_are_walked_like_the_model_does() {
         let stop = Arc::new(AtomicBool::new(false));
         // SAFETY: the test has one thread, and accesses the memory between walks.
         let mut cpu = unsafe { Cpu::new(memory.clone(), code, stop, Config::default()) };
-        let setting = Setting { wp: random.one_in(2), nxe: random.one_in(2), pge: random.one_in(2) };
+        let setting = Setting { wp: random.once_in(2), nxe: random.once_in(2), pge: random.once_in(2) };
         let mut state = cpu.state();
         state.cr0 = 0x8000_0001 | u64::from(setting.wp) << 16;
         state.cr4 = 0x20 | u64::from(setting.pge) << 7;
         state.efer = 0x500 | u64::from(setting.nxe) << 11;
         cpu.set_state(&state);
         for _ in 0..500 {
-            let addr = ((random.next() << 16) as i64 >> 16) as u64;
-            let want = [Want::Read, Want::Write, Want::Fetch][(random.next() % 3) as usize];
-            let user = random.one_in(2);
+            let addr = ((random.bits() << 16) as i64 >> 16) as u64;
+            let want = [Want::Read, Want::Write, Want::Fetch][(random.bits() % 3) as usize];
+            let user = random.once_in(2);
             compare(&mut cpu, &memory, &setting, addr, want, user, &mut outcomes);
         }
     }

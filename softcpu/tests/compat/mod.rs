@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 mod native;
+pub mod shrink;
 mod soft;
 
 use iced_x86::code_asm::CodeAssembler;

@@ -16,7 +16,7 @@ pub struct Encoding {
 /// Runs encodings that may be none to a decoder; all of a process's, as there is one [`Native`]. The tests fail if any
 /// ends otherwise than on the host, be it with #UD. How many raised an exception.
 pub fn run_encodings<const N: usize>(seed: u64, lists: [&[Encoding]; N]) -> [usize; N] {
-    let mut random = Random(setting("ORACLE_SEED", seed));
+    let mut random = Random::new(setting("ORACLE_SEED", seed));
     let mut bench = Bench::new(&mut random, 64);
     let mut bad = 0;
     let exceptions = lists.map(|encodings| {
@@ -44,7 +44,7 @@ pub fn run_encodings<const N: usize>(seed: u64, lists: [&[Encoding]; N]) -> [usi
 
 /// Runs encodings on the software CPU alone: those that raise an exception, with its vector.
 pub fn exceptions_here(seed: u64, encodings: &[Encoding]) -> Vec<(Vec<u8>, u8)> {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let mut guest = Guest::new(64);
     let vector_of = |Encoding { ours, .. }: &Encoding| {
         let case = generate::raw(&mut random, ours);

@@ -152,7 +152,7 @@ fn setting(name: &str, default: u64) -> u64 {
 
 fn check(group: &Group) -> Report {
     let seed = setting("ORACLE_SEED", group.seed);
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let samples = setting("ORACLE_SAMPLES", group.samples as u64) as usize;
     let mut bench = Bench::new(&mut random, group.bits);
     let mut report = Report::default();
@@ -169,7 +169,7 @@ fn check(group: &Group) -> Report {
             eprintln!("{code:?}");
         }
         // Each form has random numbers of its own, so that a change to one leaves the others' cases as they were.
-        random = Random(seed << 32 | code as u64);
+        random = Random::new(seed << 32 | code as u64);
         let (mut done, mut attempts, mut bad, mut first) = (0, 0, 0, None);
         while done < samples && attempts < 20 * samples {
             attempts += 1;

@@ -1,31 +1,28 @@
 //! Random values from a fixed seed, with a taste for the interesting ones.
 
-/// SplitMix64.
-pub struct Random(pub u64);
+use std::ops::{Deref, DerefMut};
+
+/// A generator.
+pub struct Random(fencepost_random::Random);
+
+impl Deref for Random {
+    type Target = fencepost_random::Random;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for Random {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
 
 impl Random {
-    /// 64 random bits.
-    pub fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `n`.
-    pub fn below(&mut self, n: u64) -> u64 {
-        self.bits() % n
-    }
-
-    /// True once in `n` times.
-    pub fn once_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-
-    /// One of them.
-    pub fn pick<T: Copy>(&mut self, items: &[T]) -> T {
-        items[self.below(items.len() as u64) as usize]
+    /// One of a seed.
+    pub fn new(seed: u64) -> Self {
+        Random(fencepost_random::Random::new(seed))
     }
 
     /// An integer: often small, near a power of two, or a repeated byte.

@@ -1,5 +1,6 @@
 //! The local APIC's page of 64 registers, each in 16 bytes.
 
+use fencepost_softcpu::apic::processor_priority;
 use fencepost_softcpu::apic::regs::{COUNT, ID, PPR, SAVED_ERRORS, SAVED_TIMER_PHASE};
 use fencepost_softcpu::state::CpuState;
 use kvm_bindings::kvm_lapic_state;
@@ -30,6 +31,8 @@ pub(super) fn from_lapic(page: &kvm_lapic_state, state: &mut CpuState) {
     if state.msr.apic_base & BASE_X2APIC != 0 {
         state.apic.regs[ID] >>= ID_SHIFT;
     }
+    // KVM's copy may be older than what it follows from.
+    state.apic.regs[PPR] = processor_priority(&state.apic.regs);
 }
 
 /// A register by its number.
