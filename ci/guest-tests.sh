@@ -10,7 +10,7 @@ stated() {
 }
 machine_as_stated="test_machine $(stated | tr '\n' ' ')"
 guest machine 900 "$machine_as_stated"
-guest iommu 900 "test_iommu"
+guest iommu 900 "test_iommu;test_sg"
 guest gpu 900 "test_gpu"
 guest display 900 "test_display" --display width=320,height=240
 guest camera 900 "test_camera"
@@ -120,7 +120,7 @@ on_stable() {
 }
 check "build: the guest of the 6.1 kernel" "$ROOT/ci/guest" --stable --shell
 on_stable guest stable-machine 900 "$machine_as_stated"
-on_stable guest stable-iommu 900 "test_iommu"
+on_stable guest stable-iommu 900 "test_iommu;test_sg"
 on_stable guest stable-gpu 900 "test_gpu"
 on_stable guest stable-display 900 "test_display" --display width=320,height=240
 on_stable guest stable-camera 900 "test_camera"

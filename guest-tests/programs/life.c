@@ -12,6 +12,7 @@
 
 #include "iommu_trace.h"
 #include "ktap.h"
+#include "module.h"
 
 #define TRIES 500
 #define PAUSE_US 10000
@@ -48,7 +49,7 @@ static int write_driver(const struct life_device *device, const char *file)
 {
 	char path[128];
 
-	snprintf(path, sizeof(path), "/sys/bus/pci/drivers/%s/%s", device->driver, file);
+	snprintf(path, sizeof(path), "/sys/bus/pci/drivers/%s/%s", device->name, file);
 	return write_file(path, device->slot);
 }
 
@@ -64,25 +65,6 @@ static int suspend(void)
 	return ret;
 }
 
-static int try_unload(const struct life_device *device)
-{
-	return syscall(SYS_delete_module, device->module, O_NONBLOCK) ? -errno : 0;
-}
-
-static int load(const struct life_device *device)
-{
-	char path[128];
-	int fd, ret;
-
-	snprintf(path, sizeof(path), "/modules/%s.ko", device->module);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	ret = syscall(SYS_finit_module, fd, "", 0) ? -errno : 0;
-	close(fd);
-	return ret;
-}
-
 int life_act(const struct life_device *device, enum life_action action)
 {
 	switch (action) {
@@ -91,7 +73,7 @@ int life_act(const struct life_device *device, enum life_action action)
 	case LIFE_UNBIND:
 		return write_driver(device, "unbind");
 	case LIFE_UNLOAD:
-		return try_unload(device);
+		return module_unload(device->name);
 	case LIFE_RESET:
 		return write_device(device, "reset");
 	case LIFE_SUSPEND:
@@ -106,7 +88,7 @@ int life_unload(const struct life_device *device)
 	int ret;
 
 	for (int i = 0; i < TRIES; i++) {
-		ret = try_unload(device);
+		ret = module_unload(device->name);
 		if (ret != -EAGAIN)
 			break;
 		usleep(PAUSE_US);
@@ -122,7 +104,7 @@ int life_restore(const struct life_device *device, enum life_action action)
 	case LIFE_UNBIND:
 		return write_driver(device, "bind");
 	case LIFE_UNLOAD:
-		return load(device);
+		return module_load(device->name, "");
 	default:
 		return 0;
 	}
@@ -232,12 +214,21 @@ static void start_counting(const struct life_subject *subject)
 	subject->let_go();
 }
 
-void life_test(const struct life_subject *subject)
+int life_test(const struct life_subject *subject)
 {
+	int ret;
+
+	ktap_plan(2 + LIFE_ACTIONS * subject->holding_count);
+	ret = life_complaints();
+	if (!ret)
+		ret = subject->begin();
+	if (!ktap_result(!ret, "there is a device to hold things of (%d)", ret))
+		return ktap_finish();
 	start_counting(subject);
 	for (int action = 0; action < LIFE_ACTIONS; action++)
 		for (size_t i = 0; i < subject->holding_count; i++)
 			test_one(subject, &subject->holdings[i], action);
+	return ktap_finish();
 }
 
 int life_wait_asleep(pid_t child)

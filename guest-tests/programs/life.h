@@ -17,9 +17,8 @@
 struct life_device {
 	/* Its PCI address, such as "0000:00:01.0". */
 	const char *slot;
-	/* The name of its PCI driver, and of its module, whose file is /modules/MODULE.ko. */
-	const char *driver;
-	const char *module;
+	/* The name of its PCI driver, which is that of its module too. */
+	const char *name;
 };
 
 /* Each of the first three ends the driver's hold of the device, and each has its way back in life_restore(). */
@@ -70,6 +69,8 @@ struct life_holding {
 /* What is tested: a device and what may be held of it. */
 struct life_subject {
 	const struct life_device *device;
+	/* Comes first, and readies what the tests need. */
+	int (*begin)(void);
 	const struct life_holding *holdings;
 	size_t holding_count;
 	/* Lets go of everything that was taken, wholly or in part. */
@@ -80,15 +81,12 @@ struct life_subject {
 	int (*map)(void);
 };
 
-/* How many results life_test() gives. */
-#define LIFE_RESULTS(holding_count) (1 + LIFE_ACTIONS * (holding_count))
-
 /*
- * Does every action with everything held, one after the other: what is held must be as its check says, a loss must leave
+ * A whole test program, whose exit status it returns. Does every action with everything held, one after the other: what is held must be as its check says, a loss must leave
  * nothing mapped for the device (iommu_trace.h: what other devices map, a holding must have forgotten), the device must
  * come back and work, and the kernel must not complain.
  */
-void life_test(const struct life_subject *subject);
+int life_test(const struct life_subject *subject);
 
 /* Waits until a child sleeps in ioctl() or poll(), which is one that was forked to do that. */
 int life_wait_asleep(pid_t child);

@@ -34,8 +34,7 @@
 
 static const struct life_device camera_device = {
 	.slot = FENCEPOST_PCI_NAME_CAMERA,
-	.driver = FENCEPOST_CAMERA_DRIVER_NAME,
-	.module = FENCEPOST_CAMERA_DRIVER_NAME,
+	.name = FENCEPOST_CAMERA_DRIVER_NAME,
 };
 
 /* What is held; -1, 0 and NULL where nothing is. */
@@ -445,25 +444,16 @@ static const struct life_holding holdings[] = {
 	{ "a stream into an imported dma-buf", true, take_import_stream, check_import_stream },
 };
 
-#define HOLDINGS (sizeof(holdings) / sizeof(holdings[0]))
-
 static const struct life_subject subject = {
 	.device = &camera_device,
+	.begin = works,
 	.holdings = holdings,
-	.holding_count = HOLDINGS,
+	.holding_count = sizeof(holdings) / sizeof(holdings[0]),
 	.let_go = let_go,
 	.works = works,
 };
 
 int main(void)
 {
-	int ret;
-
-	ktap_plan(1 + LIFE_RESULTS(HOLDINGS));
-	ret = life_complaints();
-	if (!ret)
-		ret = works();
-	if (ktap_result(!ret, "the camera streams (%d)", ret))
-		life_test(&subject);
-	return ktap_finish();
+	return life_test(&subject);
 }

@@ -33,8 +33,7 @@
 
 static const struct life_device display_device = {
 	.slot = FENCEPOST_PCI_NAME_DISPLAY,
-	.driver = FENCEPOST_DISPLAY_DRIVER_NAME,
-	.module = FENCEPOST_DISPLAY_DRIVER_NAME,
+	.name = FENCEPOST_DISPLAY_DRIVER_NAME,
 };
 
 static struct display display;

@@ -38,8 +38,7 @@
 
 static const struct life_device display_device = {
 	.slot = FENCEPOST_PCI_NAME_DISPLAY,
-	.driver = FENCEPOST_DISPLAY_DRIVER_NAME,
-	.module = FENCEPOST_DISPLAY_DRIVER_NAME,
+	.name = FENCEPOST_DISPLAY_DRIVER_NAME,
 };
 
 static int take_nothing(void)
@@ -398,22 +397,23 @@ static const struct life_holding holdings[] = {
 	{ "the file of CRCs, and no other", true, take_crc_file, check_crc_file },
 };
 
-#define HOLDINGS (sizeof(holdings) / sizeof(holdings[0]))
+static int begin(void)
+{
+	held_forget();
+	return works();
+}
+
+static const struct life_subject subject = {
+	.device = &display_device,
+	.begin = begin,
+	.holdings = holdings,
+	.holding_count = sizeof(holdings) / sizeof(holdings[0]),
+	.let_go = held_let_go,
+	.works = works,
+	.map = held_take_mode,
+};
 
 int main(void)
 {
-	const struct life_subject subject = {
-		.device = &display_device,
-		.holdings = holdings,
-		.holding_count = HOLDINGS,
-		.let_go = held_let_go,
-		.works = works,
-		.map = held_take_mode,
-	};
-
-	ktap_plan(LIFE_RESULTS(HOLDINGS));
-	held_forget();
-	life_complaints();
-	life_test(&subject);
-	return ktap_finish();
+	return life_test(&subject);
 }

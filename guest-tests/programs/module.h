@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Modules of the guest's initramfs. Functions return 0 on success and a negative errno on failure. */
+#ifndef FENCEPOST_MODULE_H
+#define FENCEPOST_MODULE_H
+
+/* Loads /modules/NAME.ko with these parameters. */
+int module_load(const char *name, const char *parameters);
+
+/* Unloads a module; -EAGAIN if it is in use. */
+int module_unload(const char *name);
+
+#endif /* FENCEPOST_MODULE_H */
