@@ -49,6 +49,7 @@ models! {
     gpu: Gpu,
     camera: Camera,
     display: Display,
+    edu: Edu,
 }
 
 pub mod cost;

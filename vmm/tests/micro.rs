@@ -138,6 +138,21 @@ mod micro_guest {
         }
     }
 
+    /// A device that reaches memory without an IOMMU between.
+    mod untranslated {
+        use super::{Excuse, Tested, check};
+
+        #[test]
+        fn edu_soft() -> Tested {
+            check("edu", &["soft", "--iommu", "off"], Excuse::None)
+        }
+
+        #[test]
+        fn edu_kvm() -> Tested {
+            check("edu", &["kvm", "--iommu", "off"], Excuse::None)
+        }
+    }
+
     micro_guests! {
         acpi: Excuse::None,
         assist: Excuse::None,
@@ -145,6 +160,7 @@ mod micro_guest {
         camera: Excuse::None,
         cpuid: Excuse::None,
         display: Excuse::None,
+        edu: Excuse::None,
         exceptions: Excuse::None,
         exit: Excuse::None,
         features: FEATURES,
