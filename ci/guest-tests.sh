@@ -289,6 +289,14 @@ snapshots() {
 }
 check "snapshot: Linux restored in the middle of the flow" snapshots
 
+# Linux that is returned to that snapshot does the same again, three times, to the byte, and no page is forgotten.
+resets() {
+    cargo build --quiet --release --manifest-path "$ROOT/Cargo.toml" --example reset || return 1
+    "${FENCEPOST%/*}/examples/reset" check "$logs/flow.snapshot" 3 >"$logs/resets" || return 1
+    [ "$(grep -c "Exit(0)" "$logs/resets")" = 4 ] && [ "$(grep -c " 0 forgotten" "$logs/resets")" = 4 ]
+}
+check "snapshot: Linux returned to it in the middle of the flow" resets
+
 # A traced demo has the guest's events of every system, none ahead of its cause on the other side: `traced NAME`.
 traced() {
     local trace=$logs/$1.trace system word

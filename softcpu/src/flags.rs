@@ -7,35 +7,35 @@
 
 use crate::value::Int;
 
-/// Carry.
+#[allow(missing_docs)]
 pub const CF: u64 = 1;
-/// Parity of the low byte.
+#[allow(missing_docs)]
 pub const PF: u64 = 1 << 2;
-/// Carry out of bit 3.
+#[allow(missing_docs)]
 pub const AF: u64 = 1 << 4;
-/// Zero.
+#[allow(missing_docs)]
 pub const ZF: u64 = 1 << 6;
-/// Sign.
+#[allow(missing_docs)]
 pub const SF: u64 = 1 << 7;
-/// Trap after each instruction.
+#[allow(missing_docs)]
 pub const TF: u64 = 1 << 8;
-/// Interrupts are taken.
+#[allow(missing_docs)]
 pub const IF: u64 = 1 << 9;
-/// String instructions go downwards.
+#[allow(missing_docs)]
 pub const DF: u64 = 1 << 10;
-/// Signed overflow.
+#[allow(missing_docs)]
 pub const OF: u64 = 1 << 11;
 /// I/O privilege level.
 pub const IOPL: u64 = 3 << 12;
-/// Nested task.
+#[allow(missing_docs)]
 pub const NT: u64 = 1 << 14;
-/// Resume: no breakpoint at the next instruction.
+#[allow(missing_docs)]
 pub const RF: u64 = 1 << 16;
-/// Virtual-8086 mode.
+#[allow(missing_docs)]
 pub const VM: u64 = 1 << 17;
-/// Alignment check.
+#[allow(missing_docs)]
 pub const AC: u64 = 1 << 18;
-/// CPUID is there.
+#[allow(missing_docs)]
 pub const ID: u64 = 1 << 21;
 /// The flags kept here.
 pub const STATUS: u64 = CF | PF | AF | ZF | SF | OF;
@@ -72,31 +72,31 @@ impl Flags {
             | u64::from(self.of()) << 11
     }
 
-    /// Carry.
+    #[allow(missing_docs)]
     #[inline(always)]
     pub fn cf(&self) -> bool {
         self.carry >> 63 != 0
     }
 
-    /// Signed overflow.
+    #[allow(missing_docs)]
     #[inline(always)]
     pub fn of(&self) -> bool {
         (self.carry ^ (self.carry << 1)) >> 63 != 0
     }
 
-    /// Zero.
+    #[allow(missing_docs)]
     #[inline(always)]
     pub fn zf(&self) -> bool {
         self.res == 0
     }
 
-    /// Sign.
+    #[allow(missing_docs)]
     #[inline(always)]
     pub fn sf(&self) -> bool {
         (self.res ^ (self.fix << 55)) >> 63 != 0
     }
 
-    /// Parity.
+    #[allow(missing_docs)]
     #[inline(always)]
     pub fn pf(&self) -> bool {
         ((self.res ^ (self.fix >> 16)) as u8).count_ones() & 1 == 0

@@ -144,6 +144,9 @@ fn the_first_snapshot_of_a_machine_is_that_of_the_machine_after_a_reset() -> Tes
     // Onwards, in parts: the end is that of a run in one piece.
     let end = left(&mut vm, &console, Until::End);
     vm.reset().unwrap_or_else(|error| panic!("{error}"));
+    let again = folder.join("fence-again");
+    vm.save(&again).unwrap_or_else(|error| panic!("{error}"));
+    assert!(std::fs::read(&again).expect("there") == std::fs::read(&file).expect("there"), "the same file");
     let whole = left(&mut vm, &console, Until::End);
     assert_eq!((end.memory, end.cpu, end.records), (whole.memory, whole.cpu, whole.records));
     Tested::Ran

@@ -16,7 +16,6 @@
 //!     Tested::Ran
 //! }
 //! ```
-#![warn(missing_docs)]
 
 use std::fmt::Display;
 use std::io::{self, Write};

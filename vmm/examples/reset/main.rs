@@ -1,5 +1,9 @@
-//! Returns a machine to its snapshot again and again: `reset check FILE ROUNDS` compares what it does each time, `reset time
-//! FILE RUNS` says how long that takes.
+//! Machines of a snapshot, as a library has them:
+//!
+//! - `reset check FILE ROUNDS` returns one to its snapshot again and again, and compares what it does each time;
+//! - `reset time FILE RUNS` says how long that takes, and saving it;
+//! - `reset start FILE NS` says how long it takes from NS, nanoseconds since 1970, to the guest's first instruction;
+//! - `reset hold FILE` runs one for 100 ms of the guest's and keeps it until standard input ends.
 
 use std::error::Error;
 use std::path::Path;
@@ -32,11 +36,13 @@ impl std::io::Write for Console {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<String> = std::env::args().collect();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["check", file, rounds] => Ok(check(Path::new(file), rounds.parse()?)?),
         ["time", file, runs] => Ok(time(Path::new(file), runs.parse()?)?),
-        _ => Err("reset check FILE ROUNDS, or reset time FILE RUNS".into()),
+        ["start", file, begun_ns] => Ok(start(Path::new(file), begun_ns.parse()?)?),
+        ["hold", file] => Ok(hold(Path::new(file))?),
+        _ => Err("reset check FILE ROUNDS, time FILE RUNS, start FILE NS, or hold FILE".into()),
     }
 }
 
@@ -102,6 +108,44 @@ fn time(file: &Path, runs: usize) -> Result<(), HostError> {
         took.push(start.elapsed());
     }
     println!("reset after 1 ms of the guest ({pages} pages): {}", summary(&mut took));
+    let mut took = Vec::new();
+    for _ in 0..runs.min(5) {
+        let start = Instant::now();
+        vm.save(&file.with_extension("again"))?;
+        took.push(start.elapsed());
+    }
+    println!("save: {}", summary(&mut took));
+    Ok(())
+}
+
+/// Prints the parts of a start in microseconds: the process, the file, its mapping with the machine, the first instruction.
+fn start(file: &Path, begun_ns: u64) -> Result<(), HostError> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let process = now.saturating_sub(Duration::from_nanos(begun_ns));
+    let begun = Instant::now();
+    let saved = snapshot::open(file)?;
+    let opened = begun.elapsed();
+    let mapped = Instant::now();
+    drop(saved.map_memory()?);
+    let mapped = mapped.elapsed();
+    let restored = Instant::now();
+    let mut vm = Vm::restore(saved, Chosen::Soft, Outputs::default())?;
+    let restored = restored.elapsed();
+    let first = Instant::now();
+    vm.run(Until::Time(0))?;
+    let first = first.elapsed();
+    let parts = [process, opened, mapped, restored, first].map(|part| part.as_secs_f64() * 1e6);
+    println!("{:.0} {:.0} {:.0} {:.0} {:.0}", parts[0], parts[1], parts[2], parts[3], parts[4]);
+    Ok(())
+}
+
+fn hold(file: &Path) -> Result<(), HostError> {
+    let mut vm = Vm::restore(snapshot::open(file)?, Chosen::Soft, Outputs::default())?;
+    let start_ns = vm.cpu().state.cycles.0;
+    vm.run(Until::Time(start_ns + 100_000_000))?;
+    println!("ready");
+    // An error ends it as well.
+    let _ = std::io::stdin().read_line(&mut String::new());
     Ok(())
 }
 

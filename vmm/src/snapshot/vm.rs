@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use fencepost_softcpu::code::CodePages;
@@ -96,6 +97,8 @@ pub struct Vm {
     /// Always there but while the back end has it, or after that has failed.
     machine: Option<Machine>,
     cpu: SavedCpu,
+    /// It is where it was told to stop, or was not run yet.
+    at_pause: bool,
 }
 
 impl Vm {
@@ -115,8 +118,19 @@ impl Vm {
             backend::resume(accel, &memory, &code, &saved.cpu, &saved.machine, &control)?;
         let (outputs, records) = (Shared::new(outputs.console, outputs.frames), outputs.records);
         let cpu = saved.cpu.clone();
-        let mut vm =
-            Vm { saved, original, memory, code, control, outputs, records, back_end, machine: None, cpu };
+        let mut vm = Vm {
+            saved,
+            original,
+            memory,
+            code,
+            control,
+            outputs,
+            records,
+            back_end,
+            machine: None,
+            cpu,
+            at_pause: true,
+        };
         vm.machine = Some(vm.assemble(time, interrupts)?);
         Ok(vm)
     }
@@ -163,6 +177,7 @@ impl Vm {
         let Ran { end, state, translations, .. } = ran;
         self.cpu = SavedCpu { state, translations };
         self.machine = Some(machine);
+        self.at_pause = Self::is_there(&end);
         Ok(end)
     }
 
@@ -188,7 +203,25 @@ impl Vm {
         let (time, interrupts) = self.back_end.restart(&self.saved.cpu, &self.saved.machine)?;
         self.cpu.clone_from(&self.saved.cpu);
         self.machine = Some(self.assemble(time, interrupts)?);
+        self.at_pause = true;
         Ok(Taken { pages })
+    }
+
+    /// Saves the machine where it has stopped, as `path`: whole or not at all. Under `kvm` that must be where
+    /// [`run`](Self::run) was told to stop, or the snapshot that it came from.
+    ///
+    /// # Errors
+    ///
+    /// Those of the host's file system; a machine under `kvm` that stopped elsewhere.
+    pub fn save(&mut self, path: &Path) -> Result<(), HostError> {
+        if matches!(self.back_end, Resumed::Kvm(_)) && !self.at_pause {
+            return Err(HostError::input(
+                "a machine under kvm is saved at a stop",
+                "run it until a mark or a time",
+            ));
+        }
+        let machine = self.machine.as_mut().ok_or_else(failed)?;
+        super::save(path, &self.saved.config, machine, self.cpu.clone())
     }
 
     /// Compares all of memory with the snapshot's: the addresses of pages that are not the same. Right after
