@@ -7,9 +7,9 @@ use kvm_bindings::{kvm_regs, kvm_segment, kvm_userspace_memory_region};
 use kvm_ioctls::{Kvm, VcpuExit, VcpuFd};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 
+use crate::config::Accel;
 use crate::doctor;
 use crate::error::HostError;
-use crate::options::Accel;
 
 /// The back end to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,6 +2,9 @@
 
 mod errors;
 mod foreign;
+mod run;
+pub mod trace;
+mod values;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -9,20 +12,17 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use fencepost_devices::parameters::Parameters;
-use fencepost_devices::registry::find;
 
-use crate::config::MachineConfig;
-use crate::error::HostError;
-use crate::options::{
-    Accel, DeviceOption, MEMORY_DEFAULT, MoveAt, Size, SnapshotAt, Switch, TRACE_LIMIT_DEFAULT, device_help,
-    memory_size, parameters_of, timeout, trace_limit, whole,
-};
-use crate::outlet::Full;
+use crate::config::{Accel, Categories, Size};
+use crate::launch::MoveAt;
 use crate::say;
-use crate::trace_cli::args::TraceArgs;
-use crate::tracing::Categories;
+pub use run::RunArgs;
+use trace::TraceArgs;
+use values::{
+    ACCEL, DeviceOption, SWITCH, device_help, memory_size, parameters_of, timeout, trace_limit, whole, word,
+};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -109,14 +109,14 @@ pub struct DemoArgs {
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = memory_size, allow_hyphen_values = true)]
     pub memory: Size,
     /// What runs the guest's CPU
-    #[arg(long, value_enum, default_value = "auto")]
+    #[arg(long, default_value = "auto", value_parser = word(ACCEL))]
     pub accel: Accel,
     /// GPU cost model: latency=CYCLES, bytes-per-cycle=N
     #[arg(long, value_name = "KEY=VALUE,...", default_value = "", value_parser = parameters_of("gpu"))]
     pub gpu: Parameters,
     /// Whether the guest finds an IOMMU (VT-d)
-    #[arg(long, value_enum, default_value = "on")]
-    pub iommu: Switch,
+    #[arg(long, default_value = "on", action = ArgAction::Set, value_parser = word(SWITCH))]
+    pub iommu: bool,
     /// Vary by this number what hardware may vary: how long jobs take, the order of what is due at one moment, the
     /// delay of interrupts (docs/machine.md). The same number gives the same run. With --accel soft only
     #[arg(long, value_name = "N", value_parser = whole::<u64>(0, u64::MAX), allow_negative_numbers = true)]
@@ -144,157 +144,9 @@ pub struct DemoArgs {
     /// Print the SHA-256 of guest memory at the end
     #[arg(long)]
     pub memory_hash: bool,
-}
-
-/// `fencepost run`.
-#[derive(Clone, Debug, Args)]
-pub struct RunArgs {
-    /// Kernel: a vmlinux (ELF) or a distribution's bzImage
-    #[arg(long, value_name = "FILE")]
-    pub kernel: Option<PathBuf>,
-    /// Initial RAM file system
-    #[arg(long, value_name = "FILE")]
-    pub initrd: Option<PathBuf>,
-    /// Kernel command line
-    ///
-    /// A stock kernel needs reboot=acpi to find the reset register: on hardware-reduced ACPI it would ask EFI.
-    #[arg(long, value_name = "STRING", default_value = DEFAULT_APPEND, allow_hyphen_values = true)]
-    pub append: String,
-    /// Guest memory, with K, M or G (of 1024); MiB without
-    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = memory_size, allow_hyphen_values = true)]
-    pub memory: Size,
-    /// What runs the guest's CPU
-    #[arg(long, value_enum, default_value = "auto")]
-    pub accel: Accel,
-    /// Camera: source=FILE (Y4M or PNG), or a test pattern of at most width=, height=; fps=; cost: latency=CYCLES,
-    /// bytes-per-cycle=N
-    #[arg(long, value_name = "KEY=VALUE,...", default_value = "", value_parser = parameters_of("camera"))]
-    pub camera: Parameters,
-    /// GPU cost model: latency=CYCLES, bytes-per-cycle=N
-    #[arg(long, value_name = "KEY=VALUE,...", default_value = "", value_parser = parameters_of("gpu"))]
-    pub gpu: Parameters,
-    /// Display: width=, height=, hz=, scanout=always|on-flip; cost: latency=CYCLES, bytes-per-cycle=N
-    #[arg(long, value_name = "KEY=VALUE,...", default_value = "", value_parser = parameters_of("display"))]
-    pub display: Parameters,
-    /// Plug another device: its kind, slot= (1 to 31; a free one without it) and its keys. May be given several times;
-    /// `help` lists kinds and keys
-    #[arg(long = "device", value_name = "KIND[,slot=N][,KEY=VALUE...]")]
-    pub devices: Vec<DeviceOption>,
-    /// Whether the guest finds an IOMMU (VT-d)
-    #[arg(long, value_enum, default_value = "on")]
-    pub iommu: Switch,
-    /// Vary by this number what hardware may vary: how long jobs take, the order of what is due at one moment, the
-    /// delay of interrupts (docs/machine.md). The same number gives the same run. With --accel soft only
-    #[arg(long, value_name = "N", value_parser = whole::<u64>(0, u64::MAX), allow_negative_numbers = true)]
-    pub seed: Option<u64>,
-    /// Move the running machine to another back end (kvm or soft) when the guest writes this number to the mark port
-    #[arg(long = "move", value_name = "MARK=BACKEND")]
-    pub moves: Vec<MoveAt>,
-    /// End the machine after this many seconds of host time, with status 124
-    #[arg(long, value_name = "SECONDS", value_parser = timeout, allow_negative_numbers = true)]
-    pub timeout: Option<Duration>,
-    /// Give up on a guest whose CPU has interrupts off and reaches no device for this many seconds, with status 3:
-    /// of the guest's time under soft, of the host's under kvm
-    #[arg(long, value_name = "SECONDS", value_parser = timeout, allow_negative_numbers = true)]
-    pub watchdog: Option<Duration>,
-    /// Save the whole machine in this file (docs/snapshots.md): at --snapshot-at, and whenever the process gets SIGUSR1. The guest goes on
-    #[arg(long, value_name = "FILE")]
-    pub snapshot: Option<PathBuf>,
-    /// When: mark:N, when the guest writes N to the mark port, or a time of the guest's such as 2s or 1500ms. May be given
-    /// several times; each snapshot takes the place of the one before
-    #[arg(long, value_name = "WHEN", requires = "snapshot")]
-    pub snapshot_at: Vec<SnapshotAt>,
-    /// Go on from the machine saved in this file, which has its own kernel, memory and devices
-    #[arg(long, value_name = "FILE", conflicts_with_all =
-        ["kernel", "initrd", "append", "memory", "camera", "gpu", "display", "devices", "iommu", "seed", "moves"])]
-    pub restore: Option<PathBuf>,
-    /// Say at the end how much was executed, how fast, which exceptions there were, and what was not known
+    /// Print the demo's machine as a file for `fencepost run --machine`, and end
     #[arg(long)]
-    pub stats: bool,
-    /// Trace the run into a file, for `fencepost trace`
-    #[arg(long, value_name = "FILE")]
-    pub trace: Option<PathBuf>,
-    /// What to trace: names out of register, dma, iommu, iotlb, engine, interrupt, vcpu, guest, or all, default, none;
-    /// +NAME and -NAME change the default
-    #[arg(long, value_name = "LIST", default_value = "default", allow_hyphen_values = true)]
-    pub trace_categories: Categories,
-    /// Bytes that the trace's file may take, with K, M or G. A full one ends there, readable; what comes later is counted
-    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = trace_limit)]
-    pub trace_limit: Size,
-    /// Print the SHA-256 of guest memory at the end
-    #[arg(long)]
-    pub memory_hash: bool,
-    /// Write every picture that the display flips to into this folder, as PNG
-    #[arg(long, value_name = "DIR")]
-    pub frames: Option<PathBuf>,
-    /// What to do when the host does not take the console's output, or the frames, as fast as they come: have the machine
-    /// wait, or drop what has no room and say at the end how much. A trace waits under soft and drops under kvm; with
-    /// `drop` it always drops
-    #[arg(long, value_enum, value_name = "WHAT", default_value = "wait")]
-    pub slow_output: Full,
-}
-
-/// The kernel command line when none is given: console on the serial port, and a panic ends the machine.
-pub const DEFAULT_APPEND: &str = "console=ttyS0 panic=-1 reboot=acpi";
-
-impl RunArgs {
-    /// All defaults, for `kernel`.
-    pub fn new(kernel: impl Into<PathBuf>) -> Self {
-        RunArgs {
-            kernel: Some(kernel.into()),
-            initrd: None,
-            append: DEFAULT_APPEND.into(),
-            memory: MEMORY_DEFAULT,
-            accel: Accel::Auto,
-            camera: Parameters::new(),
-            gpu: Parameters::new(),
-            display: Parameters::new(),
-            devices: Vec::new(),
-            iommu: Switch::On,
-            seed: None,
-            moves: Vec::new(),
-            timeout: None,
-            watchdog: None,
-            snapshot: None,
-            snapshot_at: Vec::new(),
-            restore: None,
-            stats: false,
-            trace: None,
-            trace_categories: Categories::default(),
-            trace_limit: TRACE_LIMIT_DEFAULT,
-            memory_hash: false,
-            frames: None,
-            slow_output: Full::Wait,
-        }
-    }
-}
-
-impl RunArgs {
-    /// The machine that the options describe.
-    ///
-    /// # Errors
-    ///
-    /// Two devices in one slot.
-    pub fn machine(&self) -> Result<MachineConfig, HostError> {
-        let mut machine = MachineConfig {
-            memory_bytes: self.memory.0,
-            iommu: self.iommu == Switch::On,
-            seed: self.seed,
-            ..MachineConfig::default()
-        };
-        for (kind, parameters) in [("gpu", &self.gpu), ("camera", &self.camera), ("display", &self.display)] {
-            let set = find(kind).and_then(|model| machine.set(model, parameters));
-            set.map_err(|why| HostError::Input(format!("--{kind}: {why}")))?;
-        }
-        // Those that name their slots first: the others take what is left.
-        let plugs = || self.devices.iter().filter_map(DeviceOption::plug);
-        let (named, others) =
-            (plugs().filter(|it| it.slot.is_some()), plugs().filter(|it| it.slot.is_none()));
-        for plug in named.chain(others) {
-            machine.plug(plug).map_err(|why| HostError::Input(format!("--device {}: {why}", plug.model)))?;
-        }
-        Ok(machine)
-    }
+    pub print_machine: bool,
 }
 
 /// Parses the process's arguments; on an error (or --help) prints it and gives the exit status.
@@ -313,7 +165,10 @@ pub fn parse() -> Result<Cli, i32> {
             let asked = [ErrorKind::DisplayHelp, ErrorKind::DisplayVersion].contains(&error.kind());
             Err(if asked { 0 } else { status })
         }
-        Over::List(text) => Err(if say::list(&text) { 0 } else { 1 }),
+        Over::List(text) => Err(say::list(&text).unwrap_or_else(|error| {
+            say::line(format_args!("fencepost: {error}"));
+            error.status()
+        })),
         Over::Refused(line) => {
             say::line(format_args!("fencepost: {line}"));
             Err(status)
@@ -348,7 +203,7 @@ fn parse_from(arguments: &[OsString]) -> Result<(Cli, Option<String>), Over> {
     let (cli, note) = parsed?;
     match &cli.command {
         Command::Run(args) if args.devices.contains(&DeviceOption::Help) => Err(Over::List(device_help())),
-        Command::Run(args) if args.kernel.is_none() && args.restore.is_none() => {
+        Command::Run(args) if args.lacks_kernel() => {
             Err(Over::Refused(errors::lacks("--kernel <FILE>", arguments)))
         }
         _ => Ok((cli, note)),
@@ -386,12 +241,5 @@ mod tests {
     #[test]
     fn the_definition_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn defaults_are_the_same_with_and_without_a_command_line() {
-        let cli = Cli::try_parse_from(["fencepost", "run", "--kernel", "k"]).expect("enough");
-        let Command::Run(parsed) = cli.command else { panic!("another command") };
-        assert_eq!(format!("{:?}", *parsed), format!("{:?}", RunArgs::new("k")));
     }
 }

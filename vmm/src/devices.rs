@@ -1,14 +1,15 @@
 //! The PCI bus of a machine, from its description.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use fencepost_devices::camera::{Camera, FrameSource, SourceError};
+use fencepost_devices::camera::{FrameSource, Picture, Range, Rate, Size, SizeLimits, SourceError};
 use fencepost_devices::display::{NoPictures, PictureSink};
 use fencepost_devices::function::Function;
 use fencepost_devices::pci::{PciRoot, requester_id};
 use fencepost_devices::registry::{BuildError, Host, find};
 use fencepost_devices::state::{SavedState, StateError, Stateful, decode};
-use fencepost_firmware::layout::CAMERA_SLOT;
 use fencepost_trace::Stamp;
 
 use crate::config::{DeviceConfig, MachineConfig};
@@ -17,17 +18,10 @@ use crate::frames::{Frame, FrameSink};
 use crate::machine::map::pci_windows;
 use crate::source;
 
-/// Why the camera's source could not deliver a picture, and how many it could not deliver, in words.
-pub fn camera_error(pci: &mut PciRoot) -> Option<String> {
-    let camera = pci.function_mut(requester_id(CAMERA_SLOT))?.as_any().downcast_ref::<Camera>()?;
-    let (SourceError(why), count) = camera.source_error()?;
-    Some(format!("{why}; pictures that the guest got as errors: {count}"))
-}
-
-/// Builds the bus with all devices on it, after power-on. Pictures that the first display shows go to `frames`.
-pub fn plug(config: &MachineConfig, frames: Option<Box<dyn FrameSink>>) -> Result<PciRoot, HostError> {
+/// Builds the bus with all devices on it, after power-on.
+pub fn plug(config: &MachineConfig, host: &mut HostFiles) -> Result<PciRoot, HostError> {
     let mut root = PciRoot::new();
-    for (slot, function) in functions(config, frames, |_| None)? {
+    for (slot, function) in functions(config, host, |_| None)? {
         root.add(slot, function).map_err(|error| HostError::Host(format!("PCI slot {slot}: {error}")))?;
     }
     root.assign_bars(&pci_windows()).map_err(|error| HostError::Host(format!("PCI: {error}")))?;
@@ -37,12 +31,12 @@ pub fn plug(config: &MachineConfig, frames: Option<Box<dyn FrameSink>>) -> Resul
 /// Builds the bus with all devices on it, in the state that [`pack`](fencepost_devices::state::pack) gave of such a bus.
 pub fn restore(
     config: &MachineConfig,
-    frames: Option<Box<dyn FrameSink>>,
+    host: &mut HostFiles,
     saved: &SavedState,
 ) -> Result<PciRoot, HostError> {
     let state = decode::<PciRoot>(saved).map_err(refused)?;
     let endpoint = |slot| state.endpoints.iter().find(|endpoint| endpoint.rid == requester_id(slot));
-    let functions = functions(config, frames, |slot| endpoint(slot).map(|endpoint| &endpoint.function))?;
+    let functions = functions(config, host, |slot| endpoint(slot).map(|endpoint| &endpoint.function))?;
     PciRoot::restore(functions.into_iter().map(|(_, function)| function).collect(), state).map_err(refused)
 }
 
@@ -56,10 +50,9 @@ type Functions = Vec<(u8, Box<dyn Function>)>;
 /// The functions by ascending slot: each in the state that `saved` gives of its slot, or after power-on.
 fn functions<'s>(
     config: &MachineConfig,
-    frames: Option<Box<dyn FrameSink>>,
+    host: &mut HostFiles,
     saved: impl Fn(u8) -> Option<&'s SavedState>,
 ) -> Result<Functions, HostError> {
-    let mut host = Files { frames };
     let mut devices: Vec<&DeviceConfig> = config.devices.iter().collect();
     devices.sort_by_key(|device| device.slot);
     let build = |device: &DeviceConfig| {
@@ -67,8 +60,8 @@ fn functions<'s>(
         let wrong = |why: &dyn std::fmt::Display| HostError::Input(format!("{kind} in slot {slot}: {why}"));
         let model = find(kind).map_err(|why| wrong(&why))?;
         let built = match saved(*slot) {
-            Some(saved) => model.restore(parameters, &mut host, saved),
-            None => model.build(parameters, &mut host),
+            Some(saved) => model.restore(parameters, host, saved),
+            None => model.build(parameters, host),
         };
         let function = built.map_err(|error| match error {
             BuildError::Parameters(why) => wrong(&why),
@@ -88,13 +81,27 @@ pub fn costs(config: &MachineConfig) -> Vec<(String, String)> {
 }
 
 /// What this host has for devices: its files, and one who looks at the first screen.
-struct Files {
+pub struct HostFiles {
     frames: Option<Box<dyn FrameSink>>,
+    failures: SourceFailures,
 }
 
-impl Host for Files {
+impl HostFiles {
+    /// The host's files; pictures that the display in the lowest slot shows go to `frames`.
+    pub fn new(frames: Option<Box<dyn FrameSink>>) -> Self {
+        HostFiles { frames, failures: SourceFailures::default() }
+    }
+
+    /// What becomes of the sources of pictures that the devices open.
+    pub fn failures(&self) -> SourceFailures {
+        self.failures.clone()
+    }
+}
+
+impl Host for HostFiles {
     fn pictures(&mut self, path: &Path) -> Result<Box<dyn FrameSource>, String> {
-        source::open(path).map_err(|error| error.to_string())
+        let source = source::open(path).map_err(|error| error.to_string())?;
+        Ok(Box::new(Watched { path: path.to_path_buf(), source, failures: self.failures.clone() }))
     }
 
     fn screen(&mut self) -> Box<dyn PictureSink> {
@@ -102,6 +109,53 @@ impl Host for Files {
             Some(frames) => Box::new(Screen(frames)),
             None => Box::new(NoPictures),
         }
+    }
+}
+
+/// The sources that could not deliver a picture.
+#[derive(Clone, Default)]
+pub struct SourceFailures(Arc<Mutex<BTreeMap<PathBuf, (String, u64)>>>);
+
+impl SourceFailures {
+    fn add(&self, path: &Path, why: &SourceError) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(path.to_path_buf()).or_insert_with(|| (why.0.clone(), 0)).1 += 1;
+    }
+
+    /// For each of them the first reason, and how many pictures there were not, as a line.
+    pub fn lines(&self) -> Vec<String> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = |(path, (why, count)): (&PathBuf, &(String, u64))| {
+            let name = path.display();
+            format!("the camera's source {name}: {why}; pictures that the guest got as errors: {count}")
+        };
+        all.iter().map(line).collect()
+    }
+}
+
+/// A source whose failures are noted for the host's user.
+struct Watched {
+    path: PathBuf,
+    source: Box<dyn FrameSource>,
+    failures: SourceFailures,
+}
+
+impl FrameSource for Watched {
+    fn sizes(&self) -> SizeLimits {
+        self.source.sizes()
+    }
+
+    fn range(&self) -> Range {
+        self.source.range()
+    }
+
+    fn rate(&self) -> Rate {
+        self.source.rate()
+    }
+
+    fn frame(&mut self, sequence: u32, size: Size) -> Result<Picture, SourceError> {
+        let picture = self.source.frame(sequence, size);
+        picture.inspect_err(|why| self.failures.add(&self.path, why))
     }
 }
 

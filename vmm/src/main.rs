@@ -13,7 +13,7 @@ use fencepost::error::{HostError, plain};
 use fencepost::run::{Hooks, run};
 use fencepost::terminal::RawTerminal;
 use fencepost::trace_cli::trace;
-use fencepost::{console, descriptors, report, say, signals};
+use fencepost::{config, console, descriptors, report, say, signals};
 
 fn main() -> ExitCode {
     descriptors::close_inherited();
@@ -38,12 +38,16 @@ fn main() -> ExitCode {
 }
 
 fn run_command(args: &RunArgs) -> Result<i32, HostError> {
+    if args.print_machine {
+        return say::list(&config::print(&args.described()?)?);
+    }
     let control = Arc::<Control>::default();
     let _signals = signals::watch(Arc::clone(&control));
     say::beside(&control, || run_on_terminal(args, &control))
 }
 
 fn run_on_terminal(args: &RunArgs, control: &Arc<Control>) -> Result<i32, HostError> {
+    let launch = args.launch()?;
     let screen = say::output(control)
         .map_err(|error| HostError::Host(format!("standard output: {}", plain(&error))))?;
     let mut hooks = Hooks::new(Box::new(screen.writer(args.slow_output)));
@@ -51,12 +55,12 @@ fn run_on_terminal(args: &RunArgs, control: &Arc<Control>) -> Result<i32, HostEr
     hooks.gates.push(Arc::clone(screen.gate()));
     let terminal = RawTerminal::enter();
     let reader = console::read_stdin(Arc::clone(control), terminal.is_some());
-    let outcome = run(args, hooks);
+    let outcome = run(&launch, hooks);
     drop(reader);
     let mut outcome = outcome?;
     outcome.add(screen.finish(), control);
     drop(terminal);
-    for line in report::lines(args, &outcome) {
+    for line in report::lines(&launch, args.stats, &outcome) {
         say::line(line);
     }
     Ok(outcome.with_outputs(outcome.status()))

@@ -14,17 +14,16 @@ use crate::accel::{self, Chosen};
 use crate::backend::moves::Plan;
 use crate::backend::{self, BackEnd};
 use crate::cache::{self, Cache};
-use crate::cli::RunArgs;
-use crate::config::MachineConfig;
-use crate::devices;
+use crate::config::{Accel, MachineConfig};
+use crate::devices::{self, HostFiles, SourceFailures};
 use crate::error::HostError;
 use crate::initrd;
 use crate::kernel::{self, Kernel};
+use crate::launch::{Launch, SnapshotAt};
 use crate::machine::log::EventLog;
 use crate::machine::remap::Remapping;
 use crate::machine::{Machine, Parts, Pauses, memory};
 use crate::modules;
-use crate::options::{Accel, SnapshotAt, Switch};
 use crate::run::Hooks;
 use crate::snapshot::{self, Saved};
 use crate::tracing::{self, Stream};
@@ -45,31 +44,34 @@ pub(crate) struct Ready {
     pub machine: Machine,
     /// Instructions retired before this run.
     pub retired_before: u64,
+    /// What becomes of the devices' sources of pictures.
+    pub failures: SourceFailures,
 }
 
 /// The machine after power-on.
 pub(crate) fn powered_on(
-    args: &RunArgs,
+    launch: &Launch,
     memory: GuestMemoryMmap,
     entry: &Entry,
     trace_file: Option<File>,
     mut hooks: Hooks,
 ) -> Result<Ready, HostError> {
-    let config = args.machine()?;
-    let pci = devices::plug(&config, hooks.frames.take())?;
-    let (accel, why) = accel::choose(accel::with_seed(args.accel, args.seed)?)?;
-    let plan = plan(args)?;
+    let config = launch.machine.clone();
+    let mut host = HostFiles::new(hooks.frames.take());
+    let pci = devices::plug(&config, &mut host)?;
+    let (accel, why) = accel::choose(accel::with_seed(config.accel, config.seed)?)?;
+    let plan = plan(launch)?;
     if let Some(why) = why {
         (hooks.say)(&why);
     }
     let control = Arc::clone(&hooks.control);
     let code = Arc::new(CodePages::new(memory::end(&memory)));
     let (back_end, time, interrupts) =
-        backend::build(accel, &plan, args.snapshot.is_some(), &memory, &code, entry, &control)?;
+        backend::build(accel, &plan, launch.snapshot.is_some(), &memory, &code, entry, &control)?;
     let stream = trace_file
-        .map(|file| tracing::begin(args, (&config, &pci), file, accel, &time, &control))
+        .map(|file| tracing::begin(launch, (&config, &pci), file, accel, &time, &control))
         .transpose()?;
-    let log = event_log(args, &mut hooks, stream);
+    let log = event_log(launch, &mut hooks, stream);
     let iommu = Remapping::new(config.iommu);
     let mut machine = Machine::new(Parts {
         memory,
@@ -82,37 +84,39 @@ pub(crate) fn powered_on(
         pci,
         iommu,
     });
-    machine.write_through(hooks.gates, args.slow_output);
+    machine.write_through(hooks.gates, launch.slow_output);
     if let Some(seed) = config.seed {
         machine.vary(seed);
     }
-    if args.trace.is_some() && args.trace_categories.list().contains(&Category::Guest) {
+    if config.tracing.file.is_some() && config.tracing.categories.list().contains(&Category::Guest) {
         machine.trace_guest();
     }
-    Ok(Ready { config, accel, back_end, machine, retired_before: 0 })
+    Ok(Ready { config, accel, back_end, machine, retired_before: 0, failures: host.failures() })
 }
 
 /// The machine of a snapshot.
 pub(crate) fn restored(
-    args: &RunArgs,
+    launch: &Launch,
     saved: Saved,
     trace_file: Option<File>,
     mut hooks: Hooks,
 ) -> Result<Ready, HostError> {
     // `auto` has nothing to measure: only `soft` is exact.
-    let accel = if args.accel == Accel::Kvm { Chosen::Kvm } else { Chosen::Soft };
+    let accel = if launch.machine.accel == Accel::Kvm { Chosen::Kvm } else { Chosen::Soft };
     let memory = saved.map_memory()?;
-    args.restore.iter().for_each(|path| snapshot::explain(path, &memory));
-    let refused = |error| snapshot::refused(args.restore.as_deref(), error);
+    launch.restore.iter().for_each(|path| snapshot::explain(path, &memory));
+    let refused = |error| snapshot::refused(launch.restore.as_deref(), error);
     let Saved { config, cpu, machine: state, .. } = saved;
-    let pci = devices::restore(&config, hooks.frames.take(), &state.pci).map_err(refused)?;
+    let config = launch.machine.run_as(config);
+    let mut host = HostFiles::new(hooks.frames.take());
+    let pci = devices::restore(&config, &mut host, &state.pci).map_err(refused)?;
     let control = Arc::clone(&hooks.control);
     let code = Arc::new(CodePages::new(memory::end(&memory)));
     let resumed = backend::resume(accel, &memory, &code, &cpu, &state, &control);
     let (back_end, time, interrupts) = resumed.map_err(refused)?;
-    let begin = |file| tracing::begin(args, (&config, &pci), file, accel, &time, &control);
+    let begin = |file| tracing::begin(launch, (&config, &pci), file, accel, &time, &control);
     let stream = trace_file.map(begin).transpose()?;
-    let log = event_log(args, &mut hooks, stream);
+    let log = event_log(launch, &mut hooks, stream);
     let parts = Parts {
         memory,
         code,
@@ -125,14 +129,21 @@ pub(crate) fn restored(
         iommu: Remapping::Off,
     };
     let mut machine = Machine::restore(parts, state).map_err(refused)?;
-    machine.write_through(hooks.gates, args.slow_output);
-    Ok(Ready { config, accel, back_end: Box::new(back_end), machine, retired_before: cpu.state.retired })
+    machine.write_through(hooks.gates, launch.slow_output);
+    Ok(Ready {
+        config,
+        accel,
+        back_end: Box::new(back_end),
+        machine,
+        retired_before: cpu.state.retired,
+        failures: host.failures(),
+    })
 }
 
 /// Where the guest is to be saved.
-pub(crate) fn pauses(args: &RunArgs) -> Pauses {
+pub(crate) fn pauses(launch: &Launch) -> Pauses {
     let mut pauses = Pauses::default();
-    for at in &args.snapshot_at {
+    for at in &launch.snapshot_at {
         match *at {
             SnapshotAt::Mark(mark) => pauses.marks.insert(mark),
             SnapshotAt::Time(at_ns) => pauses.at_ns.insert(at_ns),
@@ -142,15 +153,15 @@ pub(crate) fn pauses(args: &RunArgs) -> Pauses {
 }
 
 /// Where the machine goes at which mark.
-fn plan(args: &RunArgs) -> Result<Plan, HostError> {
+fn plan(launch: &Launch) -> Result<Plan, HostError> {
     let mut plan = Plan::new();
-    if args.seed.is_some() && !args.moves.is_empty() {
+    if launch.machine.seed.is_some() && !launch.moves.is_empty() {
         return Err(HostError::input(
             "--seed holds under soft only, --move leaves it",
             "leave one of them out",
         ));
     }
-    for at in &args.moves {
+    for at in &launch.moves {
         if plan.insert(at.mark, at.to).is_some_and(|to| to != at.to) {
             return Err(HostError::input(
                 format!("--move: mark {} leads to both back ends", at.mark),
@@ -162,20 +173,27 @@ fn plan(args: &RunArgs) -> Result<Plan, HostError> {
 }
 
 /// Reads kernel and initramfs and puts them into new guest memory.
-pub(crate) fn load(args: &RunArgs, say: &mut dyn FnMut(&str)) -> Result<(GuestMemoryMmap, Entry), HostError> {
+pub(crate) fn load(
+    config: &MachineConfig,
+    say: &mut dyn FnMut(&str),
+) -> Result<(GuestMemoryMmap, Entry), HostError> {
     let cache = cache::folder().map(|folder| Cache::new(&folder));
-    let path =
-        args.kernel.as_deref().ok_or_else(|| HostError::input("no kernel", "name one with --kernel"))?;
-    let mut kernel = kernel::open(path, args.memory.0, cache.as_ref(), say)?;
-    let read = |path| initrd::read(path, &kernel.image, args.memory.0);
-    let initrd = args.initrd.as_deref().map(read).transpose()?;
-    let mut memory = memory::map(args.memory.0)?;
-    let mut placed = place(args, &memory, &mut kernel, initrd.as_deref());
+    let path = config.kernel.path.as_deref().ok_or_else(|| {
+        HostError::input(
+            "no kernel",
+            "name one with --kernel, or as path under [kernel] in the file of --machine",
+        )
+    })?;
+    let mut kernel = kernel::open(path, config.memory.0, cache.as_ref(), say)?;
+    let read = |path| initrd::read(path, &kernel.image, config.memory.0);
+    let initrd = config.kernel.initramfs.as_deref().map(read).transpose()?;
+    let mut memory = memory::map(config.memory.0)?;
+    let mut placed = place(config, &memory, &mut kernel, initrd.as_deref());
     if let Err(firmware::Error::Kernel(KernelError::KeptDamaged)) = placed {
         kernel.unpack_again(cache.as_ref(), say)?;
         // The guest must find nothing of what was loaded first.
-        memory = memory::map(args.memory.0)?;
-        placed = place(args, &memory, &mut kernel, initrd.as_deref());
+        memory = memory::map(config.memory.0)?;
+        placed = place(config, &memory, &mut kernel, initrd.as_deref());
     }
     let entry = placed.map_err(|error| load_error(&error))?;
     let release = || {
@@ -187,13 +205,13 @@ pub(crate) fn load(args: &RunArgs, say: &mut dyn FnMut(&str)) -> Result<(GuestMe
 }
 
 fn place(
-    args: &RunArgs,
+    config: &MachineConfig,
     memory: &GuestMemoryMmap,
     kernel: &mut Kernel,
     initrd: Option<&[u8]>,
 ) -> Result<Entry, firmware::Error> {
-    let options = firmware::Options { iommu: args.iommu == Switch::On, ..firmware::Options::default() };
-    firmware::load(memory, &mut kernel.image, initrd, &args.append, 1, &options)
+    let options = firmware::Options { iommu: config.iommu, ..firmware::Options::default() };
+    firmware::load(memory, &mut kernel.image, initrd, &config.kernel.command_line, 1, &options)
 }
 
 fn load_error(error: &firmware::Error) -> HostError {
@@ -209,13 +227,13 @@ fn load_error(error: &firmware::Error) -> HostError {
     }
 }
 
-fn event_log(args: &RunArgs, hooks: &mut Hooks, stream: Option<Stream>) -> EventLog {
+fn event_log(launch: &Launch, hooks: &mut Hooks, stream: Option<Stream>) -> EventLog {
     let mut log = EventLog::new(hooks.records);
     if let Some(keep) = hooks.keep.take() {
         log = log.keep_only(keep);
     }
     if let Some(stream) = stream {
-        log = log.stream_to(stream, args.trace_categories);
+        log = log.stream_to(stream, launch.machine.tracing.categories);
     }
-    if args.memory_hash { log.hashed() } else { log }
+    if launch.memory_hash { log.hashed() } else { log }
 }

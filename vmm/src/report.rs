@@ -3,33 +3,33 @@
 use crate::backend::End;
 use crate::backend::kvm::assist::Assists;
 use crate::backend::moves::Moves;
-use crate::cli::RunArgs;
 use crate::control::StopReason;
 use crate::error::plain;
+use crate::launch::Launch;
 use crate::lengths::{Lengths, us};
 use crate::machine::{GuestEnd, GuestRefused, Unclaimed};
 use crate::outlet::Delivery;
 use crate::run::{Outcome, RunStats};
 
-/// The lines that `fencepost run` ends with.
-pub fn lines(args: &RunArgs, outcome: &Outcome) -> Vec<String> {
+/// The lines that `fencepost run` ends with; with `stats` those of `--stats` among them.
+pub fn lines(launch: &Launch, stats: bool, outcome: &Outcome) -> Vec<String> {
     let mut lines = end_lines(outcome);
     lines.extend(assists_line(&outcome.stats.assists));
     lines.extend(moves_lines(&outcome.stats.moves));
-    if args.stats {
+    if stats {
         lines.extend(stats_lines(outcome));
     }
     if let Some(error) = &outcome.snapshot_error {
         lines.push(format!("fencepost: {error}"));
     }
-    if let Some(seed) = args.seed {
+    if let Some(seed) = launch.machine.seed {
         lines.push(format!("seed: {seed}"));
     }
     if let Some(digest) = &outcome.log.digest {
         lines.push(format!("events: {}, sha256 {digest}", outcome.log.count));
     }
-    lines.extend(camera_line(args, outcome));
-    lines.extend(trace_lines(args, outcome));
+    lines.extend(outcome.source_errors.iter().map(|error| format!("fencepost: {error}")));
+    lines.extend(trace_lines(launch, outcome));
     lines.extend(outcome.outputs.iter().flat_map(Delivery::lines));
     lines.extend(outcome.gave_up.map(|reason| match reason {
         StopReason::Signal(signal) => format!("fencepost: stopped by signal {signal} before all was written"),
@@ -42,16 +42,9 @@ pub fn lines(args: &RunArgs, outcome: &Outcome) -> Vec<String> {
     lines
 }
 
-/// What became of the camera's source, if it failed.
-fn camera_line(args: &RunArgs, outcome: &Outcome) -> Option<String> {
-    let why = outcome.camera_error.as_ref()?;
-    let source = args.camera.get("source").map_or("pattern".into(), ToString::to_string);
-    Some(format!("fencepost: the camera's source {source}: {why}"))
-}
-
 /// What became of `--trace`.
-fn trace_lines(args: &RunArgs, outcome: &Outcome) -> Vec<String> {
-    let (Some(path), Some(written)) = (&args.trace, &outcome.log.written) else {
+fn trace_lines(launch: &Launch, outcome: &Outcome) -> Vec<String> {
+    let (Some(path), Some(written)) = (&launch.machine.tracing.file, &outcome.log.written) else {
         return vec![];
     };
     let totals = match &written.result {

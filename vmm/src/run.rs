@@ -12,13 +12,14 @@ use crate::accel::Chosen;
 use crate::backend::kvm::assist::Assists;
 use crate::backend::moves::Moves;
 use crate::backend::{End, Ran, SavedCpu};
-use crate::cli::RunArgs;
+use crate::config::MachineConfig;
 use crate::control::{Control, StopReason};
 use crate::dump::LastMoment;
 use crate::error::HostError;
 use crate::files::Claims;
 use crate::footprint;
 use crate::frames::{FrameSink, PngFolder};
+use crate::launch::Launch;
 use crate::machine::log::{FinishedLog, Keep};
 use crate::machine::{GuestEnd, GuestRefused, Unclaimed, memory};
 use crate::outlet::{Delivery, Gate};
@@ -115,8 +116,8 @@ pub struct Outcome {
     pub memory_digest: Option<String>,
     /// The CPU as it was left.
     pub last: LastMoment,
-    /// Why a picture of the camera's source could not be read, if so.
-    pub camera_error: Option<String>,
+    /// Why pictures of a camera's source could not be read, a line for each source.
+    pub source_errors: Vec<String>,
     /// What became of the outputs, the trace apart.
     pub outputs: Vec<Delivery>,
     /// Why an output was given up that took nothing when the guest had ended.
@@ -159,7 +160,7 @@ impl Outcome {
     pub fn with_outputs(&self, status: i32) -> i32 {
         let failed = self.trace_error().is_some()
             || self.snapshot_error.is_some()
-            || self.camera_error.is_some()
+            || !self.source_errors.is_empty()
             || self.outputs.iter().any(Delivery::failed);
         match self.gave_up {
             Some(reason) => reason.status(),
@@ -170,44 +171,45 @@ impl Outcome {
 }
 
 /// Runs a guest to its end.
-pub fn run(args: &RunArgs, mut hooks: Hooks) -> Result<Outcome, HostError> {
+pub fn run(launch: &Launch, mut hooks: Hooks) -> Result<Outcome, HostError> {
     let start = Instant::now();
-    claims(args)?;
+    launch.machine.check().map_err(HostError::Input)?;
+    claims(launch)?;
     let control = Arc::clone(&hooks.control);
-    args.snapshot.as_deref().map_or(Ok(()), snapshot::check)?;
-    let source = match &args.restore {
-        None => Source::Boot(load(args, &mut hooks.say)?),
+    launch.snapshot.as_deref().map_or(Ok(()), snapshot::check)?;
+    let source = match &launch.restore {
+        None => Source::Boot(load(&launch.machine, &mut hooks.say)?),
         Some(file) => Source::Saved(Box::new(snapshot::open(file)?)),
     };
-    if let Some(limit) = args.timeout {
+    if let Some(limit) = launch.timeout {
         // For a trace's reader that does not come; the guest's time begins later.
         control.set_limit(start + limit);
     }
-    let trace_file = tracing::create(args, &control)?;
+    let trace_file = tracing::create(launch, &control)?;
     let mut files = None;
-    if let Some(folder) = &args.frames {
-        let (png, writer) = PngFolder::create(folder.clone(), &control, args.slow_output)?;
+    if let Some(folder) = &launch.frames {
+        let (png, writer) = PngFolder::create(folder.clone(), &control, launch.slow_output)?;
         hooks.frames = Some(both(hooks.frames.take(), png));
         hooks.gates.push(Arc::clone(writer.gate()));
         files = Some(writer);
     }
     let mut ready = match source {
-        Source::Boot((memory, entry)) => powered_on(args, memory, &entry, trace_file, hooks)?,
-        Source::Saved(saved) => restored(args, *saved, trace_file, hooks)?,
+        Source::Boot((memory, entry)) => powered_on(launch, memory, &entry, trace_file, hooks)?,
+        Source::Saved(saved) => restored(launch, *saved, trace_file, hooks)?,
     };
-    ready.machine.pause_at(pauses(args));
-    if args.snapshot.is_some() {
+    ready.machine.pause_at(pauses(launch));
+    if launch.snapshot.is_some() {
         control.allow_pauses();
     }
-    control.set_watchdog(args.watchdog);
+    control.set_watchdog(launch.watchdog);
     control.begin();
-    let limit = args.timeout.map(|limit| TimeLimit::start(limit, Arc::clone(&control))).transpose()?;
+    let limit = launch.timeout.map(|limit| TimeLimit::start(limit, Arc::clone(&control))).transpose()?;
     let startup = start.elapsed();
     let first = Instant::now();
-    let (ready, ran, snapshot_error) = run_to_end(args, ready, &control)?;
+    let (ready, ran, snapshot_error) = run_to_end(launch, ready, &control)?;
     let wall = first.elapsed();
     drop(limit);
-    let mut outcome = finish(args, ready, ran, snapshot_error, (startup, wall))?;
+    let mut outcome = finish(launch, ready, ran, snapshot_error, (startup, wall))?;
     outcome.give_up(outcome.log.written.as_ref().is_some_and(|written| written.given_up), &control);
     if let Some(files) = files {
         outcome.add(files.finish(), &control);
@@ -218,14 +220,14 @@ pub fn run(args: &RunArgs, mut hooks: Hooks) -> Result<Outcome, HostError> {
 /// Runs the machine to its end, and saves it wherever it pauses for that. A snapshot that cannot be written costs the guest
 /// nothing; the last reason is given back.
 fn run_to_end(
-    args: &RunArgs,
+    launch: &Launch,
     mut ready: Ready,
     control: &Control,
 ) -> Result<(Ready, Ran, Option<HostError>), HostError> {
     let mut failed = None;
     loop {
         let (mut machine, ran) = ready.back_end.run(ready.machine, control)?;
-        if let (End::Guest(GuestEnd::Pause), Some(path)) = (&ran.end, &args.snapshot) {
+        if let (End::Guest(GuestEnd::Pause), Some(path)) = (&ran.end, &launch.snapshot) {
             let cpu = SavedCpu { state: ran.state, translations: ran.translations };
             failed = snapshot::save(path, &ready.config, &mut machine, cpu).err();
             machine.pass_mark();
@@ -238,19 +240,19 @@ fn run_to_end(
 }
 
 fn finish(
-    args: &RunArgs,
+    launch: &Launch,
     ready: Ready,
     ran: Ran,
     snapshot_error: Option<HostError>,
     (startup, wall): (Duration, Duration),
 ) -> Result<Outcome, HostError> {
-    let Ready { accel, machine, retired_before, .. } = ready;
+    let Ready { accel, machine, retired_before, failures, .. } = ready;
     let tsc_hz = machine.tsc_hz();
     let remains = machine.finish();
-    let memory_digest = args.memory_hash.then(|| memory::digest(&remains.memory)).transpose()?;
+    let memory_digest = launch.memory_hash.then(|| memory::digest(&remains.memory)).transpose()?;
     let cycles = ran.state.cycles.0;
     // KVM counts none, so neither does a machine that was there for a while.
-    let instructions = (accel == Chosen::Soft && args.moves.is_empty()).then_some(ran.state.retired);
+    let instructions = (accel == Chosen::Soft && launch.moves.is_empty()).then_some(ran.state.retired);
     let last = LastMoment::new(ran.state, &remains.memory, &remains.recent);
     let stats = RunStats {
         startup,
@@ -275,7 +277,7 @@ fn finish(
         log: remains.log,
         memory_digest,
         last,
-        camera_error: remains.camera_error,
+        source_errors: failures.lines(),
         outputs: Vec::new(),
         gave_up: None,
         snapshot_error,
@@ -283,18 +285,19 @@ fn finish(
 }
 
 /// Who reads and who writes which file. No output may be an input or another output.
-pub fn claims(args: &RunArgs) -> Result<Claims, HostError> {
+pub fn claims(launch: &Launch) -> Result<Claims, HostError> {
     let mut claims = Claims::default();
-    args.kernel.iter().for_each(|path| claims.input("--kernel", path));
-    args.restore.iter().for_each(|path| claims.input("--restore", path));
-    args.initrd.iter().for_each(|path| claims.input("--initrd", path));
-    for device in &args.machine()?.devices {
+    let MachineConfig { kernel, tracing, devices, .. } = &launch.machine;
+    kernel.path.iter().for_each(|path| claims.input("--kernel", path));
+    launch.restore.iter().for_each(|path| claims.input("--restore", path));
+    kernel.initramfs.iter().for_each(|path| claims.input("--initrd", path));
+    for device in devices {
         device.files().iter().for_each(|path| claims.input(&format!("the {}'s source", device.kind), path));
     }
     claims.standard_streams()?;
-    args.trace.iter().try_for_each(|path| claims.output("--trace", path))?;
-    args.snapshot.iter().try_for_each(|path| claims.output("--snapshot", path))?;
-    args.frames.iter().try_for_each(|folder| claims.pictures("--frames", folder, PngFolder::PREFIX))?;
+    tracing.file.iter().try_for_each(|path| claims.output("--trace", path))?;
+    launch.snapshot.iter().try_for_each(|path| claims.output("--snapshot", path))?;
+    launch.frames.iter().try_for_each(|folder| claims.pictures("--frames", folder, PngFolder::PREFIX))?;
     Ok(claims)
 }
 

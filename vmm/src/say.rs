@@ -54,9 +54,14 @@ fn write_all(to: impl AsFd, mut bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes a text to standard output; whether it took all of it.
-pub fn list(text: &str) -> bool {
-    write_all(io::stdout(), text.as_bytes()).is_ok()
+/// Writes a text that was asked for to standard output, and gives the exit status.
+///
+/// # Errors
+///
+/// Why standard output does not take it.
+pub fn list(text: &str) -> Result<i32, HostError> {
+    let written = write_all(io::stdout(), text.as_bytes());
+    written.map(|()| 0).map_err(|error| HostError::Host(format!("standard output: {}", plain(&error))))
 }
 
 /// Standard output by an outlet.

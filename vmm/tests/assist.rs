@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use fencepost::accel;
 use fencepost::backend::End;
-use fencepost::cli::RunArgs;
+use fencepost::config::Accel;
+use fencepost::launch::Launch;
 use fencepost::machine::GuestEnd;
-use fencepost::options::{Accel, Size};
 use fencepost::run::{Hooks, Outcome, run};
 use fencepost_skip::Tested;
 
@@ -42,11 +42,9 @@ const EXCHANGE: &[u8] = &[
 
 fn exchange(accel: Accel) -> Outcome {
     let folder = tempfile::tempdir().expect("a folder");
-    let args = RunArgs {
-        accel,
-        memory: Size(32 << 20),
+    let args = Launch {
         timeout: Some(Duration::from_secs(120)),
-        ..RunArgs::new(common::kernel(folder.path(), EXCHANGE, 0x2000))
+        ..common::launch(common::kernel(folder.path(), EXCHANGE, 0x2000), accel, 32)
     };
     run(&args, Hooks::new(Box::new(std::io::sink()))).expect("a good machine")
 }

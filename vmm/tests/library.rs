@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fencepost::backend::End;
-use fencepost::cli::RunArgs;
+use fencepost::config::Accel;
 use fencepost::control::StopReason;
+use fencepost::launch::Launch;
 use fencepost::machine::GuestEnd;
-use fencepost::options::{Accel, Size};
 use fencepost::run::{Hooks, Outcome, run};
 use fencepost_skip::Tested;
 
@@ -34,14 +34,12 @@ fn soft(name: &str) -> Option<(Outcome, String)> {
 
 fn seeded(name: &str, seed: Option<u64>) -> Option<(Outcome, String)> {
     let kernel = common::micro_guests().map(|folder| folder.join(name))?;
-    let args = RunArgs {
-        accel: Accel::Soft,
-        memory: Size(32 << 20),
+    let mut args = Launch {
         memory_hash: true,
-        seed,
         timeout: Some(Duration::from_secs(300)),
-        ..RunArgs::new(kernel)
+        ..common::launch(kernel, Accel::Soft, 32)
     };
+    args.machine.seed = seed;
     let screen = Screen::default();
     let outcome = run(&args, Hooks::new(Box::new(screen.clone()))).expect("a good machine");
     let text = String::from_utf8(screen.0.lock().expect("not poisoned").clone()).expect("ASCII");
@@ -99,7 +97,8 @@ fn a_seed_gives_the_same_run_again_and_another_seed_another_that_says_the_same()
 fn a_seed_is_for_virtual_time() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let kernel = common::kernel(folder.path(), &common::SPIN, 0x1000);
-    let args = RunArgs { accel: Accel::Kvm, memory: Size(16 << 20), seed: Some(1), ..RunArgs::new(kernel) };
+    let mut args = common::launch(kernel, Accel::Kvm, 16);
+    args.machine.seed = Some(1);
     let refused = run(&args, Hooks::new(Box::new(std::io::sink()))).err().expect("no seed under kvm");
     assert_eq!(refused.status(), 2);
     assert!(refused.to_string().starts_with("--seed"), "{refused}");
@@ -119,12 +118,12 @@ fn a_caller_can_stop_a_guest_that_never_ends(accel: &'static str) -> Tested {
     let folder = tempfile::tempdir().expect("temporary folder");
     let kernel = common::kernel(folder.path(), &common::SPIN, 0x1000);
     let accel = if accel == "kvm" { Accel::Kvm } else { Accel::Soft };
-    let args = RunArgs { accel, memory: Size(16 << 20), ..RunArgs::new(&kernel) };
+    let args = common::launch(&kernel, accel, 16);
     let hooks = Hooks::new(Box::new(std::io::sink()));
     hooks.control.stop(StopReason::Quit);
     let outcome = run(&args, hooks).expect("a good machine");
     assert_eq!(outcome.end, End::Host(StopReason::Quit));
-    let limited = RunArgs { timeout: Some(Duration::from_millis(50)), ..args };
+    let limited = Launch { timeout: Some(Duration::from_millis(50)), ..args };
     let outcome = run(&limited, Hooks::new(Box::new(std::io::sink()))).expect("a good machine");
     assert_eq!((outcome.end.clone(), outcome.status()), (End::Host(StopReason::Timeout), 124));
     Tested::Ran
@@ -157,20 +156,16 @@ fn a_camera_source_that_becomes_unreadable_is_reported_and_counted() -> Tested {
     let frame = [b"FRAME\n".as_slice(), &[0x80; 16 * 16 * 3 / 2]].concat();
     let video = [b"YUV4MPEG2 W16 H16 F30:1 C420jpeg\n".as_slice(), &frame, &frame].concat();
     std::fs::write(&source, video).expect("written");
-    let mut args = RunArgs {
-        accel: Accel::Soft,
-        memory: Size(32 << 20),
-        stats: true,
-        timeout: Some(Duration::from_secs(300)),
-        ..RunArgs::new(kernel)
-    };
-    args.camera.insert("source".into(), source.to_str().expect("UTF-8").into());
+    let mut args =
+        Launch { timeout: Some(Duration::from_secs(300)), ..common::launch(kernel, Accel::Soft, 32) };
+    let camera = args.machine.devices.iter_mut().find(|device| device.kind == "camera").expect("one");
+    *camera = camera.clone().with("source", source.to_str().expect("UTF-8"));
     let screen = Screen::default();
     let console = Box::new(Cutter(screen.clone(), Some(source.clone())));
     let outcome = run(&args, Hooks::new(console)).expect("a good machine");
     let said = String::from_utf8(screen.0.lock().expect("not poisoned").clone()).expect("ASCII");
     assert!(said.contains("status 8"), "SOURCE is in the record: {said}");
-    let lines = fencepost::report::lines(&args, &outcome);
+    let lines = fencepost::report::lines(&args, true, &outcome);
     let told: Vec<&String> = lines.iter().filter(|line| line.contains("source.y4m")).collect();
     assert_eq!(told.len(), 1, "{lines:?}");
     assert!(told[0].contains("cannot read frame 0 any more (it has become shorter); leave"), "{told:?}");

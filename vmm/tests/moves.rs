@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use fencepost::accel;
 use fencepost::backend::End;
-use fencepost::cli::RunArgs;
+use fencepost::config::Accel;
 use fencepost::error::HostError;
+use fencepost::launch::{Launch, MoveAt};
 use fencepost::machine::GuestEnd;
-use fencepost::options::{Accel, MoveAt, Size};
 use fencepost::run::{Hooks, Outcome, run};
 use fencepost_skip::Tested;
 
@@ -50,12 +50,10 @@ const ROUNDS: &[u8] = &[
 
 fn rounds(accel: Accel, moves: &[&str]) -> Result<Outcome, HostError> {
     let folder = tempfile::tempdir().expect("a folder");
-    let args = RunArgs {
-        accel,
-        memory: Size(32 << 20),
+    let args = Launch {
         timeout: Some(Duration::from_secs(120)),
         moves: moves.iter().map(|text| text.parse::<MoveAt>().expect("well formed")).collect(),
-        ..RunArgs::new(common::kernel(folder.path(), ROUNDS, 0x2000))
+        ..common::launch(common::kernel(folder.path(), ROUNDS, 0x2000), accel, 32)
     };
     run(&args, Hooks::new(Box::new(std::io::sink())))
 }

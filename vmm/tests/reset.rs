@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use fencepost::accel::Chosen;
 use fencepost::backend::End;
-use fencepost::cli::RunArgs;
+use fencepost::config::Accel;
+use fencepost::launch::{Launch, SnapshotAt};
 use fencepost::machine::{GuestEnd, memory};
-use fencepost::options::{Accel, Size, SnapshotAt};
 use fencepost::run::{Hooks, run};
 use fencepost::snapshot::{self, Outputs, Until, Vm};
 use fencepost_skip::Tested;
@@ -36,12 +36,10 @@ impl Write for Console {
 /// Saves the guest of `kernel` at `at`; the file, and its cycles at its end.
 fn saved(kernel: &Path, at: SnapshotAt) -> (PathBuf, u64) {
     let file = kernel.with_extension("reset");
-    let args = RunArgs {
-        accel: Accel::Soft,
-        memory: Size(32 << 20),
+    let args = Launch {
         snapshot: Some(file.clone()),
         snapshot_at: vec![at],
-        ..RunArgs::new(kernel)
+        ..common::launch(kernel, Accel::Soft, 32)
     };
     let hooks = Hooks { say: Box::new(|_| {}), ..Hooks::new(Box::new(std::io::sink())) };
     let outcome = run(&args, hooks).unwrap_or_else(|error| panic!("{error}"));
@@ -161,13 +159,11 @@ fn a_forgotten_page_is_found_and_a_reported_one_goes_back() {
     let folder = tempfile::tempdir().expect("folder");
     let kernel = common::kernel(folder.path(), &WRITER, 0x1000);
     let file = folder.path().join("snapshot");
-    let args = RunArgs {
-        accel: Accel::Soft,
-        memory: Size(32 << 20),
+    let args = Launch {
         snapshot: Some(file.clone()),
         snapshot_at: vec![SnapshotAt::Mark(7)],
         timeout: Some(std::time::Duration::from_millis(300)),
-        ..RunArgs::new(&kernel)
+        ..common::launch(&kernel, Accel::Soft, 32)
     };
     run(&args, Hooks::new(Box::new(std::io::sink()))).unwrap_or_else(|error| panic!("{error}"));
     let mut vm = restore(&file, &Console::default());
@@ -198,13 +194,11 @@ fn a_file_that_is_changed_under_a_machine_is_noticed_at_its_reset() {
     let folder = tempfile::tempdir().expect("folder");
     let kernel = common::kernel(folder.path(), &common::SPIN, 0x1000);
     let file = folder.path().join("snapshot");
-    let args = RunArgs {
-        accel: Accel::Soft,
-        memory: Size(32 << 20),
+    let args = Launch {
         snapshot: Some(file.clone()),
         snapshot_at: vec![SnapshotAt::Time(1000)],
         timeout: Some(std::time::Duration::from_millis(300)),
-        ..RunArgs::new(&kernel)
+        ..common::launch(&kernel, Accel::Soft, 32)
     };
     run(&args, Hooks::new(Box::new(std::io::sink()))).unwrap_or_else(|error| panic!("{error}"));
     let mut vm = restore(&file, &Console::default());
@@ -235,12 +229,10 @@ fn under_kvm_a_machine_goes_back_too() -> Tested {
     let folder = tempfile::tempdir().expect("folder");
     let kernel = common::kernel(folder.path(), &COUNTS, 0x1000);
     let file = folder.path().join("snapshot");
-    let args = RunArgs {
-        accel: Accel::Kvm,
-        memory: Size(32 << 20),
+    let args = Launch {
         snapshot: Some(file.clone()),
         snapshot_at: vec![SnapshotAt::Mark(7)],
-        ..RunArgs::new(&kernel)
+        ..common::launch(&kernel, Accel::Kvm, 32)
     };
     run(&args, Hooks::new(Box::new(std::io::sink()))).unwrap_or_else(|error| panic!("{error}"));
     let saved = snapshot::open(&file).unwrap_or_else(|error| panic!("{error}"));

@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use fencepost::cli::RunArgs;
-use fencepost::options::{Accel, Size, SnapshotAt};
+use fencepost::config::{Accel, MachineConfig};
+use fencepost::launch::{Launch, SnapshotAt};
 use fencepost::run::{Hooks, Outcome, run};
 use fencepost_skip::Tested;
 use fencepost_trace::Record;
@@ -197,7 +197,7 @@ struct Left {
     outcome: Outcome,
 }
 
-fn left(args: &RunArgs) -> Left {
+fn left(args: &Launch) -> Left {
     let console = Console::default();
     let hooks = Hooks { records: 1 << 20, say: Box::new(|_| {}), ..Hooks::new(Box::new(console.clone())) };
     let outcome = run(args, hooks).unwrap_or_else(|error| panic!("{error}"));
@@ -206,18 +206,13 @@ fn left(args: &RunArgs) -> Left {
     Left { console, records, outcome }
 }
 
-fn args(kernel: &Path) -> RunArgs {
-    RunArgs { accel: Accel::Soft, memory: Size(32 << 20), memory_hash: true, ..RunArgs::new(kernel) }
+fn args(kernel: &Path) -> Launch {
+    Launch { memory_hash: true, ..common::launch(kernel, Accel::Soft, 32) }
 }
 
-fn restored(file: &Path) -> RunArgs {
-    RunArgs {
-        kernel: None,
-        restore: Some(file.into()),
-        accel: Accel::Soft,
-        memory_hash: true,
-        ..RunArgs::new("")
-    }
+fn restored(file: &Path) -> Launch {
+    let machine = MachineConfig { accel: Accel::Soft, ..MachineConfig::default() };
+    Launch { restore: Some(file.into()), memory_hash: true, ..Launch::new(machine) }
 }
 
 /// Asserts that `part` is what `whole` was from the snapshot on.
@@ -236,9 +231,9 @@ fn beside(kernel: &Path, name: &str) -> PathBuf {
 }
 
 /// Saves `kernel`'s guest at `at` and compares the rest of three runs: the uninterrupted, the saved and the restored.
-fn save_and_restore(kernel: &Path, whole: &Left, base: &RunArgs, at: SnapshotAt) -> Left {
+fn save_and_restore(kernel: &Path, whole: &Left, base: &Launch, at: SnapshotAt) -> Left {
     let file = beside(kernel, "snapshot");
-    let saving = RunArgs { snapshot: Some(file.clone()), snapshot_at: vec![at], ..base.clone() };
+    let saving = Launch { snapshot: Some(file.clone()), snapshot_at: vec![at], ..base.clone() };
     let saved = left(&saving);
     let what = format!("{} saved at {at:?}", kernel.display());
     assert_goes_on(whole, &saved, &what);
@@ -277,7 +272,8 @@ fn a_seed_goes_on_where_it_was() -> Tested {
     };
     for name in ["display", "semaphore"] {
         let kernel = folder.join(name);
-        let base = RunArgs { seed: Some(5), ..args(&kernel) };
+        let mut base = args(&kernel);
+        base.machine.seed = Some(5);
         let whole = left(&base);
         let at_ns = whole.outcome.stats.cycles / 2;
         save_and_restore(&kernel, &whole, &base, SnapshotAt::Time(at_ns));
@@ -294,9 +290,9 @@ fn a_restored_machine_saves_the_same_file() -> Tested {
     let (first, second) = (beside(&kernel, "first"), beside(&kernel, "second"));
     let half_ns = left(&args(&kernel)).outcome.stats.cycles / 2;
     let at = vec![SnapshotAt::Time(half_ns)];
-    left(&RunArgs { snapshot: Some(first.clone()), snapshot_at: at.clone(), ..args(&kernel) });
+    left(&Launch { snapshot: Some(first.clone()), snapshot_at: at.clone(), ..args(&kernel) });
     // Its time is past that moment already: it is saved before its first instruction.
-    left(&RunArgs { snapshot: Some(second.clone()), snapshot_at: at, ..restored(&first) });
+    left(&Launch { snapshot: Some(second.clone()), snapshot_at: at, ..restored(&first) });
     let read = |path| std::fs::read(path).expect("readable");
     assert!(read(&first) == read(&second), "the files differ");
     Tested::Ran

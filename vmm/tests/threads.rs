@@ -5,9 +5,9 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fencepost::cli::RunArgs;
+use fencepost::config::Accel;
 use fencepost::control::Control;
-use fencepost::options::{Accel, Size};
+use fencepost::launch::Launch;
 use fencepost::run::{Hooks, run};
 use fencepost::{console, signals};
 
@@ -41,12 +41,10 @@ fn every_thread_of_a_run_is_joined() {
         [Accel::Soft, Accel::Kvm].into_iter().filter(|accel| *accel == Accel::Soft || common::kvm_opens());
     for accel in accels {
         for code in ends {
-            let args = RunArgs {
-                accel,
-                memory: Size(16 << 20),
+            let args = Launch {
                 timeout: Some(Duration::from_millis(300)),
                 watchdog: Some(Duration::from_secs(50)),
-                ..RunArgs::new(common::kernel(folder.path(), code, 0x1000))
+                ..common::launch(common::kernel(folder.path(), code, 0x1000), accel, 16)
             };
             match run(&args, Hooks::new(Box::new(std::io::sink()))) {
                 Ok(_) => {}

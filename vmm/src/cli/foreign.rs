@@ -69,7 +69,7 @@ const FOREIGN: &[(&[&str], &str)] = &[
     (&["-no-reboot", "--no-reboot"], "a reset always ends the machine, with status 4; leave it out"),
     (&["-no-shutdown", "--no-shutdown"], "power-off always ends the machine; leave it out"),
     (
-        &["-machine", "--machine", "-M", "-vfio", "--vfio", "--vsock", "--rng", "--balloon"],
+        &["-machine", "-M", "-vfio", "--vfio", "--vsock", "--rng", "--balloon"],
         "there is no such device, see --device help; leave it out",
     ),
     (&["-device"], "use --device KIND"),
@@ -90,10 +90,7 @@ const FOREIGN: &[(&[&str], &str)] = &[
     (&["-o", "--output"], "use --frames DIR for pictures, --trace FILE for a trace"),
     (&["--screenshot", "--screenshots"], "use --frames DIR"),
     (&["--time-limit", "--deadline", "-t"], "use --timeout SECONDS"),
-    (
-        &["--config", "--config-file", "-readconfig"],
-        "there is no file of options; give them on the command line",
-    ),
+    (&["--config", "--config-file", "-readconfig"], "use --machine FILE, which --print-machine writes"),
 ];
 
 /// What there is instead of another launcher's option.

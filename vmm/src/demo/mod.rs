@@ -15,12 +15,15 @@ use std::sync::Arc;
 
 use fencepost_devices::display;
 use fencepost_devices::parameters::{self, Parameters, Value};
+use fencepost_devices::registry::find;
 use fencepost_trace::plain_text;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cli::{CaptureFormat, DemoArgs, RunArgs};
+use crate::cli::{CaptureFormat, DemoArgs};
+use crate::config::{self, KernelConfig, MachineConfig, TracingConfig};
 use crate::control::Control;
 use crate::error::{HostError, plain};
+use crate::launch::Launch;
 use crate::outlet::files::{Content, Files};
 use crate::outlet::{Delivery, Full};
 use crate::run::{Hooks, claims, run};
@@ -44,21 +47,24 @@ const RECORDS_LEAST: usize = 1 << 18;
 pub fn demo(args: &DemoArgs) -> Result<i32, HostError> {
     let source = args.camera_source.as_deref();
     let size = picture_size(source)?;
-    let machine = run_args(args, size)?;
-    let mut claims = claims(&machine)?;
+    let launch = launch(args, size)?;
+    if args.print_machine {
+        return say::list(&config::print(&launch.machine)?);
+    }
+    let mut claims = claims(&launch)?;
     claims.pictures("--out", &args.out, check::PREFIX)?;
     claims.output("the console", &args.out.join(CONSOLE))?;
     let expectation = Expectation::new(source, args.format, size)
         .map_err(|error| HostError::Input(format!("--camera-source {error}")))?;
     let control = Arc::<Control>::default();
     let _signals = signals::watch(Arc::clone(&control));
-    say::beside(&control, || show(args, &machine, expectation, &control))
+    say::beside(&control, || show(args, &launch, expectation, &control))
 }
 
 /// Runs the machine and says what came of it.
 fn show(
     args: &DemoArgs,
-    machine: &RunArgs,
+    launch: &Launch,
     expectation: Expectation,
     control: &Arc<Control>,
 ) -> Result<i32, HostError> {
@@ -76,14 +82,14 @@ fn show(
     hooks.keep = Some(handoffs::keep(dropped.clone()));
     hooks.control = Arc::clone(control);
     hooks.gates.push(Arc::clone(files.gate()));
-    let outcome = run(machine, hooks);
+    let outcome = run(launch, hooks);
     bar.finish_and_clear();
     let mut outcome = outcome?;
     shelf.put(args.out.join(CONSOLE), Content::Bytes(checker.findings().console.clone()));
     outcome.add(files.finish(), control);
     let (summary, status) = summary::lines(args, &outcome, &checker.findings(), &dropped);
     outcome.add(print(&summary, control)?, control);
-    for line in report::lines(machine, &outcome) {
+    for line in report::lines(launch, false, &outcome) {
         say::line(line);
     }
     Ok(outcome.with_outputs(status))
@@ -100,7 +106,7 @@ fn print(summary: &[String], control: &Arc<Control>) -> Result<Delivery, HostErr
 }
 
 /// The machine of the demo, as `fencepost run` would be told it.
-fn run_args(args: &DemoArgs, (width, height): (u32, u32)) -> Result<RunArgs, HostError> {
+fn launch(args: &DemoArgs, (width, height): (u32, u32)) -> Result<Launch, HostError> {
     let format = match args.format {
         CaptureFormat::Nv12 => "nv12",
         CaptureFormat::Yuyv => "yuyv",
@@ -120,23 +126,31 @@ fn run_args(args: &DemoArgs, (width, height): (u32, u32)) -> Result<RunArgs, Hos
     if args.rate != RATE_HZ {
         camera.insert("fps".into(), u64::from(args.rate).into());
     }
-    Ok(RunArgs {
-        initrd: Some(args.initrd.clone()),
-        append: format!("{} fencepost.run=\"{job}\"", args.append),
+    let mut machine = MachineConfig {
         memory: args.memory,
         accel: args.accel,
-        camera,
-        gpu: args.gpu.clone(),
-        display,
         iommu: args.iommu,
         seed: args.seed,
+        kernel: KernelConfig {
+            path: Some(args.kernel.clone()),
+            initramfs: Some(args.initrd.clone()),
+            command_line: format!("{} fencepost.run=\"{job}\"", args.append),
+        },
+        tracing: TracingConfig {
+            file: args.trace.clone(),
+            categories: args.trace_categories,
+            limit: args.trace_limit,
+        },
+        ..MachineConfig::default()
+    };
+    for (kind, parameters) in [("gpu", &args.gpu), ("camera", &camera), ("display", &display)] {
+        find(kind).and_then(|model| machine.set(model, parameters)).map_err(HostError::Input)?;
+    }
+    Ok(Launch {
         moves: args.moves.clone(),
         timeout: args.timeout,
-        trace: args.trace.clone(),
-        trace_categories: args.trace_categories,
-        trace_limit: args.trace_limit,
         memory_hash: args.memory_hash,
-        ..RunArgs::new(&args.kernel)
+        ..Launch::new(machine)
     })
 }
 

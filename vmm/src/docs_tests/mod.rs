@@ -3,6 +3,7 @@
 
 mod contracts;
 mod headers;
+mod machine_file;
 mod pci;
 mod ports;
 mod registers;

@@ -5,9 +5,10 @@ use fencepost_trace::file::Definition;
 use fencepost_trace::{Event, Record, Recorder, Stamp};
 use sha2::{Digest, Sha256};
 
+use crate::config::Categories;
 use crate::machine::time::TimeBase;
 use crate::outlet::Full;
-use crate::tracing::{Categories, Stream, Written};
+use crate::tracing::{Stream, Written};
 
 /// SHA-256 over the records' bytes as [`Record::encode`] gives them: equal logs have equal digests, whatever built the program.
 #[derive(Default)]

@@ -6,13 +6,9 @@ use vm_memory::{
     Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, GuestRegionMmap,
 };
 
+pub use crate::config::{MEMORY_MAX_BYTES, MEMORY_MIN_BYTES};
 use crate::error::HostError;
 use crate::machine::log::hex;
-
-/// Smallest machine worth starting: kernel, initramfs and tables need more than this.
-pub const MEMORY_MIN_BYTES: u64 = 16 << 20;
-/// Largest machine: the address width of the CPU model leaves more, the host seldom does.
-pub const MEMORY_MAX_BYTES: u64 = 64 << 30;
 
 /// Where `bytes` of guest RAM lie: each region's start and length in bytes.
 pub fn ranges(bytes: u64) -> Vec<(GuestAddress, usize)> {

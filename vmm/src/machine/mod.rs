@@ -45,7 +45,6 @@ use fencepost_trace::{Accel, Event, ExitReason, Stamp};
 use vm_memory::GuestMemoryMmap;
 
 use crate::control::Control;
-use crate::devices;
 use crate::error::HostError;
 use crate::outlet::{Full, Gate};
 use clock::Clock;
@@ -476,7 +475,6 @@ impl Machine {
         Remains {
             counters,
             memory: self.memory,
-            camera_error: devices::camera_error(&mut self.pci),
             guest_trace_refused,
             log: self.log.finish(),
             unclaimed: self.unclaimed,
@@ -491,8 +489,6 @@ pub struct Remains {
     pub memory: GuestMemoryMmap,
     /// The trace.
     pub log: log::FinishedLog,
-    /// Why the camera's source could not deliver a picture, if so.
-    pub camera_error: Option<String>,
     /// What of the guest's trace was left out.
     pub guest_trace_refused: GuestRefused,
     /// What each device counted, by its name.

@@ -10,12 +10,14 @@ use super::remap::Remapping;
 use super::time::TimeBase;
 use super::{Machine, Parts, memory};
 use crate::config::MachineConfig;
+use crate::devices::HostFiles;
 
 /// The machine of a command line without options, with the least memory, its console thrown away and the newest 1000
 /// events kept.
 pub fn standard() -> Machine {
     let memory = memory::map(memory::MEMORY_MIN_BYTES).expect("mapped");
-    let pci = crate::devices::plug(&MachineConfig::default(), None).expect("good options");
+    let pci =
+        crate::devices::plug(&MachineConfig::default(), &mut HostFiles::new(None)).expect("good options");
     Machine::new(Parts {
         code: Arc::new(CodePages::new(memory::end(&memory))),
         memory,

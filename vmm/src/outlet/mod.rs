@@ -25,7 +25,7 @@ const STALL: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// What happens to that for which there is no room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Full {
     /// The machine waits, in host time: nothing is lost, and the guest sees nothing of it.
     Wait,

@@ -24,7 +24,8 @@ use vm_memory::{
 };
 
 use super::whole;
-use crate::machine::memory::{MEMORY_MAX_BYTES, ranges};
+use crate::config::MEMORY_MAX_BYTES;
+use crate::machine::memory::ranges;
 
 /// The first bytes of every snapshot. A transfer that changes line ends or cuts at a zero byte damages it.
 const MAGIC: [u8; 8] = *b"FPSNAP\r\n";

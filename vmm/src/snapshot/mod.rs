@@ -24,7 +24,7 @@ pub use vm::{Outputs, Taken, Until, Vm};
 
 /// The version of [`Contents`] that this code writes and reads: another number after every change to it or to what lies in
 /// it, but for the states that have a version of their own.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// What lies beside guest memory. [`VERSION`] comes first.
 #[derive(Debug, Serialize, Deserialize)]
@@ -71,7 +71,7 @@ pub fn save(
     let unencodable = |error: &dyn std::fmt::Display| {
         HostError::Host(format!("the machine's state cannot be encoded: {error}"))
     };
-    let config = serde_json::to_string(config).map_err(|error| unencodable(&error))?;
+    let config = serde_json::to_string(&config.without_host_files()).map_err(|error| unencodable(&error))?;
     let contents = Contents { config, cpu, machine: machine.save()? };
     let bytes = postcard::to_stdvec(&(VERSION, &contents)).map_err(|error| unencodable(&error))?;
     let written = file::write(path, machine.memory(), &bytes);
@@ -107,7 +107,7 @@ pub fn open(path: &Path) -> Result<Saved, HostError> {
     };
     let config: MachineConfig = serde_json::from_str(&config)
         .map_err(|error| refuse(format!("its machine's description makes no sense: {error}")))?;
-    if config.memory_bytes != file.memory_bytes() {
+    if config.memory.0 != file.memory_bytes() {
         return Err(refuse("its memory is not of the size that its machine has".into()));
     }
     let open = file.shared_file();

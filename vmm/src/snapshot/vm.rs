@@ -14,7 +14,7 @@ use super::reset::Original;
 use crate::accel::Chosen;
 use crate::backend::{self, BackEnd, End, Ran, Resumed, SavedCpu};
 use crate::control::Control;
-use crate::devices;
+use crate::devices::{self, HostFiles};
 use crate::error::HostError;
 use crate::frames::{Frame, FrameSink};
 use crate::machine::irq::InterruptController;
@@ -143,7 +143,7 @@ impl Vm {
     ) -> Result<Machine, HostError> {
         let state = self.saved.machine.clone();
         let frames = Box::new(self.outputs.clone()) as Box<dyn FrameSink>;
-        let pci = devices::restore(&self.saved.config, Some(frames), &state.pci)?;
+        let pci = devices::restore(&self.saved.config, &mut HostFiles::new(Some(frames)), &state.pci)?;
         let parts = Parts {
             memory: self.memory.clone(),
             code: Arc::clone(&self.code),

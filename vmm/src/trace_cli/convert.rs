@@ -8,10 +8,10 @@ use fencepost_trace::journey::Journeys;
 use fencepost_trace::report::{self, Converted};
 use fencepost_trace::{html, perfetto, svg};
 
-use super::args::{ConvertArgs, Output};
 use super::output::write_file;
 use super::screen::Form;
 use super::{print, print_json, read};
+use crate::cli::trace::{ConvertArgs, Output};
 use crate::error::HostError;
 use crate::files::{is_standard_output, same_file};
 

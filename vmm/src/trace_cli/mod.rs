@@ -1,6 +1,5 @@
 //! `fencepost trace`: what a trace file says. The work is the trace crate's.
 
-pub mod args;
 mod convert;
 mod output;
 mod screen;
@@ -13,9 +12,9 @@ use fencepost_trace::file::TraceFile;
 use fencepost_trace::journey::Journeys;
 use fencepost_trace::report::{self, Diff, Found, Line, QueryHead, Report};
 
+use crate::cli::trace::{DiffArgs, QueryArgs, ReportArgs, TraceArgs, TraceCommand};
 use crate::error::{HostError, plain};
 use crate::say;
-use args::{DiffArgs, QueryArgs, ReportArgs, TraceArgs, TraceCommand};
 use screen::{Form, Screen};
 
 /// The exit status of a check that fails.

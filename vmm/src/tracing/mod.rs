@@ -1,6 +1,5 @@
 //! `--trace`: what is recorded, and the file it is streamed to while the machine runs.
 
-mod categories;
 mod stream;
 
 use std::fs::File;
@@ -12,39 +11,38 @@ use fencepost_devices::pci::PciRoot;
 use fencepost_trace::Accel;
 use fencepost_trace::file::{EngineName, FunctionName, Header};
 
-pub use categories::Categories;
 pub use stream::{Stream, Written};
 
 use crate::accel::Chosen;
-use crate::cli::RunArgs;
 use crate::config::MachineConfig;
 use crate::control::Control;
 use crate::devices;
 use crate::error::HostError;
+use crate::launch::Launch;
 use crate::machine::time::TimeBase;
 use crate::outlet::{Full, open};
 
 /// Opens the file of `--trace`, if there is one. What was in it stays until [`begin`]: the command may be refused yet.
-pub fn create(args: &RunArgs, control: &Control) -> Result<Option<File>, HostError> {
+pub fn create(launch: &Launch, control: &Control) -> Result<Option<File>, HostError> {
     let open = |path| open::for_writing(path, control).map_err(|error| refused(path, &error));
-    args.trace.as_deref().map(open).transpose()
+    launch.machine.tracing.file.as_deref().map(open).transpose()
 }
 
 /// Begins the trace in the file that [`create`] gave.
 pub fn begin(
-    args: &RunArgs,
+    launch: &Launch,
     (config, pci): (&MachineConfig, &PciRoot),
     file: File,
     accel: Chosen,
     time: &TimeBase,
     control: &Arc<Control>,
 ) -> Result<Stream, HostError> {
-    let path = args.trace.as_deref().unwrap_or(Path::new(""));
-    let header = header(args, config, pci, accel, time);
+    let path = launch.machine.tracing.file.as_deref().unwrap_or(Path::new(""));
+    let header = header(launch, config, pci, accel, time);
     if file.metadata().is_ok_and(|metadata| metadata.is_file()) {
         file.set_len(0).map_err(|error| refused(path, &error))?;
     }
-    let full = if accel == Chosen::Soft { args.slow_output } else { Full::Drop };
+    let full = if accel == Chosen::Soft { launch.slow_output } else { Full::Drop };
     Stream::begin(file, header, full, control).map_err(|error| refused(path, &error))
 }
 
@@ -52,7 +50,7 @@ fn refused(path: &Path, error: &std::io::Error) -> HostError {
     HostError::output("--trace", path, error, "name a file that can be written")
 }
 
-fn header(args: &RunArgs, config: &MachineConfig, pci: &PciRoot, accel: Chosen, time: &TimeBase) -> Header {
+fn header(launch: &Launch, config: &MachineConfig, pci: &PciRoot, accel: Chosen, time: &TimeBase) -> Header {
     let function = |(rid, identity): (u16, Identity)| FunctionName {
         rid,
         name: identity.name.to_string(),
@@ -64,11 +62,11 @@ fn header(args: &RunArgs, config: &MachineConfig, pci: &PciRoot, accel: Chosen, 
             Chosen::Kvm => Accel::Kvm,
         },
         tsc_hz: time.hz(),
-        categories: args.trace_categories.list(),
+        categories: config.tracing.categories.list(),
         functions: pci.functions().map(function).collect(),
         costs: devices::costs(config),
         seed: config.seed,
-        limit: Some(args.trace_limit.0),
-        snapshot: args.restore.as_ref().map(|_| time.now().cycles),
+        limit: Some(config.tracing.limit.0),
+        snapshot: launch.restore.as_ref().map(|_| time.now().cycles),
     }
 }

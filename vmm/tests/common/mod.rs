@@ -6,7 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use fencepost::config::{Accel, MachineConfig, Size};
+use fencepost::launch::Launch;
 use fencepost_skip::Tested;
+
+/// A run of `kernel` with `memory_mib` of memory.
+pub fn launch(kernel: impl Into<PathBuf>, accel: Accel, memory_mib: u64) -> Launch {
+    let memory = Size(memory_mib << 20);
+    Launch::new(MachineConfig { accel, memory, ..MachineConfig::boot(kernel) })
+}
 
 /// Writes the smallest ELF file that is a kernel: one segment at 1 MiB with `code`, `memory_bytes` long.
 pub fn kernel(folder: &Path, code: &[u8], memory_bytes: u64) -> PathBuf {

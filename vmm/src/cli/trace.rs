@@ -7,7 +7,7 @@ use fencepost_trace::Category;
 use fencepost_trace::journey::{FenceId, PAGE_BYTES};
 use fencepost_trace::report::Query;
 
-use crate::options::whole;
+use super::values::whole;
 
 /// `fencepost trace`.
 #[derive(Clone, Debug, Args)]

@@ -1,8 +1,11 @@
 //! `--trace-categories`: which events are recorded.
 
+use std::fmt;
 use std::str::FromStr;
 
 use fencepost_trace::{Category, Event};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A set of categories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +68,29 @@ impl FromStr for Categories {
     }
 }
 
+impl fmt::Display for Categories {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.list().into_iter().map(Category::name).collect();
+        match *self {
+            it if it == Categories::default() => f.write_str("default"),
+            Categories(0) => f.write_str("none"),
+            _ => f.write_str(&names.join(",")),
+        }
+    }
+}
+
+impl Serialize for Categories {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Categories {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +111,15 @@ mod tests {
         assert_eq!(parsed("+vcpu"), more);
         assert_eq!(parsed("all,-guest").len(), Category::ALL.len() - 1);
         assert_eq!(parsed("none"), []);
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        for text in ["default", "none", "dma,engine", "all", "+vcpu"] {
+            let set: Categories = text.parse().expect("right");
+            assert_eq!(set.to_string().parse(), Ok(set), "{text}");
+        }
+        assert_eq!("-guest,+guest".parse::<Categories>().expect("right").to_string(), "default");
     }
 
     #[test]

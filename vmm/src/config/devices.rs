@@ -1,40 +1,28 @@
-//! What a machine is made of, as plain data: the command line and a snapshot both describe it so.
+//! The devices of a machine, as data.
 
 use std::path::Path;
 
-use fencepost_devices::parameters::{Parameters, Value};
+use fencepost_devices::parameters::{self, Parameters, Value};
 use fencepost_devices::registry::{Entry, MODELS, find};
 use serde::{Deserialize, Serialize};
 
-/// A machine after power-on, but for the kernel in its memory.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MachineConfig {
-    /// Guest RAM, bytes.
-    pub memory_bytes: u64,
-    /// Whether there is an IOMMU (VT-d).
-    pub iommu: bool,
-    /// The seed by which the machine varies what hardware may vary, if it does.
-    pub seed: Option<u64>,
-    /// The devices on the PCI bus, in any order.
-    pub devices: Vec<DeviceConfig>,
-}
+use super::MachineConfig;
 
-impl Default for MachineConfig {
-    /// No memory, no IOMMU, and the devices that every machine has unless told otherwise.
-    fn default() -> Self {
-        let devices = MODELS.iter().filter_map(|model| Some(DeviceConfig::new(model.kind, model.slot?)));
-        MachineConfig { memory_bytes: 0, iommu: false, seed: None, devices: devices.collect() }
-    }
+/// The devices that every machine has unless told otherwise.
+pub(super) fn standard() -> Vec<DeviceConfig> {
+    MODELS.iter().filter_map(|model| Some(DeviceConfig::new(model.kind, model.slot?))).collect()
 }
 
 /// A device and where it is plugged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DeviceConfig {
     /// The model, as the registry names it.
     pub kind: String,
     /// Its slot, 1 to 31: function 0 of that PCI device number on bus 0.
     pub slot: u8,
     /// What was set; the rest has its defaults.
+    #[serde(default)]
     pub parameters: Parameters,
 }
 
@@ -56,11 +44,21 @@ impl DeviceConfig {
 
     /// The files on the host that it reads.
     pub fn files(&self) -> Vec<&Path> {
-        let is_file = |key: &str| find(&self.kind).is_ok_and(|model| model.is_file(key));
-        let files = self.parameters.iter().filter(|(key, _)| is_file(key));
-        files
+        let names = self.parameters.iter().filter(|(key, _)| self.is_file(key));
+        names
             .filter_map(|(_, value)| if let Value::Text(name) = value { Some(Path::new(name)) } else { None })
             .collect()
+    }
+
+    /// The same, to change them.
+    pub(super) fn files_mut(&mut self) -> Vec<&mut Value> {
+        let model = find(&self.kind).ok();
+        let is_file = |key: &str| model.is_some_and(|model| model.is_file(key));
+        self.parameters.iter_mut().filter(|(key, _)| is_file(key)).map(|(_, value)| value).collect()
+    }
+
+    fn is_file(&self, key: &str) -> bool {
+        find(&self.kind).is_ok_and(|model| model.is_file(key))
     }
 }
 
@@ -75,25 +73,67 @@ pub struct Plug {
     pub parameters: Parameters,
 }
 
+/// A device that cannot be.
+pub(super) struct Wrong {
+    /// Which of [`MachineConfig::devices`].
+    pub index: usize,
+    /// The key of it that is wrong.
+    pub key: WrongKey,
+    /// Why, as part of a line.
+    pub why: String,
+}
+
+/// What is wrong of a device.
+pub(super) enum WrongKey {
+    Kind,
+    Slot,
+    /// A parameter.
+    Parameter(String),
+}
+
 impl MachineConfig {
+    /// The first device that cannot be.
+    pub(super) fn wrong_device(&self) -> Option<Wrong> {
+        self.devices.iter().enumerate().find_map(|(index, device)| {
+            let (key, why) = self.wrong_key(index, device)?;
+            Some(Wrong { index, key, why })
+        })
+    }
+
+    fn wrong_key(&self, index: usize, device: &DeviceConfig) -> Option<(WrongKey, String)> {
+        let model = match find(&device.kind) {
+            Ok(model) => model,
+            Err(why) => return Some((WrongKey::Kind, why)),
+        };
+        if !SLOTS.contains(&device.slot) {
+            return Some((WrongKey::Slot, bad_slot(&device.slot.to_string())));
+        }
+        if let Some(other) = self.devices[..index].iter().find(|other| other.slot == device.slot) {
+            return Some((WrongKey::Slot, taken(device.slot, &other.kind)));
+        }
+        device.parameters.iter().find_map(|(key, value)| {
+            let one = Parameters::from([(key.clone(), value.clone())]);
+            let why = parameters::check(&one, model.parameters).err()?;
+            Some((WrongKey::Parameter(key.clone()), format!("{}: {why}", device.kind)))
+        })
+    }
+
     /// Plugs a device: into the slot that it names, or its model's own if that is free, or the lowest free one.
     ///
     /// # Errors
     ///
     /// A bad or taken slot, as part of a line.
     pub fn plug(&mut self, plug: &Plug) -> Result<(), String> {
-        let taken = |slot: u8| self.devices.iter().find(|device| device.slot == slot);
+        let user = |slot: u8| self.devices.iter().find(|device| device.slot == slot);
         let own = MODELS.iter().find(|model| model.kind == plug.model).and_then(|model| model.slot);
         let slot = match plug.slot {
             Some(slot) if !SLOTS.contains(&slot) => return Err(bad_slot(&slot.to_string())),
-            Some(slot) => match taken(slot) {
-                Some(other) => {
-                    return Err(format!("slot {slot} is taken by the {}; name another", other.kind));
-                }
+            Some(slot) => match user(slot) {
+                Some(other) => return Err(taken(slot, &other.kind)),
                 None => slot,
             },
             None => {
-                let free = own.into_iter().chain(SLOTS).find(|&slot| taken(slot).is_none());
+                let free = own.into_iter().chain(SLOTS).find(|&slot| user(slot).is_none());
                 free.ok_or("all slots from 1 to 31 are taken; leave a device out")?
             }
         };
@@ -117,6 +157,10 @@ impl MachineConfig {
         device.parameters.extend(parameters.clone());
         Ok(())
     }
+}
+
+fn taken(slot: u8, kind: &str) -> String {
+    format!("slot {slot} is taken by the {kind}; name another")
 }
 
 /// What to say of a slot that no bus has.

@@ -1,0 +1,210 @@
+//! `fencepost run`: its options, and the run that they describe.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use fencepost_devices::parameters::Parameters;
+use fencepost_devices::registry::find;
+
+use super::values::{
+    ACCEL, DeviceOption, SLOW_OUTPUT, SWITCH, memory_size, parameters_of, timeout, trace_limit, whole, word,
+};
+use crate::config::{self, Accel, Categories, MachineConfig, Size};
+use crate::error::HostError;
+use crate::launch::{Launch, MoveAt, SnapshotAt};
+use crate::outlet::Full;
+use crate::snapshot;
+
+/// `fencepost run`.
+#[derive(Clone, Debug, Args)]
+pub struct RunArgs {
+    /// Read the machine from this file (TOML, docs/machine-file.md); the other options override it
+    #[arg(long, value_name = "FILE")]
+    pub machine: Option<PathBuf>,
+    /// Print the machine that the options describe as such a file, and end
+    #[arg(long)]
+    pub print_machine: bool,
+    /// Kernel: a vmlinux (ELF) or a distribution's bzImage
+    #[arg(long, value_name = "FILE")]
+    pub kernel: Option<PathBuf>,
+    /// Initial RAM file system
+    #[arg(long, value_name = "FILE")]
+    pub initrd: Option<PathBuf>,
+    /// Kernel command line [default: console=ttyS0 panic=-1 reboot=acpi]
+    ///
+    /// A stock kernel needs reboot=acpi to find the reset register: on hardware-reduced ACPI it would ask EFI.
+    #[arg(long, value_name = "STRING", allow_hyphen_values = true)]
+    pub append: Option<String>,
+    /// Guest memory, with K, M or G (of 1024); MiB without [default: 256M]
+    #[arg(long, value_name = "SIZE", value_parser = memory_size, allow_hyphen_values = true)]
+    pub memory: Option<Size>,
+    /// What runs the guest's CPU [default: auto]
+    #[arg(long, value_parser = word(ACCEL))]
+    pub accel: Option<Accel>,
+    /// Camera: source=FILE (Y4M or PNG), or a test pattern of at most width=, height=; fps=; cost: latency=CYCLES,
+    /// bytes-per-cycle=N
+    #[arg(long, value_name = "KEY=VALUE,...", default_value = "", value_parser = parameters_of("camera"))]
+    pub camera: Parameters,
+    /// GPU cost model: latency=CYCLES, bytes-per-cycle=N
+    #[arg(long, value_name = "KEY=VALUE,...", default_value = "", value_parser = parameters_of("gpu"))]
+    pub gpu: Parameters,
+    /// Display: width=, height=, hz=, scanout=always|on-flip; cost: latency=CYCLES, bytes-per-cycle=N
+    #[arg(long, value_name = "KEY=VALUE,...", default_value = "", value_parser = parameters_of("display"))]
+    pub display: Parameters,
+    /// Plug another device: its kind, slot= (1 to 31; a free one without it) and its keys. May be given several times;
+    /// `help` lists kinds and keys
+    #[arg(long = "device", value_name = "KIND[,slot=N][,KEY=VALUE...]")]
+    pub devices: Vec<DeviceOption>,
+    /// Whether the guest finds an IOMMU (VT-d) [default: on]
+    #[arg(long, value_parser = word(SWITCH))]
+    pub iommu: Option<bool>,
+    /// Vary by this number what hardware may vary: how long jobs take, the order of what is due at one moment, the
+    /// delay of interrupts (docs/machine.md). The same number gives the same run. With --accel soft only
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(0, u64::MAX), allow_negative_numbers = true)]
+    pub seed: Option<u64>,
+    /// Move the running machine to another back end (kvm or soft) when the guest writes this number to the mark port
+    #[arg(long = "move", value_name = "MARK=BACKEND")]
+    pub moves: Vec<MoveAt>,
+    /// End the machine after this many seconds of host time, with status 124
+    #[arg(long, value_name = "SECONDS", value_parser = timeout, allow_negative_numbers = true)]
+    pub timeout: Option<Duration>,
+    /// Give up on a guest whose CPU has interrupts off and reaches no device for this many seconds, with status 3:
+    /// of the guest's time under soft, of the host's under kvm
+    #[arg(long, value_name = "SECONDS", value_parser = timeout, allow_negative_numbers = true)]
+    pub watchdog: Option<Duration>,
+    /// Save the whole machine in this file (docs/snapshots.md): at --snapshot-at, and whenever the process gets SIGUSR1. The guest goes on
+    #[arg(long, value_name = "FILE")]
+    pub snapshot: Option<PathBuf>,
+    /// When: mark:N, when the guest writes N to the mark port, or a time of the guest's such as 2s or 1500ms. May be given
+    /// several times; each snapshot takes the place of the one before
+    #[arg(long, value_name = "WHEN", requires = "snapshot")]
+    pub snapshot_at: Vec<SnapshotAt>,
+    /// Go on from the machine saved in this file, which has its own kernel, memory and devices
+    #[arg(long, value_name = "FILE", conflicts_with_all =
+        ["machine", "kernel", "initrd", "append", "memory", "camera", "gpu", "display", "devices", "iommu", "seed", "moves"])]
+    pub restore: Option<PathBuf>,
+    /// Say at the end how much was executed, how fast, which exceptions there were, and what was not known
+    #[arg(long)]
+    pub stats: bool,
+    /// Trace the run into a file, for `fencepost trace`
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// What to trace: names out of register, dma, iommu, iotlb, engine, interrupt, vcpu, guest, or all, default, none;
+    /// +NAME and -NAME change the default [default: default]
+    #[arg(long, value_name = "LIST", allow_hyphen_values = true)]
+    pub trace_categories: Option<Categories>,
+    /// Bytes that the trace's file may take, with K, M or G. A full one ends there, readable; what comes later is counted
+    /// [default: 1G]
+    #[arg(long, value_name = "SIZE", value_parser = trace_limit)]
+    pub trace_limit: Option<Size>,
+    /// Print the SHA-256 of guest memory at the end
+    #[arg(long)]
+    pub memory_hash: bool,
+    /// Write every picture that the display flips to into this folder, as PNG
+    #[arg(long, value_name = "DIR")]
+    pub frames: Option<PathBuf>,
+    /// What to do when the host does not take the console's output, or the frames, as fast as they come: have the machine
+    /// wait, or drop what has no room and say at the end how much. A trace waits under soft and drops under kvm; with
+    /// `drop` it always drops
+    #[arg(long, value_name = "WHAT", default_value = "wait", value_parser = word(SLOW_OUTPUT))]
+    pub slow_output: Full,
+}
+
+impl RunArgs {
+    /// Whether nothing names a kernel.
+    pub(super) fn lacks_kernel(&self) -> bool {
+        let other = self.restore.is_some() || self.machine.is_some() || self.print_machine;
+        self.kernel.is_none() && !other
+    }
+
+    /// The run that the options describe.
+    ///
+    /// # Errors
+    ///
+    /// A bad file of `--machine`, and two devices in one slot.
+    pub fn launch(&self) -> Result<Launch, HostError> {
+        Ok(Launch {
+            restore: self.restore.clone(),
+            moves: self.moves.clone(),
+            timeout: self.timeout,
+            watchdog: self.watchdog,
+            snapshot: self.snapshot.clone(),
+            snapshot_at: self.snapshot_at.clone(),
+            memory_hash: self.memory_hash,
+            frames: self.frames.clone(),
+            slow_output: self.slow_output,
+            ..Launch::new(self.machine()?)
+        })
+    }
+
+    /// The machine of `--print-machine`: that of the snapshot, where one is restored.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::launch`], and a bad snapshot.
+    pub fn described(&self) -> Result<MachineConfig, HostError> {
+        let launch = self.launch()?;
+        let Some(file) = &launch.restore else { return Ok(launch.machine) };
+        Ok(launch.machine.run_as(snapshot::open(file)?.config))
+    }
+
+    /// The machine: that of the file, or the default one, with what the options say.
+    fn machine(&self) -> Result<MachineConfig, HostError> {
+        let mut machine = self.machine.as_deref().map(config::read).transpose()?.unwrap_or_default();
+        set(&mut machine.memory, &self.memory);
+        set(&mut machine.accel, &self.accel);
+        set(&mut machine.iommu, &self.iommu);
+        set_some(&mut machine.seed, &self.seed);
+        set_some(&mut machine.kernel.path, &self.kernel);
+        set_some(&mut machine.kernel.initramfs, &self.initrd);
+        set(&mut machine.kernel.command_line, &self.append);
+        set_some(&mut machine.tracing.file, &self.trace);
+        set(&mut machine.tracing.categories, &self.trace_categories);
+        set(&mut machine.tracing.limit, &self.trace_limit);
+        for (kind, parameters) in [("gpu", &self.gpu), ("camera", &self.camera), ("display", &self.display)] {
+            let set = find(kind).and_then(|model| machine.set(model, parameters));
+            set.map_err(|why| HostError::Input(format!("--{kind}: {why}")))?;
+        }
+        self.plug(&mut machine)?;
+        Ok(machine)
+    }
+
+    /// Plugs the devices of `--device`: those that name their slots first, for the others take what is left. One that names
+    /// kind and slot of a device that is there sets its keys.
+    fn plug(&self, machine: &mut MachineConfig) -> Result<(), HostError> {
+        let mut there: BTreeSet<u8> = machine.devices.iter().map(|device| device.slot).collect();
+        let plugs = || self.devices.iter().filter_map(DeviceOption::plug);
+        let (named, others) =
+            (plugs().filter(|it| it.slot.is_some()), plugs().filter(|it| it.slot.is_none()));
+        for plug in named.chain(others) {
+            let is_it = |slot: u8| Some(slot) == plug.slot && there.contains(&slot);
+            let same = machine.devices.iter_mut().find(|it| it.kind == plug.model && is_it(it.slot));
+            if let Some(device) = same {
+                there.remove(&device.slot);
+                device.parameters.extend(plug.parameters.clone());
+                continue;
+            }
+            let refused = |why| HostError::Input(format!("--device {}: {why}", plug.model));
+            machine.plug(plug).map_err(refused)?;
+        }
+        Ok(())
+    }
+}
+
+fn set<T: Clone>(key: &mut T, option: &Option<T>) {
+    if let Some(value) = option {
+        *key = value.clone();
+    }
+}
+
+fn set_some<T: Clone>(key: &mut Option<T>, option: &Option<T>) {
+    if option.is_some() {
+        *key = option.clone();
+    }
+}
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

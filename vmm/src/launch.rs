@@ -1,0 +1,125 @@
+//! One run of a machine on one host: what the user wants of it beside the machine itself.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::accel::Chosen;
+use crate::config::MachineConfig;
+use crate::outlet::Full;
+
+/// A machine and what to do with it.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// The machine. Where it is restored, the snapshot holds its machine: of this one only back end and tracing count.
+    pub machine: MachineConfig,
+    /// The snapshot to go on from, instead of power-on.
+    pub restore: Option<PathBuf>,
+    /// The marks at which the machine moves to another back end.
+    pub moves: Vec<MoveAt>,
+    /// Ends the machine after so much of the host's time.
+    pub timeout: Option<Duration>,
+    /// Gives up on a guest that has interrupts off and reaches no device for so long.
+    pub watchdog: Option<Duration>,
+    /// The file to save the machine in.
+    pub snapshot: Option<PathBuf>,
+    /// When it is saved, beside SIGUSR1.
+    pub snapshot_at: Vec<SnapshotAt>,
+    /// Computes the digests of guest memory and of the events.
+    pub memory_hash: bool,
+    /// The folder for each picture that the display flips to.
+    pub frames: Option<PathBuf>,
+    /// What happens to output for which there is no room.
+    pub slow_output: Full,
+}
+
+impl Launch {
+    /// Runs `machine` from power-on to its end, nothing else.
+    pub fn new(machine: MachineConfig) -> Self {
+        Launch {
+            machine,
+            restore: None,
+            moves: Vec::new(),
+            timeout: None,
+            watchdog: None,
+            snapshot: None,
+            snapshot_at: Vec::new(),
+            memory_hash: false,
+            frames: None,
+            slow_output: Full::Wait,
+        }
+    }
+}
+
+/// `--move`: where the machine goes at a mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MoveAt {
+    /// What the guest writes to the mark port.
+    pub mark: u8,
+    /// The back end that takes over.
+    pub to: Chosen,
+}
+
+impl FromStr for MoveAt {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("'{text}' is not MARK=kvm or MARK=soft, with a mark from 0 to 255");
+        let (mark, to) = text.split_once('=').ok_or_else(wrong)?;
+        let to = [Chosen::Kvm, Chosen::Soft].into_iter().find(|each| each.name() == to).ok_or_else(wrong)?;
+        Ok(MoveAt { mark: mark.parse().map_err(|_| wrong())?, to })
+    }
+}
+
+/// `--snapshot-at`: when the machine is saved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotAt {
+    /// When the guest writes this number to the mark port.
+    Mark(u8),
+    /// At the first stop of the CPU at or after this time of the guest's, in nanoseconds since it started.
+    Time(u64),
+}
+
+impl FromStr for SnapshotAt {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            "write mark:N, with N from 0 to 255, or a time of the guest's such as 2s or 1500ms".to_string()
+        };
+        if let Some(mark) = text.strip_prefix("mark:") {
+            return mark.parse().map(SnapshotAt::Mark).map_err(|_| wrong());
+        }
+        // The longer names first: each ends in that of a second.
+        let units = [("ms", 1_000_000), ("us", 1_000), ("ns", 1), ("s", 1_000_000_000)];
+        let (number, unit_ns) =
+            units.iter().find_map(|(name, ns)| Some((text.strip_suffix(name)?, *ns))).ok_or_else(wrong)?;
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        number.checked_mul(unit_ns).map(SnapshotAt::Time).ok_or_else(wrong)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_move_is_a_mark_and_a_back_end() {
+        assert_eq!("7=kvm".parse(), Ok(MoveAt { mark: 7, to: Chosen::Kvm }));
+        assert_eq!("255=soft".parse(), Ok(MoveAt { mark: 255, to: Chosen::Soft }));
+        for wrong in ["", "kvm", "256=kvm", "1=auto", "=soft", "1=kvm=2"] {
+            assert!(wrong.parse::<MoveAt>().is_err_and(|e| e.contains("MARK=kvm")), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_is_taken_at_a_mark_or_a_time() {
+        assert_eq!("mark:7".parse(), Ok(SnapshotAt::Mark(7)));
+        assert_eq!("2s".parse(), Ok(SnapshotAt::Time(2_000_000_000)));
+        assert_eq!("1500ms".parse(), Ok(SnapshotAt::Time(1_500_000_000)));
+        assert_eq!(["3us", "3ns"].map(str::parse), [Ok(SnapshotAt::Time(3000)), Ok(SnapshotAt::Time(3))]);
+        for wrong in ["", "7", "mark:", "mark:256", "s", "1.5s", "-1s", "99999999999999s", "1h"] {
+            assert!(wrong.parse::<SnapshotAt>().is_err_and(|e| e.contains("1500ms")), "{wrong}");
+        }
+    }
+}
