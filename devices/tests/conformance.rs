@@ -33,7 +33,7 @@ fn value(dice: &mut Random) -> u32 {
         1 => dice.below(16) as u32,
         2 => (dice.below(MEMORY_BYTES as u64 / 4096) << 12) as u32,
         3 => 1 << dice.below(32),
-        _ => dice.word() as u32,
+        _ => dice.bits() as u32,
     }
 }
 
@@ -113,7 +113,7 @@ fn world(dice: &mut Random) -> World {
     let mut world = World::new(MEMORY_BYTES);
     // Small numbers, so that what the device reads there is sometimes a sound ring, table or count.
     for word in world.memory_mut().chunks_exact_mut(8) {
-        word[..2].copy_from_slice(&(dice.word() as u16).to_le_bytes());
+        word[..2].copy_from_slice(&(dice.bits() as u16).to_le_bytes());
     }
     world
 }

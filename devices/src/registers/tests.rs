@@ -116,7 +116,7 @@ fn every_page_says_what_lies_between_the_registers() {
 
 /// A device that was just made, with registers to access in words.
 enum Subject {
-    Function(Box<dyn Function>, World),
+    Function(Box<dyn Function>, Box<World>),
     Iommu(Box<Bench>),
 }
 
@@ -124,7 +124,7 @@ impl Subject {
     fn new(kind: &str) -> Self {
         match kind {
             "iommu" => Subject::Iommu(Box::new(Bench::new())),
-            _ => Subject::Function(power_on(kind), World::new(0x1000)),
+            _ => Subject::Function(power_on(kind), Box::new(World::new(0x1000))),
         }
     }
 

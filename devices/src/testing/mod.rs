@@ -4,40 +4,12 @@ pub mod page;
 
 use std::collections::BTreeMap;
 
+pub use fencepost_random::Random;
 use fencepost_trace::{Event, Stamp, Trace};
 use vm_memory::VolatileSlice;
 
 use crate::function::Function;
 use crate::ports::{Access, Clock, Dma, DmaFault, Iova, Msi, Ports};
-
-/// Marsaglia's xorshift64: for tests, the same walk every time.
-pub struct Random(u64);
-
-impl Random {
-    /// A walk from `seed`, which must not be zero.
-    pub fn new(seed: u64) -> Self {
-        assert_ne!(seed, 0, "xorshift stays at zero for ever");
-        Random(seed)
-    }
-
-    /// The next 64 bits.
-    pub fn word(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    /// One of 0 to `end`, exclusive; 0 when `end` is.
-    pub fn below(&mut self, end: u64) -> u64 {
-        self.word().checked_rem(end).unwrap_or(0)
-    }
-
-    /// One of `from`, which must not be empty.
-    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len() as u64) as usize]
-    }
-}
 
 /// Flat memory that starts at I/O virtual address zero, with refusable ranges.
 pub struct FakeDma {

@@ -15,7 +15,7 @@ fn value(random: &mut Random) -> u64 {
         1 => random.below(memory::MEMORY_MIN_BYTES) & !0xff,
         2 => 1 << random.below(64),
         3 => u64::MAX,
-        _ => random.word(),
+        _ => random.bits(),
     }
 }
 
@@ -46,7 +46,7 @@ fn access(machine: &mut Machine, random: &mut Random, now: Cycles) {
     let size = 1 << random.below(4);
     let value = value(random).to_le_bytes();
     let gpa = gpa(random) & !(size - 1);
-    let port = if random.below(2) == 0 { random.word() as u16 } else { 0xcf8 + random.below(8) as u16 };
+    let port = if random.below(2) == 0 { random.bits() as u16 } else { 0xcf8 + random.below(8) as u16 };
     let mut data = value;
     match random.below(16) {
         0..8 => drop(machine.mmio_write(now, gpa, &value[..size as usize])),

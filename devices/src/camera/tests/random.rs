@@ -7,7 +7,7 @@ fn value(random: &mut Random) -> u32 {
     let likely =
         [0, 1, 2, 3, 4, 16, 30, 32, 64, 128, 255, 256, 257, 0x1000, 0x2000, 0x5659_5559, 0x3231_564e];
     match random.below(4) {
-        0 => random.word() as u32,
+        0 => random.bits() as u32,
         _ => likely[random.below(likely.len() as u64) as usize],
     }
 }

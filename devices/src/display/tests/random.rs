@@ -23,12 +23,12 @@ const VALUES: [u32; 14] = [
 
 /// One random step: a register write, a read or a pause.
 fn step(dice: &mut Random, world: &mut World, display: &mut Display) {
-    let offset = (dice.pick(&[0, 0x100, 0x400, 0x800]) + (dice.word() % 0x60) as u32) & !3;
-    match dice.word() % 8 {
+    let offset = (dice.pick(&[0, 0x100, 0x400, 0x800]) + (dice.bits() % 0x60) as u32) & !3;
+    match dice.bits() % 8 {
         0 => drop(display.read(offset, &mut world.ports())),
         1 => {
             let now_ns = world.ports().clock.now().ns;
-            world.advance_to(now_ns + dice.word() % 40_000_000, display);
+            world.advance_to(now_ns + dice.bits() % 40_000_000, display);
         }
         2 => commit_something(dice, world, display),
         _ => display.write(offset, dice.pick(&VALUES), &mut world.ports()),

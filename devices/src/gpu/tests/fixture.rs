@@ -193,5 +193,5 @@ impl Driver {
 /// Bytes without an obvious pattern.
 pub fn noise(bytes: usize) -> Vec<u8> {
     let mut random = crate::testing::Random::new(0x2545_f491_4f6c_dd1d);
-    (0..bytes).map(|_| (random.word() >> 32) as u8).collect()
+    (0..bytes).map(|_| (random.bits() >> 32) as u8).collect()
 }

@@ -6,11 +6,11 @@ use crate::testing::Random;
 
 /// A value with few or many bits set, or a plausible table address.
 fn value(random: &mut Random) -> u64 {
-    match random.word() % 4 {
-        0 => random.word(),
-        1 => random.word() & random.word() & random.word(),
-        2 => ((random.word() % 16) << 12) | (random.word() & 0xff),
-        _ => 1 << (random.word() % 64),
+    match random.bits() % 4 {
+        0 => random.bits(),
+        1 => random.bits() & random.bits() & random.bits(),
+        2 => ((random.bits() % 16) << 12) | (random.bits() & 0xff),
+        _ => 1 << (random.bits() % 64),
     }
 }
 
@@ -20,17 +20,17 @@ const OFFSETS: [u64; 24] = [
 ];
 
 fn one_write(bench: &mut Bench, random: &mut Random) {
-    let offset = match random.word() % 8 {
-        0 => random.word() % 5000,
-        pick => OFFSETS[((pick + random.word()) % 24) as usize],
+    let offset = match random.bits() % 8 {
+        0 => random.bits() % 5000,
+        pick => OFFSETS[((pick + random.bits()) % 24) as usize],
     };
     let value = value(random);
-    if random.word() & 1 == 0 { bench.write64(offset, value) } else { bench.write32(offset, value as u32) }
+    if random.bits() & 1 == 0 { bench.write64(offset, value) } else { bench.write32(offset, value as u32) }
 }
 
 fn one_access(bench: &mut Bench, random: &mut Random) {
-    let (rid, iova, len) = (random.word() as u16 & 0x1f, value(random), 1 + random.word() % 0x3000);
-    let access = if random.word() & 1 == 0 { Access::Read } else { Access::Write };
+    let (rid, iova, len) = (random.bits() as u16 & 0x1f, value(random), 1 + random.bits() % 0x3000);
+    let access = if random.bits() & 1 == 0 { Access::Read } else { Access::Write };
     let before = bench.faults();
     match bench.translate(rid, iova, len, access) {
         Ok(ranges) => assert_eq!(ranges.iter().map(|range| range.1).sum::<u64>(), len),

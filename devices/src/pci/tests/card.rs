@@ -310,7 +310,7 @@ fn random_bars_decode_as_a_naive_decoder_says() {
     for step in 0..80_000 {
         match random.below(8) {
             0 => {
-                command = (random.word() & 7) as u32;
+                command = (random.bits() & 7) as u32;
                 bench.config_write(0x04, 2, command);
             }
             // Few values, so that BARs meet each other and the addresses below.

@@ -15,20 +15,20 @@ fn word(root: &mut PciRoot, register: u64) -> u32 {
 
 fn act(root: &mut PciRoot, platform: &mut FakePlatform, random: &mut Random) {
     // Half of the time small, so that vectors and mask bits are met.
-    let value = random.word();
+    let value = random.bits();
     let data = if value >> 63 == 0 { value & 3 } else { value }.to_le_bytes();
-    let bytes = [1, 2, 4, 8][(random.word() % 4) as usize];
+    let bytes = [1, 2, 4, 8][(random.bits() % 4) as usize];
     let data = &data[..bytes];
-    platform.lend(|p| match random.word() % 6 {
-        0 => root.ecam_write((1 << 15) + random.word() % 0x120, data, p),
-        1 => root.ecam_write((1 << 15) + 0x04, &[(random.word() & 6) as u8, 0], p),
-        2 => root.ecam_write((1 << 15) + 0x52, &[0, (random.word() & 0xc0) as u8], p),
+    platform.lend(|p| match random.bits() % 6 {
+        0 => root.ecam_write((1 << 15) + random.bits() % 0x120, data, p),
+        1 => root.ecam_write((1 << 15) + 0x04, &[(random.bits() & 6) as u8, 0], p),
+        2 => root.ecam_write((1 << 15) + 0x52, &[0, (random.bits() & 0xc0) as u8], p),
         3 => root.assign_bars(&windows()).unwrap(),
         4 => {
-            root.write(Space::Memory, BAR2 + random.word() % 0x80, data, p);
+            root.write(Space::Memory, BAR2 + random.bits() % 0x80, data, p);
         }
         _ => {
-            root.write(Space::Memory, BAR0 + (random.word() % 8) * 4, data, p);
+            root.write(Space::Memory, BAR0 + (random.bits() % 8) * 4, data, p);
         }
     });
 }
