@@ -70,7 +70,7 @@ impl BzImage {
             return Err(image.too_large("is longer than"));
         }
         let missing = end.saturating_sub(image.bytes.len() as u64);
-        // Only what is read is filled; a host that refuses the room now says so when it is needed.
+        // Only what is read takes memory; a host that is short of it fails when it is needed.
         let _ = image.bytes.try_reserve_exact(missing as usize);
         rest.take(missing)
             .read_to_end(&mut image.bytes)

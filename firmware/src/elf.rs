@@ -1,4 +1,4 @@
-//! ELF files: where the segments of a kernel go, and what a file is that is no kernel.
+//! ELF files: where a kernel's segments go, and why a file is not a kernel.
 
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
@@ -70,7 +70,7 @@ impl ProgramHeader {
     }
 }
 
-/// What is known of a kernel before it is loaded.
+/// What a kernel's headers say, read before it is loaded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
     /// Guest-physical address of the first instruction.
@@ -87,7 +87,7 @@ pub(crate) struct Layout {
     pub file_end: u64,
 }
 
-/// The entry and the segments of an x86-64 kernel, or in words why it is none.
+/// The entry and the segments of an x86-64 kernel, or the reason why it is not one, in words.
 pub(crate) fn parse<R: Read + Seek>(file: &mut R) -> Result<Layout, String> {
     let cut_off = |_| "the ELF file is cut off".to_owned();
     let mut header = ElfHeader::new_zeroed();
@@ -192,7 +192,7 @@ fn machine_name(machine: u16) -> String {
     name.to_owned()
 }
 
-/// Programs of user space, by what their program headers have and a kernel's have not.
+/// Recognises user-space programs by what only their program headers have.
 fn refuse_programs(header: &ElfHeader, segments: &[ProgramHeader]) -> Result<(), String> {
     let loads = || segments.iter().filter(|s| s.kind == LOAD);
     if loads().any(|s| s.virtual_address >= UPPER_HALF) {

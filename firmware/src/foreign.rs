@@ -1,4 +1,4 @@
-//! What a file is that is neither an ELF file nor a bzImage, by its first bytes, for the message that refuses it.
+//! Recognises files that are neither ELF files nor bzImages by their first bytes, for the error message.
 
 /// Where a magic number stands, the number, and what has it.
 const KNOWN: &[(usize, &[u8], &str)] = &[
@@ -25,7 +25,7 @@ const KNOWN: &[(usize, &[u8], &str)] = &[
     (510, b"\x55\xaa", "it is a disk image"),
 ];
 
-/// In words, what the file that begins with `head` is, as far as the first 4096 bytes tell.
+/// Says in words what the file that begins with `head` is, as far as its first 4096 bytes show.
 pub(crate) fn what_is(head: &[u8]) -> &'static str {
     if head.is_empty() {
         return "it is empty";

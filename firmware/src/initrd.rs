@@ -18,7 +18,7 @@ fn kernel_end(kernel: &KernelImage) -> u64 {
     kernel.extent().end.checked_next_multiple_of(PAGE).unwrap_or(u64::MAX)
 }
 
-/// The largest initramfs that fits beside the kernel into a guest whose memory from address 0 ends at `low_end`, in bytes.
+/// The largest initramfs that fits next to the kernel in a guest whose memory from address 0 ends at `low_end`, in bytes.
 pub fn room(kernel: &KernelImage, low_end: u64) -> u64 {
     low_end.min(reach(kernel)).saturating_sub(kernel_end(kernel))
 }

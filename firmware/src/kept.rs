@@ -1,4 +1,4 @@
-//! An unpacked kernel that is kept in a file between runs: a vmlinux with a seal at its end, so that no damage is booted.
+//! An unpacked kernel cached in a file: a vmlinux with a seal at its end, so that a damaged file is never booted.
 //!
 //! The seal is 16 bytes of magic, the CRC-32 of the file's first 4096 bytes (the headers) and the CRC-32 of what the
 //! segments hold, little endian. The headers are checked when the file is opened; the segments are checked where they were
@@ -30,7 +30,7 @@ pub fn seal(vmlinux: &[u8]) -> Option<[u8; SEAL_BYTES]> {
     Some(seal)
 }
 
-/// Opens what was kept of `packed`. `None` if it is damaged as far as is seen before it is loaded.
+/// Opens the cached kernel of `packed`. `None` if its headers are damaged.
 pub fn open(packed: &BzImage, mut file: File) -> Option<KernelImage> {
     let length = file.metadata().ok()?.len().checked_sub(SEAL_BYTES as u64)?;
     let mut seal = [0; SEAL_BYTES];

@@ -26,7 +26,7 @@ pub enum KernelError {
     Read {
         /// The file.
         name: String,
-        /// The system's word.
+        /// The system's error.
         error: io::Error,
     },
     /// The file is not a kernel that can be booted.
@@ -49,7 +49,7 @@ pub enum KernelError {
         /// The end of low memory.
         memory: u64,
     },
-    /// What was unpacked and kept before is not what was kept: the kernel must be unpacked again.
+    /// The cached file is damaged: the kernel must be unpacked again.
     #[error("the kept, unpacked kernel is damaged")]
     KeptDamaged,
 }
@@ -104,7 +104,7 @@ impl KernelFile {
     }
 }
 
-/// Reads as much of a pipe as the segments of the vmlinux need that begins with `bytes`.
+/// Reads from a pipe as much as the segments of a vmlinux need; `bytes` is its beginning.
 fn vmlinux_from_stream(
     name: &str,
     mut bytes: Vec<u8>,

@@ -244,18 +244,18 @@ fn static_program(path: &str) -> Tested {
 }
 
 #[test]
-fn a_static_busybox_is_no_kernel() -> Tested {
+fn a_static_busybox_is_not_a_kernel() -> Tested {
     static_program("/bin/busybox")
 }
 
 #[test]
-fn a_static_ldconfig_is_no_kernel() -> Tested {
+fn a_static_ldconfig_is_not_a_kernel() -> Tested {
     static_program("/sbin/ldconfig")
 }
 
 /// Programs of this host, whatever they are linked with; a kernel in the upper half may have any header.
 #[test]
-fn the_hosts_own_programs_are_no_kernels() {
+fn programs_of_the_host_are_not_kernels() {
     let this = std::env::current_exe().unwrap();
     for path in [this.to_str().unwrap(), "/bin/sh", "/usr/bin/env"] {
         is_no_kernel(path, File::open(path).unwrap());

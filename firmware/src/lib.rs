@@ -24,7 +24,7 @@ pub use crate::reset::{Entry, EntrySegment};
 /// The most vCPUs that an 8-bit local APIC id can name (255 is the broadcast).
 pub const MAX_VCPUS: u32 = 254;
 
-/// What the guest is told beside the kernel, the initramfs and the command line.
+/// What the guest gets in addition to the kernel, the initramfs and the command line.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Describe the VT-d remapping unit (a DMAR table).
@@ -80,7 +80,7 @@ pub enum Error {
     /// The command line holds a NUL byte, which would end it.
     #[error("the kernel command line holds a NUL byte")]
     CommandLineNul,
-    /// No local APIC id is left for a vCPU, or there is none at all.
+    /// There are no vCPUs, or more than there are local APIC ids.
     #[error("{0} vCPUs are not possible: 1 to {MAX_VCPUS} are")]
     Vcpus(u32),
     /// The guest has no memory at 0 or less than the firmware itself needs.

@@ -7,9 +7,9 @@ use std::io::{self, Read};
 
 /// What the dictionary or window of a payload may take, in bytes: no kernel is built with more, `zstd -22` on a pipe uses this.
 const WINDOW_MAX: u64 = 128 << 20;
-/// The same with what a decoder of LZMA takes beside its dictionary, in KiB.
+/// The same including what an LZMA decoder needs in addition to its dictionary, in KiB.
 const LZMA_MAX_KIB: u32 = (WINDOW_MAX >> 10) as u32 + 1024;
-/// Bytes that are unpacked at once.
+/// Bytes unpacked in one step.
 const CHUNK: usize = 256 << 10;
 /// Block size of the LZ4 legacy frame format.
 const LZ4_LEGACY_BLOCK: usize = 8 << 20;
@@ -84,7 +84,7 @@ impl Method {
     }
 }
 
-/// Unpacks a payload to at most `limit` bytes. Beside them the host's memory has to hold a window of 128 MiB at most.
+/// Unpacks a payload to at most `limit` bytes. The decoder needs a window of at most 128 MiB on top.
 ///
 /// # Errors
 /// [`UnpackError`], when the payload is of no supported compression, damaged, or too large.

@@ -1,4 +1,4 @@
-//! Values whose addresses others keep, each with a single owner.
+//! Values at fixed addresses, each with a single owner.
 
 #![deny(clippy::arithmetic_side_effects)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
@@ -7,8 +7,8 @@ use std::ptr::NonNull;
 
 use crate::pinned::Pinned;
 
-/// Names a value of an [`Arena`]. Once the value is retired the name stands for nothing, and never for a later value in
-/// the same slot.
+/// Names a value of an [`Arena`]. A name becomes invalid when its value is retired; it never names a later value in the
+/// same slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Id {
     slot: u32,
@@ -25,7 +25,8 @@ struct Slot<T> {
     value: Option<Pinned<T>>,
 }
 
-/// Owns values that do not move. Each has one owner, a [`Pinned`], whatever the lists of names say. What is retired stays allocated until [`free_retired`](Self::free_retired).
+/// Owns values that do not move. Each has exactly one owner, a [`Pinned`]. A retired value stays allocated until
+/// [`free_retired`](Self::free_retired).
 pub(crate) struct Arena<T> {
     slots: Vec<Slot<T>>,
     /// Slots without a value, to be used again.
@@ -39,7 +40,7 @@ impl<T> Arena<T> {
         Arena { slots: Vec::new(), vacant: Vec::new(), retired: Vec::new() }
     }
 
-    /// Takes a value; `make` is told its name. The pointer may be used until the value is retired and freed.
+    /// Adds the value that `make` returns; `make` gets its name. The pointer is valid until the value is retired and freed.
     pub fn insert(&mut self, make: impl FnOnce(Id) -> T) -> NonNull<T> {
         let slot = self.vacant.pop().unwrap_or_else(|| {
             self.slots.push(Slot { generation: 1, value: None });
@@ -52,13 +53,13 @@ impl<T> Arena<T> {
         at
     }
 
-    /// The value of a name, unless it was retired.
+    /// The value of a name; `None` if it was retired.
     pub fn get(&self, id: Id) -> Option<NonNull<T>> {
         let slot = self.slots.get(id.slot as usize)?;
         slot.value.as_ref().filter(|_| slot.generation == id.generation).map(|owned| owned.at())
     }
 
-    /// Ends a value; a name that stands for nothing any more does nothing. Whether it ended one.
+    /// Retires a value. An invalid name is ignored. Returns whether a value was retired.
     pub fn retire(&mut self, id: Id) -> bool {
         let Some(slot) = self.slots.get_mut(id.slot as usize) else { return false };
         let Some(owned) = slot.value.take_if(|_| slot.generation == id.generation) else { return false };
@@ -68,7 +69,7 @@ impl<T> Arena<T> {
         true
     }
 
-    /// Frees what was retired: nobody may use a pointer to it any more.
+    /// Frees all retired values. Nobody may use a pointer to one after this.
     pub fn free_retired(&mut self) {
         self.retired.clear();
     }
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_name_does_not_reach_the_next_value_of_the_slot() {
+    fn an_old_name_does_not_name_the_next_value_of_the_slot() {
         let freed = Cell::new(0);
         let mut arena = Arena::new();
         let at = arena.insert(|id| Counted(id, &freed));

@@ -20,16 +20,16 @@ const BUCKETS: usize = 1 << 17;
 pub(crate) struct Block<C> {
     /// Physical address of the first byte.
     pub gpa: u64,
-    /// Which decoding (16, 32 or 64 bits).
+    /// How the code was decoded: as 16, 32 or 64-bit code.
     pub mode: u8,
     /// Physical page of the last byte, when the (single) instruction straddles two linear pages. It may be the page of
-    /// the first byte: nothing keeps a guest from mapping one page twice.
+    /// the first byte: a guest may map one page twice.
     pub second: Option<u64>,
     /// The instructions, and one more that only ends the block.
     pub ops: Box<[Op<C>]>,
-    /// What some of the instructions point to.
+    /// Operands that some of the instructions point to.
     pub _extended: Pool<C>,
-    /// Known successors in the same page: by the taken side of the last branch and the other side.
+    /// Known successors in the same page: for the last branch taken, and not taken.
     pub links: [Link<C>; 2],
     next: *mut Block<C>,
     id: Id,
@@ -84,7 +84,7 @@ pub(crate) struct Blocks<C> {
     pages: HashMap<u64, Vec<Id>>,
     arena: Arena<Block<C>>,
     ops: usize,
-    /// Counts drops: a [`Link`] of an older epoch may dangle.
+    /// Incremented at each drop: a [`Link`] of an older epoch may dangle.
     pub epoch: u64,
 }
 
@@ -117,7 +117,7 @@ impl<C> Blocks<C> {
         at
     }
 
-    /// Keeps a block, in place of one at the same address if there is one. Returns it.
+    /// Adds a block, replacing one at the same address, and returns a pointer to it.
     pub fn insert(&mut self, mut block: Block<C>) -> *mut Block<C> {
         let old = self.find(block.gpa, block.mode);
         if !old.is_null() {
@@ -185,7 +185,7 @@ impl<C> Blocks<C> {
     /// Frees what was dropped: links to it are of an older epoch. No block may be running.
     pub fn bury(&mut self) {
         self.arena.free_retired();
-        // All of it takes long when there are many: then not each time.
+        // Checking many blocks takes long: do it only sometimes then.
         if cfg!(debug_assertions) && (self.ops < 1000 || self.epoch & 63 == 0) {
             self.check();
         }
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_takes_the_place_of_one_at_its_address() {
+    fn a_block_replaces_one_at_its_address() {
         let mut blocks = Blocks::<()>::new();
         let first = blocks.insert(block(0x5fff, Some(0x5000)));
         let second = blocks.insert(block(0x5fff, Some(0x6000)));

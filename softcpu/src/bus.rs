@@ -7,7 +7,7 @@ use fencepost_time::{Cycles, TscOffset};
 /// Whether the CPU may run on after an access, or must return to the machine at the next instruction boundary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// Nothing changed that the CPU must know of.
+    /// Nothing changed that concerns the CPU.
     Continue,
     /// An interrupt or an earlier deadline may be waiting in the machine: stop with [`Exit::Yield`].
     Yield,
@@ -17,17 +17,17 @@ pub enum Flow {
 /// aligned (the CPU splits longer accesses, and those that cross a page). `now` is the time of the access, on
 /// the machine's counter.
 pub trait Bus {
-    /// Reads memory-mapped registers. Nothing there reads as all ones.
+    /// Reads memory-mapped registers. An address without a device reads as all ones.
     fn mmio_read(&mut self, now: Cycles, gpa: u64, data: &mut [u8]);
-    /// Whether reading at `gpa` now would bring an interrupt in: the CPU then looks for it right after the instruction.
+    /// Whether reading at `gpa` now would raise an interrupt: the CPU then checks for it right after the instruction.
     fn read_interrupts(&mut self, gpa: u64) -> bool;
-    /// Writes memory-mapped registers. Nothing there ignores it.
+    /// Writes memory-mapped registers. A write to an address without a device is ignored.
     fn mmio_write(&mut self, now: Cycles, gpa: u64, data: &[u8]) -> Flow;
     /// Reads a port (1, 2 or 4 bytes).
     fn port_read(&mut self, now: Cycles, port: u16, data: &mut [u8]) -> Flow;
     /// Writes a port (1, 2 or 4 bytes).
     fn port_write(&mut self, now: Cycles, port: u16, data: &[u8]) -> Flow;
-    /// The local APIC ended an interrupt; a level-triggered one is the I/O APIC's business too.
+    /// The local APIC ended an interrupt. A level-triggered one must be reported to the I/O APIC too.
     fn end_of_interrupt(&mut self, now: Cycles, vector: u8, level: bool) -> Flow;
     /// The local APIC sends an inter-processor interrupt to other CPUs (destination shorthands already resolved to
     /// an ICR value, Intel SDM vol. 3, 11.6.1).
@@ -43,9 +43,9 @@ pub trait Bus {
 pub enum Exit {
     /// The machine's counter reached the deadline asked for.
     Deadline,
-    /// A bus access asked for it.
+    /// A bus access returned [`Flow::Yield`].
     Yield,
-    /// HLT with nothing to wake it at this instruction: skip time to the next event.
+    /// The CPU executed HLT and no interrupt is pending: skip time to the next event.
     Halted,
     /// An exception while delivering a double fault.
     TripleFault,
@@ -53,7 +53,7 @@ pub enum Exit {
     Stopped,
 }
 
-/// The machine in reach of a CPU: only while [`Cpu::with_bus`](crate::cpu::Cpu) works.
+/// The bus of a running CPU; set only inside [`Cpu::with_bus`](crate::cpu::Cpu).
 #[derive(Default)]
 pub(crate) struct Reach(pub Option<NonNull<dyn Bus>>);
 

@@ -124,7 +124,7 @@ impl CodePages {
         self.dirty.store(true, Ordering::Release);
     }
 
-    /// Whether the CPU shall call [`take_written`](Self::take_written).
+    /// Whether the CPU must call [`take_written`](Self::take_written).
     pub fn is_dirty(&self) -> bool {
         self.dirty.load(Ordering::Acquire)
     }

@@ -1,4 +1,4 @@
-//! The CPU itself: what is hot lies first and flat, the rest is kept as the state struct has it.
+//! The CPU itself: hot fields come first, flat; the others stay in the state struct.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -33,11 +33,11 @@ pub struct Config {
 /// What the CPU counted, for the host's user.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Instructions nobody implemented, by name, and how often the guest met them.
+    /// Instructions that are not implemented, by name, and how often the guest executed them.
     pub unknown: BTreeMap<String, u64>,
-    /// MSRs nobody implemented, and how often the guest tried to read or write them: the first [`MSRS_NAMED`].
+    /// MSRs that are not implemented, and how often the guest accessed them: the first [`MSRS_NAMED`].
     pub unknown_msrs: BTreeMap<u32, u64>,
-    /// How often it tried others.
+    /// How often the guest accessed other MSRs that are not implemented.
     pub other_msrs: u64,
     /// Blocks decoded.
     pub blocks_decoded: u64,
@@ -68,15 +68,15 @@ impl Counters {
     }
 }
 
-/// Whether an instruction runs by itself, so that what it brings about is looked at right after it. Loads have no other
-/// way to end a block.
+/// Whether an instruction runs alone, so that the run loop checks its effects right after it. A load has no other way to
+/// end a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Alone {
-    /// In a block.
+    /// It runs in a block.
     No,
-    /// It was left undone, and shall run again alone.
+    /// It was aborted and must run again, alone.
     Wanted,
-    /// It does.
+    /// It runs alone.
     Yes,
 }
 
@@ -103,20 +103,20 @@ pub struct Cpu {
     pub(crate) user: usize,
     /// How code is decoded: 16, 32 or 64 bits.
     pub(crate) mode: u8,
-    /// What of a linear address counts: all of it in 64-bit code, else 32 bits (Intel SDM vol. 3, 3.3.4).
+    /// Mask of linear addresses: 64 bits in 64-bit code, else 32 bits (Intel SDM vol. 3, 3.3.4).
     pub(crate) linear_mask: u64,
     /// Base of the code segment; zero in 64-bit code.
     pub(crate) code_base: u64,
-    /// The code segment ends before 4 GiB: each instruction must be looked at.
+    /// The code segment ends before 4 GiB: each instruction must be checked.
     pub(crate) limited_code: bool,
-    /// What of RSP counts for addresses: 64, 32 or 16 bits, the latter two by SS.B.
+    /// Mask of stack addresses: 64 bits in 64-bit code, else 32 or 16 bits by SS.B.
     pub(crate) stack_mask: u64,
     pub(crate) tlb: Tlb,
     /// x87, MMX and SSE registers.
     pub(crate) fpu: FpuState,
-    /// The state that is not hot. Its `gpr`, `rip`, `rflags`, `fpu`, `cycles`, `retired` and `apic` are stale.
+    /// The rest of the state. Its `gpr`, `rip`, `rflags`, `fpu`, `cycles`, `retired` and `apic` are stale.
     pub(crate) sys: CpuState,
-    /// The exception that [`Step::Trap`] speaks of.
+    /// The exception behind a [`Step::Trap`].
     pub(crate) fault: Fault,
     /// Cycles minus retired instructions.
     pub(crate) idle: u64,
@@ -129,7 +129,7 @@ pub struct Cpu {
     pub(crate) reach: Reach,
     /// Whether an instruction runs alone.
     pub(crate) alone: Alone,
-    /// The instruction that runs alone keeps the single-step trap from following it.
+    /// The instruction that runs alone suppresses its single-step trap.
     pub(crate) trap_held: bool,
     /// A bus access asked to return to the machine.
     pub(crate) yielding: bool,
@@ -203,7 +203,7 @@ impl Cpu {
         state
     }
 
-    /// Becomes what `state` says. Cached code stays: it belongs to RAM, whose writers report to [`CodePages`].
+    /// Sets the state. Decoded code is kept: it belongs to RAM, whose writers report to [`CodePages`].
     pub fn set_state(&mut self, state: &CpuState) {
         self.sys = state.clone();
         self.gpr = [0; FILE];
@@ -227,7 +227,7 @@ impl Cpu {
         self.segments_changed();
     }
 
-    /// The translations that it holds.
+    /// The contents of the TLB.
     pub fn translations(&self) -> TlbState {
         self.tlb.save()
     }
@@ -243,7 +243,7 @@ impl Cpu {
         possible
     }
 
-    /// Brings the copies of segment state up to date: bases, privilege, widths.
+    /// Updates the copies of segment state: bases, privilege, widths.
     pub(crate) fn segments_changed(&mut self) {
         for n in 0..6 {
             self.seg_base[n] = self.sys.seg[n].base;
@@ -311,7 +311,7 @@ impl Cpu {
         }
     }
 
-    /// Makes an exception wait; what a handler returns.
+    /// Raises an exception; a handler returns the result.
     #[cold]
     pub(crate) fn raise(&mut self, vector: u8, error: Option<u32>) -> Step {
         self.fault = Fault { vector, error, trap: false };
@@ -328,7 +328,7 @@ impl Cpu {
         &mut self.apic
     }
 
-    /// Gives the local APIC a message from the machine, taken at the next instruction boundary.
+    /// Delivers a message from the machine to the local APIC; it takes effect at the next instruction boundary.
     pub fn deliver(&mut self, message: InterruptMessage) {
         let effect = self.apic.deliver(message);
         if effect.nmi {
@@ -346,7 +346,7 @@ impl Cpu {
         self.cycles
     }
 
-    /// A time of the machine's counter as the guest sees it, with the offset now in force.
+    /// A time of the machine's counter, with the current offset of the guest's.
     #[inline(always)]
     pub(crate) fn moment(&self, cycles: Cycles) -> Moment {
         Moment { cycles, offset: self.sys.tsc_offset }

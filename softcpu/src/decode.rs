@@ -14,10 +14,10 @@ const MOST_DROPPED: usize = 1000;
 /// Longest instruction.
 const MOST_BYTES: usize = 15;
 
-/// Most bytes of code that are looked at at once.
+/// Most bytes of code fetched for one block.
 const FETCH_MOST: usize = 512;
 
-/// Code out of memory.
+/// Code read from memory.
 pub(crate) struct Fetched {
     /// What was read, zeroes after it.
     pub bytes: [u8; FETCH_MOST + 16],

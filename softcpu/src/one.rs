@@ -1,35 +1,34 @@
-//! Exactly one instruction, for a back end whose processor does not know it.
+//! Executes exactly one instruction, for a back end that cannot execute it itself.
 
 use crate::bus::Bus;
 use crate::cpu::Cpu;
 use crate::decode::DECODER_OPTIONS;
 use crate::step::Trap;
 
-/// What became of the instruction.
+/// How the instruction ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It retired (INT n and its kind too: the handler's first instruction is next).
+    /// It retired. After INT n and the like, RIP is at the handler's first instruction.
     Retired,
-    /// It raised an exception, by vector, which was delivered: the handler's first instruction is next.
+    /// It raised an exception with this vector, which was delivered: RIP is at the handler's first instruction.
     Raised(u8),
-    /// Delivering its exception failed as a triple fault does.
+    /// Delivering its exception ended in a triple fault.
     TripleFault,
 }
 
 /// One instruction and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Executed {
-    /// The mnemonic in small letters; `?` when it cannot be fetched or is none.
+    /// The mnemonic in lower case; `?` if it cannot be fetched or decoded.
     pub name: String,
-    /// What became of it.
+    /// How it ended.
     pub outcome: Outcome,
 }
 
 impl Cpu {
-    /// Executes the instruction at RIP and nothing else. Interrupts and exceptions that wait go on waiting; a halted
-    /// CPU executes the instruction after its HLT. The memory may have been written by others in the meantime: no
-    /// code decoded earlier is trusted. (Of a repeated string instruction as many elements as one run of it takes:
-    /// RIP stays on it when some are left.)
+    /// Executes the instruction at RIP and nothing else. Pending interrupts and exceptions stay pending; a halted CPU
+    /// executes the instruction after its HLT. Others may have written memory since the last call, so all decoded code is
+    /// dropped first. A repeated string instruction executes one pass; RIP stays on it if elements are left.
     pub fn execute_one(&mut self, bus: &mut dyn Bus) -> Executed {
         self.forget_code();
         let executed = self.with_bus(bus, |cpu| {
@@ -43,7 +42,7 @@ impl Cpu {
             };
             Executed { name, outcome }
         });
-        // Whoever asked for one instruction looks at the machine after it anyway.
+        // The caller checks the machine after each instruction anyway.
         self.yielding = false;
         executed
     }

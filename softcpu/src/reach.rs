@@ -1,11 +1,11 @@
-//! The machine around a CPU, within reach while the CPU runs and at no other time.
+//! Lends a bus to the CPU while it runs.
 
 use std::ptr::NonNull;
 
 use crate::bus::{Bus, Reach};
 use crate::cpu::Cpu;
 
-/// Ends a CPU's reach when it is dropped: also when a panic unwinds.
+/// Takes the bus away when dropped, also when a panic unwinds.
 struct Within<'a>(&'a mut Cpu);
 
 impl Drop for Within<'_> {
@@ -41,7 +41,7 @@ mod tests {
     use crate::machine::Machine;
 
     #[test]
-    fn a_panic_takes_the_machine_out_of_reach() {
+    fn a_panic_takes_the_bus_away() {
         let mut m = Machine::new();
         m.cpu.with_bus(&mut m.bus, |cpu| assert!(cpu.reach.0.is_some()));
         assert!(m.cpu.reach.0.is_none());
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cpu_can_be_given_to_another_thread() {
+    fn a_cpu_can_be_sent_to_another_thread() {
         fn needs_send<T: Send>(_: &T) {}
         needs_send(&Machine::new().cpu);
     }

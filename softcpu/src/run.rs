@@ -217,7 +217,7 @@ impl Cpu {
     /// The block at RIP, decoded if need be. An error: fetching faults.
     #[inline(always)]
     fn find_block(&mut self) -> Result<*mut Block<Cpu>, Trap> {
-        // Code that runs over the end of 4 GiB goes on at zero.
+        // Code that runs past 4 GiB continues at zero.
         self.rip &= self.linear_mask;
         let at = self.code_linear(self.rip);
         if let Some(page) = self.tlb.code(self.user, at) {

@@ -1,4 +1,4 @@
-//! What becomes of decoded code when somebody writes the memory that it came from.
+//! Drops decoded code when the memory that it was decoded from is written.
 
 use crate::cpu::Cpu;
 
@@ -42,7 +42,7 @@ mod tests {
 
     /// One physical page ends with the first byte of an instruction, and is mapped twice, with different pages behind.
     #[test]
-    fn decoding_in_turn_does_not_fill_memory() {
+    fn decoding_two_straddling_blocks_in_turn_does_not_fill_memory() {
         const FIRST: u64 = 0x20_0000;
         let mut m = Machine::new();
         for (linear, behind) in [(0x60_0000u64, 0x21_0000u64), (0x62_0000, 0x22_0000)] {

@@ -171,7 +171,7 @@ fn everything(m: &Machine) -> (CpuState, Vec<u8>) {
 
 /// Random code in aliased pages, run as it is run and by a CPU that forgets everything after each instruction.
 #[test]
-fn aliased_code_runs_as_if_nothing_were_kept() {
+fn aliased_code_runs_as_if_nothing_were_cached() {
     const STEPS: Cycles = Cycles(3000);
     let (mut retired, mut dropped) = (0, 0);
     for seed in 0..40 {

@@ -12,7 +12,7 @@ use machine::*;
 const UNMAPPED: u64 = 0x70_0000;
 
 #[test]
-fn a_page_fault_tells_address_cause_and_instruction() {
+fn a_page_fault_reports_address_cause_and_instruction() {
     let mut m = Machine::new();
     m.assemble(CODE, |a| {
         a.nop().unwrap();
@@ -43,7 +43,7 @@ fn a_store_that_straddles_pages_faults_on_the_second_and_writes_nothing() {
 }
 
 #[test]
-fn fetching_from_a_no_execute_page_says_so() {
+fn a_fetch_from_a_no_execute_page_is_reported_as_a_fetch() {
     let mut m = Machine::new();
     let page = 0x50_0000;
     m.map(page, 0x20_0000, PRESENT | 1 << 63);
@@ -55,7 +55,7 @@ fn fetching_from_a_no_execute_page_says_so() {
 }
 
 #[test]
-fn from_user_code_the_stack_comes_out_of_the_tss() {
+fn an_exception_in_user_code_takes_its_stack_from_the_tss() {
     let mut m = Machine::new();
     m.assemble(CODE, |a| a.hlt().unwrap());
     m.enter_user();
@@ -140,7 +140,7 @@ fn a_missing_stack_makes_a_double_fault_and_a_missing_gate_a_triple_fault() {
 }
 
 #[test]
-fn endless_faults_pass_time() {
+fn endless_faults_advance_time() {
     let mut m = Machine::new();
     // The handler of the page fault is itself not mapped, but has a stack.
     m.set_gate(14, UNMAPPED, 0x8e01);
@@ -160,7 +160,7 @@ fn an_injected_exception_comes_first() {
 }
 
 #[test]
-fn syscall_and_sysret_there_and_back() {
+fn syscall_enters_the_kernel_and_sysret_returns() {
     let mut m = Machine::new();
     let user = CODE + 0x1000;
     let entry = CODE + 0x2000;
@@ -183,7 +183,7 @@ fn syscall_and_sysret_there_and_back() {
 }
 
 #[test]
-fn an_unknown_instruction_is_refused_named_and_counted() {
+fn an_unknown_instruction_raises_ud_and_is_counted_by_name() {
     let mut m = Machine::new();
     m.assemble(CODE, |a| a.vaddps(ymm0, ymm1, ymm2).unwrap());
     let (vector, frame) = m.run_to_handler(false);
@@ -226,7 +226,7 @@ fn a_software_interrupt_is_not_stepped_into() {
 
 /// The host's processor is no judge here: hypervisors are known to report INT1 as a fault.
 #[test]
-fn int1_is_a_debug_exception_that_no_gate_keeps_from_a_user() {
+fn int1_from_user_code_ignores_the_gates_privilege() {
     for bits in [64, 32] {
         let mut m = Machine::new();
         m.write(CODE, [0xf1u8, 0x90]);
@@ -242,7 +242,7 @@ fn int1_is_a_debug_exception_that_no_gate_keeps_from_a_user() {
 }
 
 #[test]
-fn ports_need_the_right() {
+fn port_access_needs_permission() {
     let mut m = Machine::new();
     m.assemble(CODE, |a| a.out(0x80, al).unwrap());
     m.enter_user();
@@ -252,7 +252,7 @@ fn ports_need_the_right() {
 }
 
 #[test]
-fn a_guest_that_tries_every_msr_fills_no_memory() {
+fn a_guest_that_tries_every_msr_does_not_fill_host_memory() {
     let mut m = Machine::new();
     m.assemble(CODE, |a| a.rdmsr().unwrap());
     let tried = MSRS_NAMED as u64 + 44;

@@ -105,7 +105,7 @@ fn imports<'a>(code: &str, modules: &'a BTreeMap<String, String>) -> Vec<&'a str
 }
 
 #[test]
-fn no_module_imports_one_of_a_higher_layer() {
+fn no_module_imports_from_a_higher_layer() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     sources(&src, &mut files);

@@ -98,7 +98,7 @@ fn code_that_runs_off_its_segment_faults_where_it_leaves() {
 }
 
 #[test]
-fn the_limit_is_found_before_the_page_behind_it() {
+fn the_segment_limit_is_checked_before_the_page() {
     let mut code = vec![0x90; 0x1000];
     code[0xfff] = 0xb8;
     let mut m = limited(&code, true);
@@ -108,7 +108,7 @@ fn the_limit_is_found_before_the_page_behind_it() {
 }
 
 #[test]
-fn code_decoded_in_a_wide_segment_keeps_to_a_narrow_one() {
+fn code_decoded_in_a_wide_segment_obeys_a_narrow_one() {
     let mut m = limited(&[0x90, 0x90, 0xb8, 0x12, 0, 0, 0, 0xf4], true);
     assert_eq!(m.run(), Exit::Halted);
     m.with_state(|s| {

@@ -278,7 +278,7 @@ fn registers(random: &mut Random) -> [u32; 8] {
 }
 
 #[test]
-fn segments_allow_what_the_hosts_do() {
+fn segments_allow_what_the_host_allows() {
     let data = table();
     let all = [data.clone(), code_table()].concat();
     assert_eq!(data.len(), usize::from(CODE_16));

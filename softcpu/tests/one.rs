@@ -48,7 +48,7 @@ fn a_breakpoint_enters_its_handler() {
 }
 
 #[test]
-fn an_exception_of_its_own_is_delivered() {
+fn an_exception_of_the_instruction_is_delivered() {
     let mut m = Machine::new();
     m.assemble(CODE, |a| a.mov(rax, qword_ptr(rdi)).unwrap());
     m.with_state(|s| s.gpr[reg::RDI] = 0x70_0000);
@@ -59,7 +59,7 @@ fn an_exception_of_its_own_is_delivered() {
 }
 
 #[test]
-fn code_that_cannot_be_fetched_faults_too() {
+fn code_that_cannot_be_fetched_faults() {
     let mut m = Machine::new();
     m.with_state(|s| s.rip = 0x70_0000);
     assert_eq!(one(&mut m), executed("?", Outcome::Raised(14)));
@@ -84,7 +84,7 @@ fn a_pending_event_stays_pending() {
 }
 
 #[test]
-fn code_written_behind_its_back_is_seen() {
+fn unreported_writes_to_code_are_seen() {
     let mut m = Machine::new();
     m.assemble(CODE, |a| a.nop().unwrap());
     assert_eq!(one(&mut m).name, "nop");
@@ -96,7 +96,7 @@ fn code_written_behind_its_back_is_seen() {
 }
 
 #[test]
-fn no_way_to_deliver_is_a_triple_fault() {
+fn an_exception_without_a_handler_is_a_triple_fault() {
     let mut m = Machine::new();
     m.assemble(CODE, |a| a.ud2().unwrap());
     m.with_state(|s| s.idtr.limit = 0);

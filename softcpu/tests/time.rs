@@ -62,7 +62,7 @@ fn pieces_of_any_size_give_the_same_result() {
 }
 
 #[test]
-fn a_state_given_to_another_cpu_goes_on_the_same() {
+fn another_cpu_resumes_a_state_identically() {
     let whole = run_in_pieces(&[5000]);
     let mut m = Machine::new();
     busy(&mut m);
@@ -157,7 +157,7 @@ fn sti_holds_interrupts_for_one_instruction() {
 }
 
 #[test]
-fn unaligned_device_accesses_are_the_devices_to_split() {
+fn unaligned_device_accesses_reach_the_device_whole() {
     let mut m = Machine::new();
     m.map(0x50_0000, 0xd000_0000, PRESENT | WRITE);
     m.assemble(CODE, |a| {

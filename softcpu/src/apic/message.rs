@@ -56,7 +56,7 @@ pub struct InterruptMessage {
     pub delivery_mode: DeliveryMode,
     /// The vector.
     pub vector: u8,
-    /// Level-triggered: its end must be told to the I/O APICs.
+    /// Level-triggered: its end must be reported to the I/O APICs.
     pub level: bool,
 }
 

@@ -30,7 +30,7 @@ use timer::{Due, Mode, Timer, divisor};
 pub struct Ended {
     /// Its vector.
     pub vector: u8,
-    /// It was level-triggered: tell the I/O APICs.
+    /// It was level-triggered: report it to the I/O APICs.
     pub level: bool,
 }
 
@@ -67,7 +67,7 @@ impl ApicEffect {
 /// How the APIC is reached, by IA32_APIC_BASE (Intel SDM vol. 3, figure 11-27).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccessMode {
-    /// Neither way.
+    /// It is disabled.
     Disabled,
     /// By its page of memory.
     Xapic,
@@ -312,8 +312,8 @@ impl LocalApic {
         if self.regs[LVT_TIMER] & LVT_MASKED != 0 { None } else { self.timer.when(now) }
     }
 
-    /// Brings the timer to `now`: raises its interrupt if it fell due. Returns whether it raised one. To be called, with
-    /// the offset from before and then with the new one, also when the guest sets its counter.
+    /// Advances the timer to `now`: raises its interrupt if it is due, and returns whether it did. Also call this when the
+    /// guest sets its counter, first with the old offset and then with the new one.
     pub fn advance(&mut self, now: Moment) -> bool {
         if self.timer.when(now).is_none_or(|at| at > now.cycles) {
             return false;

@@ -10,7 +10,7 @@ use fencepost_time::{Cycles, Moment, Tsc};
 pub enum Mode {
     /// Count down once.
     OneShot,
-    /// Count down again and again.
+    /// Count down periodically.
     Periodic,
     /// Fire when the guest's counter reaches IA32_TSC_DEADLINE.
     TscDeadline,
@@ -32,7 +32,7 @@ impl Mode {
 pub enum Due {
     /// A count reaches zero: the guest's setting of its counter does not touch it.
     Count(Cycles),
-    /// The guest's counter reaches IA32_TSC_DEADLINE, wherever the guest sets the counter in the meantime.
+    /// The guest's counter reaches IA32_TSC_DEADLINE, however the guest sets the counter until then.
     Deadline(Tsc),
 }
 
@@ -57,7 +57,7 @@ impl Timer {
         self.due = (count != 0).then(|| Due::Count(now.saturating_add(length)));
     }
 
-    /// Has it go off when the guest's counter reads `deadline`; zero disarms it.
+    /// Arms it for when the guest's counter reads `deadline`; zero disarms it.
     pub fn set_deadline(&mut self, deadline: Tsc) {
         self.due = (deadline != Tsc(0)).then_some(Due::Deadline(deadline));
     }

@@ -71,7 +71,7 @@ fn bit_mi<const WHAT: u8, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     on_memory::<T, WHAT>(cpu, op, cpu.ea(op), op.imm)
 }
 
-/// BSF and BSR leave the destination alone when the source is zero, as AMD documents and Intel's do.
+/// BSF and BSR leave the destination unchanged when the source is zero, as AMD documents and Intel's processors do.
 #[inline(always)]
 fn scan<const UP: bool, T: Int>(cpu: &mut Cpu, op: &Op, source: T) -> Step {
     let value = source.wide();
@@ -184,8 +184,8 @@ fn pick_scan<const UP: bool>(instr: &Instruction) -> Option<Handler> {
     })
 }
 
-/// The operation of a bit or flag instruction, if it is one. TZCNT and LZCNT are not announced: processors without
-/// them run BSF and BSR, and so does this.
+/// The operation of a bit or flag instruction, if it is one. TZCNT and LZCNT are not announced: they run as
+/// BSF and BSR, as on processors without them.
 pub(crate) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
     use Mnemonic as M;
     let shape = shape(instr);

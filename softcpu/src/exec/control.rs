@@ -74,7 +74,7 @@ impl Cpu {
         self.gpr[reg::RSP] = if T::SIZE == 8 { value } else { self.moved_stack(value) };
     }
 
-    /// The stack pointer when as much of it as the stack's width says becomes `value`.
+    /// The stack pointer after a write of `value` with the stack's width.
     pub(crate) fn moved_stack(&self, value: u64) -> u64 {
         kept_above(self.stack_mask, self.gpr[reg::RSP]) | value & self.stack_mask
     }
@@ -86,7 +86,7 @@ fn kept_above(mask: u64, old: u64) -> u64 {
     if mask == 0xffff { old & !mask } else { 0 }
 }
 
-/// Where a block's end leads after a write that may have asked for attention.
+/// The step of a branch that also wrote memory.
 #[inline(always)]
 pub(super) fn arrive(step: Step, usual: Step) -> Step {
     match step {
@@ -102,7 +102,7 @@ fn near<T: Int>(cpu: &Cpu, distance: u64) -> u64 {
     T::cut(cpu.start().wrapping_add(distance)).wide()
 }
 
-/// Whether a target lies beyond the code segment's limit, which 64-bit code has not.
+/// Whether a target lies beyond the code segment's limit. 64-bit code has no limit.
 #[inline(always)]
 fn leaves_segment<T: Int>(cpu: &Cpu, target: u64) -> bool {
     T::SIZE != 8 && cpu.mode != 64 && target > u64::from(cpu.sys.seg[seg::CS].limit)
@@ -150,7 +150,7 @@ fn jmp_m<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     go::<T>(cpu, target)
 }
 
-/// Whether a target is the branch's own fault: not canonical, or beyond the segment.
+/// Whether a target makes the branch fault: it is not canonical, or beyond the segment.
 #[inline(always)]
 fn bad<T: Int>(cpu: &Cpu, target: u64) -> bool {
     !canonical(target) || leaves_segment::<T>(cpu, target)
@@ -205,7 +205,7 @@ fn call_m<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 #[inline(always)]
 fn call_to<T: Int>(cpu: &mut Cpu, op: &Op, target: u64) -> Step {
     if bad::<T>(cpu, target) {
-        // Of two bad addresses the stack's is found first.
+        // The stack is checked before the target.
         let at = cpu.stack_linear::<T>(cpu.gpr[reg::RSP].wrapping_sub(T::SIZE as u64));
         if !canonical(at) {
             return cpu.raise(vector::SS, Some(0));

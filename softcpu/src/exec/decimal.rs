@@ -29,7 +29,7 @@ fn packed<const SUBTRACT: bool>(cpu: &mut Cpu, _: &Op) -> Step {
     let low = low_digit(cpu);
     let high = old > 0x99 || cpu.flags.cf();
     let by = if low { 6 } else { 0 } + if high { 0x60 } else { 0 };
-    // A borrow of the lower digit's is one of the byte's too.
+    // A borrow of the lower digit borrows from the whole byte.
     let cf = high || (SUBTRACT && low && old < 6);
     let new = if SUBTRACT { old.wrapping_sub(by) } else { old.wrapping_add(by) };
     adjusted(cpu, new, cf, low)

@@ -171,8 +171,8 @@ fn pusha<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     end
 }
 
-/// POPA: all but the stack pointer, whose place is passed. Those that were popped before a fault stay so, as processors
-/// have it: the restart pops them again. Outside 64-bit code.
+/// POPA: all registers but the stack pointer, whose slot is skipped. Registers popped before a fault keep their new value,
+/// as on processors: the restart pops them again. Outside 64-bit code.
 fn popa<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let mut at = cpu.gpr[reg::RSP];
     for register in (0..8).rev() {
@@ -186,7 +186,7 @@ fn popa<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     Step::Next
 }
 
-/// A form of ENTER that is none.
+/// A form of ENTER that does not exist.
 fn odd(cpu: &mut Cpu, _: &Op) -> Step {
     cpu.raise(vector::UD, None)
 }

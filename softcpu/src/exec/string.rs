@@ -22,7 +22,7 @@ const REPNE: u8 = 2;
 
 /// Elements after which a repeated instruction returns to the run loop with RIP still on it: a count of 2^47 must not
 /// keep the host from looking at its stop flag, nor an interrupt from being taken. Each such pass retires as one
-/// instruction, so that time goes on. It depends on the count alone, never on deadlines: every run has the same passes.
+/// instruction, so that time advances. It depends on the count alone, never on deadlines: every run has the same passes.
 const PASS: u64 = 1 << 16;
 
 /// Register width of addresses and counter: 64, 32 or 16 bits, in [`Op::aux`].
@@ -51,7 +51,7 @@ impl Cpu {
         self.segment_address(op.index, self.gpr[reg::RDI] & address_mask(op), T::SIZE as u64, write)
     }
 
-    /// Moves RSI, RDI or RCX on; 32-bit addressing clears the upper half, 16-bit keeps it.
+    /// Advances RSI, RDI or RCX; 32-bit addressing clears the upper half, 16-bit keeps it.
     #[inline(always)]
     fn advance(&mut self, op: &Op, register: usize, by: u64) {
         let old = self.gpr[register];
@@ -74,7 +74,7 @@ trait Element {
     /// Whether ZF can end a repetition.
     const COMPARES: bool = false;
     fn element<T: Int>(cpu: &mut Cpu, op: &Op) -> Step;
-    /// Does many elements at once, `count` at most; how many, which may be none.
+    /// Processes up to `count` elements in one go. Returns how many, which may be 0.
     #[inline(always)]
     fn bulk<T: Int>(_cpu: &mut Cpu, _op: &Op, _count: u64) -> u64 {
         0
@@ -152,7 +152,7 @@ impl Element for Movs {
         let elements = bytes / T::SIZE as u64;
         let bytes = elements * T::SIZE as u64;
         let (Some(source), Some(target)) = (cpu.readable(from), cpu.writable(to)) else { return 0 };
-        // Upwards, an overlap that copies bytes again element by element repeats a pattern: not a plain move.
+        // Copying upwards into an overlap repeats a pattern element by element: not a plain move.
         let distance = (target as u64).wrapping_sub(source as u64);
         if elements == 0 || (distance != 0 && distance < bytes) {
             return 0;

@@ -20,7 +20,7 @@ pub struct LowerCtx {
     pub bits: u32,
     /// Position of the instruction in its block.
     pub nth: u8,
-    /// The memory operand being lowered does not fit an [`Op`]: its displacement, and the mask of its sum.
+    /// Set when the memory operand being lowered does not fit an [`Op`]: its displacement, and the mask of its address.
     odd: Cell<Option<(u64, u64)>>,
     /// The instruction wants the offset in the segment, not the linear address.
     bare_offset: Cell<bool>,
@@ -174,18 +174,18 @@ impl LowerCtx {
         }
     }
 
-    /// What of the address of the memory operand just lowered counts.
+    /// Mask of the address of the memory operand just lowered.
     pub(crate) fn operand_mask(&self) -> u64 {
         self.odd.get().map_or(!0, |(_, mask)| mask)
     }
 
-    /// Gives the operation being lowered an address of fewer than 64 bits: what of base, index and displacement counts.
+    /// Sets the mask of the address of the operation being lowered, for one of fewer than 64 bits.
     pub(crate) fn narrow_address(&self, mask: u64) {
         self.odd.set(Some((0, mask)));
     }
 
-    /// Leaves the segment's base to the handler of the operation being lowered: it adds more to the offset first, or
-    /// wants no address at all.
+    /// Lets the handler of the operation being lowered add the segment's base itself: it adds more to the offset first,
+    /// or needs no linear address.
     pub(crate) fn want_offset(&self) {
         self.bare_offset.set(true);
     }
@@ -197,13 +197,13 @@ impl LowerCtx {
         self.want_offset();
     }
 
-    /// Has an operand whose base is the stack pointer computed with the pointer as it is after a pop.
+    /// Computes an operand whose base is the stack pointer with the pointer's value after a pop.
     pub(crate) fn after_pop(&self, bytes: u64) {
         self.popped.set(bytes);
     }
 
-    /// Puts the address computation before the instruction, if [`op`](Self::op) found that it must. So it is with every
-    /// memory operand outside 64-bit code, where sums are cut to the address size and linear addresses to 32 bits.
+    /// Adds a separate address computation before the instruction if [`op`](Self::op) found that it needs one. Every
+    /// memory operand outside 64-bit code does: offsets are cut to the address size, linear addresses to 32 bits.
     pub(crate) fn finish(&self, instr: &Instruction, op: Op) -> Op {
         let (bare_offset, popped) = (self.bare_offset.take(), self.popped.take());
         let Some((disp, mask)) = self.odd.take() else { return op };
@@ -228,7 +228,7 @@ impl LowerCtx {
         outer
     }
 
-    /// An instruction nobody implements: named and counted when it is met.
+    /// An instruction that is not implemented: it is counted by name and raises #UD.
     pub fn unknown(&self, instr: &Instruction) -> Op {
         let mut op = self.bare(instr, unknown);
         op.imm = instr.code() as u64;
@@ -283,7 +283,7 @@ fn access(instr: &Instruction) -> (u16, bool) {
     }
 }
 
-/// The same of an instruction that accesses nothing there.
+/// As [`extended_checked`], for an instruction that accesses nothing there.
 fn extended_linear(cpu: &mut Cpu, op: &Op) -> Step {
     // SAFETY: as in `extended`.
     let extended = unsafe { &*std::ptr::with_exposed_provenance::<Extended>(op.imm as usize) };

@@ -254,7 +254,7 @@ impl Cpu {
         step
     }
 
-    /// Faults as the first byte of the range that may not be accessed does. A range may have any number of pages.
+    /// Checks every page of a range; raises the fault of the first byte that may not be accessed.
     fn check_range(&mut self, how: Circumstance, addr: u64, len: u64, want: Want) -> Result<(), Trap> {
         self.translate(how, addr, want)?;
         let further = ((addr & !PAGE_MASK) + len.saturating_sub(1)) >> 12;

@@ -28,7 +28,7 @@ pub struct Ram {
 unsafe impl Send for Ram {}
 
 impl Ram {
-    /// Takes hold of all regions.
+    /// Takes all regions of the memory.
     pub fn new(memory: GuestMemoryMmap<()>) -> Ram {
         let regions = memory
             .iter()

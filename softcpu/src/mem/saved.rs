@@ -1,5 +1,5 @@
-//! The software TLB as data. It is part of a CPU that is to go on exactly: which translations it holds decides when page
-//! tables are walked, and a walk sets accessed and dirty bits in guest memory.
+//! The software TLB as data. A CPU that resumes exactly needs it: the cached translations decide when page tables are
+//! walked, and a walk sets accessed and dirty bits in guest memory.
 
 use serde::{Deserialize, Serialize};
 
@@ -69,7 +69,7 @@ impl Tlb {
     }
 }
 
-/// Where a page lies in the host, if it is RAM and belongs into the slot.
+/// The host address of a page, if it is RAM and belongs in the slot.
 fn host(slot: u16, linear: u64, physical: u64, ram: &Ram) -> Option<*mut u8> {
     let fits = usize::from(slot) % ENTRIES == super::tlb::slot(0, linear);
     let pages = (linear | physical) & !PAGE_MASK == 0;

@@ -1,7 +1,7 @@
 //! What segments allow outside 64-bit code (Intel SDM vol. 3, 5.3 to 5.5).
 //!
-//! An access that its segment refuses gets an address that is not canonical, which none of 32 bits is: it faults when it is
-//! made, in the place that the fault has among the instruction's others, and costs those that are allowed nothing.
+//! An access that its segment refuses gets a non-canonical address (no 32-bit address is one). It then faults when it is
+//! made, in the right order among the instruction's faults, and allowed accesses cost nothing extra.
 
 use crate::cpu::{Cpu, Op};
 use crate::descriptor::attr;
@@ -9,7 +9,7 @@ use crate::state::{Segment, seg};
 
 /// The address of an access that its segment does not allow: #GP.
 const OUTSIDE: u64 = 1 << 63;
-/// The same of the stack segment: #SS. Both are multiples of 16, so that alignment is not what is found wrong.
+/// The same for the stack segment: #SS. Both are multiples of 16, so that no alignment check fails first.
 pub(super) const OUTSIDE_STACK: u64 = 1 << 63 | 1 << 16;
 
 /// Whether a segment has all the bytes of an access, and lets them be read or written.
@@ -60,7 +60,7 @@ impl Cpu {
         }
     }
 
-    /// Bytes of code from an instruction pointer to the code segment's limit; none are too many for 64-bit code.
+    /// Bytes of code from an instruction pointer to the code segment's limit; unlimited in 64-bit code.
     pub(crate) fn code_bytes(&self, rip: u64) -> u64 {
         if self.limited_code {
             (u64::from(self.sys.seg[seg::CS].limit) + 1).saturating_sub(rip)

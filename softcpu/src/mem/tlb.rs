@@ -6,7 +6,7 @@ pub const ENTRIES: usize = 1024;
 pub(super) const MOST_LOCAL: usize = 4 * ENTRIES;
 /// The bits of an address above the page offset.
 pub const PAGE_MASK: u64 = !0xfff;
-/// A tag that no address has.
+/// A tag that matches no address.
 pub const NOTHING: u64 = 1;
 
 /// A page of RAM that data accesses may use without further checks.

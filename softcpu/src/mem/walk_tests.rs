@@ -96,7 +96,7 @@ fn random_entry(random: &mut Random) -> u64 {
 }
 
 #[test]
-fn random_tables_are_walked_like_the_model_does() {
+fn random_tables_are_walked_as_the_model_walks_them() {
     let mut random = Random::new(0x9e37_79b9_7f4a_7c15);
     let mut outcomes = std::collections::BTreeMap::<Option<u32>, u32>::new();
     for _ in 0..40 {

@@ -41,7 +41,7 @@ fn shuffles_pick_by_pairs_of_bits() {
 }
 
 #[test]
-fn minimum_gives_the_second_operand_when_in_doubt() {
+fn minimum_gives_the_second_operand_for_nans_and_zeros() {
     const QUIET: u128 = 0x7fc0_0000;
     const ONE: u128 = 0x3f80_0000;
     const MINUS_ZERO: u128 = 0x8000_0000;

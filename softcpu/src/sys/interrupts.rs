@@ -29,7 +29,7 @@ pub(crate) struct TripleFault;
 
 const CONTRIBUTORY: [u8; 5] = [vector::DE, vector::TS, vector::NP, vector::SS, vector::GP];
 
-/// What two exceptions in a row make (vol. 3, table 7-5).
+/// The exception that two in a row combine to (vol. 3, table 7-5).
 fn combine(first: u8, second: Fault) -> Result<Fault, TripleFault> {
     let contributory = |v| CONTRIBUTORY.contains(&v);
     let double = match first {
@@ -41,8 +41,8 @@ fn combine(first: u8, second: Fault) -> Result<Fault, TripleFault> {
 }
 
 impl Cpu {
-    /// Delivers the waiting exception, and what comes of that. It takes a cycle in which no instruction retires, so
-    /// that time passes even if a guest faults for ever.
+    /// Delivers the pending exception, and those that its delivery raises. It takes a cycle in which no instruction
+    /// retires, so that time advances even if a guest faults for ever.
     pub(crate) fn deliver_fault(&mut self) -> Result<(), TripleFault> {
         self.cycles += 1;
         self.idle = self.idle.wrapping_add(1);
@@ -59,7 +59,7 @@ impl Cpu {
         }
     }
 
-    /// Delivers an event from outside; exceptions on the way are delivered in its place.
+    /// Delivers an external event. An exception during delivery replaces it.
     pub(crate) fn deliver_external(&mut self, vector: u8) -> Result<(), TripleFault> {
         self.counters.interrupts += 1;
         if self.interrupt(vector, None, Source::External).is_err() {

@@ -33,8 +33,8 @@ pub(super) fn store_segment(cpu: &mut Cpu, op: &Op) -> Step {
     cpu.store(op, cpu.ea(op), selector)
 }
 
-/// LDS, LES, LSS, LFS, LGS: a register of size `T` and the segment register in `aux`, from a far pointer. That of SS needs
-/// no interrupt held: it loads both halves of the stack at once.
+/// LDS, LES, LSS, LFS, LGS: a register of size `T` and the segment register in `aux`, from a far pointer. LSS need not
+/// hold interrupts: it loads both halves of the stack pointer.
 pub(super) fn load_far<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let size = T::SIZE as u64;
     let offset = tri!(cpu.load::<T>(op, cpu.part_address(op, 0, size)));
@@ -56,7 +56,7 @@ pub(super) fn cli(cpu: &mut Cpu, _: &Op) -> Step {
     Step::Next
 }
 
-/// The instruction after STI still runs before any interrupt, if they were off.
+/// If interrupts were off, the instruction after STI runs before any is taken.
 pub(super) fn sti(cpu: &mut Cpu, _: &Op) -> Step {
     if !may_change_if(cpu) {
         return cpu.raise(vector::GP, Some(0));
@@ -117,7 +117,7 @@ fn raised(selector: u16, other: u16) -> Option<u16> {
     (selector & 3 < other & 3).then_some(selector & !3 | other & 3)
 }
 
-/// ARPL, which is in 64-bit code no longer.
+/// ARPL, which 64-bit code does not have.
 pub(super) fn arpl_r(cpu: &mut Cpu, op: &Op) -> Step {
     let raised = raised(cpu.reg(op.reg1), cpu.reg(op.reg2));
     if let Some(selector) = raised {

@@ -120,7 +120,7 @@ impl Cpu {
         Ok(Flow::Continue)
     }
 
-    /// The guest adds `by` to its counter. What waits for the counter to get somewhere goes by the new value at once.
+    /// The guest adds `by` to its counter. Deadlines on that counter use the new value at once.
     fn move_counter(&mut self, now: Moment, by: u64) {
         self.apic.advance(now);
         let adjust = &mut self.sys.msr.tsc_adjust;
@@ -152,7 +152,7 @@ impl Cpu {
         Ok(Flow::Yield)
     }
 
-    /// Carries out what an access to the local APIC, or a message, asks for.
+    /// Carries out the effect of an access to the local APIC, or of a message.
     pub(crate) fn apic_effect(&mut self, effect: ApicEffect, now: Cycles) -> Flow {
         let mut flow = Flow::Continue;
         if let Some(Ended { vector, level }) = effect.end_of_interrupt {
@@ -178,7 +178,7 @@ fn valid_pat(value: u64) -> bool {
     value.to_le_bytes().iter().all(|t| matches!(t, 0 | 1 | 4 | 5 | 6 | 7))
 }
 
-/// What kernels try on machines that may lack it, without a word in the log of a real one either.
+/// MSRs that kernels probe on machines that may lack them: not worth a message.
 fn expected_missing(msr: u32) -> bool {
     matches!(msr, SPEC_CTRL | PRED_CMD)
 }

@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stamps_from_before_and_after_a_change_are_told_apart() {
+    fn stamps_from_before_and_after_a_change_are_distinguished() {
         let mut history = OffsetHistory::new(TscOffset(0));
         history.change(Cycles(1000), TscOffset(1 << 50));
         let now = Cycles(2000);
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restless_guest_costs_no_memory() {
+    fn a_guest_that_sets_its_counter_often_costs_no_memory() {
         let mut history = OffsetHistory::new(TscOffset(0));
         for turn in 1..10_000 {
             history.change(Cycles(turn), TscOffset(turn << 32));

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Cycles, Tsc};
 
-/// What the guest's counter reads more than the machine's, modulo 2^64. Every write of the guest's to IA32_TSC or
-/// IA32_TSC_ADJUST moves it.
+/// How far the guest's counter is ahead of the machine's, modulo 2^64. A guest's write to IA32_TSC or IA32_TSC_ADJUST
+/// changes it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TscOffset(pub u64);
@@ -16,13 +16,13 @@ impl TscOffset {
         TscOffset(tsc.0.wrapping_sub(cycles.0))
     }
 
-    /// The offset when the guest has moved its counter by `by`, modulo 2^64.
+    /// The offset after the guest has added `by` to its counter, modulo 2^64.
     pub const fn moved(self, by: u64) -> Self {
         TscOffset(self.0.wrapping_add(by))
     }
 }
 
-/// A point in time, and what the guest's counter is to the machine's then.
+/// A point in time, with the offset of the guest's counter at that time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Moment {
     /// The machine's counter.
