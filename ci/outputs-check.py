@@ -80,7 +80,7 @@ def perfetto(trace_path, jsonl_path):
     count = lambda track, name: sum(n for (t, e), n in names.items() if t.startswith(track) and name in e)
     # What the trace has of each, by Fencepost's other output.
     need(count("camera", "frame ") >= events["FrameEnd"] > 0, "frames on the camera's track")
-    need(count("GPU ring", "fence written") == events["FenceWrite"] > 0, "fences on the rings' tracks")
+    need(count("gpu ring", "fence written") == events["FenceWrite"] > 0, "fences on the rings' tracks")
     need(count("display", "commit ") == events["Latch"] > 0, "commits on the display's track")
     roots = [uuid for uuid, track in tracks.items() if not track.parent_uuid]
     need(len(roots) == 1, f"{len(roots)} roots")

@@ -205,7 +205,7 @@ def journeys(read, report):
     for one in read.slices:
         if one.lane[1] == "Hand-offs":
             found[one.lane[2]].append((one.dur, value(one, "frame")))
-    wanted = {one["name"]: one for one in report["handoffs"] if one["name"] != WHOLE}
+    wanted = {one["name"]: one for one in report["handoffs"] if not one["name"].startswith(WHOLE)}
     need(found.keys() == wanted.keys(), f"hand-offs {list(found)}, and in the report {list(wanted)}")
     for name, one in wanted.items():
         durations = [dur for dur, _ in found[name]]
@@ -214,7 +214,11 @@ def journeys(read, report):
         need((saw[2], one["worst_frame"]) in found[name], f"{name}: the worst is not frame {one['worst_frame']}'s")
     arrows = collections.Counter(value(read.slices[out], "frame") for out, _ in read.flows.elements())
     worst, complete = report["worst_frame"], report["frames"]["complete"]
-    need(worst or not complete, "no worst frame")
+    # Another way has other hands: those are counted that went as the worst one did, and those that went further.
+    if worst:
+        way = " -> ".join(worst["engines"])
+        complete = min(complete, sum(n for name, n in report["frames"]["ways"].items() if name.endswith(way)))
+    need(worst or not report["frames"]["complete"], "no worst frame")
     if worst:
         needed = sum(step["stage"] in HANDS for step in worst["steps"]) - 1
         need(arrows[worst["number"]] == needed, f"frame {worst['number']} changes hands {needed} times: {arrows}")

@@ -64,3 +64,49 @@ impl EngineId {
 pub fn rid_text(rid: u16) -> String {
     format!("{:02x}:{:02x}.{}", rid >> 8, rid >> 3 & 0x1f, rid & 7)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    /// All of the crate's sources, under `folder`.
+    fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                sources(&path, found);
+            } else if path.extension().is_some_and(|end| end == "rs" || end == "js" || end == "html") {
+                found.push(path);
+            }
+        }
+    }
+
+    /// The crate works from what devices declare. Comments, tests and the traces that tests are made of may name devices; the kernel's own
+    /// names for its tracepoints and Rust's `Display` are no devices.
+    #[test]
+    fn no_code_of_this_crate_names_a_device() {
+        let (mut files, mut named) = (Vec::new(), Vec::new());
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
+        files.sort();
+        assert!(files.len() > 50, "{} sources", files.len());
+        for file in files {
+            let name = file.file_name().expect("a name").to_string_lossy().into_owned();
+            if name.ends_with("tests.rs") || ["testing.rs", "synthetic.rs"].contains(&&*name) {
+                continue;
+            }
+            let text = std::fs::read_to_string(&file).expect("text");
+            let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+            for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
+                let line = line
+                    .replace("gpu_scheduler", "")
+                    .replace("fmt::Display", "")
+                    .replace("style.display", "");
+                let lower = line.to_lowercase();
+                if ["camera", "gpu", "display"].iter().any(|word| lower.contains(word)) {
+                    named.push(format!("{}: {}", file.display(), line.trim()));
+                }
+            }
+        }
+        assert!(named.is_empty(), "{named:#?}");
+    }
+}

@@ -93,6 +93,7 @@ pub enum ExitReason {
 
 /// One thing that happened. `rid` is a PCI requester id (bus << 8 | device << 3 | function).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "each variant's line says what its fields are")]
 pub enum Event {
     /// The guest read a device register: `offset` has its BAR's number in the top four bits.
     RegisterRead { rid: u16, offset: u64, value: u64 },

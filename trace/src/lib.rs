@@ -1,8 +1,65 @@
 //! Typed events on one clock.
 //!
 //! Devices and the machine record [`Event`]s through the [`Trace`] port; the implementation stamps them.
-//! This crate knows nothing of devices: requester ids, I/O virtual addresses and vectors are plain numbers here.
+//! This crate knows nothing of devices: requester ids, I/O virtual addresses and vectors are plain numbers here, and words in outputs come
+//! from the names and roles that devices declare for their engines.
+//!
+//! [`file`] is the trace file, [`journey`] says what a trace means, [`report`] sums it up, and [`perfetto`], [`html`] and [`svg`] draw it.
+//!
+//! # Example
+//! A scanner fills a buffer and a printer takes it: recorded, written, read and reported.
+//!
+//! ```
+//! use fencepost_trace::file::{EngineName, FileWriter, FunctionName, Header, TraceFile};
+//! use fencepost_trace::journey::Journeys;
+//! use fencepost_trace::report::Report;
+//! use fencepost_trace::{Accel, Category, EngineId, Event, Record, Role, Stamp};
+//!
+//! let function = |rid, name: &str, role| FunctionName {
+//!     rid,
+//!     name: name.into(),
+//!     engines: vec![EngineName { name: name.into(), role }],
+//! };
+//! let header = Header {
+//!     accel: Accel::Soft,
+//!     tsc_hz: 1_000_000_000,
+//!     categories: Category::DEFAULT.to_vec(),
+//!     functions: vec![function(8, "scanner", Role::Source), function(16, "printer", Role::Sink)],
+//!     counters: Vec::new(),
+//!     costs: Vec::new(),
+//!     seed: None,
+//!     limit: None,
+//!     snapshot: None,
+//! };
+//! let (scanner, printer) = (EngineId::new(8, 0), EngineId::new(16, 0));
+//! let (gpa, len) = (0x10_0000, 8192);
+//! let events = [
+//!     (100, Event::FrameStart { engine: scanner, sequence: 0, buffer: Some(0) }),
+//!     (900, Event::DmaWrite { rid: 8, iova: 0x4000, gpa, len }),
+//!     (900, Event::FrameEnd { engine: scanner, sequence: 0, buffer: 0, bytes: 8192, crc: 0 }),
+//!     (1000, Event::Doorbell { engine: printer, queue: 0, tail: 1 }),
+//!     (1500, Event::Latch { engine: printer, frame: 1, commit: 1 }),
+//!     (1500, Event::Flip { engine: printer, frame: 1, flip: 1 }),
+//!     (1600, Event::DmaRead { rid: 16, iova: 0x9000, gpa, len }),
+//!     (1600, Event::ScanOut { engine: printer, frame: 1, crc: 0 }),
+//! ];
+//! let mut bytes = Vec::new();
+//! let mut writer = FileWriter::new(&mut bytes, &header)?;
+//! for (cycles, event) in events {
+//!     writer.record(&Record { stamp: Stamp { cycles, ns: cycles }, event })?;
+//! }
+//! writer.finish()?;
+//!
+//! let trace = TraceFile::read(&bytes[..])?;
+//! let journeys = Journeys::build(&trace);
+//! let report = Report::new(&trace, &journeys);
+//! assert_eq!(report.frames.complete, 1);
+//! let whole = report.handoffs.last().expect("the frame was shown");
+//! assert_eq!((&whole.name[..], whole.p50.cycles), ("whole journey: scanner -> printer", 1400));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+#![warn(missing_docs)]
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 #[cfg(test)]

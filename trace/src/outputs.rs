@@ -21,6 +21,9 @@ pub fn facts(trace: &TraceFile, journeys: &Journeys) -> Vec<(String, String)> {
     for (name, cost) in &trace.header.costs {
         add(&format!("cost model: {name}"), cost.clone());
     }
+    for (of, text) in counters(trace.counters()) {
+        add(&format!("counted by {of}"), text);
+    }
     add("events", trace.records.len().to_string());
     add("lost", lost(trace));
     let complete = journeys.frames.iter().filter(|frame| frame.outcome == Outcome::Complete).count();
@@ -35,6 +38,23 @@ pub fn facts(trace: &TraceFile, journeys: &Journeys) -> Vec<(String, String)> {
         add("damage", damage.to_string());
     }
     facts
+}
+
+/// What each part of the machine counted, in words.
+pub fn counters<'a>(all: impl Iterator<Item = (&'a str, &'a str, Option<u64>)>) -> Vec<(&'a str, String)> {
+    let mut lines: Vec<(&str, String)> = Vec::new();
+    for (of, name, value) in all {
+        let one = match value {
+            Some(value) => format!("{name} {value}"),
+            // The values are in the last frame.
+            None => format!("{name} not known"),
+        };
+        match lines.last_mut().filter(|(last, _)| *last == of) {
+            Some((_, line)) => *line += &format!(", {one}"),
+            None => lines.push((of, one)),
+        }
+    }
+    lines
 }
 
 /// What of the trace was lost, in words.

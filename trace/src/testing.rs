@@ -33,6 +33,7 @@ pub fn header() -> Header {
             function(CAMERA, "camera", Role::Source),
             function(DISPLAY, "display", Role::Sink),
         ],
+        counters: Vec::new(),
         costs: Vec::new(),
         seed: None,
         limit: None,

@@ -133,16 +133,16 @@ fn a_report_has_the_times_that_the_trace_has() {
     let handoffs = report["handoffs"].as_array().expect("a list");
     let of = |kind: &str| handoffs.iter().find(|one| one["kind"] == kind).unwrap_or_else(|| panic!("{kind}"));
     for (kind, cycles, part) in [
-        ("camera-to-gpu", 50, "queue"),
-        ("gpu-to-fence-write", 50, "device"),
-        ("fence-write-to-latch", 800, "wait"),
+        ("camera-to-gpu-devices-only", 50, "queue"),
+        ("gpu-to-fence-devices-only", 50, "device"),
+        ("fence-to-display-devices-only", 800, "wait"),
     ] {
         let one = of(kind);
         assert_eq!((&one["count"], &one["p50"]["cycles"]), (&4.into(), &cycles.into()), "{kind}");
         assert_eq!(one["worst"]["ns"], 2 * cycles, "{kind}");
         assert_eq!(one["split"][part]["cycles"], 4 * cycles, "{kind}");
     }
-    assert_eq!(of("whole")["p99"]["cycles"], 1000);
+    assert_eq!(of("whole-journey-camera-to-display")["p99"]["cycles"], 1000);
 }
 
 #[test]
@@ -334,7 +334,7 @@ fn a_conversion_says_what_it_wrote() {
     let out = folder.path().join("out");
     for to in ["perfetto", "html", "svg", "jsonl"] {
         let said = json(&fencepost(&["convert", name(&file), "--to", to, "-o", name(&out), "--json"]));
-        assert_eq!((&said["schema"], &said["to"]), (&"fencepost-trace-convert/1".into(), &to.into()));
+        assert_eq!((&said["schema"], &said["to"]), (&"fencepost-trace-convert/2".into(), &to.into()));
         assert_eq!(said["output"], name(&out));
         assert_eq!(said["bytes"], std::fs::metadata(&out).expect("written").len());
         assert_eq!((&said["records"]["engine"], &said["records"]["dma"]), (&30_000.into(), &12_000.into()));

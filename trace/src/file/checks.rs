@@ -14,6 +14,8 @@ const FUNCTIONS_MAX: usize = 256;
 /// Engines of a function.
 const ENGINES_MAX: usize = 64;
 const COSTS_MAX: usize = 64;
+/// Counters of one function.
+const COUNTERS_MAX: usize = 256;
 const TEXT_MAX: usize = 1024;
 
 /// Whether a machine can have recorded this.
@@ -55,6 +57,11 @@ pub(super) fn heads(header: &Header) -> bool {
                 && engines.len() <= ENGINES_MAX
                 && engines.iter().all(|engine| text(&engine.name))
         })
+        && header.counters.len() <= FUNCTIONS_MAX
+        && header
+            .counters
+            .iter()
+            .all(|set| text(&set.of) && set.names.len() <= COUNTERS_MAX && set.names.iter().all(text))
         && header.costs.len() <= COSTS_MAX
         && header.costs.iter().all(|(name, cost)| text(name) && text(cost))
         && header.categories.len() <= COSTS_MAX

@@ -49,6 +49,8 @@ pub struct Header {
     pub categories: Vec<Category>,
     /// The functions on the PCI bus.
     pub functions: Vec<FunctionName>,
+    /// What is counted, by who counts it; the values are in the last frame ([`TraceFile::counters`]).
+    pub counters: Vec<CounterNames>,
     /// The cost models in force, as `name: words`.
     pub costs: Vec<(String, String)>,
     /// `--seed`, when given.
@@ -70,6 +72,15 @@ pub struct FunctionName {
     pub name: String,
     /// Its engines; an [`EngineId`]'s index is a place here.
     pub engines: Vec<EngineName>,
+}
+
+/// What a function, or another part of the machine, counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CounterNames {
+    /// Who counts.
+    pub of: String,
+    /// The counters' names.
+    pub names: Vec<String>,
 }
 
 /// An engine of a function.
@@ -180,6 +191,16 @@ pub struct Totals {
     /// Events that came when the file had reached its limit.
     #[serde(default)]
     pub beyond_limit: u64,
+}
+
+/// The last frame's content.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct End {
+    #[serde(flatten)]
+    totals: Totals,
+    /// Values in the order of [`Header::counters`].
+    #[serde(default)]
+    counters: Vec<Vec<u64>>,
 }
 
 impl Totals {

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use crate::event::{Accel, Event};
 use crate::file::frames::Frames;
-use crate::file::{Definition, Header, MAGIC, Totals, VERSION, checks, kind};
+use crate::file::{Definition, End, Header, MAGIC, Totals, VERSION, checks, kind};
 use crate::guest::{GuestFormat, GuestView};
 use crate::{Record, Stamp};
 
@@ -85,6 +85,8 @@ pub struct TraceFile {
     pub records: Vec<Record>,
     /// What the last frame says; absent from an incomplete file.
     pub totals: Option<Totals>,
+    /// The counters' values, in the order of [`Header::counters`]; absent from an incomplete file.
+    pub counted: Vec<Vec<u64>>,
     /// What could not be read.
     pub damage: Vec<Damage>,
 }
@@ -121,6 +123,7 @@ impl TraceFile {
             tasks: BTreeMap::new(),
             records: Vec::new(),
             totals: None,
+            counted: Vec::new(),
             damage: Vec::new(),
         };
         trace.take_all(&mut frames, memory)?;
@@ -153,6 +156,16 @@ impl TraceFile {
             None => {}
         }
         Ok(())
+    }
+
+    /// What was counted: who, what, and how many where the file has its end.
+    pub fn counters(&self) -> impl Iterator<Item = (&str, &str, Option<u64>)> {
+        self.header.counters.iter().enumerate().flat_map(move |(at, set)| {
+            let values = self.counted.get(at);
+            set.names.iter().enumerate().map(move |(name_at, name)| {
+                (&set.of[..], &name[..], values.and_then(|values| values.get(name_at)).copied())
+            })
+        })
     }
 
     /// How often the machine moved between back ends.
@@ -212,7 +225,8 @@ impl TraceFile {
                 Some(Taken::Bytes(bytes))
             }
             kind::END => {
-                self.totals = Some(serde_json::from_slice(payload).ok()?);
+                let end: End = serde_json::from_slice(payload).ok()?;
+                (self.totals, self.counted) = (Some(end.totals), end.counters);
                 Some(Taken::Bytes(0))
             }
             _ => None,

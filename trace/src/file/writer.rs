@@ -5,7 +5,7 @@
 
 use std::io::{self, Write};
 
-use crate::file::{Definition, FRAME_HEADER_BYTES, Header, MAGIC, Totals, VERSION, checksum, kind};
+use crate::file::{Definition, End, FRAME_HEADER_BYTES, Header, MAGIC, Totals, VERSION, checksum, kind};
 use crate::{Record, Stamp};
 
 /// A records frame is written out when it has grown to this, or spans this much time: a crash loses no more.
@@ -26,10 +26,12 @@ pub struct FileWriter<W: Write> {
     /// Records in `payload`.
     pending: u64,
     totals: Totals,
+    counters: Vec<Vec<u64>>,
 }
 
-/// Bytes for the last frame, which always has room.
+/// Bytes for the last frame without its counters, and for each of those; it always has room.
 pub(super) const END_BYTES: u64 = 512;
+const COUNTER_BYTES: u64 = 24;
 
 impl<W: Write> FileWriter<W> {
     /// Begins a file. It takes at most [`Header::limit`] bytes, but the header at least: what comes when it is full is counted.
@@ -45,9 +47,12 @@ impl<W: Write> FileWriter<W> {
             full: false,
             pending: 0,
             totals: Totals::default(),
+            counters: Vec::new(),
         };
         let header_bytes = writer.frame(kind::HEADER, &serde_json::to_vec(header)?)?;
-        let begun = header_bytes.saturating_add(begin.len() as u64).saturating_add(END_BYTES);
+        let counters: usize = header.counters.iter().map(|one| one.names.len().saturating_add(1)).sum();
+        let end = END_BYTES.saturating_add(COUNTER_BYTES.saturating_mul(counters as u64));
+        let begun = header_bytes.saturating_add(begin.len() as u64).saturating_add(end);
         writer.room = header.limit.map_or(u64::MAX, |limit| limit.saturating_sub(begun));
         writer.out.flush()?;
         Ok(writer)
@@ -88,6 +93,11 @@ impl<W: Write> FileWriter<W> {
         self.totals.guest_lost = self.totals.guest_lost.saturating_add(guest_events);
     }
 
+    /// What was counted, in the order of [`Header::counters`].
+    pub fn counted(&mut self, counters: Vec<Vec<u64>>) {
+        self.counters = counters;
+    }
+
     /// Writes out all records so far.
     pub fn flush(&mut self) -> io::Result<()> {
         self.flush_records()?;
@@ -97,8 +107,8 @@ impl<W: Write> FileWriter<W> {
     /// Completes the file.
     pub fn finish(mut self) -> io::Result<Totals> {
         self.flush_records()?;
-        let totals = serde_json::to_vec(&self.totals)?;
-        self.frame(kind::END, &totals)?;
+        let end = End { totals: self.totals, counters: std::mem::take(&mut self.counters) };
+        self.frame(kind::END, &serde_json::to_vec(&end)?)?;
         self.out.flush()?;
         Ok(self.totals)
     }

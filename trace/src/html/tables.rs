@@ -68,8 +68,8 @@ fn row(one: &Summary) -> String {
     let cells: String = cells.iter().map(|cell| format!("<td class=\"n\">{cell}</td>")).collect();
     format!(
         "<tr data-kind=\"{}\"><th scope=\"row\">{}</th>{cells}<td>{}</td></tr>\n",
-        one.kind.key(),
-        escape(one.name),
+        escape(&one.kind),
+        escape(&one.name),
         parts(&one.split, one.total.cycles)
     )
 }
@@ -106,14 +106,14 @@ pub(super) fn waits(report: &Report) -> String {
 /// The steps of the frame whose journey took longest.
 pub(super) fn worst(report: &Report) -> String {
     let Some(frame) = &report.worst_frame else {
-        return "<p id=\"worst-frame\">No frame of this trace came to the screen.</p>\n".to_string();
+        return "<p id=\"worst-frame\">Nothing in this trace came to a screen.</p>\n".to_string();
     };
     let begin = frame.steps.first().map(|step| step.at.cycles).unwrap_or_default();
     let mut rows = String::new();
     for step in &frame.steps {
         rows += &format!(
             "<tr><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{}</td></tr>\n",
-            escape(step.name),
+            escape(&step.name),
             thousands(step.at.cycles),
             thousands(step.at.cycles.saturating_sub(begin)),
             thousands(step.after.cycles),
@@ -122,12 +122,12 @@ pub(super) fn worst(report: &Report) -> String {
         );
     }
     format!(
-        "<div class=\"scroll\"><table id=\"worst-frame\" data-frame=\"{}\">\n<caption>Frame {}, the camera's number {}: {}</caption>\n\
+        "<div class=\"scroll\"><table id=\"worst-frame\" data-frame=\"{}\">\n<caption>Frame {}{}: {}</caption>\n\
          <thead><tr><th>step</th><th class=\"n\">cycle</th><th class=\"n\">since its start</th><th class=\"n\">+ cycles</th>\
          <th class=\"n\">+ time</th><th>spent on</th></tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n",
         frame.number,
         frame.number,
-        frame.sequence,
+        frame.sequence.map_or(String::new(), |number| format!(", the source's number {number}")),
         escape(frame.outcome.name())
     )
 }

@@ -6,14 +6,14 @@ use serde::Serialize;
 
 use crate::journey::interrupts::{Wire, Wires};
 use crate::journey::listed::listed;
-use crate::journey::{At, FenceId, Journeys, Stage};
+use crate::journey::{At, FenceId, Frame, Journeys, Stage, Work};
 
 listed! {
     /// What must not be. `docs/trace-report.md` says what joins the two events of each.
     Rule {
         /// A stage of a frame before a stage that brings it about.
         StageOrder => "stage-order",
-        /// The guest's fence signalled before the GPU wrote it.
+        /// The guest's fence signalled before the engine wrote it.
         SignalBeforeWrite => "signal-before-write",
         /// A fence written before it was made.
         WriteBeforeMade => "write-before-made",
@@ -23,11 +23,11 @@ listed! {
         HandlerUnraised => "handler-unraised",
         /// A job ended before it began, or began before its doorbell.
         JobOrder => "job-order",
-        /// A device wrote a buffer that the display still showed.
+        /// An engine wrote a buffer that a sink still showed.
         WriteWhileShown => "write-while-shown",
-        /// A device wrote a buffer that a GPU job was reading.
+        /// A source wrote a buffer that a job was reading.
         WriteWhileRead => "write-while-read",
-        /// The camera began to write a buffer that was the guest's.
+        /// A source began to write a buffer that was the guest's.
         CaptureNotQueued => "capture-not-queued",
     }
 }
@@ -37,14 +37,14 @@ impl Rule {
     pub fn says(self) -> &'static str {
         match self {
             Rule::StageOrder => "a stage stands before its cause",
-            Rule::SignalBeforeWrite => "a dma-fence was signalled before the GPU wrote it",
-            Rule::WriteBeforeMade => "the GPU wrote a fence before the kernel made it",
+            Rule::SignalBeforeWrite => "a dma-fence was signalled before the engine wrote it",
+            Rule::WriteBeforeMade => "an engine wrote a fence before the kernel made it",
             Rule::DeliveredUnraised => "the CPU took an interrupt that no function raised",
             Rule::HandlerUnraised => "an interrupt handler began without its interrupt",
             Rule::JobOrder => "a job began before its doorbell or ended before its begin",
-            Rule::WriteWhileShown => "a device wrote a buffer that the display still showed",
-            Rule::WriteWhileRead => "a device wrote a buffer that a GPU job was reading",
-            Rule::CaptureNotQueued => "the camera wrote a buffer that was not queued",
+            Rule::WriteWhileShown => "an engine wrote a buffer that a sink still showed",
+            Rule::WriteWhileRead => "a source wrote a buffer that a job was reading",
+            Rule::CaptureNotQueued => "a source wrote a buffer that was not queued",
         }
     }
 }
@@ -81,8 +81,8 @@ pub const STAGE_ORDER: [(Stage, Stage); 30] = {
         (Dequeued, Requeued),
         (Submitted, Scheduled),
         (Scheduled, FenceMade),
-        (FenceMade, GpuDoorbell),
-        (GpuDoorbell, JobStart),
+        (FenceMade, JobDoorbell),
+        (JobDoorbell, JobStart),
         (FrameEnd, JobStart),
         (JobStart, JobEnd),
         (JobEnd, FenceWrite),
@@ -134,19 +134,35 @@ fn reversed(cause: At, effect: At) -> bool {
 fn stages(journeys: &Journeys, found: &mut Vec<Violation>) {
     for frame in &journeys.frames {
         for (cause_stage, effect_stage) in STAGE_ORDER {
-            let (Some(cause), Some(effect)) = (frame.at(cause_stage), frame.at(effect_stage)) else {
-                continue;
-            };
-            if reversed(cause, effect) {
-                found.push(Violation {
-                    stages: Some((cause_stage, effect_stage)),
-                    frame: Some(frame.number),
-                    buffer: frame.source,
-                    ..violation(Rule::StageOrder, Some(cause), effect)
-                });
+            for (cause, effect) in pairs(frame, cause_stage, effect_stage) {
+                if reversed(cause, effect) {
+                    found.push(Violation {
+                        stages: Some((cause_stage, effect_stage)),
+                        frame: Some(frame.number),
+                        buffer: frame.source.or(frame.shown),
+                        ..violation(Rule::StageOrder, Some(cause), effect)
+                    });
+                }
             }
         }
     }
+}
+
+/// The times of two stages: those of one visit, or, where they are of two engines, those of a visit and the next.
+fn pairs(frame: &Frame, cause: Stage, effect: Stage) -> Vec<(At, At)> {
+    let causes = frame.steps.iter().filter(|step| step.stage == cause);
+    let effect_at = |visit| frame.at_visit(visit, effect);
+    let copied_at = usize::from(frame.copied);
+    causes
+        .filter_map(|step| {
+            let own = effect_at(step.visit);
+            // What a program copied is ordered by its own steps alone.
+            let next = || {
+                effect_at(step.visit + 1).filter(|_| step.visit + 1 != copied_at || cause == Stage::Dequeued)
+            };
+            Some((step.at, own.or_else(next)?))
+        })
+        .collect()
 }
 
 /// Fences of no frame; those of frames are stages.
@@ -172,7 +188,10 @@ fn fences(journeys: &Journeys, found: &mut Vec<Violation>) {
 }
 
 fn jobs(journeys: &Journeys, found: &mut Vec<Violation>) {
-    for job in journeys.jobs.iter().filter(|job| job.captures.is_empty()) {
+    let visits = journeys.frames.iter().flat_map(|frame| &frame.visits);
+    let of_frames: BTreeSet<Work> = visits.map(|visit| visit.work).collect();
+    let jobs = journeys.jobs.iter().enumerate();
+    for (_, job) in jobs.filter(|(number, _)| !of_frames.contains(&Work::Job(*number))) {
         let pairs = [(job.doorbell, Some(job.start)), (Some(job.start), job.end)];
         for (cause, effect) in pairs {
             if let (Some(cause), Some(effect)) = (cause, effect)
@@ -222,9 +241,9 @@ fn handlers(causes: &[At], handled: &[At], found: &mut Vec<Violation>) {
 /// Writes to a buffer between the latch that shows it and a later read for the same commit: the screen tore.
 fn shown(journeys: &Journeys, found: &mut Vec<Violation>) {
     let mut writes: BTreeMap<usize, Vec<(At, Option<usize>)>> = BTreeMap::new();
-    for frame in &journeys.frames {
-        if let (Some(buffer), Some(at)) = (frame.source, frame.at(Stage::FrameEnd)) {
-            writes.entry(buffer).or_default().push((at, Some(frame.number)));
+    for (number, capture) in journeys.captures.iter().enumerate() {
+        if let (Some(buffer), Some(at)) = (capture.buffer, capture.end) {
+            writes.entry(buffer).or_default().push((at, Some(number)));
         }
     }
     for job in &journeys.jobs {
@@ -254,14 +273,12 @@ fn shown(journeys: &Journeys, found: &mut Vec<Violation>) {
     }
 }
 
-/// The camera's writing of a buffer while a job reads it.
+/// A source's writing of a buffer while a job reads it.
 fn read(journeys: &Journeys, found: &mut Vec<Violation>) {
     let mut captured: BTreeMap<usize, Vec<(At, At, usize)>> = BTreeMap::new();
-    for frame in &journeys.frames {
-        if let (Some(buffer), Some(start), Some(end)) =
-            (frame.source, frame.at(Stage::FrameStart), frame.at(Stage::FrameEnd))
-        {
-            captured.entry(buffer).or_default().push((start, end, frame.number));
+    for (number, capture) in journeys.captures.iter().enumerate() {
+        if let (Some(buffer), Some(start), Some(end)) = (capture.buffer, capture.start, capture.end) {
+            captured.entry(buffer).or_default().push((start, end, number));
         }
     }
     for job in &journeys.jobs {

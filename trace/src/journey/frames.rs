@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::engine::EngineId;
 use crate::journey::buffers::MOST_PIECES;
 use crate::journey::devices::Devices;
+use crate::journey::flow::{self, Way, Work};
 use crate::journey::guest::{Guest, Vb2};
 use crate::journey::interrupts::Wires;
 use crate::journey::outcome::Outcome;
@@ -18,7 +19,6 @@ const VOTES: usize = 1000;
 
 /// Fills `journeys` with what was found on both sides.
 pub(super) fn join(journeys: &mut Journeys, devices: Devices, guest: Guest, wires: &Wires) {
-    let Devices { buffers, captures, jobs, fences, flips, pending } = devices;
     let mut timelines: Vec<FenceTimeline> = guest
         .fences
         .iter()
@@ -33,83 +33,27 @@ pub(super) fn join(journeys: &mut Journeys, devices: Devices, guest: Guest, wire
             }
         })
         .collect();
-    find_queues(&mut timelines, &fences);
-    let written = link_writes(&mut timelines, &fences);
-    let links = Links::new(&captures, &jobs, &flips);
-    let queues = capture_queues(&guest, &captures);
+    find_queues(&mut timelines, &devices.fences);
+    let written = link_writes(&mut timelines, &devices.fences);
+    let queues = capture_queues(&guest, &devices.captures);
     let joiner = Joiner {
         guest: &guest,
         wires,
         timelines: &timelines,
-        fences: &fences,
+        devices: &devices,
         written: &written,
         queues: &queues,
     };
-    let frames = captures.iter().enumerate().map(|(number, capture)| {
-        let job = links.job(number);
-        let flip = links.flip(number, job);
-        let found = Found { job: job.and_then(|at| jobs.get(at)), flip: flip.and_then(|at| flips.get(at)) };
-        let (steps, fence) = joiner.steps(capture, &found);
-        Frame {
-            number,
-            sequence: capture.sequence,
-            index: capture.index,
-            source: capture.buffer,
-            shown: found.flip.and_then(|flip| flip.buffer),
-            job,
-            flip,
-            fence,
-            outcome: Outcome::Complete,
-            steps,
-        }
-    });
-    journeys.frames = frames.collect();
+    let dequeued: Vec<Option<At>> =
+        devices.captures.iter().map(|capture| joiner.turn(capture).and_then(|turn| turn.dequeued)).collect();
+    let ways = flow::ways(&devices, &dequeued);
+    journeys.frames = ways.into_iter().enumerate().map(|(number, way)| joiner.frame(number, way)).collect();
+    journeys.violations = not_queued(&devices.captures, &guest, &queues);
+    let Devices { buffers, captures, jobs, fences, flips, pending } = devices;
     journeys.buffers = buffers;
     name_buffers(&mut journeys.buffers, &guest);
-    journeys.violations = not_queued(&captures, &guest, &queues);
     (journeys.timelines, journeys.captures) = (timelines, captures);
     (journeys.jobs, journeys.fences, journeys.flips, journeys.pending) = (jobs, fences, flips, pending);
-}
-
-/// Which jobs read a frame, and which flips show a job.
-struct Links {
-    jobs_of: BTreeMap<usize, Vec<usize>>,
-    flip_of_job: BTreeMap<usize, usize>,
-    flip_of_capture: BTreeMap<usize, usize>,
-}
-
-impl Links {
-    fn new(captures: &[Capture], jobs: &[Job], flips: &[Flip]) -> Links {
-        let mut links = Links {
-            jobs_of: BTreeMap::new(),
-            flip_of_job: BTreeMap::new(),
-            flip_of_capture: BTreeMap::new(),
-        };
-        for (number, job) in jobs.iter().enumerate() {
-            for capture in job.captures.iter().filter(|capture| **capture < captures.len()) {
-                links.jobs_of.entry(*capture).or_default().push(number);
-            }
-        }
-        for (number, flip) in flips.iter().enumerate() {
-            for job in &flip.jobs {
-                links.flip_of_job.entry(*job).or_insert(number);
-            }
-            for capture in &flip.captures {
-                links.flip_of_capture.entry(*capture).or_insert(number);
-            }
-        }
-        links
-    }
-
-    /// The first job that read a frame and was shown, or else the first that read it.
-    fn job(&self, capture: usize) -> Option<usize> {
-        let jobs = self.jobs_of.get(&capture)?;
-        jobs.iter().find(|job| self.flip_of_job.contains_key(job)).or(jobs.first()).copied()
-    }
-
-    fn flip(&self, capture: usize, job: Option<usize>) -> Option<usize> {
-        job.and_then(|job| self.flip_of_job.get(&job)).or_else(|| self.flip_of_capture.get(&capture)).copied()
-    }
 }
 
 /// Gives each timeline the ring whose fences it has: the ring whose writes are nearest to its signals.
@@ -142,7 +86,7 @@ fn find_queues(timelines: &mut [FenceTimeline], fences: &[FenceWrite]) {
     }
 }
 
-/// The driver's name of the GPU scheduler's own fences, which only follow the device's.
+/// The driver's name of the DRM scheduler's own fences, which only follow the device's.
 const SCHEDULER: &str = "drm_sched";
 
 /// The kernel's tracepoints have 32 bits of a sequence number.
@@ -213,36 +157,80 @@ fn capture_queues(guest: &Guest, captures: &[Capture]) -> BTreeMap<EngineId, u64
     votes.into_iter().filter_map(|(engine, votes)| Some((engine, most(votes)?))).collect()
 }
 
-/// What was joined to a frame by its pages.
-struct Found<'a> {
-    job: Option<&'a Job>,
-    flip: Option<&'a Flip>,
-}
-
 struct Joiner<'a> {
     guest: &'a Guest,
     wires: &'a Wires,
     timelines: &'a [FenceTimeline],
-    fences: &'a [FenceWrite],
+    devices: &'a Devices,
     written: &'a [Option<FenceId>],
     queues: &'a BTreeMap<EngineId, u64>,
 }
 
+/// A buffer in the guest between two queueings.
+struct Turn {
+    done: Option<At>,
+    dequeued: Option<At>,
+    requeued: Option<At>,
+}
+
 impl Joiner<'_> {
-    /// All steps of a frame, in the order of [`Stage`], and the kernel's fence for its job.
-    fn steps(&self, capture: &Capture, found: &Found<'_>) -> (Vec<Step>, Option<FenceId>) {
-        let mut steps = Vec::new();
-        let mut add = |stage, at: Option<At>| steps.extend(at.map(|at| Step { stage, at }));
-        add(Stage::FrameStart, capture.start.or(capture.dropped));
-        add(Stage::FrameEnd, capture.end);
-        self.interrupt(capture.msi.as_ref(), CAPTURE, &mut add);
-        self.in_guest(capture, &mut add);
-        let fence = found.job.and_then(|job| self.gpu(job, &mut add));
-        if let Some(flip) = found.flip {
-            self.display(flip, &mut add);
+    /// The journey of a way.
+    fn frame(&self, number: usize, way: Way) -> Frame {
+        let Way { visits, copied } = way;
+        let mut frame = Frame {
+            number,
+            sequence: None,
+            index: None,
+            visits,
+            copied,
+            source: None,
+            shown: None,
+            job: None,
+            flip: None,
+            fence: None,
+            outcome: Outcome::Complete,
+            steps: Vec::new(),
+        };
+        for (at, visit) in frame.visits.clone().into_iter().enumerate() {
+            let mut steps = Vec::new();
+            let mut add =
+                |stage, when: Option<At>| steps.extend(when.map(|when| Step { stage, visit: at, at: when }));
+            self.visit(&mut frame, visit.work, &mut add);
+            frame.steps.append(&mut steps);
         }
-        steps.sort_by_key(|step| step.stage);
-        (steps, fence)
+        frame.steps.sort_by_key(|step| (step.visit, step.stage));
+        frame
+    }
+
+    /// All steps of a visit.
+    fn visit(&self, frame: &mut Frame, work: Work, add: &mut impl FnMut(Stage, Option<At>)) {
+        let devices = self.devices;
+        match work {
+            Work::Capture(number) => {
+                let Some(capture) = devices.captures.get(number) else { return };
+                (frame.sequence, frame.index) = (Some(capture.sequence), capture.index);
+                frame.source = capture.buffer;
+                add(Stage::FrameStart, capture.start.or(capture.dropped));
+                add(Stage::FrameEnd, capture.end);
+                self.interrupt(capture.msi.as_ref(), CAPTURE, add);
+                if let Some(turn) = self.turn(capture) {
+                    add(Stage::BufferDone, turn.done);
+                    add(Stage::Dequeued, turn.dequeued);
+                    add(Stage::Requeued, turn.requeued);
+                }
+            }
+            Work::Job(number) => {
+                let Some(job) = devices.jobs.get(number) else { return };
+                frame.job = Some(number);
+                frame.fence = self.job(job, add);
+            }
+            Work::Flip(number) => {
+                let Some(flip) = devices.flips.get(number) else { return };
+                (frame.flip, frame.shown) = (Some(number), flip.buffer);
+                self.shown(flip, add);
+            }
+            Work::Pending(number) => add(Stage::Commit, devices.pending.get(number).map(|one| one.doorbell)),
+        }
     }
 
     fn interrupt(
@@ -261,23 +249,20 @@ impl Joiner<'_> {
     }
 
     /// The buffer in the guest: between the queueing before the frame and the next.
-    fn in_guest(&self, capture: &Capture, add: &mut impl FnMut(Stage, Option<At>)) {
-        let (Some(end), Some(index)) = (capture.end, capture.index) else { return };
-        let queue = self.queues.get(&capture.engine);
-        let Some(events) = queue.and_then(|queue| self.guest.vb2.get(&(*queue, index))) else { return };
-        let (turn, requeued) = turn(events, end);
+    fn turn(&self, capture: &Capture) -> Option<Turn> {
+        let (end, index) = (capture.end?, capture.index?);
+        let queue = self.queues.get(&capture.engine)?;
+        let (turn, requeued) = turn(self.guest.vb2.get(&(*queue, index))?, end);
         let first = |what| turn.iter().find(|(found, _)| *found == what).map(|(_, at)| *at);
-        add(Stage::BufferDone, first(Vb2::Done));
-        add(Stage::Dequeued, first(Vb2::Dequeued));
-        add(Stage::Requeued, requeued);
+        Some(Turn { done: first(Vb2::Done), dequeued: first(Vb2::Dequeued), requeued })
     }
 
-    fn gpu(&self, job: &Job, add: &mut impl FnMut(Stage, Option<At>)) -> Option<FenceId> {
-        add(Stage::GpuDoorbell, job.doorbell);
+    fn job(&self, job: &Job, add: &mut impl FnMut(Stage, Option<At>)) -> Option<FenceId> {
+        add(Stage::JobDoorbell, job.doorbell);
         add(Stage::JobStart, Some(job.start));
         add(Stage::JobEnd, job.end);
         let write = job.fence?;
-        let fence = self.fences.get(write)?;
+        let fence = self.devices.fences.get(write)?;
         add(Stage::FenceWrite, Some(fence.at));
         self.interrupt(fence.msi.as_ref(), FENCE, add);
         let id = self.written.get(write).copied().flatten()?;
@@ -309,7 +294,7 @@ impl Joiner<'_> {
         (submitted, Some(run.at))
     }
 
-    fn display(&self, flip: &Flip, add: &mut impl FnMut(Stage, Option<At>)) {
+    fn shown(&self, flip: &Flip, add: &mut impl FnMut(Stage, Option<At>)) {
         add(Stage::Commit, flip.doorbell);
         add(Stage::Latch, Some(flip.latch));
         add(Stage::Flip, flip.flip);

@@ -3,145 +3,91 @@
 use serde::Serialize;
 
 use crate::Stamp;
-use crate::journey::{At, Component, Flip, Frame, Stage};
+use crate::engine::EngineId;
+use crate::file::Header;
+use crate::journey::{At, Component, Flip, Frame, Stage, Visit, Work};
 
-/// A way between two stages.
+/// Who gives a content or gets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum HandoffKind {
-    /// Frame written -> dequeued by the program.
-    CameraToGuest,
-    /// Dequeued -> the GPU begins.
-    GuestToGpu,
-    /// The GPU begins -> the fence is signalled in the kernel.
-    GpuToFence,
-    /// Fence signalled -> latched at a vertical blank.
-    FenceToLatch,
-    /// Latched -> the flip's event.
-    LatchToEvent,
-    /// The GPU's end -> the buffer is the camera's again.
-    BackToCamera,
-    /// The devices' half of the first two: frame written -> the GPU begins.
-    CameraToGpu,
-    /// The devices' half of the third: the GPU begins -> the fence is written.
-    GpuToFenceWrite,
-    /// The devices' half of the fourth: fence written -> latched.
-    FenceWriteToLatch,
-    /// Without a GPU: frame written -> latched.
-    CameraToLatch,
-    /// The camera begins -> on the screen.
+pub enum Party {
+    /// An engine.
+    Engine(EngineId),
+    /// Programs of the guest, and its kernel.
+    Program,
+    /// The kernel's fence for an engine's job: it is for whoever waits for it.
+    Fence,
+}
+
+impl Party {
+    /// Its name in outputs.
+    pub fn name(self, header: &Header) -> String {
+        match self {
+            Party::Engine(engine) => header.engine_label(engine),
+            Party::Program => "program".to_string(),
+            Party::Fence => "fence".to_string(),
+        }
+    }
+}
+
+/// A part of the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Leg {
+    /// From a source's last byte to the program that takes the buffer.
+    Taken,
+    /// From a program to an engine's begin: a job, or a latch.
+    Given,
+    /// From a job's begin to the signal of its fence.
+    Worked,
+    /// From one engine, or the fence of its job, to the next engine's begin.
+    Passed,
+    /// From a latch to the event in the program's hands.
+    Told,
+    /// From the last that read a source's buffer to the source's queue.
+    Back,
+    /// From the begin to the screen.
     Whole,
 }
 
+/// A hand-off's kind: the two that it joins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct HandoffKind {
+    /// Which part of the way.
+    pub leg: Leg,
+    /// Who gives.
+    pub from: Party,
+    /// Who gets.
+    pub to: Party,
+    /// It stands in for one whose guest half is not in the trace.
+    pub devices_only: bool,
+}
+
 impl HandoffKind {
-    /// All of them, in order.
-    pub const ALL: [HandoffKind; 11] = [
-        HandoffKind::CameraToGuest,
-        HandoffKind::GuestToGpu,
-        HandoffKind::GpuToFence,
-        HandoffKind::FenceToLatch,
-        HandoffKind::LatchToEvent,
-        HandoffKind::BackToCamera,
-        HandoffKind::CameraToGpu,
-        HandoffKind::GpuToFenceWrite,
-        HandoffKind::FenceWriteToLatch,
-        HandoffKind::CameraToLatch,
-        HandoffKind::Whole,
-    ];
+    fn new(leg: Leg, from: Party, to: Party) -> HandoffKind {
+        HandoffKind { leg, from, to, devices_only: false }
+    }
+
+    fn devices_only(self) -> HandoffKind {
+        HandoffKind { devices_only: true, ..self }
+    }
 
     /// Its name in outputs.
-    pub fn name(self) -> &'static str {
-        match self {
-            HandoffKind::CameraToGuest => "camera -> guest",
-            HandoffKind::GuestToGpu => "guest -> GPU",
-            HandoffKind::GpuToFence => "GPU -> fence signalled",
-            HandoffKind::FenceToLatch => "fence -> latched",
-            HandoffKind::LatchToEvent => "latched -> flip event",
-            HandoffKind::BackToCamera => "buffer back to the camera",
-            HandoffKind::CameraToGpu => "camera -> GPU (devices only)",
-            HandoffKind::GpuToFenceWrite => "GPU -> fence written (devices only)",
-            HandoffKind::FenceWriteToLatch => "fence written -> latched (devices only)",
-            HandoffKind::CameraToLatch => "camera -> latched (no GPU)",
-            HandoffKind::Whole => "whole journey",
+    pub fn name(self, header: &Header) -> String {
+        let (from, to) = (self.from.name(header), self.to.name(header));
+        match (self.leg, self.devices_only) {
+            (Leg::Whole, _) => format!("whole journey: {from} -> {to}"),
+            (_, true) => format!("{from} -> {to} (devices only)"),
+            (_, false) => format!("{from} -> {to}"),
         }
     }
 
-    /// Its name in JSON and on command lines.
-    pub fn key(self) -> &'static str {
-        match self {
-            HandoffKind::CameraToGuest => "camera-to-guest",
-            HandoffKind::GuestToGpu => "guest-to-gpu",
-            HandoffKind::GpuToFence => "gpu-to-fence",
-            HandoffKind::FenceToLatch => "fence-to-latch",
-            HandoffKind::LatchToEvent => "latch-to-event",
-            HandoffKind::BackToCamera => "back-to-camera",
-            HandoffKind::CameraToGpu => "camera-to-gpu",
-            HandoffKind::GpuToFenceWrite => "gpu-to-fence-write",
-            HandoffKind::FenceWriteToLatch => "fence-write-to-latch",
-            HandoffKind::CameraToLatch => "camera-to-latch",
-            HandoffKind::Whole => "whole",
-        }
-    }
-
-    /// The stages on the way: the first and the last are its ends, those between may be missing.
-    pub fn path(self) -> &'static [Stage] {
-        use Stage::*;
-        match self {
-            HandoffKind::CameraToGuest => {
-                &[FrameEnd, CaptureMsi, CaptureDelivered, CaptureHandler, BufferDone, Dequeued]
-            }
-            HandoffKind::GuestToGpu => &[Dequeued, Submitted, Scheduled, FenceMade, GpuDoorbell, JobStart],
-            HandoffKind::GpuToFence => {
-                &[JobStart, JobEnd, FenceWrite, FenceMsi, FenceDelivered, FenceHandler, FenceSignaled]
-            }
-            HandoffKind::FenceToLatch => &[FenceSignaled, Commit, Latch],
-            HandoffKind::LatchToEvent => {
-                &[Latch, Flip, FlipMsi, FlipDelivered, FlipHandler, OutFence, FlipEvent]
-            }
-            HandoffKind::BackToCamera => {
-                &[JobEnd, FenceWrite, FenceMsi, FenceDelivered, FenceHandler, FenceSignaled, Requeued]
-            }
-            HandoffKind::CameraToGpu => &[FrameEnd, CaptureMsi, CaptureDelivered, GpuDoorbell, JobStart],
-            HandoffKind::GpuToFenceWrite => &[JobStart, JobEnd, FenceWrite],
-            HandoffKind::FenceWriteToLatch => &[FenceWrite, FenceMsi, FenceDelivered, Commit, Latch],
-            HandoffKind::CameraToLatch => {
-                &[FrameEnd, CaptureMsi, CaptureDelivered, BufferDone, Dequeued, Commit, Latch]
-            }
-            HandoffKind::Whole => &[
-                FrameStart,
-                FrameEnd,
-                CaptureMsi,
-                CaptureDelivered,
-                CaptureHandler,
-                BufferDone,
-                Dequeued,
-                Submitted,
-                Scheduled,
-                FenceMade,
-                GpuDoorbell,
-                JobStart,
-                JobEnd,
-                FenceWrite,
-                FenceMsi,
-                FenceDelivered,
-                FenceHandler,
-                FenceSignaled,
-                Commit,
-                Latch,
-                Flip,
-            ],
-        }
-    }
-
-    /// Whether it stands in for one whose guest half is not in the frame.
-    fn applies(self, frame: &Frame) -> bool {
-        let has = |stage| frame.at(stage).is_some();
-        match self {
-            HandoffKind::CameraToGpu => !has(Stage::Dequeued),
-            HandoffKind::GpuToFenceWrite | HandoffKind::FenceWriteToLatch => !has(Stage::FenceSignaled),
-            HandoffKind::CameraToLatch => !has(Stage::JobStart),
-            _ => true,
-        }
+    /// Its name in JSON and on command lines: lower case, words joined by hyphens.
+    pub fn key(self, header: &Header) -> String {
+        let words = self.name(header).replace(" -> ", " to ");
+        let plain: String =
+            words.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { ' ' }).collect();
+        plain.to_lowercase().split_whitespace().collect::<Vec<_>>().join("-")
     }
 }
 
@@ -213,32 +159,171 @@ pub(crate) fn add(sum: &mut Stamp, time: Stamp) {
     sum.ns = sum.ns.saturating_add(time.ns);
 }
 
+/// A stage of a visit.
+type Place = (usize, Stage);
+
 /// The hand-offs of all frames. One whose end is before its begin is left out; the causality check names it.
 pub(super) fn measure(frames: &[Frame], flips: &[Flip]) -> Vec<Handoff> {
-    let kinds = |frame| HandoffKind::ALL.into_iter().filter_map(move |kind| one(kind, frame, flips));
-    frames.iter().flat_map(kinds).collect()
+    let of = |frame| {
+        let found = legs(frame).into_iter().filter_map(move |(kind, path)| one(kind, &path, frame, flips));
+        let mut found: Vec<Handoff> = found.chain(released(frame, flips)).collect();
+        found.sort_by_key(|handoff| handoff.kind);
+        found
+    };
+    frames.iter().flat_map(of).collect()
 }
 
-fn one(kind: HandoffKind, frame: &Frame, flips: &[Flip]) -> Option<Handoff> {
-    if !kind.applies(frame) {
+/// The hand-offs that a frame can have, and the stages on each one's way: the first and the last are its ends, those between may be missing.
+fn legs(frame: &Frame) -> Vec<(HandoffKind, Vec<Place>)> {
+    use Stage::*;
+    let mut legs = Vec::new();
+    for (at, visit) in frame.visits.iter().enumerate() {
+        let before = at.checked_sub(1).and_then(|before| Some((before, frame.visits.get(before)?)));
+        let own = |stages: &[Stage]| stages.iter().map(|stage| (at, *stage)).collect::<Vec<Place>>();
+        let engine = Party::Engine(visit.engine);
+        let begin: &[Stage] = match visit.work {
+            Work::Capture(_) => {
+                let way = [FrameEnd, CaptureMsi, CaptureDelivered, CaptureHandler, BufferDone, Dequeued];
+                legs.push((HandoffKind::new(Leg::Taken, engine, Party::Program), own(&way)));
+                continue;
+            }
+            Work::Job(_) => {
+                let way =
+                    [JobStart, JobEnd, FenceWrite, FenceMsi, FenceDelivered, FenceHandler, FenceSignaled];
+                let kind = HandoffKind::new(Leg::Worked, engine, Party::Fence);
+                match frame.at_visit(at, FenceSignaled) {
+                    Some(_) => legs.push((kind, own(&way))),
+                    None => legs.push((kind.devices_only(), own(&[JobStart, JobEnd, FenceWrite]))),
+                }
+                &[Submitted, Scheduled, FenceMade, JobDoorbell, JobStart]
+            }
+            Work::Flip(_) | Work::Pending(_) => {
+                let way = [Latch, Flip, FlipMsi, FlipDelivered, FlipHandler, OutFence, FlipEvent];
+                legs.push((HandoffKind::new(Leg::Told, engine, Party::Program), own(&way)));
+                &[Commit, Latch]
+            }
+        };
+        let (kind, mut way) = entry(frame, engine, (at, begin), before);
+        way.extend(own(begin));
+        legs.push((kind, way));
+    }
+    legs.extend(back(frame));
+    legs.extend(whole(frame));
+    legs
+}
+
+/// How an engine that begins with the stages `begin` came by the content, and the way to there.
+fn entry(
+    frame: &Frame,
+    engine: Party,
+    (at, begin): (usize, &[Stage]),
+    before: Option<(usize, &Visit)>,
+) -> (HandoffKind, Vec<Place>) {
+    use Stage::*;
+    let Some((giver, visit)) = before else {
+        return (HandoffKind::new(Leg::Given, Party::Program, engine), Vec::new());
+    };
+    let places = |stages: &[Stage]| stages.iter().map(|stage| (giver, *stage)).collect();
+    let begun = begin.last().and_then(|stage| frame.at_visit(at, *stage));
+    let in_time = |stage: Stage| {
+        let then = frame.at_visit(giver, stage);
+        then.filter(|then| begun.is_none_or(|begun| then.stamp.cycles <= begun.stamp.cycles)).is_some()
+    };
+    let from = Party::Engine(visit.engine);
+    match visit.work {
+        Work::Capture(_) if frame.at_visit(giver, Dequeued).is_some() => {
+            (HandoffKind::new(Leg::Given, Party::Program, engine), places(&[Dequeued]))
+        }
+        Work::Capture(_) => {
+            let kind = HandoffKind::new(Leg::Passed, from, engine).devices_only();
+            (kind, places(&[FrameEnd, CaptureMsi, CaptureDelivered]))
+        }
+        _ if in_time(FenceSignaled) => {
+            (HandoffKind::new(Leg::Passed, Party::Fence, engine), places(&[FenceSignaled]))
+        }
+        _ if in_time(FenceWrite) => {
+            let kind = HandoffKind::new(Leg::Passed, Party::Fence, engine).devices_only();
+            (kind, places(&[FenceWrite, FenceMsi, FenceDelivered]))
+        }
+        _ => (HandoffKind::new(Leg::Passed, from, engine).devices_only(), places(&[JobEnd])),
+    }
+}
+
+/// A source's buffer on its way back: from the job that read it, or from the program.
+fn back(frame: &Frame) -> Option<(HandoffKind, Vec<Place>)> {
+    use Stage::*;
+    let source = Party::Engine(frame.visits.first().filter(|_| frame.of_source())?.engine);
+    match frame.visits.get(1).filter(|_| !frame.copied) {
+        Some(Visit { engine, work: Work::Job(_) }) => {
+            let mut way: Vec<Place> =
+                [JobEnd, FenceWrite, FenceMsi, FenceDelivered, FenceHandler, FenceSignaled]
+                    .map(|stage| (1, stage))
+                    .to_vec();
+            way.push((0, Requeued));
+            Some((HandoffKind::new(Leg::Back, Party::Engine(*engine), source), way))
+        }
+        // A sink lets go of it without a stage: see `released`.
+        Some(_) => None,
+        None => {
+            let way = vec![(0, Dequeued), (0, Requeued)];
+            Some((HandoffKind::new(Leg::Back, Party::Program, source), way))
+        }
+    }
+}
+
+/// From a sink that showed a source's buffer, and shows it no more, to the source's queue.
+fn released(frame: &Frame, flips: &[Flip]) -> Option<Handoff> {
+    let source = frame.visits.first().filter(|_| frame.of_source())?;
+    let flip = match frame.visits.get(1).filter(|_| !frame.copied)?.work {
+        Work::Flip(number) => flips.get(number)?,
+        _ => return None,
+    };
+    let (from, to) = (flip.until?, frame.at(Stage::Requeued)?);
+    if to.stamp.cycles < from.stamp.cycles {
         return None;
     }
-    let path = kind.path();
-    let (first, last) = (path.first()?, path.last()?);
-    let (from, to) = (frame.at(*first)?, frame.at(*last)?);
+    let took = between(from.stamp, to.stamp);
+    let mut split = Split::default();
+    split.add(Stage::Requeued.component(), took);
+    let kind = HandoffKind::new(Leg::Back, Party::Engine(flip.engine), Party::Engine(source.engine));
+    Some(Handoff { kind, frame: frame.number, from, to, took, split })
+}
+
+/// From the first step to the screen.
+fn whole(frame: &Frame) -> Option<(HandoffKind, Vec<Place>)> {
+    let last = frame.visits.last().filter(|visit| matches!(visit.work, Work::Flip(_)))?;
+    let first = frame.visits.first()?;
+    let from = if frame.of_source() { Party::Engine(first.engine) } else { Party::Program };
+    let way = frame.steps.iter().filter(|step| step.stage <= Stage::Flip);
+    let way: Vec<Place> = way.map(|step| (step.visit, step.stage)).collect();
+    let ends = way.last().is_some_and(|(_, stage)| *stage == Stage::Flip);
+    // A frame whose begin is not in the trace has no whole journey.
+    let begins = !frame.of_source() || frame.at(Stage::FrameStart).is_some();
+    (ends && begins).then(|| (HandoffKind::new(Leg::Whole, from, Party::Engine(last.engine)), way))
+}
+
+fn one(kind: HandoffKind, path: &[Place], frame: &Frame, flips: &[Flip]) -> Option<Handoff> {
+    let when = |(visit, stage): &Place| frame.at_visit(*visit, *stage);
+    // What a program gave begins with the first that the trace has of it.
+    let begun =
+        kind.leg == Leg::Given && frame.visits.first().is_some_and(|v| !matches!(v.work, Work::Capture(_)));
+    let first = if begun { path.iter().position(|place| when(place).is_some())? } else { 0 };
+    let path = path.get(first..)?;
+    let (from, to) = (when(path.first()?)?, when(path.last().filter(|_| path.len() > 1)?)?);
     if to.stamp.cycles < from.stamp.cycles {
         return None;
     }
     let mut split = Split::default();
     let mut before = from.stamp;
-    for stage in path.get(1..)? {
-        let Some(at) = frame.at(*stage) else { continue };
+    for place in path.get(1..)? {
+        let Some(at) = when(place) else { continue };
         // A stage that is not between its neighbours (a fence that was polled before its interrupt) parts nothing.
         if at.stamp.cycles < before.cycles || at.stamp.cycles > to.stamp.cycles {
             continue;
         }
+        let (_, stage) = *place;
         let mut begin = before;
-        if *stage == Stage::Commit
+        if stage == Stage::Commit
             && let Some(free) = frame.flip.and_then(|flip| screen_free(flip, flips))
             && free.cycles > begin.cycles
             && free.cycles <= at.stamp.cycles
@@ -252,7 +337,7 @@ fn one(kind: HandoffKind, frame: &Frame, flips: &[Flip]) -> Option<Handoff> {
     Some(Handoff { kind, frame: frame.number, from, to, took: between(from.stamp, to.stamp), split })
 }
 
-/// When the display could take this commit: the flip before was done.
+/// When the sink could take this commit: the flip before was done.
 fn screen_free(flip: usize, flips: &[Flip]) -> Option<Stamp> {
     flips.get(flip)?.before.map(|before| before.stamp)
 }

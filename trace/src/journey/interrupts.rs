@@ -151,6 +151,8 @@ struct Fit {
     quarters: u64,
     /// The mean time from a raising to what follows, in cycles: of what follows equally well, the nearest is its effect.
     latency: Reverse<u64>,
+    /// Pairs among 1024: of two lines that are raised at the same moments, each has the candidate that follows it every time.
+    share: u64,
 }
 
 /// At least this many quarters, rounded down, must pair up.
@@ -175,5 +177,6 @@ fn fit(raised: &[At], follows: &[At]) -> Option<Fit> {
     let either = (raised.len() + follows.len()) as u64 - pairs;
     let quarters = (pairs * 4).checked_div(either)?;
     let quarters = quarters.min(MOST_QUARTERS);
-    (quarters >= LEAST_QUARTERS).then(|| Fit { quarters, latency: Reverse(latency / pairs.max(1)) })
+    let share = (pairs * 1024).checked_div(either)?;
+    (quarters >= LEAST_QUARTERS).then(|| Fit { quarters, latency: Reverse(latency / pairs.max(1)), share })
 }

@@ -1,26 +1,28 @@
 //! How a journey ended.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use serde::Serialize;
 
-use crate::journey::{Frame, Journeys, Side, Stage};
+use crate::engine::EngineId;
+use crate::journey::{Frame, Journeys, Side, Stage, Work};
 
 /// How a frame's journey ended, or where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "state", content = "stage")]
 pub enum Outcome {
-    /// It was on the screen and its buffer came back; no stage is missing.
+    /// No stage is missing: what came from a source was shown and its buffer came back; what came from a program was done.
     Complete,
-    /// The camera had no buffer for it.
+    /// The source had no buffer for it.
     Dropped,
-    /// The camera began and did not end it: an error, or the stream was stopped.
+    /// The source began and did not end it: an error, or the stream was stopped.
     Abandoned,
     /// Nobody took it.
     Unclaimed,
-    /// The program took it and gave no GPU job or commit that reads it.
+    /// The program took it, and no engine read it or what the program gave out thereafter.
     Discarded,
-    /// The GPU's output was never latched.
+    /// A job read it, and its output was never latched.
     NotShown,
     /// It began before the snapshot from which the machine went on, so that its first stages are not in the trace.
     BegunBefore,
@@ -40,11 +42,11 @@ impl Outcome {
     pub fn name(self) -> &'static str {
         match self {
             Outcome::Complete => "complete",
-            Outcome::Dropped => "dropped: the camera had no buffer",
-            Outcome::Abandoned => "abandoned by the camera",
+            Outcome::Dropped => "dropped: the source had no buffer",
+            Outcome::Abandoned => "abandoned by the source",
             Outcome::Unclaimed => "taken by nobody",
-            Outcome::Discarded => "discarded by the program",
-            Outcome::NotShown => "converted, never shown",
+            Outcome::Discarded => "ended with the program",
+            Outcome::NotShown => "processed, never shown",
             Outcome::BegunBefore => "begun before the snapshot",
             Outcome::Missing(_) => "a stage is missing",
             Outcome::CutOff(_) => "cut off by the trace's end",
@@ -52,7 +54,7 @@ impl Outcome {
     }
 }
 
-/// Stages of the host that every journey through the GPU has.
+/// Stages of the host that every journey from a source through a processor to a sink has.
 const ALWAYS: [Stage; 7] = [
     Stage::FrameStart,
     Stage::FrameEnd,
@@ -72,35 +74,43 @@ const ALWAYS_GUEST: [Stage; 7] = [
     Stage::FlipHandler,
     Stage::Requeued,
 ];
-/// Stages that a journey without a GPU does not have.
-const OF_GPU: RangeInclusive<Stage> = Stage::Submitted..=Stage::FenceSignaled;
+/// Stages that a journey without a job does not have.
+const OF_JOB: RangeInclusive<Stage> = Stage::Submitted..=Stage::FenceSignaled;
+
+/// The last frame that has each stage, by the engine that a journey begins with.
+type Lasts = BTreeMap<EngineId, Vec<Option<usize>>>;
 
 /// Says of every frame how it ended.
 pub(super) fn settle(journeys: &mut Journeys) {
-    let frames = &journeys.frames;
-    // The last frame that has each stage.
-    let last: Vec<Option<usize>> =
-        Stage::ALL.iter().map(|stage| frames.iter().rposition(|frame| frame.at(*stage).is_some())).collect();
-    let required = |stage: Stage| {
-        let seen = last.get(stage as usize).copied().flatten().is_some();
-        seen || ALWAYS.contains(&stage) || journeys.guest && ALWAYS_GUEST.contains(&stage)
-    };
-    let outcomes: Vec<Outcome> = frames
+    let mut lasts = Lasts::new();
+    for frame in &journeys.frames {
+        let Some(key) = begin(frame) else { continue };
+        let last = lasts.entry(key).or_insert_with(|| vec![None; Stage::ALL.len()]);
+        for step in &frame.steps {
+            if let Some(last) = last.get_mut(step.stage as usize) {
+                *last = Some(frame.number);
+            }
+        }
+    }
+    let groups = Groups::new(journeys);
+    let outcomes: Vec<Outcome> = journeys
+        .frames
         .iter()
-        .map(|frame| match early_end(journeys, frame) {
-            Some(outcome) => outcome,
-            None => Stage::ALL
-                .into_iter()
-                .filter(|stage| required(*stage))
-                .filter(|stage| frame.job.is_some() || !OF_GPU.contains(stage))
-                .find(|stage| frame.at(*stage).is_none())
-                .map_or(Outcome::Complete, |stage| {
-                    if journeys.from_snapshot && frame.steps.iter().all(|step| step.stage > stage) {
-                        return Outcome::BegunBefore;
-                    }
-                    let later = last.get(stage as usize).copied().flatten() > Some(frame.number);
-                    if later { Outcome::Missing(stage) } else { Outcome::CutOff(stage) }
-                }),
+        .map(|frame| {
+            let last = |stage: Stage| lasts.get(&begin(frame)?)?.get(stage as usize).copied().flatten();
+            let early = if frame.of_source() { early_end(journeys, &groups, frame) } else { None };
+            early.unwrap_or_else(|| {
+                required(frame, journeys.guest, &last)
+                    .into_iter()
+                    .find(|stage| frame.at(*stage).is_none())
+                    .map_or(Outcome::Complete, |stage| {
+                        if journeys.from_snapshot && frame.steps.iter().all(|step| step.stage > stage) {
+                            return Outcome::BegunBefore;
+                        }
+                        let later = last(stage) > Some(frame.number);
+                        if later { Outcome::Missing(stage) } else { Outcome::CutOff(stage) }
+                    })
+            })
         })
         .collect();
     for (frame, outcome) in journeys.frames.iter_mut().zip(outcomes) {
@@ -108,8 +118,57 @@ pub(super) fn settle(journeys: &mut Journeys) {
     }
 }
 
+/// The engine that a journey begins with. A source's frames are compared with each other, and so are those that a program gave to an
+/// engine.
+fn begin(frame: &Frame) -> Option<EngineId> {
+    frame.visits.first().map(|visit| visit.engine)
+}
+
+/// The stages that a frame needs to be complete.
+fn required(frame: &Frame, guest: bool, last: &impl Fn(Stage) -> Option<usize>) -> Vec<Stage> {
+    if !frame.of_source() {
+        let of = |work: Work| match work {
+            Work::Capture(_) => &[][..],
+            Work::Job(_) => &[Stage::JobStart, Stage::JobEnd][..],
+            Work::Flip(_) => &[Stage::Latch, Stage::Flip][..],
+            Work::Pending(_) => &[Stage::Commit, Stage::Latch][..],
+        };
+        return frame.visits.iter().flat_map(|visit| of(visit.work)).copied().collect();
+    }
+    let is_required = |stage: &Stage| {
+        last(*stage).is_some() || ALWAYS.contains(stage) || guest && ALWAYS_GUEST.contains(stage)
+    };
+    let stages = Stage::ALL.into_iter().filter(is_required);
+    stages.filter(|stage| frame.job.is_some() || !OF_JOB.contains(stage)).collect()
+}
+
+/// The last frame of each source that was shown, and that came into a program's hands.
+struct Groups {
+    shown: BTreeMap<EngineId, usize>,
+    dequeued: BTreeMap<EngineId, usize>,
+}
+
+impl Groups {
+    fn new(journeys: &Journeys) -> Groups {
+        let (mut shown, mut dequeued) = (BTreeMap::new(), BTreeMap::new());
+        for frame in journeys.frames.iter().filter(|frame| frame.of_source()) {
+            let Some(engine) = begin(frame) else { continue };
+            if frame.flip.is_some() {
+                shown.insert(engine, frame.number);
+            }
+            if frame.at(Stage::Dequeued).is_some() {
+                dequeued.insert(engine, frame.number);
+            }
+        }
+        Groups { shown, dequeued }
+    }
+}
+
 /// An end before the screen that nothing is wrong with.
-fn early_end(journeys: &Journeys, frame: &Frame) -> Option<Outcome> {
+fn early_end(journeys: &Journeys, groups: &Groups, frame: &Frame) -> Option<Outcome> {
+    let later = |last: &BTreeMap<EngineId, usize>| {
+        last.get(&begin(frame)?).is_some_and(|last| *last > frame.number).then_some(())
+    };
     let capture = journeys.captures.get(frame.number)?;
     if capture.dropped.is_some() {
         return Some(Outcome::Dropped);
@@ -119,8 +178,7 @@ fn early_end(journeys: &Journeys, frame: &Frame) -> Option<Outcome> {
     }
     if frame.job.is_some() {
         let done = frame.at(Stage::FenceSignaled).or(frame.at(Stage::FenceWrite)).is_some();
-        return (frame.flip.is_none() && done && a_later_one_was_shown(journeys, frame))
-            .then_some(Outcome::NotShown);
+        return (frame.flip.is_none() && done && later(&groups.shown).is_some()).then_some(Outcome::NotShown);
     }
     if frame.flip.is_some() {
         return None;
@@ -130,18 +188,7 @@ fn early_end(journeys: &Journeys, frame: &Frame) -> Option<Outcome> {
     match (claimed, guest) {
         (true, _) => Some(Outcome::Discarded),
         // A driver that never saw a frame which later frames overtook lost it.
-        (false, _) if journeys.guest && !guest && overtaken(journeys, frame) => None,
+        (false, _) if journeys.guest && !guest && later(&groups.dequeued).is_some() => None,
         _ => Some(Outcome::Unclaimed),
     }
-}
-
-/// Whether a later frame was shown.
-fn a_later_one_was_shown(journeys: &Journeys, frame: &Frame) -> bool {
-    journeys.frames.get(frame.number + 1..).unwrap_or_default().iter().any(|later| later.flip.is_some())
-}
-
-/// Whether a later frame came into the program's hands.
-fn overtaken(journeys: &Journeys, frame: &Frame) -> bool {
-    let later = journeys.frames.get(frame.number + 1..).unwrap_or_default();
-    later.iter().any(|later| later.at(Stage::Dequeued).is_some())
 }

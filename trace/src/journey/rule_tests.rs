@@ -211,8 +211,8 @@ fn a_frames_stages_stand_in_their_order() {
     let stages = Some((Stage::FenceWrite, Stage::FenceSignaled));
     assert_eq!(found.iter().map(says).collect::<Vec<_>>(), [(Rule::StageOrder, stages, Some(3))]);
     // A job before its doorbell.
-    let late = super::tests::moved(&machine, 3, Stage::GpuDoorbell, machine.truth[&(3, Stage::JobStart)] + 1);
+    let late = super::tests::moved(&machine, 3, Stage::JobDoorbell, machine.truth[&(3, Stage::JobStart)] + 1);
     let found = Journeys::build(&late).violations;
-    let stages = Some((Stage::GpuDoorbell, Stage::JobStart));
+    let stages = Some((Stage::JobDoorbell, Stage::JobStart));
     assert_eq!(found.iter().map(says).collect::<Vec<_>>(), [(Rule::StageOrder, stages, Some(3))]);
 }

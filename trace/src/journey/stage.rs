@@ -1,4 +1,4 @@
-//! The stages of a frame's journey.
+//! The stages of a journey.
 
 use serde::Serialize;
 
@@ -48,66 +48,72 @@ impl Component {
 }
 
 listed! {
-    /// One stage, in the order in which a frame meets them.
+    /// One stage, in the order in which a content meets them on its way from a source through a processor to a sink. In its name, `{}`
+    /// stands for the engine's.
     Stage {
-        /// The camera begins to write the frame (`FrameStart`).
-        FrameStart => "camera: frame starts",
-        /// The camera is done (`FrameEnd`).
-        FrameEnd => "camera: frame written",
+        /// A source begins to write the frame (`FrameStart`).
+        FrameStart => "{}: frame starts",
+        /// It is done (`FrameEnd`).
+        FrameEnd => "{}: frame written",
         /// Its interrupt is raised.
-        CaptureMsi => "camera: MSI raised",
+        CaptureMsi => "{}: MSI raised",
         /// The CPU takes it.
-        CaptureDelivered => "cpu: camera interrupt taken",
+        CaptureDelivered => "cpu: {} interrupt taken",
         /// The driver's handler begins (`irq_handler_entry`).
-        CaptureHandler => "guest: camera handler",
+        CaptureHandler => "guest: {} handler",
         /// The driver gives the buffer to vb2 (`vb2_buf_done`).
         BufferDone => "guest: vb2 buffer done",
         /// The program has it (`vb2_dqbuf`).
         Dequeued => "guest: buffer dequeued",
-        /// The GPU job is given to the scheduler (`drm_sched_job`).
-        Submitted => "guest: GPU job submitted",
+        /// A job is given to the scheduler (`drm_sched_job`).
+        Submitted => "guest: {} job submitted",
         /// The scheduler gives it to the driver (`drm_run_job`).
-        Scheduled => "guest: GPU job scheduled",
+        Scheduled => "guest: {} job scheduled",
         /// The device's fence is made (`dma_fence_init`).
         FenceMade => "guest: dma-fence made",
-        /// The driver rings the GPU.
-        GpuDoorbell => "gpu: doorbell",
-        /// The GPU begins the job.
-        JobStart => "gpu: job starts",
-        /// The GPU ends it.
-        JobEnd => "gpu: job ends",
-        /// The GPU writes the fence's sequence number.
-        FenceWrite => "gpu: fence written",
+        /// The driver rings the engine.
+        JobDoorbell => "{}: doorbell",
+        /// The engine begins the job.
+        JobStart => "{}: job starts",
+        /// It ends it.
+        JobEnd => "{}: job ends",
+        /// It writes the fence's sequence number.
+        FenceWrite => "{}: fence written",
         /// Its interrupt is raised.
-        FenceMsi => "gpu: MSI raised",
+        FenceMsi => "{}: fence MSI raised",
         /// The CPU takes it.
-        FenceDelivered => "cpu: gpu interrupt taken",
+        FenceDelivered => "cpu: {} fence interrupt taken",
         /// The driver's handler begins.
-        FenceHandler => "guest: gpu handler",
+        FenceHandler => "guest: {} fence handler",
         /// The fence is signalled in the kernel (`dma_fence_signaled`).
         FenceSignaled => "guest: dma-fence signalled",
-        /// The driver submits the commit to the display.
-        Commit => "display: commit",
+        /// The driver submits the commit to a sink.
+        Commit => "{}: commit",
         /// The commit is latched at a vertical blank.
-        Latch => "display: latched at vblank",
+        Latch => "{}: latched at vblank",
         /// What is shown is another buffer than before.
-        Flip => "display: flip",
+        Flip => "{}: flip",
         /// Its interrupt is raised.
-        FlipMsi => "display: MSI raised",
+        FlipMsi => "{}: flip MSI raised",
         /// The CPU takes it.
-        FlipDelivered => "cpu: flip interrupt taken",
+        FlipDelivered => "cpu: {} flip interrupt taken",
         /// The driver's handler begins.
-        FlipHandler => "guest: flip handler",
-        /// The display's OUT_FENCE is signalled.
+        FlipHandler => "guest: {} flip handler",
+        /// The sink's OUT_FENCE is signalled.
         OutFence => "guest: OUT_FENCE signalled",
         /// The flip's event is in the program's hands (`drm_vblank_event_delivered`).
         FlipEvent => "guest: flip event",
-        /// The capture buffer is the camera's again (`vb2_buf_queue`).
+        /// The capture buffer is the source's again (`vb2_buf_queue`).
         Requeued => "guest: buffer queued again",
     }
 }
 
 impl Stage {
+    /// Its name in outputs, with the engine's in it.
+    pub fn text(self, engine: &str) -> String {
+        self.name().replace("{}", engine)
+    }
+
     /// Who saw it.
     pub fn side(self) -> Side {
         use Stage::*;
@@ -126,7 +132,7 @@ impl Stage {
             FrameEnd | CaptureMsi | JobEnd | FenceWrite | FenceMsi | FlipMsi => Component::Device,
             CaptureDelivered | CaptureHandler | BufferDone | FenceDelivered | FenceHandler
             | FenceSignaled | FlipDelivered | FlipHandler | OutFence | FlipEvent => Component::Interrupt,
-            Dequeued | Submitted | FenceMade | GpuDoorbell | Commit | Requeued => Component::Scheduler,
+            Dequeued | Submitted | FenceMade | JobDoorbell | Commit | Requeued => Component::Scheduler,
             Scheduled | JobStart => Component::Queue,
         }
     }

@@ -231,7 +231,7 @@ impl Machine {
         now += gaps[3];
         let tail = (2 * (frame as u64 + 1)) % 128;
         self.host(now, Event::Doorbell { engine: GPU_ENGINE, queue: 0, tail });
-        self.true_at(frame, Stage::GpuDoorbell, now);
+        self.true_at(frame, Stage::JobDoorbell, now);
         now += gaps[4];
         let kind = JobKind::Convert;
         self.host(now, Event::JobStart { engine: GPU_ENGINE, queue: 0, seqno, kind });
@@ -297,6 +297,7 @@ impl Machine {
             tasks: BTreeMap::new(),
             records,
             totals: None,
+            counted: Vec::new(),
             damage: Vec::new(),
         }
     }

@@ -3,6 +3,8 @@
 //! From Perfetto's `protos/perfetto/trace/`: `trace.proto`, `trace_packet.proto`, `clock_snapshot.proto`, and in
 //! `track_event/`: `track_descriptor.proto`, `counter_descriptor.proto`, `track_event.proto`, `debug_annotation.proto`.
 
+#![expect(missing_docs, reason = "the names are Perfetto's own")]
+
 use prost::{Enumeration, Message};
 
 /// `Trace` holds packets alone; each is written by itself, so the trace need not be in memory twice.

@@ -40,14 +40,14 @@ impl Converted {
         (output, bytes): (String, u64),
     ) -> Self {
         Converted {
-            schema: "fencepost-trace-convert/1",
+            schema: "fencepost-trace-convert/2",
             stamps: trace.stamps(),
             to,
             output,
             bytes,
             frame: None,
             records: records(trace),
-            frames: FrameCounts::of(&journeys.frames),
+            frames: FrameCounts::of(&journeys.frames, &trace.header),
             lost: Losses::of(trace),
         }
     }

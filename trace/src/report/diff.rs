@@ -6,20 +6,19 @@ use serde::Serialize;
 
 use crate::Stamp;
 use crate::file::TraceFile;
-use crate::journey::HandoffKind;
 use crate::outputs::plain_text;
 use crate::report::{Report, Summary, describe};
 
 /// The difference's schema.
-const SCHEMA: &str = "fencepost-trace-diff/1";
+const SCHEMA: &str = "fencepost-trace-diff/2";
 
 /// One kind of hand-off in both traces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Change {
     /// Which.
-    pub kind: HandoffKind,
+    pub kind: String,
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
     /// In the first trace; absent if there is none.
     pub before: Option<Summary>,
     /// In the second trace.
@@ -78,12 +77,7 @@ impl Diff {
     /// Compares two traces and their reports, the older first.
     pub fn new(traces: [&TraceFile; 2], reports: [&Report; 2]) -> Diff {
         let [before, after] = reports;
-        let of = |report: &Report, kind| report.handoffs.iter().find(|s| s.kind == kind).cloned();
-        let handoffs: Vec<Change> = HandoffKind::ALL
-            .into_iter()
-            .map(|kind| Change { kind, name: kind.name(), before: of(before, kind), after: of(after, kind) })
-            .filter(|change| change.before.is_some() || change.after.is_some())
-            .collect();
+        let handoffs = changes(before, after);
         let counts = counts(before).into_iter().zip(counts(after)).map(|((name, b), (_, a))| (name, [b, a]));
         let counts: Vec<_> = counts.collect();
         let first_difference = first_difference(traces);
@@ -160,10 +154,11 @@ impl Diff {
                 let [before, after] = [&change.before, &change.after].map(|one| one.as_ref().map(of));
                 cell(before, after)
             };
+            let name = plain_text(&change.name);
             let name = match (&change.before, &change.after) {
-                (None, _) => format!("{} (new)", change.name),
-                (_, None) => format!("{} (gone)", change.name),
-                _ => change.name.to_string(),
+                (None, _) => format!("{name} (new)"),
+                (_, None) => format!("{name} (gone)"),
+                _ => name,
             };
             let cells = [
                 pair(|s| s.count as u64),
@@ -195,7 +190,7 @@ impl Diff {
             Verdict::Changed => {
                 let worst = self.handoffs.iter().filter_map(|change| {
                     let (before, after) = (change.before.as_ref()?, change.after.as_ref()?);
-                    Some((percent(before.p50.cycles, after.p50.cycles)?, change.name))
+                    Some((percent(before.p50.cycles, after.p50.cycles)?, &change.name))
                 });
                 let most = worst.max_by(|a, b| a.0.abs().total_cmp(&b.0.abs()));
                 let most = match most {
@@ -228,6 +223,19 @@ fn cell(before: Option<u64>, after: Option<u64>) -> String {
         (None, Some(after)) => format!("none -> {after}"),
         (None, None) => String::new(),
     }
+}
+
+/// The hand-offs of both, those of the older in its order, then those that only the newer has.
+fn changes(before: &Report, after: &Report) -> Vec<Change> {
+    let of = |report: &Report, kind: &str| report.handoffs.iter().find(|s| s.kind == kind).cloned();
+    let new = after.handoffs.iter().filter(|one| of(before, &one.kind).is_none());
+    let change = |one: &Summary| Change {
+        kind: one.kind.clone(),
+        name: one.name.clone(),
+        before: of(before, &one.kind),
+        after: of(after, &one.kind),
+    };
+    before.handoffs.iter().chain(new).map(change).collect()
 }
 
 const COMPLETE: &str = "complete journeys";

@@ -95,7 +95,7 @@ pub fn write(trace: &TraceFile, mut out: impl Write) -> io::Result<()> {
         header: &'a crate::file::Header,
     }
     let first = First {
-        schema: "fencepost-trace-events/1",
+        schema: "fencepost-trace-events/2",
         stamps: trace.stamps(),
         lost: Losses::of(trace),
         header: &trace.header,

@@ -16,10 +16,10 @@ use serde::Serialize;
 
 use crate::Stamp;
 use crate::event::{Accel, Category};
-use crate::file::TraceFile;
+use crate::file::{Header, TraceFile};
 use crate::journey::{
-    At, Buffer, Component, Frame, Handoff, HandoffKind, InterruptLine, Journeys, Outcome, Rule, Side, Split,
-    Stage, Step,
+    At, Buffer, Component, Frame, Handoff, HandoffKind, InterruptLine, Journeys, Leg, Outcome, Rule, Side,
+    Split, Stage, Step,
 };
 
 pub use converted::Converted;
@@ -30,15 +30,17 @@ pub use query::{Found, Query, QueryError, QueryHead, find};
 pub use waits::WaitLine;
 
 /// The report's schema.
-pub const SCHEMA: &str = "fencepost-trace-report/1";
+pub const SCHEMA: &str = "fencepost-trace-report/2";
 
 /// One kind of hand-off over all frames.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Summary {
-    /// Which.
-    pub kind: HandoffKind,
+    /// Which: lower case, words joined by hyphens.
+    pub kind: String,
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
+    /// Which part of the way it is.
+    pub leg: Leg,
     /// How many there were.
     pub count: usize,
     /// The sum of all.
@@ -61,7 +63,7 @@ pub struct StepLine {
     /// The stage.
     pub stage: Stage,
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
     /// Who saw it.
     pub side: Side,
     /// When.
@@ -77,8 +79,12 @@ pub struct StepLine {
 pub struct FrameLine {
     /// [`Frame::number`].
     pub number: usize,
-    /// The camera's number for it.
-    pub sequence: u32,
+    /// The engines that had it, in their order.
+    pub engines: Vec<String>,
+    /// A program copied it on the way: inferred.
+    pub copied: bool,
+    /// The source's number for it; absent for what began with a program.
+    pub sequence: Option<u32>,
     /// How it ended.
     pub outcome: Outcome,
     /// Its way to the screen.
@@ -139,8 +145,10 @@ pub struct FrameCounts {
     pub complete: usize,
     /// By outcome, in words.
     pub outcomes: BTreeMap<&'static str, usize>,
-    /// Those with a stage that is missing and should not be, as number and stage.
-    pub missing: Vec<(usize, Stage)>,
+    /// By the engines that had them, in their order and in words.
+    pub ways: BTreeMap<String, usize>,
+    /// Those with a stage that is missing and should not be: number, stage, and the stage in words.
+    pub missing: Vec<(usize, Stage, String)>,
 }
 
 /// A buffer as outputs show it.
@@ -154,6 +162,17 @@ pub struct BufferLine {
     pub inodes: Vec<u64>,
     /// The functions that accessed it.
     pub functions: Vec<String>,
+}
+
+/// A counter as outputs show it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CounterLine {
+    /// Who counts.
+    pub of: String,
+    /// What.
+    pub name: String,
+    /// How many; absent from a file without end.
+    pub value: Option<u64>,
 }
 
 /// A trace in short.
@@ -171,6 +190,8 @@ pub struct Report {
     pub seed: Option<u64>,
     /// The cycle of the snapshot from which the machine went on, if it did.
     pub snapshot: Option<u64>,
+    /// What was counted.
+    pub counters: Vec<CounterLine>,
     /// Cost models.
     pub costs: Vec<(String, String)>,
     /// What was traced.
@@ -200,10 +221,8 @@ pub struct Report {
 impl Report {
     /// Sums up `trace`, whose journeys are `journeys`.
     pub fn new(trace: &TraceFile, journeys: &Journeys) -> Report {
-        let whole = journeys.handoffs.iter().filter(|handoff| handoff.kind == HandoffKind::Whole);
-        let worst = whole.max_by_key(|handoff| (handoff.took.cycles, std::cmp::Reverse(handoff.frame)));
-        let worst_frame = worst.and_then(|handoff| {
-            journeys.frames.get(handoff.frame).map(|frame| frame_line(frame, Some(handoff.took)))
+        let worst_frame = journeys.longest().and_then(|handoff| {
+            journeys.frames.get(handoff.frame).map(|frame| frame_line(trace, frame, Some(handoff.took)))
         });
         Report {
             schema: SCHEMA,
@@ -212,18 +231,19 @@ impl Report {
             tsc_hz: trace.header.tsc_hz,
             seed: trace.header.seed,
             snapshot: trace.header.snapshot,
+            counters: counters(trace),
             costs: trace.header.costs.clone(),
             categories: trace.header.categories.iter().copied().map(Category::name).collect(),
             records: records(trace),
             lost: Losses::of(trace),
             guest: journeys.guest,
-            frames: FrameCounts::of(&journeys.frames),
-            handoffs: HandoffKind::ALL.into_iter().filter_map(|kind| summary(kind, journeys)).collect(),
+            frames: FrameCounts::of(&journeys.frames, &trace.header),
+            handoffs: summaries(trace, journeys),
             waits: waits::waits(trace, journeys),
             worst_frame,
             buffers: journeys.buffers.iter().map(|buffer| buffer_line(trace, buffer)).collect(),
             interrupts: journeys.interrupts.clone(),
-            violations: journeys.violations.iter().map(|v| violation_line(trace, v)).collect(),
+            violations: journeys.violations.iter().map(|v| violation_line(trace, journeys, v)).collect(),
         }
     }
 
@@ -263,6 +283,12 @@ impl Report {
     }
 }
 
+/// All counters.
+fn counters(trace: &TraceFile) -> Vec<CounterLine> {
+    let line = |(of, name, value): (&str, &str, _)| CounterLine { of: of.into(), name: name.into(), value };
+    trace.counters().map(line).collect()
+}
+
 /// Records by category.
 fn records(trace: &TraceFile) -> BTreeMap<&'static str, u64> {
     let mut records = BTreeMap::new();
@@ -291,19 +317,20 @@ impl Losses {
 }
 
 impl FrameCounts {
-    fn of(frames: &[Frame]) -> FrameCounts {
+    fn of(frames: &[Frame], header: &Header) -> FrameCounts {
         let mut outcomes = BTreeMap::new();
         for frame in frames {
             *outcomes.entry(frame.outcome.name()).or_default() += 1;
         }
         let missing = frames.iter().filter_map(|frame| match frame.outcome {
-            Outcome::Missing(stage) => Some((frame.number, stage)),
+            Outcome::Missing(stage) => Some((frame.number, stage, frame.stage_text(stage, header))),
             _ => None,
         });
         FrameCounts {
             total: frames.len(),
             complete: frames.iter().filter(|frame| frame.outcome == Outcome::Complete).count(),
             missing: missing.collect(),
+            ways: ways(frames, header),
             outcomes,
         }
     }
@@ -315,8 +342,39 @@ fn percentile(sorted: &[u64], percent: usize) -> u64 {
     sorted.get(rank - 1).copied().unwrap_or_default()
 }
 
-fn summary(kind: HandoffKind, journeys: &Journeys) -> Option<Summary> {
-    let all: Vec<&Handoff> = journeys.handoffs.iter().filter(|handoff| handoff.kind == kind).collect();
+/// How many frames went which way.
+fn ways(frames: &[Frame], header: &Header) -> BTreeMap<String, usize> {
+    let mut ways = BTreeMap::new();
+    for frame in frames {
+        *ways.entry(way(frame, header).join(" -> ")).or_default() += 1;
+    }
+    ways
+}
+
+/// Who had a frame, in their order and in words.
+pub fn way(frame: &Frame, header: &Header) -> Vec<String> {
+    let mut names: Vec<String> = frame.visits.iter().map(|visit| header.engine_label(visit.engine)).collect();
+    let program = || "program".to_string();
+    if !frame.of_source() {
+        names.insert(0, program());
+    } else if frame.copied {
+        names.insert(names.len().min(1), "program (copies)".to_string());
+    } else if names.len() == 1 && frame.at(Stage::Dequeued).is_some() {
+        names.push(program());
+    }
+    names
+}
+
+/// All kinds of hand-offs, in the order of the way.
+fn summaries(trace: &TraceFile, journeys: &Journeys) -> Vec<Summary> {
+    let mut kinds: BTreeMap<HandoffKind, Vec<&Handoff>> = BTreeMap::new();
+    for handoff in &journeys.handoffs {
+        kinds.entry(handoff.kind).or_default().push(handoff);
+    }
+    kinds.into_iter().filter_map(|(kind, all)| summary(kind, &all, &trace.header)).collect()
+}
+
+fn summary(kind: HandoffKind, all: &[&Handoff], header: &Header) -> Option<Summary> {
     let worst = all.iter().max_by_key(|handoff| (handoff.took.cycles, std::cmp::Reverse(handoff.frame)))?;
     let sorted = |of: fn(Stamp) -> u64| {
         let mut times: Vec<u64> = all.iter().map(|handoff| of(handoff.took)).collect();
@@ -327,14 +385,15 @@ fn summary(kind: HandoffKind, journeys: &Journeys) -> Option<Summary> {
     let at = |percent| Stamp { cycles: percentile(&cycles, percent), ns: percentile(&ns, percent) };
     let sum = |times: &[u64]| times.iter().fold(0u64, |sum, time| sum.saturating_add(*time));
     let mut split = Split::default();
-    for handoff in &all {
+    for handoff in all {
         for component in Component::ALL {
             split.add(component, handoff.split.part(component));
         }
     }
     Some(Summary {
-        kind,
-        name: kind.name(),
+        kind: kind.key(header),
+        name: kind.name(header),
+        leg: kind.leg,
         count: all.len(),
         total: Stamp { cycles: sum(&cycles), ns: sum(&ns) },
         p50: at(50),
@@ -346,18 +405,28 @@ fn summary(kind: HandoffKind, journeys: &Journeys) -> Option<Summary> {
 }
 
 /// A frame with its steps in the order of time.
-pub fn frame_line(frame: &Frame, took: Option<Stamp>) -> FrameLine {
+pub fn frame_line(trace: &TraceFile, frame: &Frame, took: Option<Stamp>) -> FrameLine {
     let mut steps: Vec<&Step> = frame.steps.iter().collect();
-    steps.sort_by_key(|step| (step.at.stamp, step.stage));
+    steps.sort_by_key(|step| (step.at.stamp, step.visit, step.stage));
     let mut before = steps.first().map(|step| step.at.stamp).unwrap_or_default();
     let lines = steps.into_iter().map(|step| {
         let at = step.at.stamp;
         let after = crate::journey::between(std::mem::replace(&mut before, at), at);
         let stage = step.stage;
-        StepLine { stage, name: stage.name(), side: stage.side(), at, after, component: stage.component() }
+        let engine = frame.visits.get(step.visit).map(|visit| trace.header.engine_label(visit.engine));
+        let name = stage.text(&engine.unwrap_or_default());
+        StepLine { stage, name, side: stage.side(), at, after, component: stage.component() }
     });
     let steps = lines.collect();
-    FrameLine { number: frame.number, sequence: frame.sequence, outcome: frame.outcome, took, steps }
+    FrameLine {
+        number: frame.number,
+        engines: frame.visits.iter().map(|visit| trace.header.engine_label(visit.engine)).collect(),
+        copied: frame.copied,
+        sequence: frame.sequence,
+        outcome: frame.outcome,
+        took,
+        steps,
+    }
 }
 
 fn buffer_line(trace: &TraceFile, buffer: &Buffer) -> BufferLine {
@@ -369,14 +438,22 @@ fn buffer_line(trace: &TraceFile, buffer: &Buffer) -> BufferLine {
     }
 }
 
-fn violation_line(trace: &TraceFile, violation: &crate::journey::Violation) -> ViolationLine {
+fn violation_line(
+    trace: &TraceFile,
+    journeys: &Journeys,
+    violation: &crate::journey::Violation,
+) -> ViolationLine {
     let line = |at: At| EventLine {
         at: at.stamp,
         record: at.record,
         event: trace.records.get(at.record).map(|record| describe(trace, record)).unwrap_or_default(),
     };
-    let says = match violation.stages {
-        Some((cause, effect)) => format!("\"{}\" stands before \"{}\"", effect.name(), cause.name()),
+    let frame = violation.frame.and_then(|frame| journeys.frames.get(frame));
+    let says = match violation.stages.zip(frame) {
+        Some(((cause, effect), frame)) => {
+            let [cause, effect] = [cause, effect].map(|stage| frame.stage_text(stage, &trace.header));
+            format!("\"{effect}\" stands before \"{cause}\"")
+        }
         None => violation.rule.says().to_string(),
     };
     ViolationLine {

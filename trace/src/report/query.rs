@@ -6,10 +6,11 @@ use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use crate::Record;
+use crate::engine::EngineId;
 use crate::event::{Category, Event};
 use crate::file::TraceFile;
 use crate::guest::GuestView;
-use crate::journey::{At, Buffer, FenceId, Frame, Journeys, PAGE_BYTES, Stage};
+use crate::journey::{At, Buffer, FenceId, Frame, Journeys, PAGE_BYTES, Stage, Visit, Work};
 use crate::report::Losses;
 
 /// What is asked for.
@@ -25,7 +26,7 @@ pub enum Query {
     Page(u64),
     /// A fence of the guest.
     Fence(FenceId),
-    /// A fence of a GPU ring: ring and sequence number.
+    /// A fence of a ring, of any engine: ring and sequence number.
     Ring(u32, u64),
 }
 
@@ -233,26 +234,44 @@ impl<'a> Search<'a> {
 
     fn frame(&mut self, frame: &Frame) {
         for step in &frame.steps {
-            self.add(Some(step.at), step.stage.name());
+            let engine = frame.visits.get(step.visit).map(|visit| self.label(visit.engine));
+            self.add(Some(step.at), &step.stage.text(&engine.unwrap_or_default()));
         }
-        let journeys = self.journeys;
-        let capture = journeys.captures.get(frame.number);
-        let job = frame.job.and_then(|job| journeys.jobs.get(job));
-        let flip = frame.flip.and_then(|flip| journeys.flips.get(flip));
-        let spans = [
-            capture.map(|one| (one.start, one.end, one.engine.rid, [frame.source, None])),
-            job.map(|one| (Some(one.start), one.end, one.engine.rid, [frame.source, frame.shown])),
-            flip.map(|one| (Some(one.latch), one.last_read, one.engine.rid, [frame.shown, None])),
-        ];
-        for (from, to, rid, buffers) in spans.into_iter().flatten() {
-            for buffer in buffers.into_iter().flatten() {
-                self.accesses(from, to, Some(rid), buffer);
-            }
+        for visit in &frame.visits {
+            self.visit(visit);
         }
         if let Some(id) = frame.fence {
             self.fence(id);
         }
         self.capture_events(frame);
+    }
+
+    /// The accesses of an engine's part in a journey.
+    fn visit(&mut self, visit: &Visit) {
+        let journeys = self.journeys;
+        let (from, to, buffers) = match visit.work {
+            Work::Capture(number) => {
+                let Some(capture) = journeys.captures.get(number) else { return };
+                (capture.start, capture.end, capture.buffer.into_iter().collect())
+            }
+            Work::Job(number) => {
+                let Some(job) = journeys.jobs.get(number) else { return };
+                (Some(job.start), job.end, [&job.reads[..], &job.writes[..]].concat())
+            }
+            Work::Flip(number) => {
+                let Some(flip) = journeys.flips.get(number) else { return };
+                (Some(flip.latch), flip.last_read, flip.buffer.into_iter().collect())
+            }
+            Work::Pending(_) => return,
+        };
+        for buffer in buffers {
+            self.accesses(from, to, Some(visit.engine.rid), buffer);
+        }
+    }
+
+    /// What outputs call an engine.
+    fn label(&self, engine: EngineId) -> String {
+        self.trace.header.engine_label(engine)
     }
 
     /// vb2's events of the frame's buffer from its dequeueing to its queueing again.
@@ -301,19 +320,21 @@ impl<'a> Search<'a> {
             for stage in
                 [Stage::FrameStart, Stage::FrameEnd, Stage::BufferDone, Stage::Dequeued, Stage::Requeued]
             {
-                self.add(frame.at(stage), stage.name());
+                self.add(frame.at(stage), &frame.stage_text(stage, &self.trace.header));
             }
             self.capture_events(frame);
         }
         let of_job =
             |job: &&crate::journey::Job| job.reads.contains(&buffer.id) || job.writes.contains(&buffer.id);
         for job in journeys.jobs.iter().filter(of_job) {
-            self.add(Some(job.start), Stage::JobStart.name());
-            self.add(job.end, Stage::JobEnd.name());
+            let label = self.label(job.engine);
+            self.add(Some(job.start), &Stage::JobStart.text(&label));
+            self.add(job.end, &Stage::JobEnd.text(&label));
         }
         for flip in journeys.flips.iter().filter(|flip| flip.buffer == Some(buffer.id)) {
-            self.add(Some(flip.latch), Stage::Latch.name());
-            self.add(flip.flip, Stage::Flip.name());
+            let label = self.label(flip.engine);
+            self.add(Some(flip.latch), &Stage::Latch.text(&label));
+            self.add(flip.flip, &Stage::Flip.text(&label));
             self.add(flip.until, "shown no more");
         }
         self.guest_events(|view| {
@@ -339,23 +360,26 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// The GPU's write of a fence, the jobs before it and what follows from it.
+    /// An engine's write of a fence, the jobs before it and what follows from it.
     fn write(&mut self, write: usize) {
         let journeys = self.journeys;
         for job in journeys.jobs.iter().filter(|job| job.fence == Some(write)) {
-            self.add(job.doorbell, Stage::GpuDoorbell.name());
-            self.add(Some(job.start), Stage::JobStart.name());
-            self.add(job.end, Stage::JobEnd.name());
+            let label = self.label(job.engine);
+            self.add(job.doorbell, &Stage::JobDoorbell.text(&label));
+            self.add(Some(job.start), &Stage::JobStart.text(&label));
+            self.add(job.end, &Stage::JobEnd.text(&label));
         }
-        let fence = journeys.fences.get(write);
-        self.add(fence.map(|fence| fence.at), Stage::FenceWrite.name());
-        self.add(fence.and_then(|fence| fence.msi).map(|msi| msi.at), Stage::FenceMsi.name());
+        if let Some(fence) = journeys.fences.get(write) {
+            let label = self.label(fence.engine);
+            self.add(Some(fence.at), &Stage::FenceWrite.text(&label));
+            self.add(fence.msi.map(|msi| msi.at), &Stage::FenceMsi.text(&label));
+        }
         let of_write = |frame: &&Frame| {
             frame.job.and_then(|job| journeys.jobs.get(job)).is_some_and(|job| job.fence == Some(write))
         };
         for frame in journeys.frames.iter().filter(of_write) {
             for stage in [Stage::FenceDelivered, Stage::FenceHandler, Stage::FenceSignaled] {
-                self.add(frame.at(stage), stage.name());
+                self.add(frame.at(stage), &frame.stage_text(stage, &self.trace.header));
             }
         }
     }

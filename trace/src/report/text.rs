@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use crate::Stamp;
 use crate::journey::Component;
-use crate::outputs::{duration, plain_text};
+use crate::outputs::{self, duration, plain_text};
 use crate::report::{EventLine, FrameLine, Report, Summary, WaitLine};
 
 /// So many violations are shown; JSON has all.
@@ -40,6 +40,9 @@ fn head(report: &Report, out: &mut impl Write) -> io::Result<()> {
     for (name, cost) in &report.costs {
         writeln!(out, "Cost model: {}", plain_text(&format!("{name}: {cost}")))?;
     }
+    for (of, text) in outputs::counters(report.counters.iter().map(|c| (&c.of[..], &c.name[..], c.value))) {
+        writeln!(out, "Counted by {}", plain_text(&format!("{of}: {text}")))?;
+    }
     let total: u64 = report.records.values().sum();
     let kinds: Vec<String> = report.records.iter().map(|(name, count)| format!("{name} {count}")).collect();
     writeln!(out, "Records: {total} ({})", kinds.join(", "))?;
@@ -65,8 +68,11 @@ fn head(report: &Report, out: &mut impl Write) -> io::Result<()> {
     let frames = &report.frames;
     let ends: Vec<String> = frames.outcomes.iter().map(|(name, count)| format!("{count} {name}")).collect();
     writeln!(out, "Frames: {}{}{}", frames.total, if ends.is_empty() { "" } else { ": " }, ends.join("; "))?;
-    for (frame, stage) in frames.missing.iter().take(VIOLATIONS_SHOWN) {
-        writeln!(out, "  frame {frame} has no \"{}\"", stage.name())?;
+    for (way, count) in &frames.ways {
+        writeln!(out, "  {count} went {}", plain_text(way))?;
+    }
+    for (frame, _, stage) in frames.missing.iter().take(VIOLATIONS_SHOWN) {
+        writeln!(out, "  frame {frame} has no \"{}\"", plain_text(stage))?;
     }
     buffers(report, out)
 }
@@ -99,7 +105,7 @@ fn handoffs(summaries: &[Summary], out: &mut impl Write) -> io::Result<()> {
     rows[0].extend(Component::ALL.map(|component| component.name().to_string()));
     for one in summaries {
         let mut row = vec![
-            one.name.to_string(),
+            plain_text(&one.name),
             one.count.to_string(),
             time(one.p50),
             time(one.p99),
@@ -169,14 +175,15 @@ fn worst(frame: &FrameLine, out: &mut impl Write) -> io::Result<()> {
     let took = frame.took.map(time).unwrap_or_default();
     writeln!(
         out,
-        "\nThe longest journey: frame {} (camera's sequence {}), {took}",
-        frame.number, frame.sequence
+        "\nThe longest journey: frame {}{}, {took}",
+        frame.number,
+        frame.sequence.map_or(String::new(), |sequence| format!(" (the source's sequence {sequence})"))
     )?;
     let mut rows = vec![["step", "cycles", "+ cycles", "+ time", "spent on"].map(String::from).to_vec()];
     for (number, step) in frame.steps.iter().enumerate() {
         let spent = if number == 0 { "" } else { step.component.name() };
         rows.push(vec![
-            step.name.to_string(),
+            plain_text(&step.name),
             step.at.cycles.to_string(),
             step.after.cycles.to_string(),
             ns(step.after.ns),

@@ -1,6 +1,7 @@
 //! Where a frame's steps, bars and lanes stand.
 
 use crate::Stamp;
+use crate::engine::EngineId;
 use crate::file::Header;
 use crate::journey::{Frame, Journeys, Stage, Step, Use};
 use crate::svg::WIDTH;
@@ -15,10 +16,8 @@ const LEAST: u64 = 22;
 /// What a lane shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LaneOf {
-    Camera,
+    Engine(EngineId, Tone),
     Guest,
-    Gpu,
-    Display,
     /// A buffer, in `Journeys::buffers`.
     Buffer(usize),
 }
@@ -44,19 +43,12 @@ pub(super) struct Layout<'a> {
 impl<'a> Layout<'a> {
     /// The layout of a frame that has a step.
     pub fn new(frame: &'a Frame, journeys: &Journeys, header: &Header) -> Option<Layout<'a>> {
-        let mut lanes: Vec<(LaneOf, String)> = [
-            (LaneOf::Camera, "camera"),
-            (LaneOf::Guest, "guest"),
-            (LaneOf::Gpu, "GPU"),
-            (LaneOf::Display, "display"),
-        ]
-        .map(|(lane, name)| (lane, name.to_string()))
-        .to_vec();
+        let mut lanes = engine_lanes(frame, header);
         for (buffer, what) in [(frame.source, "captured"), (frame.shown, "shown")] {
             let fresh = buffer.filter(|id| !lanes.iter().any(|(lane, _)| *lane == LaneOf::Buffer(*id)));
             lanes.extend(fresh.map(|id| (LaneOf::Buffer(id), format!("buffer {id}, {what}"))));
         }
-        let steps = place(frame);
+        let steps = place(frame, &lanes);
         steps.first()?;
         let mut layout = Layout { frame, lanes, steps, bars: Vec::new() };
         layout.engine_bars();
@@ -83,32 +75,67 @@ impl<'a> Layout<'a> {
         self.steps.get(after - 1).map_or(*x, |(_, _, before)| u64::midpoint(*before, *x))
     }
 
-    fn of(&self, stage: Stage) -> Option<u64> {
-        self.steps.iter().find(|(step, ..)| step.stage == stage).map(|(_, _, x)| *x)
+    /// Whether a lane is a buffer's.
+    pub fn is_buffer(&self, lane: usize) -> bool {
+        matches!(self.lanes.get(lane), Some((LaneOf::Buffer(_), _)))
     }
 
+    /// The colour of a lane.
+    pub fn tone(&self, lane: usize) -> Tone {
+        match self.lanes.get(lane) {
+            Some((LaneOf::Engine(_, tone), _)) => *tone,
+            _ => Tone::Guest,
+        }
+    }
+
+    /// What the table calls a step.
+    pub fn text(&self, step: &Step, header: &Header) -> String {
+        let engine = self.frame.visits.get(step.visit).map(|visit| header.engine_label(visit.engine));
+        step.stage.text(&engine.unwrap_or_default())
+    }
+
+    fn of(&self, visit: usize, stage: Stage) -> Option<(u64, usize)> {
+        let step = self.steps.iter().find(|(step, ..)| step.visit == visit && step.stage == stage);
+        step.map(|(_, lane, x)| (*x, *lane))
+    }
+
+    /// The engines at work, and the guest between an interrupt and what it does about it.
     fn engine_bars(&mut self) {
-        let (camera, guest, gpu, display) = (0, 1, 2, 3);
-        let mut bars = Vec::new();
-        let mut add = |lane, tone, from: Option<u64>, to: Option<u64>, label| {
-            if let (Some(from), Some(to)) = (from, to) {
-                bars.push(Bar { lane, tone, from, to, label });
-            }
-        };
         use Stage::*;
-        add(camera, Tone::Source, self.of(FrameStart), self.of(FrameEnd), "writes");
-        add(gpu, Tone::Processor, self.of(JobStart), self.of(JobEnd), "converts");
-        add(display, Tone::Sink, self.of(Latch), Some(RIGHT + 20), "shows");
-        let ways: [(&[Stage], &[Stage]); 3] = [
-            (&[CaptureDelivered, CaptureHandler], &[GpuDoorbell, FenceMade, Scheduled, Submitted, Dequeued]),
-            (&[FenceDelivered, FenceHandler], &[Commit, FenceSignaled]),
-            (&[FlipDelivered, FlipHandler], &[FlipEvent, OutFence]),
-        ];
-        for (from, to) in ways {
-            let first = |stages: &[Stage]| stages.iter().find_map(|stage| self.of(*stage));
-            add(guest, Tone::Guest, first(from), first(to), "");
+        let mut bars = Vec::new();
+        for visit in 0..self.frame.visits.len() {
+            let x = |stage| self.of(visit, stage).map(|(x, _)| x);
+            for (from, to, label) in
+                [(FrameStart, FrameEnd, "writes"), (JobStart, JobEnd, "works"), (Latch, Latch, "shows")]
+            {
+                let Some((begin, lane)) = self.of(visit, from) else { continue };
+                let end = if to == from { Some(RIGHT + 20) } else { x(to) };
+                bars.extend(end.map(|end| Bar { lane, tone: self.tone(lane), from: begin, to: end, label }));
+            }
+            // The guest's last step of a visit, and for what a program took the first of the next.
+            let ways: [(&[Stage], &[Stage]); 3] = [
+                (&[CaptureDelivered, CaptureHandler], &[Dequeued]),
+                (&[FenceDelivered, FenceHandler], &[FenceSignaled]),
+                (&[FlipDelivered, FlipHandler], &[FlipEvent, OutFence]),
+            ];
+            for (from, to) in ways {
+                let first = |visit, stages: &[Stage]| {
+                    stages.iter().find_map(|stage| self.of(visit, *stage)).map(|(x, _)| x)
+                };
+                let next = || first(visit + 1, &[JobDoorbell, FenceMade, Scheduled, Submitted, Commit]);
+                let end =
+                    if to.contains(&FlipEvent) { first(visit, to) } else { next().or(first(visit, to)) };
+                if let (Some(from), Some(to)) = (first(visit, from), end) {
+                    bars.push(Bar { lane: self.guest(), tone: Tone::Guest, from, to, label: "" });
+                }
+            }
         }
         self.bars.extend(bars.into_iter().filter(|bar| bar.from <= bar.to));
+    }
+
+    /// The guest's lane.
+    fn guest(&self) -> usize {
+        self.lanes.iter().position(|(lane, _)| *lane == LaneOf::Guest).unwrap_or_default()
     }
 
     fn buffer_bars(&mut self, journeys: &Journeys, header: &Header) {
@@ -134,19 +161,49 @@ impl<'a> Layout<'a> {
     }
 }
 
-/// The lane of a stage.
-fn lane(stage: Stage) -> usize {
-    use Stage::*;
-    match stage {
-        FrameStart | FrameEnd | CaptureMsi => 0,
-        GpuDoorbell | JobStart | JobEnd | FenceWrite | FenceMsi => 2,
-        Commit | Latch | Flip | FlipMsi => 3,
-        _ => 1,
+/// Lanes of the engines in the order of the way, the guest's behind the first source's or before all.
+fn engine_lanes(frame: &Frame, header: &Header) -> Vec<(LaneOf, String)> {
+    let mut lanes: Vec<(LaneOf, String)> = Vec::new();
+    for visit in &frame.visits {
+        let tone = header.engine(visit.engine).map_or(Tone::Engine, |engine| engine.role.into());
+        let lane = LaneOf::Engine(visit.engine, tone);
+        if !lanes.iter().any(|(known, _)| *known == lane) {
+            lanes.push((lane, header.engine_label(visit.engine)));
+        }
     }
+    lanes.insert(usize::from(frame.of_source()), (LaneOf::Guest, "guest".to_string()));
+    lanes
+}
+
+/// The lane of a step.
+fn lane(frame: &Frame, step: &Step, lanes: &[(LaneOf, String)]) -> usize {
+    use Stage::*;
+    let engine = frame.visits.get(step.visit).map(|visit| visit.engine);
+    let in_engine = matches!(
+        step.stage,
+        FrameStart
+            | FrameEnd
+            | CaptureMsi
+            | JobDoorbell
+            | JobStart
+            | JobEnd
+            | FenceWrite
+            | FenceMsi
+            | Commit
+            | Latch
+            | Flip
+            | FlipMsi
+    );
+    let is_its = |lane: &LaneOf| match lane {
+        LaneOf::Engine(id, _) => in_engine && Some(*id) == engine,
+        LaneOf::Guest => !in_engine,
+        LaneOf::Buffer(_) => false,
+    };
+    lanes.iter().position(|(lane, _)| is_its(lane)).unwrap_or_default()
 }
 
 /// Gives each step its lane and its place: the gaps grow with the logarithm of the time.
-fn place(frame: &Frame) -> Vec<(Step, usize, u64)> {
+fn place(frame: &Frame, lanes: &[(LaneOf, String)]) -> Vec<(Step, usize, u64)> {
     let mut steps = frame.steps.clone();
     steps.sort_by_key(|step| step.at);
     // In sixteenths of a power of two, as whole numbers, so that the picture is the same everywhere.
@@ -160,7 +217,7 @@ fn place(frame: &Frame) -> Vec<(Step, usize, u64)> {
     let mut so_far = 0;
     let mut placed = Vec::with_capacity(steps.len());
     for (number, step) in (0..).zip(steps) {
-        placed.push((step, lane(step.stage), LEFT + LEAST * number + room * so_far / all));
+        placed.push((step, lane(frame, &step, lanes), LEFT + LEAST * number + room * so_far / all));
         so_far += weights.get(number as usize).copied().unwrap_or(0);
     }
     placed

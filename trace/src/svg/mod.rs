@@ -1,4 +1,4 @@
-//! One frame's journey as an SVG picture: lanes for camera, guest, GPU, display and the buffers, bars, arrows, and a table of the
+//! One frame's journey as an SVG picture: lanes for its engines, the guest and the buffers, bars, arrows, and a table of the
 //! steps. It has no script and no font of its own, and suits light and dark pages.
 
 mod layout;
@@ -10,7 +10,7 @@ mod tests;
 use std::io::{self, Write};
 
 use crate::file::TraceFile;
-use crate::journey::{HandoffKind, Journeys};
+use crate::journey::Journeys;
 use crate::outputs::{duration, escape, gaps, thousands};
 use crate::timeline::Tone;
 use layout::Layout;
@@ -46,9 +46,7 @@ pub enum SvgError {
 /// # Errors
 /// There is no such frame, or nothing is known of it.
 pub fn choose(journeys: &Journeys, asked: Option<usize>) -> Result<usize, SvgError> {
-    let whole = journeys.handoffs.iter().filter(|one| one.kind == HandoffKind::Whole);
-    let longest = whole.max_by_key(|one| (one.took.cycles, std::cmp::Reverse(one.frame)));
-    let frame = asked.or(longest.map(|one| one.frame)).unwrap_or(0);
+    let frame = asked.or(journeys.longest().map(|one| one.frame)).unwrap_or(0);
     let count = journeys.frames.len();
     let one = journeys.frames.get(frame).ok_or(SvgError::NoFrame { frame, count })?;
     if one.steps.is_empty() { Err(SvgError::NoStep(frame)) } else { Ok(frame) }
@@ -70,9 +68,14 @@ pub fn write(
     let lanes_end = TOP + LANE * layout.lanes.len() as u64;
     let scale_at = lanes_end + 34;
     let (scale, table_at) = parts::scale(&layout, journeys, scale_at);
-    let (table, height) = parts::table(&layout, table_at);
+    let (table, height) = parts::table(&layout, &trace.header, table_at);
     let (cycles, ns) = layout.took();
-    let title = format!("Frame {}: {} cycles, {}", one.sequence, thousands(cycles), duration(ns));
+    let title = format!(
+        "Frame {}: {} cycles, {}",
+        one.sequence.map_or(frame as u64, u64::from),
+        thousands(cycles),
+        duration(ns)
+    );
     let mut text = String::new();
     text += &format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" \

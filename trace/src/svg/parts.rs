@@ -1,6 +1,7 @@
 //! The pieces of the picture.
 
-use crate::journey::{Component, HandoffKind, Journeys, Split};
+use crate::file::Header;
+use crate::journey::{Component, Journeys, Leg, Split};
 use crate::outputs::{duration, escape, thousands};
 use crate::svg::layout::Layout;
 use crate::svg::{LANE, TOP, WIDTH};
@@ -56,7 +57,7 @@ pub(super) fn bars(layout: &Layout<'_>) -> String {
             bar.from
         );
         // A label needs room, and on an engine's lane the steps have it.
-        let fits = width > 8 * bar.label.len() as u64 && bar.lane >= 4 && !bar.label.is_empty();
+        let fits = width > 8 * bar.label.len() as u64 && layout.is_buffer(bar.lane) && !bar.label.is_empty();
         let label =
             format!("<text x=\"{}\" y=\"{}\">{}</text>\n", bar.from + 6, middle(bar.lane) + 5, bar.label);
         if fits { shape + &label } else { shape }
@@ -90,21 +91,18 @@ fn dot(x: u64, y: u64, number: usize, tone: Tone) -> String {
     )
 }
 
-fn lane_tone(lane: usize) -> Tone {
-    [Tone::Source, Tone::Guest, Tone::Processor, Tone::Sink].get(lane).copied().unwrap_or(Tone::Guest)
-}
-
 /// The steps by number.
 pub(super) fn dots(layout: &Layout<'_>) -> String {
-    let one =
-        |(number, (_, lane, x)): (usize, &(_, usize, u64))| dot(*x, middle(*lane), number, lane_tone(*lane));
+    let one = |(number, (_, lane, x)): (usize, &(_, usize, u64))| {
+        dot(*x, middle(*lane), number, layout.tone(*lane))
+    };
     (1..).zip(&layout.steps).map(one).collect()
 }
 
 /// The whole journey to scale, by where its time went; empty when it did not come to the screen. Gives where it ends.
 pub(super) fn scale(layout: &Layout<'_>, journeys: &Journeys, at: u64) -> (String, u64) {
     let frame = layout.frame.number;
-    let whole = journeys.handoffs.iter().find(|one| one.frame == frame && one.kind == HandoffKind::Whole);
+    let whole = journeys.handoffs.iter().find(|one| one.frame == frame && one.kind.leg == Leg::Whole);
     let Some(whole) = whole.filter(|whole| whole.took.cycles > 0) else { return (String::new(), at) };
     let (text, width) = ("To scale, where the time went:", WIDTH - 48);
     let mut svg = format!("<text x=\"24\" y=\"{}\">{text}</text>\n", at + 12);
@@ -136,7 +134,7 @@ fn share(split: &Split, component: Component, whole: u64) -> String {
 }
 
 /// The steps with their cycles and nanoseconds, in two columns. Gives the picture's height.
-pub(super) fn table(layout: &Layout<'_>, at: u64) -> (String, u64) {
+pub(super) fn table(layout: &Layout<'_>, header: &Header, at: u64) -> (String, u64) {
     let half = layout.steps.len().div_ceil(2).max(1);
     let begin = layout.steps.first().map(|(step, ..)| step.at.stamp).unwrap_or_default();
     let (mut svg, mut before) = (String::new(), begin);
@@ -151,8 +149,9 @@ pub(super) fn table(layout: &Layout<'_>, at: u64) -> (String, u64) {
         let (column, row) = ((number / half) as u64, (number % half) as u64);
         let (left, y) = (24 + column * (WIDTH - 24) / 2, at + LINE * (row + 2) + 4);
         let stamp = step.at.stamp;
-        svg += &dot(left + 9, y - 4, number + 1, lane_tone(*lane));
-        svg += &format!("<text x=\"{}\" y=\"{y}\">{}</text>\n", left + 26, escape(step.stage.name()));
+        svg += &dot(left + 9, y - 4, number + 1, layout.tone(*lane));
+        svg +=
+            &format!("<text x=\"{}\" y=\"{y}\">{}</text>\n", left + 26, escape(&layout.text(step, header)));
         let cells = [
             (340, thousands(stamp.cycles.saturating_sub(begin.cycles))),
             (440, thousands(stamp.cycles.saturating_sub(before.cycles))),

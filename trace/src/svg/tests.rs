@@ -19,7 +19,9 @@ fn every_step_is_in_the_table_with_its_time() {
         assert_eq!(frame.steps.len(), if guest { 27 } else { 15 });
         let begin = frame.steps[0].at.stamp.cycles;
         for step in &frame.steps {
-            assert!(svg.contains(&format!(">{}</text>", escape(step.stage.name()))));
+            assert!(
+                svg.contains(&format!(">{}</text>", escape(&frame.stage_text(step.stage, &trace.header))))
+            );
             assert!(svg.contains(&format!(">{}</text>", thousands(step.at.stamp.cycles - begin))));
         }
         assert_eq!(svg.matches("<circle").count(), 2 * frame.steps.len());

@@ -24,7 +24,8 @@ pub(super) fn between(journeys: &Journeys, lanes: &[Lane]) -> Vec<Arrow> {
     let spots = spots(lanes);
     let mut arrows = Vec::new();
     for frame in &journeys.frames {
-        let mut hands: Vec<_> = HANDS.into_iter().filter_map(|stage| frame.at(stage)).collect();
+        let hands = frame.steps.iter().filter(|step| HANDS.contains(&step.stage));
+        let mut hands: Vec<_> = hands.map(|step| step.at).collect();
         hands.sort();
         let mut found: Vec<Spot> = hands.iter().filter_map(|at| spots.get(&at.record).copied()).collect();
         found.dedup();

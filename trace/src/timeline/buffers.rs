@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::journey::{Buffer, Component, Handoff, HandoffKind, Hold};
+use crate::journey::{Buffer, Component, Handoff, HandoffKind, Hold, Leg};
 use crate::timeline::{Group, Lane, Scene, Slice, Tone};
 
 /// One lane for each buffer.
@@ -35,12 +35,12 @@ fn hold(scene: &Scene<'_>, hold: &Hold) -> Slice {
 /// One lane for each kind of hand-off but the whole way.
 pub(super) fn handoff_lanes(scene: &Scene<'_>) -> Vec<Lane> {
     let mut kinds: BTreeMap<HandoffKind, Vec<Slice>> = BTreeMap::new();
-    for one in scene.journeys.handoffs.iter().filter(|one| one.kind != HandoffKind::Whole) {
+    for one in scene.journeys.handoffs.iter().filter(|one| one.kind.leg != Leg::Whole) {
         kinds.entry(one.kind).or_default().push(handoff(scene, one));
     }
     let lane = |(kind, slices): (HandoffKind, Vec<Slice>)| {
         let about = "A slice for each frame, from one hand to the next, and where its time went";
-        Lane::new(Group::Handoffs, kind.name(), about, slices, Vec::new())
+        Lane::new(Group::Handoffs, kind.name(&scene.trace.header), about, slices, Vec::new())
     };
     kinds.into_iter().map(lane).collect()
 }

@@ -98,7 +98,7 @@ pub(super) fn counters(scene: &Scene<'_>) -> Vec<Counter> {
         let end = [Stage::FlipEvent, Stage::Flip, Stage::Requeued].into_iter().find_map(|s| frame.at(s))?;
         Some((frame.at(Stage::FrameStart)?, end))
     });
-    counters.push(count("frames between camera and screen".to_string(), frames));
+    counters.push(count("frames on their way".to_string(), frames));
     for timeline in &scene.journeys.timelines {
         let name = format!(
             "fences not signalled, {} {}, context {}",

@@ -126,14 +126,14 @@ impl EventLog {
         self.guest_lost = self.guest_lost.saturating_add(events);
     }
 
-    /// Ends the log: completes the file.
-    pub fn finish(self) -> FinishedLog {
+    /// Ends the log: completes the file. `counted`: what was counted, in the order of the header.
+    pub fn finish(self, counted: Vec<Vec<u64>>) -> FinishedLog {
         FinishedLog {
             recorder: self.recorder,
             count: self.count,
             guest_lost: self.guest_lost,
             digest: self.digester.map(|digester| hex(&digester.digest.finalize())),
-            written: self.stream.map(|stream| stream.finish(self.guest_lost)),
+            written: self.stream.map(|stream| stream.finish(self.guest_lost, counted)),
         }
     }
 }
@@ -171,7 +171,7 @@ mod tests {
         for &(cycles, frame) in events {
             log.push(Stamp { cycles, ns: cycles }, Event::Vblank { engine: DISPLAY_ENGINE, frame });
         }
-        log.finish().digest.expect("asked for")
+        log.finish(Vec::new()).digest.expect("asked for")
     }
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
         log.push(Stamp { cycles: 1, ns: 300 }, Event::RegisterRead { rid: 8, offset: 0x10, value: 128 });
         log.push(Stamp { cycles: 2, ns: 301 }, Event::RegisterWrite { rid: 16, offset: 4, value: 1 });
         let bytes = [1, 0xac, 0x02, 0, 8, 0x10, 0x80, 0x01, 2, 0xad, 0x02, 1, 16, 4, 1];
-        assert_eq!(log.finish().digest, Some(hex(&Sha256::digest(bytes))));
+        assert_eq!(log.finish(Vec::new()).digest, Some(hex(&Sha256::digest(bytes))));
     }
 
     #[test]
@@ -205,7 +205,7 @@ mod tests {
             (EventLog::new(9).hashed(), EventLog::new(9).hashed().keep_only(Box::new(odd)));
         events().for_each(|(stamp, event)| all.push(stamp, event));
         events().for_each(|(stamp, event)| some.push(stamp, event));
-        let (all, some) = (all.finish(), some.finish());
+        let (all, some) = (all.finish(Vec::new()), some.finish(Vec::new()));
         assert_eq!((&all.digest, all.count), (&some.digest, some.count));
         let kept: Vec<u64> = some.recorder.records().map(|record| record.stamp.cycles).collect();
         assert_eq!((kept, some.recorder.lost()), (vec![1, 3, 5, 7], 0));
@@ -221,7 +221,7 @@ mod tests {
             log.push(Stamp { cycles: frame, ns: frame }, Event::Vblank { engine: DISPLAY_ENGINE, frame });
             log.push(Stamp { cycles: frame, ns: frame }, Event::MsiRaised { rid: 8, vector: 0 });
         }
-        let finished = log.finish();
+        let finished = log.finish(Vec::new());
         assert_eq!((finished.count, finished.recorder.lost()), (6, 5));
         assert_eq!(finished.written.expect("there is a file").result.expect("written").records, 3);
         let trace = TraceFile::read(file.reopen().expect("reopened")).expect("readable");

@@ -472,11 +472,14 @@ impl Machine {
         self.serial.flush();
         let guest_trace_refused = self.guest_trace_refused();
         let counters = self.counters();
+        // In the order in which the trace's header names them.
+        let values = |(_, set): &(String, Vec<Counter>)| set.iter().map(|counter| counter.value).collect();
+        let counted = counters.iter().map(values).collect();
         Remains {
             counters,
             memory: self.memory,
             guest_trace_refused,
-            log: self.log.finish(),
+            log: self.log.finish(counted),
             unclaimed: self.unclaimed,
             recent: self.recent,
         }

@@ -6,10 +6,10 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use fencepost_devices::function::Identity;
+use fencepost_devices::function::{Counter, Identity};
 use fencepost_devices::pci::PciRoot;
 use fencepost_trace::Accel;
-use fencepost_trace::file::{EngineName, FunctionName, Header};
+use fencepost_trace::file::{CounterNames, EngineName, FunctionName, Header};
 
 pub use stream::{Stream, Written};
 
@@ -19,6 +19,7 @@ use crate::control::Control;
 use crate::devices;
 use crate::error::HostError;
 use crate::launch::Launch;
+use crate::machine::remap::Remapping;
 use crate::machine::time::TimeBase;
 use crate::outlet::{Full, open};
 
@@ -56,17 +57,28 @@ fn header(launch: &Launch, config: &MachineConfig, pci: &PciRoot, accel: Chosen,
         name: identity.name.to_string(),
         engines: identity.engines.iter().map(EngineName::from).collect(),
     };
-    Header {
+    let functions: Vec<FunctionName> = pci.functions().map(function).collect();
+    let mut header = Header {
         accel: match accel {
             Chosen::Soft => Accel::Soft,
             Chosen::Kvm => Accel::Kvm,
         },
         tsc_hz: time.hz(),
         categories: config.tracing.categories.list(),
-        functions: pci.functions().map(function).collect(),
+        functions,
+        counters: Vec::new(),
         costs: devices::costs(config),
         seed: config.seed,
         limit: Some(config.tracing.limit.0),
         snapshot: launch.restore.as_ref().map(|_| time.now().cycles),
-    }
+    };
+    let names = |of: String, counters: Vec<Counter>| CounterNames {
+        of,
+        names: counters.into_iter().map(|counter| counter.name.to_string()).collect(),
+    };
+    let functions = pci.functions().zip(pci.counters());
+    let functions = functions.map(|((rid, _), (_, counters))| names(header.function_label(rid), counters));
+    let iommu = Remapping::new(config.iommu).counters();
+    header.counters = functions.chain(iommu.map(|counters| names("iommu".to_string(), counters))).collect();
+    header
 }

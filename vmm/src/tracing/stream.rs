@@ -44,7 +44,7 @@ enum Item {
     Records(Vec<Record>),
     Definitions(Vec<Definition>),
     Flush,
-    End { lost: u64, guest_lost: u64 },
+    End { lost: u64, guest_lost: u64, counted: Vec<Vec<u64>> },
 }
 
 /// A trace file that is being written.
@@ -174,9 +174,9 @@ impl Stream {
         }
     }
 
-    /// Completes the file. `guest_lost`: events that the guest lost itself.
-    pub fn finish(mut self, guest_lost: u64) -> Written {
-        let ended = self.end(Some(guest_lost));
+    /// Completes the file. `guest_lost`: events that the guest lost itself. `counted`: in the order of [`Header::counters`].
+    pub fn finish(mut self, guest_lost: u64, counted: Vec<Vec<u64>>) -> Written {
+        let ended = self.end(Some((guest_lost, counted)));
         let (given_up, result) = match ended {
             Some(Finished::Ended(result)) => (false, result.and_then(|totals| totals)),
             Some(Finished::GivenUp(records)) => {
@@ -188,14 +188,18 @@ impl Stream {
         Written { lost: self.lost, given_up, result }
     }
 
-    /// Has everything written, and the last frame if what the guest lost is told; waits for it. Nothing if that was done.
-    fn end(&mut self, guest_lost: Option<u64>) -> Option<Finished<io::Result<io::Result<Totals>>>> {
+    /// Has everything written, and the last frame if what the guest lost and what was counted is given; waits for it. Nothing if that
+    /// was done.
+    fn end(
+        &mut self,
+        last: Option<(u64, Vec<Vec<u64>>)>,
+    ) -> Option<Finished<io::Result<io::Result<Totals>>>> {
         self.outlet.as_ref()?;
         // The guest is over: waiting shows nowhere any more.
         self.full = Full::Wait;
         self.hand_on();
-        if let Some(guest_lost) = guest_lost {
-            let _ = self.send(Item::End { lost: self.lost, guest_lost });
+        if let Some((guest_lost, counted)) = last {
+            let _ = self.send(Item::End { lost: self.lost, guest_lost, counted });
         }
         self.outlet.take().map(Outlet::finish)
     }
@@ -266,8 +270,9 @@ fn write_all(mut out: FileWriter<File>, items: &mut Items<Item>) -> io::Result<T
             Item::Records(batch) => batch.iter().try_for_each(|record| out.record(record))?,
             Item::Definitions(part) => part.iter().try_for_each(|definition| out.define(definition))?,
             Item::Flush => out.flush()?,
-            Item::End { lost, guest_lost } => {
+            Item::End { lost, guest_lost, counted } => {
                 out.lost(lost, guest_lost);
+                out.counted(counted);
                 return out.finish();
             }
         }

@@ -27,7 +27,7 @@ fn a_lossless_stream_writes_everything_in_order() {
         .expect("begun");
     let count = (ROOM_RECORDS * 3) as u64;
     (0..count).for_each(|frame| stream.record(record(frame)));
-    let written = stream.finish(5);
+    let written = stream.finish(5, Vec::new());
     assert_eq!(
         written.result.expect("written"),
         Totals { records: count, guest_lost: 5, ..Totals::default() }
@@ -49,7 +49,7 @@ fn a_writer_that_is_behind_costs_events_that_are_counted() {
         let mut bytes = Vec::new();
         reader.read_to_end(&mut bytes).map(|_| bytes)
     });
-    let written = stream.finish(0);
+    let written = stream.finish(0, Vec::new());
     let totals = written.result.expect("written");
     assert!(written.lost > 0, "the bound was never met");
     assert_eq!((totals.lost, totals.records + totals.lost), (written.lost, count));
@@ -77,7 +77,7 @@ fn unread(work: impl FnOnce(&mut Stream) + Send + 'static) -> (Written, Vec<u8>)
         let mut stream = Stream::begin(file, header(), Full::Drop, &Arc::default()).expect("begun");
         work(&mut stream);
         told.send(()).expect("somebody waits");
-        stream.finish(0)
+        stream.finish(0, Vec::new())
     });
     done.recv_timeout(Duration::from_secs(120)).expect("nothing waits for the writer");
     let mut bytes = Vec::new();
@@ -146,7 +146,7 @@ fn large_guest_events_fill_a_batch_sooner() {
         let waiting: usize = stream.batch.iter().map(Record::bytes).sum();
         assert!(waiting < BATCH_BYTES && waiting == stream.batch_bytes, "{waiting}");
     }
-    assert_eq!(stream.finish(0).result.expect("written").records, 1000);
+    assert_eq!(stream.finish(0, Vec::new()).result.expect("written").records, 1000);
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn a_full_disk_ends_the_file_and_not_the_machine() {
             .expect("begun");
     drop(reader);
     (0..100_000).for_each(|frame| stream.record(record(frame)));
-    assert!(stream.finish(0).result.is_err());
+    assert!(stream.finish(0, Vec::new()).result.is_err());
 }
 
 #[test]
