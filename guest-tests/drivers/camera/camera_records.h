@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the Fencepost camera and its driver share in memory: descriptors and records. See docs/camera.md. */
+/*
+ * What the Fencepost camera and its driver share in memory: descriptors and records. See
+ * docs/camera.md.
+ */
 #ifndef FENCEPOST_CAMERA_RECORDS_H
 #define FENCEPOST_CAMERA_RECORDS_H
 

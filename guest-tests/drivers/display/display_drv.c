@@ -27,10 +27,9 @@ DEFINE_DRM_GEM_FOPS(fpdisp_fops);
 static const struct drm_driver fpdisp_drm_driver = {
 	.driver_features = DRIVER_GEM | DRIVER_MODESET | DRIVER_ATOMIC,
 	.fops = &fpdisp_fops,
-	DRM_GEM_SHMEM_DRIVER_OPS,
+	.dumb_create = drm_gem_shmem_dumb_create,
 	.gem_create_object = fpdisp_bo_alloc,
-	.prime_handle_to_fd = fencepost_bo_export,
-	.gem_prime_import = fencepost_bo_import,
+	FENCEPOST_BO_DRIVER_OPS,
 	.name = FENCEPOST_DISPLAY_DRIVER_NAME,
 	.desc = "Fencepost display controller",
 	.date = "20260101",

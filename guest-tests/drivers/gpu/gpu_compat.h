@@ -9,14 +9,9 @@
 #include <linux/pci.h>
 
 #include <drm/drm_file.h>
-#include <drm/drm_prime.h>
 #include <drm/gpu_scheduler.h>
 
 #ifdef FENCEPOST_LINUX_6_1
-
-#define FPGPU_COMPAT_PRIME_OPS					\
-	.prime_fd_to_handle = drm_gem_prime_fd_to_handle,	\
-	.gem_prime_mmap = drm_gem_prime_mmap,
 
 static inline void __iomem *fpgpu_compat_iomap(struct pci_dev *pdev, int bar, const char *name)
 {
@@ -58,8 +53,6 @@ static inline void fpgpu_compat_sched_start(struct drm_gpu_scheduler *sched)
 }
 
 #else
-
-#define FPGPU_COMPAT_PRIME_OPS
 
 static inline void __iomem *fpgpu_compat_iomap(struct pci_dev *pdev, int bar, const char *name)
 {

@@ -141,10 +141,7 @@ static const struct drm_driver fpgpu_drm_driver = {
 	.open = fpgpu_open,
 	.postclose = fpgpu_postclose,
 	.gem_create_object = fpgpu_bo_alloc,
-	FPGPU_COMPAT_PRIME_OPS
-	.prime_handle_to_fd = fencepost_bo_export,
-	.gem_prime_import = fencepost_bo_import,
-	.gem_prime_import_sg_table = drm_gem_shmem_prime_import_sg_table,
+	FENCEPOST_BO_DRIVER_OPS,
 	.ioctls = fpgpu_ioctls,
 	.num_ioctls = ARRAY_SIZE(fpgpu_ioctls),
 	.fops = &fpgpu_fops,

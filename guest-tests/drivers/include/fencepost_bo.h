@@ -233,4 +233,20 @@ static inline int fencepost_bo_export(struct drm_device *drm, struct drm_file *f
 	return ret;
 }
 
+/* Linux 6.1 asks a driver for what later ones do by themselves; Kbuild defines the symbol. */
+#ifdef FENCEPOST_LINUX_6_1
+#define FENCEPOST_BO_OLD_OPS					\
+	.prime_fd_to_handle = drm_gem_prime_fd_to_handle,	\
+	.gem_prime_mmap = drm_gem_prime_mmap,
+#else
+#define FENCEPOST_BO_OLD_OPS
+#endif
+
+/* In struct drm_driver, beside gem_create_object. */
+#define FENCEPOST_BO_DRIVER_OPS					\
+	FENCEPOST_BO_OLD_OPS					\
+	.prime_handle_to_fd = fencepost_bo_export,		\
+	.gem_prime_import = fencepost_bo_import,		\
+	.gem_prime_import_sg_table = drm_gem_shmem_prime_import_sg_table
+
 #endif /* FENCEPOST_BO_H */

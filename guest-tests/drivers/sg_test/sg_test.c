@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Tests of the builder of scatter-gather lists (fencepost_sg.h), with tables whose addresses are made up. The parameter
- * `case` names one; loading fails with EINVAL if its list is not as it must be, with ENOENT if there is no such case.
- * test_sg in guest-tests/programs loads it for each.
+ * Tests of the builder of scatter-gather lists (fencepost_sg.h), with tables whose addresses are
+ * made up. The parameter `case` names one; loading fails with EINVAL if its list is not as it must
+ * be, with ENOENT if there is no such case. test_sg in guest-tests/programs loads it for each.
  */
 
 #include <linux/module.h>
@@ -35,9 +35,11 @@ static const struct fpsg_case fpsg_cases[] = {
 	  1, 0, 1, { { 0x1000, 0x1810 } } },
 	{ "a gap divides", 2, { { 0x1000, 0x1000 }, { 0x2001, 0xfff } },
 	  2, 0, 2, { { 0x1000, 0x1000 }, { 0x2001, 0xfff } } },
-	{ "the order is kept", 3, { { 0x3000, 0x1000 }, { 0x2000, 0x1000 }, { 0x3000, 0x1000 } },
+	{ "the order is kept", 3,
+	  { { 0x3000, 0x1000 }, { 0x2000, 0x1000 }, { 0x3000, 0x1000 } },
 	  3, 0, 2, { { 0x3000, 0x1000 }, { 0x2000, 0x2000 } } },
-	{ "an empty segment is no entry", 3, { { 0x1000, 0x1000 }, { 0x9000, 0 }, { 0x2000, 0x1000 } },
+	{ "an empty segment is no entry", 3,
+	  { { 0x1000, 0x1000 }, { 0x9000, 0 }, { 0x2000, 0x1000 } },
 	  1, 0, 1, { { 0x1000, 0x2000 } } },
 	{ "an entry has the largest length", 2, { { 0x1000, 0xffffe000 }, { 0xfffff000, 0x1000 } },
 	  1, 0, 1, { { 0x1000, 0xfffff000 } } },
