@@ -14,14 +14,14 @@ guest iommu 900 "test_iommu;test_sg"
 guest gpu 900 "test_gpu"
 guest display 900 "test_display" --display width=320,height=240
 guest camera 900 "test_camera"
-# Memory that is freed is filled with a pattern, so that who looks at it afterwards finds no sense there.
+# Freed memory is filled with a pattern, so that a use after free shows.
 poisoned() {
     local GUEST_COMMAND_LINE="$GUEST_COMMAND_LINE slub_debug=P,kmalloc-*"
     "$@"
 }
-# Devices and drivers go away, are reset and sleep, with all that user space may hold; the IOMMU finds what is still mapped.
+# Devices and drivers are removed, reset and suspended while user space holds all it can; the IOMMU finds what is still mapped.
 poisoned guest life 900 "test_gpu_life;test_camera_life"
-# The same for the display, with few frames a second and slow jobs of the GPU's, so that it happens before they end.
+# The same for the display, with few frames a second and slow GPU jobs, so that removal comes before they end.
 display_life=(--display width=128,height=96,hz=2 --gpu latency=20000000)
 poisoned guest display-life 900 "test_display_commits;test_display_kms;test_display_life" "${display_life[@]}"
 without_iommu() {
@@ -135,20 +135,20 @@ exits() {
     "$FENCEPOST" run --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd" --append "$GUEST_COMMAND_LINE $line" \
         --accel soft --timeout 300 </dev/null >"$logs/$1" || status=$?
     cat "$logs/$1"
-    # What is wrong is told and ends nothing; all that was said before the end is there.
+    # A wrong argument is reported and ends nothing; all output before the end is there.
     [ "$status" = 42 ] && [ "$(grep -c 'fencepost-exit ended with status 2' "$logs/$1")" = 3 ]
 }
 check "guest: a program sets the exit status" exits exits
 check "guest: the same on the 6.1 kernel" on_stable exits exits-stable
 
-# Modules of another kernel are told of before the start; what the guest then does is its own.
+# Modules of another kernel are reported before the start; what the guest then does is not checked.
 other_modules() {
     "$FENCEPOST" run --kernel "$CACHE/kernel-stable/vmlinuz" --initrd "$GUEST/initrd" --accel soft --timeout 0.1 \
         </dev/null >/dev/null 2>"$logs/other" || true
     cat "$logs/other"
     grep -q "modules in --initrd are for kernel $(cat "$KERNEL/version"), but --kernel is $(cat "$CACHE/kernel-stable/version")" "$logs/other"
 }
-check "guest: modules of another kernel are told of" other_modules
+check "guest: modules of another kernel are reported" other_modules
 
 # A guest with a shell on the console, whose input is this one's: `shell NAME [OPTION...]`; leaves $logs/NAME.text.
 shell() {
@@ -322,7 +322,7 @@ traced() {
     "$FENCEPOST" trace query --json --frame 2 "$trace" | in_order '"FrameEnd"' '"InterruptDelivered"' '"vb2_buf_done"'
 }
 
-# Whether the probes in dma-buf tell the truth: a thread maps each buffer page by page right after it says so, all of it, and
+# Whether the probes in dma-buf are right: a thread maps each buffer page by page right after it says so, all of it, and
 # the inodes that it lets go in the end are those that it had.
 dma_bufs() {
     perl -e '
@@ -362,7 +362,7 @@ check "trace: the same journeys on the 6.1 kernel" on_stable journeys journeys-s
 say "outputs of a traced demo"
 if demo traced --trace "$logs/traced.fpt" >"$logs/check" 2>&1; then
     "$ROOT/ci/outputs-test" "$logs/traced.fpt" "$logs/outputs" >"$logs/outputs-said" 2>&1 || true
-    grep -q '^ok ' "$logs/outputs-said" || fail "ci/outputs-test said nothing"
+    grep -q '^ok ' "$logs/outputs-said" || fail "ci/outputs-test printed nothing"
     while IFS= read -r line; do
         case $line in
         'ok '*) pass ;;

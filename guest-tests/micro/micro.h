@@ -36,10 +36,10 @@ struct trap {
 	uint64_t vector, error, address, rip, count;
 };
 extern volatile struct trap trap;
-/* Where an exception goes on; an exception while this is 0 ends the machine. */
+/* Where to resume after an exception; an exception while this is 0 ends the machine. */
 extern volatile uint64_t resume;
 
-/* Loads the interrupt table: exceptions go on at `resume`, IRQ_VECTOR.. are counted in `trap`. */
+/* Loads the interrupt table: exceptions resume at `resume`, IRQ_VECTOR.. are counted in `trap`. */
 void install_interrupts(void);
 #define IRQ_VECTOR 0x40
 #define IRQ_VECTORS 4

@@ -58,7 +58,7 @@ void display_close(struct display *display);
  */
 int display_open_node(const char *node, const char *driver);
 
-/* An ioctl that goes on when a signal interrupts it. */
+/* An ioctl that is repeated when a signal interrupts it. */
 int display_ioctl(int fd, unsigned long request, void *arg);
 
 #endif /* FENCEPOST_DISPLAY_H */

@@ -12,11 +12,12 @@
  *   # handoff K dqbuf=.. submit=.. fenced=.. commit=.. flip=.. captured=..
  * S is the camera's number of the frame, V the count of vertical blanks at the
  * one that latched it, C the CRC-32 of the captured bytes. V is DRM's count:
- * the device's, and one more for each time that the screen was switched on. The stamps: DQBUF returned, the GPU's job is submitted, its
+ * the device's, and one more for each time that the screen was switched on. The
+ * stamps: DQBUF returned, the GPU's job is submitted, its
  * fence was seen to have signalled, the commit returned, the flip event came;
  * and by the device, the capture was complete.
  *
- * The mark port is told 1 when everything is set up and 2 when all frames were
+ * The program writes 1 to the mark port when all is set up and 2 when all frames were
  * shown.
  */
 #include <errno.h>
@@ -42,7 +43,7 @@
 /* Nothing on the way takes longer, in milliseconds. */
 #define PATIENCE_MS 10000
 #define MAX_FRAMES 1000000
-/* The machine's mark port, and what is told there: a host may move the machine then. */
+/* The machine's mark port, and what is written there: a host may move the machine then. */
 #define MARK_PORT 0xf8
 #define MARK_SET_UP 1
 #define MARK_SHOWN 2

@@ -12,7 +12,6 @@
 #include "display_picture.h"
 #include "ktap.h"
 
-/* What failed, for the report; returns ret. */
 int flow_failed(const char *what, int ret)
 {
 	if (ret < 0)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What a flow is made of: a display that is on, a camera with mapped buffers, a GPU, and buffers to show. Nothing is taken
- * down: that is for the end of the program.
+ * What a flow is made of: a display that is on, a camera with mapped buffers, a GPU, and buffers to show. Nothing is
+ * freed: that happens when the program ends.
  *
- * Functions return 0 (or what they say) on success and a negative errno on failure, of which they have told.
+ * Functions return 0 (or what they say) on success and a negative errno on failure, which they have reported.
  */
 #ifndef FENCEPOST_FLOW_PARTS_H
 #define FENCEPOST_FLOW_PARTS_H
@@ -49,7 +49,7 @@ struct flow {
 	uint32_t *screen;
 };
 
-/* Tells what failed; returns ret. */
+/* Reports what failed; returns ret. */
 int flow_failed(const char *what, int ret);
 
 /* Opens the display, with nothing on it, and the list of its CRCs. */

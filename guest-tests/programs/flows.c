@@ -7,8 +7,8 @@
  *                              buffer, and flips pages by the ioctl that is older than atomic commits
  *   flows render [FRAMES]      GPU -> display: the flip waits for the GPU's fence
  *   flows compositor [FRAMES]  program -> display: three buffers in turn, of which each change touches a part
- *   flows stopped              camera -> GPU -> display, and then it stops in the middle: the GPU does not get to the
- *                              second frame, whose flip so never comes, and the third is left in the program's hands
+ *   flows stopped              camera -> GPU -> display, and then it stops in the middle: the GPU never gets to
+ *                              the second frame, so that its flip does not come, and the program keeps the third
  *
  * The display shows XRGB8888 alone, so that "direct" shows the bytes of a YUYV picture of twice the width.
  *
@@ -44,7 +44,7 @@ struct mode {
 	int (*set_up)(struct flow *flow);
 	/* Makes the next picture. */
 	int (*next)(struct flow *flow, struct picture *picture);
-	/* The display has let go of a buffer. */
+	/* The display has released a buffer. */
 	int (*release)(struct flow *flow, int buffer);
 	int (*flip)(struct display *display, uint32_t fb, int fence, uint64_t user_data);
 };
@@ -386,7 +386,7 @@ static int test_stopped(struct flow *flow)
 		ret = convert_and_flip(flow, sources[index], 1);
 	ktap_result(!ret && display_wait_flip(&flow->display, NO_FLIP_MS, &flip) == -ETIME,
 		    "stopped: the second flip does not come while the GPU waits");
-	ktap_result(!ret && !flow_capture(flow, &index), "stopped: the program ends with a third picture in its hands");
+	ktap_result(!ret && !flow_capture(flow, &index), "stopped: the program ends with a third picture that it has not returned");
 	return ktap_finish();
 }
 

@@ -268,7 +268,7 @@ int gpu_held_check_waiter(enum life_action action)
 	return ret ? ret : -WEXITSTATUS(status);
 }
 
-/* Draws over and over, and looks at what it drew, until it is told to stop or the GPU is gone. */
+/* Draws over and over, and looks at what it drew, until it must stop or the GPU is gone. */
 static void draw_and_draw(void)
 {
 	struct drm_fencepost_gpu_command command;

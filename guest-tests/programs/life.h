@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What happens to a device and its driver: it is taken away, unbound, unloaded, reset, sent to sleep. Whether the kernel
- * complained. And tests, in KTAP, of all that with whatever user space may hold meanwhile.
+ * What happens to a device and its driver: it is taken away, unbound, unloaded, reset, sent to sleep. Whether the
+ * kernel complained. And tests, in KTAP, of all that with whatever user space may hold meanwhile.
  *
- * Functions return 0 (or what they say) on success and a negative errno on
- * failure.
+ * Functions return 0 (or what they say) on success and a negative errno on failure.
  */
 #ifndef FENCEPOST_LIFE_H
 #define FENCEPOST_LIFE_H
@@ -82,9 +81,9 @@ struct life_subject {
 };
 
 /*
- * A whole test program, whose exit status it returns. Does every action with everything held, one after the other: what is held must be as its check says, a loss must leave
- * nothing mapped for the device (iommu_trace.h: what other devices map, a holding must have forgotten), the device must
- * come back and work, and the kernel must not complain.
+ * A whole test program, whose exit status it returns. Does every action with everything held, one after the other: what
+ * is held must be as its check says, a loss must leave nothing mapped for the device (iommu_trace.h: what other devices
+ * map, a holding must have forgotten), the device must come back and work, and the kernel must not complain.
  */
 int life_test(const struct life_subject *subject);
 

@@ -158,7 +158,7 @@ static int take_stream(void)
 	return ret;
 }
 
-/* What a loss leaves of an open file: it is told at every turn. */
+/* After a loss every use of an open file reports it. */
 static int check_lost(void)
 {
 	struct pollfd pollfd = { .fd = held.camera.fd, .events = POLLIN };

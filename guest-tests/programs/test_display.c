@@ -254,7 +254,7 @@ int main(void)
 
 	/* The screen is off now, since what it showed was destroyed. */
 	ret = display_modeset(&display, fbs[1].fb);
-	ktap_result(!ret && display_flip_shows(&display, fbs[0].fb, crcs[0]), "the display goes on after all that");
+	ktap_result(!ret && display_flip_shows(&display, fbs[0].fb, crcs[0]), "the display still works after that");
 	test_refused_memory(crcs[0]);
 	test_unbinding();
 	ktap_result(display_make_pictures(&display, fbs, crcs, 2) && !display_modeset(&display, fbs[0].fb) &&

@@ -289,8 +289,8 @@ static void test_vblanks_go_on(const char *name, bool reset)
 		    "the next one after %s is a frame from it", name);
 }
 
-/* Whether the kernel has told of a lease by now. */
-static bool is_lease_told(int events)
+/* Whether the kernel has announced a lease by now. */
+static bool is_lease_announced(int events)
 {
 	char event[4096];
 	ssize_t len;
@@ -306,7 +306,7 @@ static bool is_lease_told(int events)
 
 /*
  * A lessor that does not know of planes leases a CRTC with the planes that belong to it; this one has no cursor. The
- * kernel tells of a lease's end; that it does not tell of its beginning is the kernel's, for every driver.
+ * kernel announces a lease's end. It does not announce its start, for any driver.
  */
 static void test_leases(void)
 {
@@ -324,12 +324,12 @@ static void test_leases(void)
 	if (!ret)
 		ret = display_ioctl(plain, DRM_IOCTL_MODE_CREATE_LEASE, &lease);
 	ktap_result(!ret, "a CRTC and a connector are leased (%d)", ret);
-	ktap_note("the kernel %s of a lease that begins", is_lease_told(events) ? "tells" : "does not tell");
+	ktap_note("the kernel %s of a lease that begins", is_lease_announced(events) ? "tells" : "does not tell");
 	ret = display_ioctl(lease.fd, DRM_IOCTL_MODE_GET_LEASE, &get);
 	ktap_result(!ret && get.count_objects == 3, "and with them the primary plane, without a cursor");
 	ktap_result(display_ioctl(lease.fd, DRM_IOCTL_MODE_CURSOR, &cursor) == -ENXIO, "a cursor is refused");
 	close(lease.fd);
-	ktap_result(is_lease_told(events), "the kernel tells of a lease that ends");
+	ktap_result(is_lease_announced(events), "the kernel announces a lease that ends");
 	close(plain);
 	close(events);
 	ktap_result(!display_ioctl(display.fd, DRM_IOCTL_SET_MASTER, NULL), "the first file is master again");

@@ -69,7 +69,8 @@ static int check_file(enum life_action action)
 		if (results[i] != wanted)
 			return results[i] ? results[i] : -EEXIST;
 	/* Memory is memory, whatever became of the device. */
-	if (!gpu_held_is_filled(gpu_held.buffers[A].map, wanted ? GPU_HELD_PATTERN : OTHER_PATTERN) || !gpu_held_is_filled(gpu_held.buffers[B].map, GPU_HELD_PATTERN))
+	if (!gpu_held_is_filled(gpu_held.buffers[A].map, wanted ? GPU_HELD_PATTERN : OTHER_PATTERN) ||
+	    !gpu_held_is_filled(gpu_held.buffers[B].map, GPU_HELD_PATTERN))
 		return -EBADMSG;
 	memset(gpu_held.buffers[B].map, 0, GPU_HELD_BYTES);
 	return 0;
@@ -278,7 +279,9 @@ static int works(void)
 {
 	int ret = gpu_held_open();
 
-	ret = ret ? ret : gpu_held_is_filled(gpu_held.buffers[A].map, GPU_HELD_PATTERN) && gpu_held_is_filled(gpu_held.buffers[B].map, GPU_HELD_PATTERN) ? 0 : -EBADMSG;
+	if (!ret && !(gpu_held_is_filled(gpu_held.buffers[A].map, GPU_HELD_PATTERN) &&
+		      gpu_held_is_filled(gpu_held.buffers[B].map, GPU_HELD_PATTERN)))
+		ret = -EBADMSG;
 	let_go();
 	return ret;
 }

@@ -46,7 +46,7 @@ static const char *const systems[] = {
 
 struct cpu {
 	int pages;
-	/* The kernel dropped events that were not told of yet. */
+	/* The kernel dropped events that are not reported yet. */
 	int missed;
 };
 

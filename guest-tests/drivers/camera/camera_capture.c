@@ -111,7 +111,7 @@ int fpcam_capture_init(struct fpcam_device *cam)
 	ret = fpcam_rings_init(cam);
 	if (ret)
 		return ret;
-	/* Buffers may be posted before the stream goes on, so the rings are told now. */
+	/* Buffers may be posted before the stream starts, so the device gets the rings now. */
 	fpcam_rings_program(cam);
 
 	queue->type = V4L2_BUF_TYPE_VIDEO_CAPTURE;

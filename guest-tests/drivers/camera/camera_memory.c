@@ -171,7 +171,7 @@ static void fpcam_memory_detach(void *priv)
 	kfree(memory);
 }
 
-/* An import's exporter sees to its caches. */
+/* The exporter of an imported buffer handles its caches. */
 static void fpcam_memory_prepare(void *priv)
 {
 	struct fpcam_memory *memory = priv;

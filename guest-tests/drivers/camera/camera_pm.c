@@ -34,7 +34,7 @@ static int fpcam_resume(struct fpcam_device *cam)
 	if (!ret && cam->streaming)
 		ret = fpcam_stream(cam);
 	if (ret) {
-		dev_err(&cam->pdev->dev, "cannot go on: %d\n", ret);
+		dev_err(&cam->pdev->dev, "cannot resume: %d\n", ret);
 		vb2_queue_error(&cam->queue);
 	}
 	return ret;

@@ -34,7 +34,7 @@ static void fpdisp_hold_end(struct work_struct *work)
 	struct fpdisp_hold *hold = container_of(to_rcu_work(work), struct fpdisp_hold, end);
 	struct drm_device *drm = hold->drm;
 
-	/* Who closes the CRC file looks at the CRTC once more after it told us. */
+	/* Closing the CRC file uses the CRTC once more after it has called us. */
 	if (!hold->crtc)
 		synchronize_rcu_tasks();
 	kfree(hold);
