@@ -18,11 +18,15 @@ use crate::frames::{Frame, FrameSink};
 use crate::machine::map::pci_windows;
 use crate::source;
 
-/// Builds the bus with all devices on it, after power-on.
-pub fn plug(config: &MachineConfig, host: &mut HostFiles) -> Result<PciRoot, HostError> {
+/// Builds the bus with all devices on it, after power-on: those of the description, and `others` with their slots.
+pub fn plug(
+    config: &MachineConfig,
+    host: &mut HostFiles,
+    others: Vec<(u8, Box<dyn Function>)>,
+) -> Result<PciRoot, HostError> {
     let mut root = PciRoot::new();
-    for (slot, function) in functions(config, host, |_| None)? {
-        root.add(slot, function).map_err(|error| HostError::Host(format!("PCI slot {slot}: {error}")))?;
+    for (slot, function) in functions(config, host, |_| None)?.into_iter().chain(others) {
+        root.add(slot, function).map_err(|error| HostError::Input(format!("PCI slot {slot}: {error}")))?;
     }
     root.assign_bars(&pci_windows()).map_err(|error| HostError::Host(format!("PCI: {error}")))?;
     Ok(root)

@@ -1,4 +1,20 @@
 //! The virtual machine monitor: machine, back ends, command line.
+//!
+//! Below the command line it is a library: a [`MachineConfig`](config::MachineConfig) describes a machine, a
+//! [`Launch`](launch::Launch) what to do with it, [`Hooks`](run::Hooks) connect it with the caller, and [`run`](run::run)
+//! runs it to its end. `vmm/examples/plug.rs` plugs a device of its own.
+//!
+//! ```no_run
+//! use fencepost::config::{Accel, DeviceConfig, MachineConfig};
+//! use fencepost::launch::Launch;
+//! use fencepost::run::{Hooks, run};
+//!
+//! let mut machine = MachineConfig { accel: Accel::Soft, ..MachineConfig::boot("vmlinuz") };
+//! machine.devices.push(DeviceConfig::new("gpu", 4).with("latency", 1000));
+//! let outcome = run(&Launch::new(machine), Hooks::new(Box::new(std::io::stdout())))?;
+//! println!("status {}", outcome.status());
+//! # Ok::<(), fencepost::error::HostError>(())
+//! ```
 
 #![deny(clippy::unwrap_used)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Run(args) => run_command(&args),
         Command::Demo(args) => demo(&args),
-        Command::Doctor(args) => Ok(doctor(&args)),
+        Command::Doctor(args) => Ok(doctor(args.json)),
         Command::Trace(args) => trace(&args),
     };
     match result {

@@ -58,7 +58,7 @@ pub(crate) fn powered_on(
 ) -> Result<Ready, HostError> {
     let config = launch.machine.clone();
     let mut host = HostFiles::new(hooks.frames.take());
-    let pci = devices::plug(&config, &mut host)?;
+    let pci = devices::plug(&config, &mut host, std::mem::take(&mut hooks.devices))?;
     let (accel, why) = accel::choose(accel::with_seed(config.accel, config.seed)?)?;
     let plan = plan(launch)?;
     if let Some(why) = why {

@@ -6,7 +6,7 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use fencepost_devices::function::Counter;
+use fencepost_devices::function::{Counter, Function};
 
 use crate::accel::Chosen;
 use crate::backend::kvm::assist::Assists;
@@ -36,6 +36,9 @@ pub struct Hooks {
     pub control: Arc<Control>,
     /// Gets every picture that a flip brings to the screen.
     pub frames: Option<Box<dyn FrameSink>>,
+    /// Devices of the caller's own and their slots, beside those of the machine's description. Such a machine cannot be saved,
+    /// for a snapshot restores what the description names.
+    pub devices: Vec<(u8, Box<dyn Function>)>,
     /// How many of the newest records to keep in memory for [`Outcome::log`]; none unless told otherwise.
     pub records: usize,
     /// Which of them to keep; all when absent.
@@ -53,6 +56,7 @@ impl Hooks {
             console,
             control: Arc::default(),
             frames: None,
+            devices: Vec::new(),
             records: 0,
             keep: None,
             gates: Vec::new(),
@@ -175,6 +179,12 @@ pub fn run(launch: &Launch, mut hooks: Hooks) -> Result<Outcome, HostError> {
     let start = Instant::now();
     launch.machine.check().map_err(HostError::Input)?;
     claims(launch)?;
+    if !hooks.devices.is_empty() && (launch.snapshot.is_some() || launch.restore.is_some()) {
+        return Err(HostError::input(
+            "a device of the caller's own is in no snapshot",
+            "add it to the registry, or leave out --snapshot and --restore",
+        ));
+    }
     let control = Arc::clone(&hooks.control);
     launch.snapshot.as_deref().map_or(Ok(()), snapshot::check)?;
     let source = match &launch.restore {

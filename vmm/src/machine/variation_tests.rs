@@ -287,8 +287,8 @@ fn start_engines(machine: &mut Machine) {
 
 /// What the engines did in less than a fifth of a second, and the interrupts that came of it.
 fn engines(seed: Option<u64>) -> (Vec<Stamped>, Vec<Arrival>) {
-    let pci =
-        crate::devices::plug(&MachineConfig::default(), &mut HostFiles::new(None)).expect("good options");
+    let pci = crate::devices::plug(&MachineConfig::default(), &mut HostFiles::new(None), Vec::new())
+        .expect("good options");
     let mut machine = machine(pci, seed);
     start_engines(&mut machine);
     let arrived = run_to(&mut machine, 199_000_000);
