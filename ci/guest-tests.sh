@@ -28,6 +28,9 @@ without_iommu() {
     local GUEST_COMMAND_LINE=${GUEST_COMMAND_LINE/intel_iommu=on/intel_iommu=off}
     "$@"
 }
+# A device that only its folder and one line know.
+guest edu 300 "test_edu" --device edu,slot=5
+without_iommu guest edu-no-iommu 300 "test_edu" --device edu,slot=5
 without_iommu poisoned guest life-no-iommu 900 "test_gpu_life;test_camera_life"
 without_iommu poisoned guest display-life-no-iommu 900 "test_display_life" "${display_life[@]}"
 # Flows of other shapes than the demo's: without a GPU, without a camera, with a copy by the program, and one that stops.
@@ -121,6 +124,7 @@ on_stable() {
 check "build: the guest of the 6.1 kernel" "$ROOT/ci/guest" --stable --shell
 on_stable guest stable-machine 900 "$machine_as_stated"
 on_stable guest stable-iommu 900 "test_iommu;test_sg"
+on_stable guest stable-edu 300 "test_edu" --device edu,slot=5
 on_stable guest stable-gpu 900 "test_gpu"
 on_stable guest stable-display 900 "test_display" --display width=320,height=240
 on_stable guest stable-camera 900 "test_camera"
