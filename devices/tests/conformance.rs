@@ -247,3 +247,71 @@ fn kinds_and_slots_are_unique_and_words_are_in_order() {
         Some("did you mean gpu?")
     );
 }
+
+/// What starts each model's engine: words of memory, then registers of BAR 0 with 4 bytes each.
+struct Start {
+    kind: &'static str,
+    memory: &'static [(usize, u32)],
+    registers: &'static [(u32, u32)],
+}
+
+const STARTS: &[Start] = &[
+    Start {
+        kind: "gpu",
+        // A fence packet; its ring, fence word, enable bit and tail.
+        memory: &[(0x1000, 6), (0x1008, 7)],
+        registers: &[(0x100, 0x1000), (0x108, 2), (0x120, 0x2000), (0x114, 1), (0x110, 1)],
+    },
+    Start {
+        kind: "camera",
+        // Queue, completions, ring entries, stream on: frames are dropped, for there is no buffer.
+        memory: &[],
+        registers: &[(0x98, 0x1000), (0xa0, 0x2000), (0xa8, 4), (0x0c0, 1)],
+    },
+    Start {
+        kind: "display",
+        // Interrupts, a mode of 640x480 and its clock, on.
+        memory: &[],
+        registers: &[
+            (0x14, 7),
+            (0x104, 640 | 480 << 16),
+            (0x108, 800 | 493 << 16),
+            (0x10c, 23_660),
+            (0x100, 1),
+        ],
+    },
+    // The factorial of 5.
+    Start { kind: "edu", memory: &[], registers: &[(0x08, 5)] },
+];
+
+#[test]
+fn a_restored_device_asks_again_for_the_calls_that_it_waits_for() {
+    for model in MODELS {
+        let start = STARTS.iter().find(|start| start.kind == model.kind);
+        let start = start.unwrap_or_else(|| panic!("what starts a {}? Add it to STARTS", model.kind));
+        let (mut world, mut function) = (World::new(MEMORY_BYTES), power_on(model));
+        for (at, word) in start.memory {
+            world.memory_mut()[*at..][..4].copy_from_slice(&word.to_le_bytes());
+        }
+        for &(offset, value) in start.registers {
+            match function.registers() {
+                Registers::Words(words) => words.write(offset, value, &mut world.ports()),
+                Registers::AsIssued(registers) => {
+                    registers.write(0, offset.into(), &value.to_le_bytes(), &mut world.ports());
+                }
+            }
+        }
+        let saved = function.save_state();
+        let mut restored = restore(model, &saved).unwrap_or_else(|error| panic!("{error}"));
+        let mut next = successor(&mut world, 0, &mut *restored);
+        restored.rearm(&mut next.ports());
+        world.take_raised();
+        for (world, function) in [(&mut world, &mut function), (&mut next, &mut restored)] {
+            world.advance_to(1_000_000_000, &mut **function);
+        }
+        assert_ne!(function.save_state(), saved, "{}: nothing was started", model.kind);
+        assert_eq!(restored.save_state(), function.save_state(), "{}", model.kind);
+        assert_eq!(next.take_raised(), world.take_raised(), "{}", model.kind);
+        assert!(next.memory_mut() == world.memory_mut(), "{}: memory differs", model.kind);
+    }
+}
