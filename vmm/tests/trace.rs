@@ -168,7 +168,7 @@ fn a_check_fails_on_a_violation_and_on_too_few_frames() {
         "{}",
         text(&output.stderr)
     );
-    assert!(text(&output.stdout).contains("write-while-shown: a device wrote"), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("write-while-shown: an engine wrote"), "{}", text(&output.stdout));
     assert!(!text(&output.stdout).contains("events are missing"));
     assert_eq!(fencepost(&["report", file]).status.code(), Some(0));
     let few = save(folder.path(), "few", &bytes(frames(2, 50)));

@@ -209,8 +209,12 @@ impl<'a> Links<'a> {
             if flip.flip.is_none() || flip.buffer.is_none() || used.has(Work::Flip(number)) {
                 continue;
             }
-            let fresh =
-                |job: &&usize| self.flip_of_job.get(job) == Some(&number) && !used.has(Work::Job(**job));
+            // What was written while it was shown is no step of its way, but a fault.
+            let in_time = |job: &Job| job.end.is_some_and(|end| end.stamp.cycles <= flip.latch.stamp.cycles);
+            let fresh = |job: &&usize| {
+                let first = self.flip_of_job.get(job) == Some(&number) && !used.has(Work::Job(**job));
+                first && self.job(**job).is_some_and(in_time)
+            };
             let jobs =
                 flip.jobs.iter().rev().find(fresh).map(|job| self.jobs_to(*job, None)).unwrap_or_default();
             let way = self.way(jobs.into_iter().map(Work::Job).chain([Work::Flip(number)]));
