@@ -296,14 +296,17 @@ fn two_lines_that_are_raised_together_are_told_apart() {
         if number > 0 {
             machine.host(at, Event::MsiRaised { rid: DISPLAY, vector: 0 });
             machine.host(at + 7, Event::InterruptDelivered { cpu: 0, vector: 37 });
+            let handler = vec![Value::Unsigned(29), Value::Text("blank".into())];
+            machine.guest(at + 60, "irq_handler_entry", 0, handler);
         }
     }
     // At one moment: the flip is raised, then the blank, then the CPU takes the flip.
     let order = |event: &Event| matches!(event, Event::InterruptDelivered { .. });
     machine.records.sort_by_key(|one| (one.stamp, order(&one.event)));
     let (_, journeys) = build(&machine);
-    let lines: Vec<_> = journeys.interrupts.iter().map(|line| (line.msi, line.cpu_vector)).collect();
-    assert_eq!(lines, [(0, Some(37)), (1, Some(38))]);
+    let lines: Vec<_> =
+        journeys.interrupts.iter().map(|line| (line.msi, line.cpu_vector, line.irq)).collect();
+    assert_eq!(lines, [(0, Some(37), Some(29)), (1, Some(38), Some(31))]);
 }
 
 #[test]

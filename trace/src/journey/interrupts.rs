@@ -149,10 +149,12 @@ fn assign<L: Copy + Ord, C: Copy + Ord>(lines: &[(L, &[At])], all: &BTreeMap<C, 
 struct Fit {
     /// Pairs among all, in quarters.
     quarters: u64,
-    /// The mean time from a raising to what follows, in cycles: of what follows equally well, the nearest is its effect.
-    latency: Reverse<u64>,
+    /// The power of two of the next: nearer than that, a share says more.
+    magnitude: Reverse<u32>,
     /// Pairs among 1024: of two lines that are raised at the same moments, each has the candidate that follows it every time.
     share: u64,
+    /// The mean time from a raising to what follows, in cycles: of what follows equally well, the nearest is its effect.
+    latency: Reverse<u64>,
 }
 
 /// At least this many quarters, rounded down, must pair up.
@@ -178,5 +180,9 @@ fn fit(raised: &[At], follows: &[At]) -> Option<Fit> {
     let quarters = (pairs * 4).checked_div(either)?;
     let quarters = quarters.min(MOST_QUARTERS);
     let share = (pairs * 1024).checked_div(either)?;
-    (quarters >= LEAST_QUARTERS).then(|| Fit { quarters, latency: Reverse(latency / pairs.max(1)), share })
+    (quarters >= LEAST_QUARTERS).then(|| {
+        let latency = latency / pairs.max(1);
+        let magnitude = latency.checked_ilog2().map_or(0, |power| power.saturating_add(1));
+        Fit { quarters, magnitude: Reverse(magnitude), share, latency: Reverse(latency) }
+    })
 }
