@@ -1,14 +1,6 @@
 //! Pictures that the display has scanned out, on their way to the host.
 
-use std::path::PathBuf;
-use std::sync::Arc;
-
 use fencepost_trace::Stamp;
-
-use crate::control::Control;
-use crate::error::{HostError, plain};
-use crate::outlet::Full;
-use crate::outlet::files::{Content, Files, Shelf};
 
 /// One scanned-out picture that a flip brought.
 #[derive(Clone, Copy, Debug)]
@@ -34,28 +26,6 @@ pub trait FrameSink: Send {
     fn frame(&mut self, frame: &Frame<'_>);
 }
 
-/// Has each picture written as a PNG into a folder.
-pub struct PngFolder {
-    folder: PathBuf,
-    shelf: Shelf,
-}
-
-impl PngFolder {
-    /// What the names of the pictures begin with.
-    pub const PREFIX: &str = "flip-";
-
-    /// A sink for `folder`, which is made if it is not there, and the thread that writes.
-    pub fn create(folder: PathBuf, control: &Arc<Control>, full: Full) -> Result<(Self, Files), HostError> {
-        std::fs::create_dir_all(&folder).map_err(|error| {
-            HostError::file("--frames", &folder, &error, "name a folder that can be written")
-        })?;
-        let name = format!("--frames {}", folder.display());
-        let files = Files::start(&name, control)
-            .map_err(|error| HostError::Host(format!("{name}: no thread to write it: {}", plain(&error))))?;
-        Ok((PngFolder { folder, shelf: files.shelf(full) }, files))
-    }
-}
-
 /// Writes one picture as an RGB PNG, to the last byte: a full disk is an error here, not when `to` is dropped.
 pub fn write_png(mut to: impl std::io::Write, frame: &Frame<'_>) -> std::io::Result<()> {
     encode(&mut to, frame).map_err(|error| match error {
@@ -76,13 +46,6 @@ fn encode(to: impl std::io::Write, frame: &Frame<'_>) -> Result<(), png::Encodin
     writer.finish()
 }
 
-impl FrameSink for PngFolder {
-    fn frame(&mut self, frame: &Frame<'_>) {
-        self.shelf
-            .put(self.folder.join(format!("{}{:06}.png", Self::PREFIX, frame.flip)), Content::picture(frame));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs::File;
@@ -91,6 +54,7 @@ mod tests {
     use fencepost_skip::Tested;
 
     use super::*;
+    use crate::error::plain;
 
     #[test]
     fn a_full_disk_is_an_error_even_for_the_last_bytes() -> Tested {
@@ -102,27 +66,5 @@ mod tests {
         let error = write_png(BufWriter::new(full), &frame).expect_err("no room");
         assert_eq!(plain(&error), "No space left on device");
         Tested::Ran
-    }
-
-    #[test]
-    fn a_written_picture_reads_back_with_its_colours() {
-        let folder = tempfile::tempdir().expect("temporary folder");
-        let (mut sink, files) =
-            PngFolder::create(folder.path().join("new"), &Arc::default(), Full::Wait).expect("made");
-        let pixels = [0x10, 0x20, 0x30, 0xff, 0x01, 0x02, 0x03, 0x00];
-        sink.frame(&Frame {
-            vblank: 9,
-            flip: 7,
-            stamp: Stamp::default(),
-            width: 2,
-            height: 1,
-            pixels: &pixels,
-        });
-        assert_eq!(files.finish().lines(), Vec::<String>::new());
-        let file = File::open(folder.path().join("new/flip-000007.png")).expect("written");
-        let mut reader = png::Decoder::new(std::io::BufReader::new(file)).read_info().expect("a PNG");
-        let mut rgb = vec![0; reader.output_buffer_size().expect("small")];
-        reader.next_frame(&mut rgb).expect("one picture");
-        assert_eq!(rgb, [0x30, 0x20, 0x10, 0x03, 0x02, 0x01]);
     }
 }

@@ -17,6 +17,7 @@ use crate::cache::{self, Cache};
 use crate::config::{Accel, MachineConfig};
 use crate::devices::{self, HostFiles, SourceFailures};
 use crate::error::HostError;
+use crate::hooks::Hooks;
 use crate::initrd;
 use crate::kernel::{self, Kernel};
 use crate::launch::{Launch, SnapshotAt};
@@ -24,9 +25,9 @@ use crate::machine::log::EventLog;
 use crate::machine::remap::Remapping;
 use crate::machine::{Machine, Parts, Pauses, memory};
 use crate::modules;
-use crate::run::Hooks;
 use crate::snapshot::{self, Saved};
-use crate::tracing::{self, Stream};
+use crate::stream::Stream;
+use crate::tracing;
 
 /// Where a machine comes from.
 pub(crate) enum Source {

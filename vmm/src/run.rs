@@ -1,12 +1,11 @@
 //! One run of one guest, from the files on the command line to the exit status.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use fencepost_devices::function::{Counter, Function};
+use fencepost_devices::function::Counter;
 
 use crate::accel::Chosen;
 use crate::backend::kvm::assist::Assists;
@@ -18,52 +17,16 @@ use crate::dump::LastMoment;
 use crate::error::HostError;
 use crate::files::Claims;
 use crate::footprint;
-use crate::frames::{FrameSink, PngFolder};
+use crate::frames::FrameSink;
+pub use crate::hooks::Hooks;
 use crate::launch::Launch;
-use crate::machine::log::{FinishedLog, Keep};
+use crate::machine::log::FinishedLog;
 use crate::machine::{GuestEnd, GuestRefused, Unclaimed, memory};
-use crate::outlet::{Delivery, Gate};
+use crate::outlet::Delivery;
 use crate::ready::{Ready, Source, load, pauses, powered_on, restored};
-use crate::say;
+use crate::shelf::png::PngFolder;
 use crate::snapshot;
 use crate::tracing;
-
-/// What the caller of [`run`] wants of it beside the command line.
-pub struct Hooks {
-    /// Where the guest's serial output goes.
-    pub console: Box<dyn Write + Send>,
-    /// Stops the guest and gives it console input, from any thread.
-    pub control: Arc<Control>,
-    /// Gets every picture that a flip brings to the screen.
-    pub frames: Option<Box<dyn FrameSink>>,
-    /// Devices of the caller's own and their slots, beside those of the machine's description. Such a machine cannot be saved,
-    /// for a snapshot restores what the description names.
-    pub devices: Vec<(u8, Box<dyn Function>)>,
-    /// How many of the newest records to keep in memory for [`Outcome::log`]; none unless told otherwise.
-    pub records: usize,
-    /// Which of them to keep; all when absent.
-    pub keep: Option<Keep>,
-    /// Outlets behind `console` and `frames` that the machine must wait for.
-    pub gates: Vec<Arc<Gate>>,
-    /// Shows a line to the user while the run is prepared.
-    pub say: Box<dyn FnMut(&str)>,
-}
-
-impl Hooks {
-    /// Output to `console`, nothing else.
-    pub fn new(console: Box<dyn Write + Send>) -> Self {
-        Hooks {
-            console,
-            control: Arc::default(),
-            frames: None,
-            devices: Vec::new(),
-            records: 0,
-            keep: None,
-            gates: Vec::new(),
-            say: Box::new(|line| say::line(format_args!("fencepost: {line}"))),
-        }
-    }
-}
 
 /// What was executed and how fast.
 #[derive(Clone, Debug)]

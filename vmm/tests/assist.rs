@@ -4,12 +4,12 @@ mod common;
 
 use std::time::Duration;
 
-use fencepost::accel;
 use fencepost::backend::End;
 use fencepost::config::Accel;
 use fencepost::launch::Launch;
 use fencepost::machine::GuestEnd;
 use fencepost::run::{Hooks, Outcome, run};
+use fencepost::speed;
 use fencepost_skip::Tested;
 
 /// Reads the TSC, does CMPXCHG16B, reads the TSC again; the exit status is the sum of what the exchange wrote, or 1 when
@@ -58,7 +58,7 @@ fn the_software_cpu_needs_no_help() {
 
 #[test]
 fn kvm_gets_the_same_with_help_where_it_needs_some() -> Tested {
-    let mips = match accel::measure() {
+    let mips = match speed::measure() {
         Ok(mips) => mips,
         Err(why) => return Tested::skipped(why),
     };
@@ -68,7 +68,7 @@ fn kvm_gets_the_same_with_help_where_it_needs_some() -> Tested {
     assert!(assists.by_name.keys().all(|name| name == "cmpxchg16b"), "{assists:?}");
     assert_eq!(assists.by_name.values().sum::<u64>(), assists.lengths.count());
     assert!(
-        mips < accel::KVM_WORTH_MIPS || assists.lengths.count() == 0,
+        mips < speed::KVM_WORTH_MIPS || assists.lengths.count() == 0,
         "a processor needs no help: {assists:?}"
     );
     Tested::Ran

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use fencepost::accel;
+use fencepost::speed;
 use fencepost_skip::Tested;
 
 /// Console output and exit status of a micro-guest, and what fencepost itself said. `accel` is that option's value, with
@@ -70,7 +70,7 @@ const TSCSET: Excuse =
 /// Whether KVM emulates kernel code, measured once.
 fn kvm_is_slow() -> bool {
     static SLOW: OnceLock<bool> = OnceLock::new();
-    *SLOW.get_or_init(|| accel::measure().is_ok_and(|mips| mips < accel::KVM_WORTH_MIPS))
+    *SLOW.get_or_init(|| speed::measure().is_ok_and(|mips| mips < speed::KVM_WORTH_MIPS))
 }
 
 /// Runs one micro-guest on one back end.

@@ -4,13 +4,13 @@ mod common;
 
 use std::time::Duration;
 
-use fencepost::accel;
 use fencepost::backend::End;
 use fencepost::config::Accel;
 use fencepost::error::HostError;
 use fencepost::launch::{Launch, MoveAt};
 use fencepost::machine::GuestEnd;
 use fencepost::run::{Hooks, Outcome, run};
+use fencepost::speed;
 use fencepost_skip::Tested;
 
 /// Comes ten times to mark 1 and mark 2 in turn, with a known value in RBX and XMM5. The exit status is 0x33; 1 when
@@ -67,7 +67,7 @@ fn marks_without_a_plan_are_ignored() {
 
 #[test]
 fn a_machine_moves_there_and_back_ten_times() -> Tested {
-    if let Err(why) = accel::measure() {
+    if let Err(why) = speed::measure() {
         return Tested::skipped(why);
     }
     for first in [Accel::Soft, Accel::Kvm] {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use fencepost::accel::{self, Chosen};
+use fencepost::accel::Chosen;
 use fencepost::backend::kvm::assist::Assists;
 use fencepost::backend::moves::Plan;
 use fencepost::backend::{self, End};
@@ -24,6 +24,7 @@ use fencepost::machine::map::pci_windows;
 use fencepost::machine::remap::Remapping;
 use fencepost::machine::time::TimeBase;
 use fencepost::machine::{GuestEnd, Machine, Parts, memory};
+use fencepost::speed;
 use fencepost_devices::pci::PciRoot;
 use fencepost_firmware as firmware;
 use fencepost_softcpu::code::CodePages;
@@ -66,7 +67,7 @@ fn main() -> ExitCode {
 }
 
 fn both(guest: &Path, samples: u32) -> Result<(), HostError> {
-    let speed = accel::measure();
+    let speed = speed::measure();
     let kvm = match &speed {
         Ok(_) => Some(measure(Chosen::Kvm, guest, samples)?),
         Err(_) => None,

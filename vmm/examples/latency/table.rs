@@ -1,9 +1,9 @@
 //! The samples as a table.
 
-use fencepost::accel::KVM_WORTH_MIPS;
 use fencepost::backend::kvm::assist::Assists;
 use fencepost::lengths::us;
 use fencepost::machine::time::TimeBase;
+use fencepost::speed::KVM_WORTH_MIPS;
 
 /// What was timed, in the order of the guest's `enum kind`.
 pub const KINDS: [&str; 11] = [

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::expect::Expectation;
 use super::guest_report::GuestReport;
 use crate::frames::{Frame, FrameSink};
-use crate::outlet::files::{Content, Shelf};
+use crate::shelf::{Content, Shelf};
 
 /// Pictures that wait for the guest's word on what they are, in bytes: more than that, and the oldest is given up. Two of the largest
 /// that the display shows fit; of the demo's usual ones a hundred.
@@ -227,7 +227,7 @@ mod tests {
     use super::*;
     use crate::cli::CaptureFormat;
     use crate::outlet::Full;
-    use crate::outlet::files::Files;
+    use crate::shelf::Files;
 
     fn shown(sequence: u32, folder: &std::path::Path, change: impl Fn(&mut Vec<u8>)) -> (Checker, Files) {
         let pattern = || Expectation::new(None, CaptureFormat::Nv12, (32, 32)).expect("the pattern");

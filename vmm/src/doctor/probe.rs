@@ -8,9 +8,9 @@ use std::{env, fs};
 use kvm_ioctls::{Cap, Kvm};
 
 use super::facts::{Capability, Device, Facts, Kernel, Speed};
-use crate::accel;
 use crate::cache;
 use crate::error::plain;
+use crate::speed;
 
 const NODE: &str = "/dev/kvm";
 
@@ -69,7 +69,7 @@ fn device() -> Device {
     let capabilities = CAPABILITIES
         .map(|(cap, name, needed)| Capability { name, there: kvm.check_extension(cap), needed })
         .into();
-    Device::Opens { kernel_mode: accel::measure().map_or_else(Speed::Failed, Speed::Mips), capabilities }
+    Device::Opens { kernel_mode: speed::measure().map_or_else(Speed::Failed, Speed::Mips), capabilities }
 }
 
 /// The group's name, or its number when it has none.

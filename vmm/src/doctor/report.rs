@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::facts::{Capability, Device, Facts, Kernel, Speed};
-use crate::accel::KVM_WORTH_MIPS;
+use crate::speed::KVM_WORTH_MIPS;
 
 /// What KVM is worth on this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

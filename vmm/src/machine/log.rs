@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::config::Categories;
 use crate::machine::time::TimeBase;
 use crate::outlet::Full;
-use crate::tracing::{Stream, Written};
+use crate::stream::{Stream, Written};
 
 /// SHA-256 over the records' bytes as [`Record::encode`] gives them: equal logs have equal digests, whatever built the program.
 #[derive(Default)]

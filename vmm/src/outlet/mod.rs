@@ -5,7 +5,6 @@
 //! ends every wait here, that of a run's end for what is not yet written too.
 
 pub mod bytes;
-pub mod files;
 pub mod open;
 
 use std::io;

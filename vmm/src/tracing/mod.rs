@@ -1,7 +1,5 @@
 //! `--trace`: what is recorded, and the file it is streamed to while the machine runs.
 
-mod stream;
-
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,8 +8,6 @@ use fencepost_devices::function::{Counter, Identity};
 use fencepost_devices::pci::PciRoot;
 use fencepost_trace::Accel;
 use fencepost_trace::file::{CounterNames, EngineName, FunctionName, Header};
-
-pub use stream::{Stream, Written};
 
 use crate::accel::Chosen;
 use crate::config::MachineConfig;
@@ -22,6 +18,7 @@ use crate::launch::Launch;
 use crate::machine::remap::Remapping;
 use crate::machine::time::TimeBase;
 use crate::outlet::{Full, open};
+use crate::stream::Stream;
 
 /// Opens the file of `--trace`, if there is one. What was in it stays until [`begin`]: the command may be refused yet.
 pub fn create(launch: &Launch, control: &Control) -> Result<Option<File>, HostError> {

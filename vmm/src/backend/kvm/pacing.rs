@@ -14,8 +14,8 @@ use kvm_ioctls::{MsrExitReason, MsrFilterDefaultAction, MsrFilterRange, MsrFilte
 
 use super::convert::set_msrs;
 use super::{host_error, tsc};
-use crate::accel;
 use crate::error::HostError;
+use crate::speed;
 
 /// Timer interrupts a second, at most: a tick of 5,000 instructions at half a million a second is a tenth of the time.
 const INTERRUPTS_PER_SECOND: u64 = 10;
@@ -23,7 +23,7 @@ const INTERRUPTS_PER_SECOND: u64 = 10;
 /// Whether this host's KVM emulates kernel code; measured once.
 pub fn needed() -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();
-    *ANSWER.get_or_init(|| accel::measure().is_ok_and(|mips| mips < accel::KVM_WORTH_MIPS))
+    *ANSWER.get_or_init(|| speed::measure().is_ok_and(|mips| mips < speed::KVM_WORTH_MIPS))
 }
 
 /// Has KVM hand the guest's deadlines to its vCPUs' threads.

@@ -69,10 +69,10 @@ fn other_page_faults_stay_what_they_are() -> Tested {
 
 #[test]
 fn a_processor_does_all_of_it() -> Tested {
-    let mips = match crate::accel::measure() {
+    let mips = match crate::speed::measure() {
         Ok(mips) => mips,
         Err(why) => return Tested::skipped(why),
     };
-    assert!(!half_done() || mips < crate::accel::KVM_WORTH_MIPS, "native, and still half done");
+    assert!(!half_done() || mips < crate::speed::KVM_WORTH_MIPS, "native, and still half done");
     Tested::Ran
 }

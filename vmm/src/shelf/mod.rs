@@ -1,5 +1,7 @@
 //! Whole files on their way into a folder: pictures, and the demo's copy of the console.
 
+pub mod png;
+
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -7,10 +9,10 @@ use std::sync::Arc;
 
 use fencepost_trace::Stamp;
 
-use super::{Delivery, Finished, Full, Gate, Handle, Items, Load, Outlet};
 use crate::control::Control;
 use crate::error::plain;
 use crate::frames::{Frame, write_png};
+use crate::outlet::{Delivery, Finished, Full, Gate, Handle, Items, Load, Outlet};
 use crate::say;
 
 /// Bytes that may wait: one picture of the largest size, or some fifty of 640x480.

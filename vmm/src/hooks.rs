@@ -1,0 +1,49 @@
+//! What a run is given beside its description: where output goes, and what the caller adds.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use fencepost_devices::function::Function;
+
+use crate::control::Control;
+use crate::frames::FrameSink;
+use crate::machine::log::Keep;
+use crate::outlet::Gate;
+use crate::say;
+
+/// What the caller of [`run`](crate::run::run) wants of it beside the command line.
+pub struct Hooks {
+    /// Where the guest's serial output goes.
+    pub console: Box<dyn Write + Send>,
+    /// Stops the guest and gives it console input, from any thread.
+    pub control: Arc<Control>,
+    /// Gets every picture that a flip brings to the screen.
+    pub frames: Option<Box<dyn FrameSink>>,
+    /// Devices of the caller's own and their slots, beside those of the machine's description. Such a machine cannot be saved,
+    /// for a snapshot restores what the description names.
+    pub devices: Vec<(u8, Box<dyn Function>)>,
+    /// How many of the newest records to keep in memory for [`Outcome::log`](crate::run::Outcome::log); none unless told otherwise.
+    pub records: usize,
+    /// Which of them to keep; all when absent.
+    pub keep: Option<Keep>,
+    /// Outlets behind `console` and `frames` that the machine must wait for.
+    pub gates: Vec<Arc<Gate>>,
+    /// Shows a line to the user while the run is prepared.
+    pub say: Box<dyn FnMut(&str)>,
+}
+
+impl Hooks {
+    /// Output to `console`, nothing else.
+    pub fn new(console: Box<dyn Write + Send>) -> Self {
+        Hooks {
+            console,
+            control: Arc::default(),
+            frames: None,
+            devices: Vec::new(),
+            records: 0,
+            keep: None,
+            gates: Vec::new(),
+            say: Box::new(|line| say::line(format_args!("fencepost: {line}"))),
+        }
+    }
+}
