@@ -4,7 +4,7 @@
 //! This crate knows nothing of devices: requester ids, I/O virtual addresses and vectors are plain numbers here, and words in outputs come
 //! from the names and roles that devices declare for their engines.
 //!
-//! [`file`] is the trace file, [`journey`] says what a trace means, [`report`] sums it up, and [`perfetto`], [`html`] and [`svg`] draw it.
+//! [`file`](mod@file) is the trace file, [`journey`] says what a trace means, [`report`] sums it up, and [`perfetto`], [`html`] and [`svg`] draw it.
 //!
 //! # Example
 //! A scanner fills a buffer and a printer takes it: recorded, written, read and reported.

@@ -16,6 +16,7 @@
 //! # Ok::<(), fencepost::error::HostError>(())
 //! ```
 
+#![warn(missing_docs)]
 #![deny(clippy::unwrap_used)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]

@@ -22,7 +22,7 @@ pub fn write(path: &Path, write: impl FnOnce(&File) -> io::Result<()>) -> io::Re
     name(&file, &target)
 }
 
-/// Whether [`write`] could begin to write `path` now.
+/// Whether [`write()`] could begin to write `path` now.
 ///
 /// # Errors
 ///
