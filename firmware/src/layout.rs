@@ -1,7 +1,5 @@
 //! The machine's fixed addresses, in one place for the firmware, the machine and the tests.
 
-#![allow(missing_docs)]
-
 /// RAM from 0 up to here at most; the rest continues at [`HIGH_RAM`].
 pub const LOW_RAM_END: u64 = 0xc000_0000;
 /// The 32-bit window for PCI BARs, end exclusive.
@@ -52,9 +50,11 @@ pub const TRACE_WANTED: u32 = 0x3154_5046;
 /// The SLP_TYP value of `_S5`.
 pub const S5_SLP_TYP: u8 = 5;
 
-/// PCI device numbers on bus 0, function 0 each.
+/// PCI device number of the GPU, on bus 0; it is function 0 there, as are the others.
 pub const GPU_SLOT: u8 = 1;
+/// PCI device number of the camera.
 pub const CAMERA_SLOT: u8 = 2;
+/// PCI device number of the display.
 pub const DISPLAY_SLOT: u8 = 3;
 
 // Where the firmware puts what the guest finds at reset, all below 1 MiB.

@@ -1,5 +1,46 @@
 //! What the guest finds at reset: kernel, initramfs, boot parameters, page tables, GDT, ACPI tables.
+//!
+//! [`load`] writes all of it into guest memory and says what the registers hold at the first instruction. The addresses are
+//! those of [`layout`].
+//!
+//! ```
+//! use fencepost_firmware::kernel::KernelImage;
+//! use fencepost_firmware::{Options, layout, load};
+//! use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+//!
+//! // The smallest kernel: an ELF header, one segment, and HLT at 1 MiB.
+//! let mut elf = b"\x7fELF\x02\x01\x01".to_vec();
+//! elf.resize(16, 0);
+//! for half in [2u16, 62] {
+//!     elf.extend(half.to_le_bytes()); // an executable, for x86-64
+//! }
+//! elf.extend(1u32.to_le_bytes());
+//! for word in [layout::ONE_MIB, 64, 0] {
+//!     elf.extend(word.to_le_bytes()); // entry, program headers, no section headers
+//! }
+//! elf.extend([0; 4]);
+//! for half in [64u16, 56, 1, 0, 0, 0] {
+//!     elf.extend(half.to_le_bytes()); // sizes of the headers, and how many there are
+//! }
+//! elf.extend([1u32, 5].map(u32::to_le_bytes).concat()); // to be loaded; may be read and executed
+//! for word in [120, layout::ONE_MIB, layout::ONE_MIB, 1, 1, 16] {
+//!     elf.extend(word.to_le_bytes()); // offset, addresses, sizes, alignment
+//! }
+//! elf.push(0xf4);
+//!
+//! let memory = GuestMemoryMmap::<()>::from_ranges(&[(GuestAddress(0), 4 << 20)])?;
+//! let mut kernel = KernelImage::from_bytes("halt".into(), elf, None)?;
+//! let entry = load(&memory, &mut kernel, None, "console=ttyS0", 1, &Options::default())?;
+//!
+//! assert_eq!((entry.rip, entry.rsi), (layout::ONE_MIB, layout::ZERO_PAGE));
+//! assert_eq!(memory.read_obj::<u8>(GuestAddress(entry.rip))?, 0xf4);
+//! let mut rsdp = [0; 8];
+//! memory.read_slice(&mut rsdp, GuestAddress(layout::ACPI_TABLES.start))?;
+//! assert_eq!(&rsdp, b"RSD PTR ");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+#![warn(missing_docs)]
 #![deny(clippy::unwrap_used)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]

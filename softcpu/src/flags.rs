@@ -7,35 +7,35 @@
 
 use crate::value::Int;
 
-#[allow(missing_docs)]
+/// Carry.
 pub const CF: u64 = 1;
-#[allow(missing_docs)]
+/// Parity of the low byte.
 pub const PF: u64 = 1 << 2;
-#[allow(missing_docs)]
+/// Carry out of bit 3.
 pub const AF: u64 = 1 << 4;
-#[allow(missing_docs)]
+/// Zero.
 pub const ZF: u64 = 1 << 6;
-#[allow(missing_docs)]
+/// Sign.
 pub const SF: u64 = 1 << 7;
-#[allow(missing_docs)]
+/// Trap after each instruction.
 pub const TF: u64 = 1 << 8;
-#[allow(missing_docs)]
+/// Interrupts are taken.
 pub const IF: u64 = 1 << 9;
-#[allow(missing_docs)]
+/// String instructions go downwards.
 pub const DF: u64 = 1 << 10;
-#[allow(missing_docs)]
+/// Signed overflow.
 pub const OF: u64 = 1 << 11;
 /// I/O privilege level.
 pub const IOPL: u64 = 3 << 12;
-#[allow(missing_docs)]
+/// Nested task.
 pub const NT: u64 = 1 << 14;
-#[allow(missing_docs)]
+/// Resume: no breakpoint at the next instruction.
 pub const RF: u64 = 1 << 16;
-#[allow(missing_docs)]
+/// Virtual-8086 mode.
 pub const VM: u64 = 1 << 17;
-#[allow(missing_docs)]
+/// Alignment check.
 pub const AC: u64 = 1 << 18;
-#[allow(missing_docs)]
+/// CPUID is there.
 pub const ID: u64 = 1 << 21;
 /// The flags kept here.
 pub const STATUS: u64 = CF | PF | AF | ZF | SF | OF;
@@ -72,31 +72,31 @@ impl Flags {
             | u64::from(self.of()) << 11
     }
 
-    #[allow(missing_docs)]
+    /// Carry.
     #[inline(always)]
     pub fn cf(&self) -> bool {
         self.carry >> 63 != 0
     }
 
-    #[allow(missing_docs)]
+    /// Signed overflow.
     #[inline(always)]
     pub fn of(&self) -> bool {
         (self.carry ^ (self.carry << 1)) >> 63 != 0
     }
 
-    #[allow(missing_docs)]
+    /// Zero.
     #[inline(always)]
     pub fn zf(&self) -> bool {
         self.res == 0
     }
 
-    #[allow(missing_docs)]
+    /// Sign.
     #[inline(always)]
     pub fn sf(&self) -> bool {
         (self.res ^ (self.fix << 55)) >> 63 != 0
     }
 
-    #[allow(missing_docs)]
+    /// Parity.
     #[inline(always)]
     pub fn pf(&self) -> bool {
         ((self.res ^ (self.fix >> 16)) as u8).count_ones() & 1 == 0

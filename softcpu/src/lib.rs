@@ -1,5 +1,76 @@
 //! A software x86-64 CPU: deterministic, portable, counts every instruction, knows no device.
+//!
+//! A [`Cpu`] runs in guest memory. Everything else that it sees is behind the [`Bus`](bus::Bus), and all that it is can be
+//! taken out and put in as a [`CpuState`](state::CpuState). It stops exactly at the deadline that it is given, or earlier
+//! for a reason ([`Exit`](bus::Exit)).
+//!
+//! ```
+//! use std::sync::Arc;
+//! use std::sync::atomic::AtomicBool;
+//!
+//! use fencepost_softcpu::bus::{Bus, Exit, Flow};
+//! use fencepost_softcpu::code::CodePages;
+//! use fencepost_softcpu::control::Cr0;
+//! use fencepost_softcpu::state::{CpuState, Segment, reg, seg};
+//! use fencepost_softcpu::{Config, Cpu};
+//! use fencepost_time::{Cycles, TscOffset};
+//! use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+//!
+//! /// A machine with nothing in it.
+//! struct Empty;
+//!
+//! impl Bus for Empty {
+//!     fn mmio_read(&mut self, _: Cycles, _: u64, data: &mut [u8]) {
+//!         data.fill(0xff);
+//!     }
+//!     fn read_interrupts(&mut self, _: u64) -> bool {
+//!         false
+//!     }
+//!     fn mmio_write(&mut self, _: Cycles, _: u64, _: &[u8]) -> Flow {
+//!         Flow::Continue
+//!     }
+//!     fn port_read(&mut self, _: Cycles, _: u16, data: &mut [u8]) -> Flow {
+//!         data.fill(0xff);
+//!         Flow::Continue
+//!     }
+//!     fn port_write(&mut self, _: Cycles, _: u16, _: &[u8]) -> Flow {
+//!         Flow::Continue
+//!     }
+//!     fn end_of_interrupt(&mut self, _: Cycles, _: u8, _: bool) -> Flow {
+//!         Flow::Continue
+//!     }
+//!     fn send_ipi(&mut self, _: Cycles, _: u64) -> Flow {
+//!         Flow::Continue
+//!     }
+//!     fn interrupt_delivered(&mut self, _: Cycles, _: u8) {}
+//!     fn counter_set(&mut self, _: Cycles, _: TscOffset) {}
+//! }
+//!
+//! const RAM: usize = 0x2000;
+//! const CODE: u64 = 0x1000;
+//! let memory = GuestMemoryMmap::<()>::from_ranges(&[(GuestAddress(0), RAM)])?;
+//! // mov eax, 6; imul eax, eax, 7; hlt
+//! memory.write_slice(&[0xb8, 6, 0, 0, 0, 0x6b, 0xc0, 7, 0xf4], GuestAddress(CODE))?;
+//!
+//! let code = Arc::new(CodePages::new(RAM as u64));
+//! let stop = Arc::new(AtomicBool::new(false));
+//! // SAFETY: nobody else accesses the memory while the CPU runs.
+//! let mut cpu = unsafe { Cpu::new(memory, code, stop, Config::default()) };
+//!
+//! // 32-bit protected mode without paging, at privilege 0.
+//! let flat = |attributes| Segment { selector: 8, base: 0, limit: u32::MAX, attributes };
+//! let mut state = CpuState { rip: CODE, rflags: 2, cr0: Cr0::PE.bits(), ..CpuState::default() };
+//! state.seg = [flat(0xc093); 6];
+//! state.seg[seg::CS] = flat(0xc09b);
+//! cpu.set_state(&state);
+//!
+//! assert_eq!(cpu.run(&mut Empty, Cycles(1000)), Exit::Halted);
+//! assert_eq!(cpu.state().gpr[reg::RAX], 42);
+//! assert_eq!(cpu.retired(), 3);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+#![warn(missing_docs)]
 #![deny(clippy::unwrap_used)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]

@@ -5,26 +5,39 @@ use serde::{Deserialize, Serialize};
 
 /// Index of a general register in [`CpuState::gpr`], in the encoding's order.
 pub mod reg {
-    #![allow(missing_docs)]
+    /// RAX, EAX, AX and AL.
     pub const RAX: usize = 0;
+    /// RCX.
     pub const RCX: usize = 1;
+    /// RDX.
     pub const RDX: usize = 2;
+    /// RBX.
     pub const RBX: usize = 3;
+    /// The stack pointer.
     pub const RSP: usize = 4;
+    /// The frame pointer.
     pub const RBP: usize = 5;
+    /// RSI.
     pub const RSI: usize = 6;
+    /// RDI.
     pub const RDI: usize = 7;
+    /// R11, where SYSCALL keeps RFLAGS.
     pub const R11: usize = 11;
 }
 
 /// Index of a segment register in [`CpuState::seg`], in the encoding's order.
 pub mod seg {
-    #![allow(missing_docs)]
+    /// ES.
     pub const ES: usize = 0;
+    /// The code segment.
     pub const CS: usize = 1;
+    /// The stack segment, whose DPL is the current privilege level.
     pub const SS: usize = 2;
+    /// The data segment.
     pub const DS: usize = 3;
+    /// FS.
     pub const FS: usize = 4;
+    /// GS.
     pub const GS: usize = 5;
 }
 
@@ -93,22 +106,36 @@ impl Default for FpuState {
 
 /// Model-specific registers that are plain storage, or that other parts of the state do not hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[allow(missing_docs)]
 pub struct Msrs {
+    /// STAR: segment selectors of SYSCALL and SYSRET.
     pub star: u64,
+    /// LSTAR: where SYSCALL of 64-bit code leads.
     pub lstar: u64,
+    /// CSTAR: where SYSCALL of 32-bit code leads.
     pub cstar: u64,
+    /// FMASK: flags that SYSCALL clears.
     pub fmask: u64,
+    /// KERNEL_GS_BASE: what SWAPGS exchanges with the base of GS.
     pub kernel_gs_base: u64,
+    /// SYSENTER_CS: segment selectors of SYSENTER and SYSEXIT.
     pub sysenter_cs: u64,
+    /// SYSENTER_ESP: the stack pointer that SYSENTER sets.
     pub sysenter_esp: u64,
+    /// SYSENTER_EIP: where SYSENTER leads.
     pub sysenter_eip: u64,
+    /// PAT: eight memory types; nothing follows from them.
     pub pat: u64,
+    /// TSC_AUX: what RDTSCP gives in ECX.
     pub tsc_aux: u64,
+    /// MISC_ENABLE.
     pub misc_enable: u64,
+    /// APIC_BASE: address and mode of the local APIC.
     pub apic_base: u64,
+    /// TSC_DEADLINE: the counter at which the APIC timer fires; 0 when it is not armed.
     pub tsc_deadline: u64,
+    /// TSC_ADJUST: the sum of all that the guest added to its counter.
     pub tsc_adjust: u64,
+    /// MTRR_DEF_TYPE; nothing follows from it.
     pub mtrr_def_type: u64,
 }
 

@@ -9,7 +9,7 @@
 //! assert_eq!(Random::new(7).bits(), Random::new(7).bits());
 //! ```
 
-#![deny(missing_docs)]
+#![warn(missing_docs)]
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};

@@ -16,6 +16,7 @@
 //!     Tested::Ran
 //! }
 //! ```
+#![warn(missing_docs)]
 
 use std::fmt::Display;
 use std::io::{self, Write};

@@ -2,15 +2,21 @@
 
 /// Exception flags, in the order MXCSR and the x87 status word share (Intel SDM vol. 1, 10.2.3 and 8.1.3).
 pub mod flag {
-    #![allow(missing_docs)]
+    /// No result exists.
     pub const INVALID: u8 = 1;
+    /// An operand is denormal.
     pub const DENORMAL: u8 = 2;
+    /// A finite number is divided by zero.
     pub const ZERO_DIVIDE: u8 = 4;
+    /// The result is too large.
     pub const OVERFLOW: u8 = 8;
+    /// The result is tiny.
     pub const UNDERFLOW: u8 = 16;
+    /// The result was rounded.
     pub const PRECISION: u8 = 32;
     /// Those found from the operands, before anything is computed.
     pub const PRE_COMPUTATION: u8 = INVALID | DENORMAL | ZERO_DIVIDE;
+    /// All six.
     pub const ALL: u8 = 0x3f;
 }
 

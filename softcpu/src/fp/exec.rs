@@ -120,6 +120,13 @@ fn with_operand<S: Source>(cpu: &mut Cpu, op: &Op, f: impl FnOnce(&mut Unit, Ope
 
 const BINARY: [Binary; 6] =
     [Binary::Add, Binary::Mul, Binary::Sub, Binary::SubReversed, Binary::Div, Binary::DivReversed];
+// Places in `BINARY`: an enum cannot be the parameter of a function.
+pub(super) const ADD: usize = 0;
+pub(super) const MUL: usize = 1;
+pub(super) const SUB: usize = 2;
+pub(super) const SUB_REVERSED: usize = 3;
+pub(super) const DIV: usize = 4;
+pub(super) const DIV_REVERSED: usize = 5;
 
 pub(super) fn binary_memory<S: Source, const N: usize>(cpu: &mut Cpu, op: &Op) -> Step {
     with_operand::<S>(cpu, op, |u, operand| ops::binary_memory(u, BINARY[N], operand))

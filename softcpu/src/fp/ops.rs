@@ -10,13 +10,18 @@ use super::stack::{C0, C1, C2, C3, Unit};
 
 /// The two-operand operations: destination and source, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
 pub enum Binary {
+    /// Destination plus source.
     Add,
+    /// Destination times source.
     Mul,
+    /// Destination minus source.
     Sub,
+    /// Source minus destination.
     SubReversed,
+    /// Destination divided by source.
     Div,
+    /// Source divided by destination.
     DivReversed,
 }
 

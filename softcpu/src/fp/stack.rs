@@ -8,13 +8,13 @@ use crate::state::FpuState;
 pub const SF: u16 = 0x40;
 /// Status word: an unmasked exception waits.
 pub const ES: u16 = 0x80;
-/// Status word: condition codes.
+/// Status word: condition code 0.
 pub const C0: u16 = 0x100;
-#[allow(missing_docs)]
+/// Status word: condition code 1.
 pub const C1: u16 = 0x200;
-#[allow(missing_docs)]
+/// Status word: condition code 2.
 pub const C2: u16 = 0x400;
-#[allow(missing_docs)]
+/// Status word: condition code 3.
 pub const C3: u16 = 0x4000;
 /// Status word: busy, always the same as [`ES`].
 pub const BUSY: u16 = 0x8000;

@@ -3,7 +3,6 @@
 use iced_x86::{ConditionCode, Instruction, OpKind};
 
 /// What the first two operands are.
-#[allow(missing_docs)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
     None,

@@ -17,7 +17,6 @@ const RESERVED: u64 = ((1 << 52) - 1) & !((1 << PHYSICAL_BITS) - 1);
 
 /// Bits of a page fault's error code (vol. 3, figure 5-12).
 pub mod code {
-    #![allow(missing_docs)]
     pub const PRESENT: u32 = 1;
     pub const WRITE: u32 = 2;
     pub const USER: u32 = 4;

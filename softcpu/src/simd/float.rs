@@ -42,21 +42,17 @@ fn plain64(x: f64) -> bool {
 macro_rules! binary {
     ($($ps:ident $ss:ident $pd:ident $sd:ident = $op:expr, $native:tt;)*) => {
         $(
-            #[allow(missing_docs)]
             pub fn $ps(env: &mut Env, a: u128, b: u128, _: u8) -> u128 {
                 let (a, b) = (dwords(a), dwords(b));
                 from_dwords(from_fn(|i| one::$ss(env, a[i], b[i])))
             }
-            #[allow(missing_docs)]
             pub fn $ss(env: &mut Env, a: u128, b: u128, _: u8) -> u128 {
                 (a & !LOW32) | u128::from(one::$ss(env, a as u32, b as u32))
             }
-            #[allow(missing_docs)]
             pub fn $pd(env: &mut Env, a: u128, b: u128, _: u8) -> u128 {
                 let (a, b) = (qwords(a), qwords(b));
                 from_qwords(from_fn(|i| one::$sd(env, a[i], b[i])))
             }
-            #[allow(missing_docs)]
             pub fn $sd(env: &mut Env, a: u128, b: u128, _: u8) -> u128 {
                 (a & !LOW) | u128::from(one::$sd(env, a as u64, b as u64))
             }
@@ -170,21 +166,17 @@ fn cmp64(env: &mut Env, a: u64, b: u64, imm: u8) -> u64 {
 macro_rules! chosen {
     ($($ps:ident $ss:ident $pd:ident $sd:ident = $f32:expr, $f64:expr;)*) => {
         $(
-            #[allow(missing_docs)]
             pub fn $ps(env: &mut Env, a: u128, b: u128, imm: u8) -> u128 {
                 let (a, b) = (dwords(a), dwords(b));
                 from_dwords(from_fn(|i| $f32(env, a[i], b[i], imm)))
             }
-            #[allow(missing_docs)]
             pub fn $ss(env: &mut Env, a: u128, b: u128, imm: u8) -> u128 {
                 (a & !LOW32) | u128::from($f32(env, a as u32, b as u32, imm))
             }
-            #[allow(missing_docs)]
             pub fn $pd(env: &mut Env, a: u128, b: u128, imm: u8) -> u128 {
                 let (a, b) = (qwords(a), qwords(b));
                 from_qwords(from_fn(|i| $f64(env, a[i], b[i], imm)))
             }
-            #[allow(missing_docs)]
             pub fn $sd(env: &mut Env, a: u128, b: u128, imm: u8) -> u128 {
                 (a & !LOW) | u128::from($f64(env, a as u64, b as u64, imm))
             }
@@ -265,7 +257,6 @@ fn int_to_double(env: &mut Env, v: i64) -> u64 {
 macro_rules! conversions {
     ($($name:ident($env:ident, $a:ident, $b:ident) $e:expr;)*) => {
         $(
-            #[allow(missing_docs)]
             pub fn $name($env: &mut Env, $a: u128, $b: u128, _: u8) -> u128 {
                 $e
             }
@@ -290,35 +281,28 @@ conversions! {
 macro_rules! to_integers {
     ($($dq:ident $pd:ident $pi:ident $ss32:ident $ss64:ident $sd32:ident $sd64:ident = $env:ident $rounding:expr;)*) => {
         $(
-            #[allow(missing_docs)]
             pub fn $dq($env: &mut Env, _: u128, b: u128, _: u8) -> u128 {
                 let (b, rounding) = (dwords(b), $rounding);
                 from_dwords(from_fn(|i| single_to_int($env, b[i], rounding)))
             }
-            #[allow(missing_docs)]
             pub fn $pd($env: &mut Env, _: u128, b: u128, _: u8) -> u128 {
                 let (b, rounding) = (qwords(b), $rounding);
                 u128::from(double_to_int($env, b[0], rounding)) | u128::from(double_to_int($env, b[1], rounding)) << 32
             }
-            #[allow(missing_docs)]
             pub fn $pi($env: &mut Env, _: u128, b: u128, _: u8) -> u128 {
                 let (b, rounding) = (dwords(b), $rounding);
                 u128::from(single_to_int($env, b[0], rounding)) | u128::from(single_to_int($env, b[1], rounding)) << 32
             }
-            #[allow(missing_docs)]
             pub fn $ss32($env: &mut Env, _: u128, b: u128, _: u8) -> u128 {
                 u128::from(single_to_int($env, b as u32, $rounding))
             }
-            #[allow(missing_docs)]
             pub fn $ss64($env: &mut Env, _: u128, b: u128, _: u8) -> u128 {
                 let x = Num::from_f32(b as u32, $env);
                 u128::from(to_integer($env, x, 64, $rounding).map_or(1 << 63, |v| v as u64))
             }
-            #[allow(missing_docs)]
             pub fn $sd32($env: &mut Env, _: u128, b: u128, _: u8) -> u128 {
                 u128::from(double_to_int($env, b as u64, $rounding))
             }
-            #[allow(missing_docs)]
             pub fn $sd64($env: &mut Env, _: u128, b: u128, _: u8) -> u128 {
                 let x = Num::from_f64(b as u64, $env);
                 u128::from(to_integer($env, x, 64, $rounding).map_or(1 << 63, |v| v as u64))
@@ -367,12 +351,10 @@ fn rsqrt(_: &mut Env, _: u32, b: u32, _: u8) -> u32 {
 macro_rules! reciprocals {
     ($($ps:ident $ss:ident = $f:expr;)*) => {
         $(
-            #[allow(missing_docs)]
             pub fn $ps(env: &mut Env, _: u128, b: u128, _: u8) -> u128 {
                 let b = dwords(b);
                 from_dwords(from_fn(|i| $f(env, 0, b[i], 0)))
             }
-            #[allow(missing_docs)]
             pub fn $ss(env: &mut Env, a: u128, b: u128, _: u8) -> u128 {
                 (a & !LOW32) | u128::from($f(env, 0, b as u32, 0))
             }

@@ -9,7 +9,6 @@ use crate::fp::env::Env;
 macro_rules! lanewise {
     ($($name:ident = $zip:ident($x:ident, $y:ident) $e:expr;)*) => {
         $(
-            #[allow(missing_docs)]
             pub fn $name(_: &mut Env, a: u128, b: u128, _: u8) -> u128 {
                 $zip(a, b, |$x, $y| $e)
             }
@@ -20,7 +19,6 @@ macro_rules! lanewise {
 macro_rules! whole {
     ($($name:ident($x:ident, $y:ident) $e:expr;)*) => {
         $(
-            #[allow(missing_docs)]
             pub fn $name(_: &mut Env, $x: u128, $y: u128, _: u8) -> u128 {
                 $e
             }
@@ -92,7 +90,6 @@ fn count(b: u128) -> u32 {
 macro_rules! shifts {
     ($($name:ident = $zip:ident($x:ident, $n:ident) $e:expr;)*) => {
         $(
-            #[allow(missing_docs)]
             pub fn $name(_: &mut Env, a: u128, b: u128, _: u8) -> u128 {
                 let $n = count(b);
                 $zip(a, 0, |$x, _| $e)

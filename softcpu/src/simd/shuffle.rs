@@ -44,7 +44,6 @@ pub fn shufpd(_: &mut Env, a: u128, b: u128, imm: u8) -> u128 {
 macro_rules! unpacks {
     ($($name:ident = $split:ident, $join:ident, $start:expr;)*) => {
         $(
-            #[allow(missing_docs)]
             pub fn $name(_: &mut Env, a: u128, b: u128, _: u8) -> u128 {
                 let (a, b) = ($split(a), $split(b));
                 $join(from_fn(|i| if i & 1 == 0 { a[$start + i / 2] } else { b[$start + i / 2] }))
