@@ -295,7 +295,7 @@ fn two_lines_that_are_raised_together_are_told_apart() {
         }
         if number > 0 {
             machine.host(at, Event::MsiRaised { rid: DISPLAY, vector: 0 });
-            machine.host(at + 7, Event::InterruptDelivered { cpu: 0, vector: 37 });
+            machine.host(at + 45, Event::InterruptDelivered { cpu: 0, vector: 37 });
             let handler = vec![Value::Unsigned(29), Value::Text("blank".into())];
             machine.guest(at + 60, "irq_handler_entry", 0, handler);
         }

@@ -1,7 +1,8 @@
 //! Which CPU vector and which of the guest's interrupt numbers a function's MSI-X vector is.
 //!
 //! The trace does not say it: the guest programs it. It is learned from what follows what: of all candidates, the one that
-//! comes once after each raising, and not without one.
+//! comes once after each raising, and not without one. Where the trace has what the CPU took, a handler is that of what its CPU
+//! took last.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +14,7 @@ use crate::event::{Accel, Event};
 use crate::file::TraceFile;
 use crate::journey::At;
 use crate::journey::Msi;
-use crate::journey::guest::Guest;
+use crate::journey::guest::{Guest, HandlerEntry};
 
 /// A function's MSI-X vector and what it is in the guest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -61,12 +62,14 @@ impl Wires {
         let seen = trace.header.accel == Accel::Soft && !trace.records.iter().any(moved);
         let mut wires: BTreeMap<(u16, u16), Wire> = BTreeMap::new();
         let mut delivered: BTreeMap<u8, Vec<At>> = BTreeMap::new();
+        let mut taken: BTreeMap<u32, Vec<(At, u8)>> = BTreeMap::new();
         for (record, one) in trace.records.iter().enumerate() {
             let at = At { stamp: one.stamp, record };
             match one.event {
                 Event::MsiRaised { rid, vector } => wires.entry((rid, vector)).or_default().raised.push(at),
-                Event::InterruptDelivered { vector, .. } if seen => {
-                    delivered.entry(vector).or_default().push(at)
+                Event::InterruptDelivered { cpu, vector } if seen => {
+                    delivered.entry(vector).or_default().push(at);
+                    taken.entry(cpu).or_default().push((at, vector));
                 }
                 _ => {}
             }
@@ -78,7 +81,14 @@ impl Wires {
         raised.sort_by_key(|(key, all)| (Reverse(all.len()), *key));
         raised.truncate(LINES_MAX);
         let vectors = assign(&raised, &delivered);
-        let irqs = assign(&raised, &entries);
+        let handlers = handlers(&taken, &guest.entries);
+        let known: BTreeMap<(u16, u16), u32> =
+            vectors.iter().filter_map(|(key, vector)| Some((*key, *handlers.get(vector)?))).collect();
+        // The rest is found as the vectors are: of a trace without what the CPU took, that is all.
+        raised.retain(|(key, _)| !known.contains_key(key));
+        let mut left = entries.clone();
+        left.retain(|irq, _| !known.values().any(|known| known == irq));
+        let irqs = assign(&raised, &left).into_iter().chain(known);
         for (key, vector) in vectors {
             if let Some(wire) = wires.get_mut(&key) {
                 wire.cpu_vector = Some(vector);
@@ -117,6 +127,38 @@ impl Wires {
         };
         self.wires.into_iter().map(line).collect()
     }
+}
+
+/// The guest's interrupt number of each CPU vector: a handler belongs to what its CPU took last, since a CPU takes nothing while a
+/// handler begins. `taken` is by CPU, in the order of time.
+fn handlers(
+    taken: &BTreeMap<u32, Vec<(At, u8)>>,
+    entries: &BTreeMap<u32, Vec<HandlerEntry>>,
+) -> BTreeMap<u8, u32> {
+    let mut votes: BTreeMap<(u8, u32), usize> = BTreeMap::new();
+    for (irq, entry) in entries.iter().flat_map(|(irq, all)| all.iter().map(move |entry| (*irq, entry))) {
+        let before = taken.get(&entry.cpu).map_or(&[][..], |taken| {
+            taken.get(..taken.partition_point(|(at, _)| *at < entry.at)).unwrap_or_default()
+        });
+        if let Some((_, vector)) = before.last() {
+            *votes.entry((*vector, irq)).or_default() += 1;
+        }
+    }
+    // A few may be anybody's: beginnings of which the trace has lost the cause.
+    let most = |irq: &u32| entries.get(irq).map_or(0, Vec::len).div_ceil(2);
+    let mut votes: Vec<(usize, (u8, u32))> = votes
+        .into_iter()
+        .filter(|((_, irq), count)| *count >= most(irq))
+        .map(|(pair, count)| (count, pair))
+        .collect();
+    votes.sort_by_key(|(count, pair)| (Reverse(*count), *pair));
+    let (mut vectors, mut numbers) = (BTreeMap::new(), BTreeSet::new());
+    for (_, (vector, irq)) in votes {
+        if !vectors.contains_key(&vector) && numbers.insert(irq) {
+            vectors.insert(vector, irq);
+        }
+    }
+    vectors
 }
 
 /// Lines, and what may follow them, that are tried: the busiest. Each is tried with each.
