@@ -17,6 +17,7 @@ pub mod remap;
 pub mod saved;
 pub mod serial;
 pub mod time;
+mod unclaimed;
 pub mod variation;
 
 #[cfg(test)]
@@ -30,7 +31,7 @@ mod tests;
 #[cfg(test)]
 mod variation_tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -57,6 +58,7 @@ use recent::{Exit, ExitKind, Recent};
 use remap::Remapping;
 use serial::SerialPort;
 use time::TimeBase;
+pub use unclaimed::Unclaimed;
 use variation::Variation;
 
 /// How a guest ended by itself.
@@ -118,23 +120,6 @@ pub struct Pauses {
     pub marks: BTreeSet<u8>,
     /// At the first stop of the CPU at or after each of these times, in nanoseconds.
     pub at_ns: BTreeSet<u64>,
-}
-
-/// Unanswered accesses.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Unclaimed {
-    /// Bytes of ports, by port.
-    pub ports: BTreeMap<u16, u64>,
-    /// Accesses of memory-mapped registers.
-    pub mmio: u64,
-    /// Rings of a doorbell that counts them, beyond those that are heard at a time (`kvm`).
-    pub doorbells: u64,
-}
-
-impl Unclaimed {
-    fn port(&mut self, port: u16) {
-        *self.ports.entry(port).or_default() += 1;
-    }
 }
 
 /// The machine.
