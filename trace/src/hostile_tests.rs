@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Random numbers, half of them extreme, a quarter of them as some before.
 struct Random {
-    state: u64,
+    bits: fencepost_random::Random,
     before: Vec<u64>,
 }
 
@@ -55,15 +55,11 @@ const EXTREME: [u64; 24] = [
 
 impl Random {
     fn new(seed: u64) -> Random {
-        Random { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1, before: vec![0x10_0000] }
+        Random { bits: fencepost_random::Random::new(seed), before: vec![0x10_0000] }
     }
 
     fn word(&mut self) -> u64 {
-        // Marsaglia's xorshift64.
-        self.state ^= self.state << 13;
-        self.state ^= self.state >> 7;
-        self.state ^= self.state << 17;
-        self.state
+        self.bits.bits()
     }
 
     fn below(&mut self, end: u64) -> u64 {

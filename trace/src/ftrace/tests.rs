@@ -1,5 +1,7 @@
 //! The stream as a whole: pages captured from a real kernel, and noise.
 
+use fencepost_random::Random;
+
 use fencepost_time::Tsc;
 
 use super::format::number;
@@ -225,31 +227,19 @@ fn a_real_kernels_events_keep_all_rules() {
     assert!(refused.iter().all(|(refused, unknown)| refused == unknown), "{refused:?}");
 }
 
-/// A generator of noise (xorshift64), so that a failure comes again.
-struct Noise(u64);
-
-impl Noise {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-}
-
 #[test]
 fn noise_never_panics_and_never_grows() {
-    let mut noise = Noise(0x9e37_79b9_7f4a_7c15);
+    let mut noise = Random::new(7);
     let bases = [stream(), CAPTURED[0].to_vec()];
     for turn in 0..20_000 {
         // The captured stream is long: a tenth of the turns.
         let mut bytes = bases[usize::from(turn % 10 == 0)].clone();
-        for _ in 0..=noise.next() % 8 {
-            let at = noise.next() as usize % bytes.len();
-            bytes[at] = noise.next() as u8;
+        for _ in 0..=noise.bits() % 8 {
+            let at = noise.bits() as usize % bytes.len();
+            bytes[at] = noise.bits() as u8;
         }
         let mut decoder = Decoder::new();
-        let news = news_of(&mut decoder, &bytes, 1 + noise.next() as usize % 64);
+        let news = news_of(&mut decoder, &bytes, 1 + noise.bits() as usize % 64);
         assert!(news.len() <= 2000, "{}", news.len());
         let size = |one: &News| if let News::Event(_, event) = one { event.bytes() } else { 0 };
         // A byte that is a number takes 32 in memory, at most.

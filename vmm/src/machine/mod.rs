@@ -361,7 +361,7 @@ impl Machine {
         }
     }
 
-    /// A character has come over the console's line, unless the guest has ceased to listen: then it waits at the other end.
+    /// A character arrives over the console's line. If the guest no longer listens, it waits at the other end.
     fn console_character(&mut self) {
         if self.serial.next_character_ns().is_some()
             && let Some(byte) = self.control.take_input()

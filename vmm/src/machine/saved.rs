@@ -19,7 +19,7 @@ use crate::error::HostError;
 /// A machine between two instructions.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct MachineState {
-    /// Time; the back end that takes over has it go on from there.
+    /// Time; the back end that takes over continues it from there.
     pub time: SavedTime,
     /// The I/O APIC. What was sent has arrived.
     pub ioapic: IoApicState,

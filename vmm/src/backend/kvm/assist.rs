@@ -45,7 +45,7 @@ pub struct Assistant {
 impl Assistant {
     /// Stands by for a CPU with this CPUID, on this memory.
     pub fn new(memory: &GuestMemoryMmap, cpuid: CpuidConfig) -> Self {
-        // Code is decoded anew each time: who writes what to memory is of no interest.
+        // Code is decoded anew each time, so writes to memory need no watching.
         let code = Arc::new(CodePages::new(memory::end(memory)));
         let stop = Arc::new(AtomicBool::new(false));
         // SAFETY: the CPU works in `assist` and `page_fault` alone. The only vCPU is out of the guest then, since its
