@@ -125,8 +125,7 @@ impl Camera {
     /// Writes the frame; returns its bytes and CRC.
     fn write_pixels(&mut self, frame: &InFlight, ports: &mut Ports<'_>) -> Result<(u32, u32), Failure> {
         let layout = self.layout()?;
-        let picture = self.source.frame(frame.sequence, layout.size).map_err(|error| {
-            self.source_error.get_or_insert(error);
+        let picture = self.source.frame(frame.sequence, layout.size).map_err(|_| {
             self.state.source_error_count = self.state.source_error_count.saturating_add(1);
             Failure::plain(ErrorCode::Source)
         })?;

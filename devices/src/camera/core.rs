@@ -6,7 +6,7 @@ use super::config::CameraParts;
 use super::convert::{MAX_STRIDE, STRIDE_ALIGN};
 use super::error::{ErrorCode, Failure};
 use super::registers::{self, Reg};
-use super::source::{FrameSource, Range, SourceError};
+use super::source::{FrameSource, Range};
 use super::state::{CameraState, Stream};
 use crate::cost::CostModel;
 use crate::function::{Counter, Doorbell, Function, Identity, Ids, Registers, Words};
@@ -26,8 +26,6 @@ pub struct Camera {
     pub(super) cost: CostModel,
     pub(super) source: Box<dyn FrameSource>,
     pub(super) state: CameraState,
-    /// Why the source failed first: for the host's user, not part of the guest's machine.
-    pub(super) source_error: Option<SourceError>,
 }
 
 impl Camera {
@@ -35,12 +33,7 @@ impl Camera {
     pub fn new(parts: CameraParts) -> Self {
         let CameraParts { cost, source } = parts;
         let state = CameraState::new(source.as_ref());
-        Camera { cost, source, state, source_error: None }
-    }
-
-    /// Why the source could not deliver a picture, the first time, and how many it could not deliver.
-    pub fn source_error(&self) -> Option<(&SourceError, u32)> {
-        self.source_error.as_ref().map(|error| (error, self.state.source_error_count))
+        Camera { cost, source, state }
     }
 
     /// Reports an error to the guest.

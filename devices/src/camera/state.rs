@@ -76,7 +76,7 @@ impl Stateful for Camera {
         let CameraParts { cost, source } = parts;
         let can_stream = state.stream.is_none() || state.layout(source.as_ref()).is_some();
         require::<Camera>(can_stream, "it streams a format that the picture source does not have")?;
-        Ok(Camera { cost, source, state, source_error: None })
+        Ok(Camera { cost, source, state })
     }
 }
 
