@@ -37,7 +37,7 @@ impl GpuConfig {
 }
 
 impl Model for Gpu {
-    const ABOUT: &'static str = "engine that moves, converts, scales and blends pixels, with fences";
+    const ABOUT: &'static str = "engine that fills, copies and converts pixels, with fences";
     const SLOT: Option<u8> = Some(1);
     const PARAMETERS: &'static [Parameter] = &[
         Parameter {

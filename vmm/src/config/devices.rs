@@ -22,7 +22,7 @@ pub struct DeviceConfig {
     /// Its slot, 1 to 31: function 0 of that PCI device number on bus 0.
     pub slot: u8,
     /// What was set; the rest has its defaults.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Parameters::is_empty")]
     pub parameters: Parameters,
 }
 
