@@ -1,8 +1,6 @@
 //! A machine that is returned to its snapshot does the same again, to the byte, and no page is forgotten.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 
 use fencepost::accel::Chosen;
 use fencepost::backend::End;
@@ -19,19 +17,7 @@ use vm_memory::{Bytes, GuestAddress};
 
 mod common;
 
-#[derive(Clone, Default)]
-struct Console(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Console {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("not poisoned").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
+use common::{Console, GUESTS};
 
 /// Saves the guest of `kernel` at `at`; the file, and its cycles at its end.
 fn saved(kernel: &Path, at: SnapshotAt) -> (PathBuf, u64) {
@@ -67,28 +53,12 @@ fn left(vm: &mut Vm, console: &Console, until: Until) -> Left {
     let cpu = vm.cpu().clone();
     Left {
         end,
-        console: std::mem::take(&mut *console.0.lock().expect("not poisoned")),
+        console: console.take(),
         records: vm.records().cloned().collect(),
         memory: memory::digest(vm.memory()).expect("readable"),
         cpu: (cpu.state, cpu.translations),
     }
 }
-
-/// Bare-metal guests that reach every device and most of the CPU; two of them write the code that they run.
-const GUESTS: [&str; 12] = [
-    "bells",
-    "camera",
-    "display",
-    "fence",
-    "iotlb",
-    "ipi",
-    "msix",
-    "pagefaults",
-    "selfmod",
-    "semaphore",
-    "timer",
-    "tscset",
-];
 
 #[test]
 fn a_machine_does_the_same_after_each_reset() -> Tested {
@@ -114,7 +84,7 @@ fn a_machine_does_the_same_after_each_reset() -> Tested {
                     vm.run(Until::Time((half_ns + end_ns) / 2)).unwrap_or_else(|error| panic!("{error}"));
                 assert!(Vm::is_there(&end), "{name}: {end:?}");
                 vm.reset().unwrap_or_else(|error| panic!("{error}"));
-                console.0.lock().expect("not poisoned").clear();
+                console.take();
             }
             let again = left(&mut vm, &console, Until::End);
             assert!(again == first, "{name}, round {round}: {} records", again.records.len());

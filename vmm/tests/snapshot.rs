@@ -1,9 +1,8 @@
 //! Snapshots: a machine that was saved and restored is the machine that never was, at whatever moment and whatever it does.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use fencepost::config::{Accel, MachineConfig};
@@ -13,6 +12,8 @@ use fencepost_skip::Tested;
 use fencepost_trace::Record;
 
 mod common;
+
+use common::{Console, GUESTS};
 
 /// `mov dx, 0x3f8; mov al, 10; out dx, al; again: inc rax; in al, 0x64; jmp again`: a line, then it counts for ever.
 const COUNTER: [u8; 14] = [0x66, 0xba, 0xf8, 3, 0xb0, 10, 0xee, 0x48, 0xff, 0xc0, 0xe4, 0x64, 0xeb, 0xf9];
@@ -158,37 +159,8 @@ fn a_signal_saves_the_machine_which_goes_on() {
     assert_eq!(restored.status.code(), Some(124));
 }
 
-/// Bare-metal guests that reach every device and most of the CPU. The others of their kind want KVM, or end at once.
-const GUESTS: [&str; 12] = [
-    "bells",
-    "camera",
-    "display",
-    "fence",
-    "iotlb",
-    "ipi",
-    "msix",
-    "pagefaults",
-    "selfmod",
-    "semaphore",
-    "timer",
-    "tscset",
-];
 /// Moments at which each is saved.
 const MOMENTS: u64 = 4;
-
-#[derive(Clone, Default)]
-struct Console(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Console {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("not poisoned").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
 
 /// What a run leaves that must be the same.
 struct Left {
@@ -202,7 +174,7 @@ fn left(args: &Launch) -> Left {
     let hooks = Hooks { records: 1 << 20, say: Box::new(|_| {}), ..Hooks::new(Box::new(console.clone())) };
     let outcome = run(args, hooks).unwrap_or_else(|error| panic!("{error}"));
     let records = outcome.log.recorder.records().cloned().collect();
-    let console = console.0.lock().expect("not poisoned").clone();
+    let console = console.take();
     Left { console, records, outcome }
 }
 

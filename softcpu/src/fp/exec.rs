@@ -1,5 +1,6 @@
 //! Handlers of the x87 instructions.
 
+use super::compare;
 use super::image;
 pub(super) use super::ops;
 use super::ops::{Binary, Constant, Operand};
@@ -143,21 +144,21 @@ pub(super) fn binary_other<const N: usize, const POP: bool>(cpu: &mut Cpu, op: &
 }
 
 pub(super) fn compare_memory<S: Source, const POPS: usize>(cpu: &mut Cpu, op: &Op) -> Step {
-    with_operand::<S>(cpu, op, |u, operand| ops::compare_memory(u, operand, POPS))
+    with_operand::<S>(cpu, op, |u, operand| compare::compare_memory(u, operand, POPS))
 }
 
 pub(super) fn compare<const UNORDERED: bool, const POPS: usize>(cpu: &mut Cpu, op: &Op) -> Step {
-    on_stack(cpu, op, |u| ops::compare(u, op.reg2.into(), UNORDERED, POPS))
+    on_stack(cpu, op, |u| compare::compare(u, op.reg2.into(), UNORDERED, POPS))
 }
 
 /// FCOMPP and FUCOMPP have no operands: ST(1) is meant.
 pub(super) fn compare_both<const UNORDERED: bool>(cpu: &mut Cpu, op: &Op) -> Step {
-    on_stack(cpu, op, |u| ops::compare(u, 1, UNORDERED, 2))
+    on_stack(cpu, op, |u| compare::compare(u, 1, UNORDERED, 2))
 }
 
 pub(super) fn compare_flags<const UNORDERED: bool, const POP: bool>(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(ready(cpu));
-    let bits = run(cpu, op, None, |u| ops::compare_flags(u, op.reg2.into(), UNORDERED, POP));
+    let bits = run(cpu, op, None, |u| compare::compare_flags(u, op.reg2.into(), UNORDERED, POP));
     cpu.flags = Flags::from_bits(bits);
     Step::Next
 }

@@ -5,6 +5,7 @@
 //! for unmasked overflow. All of them fall out of one rounding function ([`round`]) over an exact result.
 
 pub mod arith;
+pub mod compare;
 pub mod env;
 mod exec;
 mod functions;

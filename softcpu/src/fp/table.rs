@@ -2,6 +2,7 @@
 
 use iced_x86::Code;
 
+use super::compare;
 use super::exec::*;
 use super::transcendental;
 use crate::cpu::Handler;
@@ -85,8 +86,8 @@ fn comparison(code: Code) -> Option<Handler> {
         Fcomip_st0_sti => compare_flags::<false, true>,
         Fucomi_st0_sti => compare_flags::<true, false>,
         Fucomip_st0_sti => compare_flags::<true, true>,
-        Ftst => |cpu, op| on_stack(cpu, op, ops::test),
-        Fxam => |cpu, op| on_stack(cpu, op, ops::examine),
+        Ftst => |cpu, op| on_stack(cpu, op, compare::test),
+        Fxam => |cpu, op| on_stack(cpu, op, compare::examine),
         _ => return None,
     })
 }

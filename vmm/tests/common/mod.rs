@@ -2,9 +2,10 @@
 
 #![allow(dead_code, reason = "not every test program uses every part")]
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use fencepost::config::{Accel, MachineConfig, Size};
 use fencepost::launch::Launch;
@@ -43,6 +44,45 @@ pub const SPIN: [u8; 2] = [0xeb, 0xfe];
 
 /// Where the micro-guests' sources are, and what they are to print.
 pub const MICRO_GUESTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../guest-tests/micro");
+
+/// Bare-metal guests that reach every device and most of the CPU; two of them write the code that they run. The others of their
+/// kind want KVM, or end at once.
+pub const GUESTS: [&str; 12] = [
+    "bells",
+    "camera",
+    "display",
+    "fence",
+    "iotlb",
+    "ipi",
+    "msix",
+    "pagefaults",
+    "selfmod",
+    "semaphore",
+    "timer",
+    "tscset",
+];
+
+/// A console that keeps what the guest writes.
+#[derive(Clone, Default)]
+pub struct Console(Arc<Mutex<Vec<u8>>>);
+
+impl Console {
+    /// Takes what was written since the last time.
+    pub fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut *self.0.lock().expect("not poisoned"))
+    }
+}
+
+impl Write for Console {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().expect("not poisoned").extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
 
 /// Builds the micro-guests once, into a folder of the test program's own; `None` when make is not installed.
 pub fn micro_guests() -> Option<&'static Path> {
