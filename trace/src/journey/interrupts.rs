@@ -152,13 +152,18 @@ fn handlers(
         .map(|(pair, count)| (count, pair))
         .collect();
     votes.sort_by_key(|(count, pair)| (Reverse(*count), *pair));
-    let (mut vectors, mut numbers) = (BTreeMap::new(), BTreeSet::new());
-    for (_, (vector, irq)) in votes {
-        if !vectors.contains_key(&vector) && numbers.insert(irq) {
-            vectors.insert(vector, irq);
+    pair_off(votes.into_iter().map(|(_, pair)| pair))
+}
+
+/// Takes pairs, the best first, as long as both of a pair are still free.
+fn pair_off<L: Ord, C: Copy + Ord>(pairs: impl Iterator<Item = (L, C)>) -> BTreeMap<L, C> {
+    let (mut taken, mut paired) = (BTreeSet::new(), BTreeMap::new());
+    for (line, candidate) in pairs {
+        if !paired.contains_key(&line) && taken.insert(candidate) {
+            paired.insert(line, candidate);
         }
     }
-    vectors
+    paired
 }
 
 /// Lines, and what may follow them, that are tried: the busiest. Each is tried with each.
@@ -177,13 +182,7 @@ fn assign<L: Copy + Ord, C: Copy + Ord>(lines: &[(L, &[At])], all: &BTreeMap<C, 
     }
     // The best first; where two fit equally well, the lower vector has the lower number, as the kernel gives them.
     fits.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2)));
-    let (mut taken, mut assigned) = (BTreeSet::new(), BTreeMap::new());
-    for (_, line, candidate) in fits {
-        if !assigned.contains_key(&line) && taken.insert(candidate) {
-            assigned.insert(line, candidate);
-        }
-    }
-    assigned
+    pair_off(fits.into_iter().map(|(_, line, candidate)| (line, candidate)))
 }
 
 /// How well something follows a line's raisings: the larger the better.
