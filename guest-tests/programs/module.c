@@ -5,8 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "ktap.h"
 
 int module_load(const char *name, const char *parameters)
 {
@@ -25,4 +28,26 @@ int module_load(const char *name, const char *parameters)
 int module_unload(const char *name)
 {
 	return syscall(SYS_delete_module, name, O_NONBLOCK) ? -errno : 0;
+}
+
+static int run_case(const char *name, unsigned int number)
+{
+	char parameters[32];
+	int ret;
+
+	snprintf(parameters, sizeof(parameters), "case=%u", number);
+	ret = module_load(name, parameters);
+	return ret ? ret : module_unload(name);
+}
+
+int module_cases(const char *name, unsigned int cases, const char *what)
+{
+	ktap_plan(cases + 1);
+	for (unsigned int i = 0; i < cases; i++) {
+		int ret = run_case(name, i);
+
+		ktap_result(!ret, "case %u of the %s%s%s", i, what, ret ? ": " : "", ret ? strerror(-ret) : "");
+	}
+	ktap_result(run_case(name, cases) == -ENOENT, "there are no more cases");
+	return ktap_finish();
 }

@@ -1,37 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * The builder of scatter-gather lists that the three drivers share: loads fencepost_sg_test once for each of its cases.
- * What a case is, and what went wrong, is in the kernel's log.
- */
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
-
-#include "ktap.h"
+/* The builder of scatter-gather lists that the three drivers share: the cases of the module fencepost_sg_test. */
 #include "module.h"
-
-#define MODULE "fencepost_sg_test"
-/* As many as the module has: one more is not there. */
-#define CASES 11
-
-static int run(unsigned int number)
-{
-	char parameters[32];
-	int ret;
-
-	snprintf(parameters, sizeof(parameters), "case=%u", number);
-	ret = module_load(MODULE, parameters);
-	return ret ? ret : module_unload(MODULE);
-}
 
 int main(void)
 {
-	ktap_plan(CASES + 1);
-	for (unsigned int i = 0; i < CASES; i++) {
-		int ret = run(i);
-
-		ktap_result(!ret, "case %u of the builder%s%s", i, ret ? ": " : "", ret ? strerror(-ret) : "");
-	}
-	ktap_result(run(CASES) == -ENOENT, "there are no more cases");
-	return ktap_finish();
+	return module_cases("fencepost_sg_test", 11, "builder");
 }
