@@ -5,16 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fencepost_devices::camera::{FrameSource, Picture, Range, Rate, Size, SizeLimits, SourceError};
-use fencepost_devices::display::{NoPictures, PictureSink};
+use fencepost_devices::display::{PictureSink, Scanned};
 use fencepost_devices::function::Function;
 use fencepost_devices::pci::{PciRoot, requester_id};
 use fencepost_devices::registry::{BuildError, Host, find};
 use fencepost_devices::state::{SavedState, StateError, Stateful, decode};
-use fencepost_trace::Stamp;
 
 use crate::config::{DeviceConfig, MachineConfig};
 use crate::error::HostError;
-use crate::frames::{Frame, FrameSink};
+use crate::frames::{Frame, FrameSink, ScreenName, Watcher};
 use crate::machine::map::pci_windows;
 use crate::source;
 
@@ -63,6 +62,7 @@ fn functions<'s>(
         let DeviceConfig { kind, slot, parameters } = device;
         let wrong = |why: &dyn std::fmt::Display| HostError::Input(format!("{kind} in slot {slot}: {why}"));
         let model = find(kind).map_err(|why| wrong(&why))?;
+        host.building = (*slot, kind.clone());
         let built = match saved(*slot) {
             Some(saved) => model.restore(parameters, host, saved),
             None => model.build(parameters, host),
@@ -84,16 +84,23 @@ pub fn costs(config: &MachineConfig) -> Vec<(String, String)> {
     config.devices.iter().filter_map(cost).collect()
 }
 
-/// What this host has for devices: its files, and one who looks at the first screen.
+/// What this host has for devices: its files, and those who look at the screens.
+#[derive(Default)]
 pub struct HostFiles {
-    frames: Option<Box<dyn FrameSink>>,
+    frames: Option<Arc<Mutex<Box<dyn FrameSink>>>>,
+    watcher: Option<Arc<dyn Watcher>>,
+    /// Slot and kind of the device that is being built.
+    building: (u8, String),
+    /// Devices have asked for a screen.
+    screens: bool,
     failures: SourceFailures,
 }
 
 impl HostFiles {
-    /// The host's files; pictures that the display in the lowest slot shows go to `frames`.
-    pub fn new(frames: Option<Box<dyn FrameSink>>) -> Self {
-        HostFiles { frames, failures: SourceFailures::default() }
+    /// The host's files; pictures that a flip brings to a screen go to `frames`, every frame to `watcher`.
+    pub fn new(frames: Option<Box<dyn FrameSink>>, watcher: Option<Arc<dyn Watcher>>) -> Self {
+        let frames = frames.map(|frames| Arc::new(Mutex::new(frames)));
+        HostFiles { frames, watcher, ..HostFiles::default() }
     }
 
     /// What becomes of the sources of pictures that the devices open.
@@ -109,10 +116,10 @@ impl Host for HostFiles {
     }
 
     fn screen(&mut self) -> Box<dyn PictureSink> {
-        match self.frames.take() {
-            Some(frames) => Box::new(Screen(frames)),
-            None => Box::new(NoPictures),
-        }
+        let (slot, kind) = self.building.clone();
+        let first = !std::mem::replace(&mut self.screens, true);
+        let name = ScreenName { slot, kind, first, scanout: 0 };
+        Box::new(Screens { name, frames: self.frames.clone(), watcher: self.watcher.clone() })
     }
 }
 
@@ -163,12 +170,30 @@ impl FrameSource for Watched {
     }
 }
 
-/// Hands a display's pictures on.
-struct Screen(Box<dyn FrameSink>);
+/// Hands the pictures of a device's screens on.
+struct Screens {
+    /// That of its first scan-out.
+    name: ScreenName,
+    frames: Option<Arc<Mutex<Box<dyn FrameSink>>>>,
+    watcher: Option<Arc<dyn Watcher>>,
+}
 
-impl PictureSink for Screen {
-    fn picture(&mut self, frame: u64, flip: u64, now: Stamp, width_px: u32, height_px: u32, xrgb: &[u8]) {
-        let (width, height) = (width_px, height_px);
-        self.0.frame(&Frame { vblank: frame, flip, stamp: now, width, height, pixels: xrgb });
+impl PictureSink for Screens {
+    fn picture(&mut self, picture: &Scanned<'_>) {
+        if self.watcher.is_none() && (self.frames.is_none() || !picture.fresh) {
+            return;
+        }
+        let mut screen = self.name.clone();
+        screen.scanout = picture.scanout;
+        screen.first &= picture.scanout == 0;
+        if let Some(watcher) = &self.watcher {
+            watcher.scanned(&screen, picture);
+        }
+        if let Some(frames) = self.frames.as_ref().filter(|_| picture.fresh) {
+            let &Scanned { frame: vblank, flip, now: stamp, width_px, height_px, xrgb, .. } = picture;
+            let (width, height) = (width_px, height_px);
+            let frame = Frame { screen: &screen, vblank, flip, stamp, width, height, pixels: xrgb };
+            frames.lock().unwrap_or_else(PoisonError::into_inner).frame(&frame);
+        }
     }
 }

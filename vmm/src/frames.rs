@@ -1,10 +1,40 @@
 //! Pictures that the display has scanned out, on their way to the host.
 
+use fencepost_devices::display::Scanned;
 use fencepost_trace::Stamp;
+
+/// A screen of the machine: a scan-out of a device.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ScreenName {
+    /// The device's slot.
+    pub slot: u8,
+    /// Which of the device's scan-outs, from 0.
+    pub scanout: u32,
+    /// The device's kind.
+    pub kind: String,
+    /// The first scan-out of the device with screens in the lowest slot: the one that a user without more words means.
+    pub first: bool,
+}
+
+impl std::fmt::Display for ScreenName {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(to, "{}@{}", self.kind, self.slot)?;
+        if self.scanout > 0 { write!(to, ".{}", self.scanout) } else { Ok(()) }
+    }
+}
+
+/// Looks at every screen of the machine as it is scanned out: at each frame, not only those that a flip brings. It runs on the machine's
+/// thread, which must not wait for the host.
+pub trait Watcher: Send + Sync {
+    /// A frame of `screen`.
+    fn scanned(&self, screen: &ScreenName, picture: &Scanned<'_>);
+}
 
 /// One scanned-out picture that a flip brought.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'a> {
+    /// Where it is shown.
+    pub screen: &'a ScreenName,
     /// Number of the vblank at which it was latched.
     pub vblank: u64,
     /// The flip's number, counted by the display.
@@ -26,21 +56,30 @@ pub trait FrameSink: Send {
     fn frame(&mut self, frame: &Frame<'_>);
 }
 
-/// Writes one picture as an RGB PNG, to the last byte: a full disk is an error here, not when `to` is dropped.
-pub fn write_png(mut to: impl std::io::Write, frame: &Frame<'_>) -> std::io::Result<()> {
-    encode(&mut to, frame).map_err(|error| match error {
+/// Writes one picture of `width` and `height` pixels (as [`Frame::pixels`] has them) as an RGB PNG, to the last byte: a full disk is an
+/// error here, not when `to` is dropped.
+pub fn write_png(
+    mut to: impl std::io::Write,
+    (width, height): (u32, u32),
+    pixels: &[u8],
+) -> std::io::Result<()> {
+    encode(&mut to, (width, height), pixels).map_err(|error| match error {
         png::EncodingError::IoError(error) => error,
         other => std::io::Error::other(other),
     })?;
     to.flush()
 }
 
-fn encode(to: impl std::io::Write, frame: &Frame<'_>) -> Result<(), png::EncodingError> {
-    let mut encoder = png::Encoder::new(to, frame.width, frame.height);
+fn encode(
+    to: impl std::io::Write,
+    (width, height): (u32, u32),
+    pixels: &[u8],
+) -> Result<(), png::EncodingError> {
+    let mut encoder = png::Encoder::new(to, width, height);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
     encoder.set_compression(png::Compression::Fast);
-    let rgb: Vec<u8> = frame.pixels.chunks_exact(4).flat_map(|bgrx| [bgrx[2], bgrx[1], bgrx[0]]).collect();
+    let rgb: Vec<u8> = pixels.chunks_exact(4).flat_map(|bgrx| [bgrx[2], bgrx[1], bgrx[0]]).collect();
     let mut writer = encoder.write_header()?;
     writer.write_image_data(&rgb)?;
     writer.finish()
@@ -61,9 +100,7 @@ mod tests {
         let Ok(full) = File::options().write(true).open("/dev/full") else {
             return Tested::skipped("/dev/full does not open");
         };
-        let frame =
-            Frame { vblank: 1, flip: 1, stamp: Stamp::default(), width: 1, height: 1, pixels: &[0; 4] };
-        let error = write_png(BufWriter::new(full), &frame).expect_err("no room");
+        let error = write_png(BufWriter::new(full), (1, 1), &[0; 4]).expect_err("no room");
         assert_eq!(plain(&error), "No space left on device");
         Tested::Ran
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use fencepost_devices::function::Function;
 
 use crate::control::Control;
-use crate::frames::FrameSink;
+use crate::frames::{FrameSink, Watcher};
 use crate::machine::log::Keep;
 use crate::outlet::Gate;
 use crate::say;
@@ -17,8 +17,10 @@ pub struct Hooks {
     pub console: Box<dyn Write + Send>,
     /// Stops the guest and gives it console input, from any thread.
     pub control: Arc<Control>,
-    /// Gets every picture that a flip brings to the screen.
+    /// Gets every picture that a flip brings to a screen.
     pub frames: Option<Box<dyn FrameSink>>,
+    /// Looks at every frame of every screen.
+    pub watcher: Option<Arc<dyn Watcher>>,
     /// Devices of the caller's own and their slots, beside those of the machine's description. Such a machine cannot be saved,
     /// for a snapshot restores what the description names.
     pub devices: Vec<(u8, Box<dyn Function>)>,
@@ -39,6 +41,7 @@ impl Hooks {
             console,
             control: Arc::default(),
             frames: None,
+            watcher: None,
             devices: Vec::new(),
             records: 0,
             keep: None,

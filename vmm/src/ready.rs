@@ -58,7 +58,7 @@ pub(crate) fn powered_on(
     mut hooks: Hooks,
 ) -> Result<Ready, HostError> {
     let config = launch.machine.clone();
-    let mut host = HostFiles::new(hooks.frames.take());
+    let mut host = HostFiles::new(hooks.frames.take(), hooks.watcher.take());
     let pci = devices::plug(&config, &mut host, std::mem::take(&mut hooks.devices))?;
     let (accel, why) = accel::choose(accel::with_seed(config.accel, config.seed)?)?;
     let plan = plan(launch)?;
@@ -109,7 +109,7 @@ pub(crate) fn restored(
     let refused = |error| snapshot::refused(launch.restore.as_deref(), error);
     let Saved { config, cpu, machine: state, .. } = saved;
     let config = launch.machine.run_as(config);
-    let mut host = HostFiles::new(hooks.frames.take());
+    let mut host = HostFiles::new(hooks.frames.take(), hooks.watcher.take());
     let pci = devices::restore(&config, &mut host, &state.pci).map_err(refused)?;
     let control = Arc::clone(&hooks.control);
     let code = Arc::new(CodePages::new(memory::end(&memory)));

@@ -6,7 +6,7 @@ use super::config::{Config, ScanOut};
 use super::plane::{FetchError, PlaneRegs};
 use super::raster::Raster;
 use super::registers::{ErrorBits, Irq};
-use super::sink::PictureSink;
+use super::sink::{PictureSink, Scanned};
 use super::state::{DisplayState, FrameCrc, LastVblank, Offered, Shown};
 use crate::crc::crc32;
 use crate::ports::{Clock, Ports};
@@ -213,16 +213,19 @@ impl Core {
         let crc = crc32(&self.picture);
         self.state.crc = FrameCrc { frame, value: crc };
         ports.trace.record(Event::ScanOut { engine: ports.engine(ENGINE), frame, crc });
-        self.offer(frame, if fetched.is_ok() { Offered::Picture } else { Offered::Black }, ports.clock.now());
+        let what = if fetched.is_ok() { Offered::Picture } else { Offered::Black };
+        self.offer(self.state.crc, what, ports.clock.now());
     }
 
-    fn offer(&mut self, frame: u64, what: Offered, now: Stamp) {
+    fn offer(&mut self, FrameCrc { frame, value: crc }: FrameCrc, what: Offered, now: Stamp) {
         let Some(raster) = self.state.raster else { return };
-        let Some(shown) = self.state.shown.as_mut().filter(|shown| shown.offered != what) else { return };
+        let Some(shown) = self.state.shown.as_mut() else { return };
+        let fresh = shown.offered != what;
         shown.offered = what;
         let (size, flip) = (raster.mode.active, self.state.latched);
         let (width_px, height_px) = (u32::from(size.width_px), u32::from(size.height_px));
-        self.sink.picture(frame, flip, now, width_px, height_px, &self.picture);
+        let xrgb = &self.picture;
+        self.sink.picture(&Scanned { scanout: 0, frame, flip, fresh, crc, now, width_px, height_px, xrgb });
     }
 
     fn size_picture(&mut self) {

@@ -17,5 +17,5 @@ pub use core::Display;
 pub use plane::PlaneRegs;
 pub use raster::{Mode, Raster};
 pub use registers::Size;
-pub use sink::{NoPictures, PictureSink};
+pub use sink::{NoPictures, PictureSink, Scanned};
 pub use state::{DisplayState, FrameCrc, LastVblank, Offered, ReadLatch, Shown};

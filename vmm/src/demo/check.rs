@@ -226,6 +226,7 @@ impl Write for ConsoleTap {
 mod tests {
     use super::*;
     use crate::cli::CaptureFormat;
+    use crate::frames::ScreenName;
     use crate::outlet::Full;
     use crate::shelf::Files;
 
@@ -237,7 +238,15 @@ mod tests {
         let mut pixels = pattern().frame(sequence).expect("drawn");
         change(&mut pixels);
         let stamp = fencepost_trace::Stamp::default();
-        checker.frame(&Frame { vblank: 9, flip: 1, stamp, width: 32, height: 32, pixels: &pixels });
+        checker.frame(&Frame {
+            screen: &ScreenName::default(),
+            vblank: 9,
+            flip: 1,
+            stamp,
+            width: 32,
+            height: 32,
+            pixels: &pixels,
+        });
         let mut tap = ConsoleTap::new(checker.clone(), Box::new(|_| {}));
         tap.write_all(b"# frame 0 sequence 5 vblank 10 crc 0x0\n").expect("taken");
         (checker, files)
@@ -276,7 +285,15 @@ mod tests {
         tap.write_all(b"# frame 1 sequence 6 vblank 12 crc 0x0\n").expect("taken");
         let pixels = checker.findings().expectation.frame(6).expect("drawn");
         let stamp = fencepost_trace::Stamp::default();
-        checker.frame(&Frame { vblank: 11, flip: 2, stamp, width: 32, height: 32, pixels: &pixels });
+        checker.frame(&Frame {
+            screen: &ScreenName::default(),
+            vblank: 11,
+            flip: 2,
+            stamp,
+            width: 32,
+            height: 32,
+            pixels: &pixels,
+        });
         let findings = checker.findings();
         assert_eq!((findings.compared, findings.mismatches.len(), findings.missing().len()), (2, 0, 0));
     }
@@ -290,7 +307,15 @@ mod tests {
         let stamp = fencepost_trace::Stamp::default();
         for vblank in 100..164 {
             // As many bytes as a quarter of the largest picture has.
-            checker.frame(&Frame { vblank, flip: vblank, stamp, width: 4096, height: 1024, pixels: &pixels });
+            checker.frame(&Frame {
+                screen: &ScreenName::default(),
+                vblank,
+                flip: vblank,
+                stamp,
+                width: 4096,
+                height: 1024,
+                pixels: &pixels,
+            });
             let findings = checker.findings();
             let bytes: usize = findings.waiting.values().map(|shown| shown.pixels.len()).sum();
             assert!(bytes == findings.waiting_bytes && bytes <= WAITING_BYTES, "{bytes}");

@@ -16,7 +16,7 @@ use crate::devices::HostFiles;
 /// events kept.
 pub fn standard() -> Machine {
     let memory = memory::map(memory::MEMORY_MIN_BYTES).expect("mapped");
-    let pci = crate::devices::plug(&MachineConfig::default(), &mut HostFiles::new(None), Vec::new())
+    let pci = crate::devices::plug(&MachineConfig::default(), &mut HostFiles::default(), Vec::new())
         .expect("good options");
     Machine::new(Parts {
         code: Arc::new(CodePages::new(memory::end(&memory))),

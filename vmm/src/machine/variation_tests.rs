@@ -287,7 +287,7 @@ fn start_engines(machine: &mut Machine) {
 
 /// What the engines did in less than a fifth of a second, and the interrupts that came of it.
 fn engines(seed: Option<u64>) -> (Vec<Stamped>, Vec<Arrival>) {
-    let pci = crate::devices::plug(&MachineConfig::default(), &mut HostFiles::new(None), Vec::new())
+    let pci = crate::devices::plug(&MachineConfig::default(), &mut HostFiles::default(), Vec::new())
         .expect("good options");
     let mut machine = machine(pci, seed);
     start_engines(&mut machine);

@@ -7,8 +7,6 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fencepost_trace::Stamp;
-
 use crate::control::Control;
 use crate::error::plain;
 use crate::frames::{Frame, write_png};
@@ -41,11 +39,7 @@ impl Content {
     fn write(&self, path: &Path) -> io::Result<()> {
         let mut file = BufWriter::new(File::create(path)?);
         match self {
-            Content::Picture(width, height, pixels) => {
-                let (width, height) = (*width, *height);
-                let frame = Frame { vblank: 0, flip: 0, stamp: Stamp::default(), width, height, pixels };
-                write_png(file, &frame)
-            }
+            Content::Picture(width, height, pixels) => write_png(file, (*width, *height), pixels),
             Content::Bytes(bytes) => {
                 file.write_all(bytes)?;
                 file.flush()

@@ -33,8 +33,9 @@ impl PngFolder {
 
 impl FrameSink for PngFolder {
     fn frame(&mut self, frame: &Frame<'_>) {
-        self.shelf
-            .put(self.folder.join(format!("{}{:06}.png", Self::PREFIX, frame.flip)), Content::picture(frame));
+        let screen = if frame.screen.first { String::new() } else { format!("{}-", frame.screen) };
+        let name = format!("{}{screen}{:06}.png", Self::PREFIX, frame.flip);
+        self.shelf.put(self.folder.join(name), Content::picture(frame));
     }
 }
 
@@ -45,6 +46,7 @@ mod tests {
     use fencepost_trace::Stamp;
 
     use super::*;
+    use crate::frames::ScreenName;
 
     #[test]
     fn a_written_picture_reads_back_with_its_colours() {
@@ -52,15 +54,14 @@ mod tests {
         let (mut sink, files) =
             PngFolder::create(folder.path().join("new"), &Arc::default(), Full::Wait).expect("made");
         let pixels = [0x10, 0x20, 0x30, 0xff, 0x01, 0x02, 0x03, 0x00];
-        sink.frame(&Frame {
-            vblank: 9,
-            flip: 7,
-            stamp: Stamp::default(),
-            width: 2,
-            height: 1,
-            pixels: &pixels,
-        });
+        let first = ScreenName { slot: 3, kind: "display".into(), first: true, ..ScreenName::default() };
+        let stamp = Stamp::default();
+        let frame = Frame { screen: &first, vblank: 9, flip: 7, stamp, width: 2, height: 1, pixels: &pixels };
+        sink.frame(&frame);
+        let other = ScreenName { slot: 5, scanout: 1, first: false, ..first.clone() };
+        sink.frame(&Frame { screen: &other, flip: 8, ..frame });
         assert_eq!(files.finish().lines(), Vec::<String>::new());
+        assert!(folder.path().join("new/flip-display@5.1-000008.png").exists());
         let file = File::open(folder.path().join("new/flip-000007.png")).expect("written");
         let mut reader = png::Decoder::new(std::io::BufReader::new(file)).read_info().expect("a PNG");
         let mut rgb = vec![0; reader.output_buffer_size().expect("small")];

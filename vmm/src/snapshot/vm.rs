@@ -143,7 +143,7 @@ impl Vm {
     ) -> Result<Machine, HostError> {
         let state = self.saved.machine.clone();
         let frames = Box::new(self.outputs.clone()) as Box<dyn FrameSink>;
-        let pci = devices::restore(&self.saved.config, &mut HostFiles::new(Some(frames)), &state.pci)?;
+        let pci = devices::restore(&self.saved.config, &mut HostFiles::new(Some(frames), None), &state.pci)?;
         let parts = Parts {
             memory: self.memory.clone(),
             code: Arc::clone(&self.code),

@@ -5,7 +5,7 @@ mod state;
 
 use std::sync::{Arc, Mutex};
 
-use fencepost_trace::{Event, Stamp};
+use fencepost_trace::Event;
 
 use super::*;
 use crate::function::{Doorbell, Function, Words};
@@ -43,6 +43,8 @@ const PARTS: [(u64, u32); 2] = [(0x3000, 52), (0x2ffc - 0x800, 0x400)];
 struct Seen {
     frame: u64,
     flip: u64,
+    fresh: bool,
+    crc: u32,
     size: (u32, u32),
     xrgb: Vec<u8>,
 }
@@ -51,8 +53,9 @@ struct Seen {
 struct Album(Arc<Mutex<Vec<Seen>>>);
 
 impl PictureSink for Album {
-    fn picture(&mut self, frame: u64, flip: u64, _: Stamp, width_px: u32, height_px: u32, xrgb: &[u8]) {
-        let seen = Seen { frame, flip, size: (width_px, height_px), xrgb: xrgb.to_vec() };
+    fn picture(&mut self, picture: &Scanned<'_>) {
+        let &Scanned { frame, flip, fresh, crc, width_px, height_px, xrgb, .. } = picture;
+        let seen = Seen { frame, flip, fresh, crc, size: (width_px, height_px), xrgb: xrgb.to_vec() };
         self.0.lock().unwrap().push(seen);
     }
 }
@@ -193,8 +196,9 @@ fn the_host_sees_the_picture_with_padding_and_gaps_dropped() {
     let mut bench = Bench::on("");
     let picture = bench.flip(1);
     bench.at(FRAME_NS * 3);
-    let seen = Seen { frame: 1, flip: 1, size: (WIDTH, HEIGHT), xrgb: picture };
-    assert_eq!(bench.seen(), [seen]);
+    let crc = naive_crc(&picture);
+    let seen = Seen { frame: 1, flip: 1, fresh: true, crc, size: (WIDTH, HEIGHT), xrgb: picture };
+    assert_eq!(bench.seen(), [seen.clone(), Seen { frame: 2, fresh: false, ..seen }]);
 }
 
 #[test]
@@ -215,6 +219,8 @@ fn every_frame_is_fetched_anew() {
     bench.at(FRAME_NS * 3 - 1);
     assert_eq!(bench.read64(CRC_FRAME), 2);
     assert_eq!(bench.read(CRC_VALUE), naive_crc(&repainted));
+    let second = bench.seen().pop().unwrap();
+    assert_eq!((second.fresh, second.crc, second.xrgb), (false, naive_crc(&repainted), repainted));
 }
 
 #[test]
