@@ -143,6 +143,8 @@ pub struct Identity {
     /// Has a PCI Express capability, as an endpoint integrated in the root complex, and so function-level reset. Such a function
     /// has no port BAR, and MSI or MSI-X if it interrupts at all (PCI Express Base Specification 5.0, 1.3.2.3).
     pub express: bool,
+    /// Vendor-specific capabilities (PCI Local Bus Specification 3.0, appendix H, id 9), each from its length byte on: read-only.
+    pub vendor_capabilities: &'static [&'static [u8]],
 }
 
 impl Identity {
@@ -160,6 +162,7 @@ impl Identity {
             interrupts: Interrupts { msix: Some(table), msi: 0, pin: None },
             engines: &[],
             express: true,
+            vendor_capabilities: &[],
         }
     }
 }
@@ -169,8 +172,10 @@ impl Identity {
 /// doorbells rung are delivered, once or more, before the function sees any later access from the same CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Doorbell {
-    /// Where in BAR 0 the 4-byte write goes.
+    /// Where in BAR 0 the write goes.
     pub offset: u32,
+    /// How wide the write is: 2 or 4 bytes. One of another width is an ordinary write.
+    pub bytes: u8,
     /// The one value that rings it, to be given to [`Words::write`]; other values are ordinary writes. None: any
     /// value does, and the function does not look at it.
     pub value: Option<u32>,
@@ -209,6 +214,13 @@ pub trait AsIssued {
     fn write(&mut self, bar: u8, offset: u64, data: &[u8], ports: &mut Ports<'_>);
 }
 
+/// What a function takes from the host while the machine runs: characters, packets, key presses. Its page says in which form.
+pub trait Inbox {
+    /// Takes of `data` as much as there is room for, from its start; how many bytes. A function whose data are messages takes a
+    /// message whole or not at all. What was not taken is offered again after the driver's next write to the function's registers.
+    fn receive(&mut self, data: &[u8], ports: &mut Ports<'_>) -> usize;
+}
+
 /// A function's registers, in the form in which it wants its accesses.
 pub enum Registers<'a> {
     /// Split into words.
@@ -225,6 +237,8 @@ pub trait Function: Send {
     fn registers(&mut self) -> Registers<'_>;
     /// The doorbells among the registers, constant over the function's life.
     fn doorbells(&self) -> Vec<Doorbell>;
+    /// Where the host's data for it go, if it takes any: always or never.
+    fn inbox(&mut self) -> Option<&mut dyn Inbox>;
     /// A call asked for with [`crate::ports::Clock::call_at`].
     fn timer(&mut self, token: u32, ports: &mut Ports<'_>);
     /// Function-level reset: back to the state after power-on, pending timers cancelled.

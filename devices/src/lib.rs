@@ -50,6 +50,7 @@ models! {
     camera: Camera,
     display: Display,
     edu: Edu,
+    virtio_rng: VirtioRng,
 }
 
 pub mod cost;
@@ -65,3 +66,4 @@ pub mod registry;
 pub mod sg;
 pub mod state;
 pub mod testing;
+pub mod virtio;

@@ -6,6 +6,7 @@ use fencepost_devices::parameters::{Parameters, Takes, Value, check};
 use fencepost_devices::registry::{BuildError, Entry, MODELS, NoHost, find};
 use fencepost_devices::state::{SavedState, StateError};
 use fencepost_devices::testing::{Random, World};
+use fencepost_devices::virtio::testing::{Driver, Part};
 
 const MEMORY_BYTES: usize = 1 << 20;
 /// Accesses of a walk.
@@ -103,7 +104,7 @@ fn step(dice: &mut Random, world: &mut World, function: &mut dyn Function, now_n
 
 /// A world with the same memory at the same time, in which nobody waits for a call.
 fn successor(world: &mut World, now_ns: u64, function: &mut dyn Function) -> World {
-    let mut next = World::new(MEMORY_BYTES);
+    let mut next = World::new(world.memory_mut().len());
     next.memory_mut().copy_from_slice(world.memory_mut());
     next.advance_to(now_ns, function);
     next
@@ -248,27 +249,36 @@ fn kinds_and_slots_are_unique_and_words_are_in_order() {
     );
 }
 
-/// What starts each model's engine: words of memory, then registers of BAR 0 with 4 bytes each.
-struct Start {
-    kind: &'static str,
-    memory: &'static [(usize, u32)],
-    registers: &'static [(u32, u32)],
+/// What starts each model's engine.
+enum Start {
+    /// Words of memory, then registers of BAR 0 with 4 bytes each.
+    Registers { kind: &'static str, memory: &'static [(usize, u32)], registers: &'static [(u32, u32)] },
+    /// Bytes of memory, then a buffer in a queue.
+    Virtio { kind: &'static str, memory: &'static [(u64, &'static [u8])], queue: u16, parts: &'static [Part] },
+}
+
+impl Start {
+    fn kind(&self) -> &'static str {
+        match self {
+            Start::Registers { kind, .. } | Start::Virtio { kind, .. } => kind,
+        }
+    }
 }
 
 const STARTS: &[Start] = &[
-    Start {
+    Start::Registers {
         kind: "gpu",
         // A fence packet; its ring, fence word, enable bit and tail.
         memory: &[(0x1000, 6), (0x1008, 7)],
         registers: &[(0x100, 0x1000), (0x108, 2), (0x120, 0x2000), (0x114, 1), (0x110, 1)],
     },
-    Start {
+    Start::Registers {
         kind: "camera",
         // Queue, completions, ring entries, stream on: frames are dropped, for there is no buffer.
         memory: &[],
         registers: &[(0x98, 0x1000), (0xa0, 0x2000), (0xa8, 4), (0x0c0, 1)],
     },
-    Start {
+    Start::Registers {
         kind: "display",
         // Interrupts, a mode of 640x480 and its clock, on.
         memory: &[],
@@ -281,26 +291,43 @@ const STARTS: &[Start] = &[
         ],
     },
     // The factorial of 5.
-    Start { kind: "edu", memory: &[], registers: &[(0x08, 5)] },
+    Start::Registers { kind: "edu", memory: &[], registers: &[(0x08, 5)] },
+    Start::Virtio { kind: "virtio-rng", memory: &[], queue: 0, parts: &[Part::Write(0x1000, 64)] },
 ];
+
+/// The world and the device when its engine has started.
+fn started(model: &Entry) -> (World, Box<dyn Function>) {
+    let start = STARTS.iter().find(|start| start.kind() == model.kind);
+    match start.unwrap_or_else(|| panic!("what starts a {}? Add it to STARTS", model.kind)) {
+        Start::Registers { memory, registers, .. } => {
+            let (mut world, mut function) = (World::new(MEMORY_BYTES), power_on(model));
+            for (at, word) in *memory {
+                world.memory_mut()[*at..][..4].copy_from_slice(&word.to_le_bytes());
+            }
+            for &(offset, value) in *registers {
+                match function.registers() {
+                    Registers::Words(words) => words.write(offset, value, &mut world.ports()),
+                    Registers::AsIssued(registers) => {
+                        registers.write(0, offset.into(), &value.to_le_bytes(), &mut world.ports());
+                    }
+                }
+            }
+            (world, function)
+        }
+        Start::Virtio { memory, queue, parts, .. } => {
+            let mut driver = Driver::new(power_on(model), 0);
+            memory.iter().for_each(|(at, bytes)| driver.store(*at, bytes));
+            driver.add(*queue, parts);
+            driver.kick(*queue);
+            (driver.world, driver.function)
+        }
+    }
+}
 
 #[test]
 fn a_restored_device_asks_again_for_the_calls_that_it_waits_for() {
     for model in MODELS {
-        let start = STARTS.iter().find(|start| start.kind == model.kind);
-        let start = start.unwrap_or_else(|| panic!("what starts a {}? Add it to STARTS", model.kind));
-        let (mut world, mut function) = (World::new(MEMORY_BYTES), power_on(model));
-        for (at, word) in start.memory {
-            world.memory_mut()[*at..][..4].copy_from_slice(&word.to_le_bytes());
-        }
-        for &(offset, value) in start.registers {
-            match function.registers() {
-                Registers::Words(words) => words.write(offset, value, &mut world.ports()),
-                Registers::AsIssued(registers) => {
-                    registers.write(0, offset.into(), &value.to_le_bytes(), &mut world.ports());
-                }
-            }
-        }
+        let (mut world, mut function) = started(model);
         let saved = function.save_state();
         let mut restored = restore(model, &saved).unwrap_or_else(|error| panic!("{error}"));
         let mut next = successor(&mut world, 0, &mut *restored);

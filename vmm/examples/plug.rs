@@ -8,7 +8,7 @@ use fencepost::config::{Accel, MachineConfig, Size};
 use fencepost::launch::Launch;
 use fencepost::machine::GuestEnd;
 use fencepost::run::{Hooks, run};
-use fencepost_devices::function::{Counter, Doorbell, Function, Identity, Ids, Registers, Words};
+use fencepost_devices::function::{Counter, Doorbell, Function, Identity, Ids, Inbox, Registers, Words};
 use fencepost_devices::ports::Ports;
 use fencepost_devices::state::SavedState;
 
@@ -41,6 +41,10 @@ impl Function for Doubler {
     }
     fn doorbells(&self) -> Vec<Doorbell> {
         Vec::new()
+    }
+
+    fn inbox(&mut self) -> Option<&mut dyn Inbox> {
+        None
     }
     fn timer(&mut self, _: u32, _: &mut Ports<'_>) {}
     fn reset(&mut self, _: &mut Ports<'_>) {

@@ -12,6 +12,8 @@ use vmm_sys_util::eventfd::EventFd;
 
 /// Console input kept for a guest that does not read it: more is refused, and the reader waits.
 const INPUT_MAX_BYTES: usize = 64 * 1024;
+/// What is kept for devices until the machine takes it: beyond it whoever brings more waits.
+const DELIVERIES_MAX_BYTES: usize = 256 * 1024;
 
 /// Why the host wants the machine to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +61,10 @@ struct Notes {
     input_steady: bool,
     /// The input's reader is wanted elsewhere.
     input_closed: bool,
+    /// What devices are to get, by slot, in the order in which it came.
+    deliveries: VecDeque<(u8, Vec<u8>)>,
+    /// Its length in bytes.
+    delivery_bytes: usize,
     watchdog: Option<Duration>,
     /// Whether the machine can pause, and whether it shall.
     pause: Pause,
@@ -230,6 +236,38 @@ impl Control {
             self.changed.notify_all();
         }
         Some(byte)
+    }
+
+    /// Brings `data` for the device in `slot`; waits while the machine is far behind. Devices whose data are messages get each call's
+    /// as one.
+    pub fn deliver(&self, slot: u8, data: Vec<u8>) {
+        let mut notes = self.notes();
+        while notes.delivery_bytes >= DELIVERIES_MAX_BYTES && notes.stop.is_none() && !notes.input_closed {
+            notes = self.changed.wait(notes).unwrap_or_else(|poisoned| poisoned.into_inner());
+        }
+        notes.delivery_bytes += data.len();
+        notes.deliveries.push_back((slot, data));
+        drop(notes);
+        self.raise();
+    }
+
+    /// As [`Self::deliver`], but drops `data` where that would wait; whether it was taken.
+    pub fn try_deliver(&self, slot: u8, data: Vec<u8>) -> bool {
+        if self.notes().delivery_bytes >= DELIVERIES_MAX_BYTES {
+            return false;
+        }
+        self.deliver(slot, data);
+        true
+    }
+
+    /// Takes what was brought first for a device.
+    pub fn take_delivery(&self) -> Option<(u8, Vec<u8>)> {
+        let mut notes = self.notes();
+        let (slot, data) = notes.deliveries.pop_front()?;
+        notes.delivery_bytes -= data.len();
+        drop(notes);
+        self.changed.notify_all();
+        Some((slot, data))
     }
 
     /// Whether console input waits.

@@ -9,7 +9,7 @@ use super::registers::{self, Reg};
 use super::source::{FrameSource, Range};
 use super::state::{CameraState, Stream};
 use crate::cost::CostModel;
-use crate::function::{Counter, Doorbell, Function, Identity, Ids, Registers, Words};
+use crate::function::{Counter, Doorbell, Function, Identity, Ids, Inbox, Registers, Words};
 use crate::ports::{DmaExt, Iova, Ports};
 use crate::registers::{Access, Half};
 use crate::state::{SavedState, pack};
@@ -229,7 +229,11 @@ impl Function for Camera {
 
     fn doorbells(&self) -> Vec<Doorbell> {
         let bells = registers::MAP.offsets(Reg::QueueDoorbell);
-        bells.map(|offset| Doorbell { offset, value: None }).collect()
+        bells.map(|offset| Doorbell { offset, bytes: 4, value: None }).collect()
+    }
+
+    fn inbox(&mut self) -> Option<&mut dyn Inbox> {
+        None
     }
 
     fn timer(&mut self, token: u32, ports: &mut Ports<'_>) {

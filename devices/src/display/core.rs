@@ -7,7 +7,7 @@ use super::edid;
 use super::engine::Core;
 use super::registers::{self, ErrorBits, Irq, Reg, Size};
 use super::state::DisplayState;
-use crate::function::{Counter, Doorbell, Function, Identity, Ids, Registers, Words};
+use crate::function::{Counter, Doorbell, Function, Identity, Ids, Inbox, Registers, Words};
 use crate::ports::Ports;
 use crate::registers::{Access, Half, Register};
 use crate::state::{SavedState, pack};
@@ -163,7 +163,11 @@ impl Function for Display {
 
     fn doorbells(&self) -> Vec<Doorbell> {
         let bells = registers::MAP.offsets(Reg::Commit);
-        bells.map(|offset| Doorbell { offset, value: Some(1) }).collect()
+        bells.map(|offset| Doorbell { offset, bytes: 4, value: Some(1) }).collect()
+    }
+
+    fn inbox(&mut self) -> Option<&mut dyn Inbox> {
+        None
     }
 
     fn timer(&mut self, token: u32, ports: &mut Ports<'_>) {

@@ -9,7 +9,7 @@ use super::registers::{
 };
 use super::state::EduState;
 use crate::function::{
-    AsIssued, Bar, Counter, Doorbell, Function, Identity, Ids, Interrupts, Pin, Registers,
+    AsIssued, Bar, Counter, Doorbell, Function, Identity, Ids, Inbox, Interrupts, Pin, Registers,
 };
 use crate::ports::{DmaExt, DmaFault, Iova, Ports};
 use crate::registers::{Access, Place};
@@ -235,6 +235,7 @@ impl Function for Edu {
             bars: [Bar::Memory32 { bytes: BAR_BYTES, prefetchable: false }, none, none, none, none, none],
             interrupts: Interrupts { msix: None, msi: 1, pin: Some(Pin::A) },
             express: false,
+            vendor_capabilities: &[],
             engines: &[EngineSpec { name: "edu-dma", role: Role::Other }],
         }
     }
@@ -245,6 +246,10 @@ impl Function for Edu {
 
     fn doorbells(&self) -> Vec<Doorbell> {
         Vec::new()
+    }
+
+    fn inbox(&mut self) -> Option<&mut dyn Inbox> {
+        None
     }
 
     fn timer(&mut self, token: u32, ports: &mut Ports<'_>) {

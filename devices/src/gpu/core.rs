@@ -8,7 +8,7 @@ use super::config::GpuConfig;
 use super::registers::{self, Global, Reg};
 use super::ring::{Context, Outcome, Ring};
 use crate::cost::CostModel;
-use crate::function::{Counter, Doorbell, Function, Identity, Ids, Registers, Words};
+use crate::function::{Counter, Doorbell, Function, Identity, Ids, Inbox, Registers, Words};
 use crate::ports::Ports;
 use crate::sg;
 use crate::state::{SavedState, pack};
@@ -117,8 +117,12 @@ impl Function for Gpu {
     fn doorbells(&self) -> Vec<Doorbell> {
         registers::MAP
             .offsets(Reg::Ring(registers::Ring::Doorbell))
-            .map(|offset| Doorbell { offset, value: None })
+            .map(|offset| Doorbell { offset, bytes: 4, value: None })
             .collect()
+    }
+
+    fn inbox(&mut self) -> Option<&mut dyn Inbox> {
+        None
     }
 
     fn timer(&mut self, token: u32, ports: &mut Ports<'_>) {

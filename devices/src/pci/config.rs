@@ -37,6 +37,8 @@ pub const MSIX_FUNCTION_MASK: u32 = 1 << 14;
 pub const MSIX_ENABLE: u32 = 1 << 15;
 /// Offset of the PCI Express capability.
 pub const PCIE: usize = 0x60;
+/// The id of vendor-specific capabilities.
+const VENDOR_SPECIFIC: u64 = 0x09;
 /// Offset of its device control register.
 pub const PCIE_DEVICE_CONTROL: usize = PCIE + 8;
 /// Device control: initiate function-level reset; reads as zero.
@@ -67,6 +69,8 @@ pub fn check(identity: &Identity) -> Result<Bars, PciError> {
         refuse(!(1..=MAX_VECTORS).contains(&table.vectors), "an MSI-X table has 1 to 2048 vectors")?;
         refuse(!fits(&table, &bars), "its MSI-X table or pending bits do not fit in their BAR")?;
     }
+    let end = vendor_places(identity).last().map_or(0, |(at, bytes)| at.saturating_add(bytes.len()));
+    refuse(end >= HEADER_BYTES, "its vendor-specific capabilities do not fit behind the others")?;
     refuse(msi != 0 && !(msi.is_power_of_two() && msi <= 32), "MSI has 1, 2, 4, 8, 16 or 32 messages")?;
     let line_only = pin.is_some() && msix.is_none() && msi == 0;
     refuse(identity.express && line_only, "an Express function with a line has MSI or MSI-X too")?;
@@ -138,6 +142,9 @@ fn capabilities(identity: &Identity) -> Vec<Register> {
         registers.push(msi::pending_register());
         found.push(("MSI Capability ID", MSI, MSI_ID, registers));
     }
+    for (at, bytes) in vendor_places(identity) {
+        found.push(("Vendor Capability ID", at, VENDOR_SPECIFIC, vendor_specific(at, bytes)));
+    }
     let next: Vec<u64> = found.iter().skip(1).map(|(_, at, ..)| *at as u64).chain([0]).collect();
     let mut registers = Vec::new();
     for ((name, at, id, rest), next) in found.into_iter().zip(next) {
@@ -145,6 +152,23 @@ fn capabilities(identity: &Identity) -> Vec<Register> {
         registers.extend(rest);
     }
     registers
+}
+
+/// Where each vendor-specific capability is, behind MSI if there is that: at multiples of 4.
+fn vendor_places(identity: &Identity) -> impl Iterator<Item = (usize, &'static [u8])> {
+    let first = if identity.interrupts.msi == 0 { MSI } else { msi::END };
+    let place = |at: &mut usize, &bytes: &&'static [u8]| {
+        let here = *at;
+        *at = here.saturating_add(bytes.len()).saturating_add(2).next_multiple_of(4);
+        Some((here, bytes))
+    };
+    identity.vendor_capabilities.iter().scan(first, place)
+}
+
+/// What is behind the capability's id and link.
+fn vendor_specific(at: usize, bytes: &'static [u8]) -> Vec<Register> {
+    let place = at.saturating_add(2);
+    (place..).zip(bytes).map(|(at, &byte)| read_only("Vendor-specific", at, 1, byte.into())).collect()
 }
 
 fn power_management() -> Vec<Register> {

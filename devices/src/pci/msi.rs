@@ -15,6 +15,9 @@ const MASK: usize = MSI + 0x10;
 /// Offset of the pending bits, which [`Msi`] keeps.
 pub const PENDING: usize = MSI + 0x14;
 
+/// Behind the capability.
+pub const END: usize = PENDING + 4;
+
 /// Message control: enabled.
 const ENABLE: u32 = 1;
 /// Message control, bits 1 to 3: logarithm of the number of messages; bits 4 to 6: of that which software allows.

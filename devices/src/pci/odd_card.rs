@@ -3,7 +3,8 @@
 use std::any::Any;
 
 use crate::function::{
-    AsIssued, BARS, Bar, Counter, Doorbell, Function, Identity, Ids, Interrupts, MsixTable, Pin, Registers,
+    AsIssued, BARS, Bar, Counter, Doorbell, Function, Identity, Ids, Inbox, Interrupts, MsixTable, Pin,
+    Registers,
 };
 use crate::ports::Ports;
 use crate::state::SavedState;
@@ -48,6 +49,7 @@ impl OddCard {
                 ],
                 interrupts: Interrupts { msix: None, msi: 4, pin: Some(Pin::B) },
                 express: false,
+                vendor_capabilities: &[],
                 engines: &[],
             },
             seen: Vec::new(),
@@ -105,6 +107,10 @@ impl Function for OddCard {
 
     fn doorbells(&self) -> Vec<Doorbell> {
         Vec::new()
+    }
+
+    fn inbox(&mut self) -> Option<&mut dyn Inbox> {
+        None
     }
 
     fn timer(&mut self, _token: u32, _ports: &mut Ports<'_>) {}

@@ -8,7 +8,7 @@ use fencepost_trace::Stamp;
 use serde::{Deserialize, Serialize};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
-use crate::function::{Counter, Doorbell, Function, Identity, Ids, Registers, Words};
+use crate::function::{Counter, Doorbell, Function, Identity, Ids, Inbox, Registers, Words};
 use crate::ports::{DmaExt, Gpa, Iova, Ports};
 use crate::state::{SavedState, StateError, Stateful, pack};
 use crate::testing::FakeTrace;
@@ -217,6 +217,10 @@ impl Function for ToyFunction {
 
     fn doorbells(&self) -> Vec<Doorbell> {
         Vec::new()
+    }
+
+    fn inbox(&mut self) -> Option<&mut dyn Inbox> {
+        None
     }
 
     fn save_state(&self) -> SavedState {

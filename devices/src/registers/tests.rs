@@ -35,9 +35,10 @@ fn bar0_bytes(function: &dyn Function) -> usize {
     }
 }
 
-/// The text of a device's page.
+/// The text of a device's page, behind that of what all virtio devices have in common if it is one.
 fn page_of(kind: &str) -> String {
-    page(&format!("{kind}.md"))
+    let common = if kind.starts_with("virtio-") { page("virtio.md") } else { String::new() };
+    common + &page(&format!("{kind}.md"))
 }
 
 /// `0x100`, or `0x100 + 16n, n < 8`: offset, distance and number.
@@ -154,14 +155,22 @@ impl Subject {
         }
     }
 
-    /// The register of `width` bytes, 4 or 8.
+    /// The register of `width` bytes. One of less than a word belongs to a function that takes accesses as issued.
     fn read(&mut self, offset: usize, width: usize) -> u64 {
+        if width < 4 {
+            return u64::from(self.word(offset)) & all(width);
+        }
         let low = self.word(offset);
         let high = if width == 8 { self.word(offset + 4) } else { 0 };
         u64::from(high) << 32 | u64::from(low)
     }
 
     fn write(&mut self, offset: usize, width: usize, value: u64) {
+        if let Subject::Function(function, world) = self
+            && let (Registers::AsIssued(any), true) = (function.registers(), width < 4)
+        {
+            return any.write(0, offset as u64, &value.to_le_bytes()[..width], &mut world.ports());
+        }
         (offset..offset + width).step_by(4).zip([value as u32, (value >> 32) as u32]).for_each(
             |(offset, word)| {
                 self.set_word(offset, word);

@@ -166,6 +166,11 @@ impl FakeClock {
             .min_by_key(|&(t, at)| (at, t))
     }
 
+    /// The same time, at which nobody waits for a call.
+    pub fn without_calls(&self) -> FakeClock {
+        FakeClock { varied: self.varied.clone(), now_ns: self.now_ns, pending: BTreeMap::new() }
+    }
+
     /// The pending call of `token`, if any, in nanoseconds.
     pub fn pending(&self, token: u32) -> Option<u64> {
         self.pending.get(&token).copied()

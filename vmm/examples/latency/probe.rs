@@ -3,7 +3,7 @@
 use fencepost::error::HostError;
 use fencepost::machine::irq::InterruptController;
 use fencepost::machine::time::TimeBase;
-use fencepost_devices::function::{Counter, Doorbell, Function, Identity, Ids, Registers, Words};
+use fencepost_devices::function::{Counter, Doorbell, Function, Identity, Ids, Inbox, Registers, Words};
 use fencepost_devices::pci::{MsiSource, MsiWrite};
 use fencepost_devices::ports::{Clock, DmaExt, Iova, Ports};
 use fencepost_devices::state::SavedState;
@@ -87,7 +87,11 @@ impl Function for Probe {
     }
 
     fn doorbells(&self) -> Vec<Doorbell> {
-        vec![Doorbell { offset: register::BELL, value: None }]
+        vec![Doorbell { offset: register::BELL, bytes: 4, value: None }]
+    }
+
+    fn inbox(&mut self) -> Option<&mut dyn Inbox> {
+        None
     }
 
     fn timer(&mut self, token: u32, ports: &mut Ports<'_>) {

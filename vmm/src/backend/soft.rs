@@ -109,6 +109,7 @@ impl<P: Processor> Soft<P> {
             return Some(End::Guest(GuestEnd::Pause));
         }
         machine.attend_console();
+        machine.attend_deliveries();
         machine.run_due();
         self.deliver(machine);
         if let Some(end) = machine.end() {

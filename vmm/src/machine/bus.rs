@@ -60,6 +60,7 @@ impl Machine {
         }
         let bar = layout::PCI_PORTS.contains(&first);
         if bar && self.on_bus(|pci, platform| pci.write(Space::Ports, first.into(), data, platform)) {
+            self.offer_inboxes();
             return;
         }
         for (index, &byte) in (0u16..).zip(data) {
@@ -147,7 +148,9 @@ impl Machine {
     pub fn write_mmio(&mut self, gpa: u64, data: &[u8]) {
         let answered = match mmio(gpa) {
             Some((MmioTarget::PciWindow, _)) => {
-                self.on_bus(|pci, platform| pci.write(Space::Memory, gpa, data, platform))
+                let answered = self.on_bus(|pci, platform| pci.write(Space::Memory, gpa, data, platform));
+                self.offer_inboxes();
+                answered
             }
             Some((MmioTarget::Ecam, offset)) => {
                 self.on_bus(|pci, platform| pci.ecam_write(offset, data, platform));

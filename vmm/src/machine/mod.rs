@@ -6,6 +6,7 @@ mod bus;
 mod clock;
 pub mod events;
 mod guest_trace;
+mod inbox;
 pub mod irq;
 mod line;
 pub mod log;
@@ -52,6 +53,7 @@ use clock::Clock;
 use events::{Call, Due, EventQueue};
 pub use guest_trace::GuestRefused;
 use guest_trace::GuestTrace;
+use inbox::Inboxes;
 use irq::InterruptController;
 use log::EventLog;
 use recent::{Exit, ExitKind, Recent};
@@ -140,6 +142,7 @@ pub struct Machine {
     control: Arc<Control>,
     pci: PciRoot,
     iommu: Remapping,
+    inboxes: Inboxes,
     /// The lines of interrupt pins that interrupt delivery was told of last ([`Machine::drive_all_lines`]).
     lines: u32,
     /// Messages raised during a bus call; empty between calls.
@@ -176,6 +179,7 @@ impl Machine {
             control: parts.control,
             pci: parts.pci,
             iommu: parts.iommu,
+            inboxes: Inboxes::default(),
             lines: 0,
             messages: Vec::new(),
             routed_revision: 0,

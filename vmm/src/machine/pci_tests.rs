@@ -2,7 +2,9 @@
 
 use std::any::Any;
 
-use fencepost_devices::function::{Counter, Doorbell, Function, Identity, Ids, Registers, VENDOR_ID, Words};
+use fencepost_devices::function::{
+    Counter, Doorbell, Function, Identity, Ids, Inbox, Registers, VENDOR_ID, Words,
+};
 use fencepost_devices::pci::odd_card::OddCard;
 use fencepost_devices::pci::requester_id;
 use fencepost_devices::ports::{DmaExt, Iova, Ports};
@@ -56,6 +58,10 @@ impl Function for AlarmClock {
     fn reset(&mut self, _: &mut Ports<'_>) {}
     fn doorbells(&self) -> Vec<Doorbell> {
         Vec::new()
+    }
+
+    fn inbox(&mut self) -> Option<&mut dyn Inbox> {
+        None
     }
     fn save_state(&self) -> SavedState {
         SavedState { kind: "alarm clock".into(), version: 1, bytes: Vec::new() }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::clock::Clock;
 use super::events::{Call, EventQueue, EventQueueState};
 use super::guest_trace::GuestTrace;
+use super::inbox::Inboxes;
 use super::remap::Remapping;
 use super::serial::SerialState;
 use super::time::SavedTime;
@@ -32,6 +33,7 @@ pub struct MachineState {
     serial: SerialState,
     clock: Clock,
     iommu: Option<SavedState>,
+    inboxes: Inboxes,
 }
 
 impl Machine {
@@ -55,6 +57,7 @@ impl Machine {
                 Remapping::Off => None,
                 Remapping::On(unit) => Some(pack(&**unit)),
             },
+            inboxes: self.inboxes.clone(),
         })
     }
 
@@ -82,6 +85,7 @@ impl Machine {
         machine.variation = state.variation;
         machine.clock = state.clock;
         machine.guest_trace = state.guest_trace;
+        machine.inboxes = state.inboxes;
         machine.take_queue(queue)?;
         machine.announce_definitions();
         machine.follow_routes();

@@ -3,7 +3,7 @@
 
 use std::any::Any;
 
-use fencepost_devices::function::{Counter, Doorbell, Function, Identity, Ids, Registers, Words};
+use fencepost_devices::function::{Counter, Doorbell, Function, Identity, Ids, Inbox, Registers, Words};
 use fencepost_devices::pci::requester_id;
 use fencepost_devices::ports::Ports;
 use fencepost_devices::state::SavedState;
@@ -61,6 +61,10 @@ impl Function for Bells {
     fn reset(&mut self, _: &mut Ports<'_>) {}
     fn doorbells(&self) -> Vec<Doorbell> {
         Vec::new()
+    }
+
+    fn inbox(&mut self) -> Option<&mut dyn Inbox> {
+        None
     }
     fn save_state(&self) -> SavedState {
         SavedState { kind: "bells".into(), version: 1, bytes: Vec::new() }

@@ -65,7 +65,7 @@ fn a_runaway_tail_word_is_refused_and_the_address_is_locked_while_streaming() {
 
 #[test]
 fn the_doorbell_is_the_pages_register() {
-    assert_eq!(Bench::new().camera.doorbells(), [Doorbell { offset: 0xd8, value: None }]);
+    assert_eq!(Bench::new().camera.doorbells(), [Doorbell { offset: 0xd8, bytes: 4, value: None }]);
 }
 
 #[test]

@@ -453,5 +453,5 @@ fn pixels_are_read_segment_by_segment() {
 #[test]
 fn the_doorbell_is_a_commit_of_one() {
     let bench = Bench::new("");
-    assert_eq!(bench.display.doorbells(), [Doorbell { offset: COMMIT, value: Some(1) }]);
+    assert_eq!(bench.display.doorbells(), [Doorbell { offset: COMMIT, bytes: 4, value: Some(1) }]);
 }

@@ -145,6 +145,6 @@ fn the_address_is_checked_when_the_ring_is_enabled_and_locked_from_then_on() {
 #[test]
 fn the_doorbells_are_the_pages_registers() {
     let doorbells = driver().gpu.doorbells();
-    let any = |offset| Doorbell { offset, value: None };
+    let any = |offset| Doorbell { offset, bytes: 4, value: None };
     assert_eq!(doorbells, [any(0x158), any(0x258)]);
 }

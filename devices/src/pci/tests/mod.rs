@@ -8,7 +8,7 @@ use fencepost_trace::Event;
 use super::testing::{FakePlatform, ToyFunction, windows};
 use super::*;
 use crate::function::{
-    Bar, Counter, Doorbell, Function, Identity, Interrupts, MsixTable, Pin, Registers, Words,
+    Bar, Counter, Doorbell, Function, Identity, Inbox, Interrupts, MsixTable, Pin, Registers, Words,
 };
 use crate::state::{SavedState, Stateful, pack, unpack};
 
@@ -329,6 +329,10 @@ impl Function for Odd {
     fn reset(&mut self, _: &mut crate::ports::Ports<'_>) {}
     fn doorbells(&self) -> Vec<Doorbell> {
         Vec::new()
+    }
+
+    fn inbox(&mut self) -> Option<&mut dyn Inbox> {
+        None
     }
     fn save_state(&self) -> SavedState {
         SavedState { kind: "odd".into(), version: 1, bytes: Vec::new() }

@@ -3,6 +3,7 @@
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
+use fencepost_devices::function::Doorbell;
 use fencepost_devices::pci::PlacedDoorbell;
 use kvm_ioctls::VmFd;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
@@ -19,6 +20,7 @@ const RINGS_MAX: u64 = 64;
 /// One doorbell.
 struct Bell {
     event: EventFd,
+    bytes: u8,
     value: Option<u32>,
     /// Where KVM watches for it.
     gpa: Option<u64>,
@@ -39,7 +41,8 @@ impl Doorbells {
     pub fn new(vm: Arc<VmFd>, machine: &Machine) -> Result<Self, HostError> {
         let make = |placed: &PlacedDoorbell| {
             let event = EventFd::new(EFD_NONBLOCK).map_err(|e| host_error("no eventfd for a doorbell", e))?;
-            Ok(Bell { event, value: placed.bell.value, gpa: None })
+            let Doorbell { bytes, value, .. } = placed.bell;
+            Ok(Bell { event, bytes, value, gpa: None })
         };
         let bells = machine.doorbells().iter().map(make).collect::<Result<Vec<Bell>, HostError>>()?;
         let poll =
@@ -97,8 +100,9 @@ impl Doorbells {
             }
             for _ in 0..rings {
                 let data = bell.value.unwrap_or(0).to_le_bytes();
-                machine.note(ExitKind::Doorbell, gpa, &data);
-                machine.write_mmio(gpa, &data);
+                let data = data.get(..usize::from(bell.bytes)).unwrap_or(&data);
+                machine.note(ExitKind::Doorbell, gpa, data);
+                machine.write_mmio(gpa, data);
             }
         }
     }
@@ -106,7 +110,7 @@ impl Doorbells {
 
 impl Bell {
     fn watch(&mut self, vm: &VmFd, gpa: u64) {
-        if ioctls::ioeventfd(vm, &self.event, gpa, self.value, true).is_ok() {
+        if ioctls::ioeventfd(vm, &self.event, gpa, self.bytes, self.value, true).is_ok() {
             self.gpa = Some(gpa);
         }
     }
@@ -114,7 +118,7 @@ impl Bell {
     fn unwatch(&mut self, vm: &VmFd) {
         if let Some(gpa) = self.gpa.take() {
             // What was registered with the same arguments can be withdrawn.
-            let _ = ioctls::ioeventfd(vm, &self.event, gpa, self.value, false);
+            let _ = ioctls::ioeventfd(vm, &self.event, gpa, self.bytes, self.value, false);
         }
     }
 }

@@ -85,6 +85,7 @@ fn attend(shared: &Shared<'_>, notes: &EventFd) {
                 machine.set_end(GuestEnd::Pause);
             }
             machine.attend_console();
+            machine.attend_deliveries();
         }),
     }
 }

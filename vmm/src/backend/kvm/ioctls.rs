@@ -17,12 +17,13 @@ ioctl_iow_nr!(KVM_IOEVENTFD, KVMIO, 0x79, kvm_ioeventfd);
 ioctl_iow_nr!(KVM_SET_DEVICE_ATTR, KVMIO, 0xe1, kvm_device_attr);
 ioctl_iow_nr!(KVM_GET_DEVICE_ATTR, KVMIO, 0xe2, kvm_device_attr);
 
-/// Has 4-byte writes to `gpa` (of `value` only, if there is one) signal `event`, or, with `on` false, no longer.
+/// Has writes of `bytes` bytes to `gpa` (of `value` only, if there is one) signal `event`, or, with `on` false, no longer.
 /// kvm-ioctls can match any value only together with any width.
 pub fn ioeventfd(
     vm: &VmFd,
     event: &EventFd,
     gpa: u64,
+    bytes: u8,
     value: Option<u32>,
     on: bool,
 ) -> Result<(), errno::Error> {
@@ -36,7 +37,7 @@ pub fn ioeventfd(
     let request = kvm_ioeventfd {
         datamatch: value.unwrap_or(0).into(),
         addr: gpa,
-        len: 4,
+        len: bytes.into(),
         fd: event.as_raw_fd(),
         flags,
         ..kvm_ioeventfd::default()

@@ -1,0 +1,149 @@
+//! The device: one queue of buffers to fill.
+
+use fencepost_trace::{EngineSpec, Event, JobKind, Role};
+use rand_xoshiro::rand_core::Rng as _;
+
+use super::config::{PARAMETERS, RngConfig};
+use super::state::RngState;
+use crate::cost::CostModel;
+use crate::function::Counter;
+use crate::parameters::Parameter;
+use crate::registers::Register;
+use crate::registry::Host;
+use crate::state::StateError;
+use crate::virtio::{Chain, Device, Io};
+
+/// The queue of requests.
+const REQUESTS: u16 = 0;
+/// The call at the end of a request.
+const TIMER_JOB: u32 = 0;
+/// The engine, in [`Device::ENGINES`].
+const ENGINE: u8 = 0;
+/// The most bytes that one request gets: a device may give fewer than there is room for.
+const JOB_MAX_BYTES: usize = 4096;
+
+/// The device core.
+#[derive(Debug)]
+pub struct Rng {
+    config: RngConfig,
+    state: RngState,
+}
+
+/// How many bytes `chain` gets.
+fn bytes_of(chain: &Chain) -> usize {
+    usize::try_from(chain.writable_bytes()).unwrap_or(usize::MAX).min(JOB_MAX_BYTES)
+}
+
+impl Rng {
+    /// Begins the next request, unless one is being answered.
+    fn begin(&mut self, io: &mut Io<'_, '_>) {
+        if self.state.job.is_some() {
+            return;
+        }
+        let Some(chain) = io.pop(REQUESTS) else { return };
+        let (engine, seqno) = (io.ports.engine(ENGINE), self.state.requests);
+        io.ports.trace.record(Event::JobStart { engine, queue: 0, seqno, kind: JobKind::Fill });
+        let cycles = io.ports.clock.vary(self.config.cost().cycles(bytes_of(&chain) as u64));
+        let due_ns = io.ports.clock.now().ns.saturating_add(io.ports.clock.cycles_to_ns(cycles));
+        self.state.job = Some((chain, due_ns));
+        self.rearm(io);
+    }
+
+    fn end(&mut self, io: &mut Io<'_, '_>) {
+        let Some((chain, _)) = self.state.job.take() else { return };
+        let mut data = vec![0; bytes_of(&chain)];
+        self.state.generator.fill_bytes(&mut data);
+        let written = chain.write(io.ports.dma, 0, &data);
+        let (engine, seqno) = (io.ports.engine(ENGINE), self.state.requests);
+        io.ports.trace.record(Event::JobEnd { engine, queue: 0, seqno, ok: written.is_ok() });
+        self.state.requests = self.state.requests.saturating_add(1);
+        match written {
+            Ok(bytes) => {
+                self.state.bytes = self.state.bytes.saturating_add(bytes as u64);
+                io.finish(REQUESTS, &chain, u32::try_from(bytes).unwrap_or(u32::MAX));
+            }
+            Err(fault) => io.fault(fault),
+        }
+        self.begin(io);
+    }
+}
+
+impl Device for Rng {
+    const KIND: &'static str = "virtio-rng";
+    const ABOUT: &'static str = "virtio entropy device with a seed";
+    const VERSION: u32 = 1;
+    const TYPE: u16 = 4;
+    /// Other, of no programming interface.
+    const CLASS: u32 = 0xff_00_00;
+    const QUEUES: &'static [u16] = &[64];
+    const ENGINES: &'static [EngineSpec] = &[EngineSpec { name: "virtio-rng", role: Role::Other }];
+    const PARAMETERS: &'static [Parameter] = PARAMETERS;
+    type Config = RngConfig;
+    type Parts = RngConfig;
+    type State = RngState;
+
+    fn parts(config: RngConfig, _: &mut dyn Host) -> Result<RngConfig, String> {
+        Ok(config)
+    }
+
+    fn power_on(config: RngConfig) -> Result<Self, String> {
+        Ok(Rng { config, state: RngState::new(config.seed) })
+    }
+
+    fn config_table() -> Vec<Register> {
+        Vec::new()
+    }
+
+    fn cost(config: &RngConfig) -> Option<CostModel> {
+        Some(config.cost())
+    }
+
+    fn features(&self) -> u64 {
+        0
+    }
+
+    fn config(&self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn write_config(&mut self, _: usize, _: &[u8], _: &mut Io<'_, '_>) {}
+
+    fn notify(&mut self, _: u16, io: &mut Io<'_, '_>) {
+        self.begin(io);
+    }
+
+    fn timer(&mut self, _: u32, io: &mut Io<'_, '_>) {
+        self.end(io);
+    }
+
+    fn receive(&mut self, data: &[u8], _: &mut Io<'_, '_>) -> usize {
+        data.len()
+    }
+
+    /// The generator goes on: a driver that resets the device gets other numbers.
+    fn reset(&mut self, io: &mut Io<'_, '_>) {
+        io.ports.clock.cancel(TIMER_JOB);
+        self.state.job = None;
+    }
+
+    fn save(&self) -> RngState {
+        self.state.clone()
+    }
+
+    fn restore(config: RngConfig, state: RngState) -> Result<Self, StateError> {
+        Ok(Rng { config, state })
+    }
+
+    fn rearm(&self, io: &mut Io<'_, '_>) {
+        if let Some((_, due_ns)) = self.state.job {
+            io.ports.clock.call_at(due_ns, TIMER_JOB);
+        }
+    }
+
+    fn counters(&self) -> Vec<Counter> {
+        vec![
+            Counter { name: "requests", value: self.state.requests },
+            Counter { name: "bytes", value: self.state.bytes },
+        ]
+    }
+}
