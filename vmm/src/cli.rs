@@ -5,6 +5,7 @@ mod foreign;
 mod run;
 pub mod trace;
 mod values;
+mod view;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

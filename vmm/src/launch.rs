@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::accel::Chosen;
 use crate::config::MachineConfig;
 use crate::outlet::Full;
+use crate::view::Addresses;
 
 /// A machine and what to do with it.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub struct Launch {
     pub memory_hash: bool,
     /// The folder for each picture that the display flips to.
     pub frames: Option<PathBuf>,
+    /// Where the screens are shown live.
+    pub view: Addresses,
     /// What happens to output for which there is no room.
     pub slow_output: Full,
 }
@@ -46,6 +49,7 @@ impl Launch {
             snapshot_at: Vec::new(),
             memory_hash: false,
             frames: None,
+            view: Addresses::default(),
             slow_output: Full::Wait,
         }
     }

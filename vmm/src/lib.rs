@@ -40,6 +40,7 @@ pub mod footprint;
 pub mod frames;
 mod hooks;
 pub mod initrd;
+pub mod input;
 pub mod kernel;
 pub mod launch;
 pub mod lengths;
@@ -59,6 +60,7 @@ pub mod stream;
 pub mod terminal;
 pub mod trace_cli;
 pub mod tracing;
+pub mod view;
 
 #[cfg(test)]
 mod docs_tests;

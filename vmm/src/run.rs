@@ -19,6 +19,7 @@ use crate::files::Claims;
 use crate::footprint;
 use crate::frames::FrameSink;
 pub use crate::hooks::Hooks;
+use crate::input::InputDevices;
 use crate::launch::Launch;
 use crate::machine::log::FinishedLog;
 use crate::machine::{GuestEnd, GuestRefused, Unclaimed, memory};
@@ -27,6 +28,7 @@ use crate::ready::{Ready, Source, load, pauses, powered_on, restored};
 use crate::shelf::png::PngFolder;
 use crate::snapshot;
 use crate::tracing;
+use crate::view::View;
 
 /// What was executed and how fast.
 #[derive(Clone, Debug)]
@@ -166,6 +168,7 @@ pub fn run(launch: &Launch, mut hooks: Hooks) -> Result<Outcome, HostError> {
         hooks.gates.push(Arc::clone(writer.gate()));
         files = Some(writer);
     }
+    let view = watch(launch, &mut hooks)?;
     let mut ready = match source {
         Source::Boot((memory, entry)) => powered_on(launch, memory, &entry, trace_file, hooks)?,
         Source::Saved(saved) => restored(launch, *saved, trace_file, hooks)?,
@@ -182,6 +185,7 @@ pub fn run(launch: &Launch, mut hooks: Hooks) -> Result<Outcome, HostError> {
     let (ready, ran, snapshot_error) = run_to_end(launch, ready, &control)?;
     let wall = first.elapsed();
     drop(limit);
+    drop(view);
     let mut outcome = finish(launch, ready, ran, snapshot_error, (startup, wall))?;
     outcome.give_up(outcome.log.written.as_ref().is_some_and(|written| written.given_up), &control);
     if let Some(files) = files {
@@ -255,6 +259,17 @@ fn finish(
         gave_up: None,
         snapshot_error,
     })
+}
+
+/// Opens the live view, if one is wanted, and tells the user where it is.
+fn watch(launch: &Launch, hooks: &mut Hooks) -> Result<Option<View>, HostError> {
+    if launch.view.is_empty() {
+        return Ok(None);
+    }
+    let view = View::open(launch.view, &InputDevices::default())?;
+    view.lines().iter().for_each(|line| (hooks.say)(line));
+    hooks.watcher = Some(view.hub());
+    Ok(Some(view))
 }
 
 /// Who reads and who writes which file. No output may be an input or another output.

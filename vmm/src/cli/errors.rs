@@ -77,6 +77,12 @@ fn unknown(error: &clap::Error, asked: &Asked) -> String {
     let named = text(error, ContextKind::InvalidArg);
     let word = asked.whole_word(&named);
     if !word.starts_with('-') {
+        if let Some(option) = asked.option_before(&word) {
+            return format!(
+                "'{}' takes no argument '{word}'; if it is the option's, write {option}={word}",
+                asked.path
+            );
+        }
         let fix = match asked.launches() {
             true => "the kernel goes with --kernel FILE, its command line with --append STRING".to_string(),
             false => asked.see_help(),
@@ -155,6 +161,15 @@ impl Asked<'_> {
         let whole = letter.then(|| words.into_iter().find(|word| word.starts_with(named))).flatten();
         let whole = whole.unwrap_or(named.into());
         whole.split('=').next().unwrap_or(named).to_string()
+    }
+
+    /// The option right before `word`, if its value may only come behind `=`.
+    fn option_before(&self, word: &str) -> Option<&str> {
+        let at = self.arguments.iter().position(|argument| argument == word)?;
+        let option = self.arguments.get(at.checked_sub(1)?)?.to_str()?;
+        let name = option.strip_prefix("--")?;
+        let mut all = self.command.get_arguments();
+        all.any(|it| it.get_long() == Some(name) && it.is_require_equals_set()).then_some(option)
     }
 
     /// Another command that has this option.

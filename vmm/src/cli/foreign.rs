@@ -61,8 +61,8 @@ const FOREIGN: &[(&[&str], &str)] = &[
         "the serial console is on standard input and output; leave it out",
     ),
     (
-        &["-display", "-vga", "-vnc", "--vnc", "-sdl", "-curses", "--gui"],
-        "pictures go to a folder with --frames DIR, the display's mode is --display width=,height=",
+        &["-display", "-vga", "-vnc", "-sdl", "-curses", "--gui"],
+        "see the screens with --view or --vnc, keep pictures with --frames DIR; the display's mode is --display width=,height=",
     ),
     (&["-enable-kvm", "--enable-kvm", "--kvm", "-accel"], "use --accel kvm, or --accel auto"),
     (&["-icount", "--icount"], "use --accel soft, which counts every instruction"),

@@ -11,6 +11,7 @@ use fencepost_devices::registry::find;
 use super::values::{
     ACCEL, DeviceOption, SLOW_OUTPUT, SWITCH, memory_size, parameters_of, timeout, trace_limit, whole, word,
 };
+use super::view::ViewArgs;
 use crate::config::{self, Accel, Categories, MachineConfig, Size};
 use crate::error::HostError;
 use crate::launch::{Launch, MoveAt, SnapshotAt};
@@ -105,6 +106,9 @@ pub struct RunArgs {
     /// Write every picture that the display flips to into this folder, as PNG
     #[arg(long, value_name = "DIR")]
     pub frames: Option<PathBuf>,
+    /// The live view.
+    #[command(flatten)]
+    pub view: ViewArgs,
     /// What to do when the host does not take the console's output, or the frames, as fast as they come: have the machine
     /// wait, or drop what has no room and say at the end how much. A trace waits under soft and drops under kvm; with
     /// `drop` it always drops
@@ -134,6 +138,7 @@ impl RunArgs {
             snapshot_at: self.snapshot_at.clone(),
             memory_hash: self.memory_hash,
             frames: self.frames.clone(),
+            view: self.view.addresses(),
             slow_output: self.slow_output,
             ..Launch::new(self.machine()?)
         })
