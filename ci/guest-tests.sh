@@ -37,6 +37,13 @@ without_iommu poisoned guest display-life-no-iommu 900 "test_display_life" "${di
 other_flows="flows direct;flows copy;flows render;flows compositor;flows stopped"
 flow_sizes=(--display width=160,height=120 --camera width=320,height=120)
 guest flows 300 "$other_flows" "${flow_sizes[@]}"
+# Virtio devices by the kernel's own drivers, which busybox's modprobe loads: the programs are guest-tests/scripts.
+with_virtio() {
+    local INITRD=initrd-virtio
+    "$@"
+}
+with_virtio guest virtio-rng 300 "virtio_rng" --device virtio-rng,slot=7
+with_virtio without_iommu guest virtio-rng-no-iommu 300 "virtio_rng" --device virtio-rng,slot=7
 # The whole flow with every pixel checked by the host: `demo NAME [OPTION...]`.
 demo() {
     local name=$1
@@ -124,6 +131,17 @@ on_stable() {
 check "build: the guest of the 6.1 kernel" "$ROOT/ci/guest" --stable --shell
 on_stable guest stable-machine 900 "$machine_as_stated"
 on_stable guest stable-iommu 900 "test_iommu;test_sg"
+on_stable with_virtio guest stable-virtio-rng 300 "virtio_rng" --device virtio-rng,slot=7
+# The same seed gives the same numbers, and another one others.
+virtio_numbers() {
+    grep -h '^# numbers [0-9a-f]' "$logs/guest-$1.text"
+}
+virtio_seeds() {
+    with_virtio guest virtio-rng-seed 300 "virtio_rng" --device virtio-rng,slot=7,seed=7 || return 1
+    diff <(virtio_numbers virtio-rng) <(virtio_numbers stable-virtio-rng) || return 1
+    ! diff <(virtio_numbers virtio-rng) <(virtio_numbers virtio-rng-seed) >"$logs/diff" && [ -n "$(virtio_numbers virtio-rng-seed)" ]
+}
+check "determinism: the entropy device's seed" virtio_seeds
 on_stable guest stable-edu 300 "test_edu" --device edu,slot=5
 on_stable guest stable-gpu 900 "test_gpu"
 on_stable guest stable-display 900 "test_display" --display width=320,height=240
