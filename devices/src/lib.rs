@@ -51,6 +51,8 @@ models! {
     display: Display,
     edu: Edu,
     virtio_rng: VirtioRng,
+    virtio_keyboard: VirtioKeyboard,
+    virtio_tablet: VirtioTablet,
 }
 
 pub mod cost;
@@ -67,3 +69,4 @@ pub mod sg;
 pub mod state;
 pub mod testing;
 pub mod virtio;
+pub mod virtio_input;

@@ -293,7 +293,13 @@ const STARTS: &[Start] = &[
     // The factorial of 5.
     Start::Registers { kind: "edu", memory: &[], registers: &[(0x08, 5)] },
     Start::Virtio { kind: "virtio-rng", memory: &[], queue: 0, parts: &[Part::Write(0x1000, 64)] },
+    // Caps lock is lit.
+    Start::Virtio { kind: "virtio-keyboard", memory: CAPS_LOCK, queue: 1, parts: &[Part::Read(0x1000, 8)] },
+    Start::Virtio { kind: "virtio-tablet", memory: CAPS_LOCK, queue: 1, parts: &[Part::Read(0x1000, 8)] },
 ];
+
+/// An event of an input device: EV_LED, LED_CAPSL, on.
+const CAPS_LOCK: &[(u64, &[u8])] = &[(0x1000, &[0x11, 0, 1, 0, 1, 0, 0, 0])];
 
 /// The world and the device when its engine has started.
 fn started(model: &Entry) -> (World, Box<dyn Function>) {
