@@ -113,6 +113,10 @@ fn the_driver_is_told_of_what_it_broke() {
         // An index far ahead of what the queue has room for.
         driver.store(Driver::RINGS + 0x4000 + 2, &0x7000u16.to_le_bytes());
         driver.kick(0);
+        // A queue of buffers for what the host has is looked at when it has something.
+        if let Some(inbox) = driver.function.inbox() {
+            inbox.receive(&[0; 8], &mut driver.world.ports());
+        }
         driver.wait(1_000_000_000);
         let status = driver.get(fencepost_devices::virtio::registers::Id::Status);
         assert_eq!(status, 0x4f, "{}: DEVICE_NEEDS_RESET (2.1)", model.kind);
