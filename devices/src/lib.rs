@@ -50,6 +50,7 @@ models! {
     camera: Camera,
     display: Display,
     edu: Edu,
+    pvpanic: Pvpanic,
     virtio_rng: VirtioRng,
     virtio_keyboard: VirtioKeyboard,
     virtio_tablet: VirtioTablet,

@@ -24,6 +24,7 @@ use crate::cost::CostModel;
 use crate::display::{NoPictures, PictureSink};
 use crate::function::Function;
 use crate::parameters::{self, Parameter, Parameters, Takes, did_you_mean};
+use crate::pvpanic::{GuestEvents, Nobody};
 use crate::registers::Register;
 use crate::state::{SavedState, StateError, Stateful, unpack};
 
@@ -39,6 +40,8 @@ pub trait Host {
     fn pictures(&mut self, path: &Path) -> Result<Box<dyn FrameSource>, String>;
     /// Who is shown the pictures of a screen.
     fn screen(&mut self) -> Box<dyn PictureSink>;
+    /// Who is told what the guest's kernel says of itself.
+    fn guest_events(&mut self) -> Box<dyn GuestEvents>;
 }
 
 /// A host that has no files, and nobody who looks at a screen.
@@ -51,6 +54,10 @@ impl Host for NoHost {
 
     fn screen(&mut self) -> Box<dyn PictureSink> {
         Box::new(NoPictures)
+    }
+
+    fn guest_events(&mut self) -> Box<dyn GuestEvents> {
+        Box::new(Nobody)
     }
 }
 

@@ -133,6 +133,11 @@ impl Control {
         self.notes().pause = Pause::No;
     }
 
+    /// Whether the machine can pause, for somebody who saves it.
+    pub fn can_pause(&self) -> bool {
+        self.notes().pause != Pause::Never
+    }
+
     /// Asks the machine to pause; false if it cannot.
     pub fn request_pause(&self) -> bool {
         let mut notes = self.notes();

@@ -8,6 +8,7 @@ use fencepost_devices::camera::{FrameSource, Picture, Range, Rate, Size, SizeLim
 use fencepost_devices::display::{PictureSink, Scanned};
 use fencepost_devices::function::Function;
 use fencepost_devices::pci::{PciRoot, requester_id};
+use fencepost_devices::pvpanic::GuestEvents;
 use fencepost_devices::registry::{BuildError, Host, find};
 use fencepost_devices::state::{SavedState, StateError, Stateful, decode};
 
@@ -15,6 +16,7 @@ use crate::config::{DeviceConfig, MachineConfig};
 use crate::error::HostError;
 use crate::frames::{Frame, FrameSink, ScreenName, Watcher};
 use crate::machine::map::pci_windows;
+use crate::panic::Panics;
 use crate::source;
 
 /// Builds the bus with all devices on it, after power-on: those of the description, and `others` with their slots.
@@ -94,6 +96,7 @@ pub struct HostFiles {
     /// Devices have asked for a screen.
     screens: bool,
     failures: SourceFailures,
+    panics: Panics,
 }
 
 impl HostFiles {
@@ -101,6 +104,12 @@ impl HostFiles {
     pub fn new(frames: Option<Box<dyn FrameSink>>, watcher: Option<Arc<dyn Watcher>>) -> Self {
         let frames = frames.map(|frames| Arc::new(Mutex::new(frames)));
         HostFiles { frames, watcher, ..HostFiles::default() }
+    }
+
+    /// The same; what the guest's kernel says of itself goes to `panics`.
+    #[must_use]
+    pub fn telling(self, panics: &Panics) -> Self {
+        HostFiles { panics: panics.clone(), ..self }
     }
 
     /// What becomes of the sources of pictures that the devices open.
@@ -120,6 +129,10 @@ impl Host for HostFiles {
         let first = !std::mem::replace(&mut self.screens, true);
         let name = ScreenName { slot, kind, first, scanout: 0 };
         Box::new(Screens { name, frames: self.frames.clone(), watcher: self.watcher.clone() })
+    }
+
+    fn guest_events(&mut self) -> Box<dyn GuestEvents> {
+        self.panics.listener()
     }
 }
 

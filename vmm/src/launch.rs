@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::accel::Chosen;
 use crate::config::MachineConfig;
 use crate::outlet::Full;
+use crate::panic::OnPanic;
 use crate::view::Addresses;
 
 /// A machine and what to do with it.
@@ -26,6 +27,8 @@ pub struct Launch {
     pub snapshot: Option<PathBuf>,
     /// When it is saved, beside SIGUSR1.
     pub snapshot_at: Vec<SnapshotAt>,
+    /// What happens when the guest's kernel has failed; with none, the run ends when a panicked kernel will never do anything again.
+    pub on_panic: Option<OnPanic>,
     /// Computes the digests of guest memory and of the events.
     pub memory_hash: bool,
     /// The folder for each picture that the display flips to.
@@ -47,6 +50,7 @@ impl Launch {
             watchdog: None,
             snapshot: None,
             snapshot_at: Vec::new(),
+            on_panic: None,
             memory_hash: false,
             frames: None,
             view: Addresses::default(),

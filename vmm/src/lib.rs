@@ -47,6 +47,7 @@ pub mod lengths;
 pub mod machine;
 pub mod modules;
 pub mod outlet;
+pub mod panic;
 mod ready;
 pub mod report;
 pub mod run;

@@ -25,6 +25,7 @@ use crate::machine::log::EventLog;
 use crate::machine::remap::Remapping;
 use crate::machine::{Machine, Parts, Pauses, memory};
 use crate::modules;
+use crate::panic::Panics;
 use crate::snapshot::{self, Saved};
 use crate::stream::Stream;
 use crate::tracing;
@@ -47,6 +48,8 @@ pub(crate) struct Ready {
     pub retired_before: u64,
     /// What becomes of the devices' sources of pictures.
     pub failures: SourceFailures,
+    /// What hears of the guest's failures.
+    pub panics: Panics,
 }
 
 /// The machine after power-on.
@@ -58,7 +61,8 @@ pub(crate) fn powered_on(
     mut hooks: Hooks,
 ) -> Result<Ready, HostError> {
     let config = launch.machine.clone();
-    let mut host = HostFiles::new(hooks.frames.take(), hooks.watcher.take());
+    let panics = Panics::new(launch.on_panic);
+    let mut host = HostFiles::new(hooks.frames.take(), hooks.watcher.take()).telling(&panics);
     let pci = devices::plug(&config, &mut host, std::mem::take(&mut hooks.devices))?;
     let (accel, why) = accel::choose(accel::with_seed(config.accel, config.seed)?)?;
     let plan = plan(launch)?;
@@ -79,20 +83,21 @@ pub(crate) fn powered_on(
         code,
         time,
         interrupts,
-        console: hooks.console,
+        console: panics.console(hooks.console),
         control,
         log,
         pci,
         iommu,
     });
     machine.write_through(hooks.gates, launch.slow_output);
+    machine.heed(&panics);
     if let Some(seed) = config.seed {
         machine.vary(seed);
     }
     if config.tracing.file.is_some() && config.tracing.categories.list().contains(&Category::Guest) {
         machine.trace_guest();
     }
-    Ok(Ready { config, accel, back_end, machine, retired_before: 0, failures: host.failures() })
+    Ok(Ready { config, accel, back_end, machine, retired_before: 0, failures: host.failures(), panics })
 }
 
 /// The machine of a snapshot.
@@ -109,7 +114,8 @@ pub(crate) fn restored(
     let refused = |error| snapshot::refused(launch.restore.as_deref(), error);
     let Saved { config, cpu, machine: state, .. } = saved;
     let config = launch.machine.run_as(config);
-    let mut host = HostFiles::new(hooks.frames.take(), hooks.watcher.take());
+    let panics = Panics::new(launch.on_panic);
+    let mut host = HostFiles::new(hooks.frames.take(), hooks.watcher.take()).telling(&panics);
     let pci = devices::restore(&config, &mut host, &state.pci).map_err(refused)?;
     let control = Arc::clone(&hooks.control);
     let code = Arc::new(CodePages::new(memory::end(&memory)));
@@ -123,7 +129,7 @@ pub(crate) fn restored(
         code,
         time,
         interrupts,
-        console: hooks.console,
+        console: panics.console(hooks.console),
         control,
         log,
         pci,
@@ -131,6 +137,7 @@ pub(crate) fn restored(
     };
     let mut machine = Machine::restore(parts, state).map_err(refused)?;
     machine.write_through(hooks.gates, launch.slow_output);
+    machine.heed(&panics);
     Ok(Ready {
         config,
         accel,
@@ -138,6 +145,7 @@ pub(crate) fn restored(
         machine,
         retired_before: cpu.state.retired,
         failures: host.failures(),
+        panics,
     })
 }
 

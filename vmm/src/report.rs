@@ -9,6 +9,7 @@ use crate::launch::Launch;
 use crate::lengths::{Lengths, us};
 use crate::machine::{GuestEnd, GuestRefused, Unclaimed};
 use crate::outlet::Delivery;
+use crate::panic::OnPanic;
 use crate::run::{Outcome, RunStats};
 
 /// The lines that `fencepost run` ends with; with `stats` those of `--stats` among them.
@@ -39,6 +40,7 @@ pub fn lines(launch: &Launch, stats: bool, outcome: &Outcome) -> Vec<String> {
     if let Some(digest) = &outcome.memory_digest {
         lines.push(format!("guest memory: sha256 {digest}"));
     }
+    lines.extend(outcome.findings.line().map(|line| format!("fencepost: {line}")));
     lines
 }
 
@@ -80,6 +82,15 @@ fn end_lines(outcome: &Outcome) -> Vec<String> {
     let line = |text: &str| vec![format!("fencepost: {text}")];
     let with_dump = |text: &str| [line(text), outcome.last.lines()].concat();
     match &outcome.end {
+        // The last line says why.
+        End::Guest(GuestEnd::Panicked) if outcome.on_panic == Some(OnPanic::Dump) => {
+            with_dump("the guest's kernel has failed")
+        }
+        End::Guest(GuestEnd::Panicked) => vec![],
+        // The way in which a kernel restarts the machine may be a death.
+        End::Guest(end) if end.is_death() && outcome.findings.panic.is_some() => {
+            line("the guest's kernel has ended the machine")
+        }
         End::Guest(GuestEnd::Exit(_) | GuestEnd::PowerOff | GuestEnd::Mark(_) | GuestEnd::Pause) => vec![],
         End::Guest(GuestEnd::Reset) => line("the guest asked for a reset"),
         End::Guest(GuestEnd::TripleFault) => {

@@ -24,6 +24,7 @@ use crate::launch::Launch;
 use crate::machine::log::FinishedLog;
 use crate::machine::{GuestEnd, GuestRefused, Unclaimed, memory};
 use crate::outlet::Delivery;
+use crate::panic::{Findings, OnPanic};
 use crate::ready::{Ready, Source, load, pauses, powered_on, restored};
 use crate::shelf::png::PngFolder;
 use crate::snapshot;
@@ -71,6 +72,11 @@ impl RunStats {
     }
 }
 
+/// Exit status: the guest's kernel has panicked, or failed so that `--on-panic` ended the run.
+const PANICKED: i32 = 5;
+/// Exit status with `--on-panic`: the guest ended with 0, and its kernel has reported a failure.
+const FLAWED: i32 = 6;
+
 /// How a run ended and what it left.
 pub struct Outcome {
     /// Why it is over.
@@ -93,18 +99,31 @@ pub struct Outcome {
     pub gave_up: Option<StopReason>,
     /// Why the last snapshot was not written, if it was not.
     pub snapshot_error: Option<HostError>,
+    /// What the guest's kernel has reported of its own failures.
+    pub findings: Findings,
+    /// What was wanted when it fails.
+    pub on_panic: Option<OnPanic>,
 }
 
 impl Outcome {
     /// The exit status that the end stands for.
     pub fn status(&self) -> i32 {
         match &self.end {
+            End::Guest(GuestEnd::Exit(0) | GuestEnd::PowerOff) if self.is_flawed() => FLAWED,
             End::Guest(GuestEnd::Exit(status)) => i32::from(*status),
             End::Guest(GuestEnd::PowerOff | GuestEnd::Mark(_) | GuestEnd::Pause) => 0,
+            End::Guest(GuestEnd::Panicked) => PANICKED,
+            // However a panicked kernel restarts the machine, it is the panic that ended it.
+            End::Guest(_) if self.findings.panic.is_some() => PANICKED,
             End::Guest(GuestEnd::Reset) => 4,
             End::Guest(_) => 3,
             End::Host(reason) => reason.status(),
         }
+    }
+
+    /// Whether a guest that ended well has reports of its kernel's against it, and somebody asked.
+    fn is_flawed(&self) -> bool {
+        self.on_panic.is_some() && !self.findings.is_empty()
     }
 
     /// Why the trace file is not whole, if it is not.
@@ -204,9 +223,14 @@ fn run_to_end(
     let mut failed = None;
     loop {
         let (mut machine, ran) = ready.back_end.run(ready.machine, control)?;
-        if let (End::Guest(GuestEnd::Pause), Some(path)) = (&ran.end, &launch.snapshot) {
-            let cpu = SavedCpu { state: ran.state, translations: ran.translations };
+        let pauses = ran.end == End::Guest(GuestEnd::Pause);
+        let saves =
+            pauses || ran.end == End::Guest(GuestEnd::Panicked) && launch.on_panic == Some(OnPanic::Dump);
+        if let (true, Some(path)) = (saves, &launch.snapshot) {
+            let cpu = SavedCpu { state: ran.state.clone(), translations: ran.translations.clone() };
             failed = snapshot::save(path, &ready.config, &mut machine, cpu).err();
+        }
+        if pauses && launch.snapshot.is_some() {
             machine.pass_mark();
             ready.machine = machine;
             continue;
@@ -223,7 +247,7 @@ fn finish(
     snapshot_error: Option<HostError>,
     (startup, wall): (Duration, Duration),
 ) -> Result<Outcome, HostError> {
-    let Ready { accel, machine, retired_before, failures, .. } = ready;
+    let Ready { accel, machine, retired_before, failures, panics, .. } = ready;
     let tsc_hz = machine.tsc_hz();
     let remains = machine.finish();
     let memory_digest = launch.memory_hash.then(|| memory::digest(&remains.memory)).transpose()?;
@@ -258,6 +282,8 @@ fn finish(
         outputs: Vec::new(),
         gave_up: None,
         snapshot_error,
+        findings: panics.findings(),
+        on_panic: launch.on_panic,
     })
 }
 

@@ -243,7 +243,12 @@ impl BackEnd for Moving {
         loop {
             let (after, ran) = self.part(machine, control)?;
             machine = after;
-            if ran.end == End::Guest(GuestEnd::Pause) && self.at == Chosen::Kvm {
+            let saved = match ran.end {
+                End::Guest(GuestEnd::Pause) => true,
+                End::Guest(GuestEnd::Panicked) => control.can_pause(),
+                _ => false,
+            };
+            if saved && self.at == Chosen::Kvm {
                 // What is saved is a machine under `soft`: its state is whole there.
                 machine.flush_trace();
                 self.change(Chosen::Soft, &mut machine)?;

@@ -6,16 +6,20 @@ use std::time::Duration;
 
 use clap::Args;
 use fencepost_devices::parameters::Parameters;
+use fencepost_devices::pvpanic::Pvpanic;
 use fencepost_devices::registry::find;
+use fencepost_devices::state::Stateful;
 
 use super::values::{
-    ACCEL, DeviceOption, SLOW_OUTPUT, SWITCH, memory_size, parameters_of, timeout, trace_limit, whole, word,
+    ACCEL, DeviceOption, SLOW_OUTPUT, SWITCH, memory_size, on_panic, parameters_of, timeout, trace_limit,
+    whole, word,
 };
 use super::view::ViewArgs;
-use crate::config::{self, Accel, Categories, MachineConfig, Size};
+use crate::config::{self, Accel, Categories, MachineConfig, Plug, Size};
 use crate::error::HostError;
 use crate::launch::{Launch, MoveAt, SnapshotAt};
 use crate::outlet::Full;
+use crate::panic::OnPanic;
 use crate::snapshot;
 
 /// `fencepost run`.
@@ -75,6 +79,12 @@ pub struct RunArgs {
     /// of the guest's time under soft, of the host's under kvm
     #[arg(long, value_name = "SECONDS", value_parser = timeout, allow_negative_numbers = true)]
     pub watchdog: Option<Duration>,
+    /// When the guest's kernel panics or oopses (docs/panic.md): exit, end the run with status 5 when the report is on the
+    /// console; dump, do that, show the CPU, and save the machine in the file of --snapshot. The machine gets a pvpanic device
+    /// if a slot is free. A guest that ends with 0 although its kernel has reported a WARN or the like ends with 6.
+    /// Without this option reports are named at the end, and the run ends with 5 when a panicked kernel does nothing any more
+    #[arg(long, value_name = "exit|dump", value_parser = on_panic)]
+    pub on_panic: Option<OnPanic>,
     /// Save the whole machine in this file (docs/snapshots.md): at --snapshot-at, and whenever the process gets SIGUSR1. The guest goes on
     #[arg(long, value_name = "FILE")]
     pub snapshot: Option<PathBuf>,
@@ -134,6 +144,7 @@ impl RunArgs {
             moves: self.moves.clone(),
             timeout: self.timeout,
             watchdog: self.watchdog,
+            on_panic: self.on_panic,
             snapshot: self.snapshot.clone(),
             snapshot_at: self.snapshot_at.clone(),
             memory_hash: self.memory_hash,
@@ -173,7 +184,17 @@ impl RunArgs {
             set.map_err(|why| HostError::Input(format!("--{kind}: {why}")))?;
         }
         self.plug(&mut machine)?;
+        self.plug_pvpanic(&mut machine);
         Ok(machine)
+    }
+
+    /// Plugs the device by which the guest's kernel says that it has panicked, if that is asked for and there is none. Without a
+    /// free slot the console's text is all that tells.
+    fn plug_pvpanic(&self, machine: &mut MachineConfig) {
+        let kind = Pvpanic::KIND;
+        if self.on_panic.is_some() && machine.devices.iter().all(|device| device.kind != kind) {
+            let _ = machine.plug(&Plug { model: kind, slot: None, parameters: Parameters::new() });
+        }
     }
 
     /// Plugs the devices of `--device`: those that name their slots first, for the others take what is left. One that names

@@ -87,3 +87,17 @@ fn a_slot_is_for_one_device() {
     let error = run(&format!("--kernel k --device gpu {full}")).launch().expect_err("full").to_string();
     assert!(error.contains("all slots from 1 to 31 are taken"), "{error}");
 }
+
+#[test]
+fn on_panic_plugs_its_device_once_and_only_then() {
+    let slots = |line: &str| -> Vec<u8> {
+        let machine = machine(line);
+        machine.devices.iter().filter(|it| it.kind == "pvpanic").map(|it| it.slot).collect()
+    };
+    assert!(slots("--kernel k").is_empty());
+    assert_eq!(slots("--kernel k --on-panic exit"), [4]);
+    assert_eq!(slots("--kernel k --on-panic dump --device gpu"), [5]);
+    assert_eq!(slots("--kernel k --on-panic dump --device pvpanic,slot=9"), [9]);
+    let full = (4..32).map(|slot| format!(" --device gpu,slot={slot}")).collect::<String>();
+    assert!(slots(&format!("--kernel k --on-panic exit{full}")).is_empty());
+}

@@ -9,6 +9,7 @@ use fencepost_devices::registry::{Entry, MODELS, find};
 
 use crate::config::{Accel, Plug, SLOTS, Size, bad_slot};
 use crate::outlet::Full;
+use crate::panic::OnPanic;
 
 /// A parser of words, each of which stands for a value.
 pub fn word<T: Clone + Send + Sync + 'static>(
@@ -67,6 +68,16 @@ pub fn timeout(text: &str) -> Result<Duration, String> {
         .ok()
         .filter(|d| !d.is_zero())
         .ok_or_else(|| "write seconds, more than 0, such as 60 or 0.5".into())
+}
+
+/// Parses `--on-panic`.
+pub fn on_panic(text: &str) -> Result<OnPanic, String> {
+    match text {
+        "exit" => Ok(OnPanic::Exit),
+        "dump" => Ok(OnPanic::Dump),
+        "gdb" => Err("there is no gdb server yet; write dump, which shows the CPU, or exit".into()),
+        _ => Err("write exit or dump".into()),
+    }
 }
 
 /// A parser of the parameters of one model.

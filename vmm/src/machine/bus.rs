@@ -71,6 +71,7 @@ impl Machine {
                     self.serial.write(offset as u8, byte);
                     self.serial_pulse();
                     self.attend_console();
+                    self.heed_panics();
                 }
                 Some((PortTarget::Clock, offset)) => self.clock.write(offset, byte),
                 Some((PortTarget::Exit, _)) => self.set_end(GuestEnd::Exit(byte)),

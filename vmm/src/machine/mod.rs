@@ -5,6 +5,7 @@
 mod bus;
 mod clock;
 pub mod events;
+mod failures;
 mod guest_trace;
 mod inbox;
 pub mod irq;
@@ -49,6 +50,7 @@ use vm_memory::GuestMemoryMmap;
 use crate::control::Control;
 use crate::error::HostError;
 use crate::outlet::{Full, Gate};
+use crate::panic::Panics;
 use clock::Clock;
 use events::{Call, Due, EventQueue};
 pub use guest_trace::GuestRefused;
@@ -78,6 +80,8 @@ pub enum GuestEnd {
     Dead,
     /// Interrupts off and no access to the machine for as long as the watchdog allows.
     Stuck,
+    /// Its kernel has panicked, or has failed in another way that ends the run.
+    Panicked,
     /// KVM cannot go on: why.
     Unrunnable(String),
     /// It came to a mark at which another back end takes over: the end of this back end's part only.
@@ -140,6 +144,7 @@ pub struct Machine {
     serial: SerialPort,
     clock: Clock,
     control: Arc<Control>,
+    panics: Panics,
     pci: PciRoot,
     iommu: Remapping,
     inboxes: Inboxes,
@@ -177,6 +182,7 @@ impl Machine {
             serial: SerialPort::new(parts.console),
             clock: Clock::default(),
             control: parts.control,
+            panics: Panics::default(),
             pci: parts.pci,
             iommu: parts.iommu,
             inboxes: Inboxes::default(),

@@ -80,6 +80,7 @@ impl Machine {
         }
         self.send_messages();
         self.follow_lines();
+        self.heed_panics();
         result
     }
 

@@ -16,6 +16,7 @@ use super::time::SavedTime;
 use super::variation::Variation;
 use super::{Machine, Parts};
 use crate::error::HostError;
+use crate::panic::Recogniser;
 
 /// A machine between two instructions.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -34,6 +35,7 @@ pub struct MachineState {
     clock: Clock,
     iommu: Option<SavedState>,
     inboxes: Inboxes,
+    panics: Recogniser,
 }
 
 impl Machine {
@@ -58,6 +60,7 @@ impl Machine {
                 Remapping::On(unit) => Some(pack(&**unit)),
             },
             inboxes: self.inboxes.clone(),
+            panics: self.panics.save(),
         })
     }
 
@@ -86,6 +89,7 @@ impl Machine {
         machine.clock = state.clock;
         machine.guest_trace = state.guest_trace;
         machine.inboxes = state.inboxes;
+        machine.panics.restore(state.panics);
         machine.take_queue(queue)?;
         machine.announce_definitions();
         machine.follow_routes();

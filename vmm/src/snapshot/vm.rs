@@ -22,6 +22,7 @@ use crate::machine::log::EventLog;
 use crate::machine::remap::Remapping;
 use crate::machine::time::TimeBase;
 use crate::machine::{GuestEnd, Machine, Parts, Pauses, memory};
+use crate::panic::Panics;
 
 /// Where a machine's output goes, over all of its resets.
 pub struct Outputs {
@@ -143,19 +144,23 @@ impl Vm {
     ) -> Result<Machine, HostError> {
         let state = self.saved.machine.clone();
         let frames = Box::new(self.outputs.clone()) as Box<dyn FrameSink>;
-        let pci = devices::restore(&self.saved.config, &mut HostFiles::new(Some(frames), None), &state.pci)?;
+        let panics = Panics::default();
+        let mut host = HostFiles::new(Some(frames), None).telling(&panics);
+        let pci = devices::restore(&self.saved.config, &mut host, &state.pci)?;
         let parts = Parts {
             memory: self.memory.clone(),
             code: Arc::clone(&self.code),
             time,
             interrupts,
-            console: Box::new(self.outputs.clone()),
+            console: panics.console(Box::new(self.outputs.clone())),
             control: Arc::clone(&self.control),
             log: EventLog::new(self.records),
             pci,
             iommu: Remapping::Off,
         };
-        Machine::restore(parts, state)
+        let mut machine = Machine::restore(parts, state)?;
+        machine.heed(&panics);
+        Ok(machine)
     }
 
     /// Runs the machine. It may be run on after each end but the guest's own.
