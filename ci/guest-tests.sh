@@ -163,6 +163,8 @@ exits() {
 check "guest: a program sets the exit status" exits exits
 check "guest: the same on the 6.1 kernel" on_stable exits exits-stable
 
+. "$ROOT/ci/panic-tests.sh"
+
 # Modules of another kernel are reported before the start; what the guest then does is not checked.
 other_modules() {
     "$FENCEPOST" run --kernel "$CACHE/kernel-stable/vmlinuz" --initrd "$GUEST/initrd" --accel soft --timeout 0.1 \
