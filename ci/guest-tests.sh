@@ -411,11 +411,11 @@ check "trace: the same on the 6.1 kernel" on_stable camera_flows stable-flows
 check "trace: journeys that begin with a program" program_flows flows
 check "trace: the same on the 6.1 kernel" on_stable program_flows stable-flows
 
-# What a traced demo's outputs are to other decoders: each line of ci/outputs-test counts as one test.
-say "outputs of a traced demo"
-if demo traced --trace "$logs/traced.fpt" >"$logs/check" 2>&1; then
-    "$ROOT/ci/outputs-test" "$logs/traced.fpt" "$logs/outputs" >"$logs/outputs-said" 2>&1 || true
-    grep -q '^ok ' "$logs/outputs-said" || fail "ci/outputs-test printed nothing"
+# A script of ci whose every line counts as one test: `ok WHAT: ...`, `skipped: WHAT (why)` or `not ok WHAT: ...`.
+lines_of() {
+    local said=$logs/${1##*/}-said line
+    "$@" >"$said" 2>&1 || true
+    grep -qE '^(ok|skipped:) ' "$said" || fail "$1 printed nothing"
     while IFS= read -r line; do
         case $line in
         'ok '*) pass ;;
@@ -423,7 +423,17 @@ if demo traced --trace "$logs/traced.fpt" >"$logs/check" 2>&1; then
         'not ok '*) fail "$line" ;;
         *) printf '%s\n' "$line" >&2 ;;
         esac
-    done <"$logs/outputs-said"
+    done <"$said"
+}
+
+# The live view of a guest, in a browser and by a VNC client.
+say "the live view"
+lines_of "$ROOT/ci/view-test" "$logs/view"
+
+# What a traced demo's outputs are to other decoders.
+say "outputs of a traced demo"
+if demo traced --trace "$logs/traced.fpt" >"$logs/check" 2>&1; then
+    lines_of "$ROOT/ci/outputs-test" "$logs/traced.fpt" "$logs/outputs"
 else
     tail -n 20 "$logs/check" >&2
     fail "demo: traced"

@@ -5,32 +5,13 @@
 // The UI must come to rest without an error, with each NAME on a line of its own, in this order. Keeps a picture of it, and beside it what
 // Chromium logged; prints one line of what it saw. The exit status is 1, and the line says what is wrong, if something is.
 'use strict';
-const { spawn } = require('child_process');
 const fs = require('fs');
 const http = require('http');
-const os = require('os');
 const path = require('path');
+const { end, open } = require('./browser.js');
 
 const LIMIT_MS = 60000;
 const [folder, trace, picture, ...names] = process.argv.slice(2);
-const profile = fs.mkdtempSync(path.join(os.tmpdir(), 'perfetto-ui-'));
-let chromium;
-
-// Nothing is left behind, however this ends.
-process.on('exit', () => {
-  try {
-    if (chromium && chromium.pid) process.kill(-chromium.pid, 'SIGKILL');
-  } catch {
-    // It has ended.
-  }
-  fs.rmSync(profile, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
-});
-function end(status, text) {
-  console.log(text);
-  process.exit(status);
-}
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => end(1, `wrong: ${signal}`));
-process.on('unhandledRejection', (error) => end(1, `wrong: ${error.message || error}`));
 let doing = 'starting';
 setTimeout(() => end(1, `wrong: not done within ${LIMIT_MS / 1000} s: ${doing}`), LIMIT_MS);
 
@@ -42,36 +23,6 @@ function serve(request, response) {
     response.writeHead(error ? 404 : 200, { 'Content-Type': TYPES[path.extname(file)] || 'application/octet-stream' });
     response.end(content);
   });
-}
-
-// Chromium's DevTools protocol over its pipe: JSON that ends with a zero.
-function start() {
-  const options = ['--headless', '--no-sandbox', '--disable-gpu', '--hide-scrollbars', '--force-device-scale-factor=1',
-    '--window-size=1600,1700', '--remote-debugging-pipe', `--user-data-dir=${profile}`,
-    '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1', 'about:blank'];
-  const log = fs.openSync(`${picture}.log`, 'w');
-  chromium = spawn('chromium', options, { stdio: ['ignore', log, log, 'pipe', 'pipe'], detached: true });
-  chromium.on('error', (error) => end(1, `wrong: chromium: ${error.message}`));
-  chromium.on('exit', (status) => end(1, `wrong: chromium ended with status ${status}`));
-  const [, , , to, from] = chromium.stdio;
-  to.on('error', () => {});
-  const waiting = new Map();
-  const errors = [];
-  let rest = Buffer.alloc(0);
-  from.on('data', (data) => {
-    rest = Buffer.concat([rest, data]);
-    for (let at; (at = rest.indexOf(0)) >= 0; rest = rest.subarray(at + 1)) {
-      const { id, method, params, result, error } = JSON.parse(rest.subarray(0, at).toString());
-      if (id) waiting.get(id)(error ? Promise.reject(new Error(error.message)) : result);
-      if (method === 'Runtime.exceptionThrown') errors.push(JSON.stringify(params.exceptionDetails));
-    }
-  });
-  const call = (method, params = {}, sessionId) => new Promise((resolve) => {
-    const id = waiting.size + 1;
-    waiting.set(id, resolve);
-    to.write(JSON.stringify({ id, method, params, sessionId }) + '\0');
-  });
-  return { call, errors };
 }
 
 // What is run in the page: gives its text and what dialogs say, and opens the groups if they are there and closed.
@@ -88,16 +39,7 @@ async function main() {
   const server = http.createServer(serve);
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   const origin = `http://127.0.0.1:${server.address().port}`;
-  const { call, errors } = start();
-  const { targetId } = await call('Target.createTarget', { url: 'about:blank' });
-  const { sessionId } = await call('Target.attachToTarget', { targetId, flatten: true });
-  const page = (method, params) => call(method, params, sessionId);
-  const evaluate = async (expression) => {
-    const { result, exceptionDetails } = await page('Runtime.evaluate', { expression, awaitPromise: true, returnByValue: true });
-    if (exceptionDetails) throw new Error(JSON.stringify(exceptionDetails).slice(0, 500));
-    return result.value;
-  };
-  await page('Runtime.enable');
+  const { page, evaluate, errors } = await open(`${picture}.log`, '1600,1700');
   const began = Date.now();
   await page('Page.navigate', { url: `${origin}/#!/?url=${encodeURIComponent(`${origin}/trace`)}` });
   const find = async () => {

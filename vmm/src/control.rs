@@ -73,6 +73,11 @@ struct Notes {
 }
 
 impl Notes {
+    fn bring(&mut self, slot: u8, data: Vec<u8>) {
+        self.delivery_bytes += data.len();
+        self.deliveries.push_back((slot, data));
+    }
+
     /// Why the machine is to end; looks at the clock too, so that the time is over even where nobody says so.
     fn over(&mut self) -> Option<(StopReason, Instant)> {
         if self.stop.is_none() {
@@ -250,18 +255,20 @@ impl Control {
         while notes.delivery_bytes >= DELIVERIES_MAX_BYTES && notes.stop.is_none() && !notes.input_closed {
             notes = self.changed.wait(notes).unwrap_or_else(|poisoned| poisoned.into_inner());
         }
-        notes.delivery_bytes += data.len();
-        notes.deliveries.push_back((slot, data));
+        notes.bring(slot, data);
         drop(notes);
         self.raise();
     }
 
-    /// As [`Self::deliver`], but drops `data` where that would wait; whether it was taken.
+    /// As [`Self::deliver`], but never waits: drops `data` where that would; whether it was taken.
     pub fn try_deliver(&self, slot: u8, data: Vec<u8>) -> bool {
-        if self.notes().delivery_bytes >= DELIVERIES_MAX_BYTES {
+        let mut notes = self.notes();
+        if notes.delivery_bytes >= DELIVERIES_MAX_BYTES {
             return false;
         }
-        self.deliver(slot, data);
+        notes.bring(slot, data);
+        drop(notes);
+        self.raise();
         true
     }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::config::MachineConfig;
+use crate::control::Control;
 
 /// The kind of device that takes keys.
 pub const KEYBOARD: &str = "virtio-keyboard";
@@ -81,7 +82,7 @@ impl Input {
     }
 
     /// The events that it is, with the one that ends them (SYN_REPORT): 8 bytes each.
-    pub fn events(&self) -> Vec<[u8; 8]> {
+    pub fn bytes(&self) -> Vec<u8> {
         let mut events = match *self {
             Input::Key { code, pressed } => vec![event(EV_KEY, code, pressed.into())],
             Input::Button { button, pressed } => vec![event(EV_KEY, button.code(), pressed.into())],
@@ -92,7 +93,7 @@ impl Input {
             Input::Wheel(notches) => vec![event(EV_REL, REL_WHEEL, notches.into())],
         };
         events.push(event(EV_SYN, 0, 0));
-        events
+        events.concat()
     }
 }
 
@@ -105,10 +106,17 @@ fn event(kind: u16, code: u16, value: i32) -> [u8; 8] {
     bytes
 }
 
-/// Takes what the host has for a device in a slot. It must not wait for the guest.
+/// Takes what a person did for a device in a slot. It must not wait for the guest: what a guest does not take is lost in the end.
 pub trait Deliver: Send + Sync {
-    /// Gives `bytes` to the device in `slot`.
-    fn deliver(&self, slot: u8, bytes: &[u8]);
+    /// Gives `bytes`, whole events, to the device in `slot`.
+    fn give(&self, slot: u8, bytes: Vec<u8>);
+}
+
+impl Deliver for Control {
+    fn give(&self, slot: u8, bytes: Vec<u8>) {
+        // A guest that has not looked for thousands of keys misses the next.
+        let _ = self.try_deliver(slot, bytes);
+    }
 }
 
 /// The machine's input devices: every keyboard gets every key, every tablet the rest.
@@ -141,9 +149,7 @@ impl InputDevices {
     fn send(&self, input: Input) {
         let slots = if input.is_key() { &self.keyboards } else { &self.tablets };
         for &slot in slots {
-            for event in input.events() {
-                self.to.iter().for_each(|to| to.deliver(slot, &event));
-            }
+            self.to.iter().for_each(|to| to.give(slot, input.bytes()));
         }
     }
 }
@@ -209,8 +215,8 @@ pub(crate) mod testing {
     pub struct Kept(pub Mutex<Vec<(u8, Vec<u8>)>>);
 
     impl Deliver for Kept {
-        fn deliver(&self, slot: u8, bytes: &[u8]) {
-            self.0.lock().unwrap().push((slot, bytes.to_vec()));
+        fn give(&self, slot: u8, bytes: Vec<u8>) {
+            self.0.lock().unwrap().push((slot, bytes));
         }
     }
 
@@ -220,7 +226,8 @@ pub(crate) mod testing {
             let kept = self.0.lock().unwrap();
             let word = |bytes: &[u8], at: usize| u16::from_le_bytes([bytes[at], bytes[at + 1]]);
             let value = |bytes: &[u8]| i32::from_le_bytes(bytes[4..8].try_into().unwrap());
-            let all = kept.iter().map(|(slot, it)| (*slot, word(it, 0), word(it, 2), value(it)));
+            let events = kept.iter().flat_map(|(slot, all)| all.chunks(8).map(move |it| (*slot, it)));
+            let all = events.map(|(slot, it)| (slot, word(it, 0), word(it, 2), value(it)));
             all.filter(|event| (event.1, event.2, event.3) != (0, 0, 0)).collect()
         }
     }
@@ -244,12 +251,12 @@ mod tests {
 
     #[test]
     fn an_event_is_type_code_and_value_and_a_report_ends_it() {
-        let wheel = Input::Wheel(-1).events();
-        assert_eq!(wheel, [[2, 0, 8, 0, 0xff, 0xff, 0xff, 0xff], [0; 8]]);
-        let place = Input::Absolute { x: 0x1234, y: 0xffff }.events();
-        assert_eq!(place, [[3, 0, 0, 0, 0x34, 0x12, 0, 0], [3, 0, 1, 0, 0xff, 0x7f, 0, 0], [0; 8]]);
-        let right = Input::Button { button: Button::Right, pressed: true }.events();
-        assert_eq!(right, [[1, 0, 0x11, 1, 1, 0, 0, 0], [0; 8]]);
+        let wheel = Input::Wheel(-1).bytes();
+        assert_eq!(wheel, [[2, 0, 8, 0, 0xff, 0xff, 0xff, 0xff], [0; 8]].concat());
+        let place = Input::Absolute { x: 0x1234, y: 0xffff }.bytes();
+        assert_eq!(place, [[3, 0, 0, 0, 0x34, 0x12, 0, 0], [3, 0, 1, 0, 0xff, 0x7f, 0, 0], [0; 8]].concat());
+        let right = Input::Button { button: Button::Right, pressed: true }.bytes();
+        assert_eq!(right, [[1, 0, 0x11, 1, 1, 0, 0, 0], [0; 8]].concat());
     }
 
     #[test]

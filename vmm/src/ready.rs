@@ -38,6 +38,16 @@ pub(crate) enum Source {
     Saved(Box<Saved>),
 }
 
+impl Source {
+    /// The machine's description.
+    pub(crate) fn machine<'s>(&'s self, launch: &'s Launch) -> &'s MachineConfig {
+        match self {
+            Source::Boot(_) => &launch.machine,
+            Source::Saved(saved) => &saved.config,
+        }
+    }
+}
+
 /// A machine and what runs it.
 pub(crate) struct Ready {
     pub config: MachineConfig,

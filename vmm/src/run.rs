@@ -187,7 +187,7 @@ pub fn run(launch: &Launch, mut hooks: Hooks) -> Result<Outcome, HostError> {
         hooks.gates.push(Arc::clone(writer.gate()));
         files = Some(writer);
     }
-    let view = watch(launch, &mut hooks)?;
+    let view = watch(launch, source.machine(launch), &mut hooks)?;
     let mut ready = match source {
         Source::Boot((memory, entry)) => powered_on(launch, memory, &entry, trace_file, hooks)?,
         Source::Saved(saved) => restored(launch, *saved, trace_file, hooks)?,
@@ -288,11 +288,12 @@ fn finish(
 }
 
 /// Opens the live view, if one is wanted, and tells the user where it is.
-fn watch(launch: &Launch, hooks: &mut Hooks) -> Result<Option<View>, HostError> {
+fn watch(launch: &Launch, machine: &MachineConfig, hooks: &mut Hooks) -> Result<Option<View>, HostError> {
     if launch.view.is_empty() {
         return Ok(None);
     }
-    let view = View::open(launch.view, &InputDevices::default())?;
+    let devices = InputDevices::of(machine, Arc::clone(&hooks.control) as _);
+    let view = View::open(launch.view, &devices)?;
     view.lines().iter().for_each(|line| (hooks.say)(line));
     hooks.watcher = Some(view.hub());
     Ok(Some(view))

@@ -1,0 +1,109 @@
+"""Runs a guest with a VNC server and looks at it with a VNC client that is not Fencepost's: asyncvnc.
+
+  view-vnc.py FOLDER SCRIPT COMMAND...     COMMAND is `fencepost run` with a shell on the console, which runs SCRIPT
+
+The client's pictures must be pictures that `--frames` wrote, and a wrong password must be refused. FOLDER gets the frames and what the guest said. Prints
+one line of what was seen; the exit status is 1, and the line says what is wrong, if something is.
+"""
+
+import asyncio
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import zlib
+
+import asyncvnc
+
+from pictures import png
+
+LIMIT_S = 240
+PICTURES = 3
+
+
+def crc_of_file(path):
+    """CRC of a PNG's pixels as XRGB8888 words."""
+    width, height, at = png(path)
+    words = bytearray()
+    for y in range(height):
+        for x in range(width):
+            words += bytes((*reversed(at(x, y)), 0))
+    return zlib.crc32(words)
+
+
+def xrgb(rgba):
+    """The words of what the client gives: an array of rows of RGBA."""
+    words = rgba[:, :, [2, 1, 0, 3]].copy()
+    words[:, :, 3] = 0
+    return words.tobytes()
+
+
+async def line_of(guest, said, pattern):
+    while not (found := re.search(pattern, said.decode())):
+        chunk = await guest.stderr.read(4096)
+        if not chunk:
+            sys.exit(f"wrong: the guest ended: {said.decode()}")
+        said += chunk
+    return found
+
+
+async def keep(stream, said):
+    while chunk := await stream.read(4096):
+        said += chunk
+
+
+async def look(host, port, password):
+    """The CRCs of pictures on the screen that are not black."""
+    seen = set()
+    async with asyncvnc.connect(host, port, password=password) as client:
+        while len(seen) < PICTURES:
+            picture = await client.screenshot()
+            if picture[:, :, :3].any():
+                seen.add(zlib.crc32(xrgb(picture)))
+    return seen
+
+
+async def refused(host, port):
+    try:
+        async with asyncvnc.connect(host, port, password="wrong") as _:
+            return False
+    except PermissionError:
+        return True
+
+
+async def main(folder, script, *command):
+    frames = pathlib.Path(folder, "frames")
+    frames.mkdir(parents=True, exist_ok=True)
+    pipe = subprocess.PIPE
+    guest = await asyncio.create_subprocess_exec(
+        *command, "--vnc", "--frames", str(frames), stdin=pipe, stdout=pipe, stderr=pipe
+    )
+    said = bytearray()
+    try:
+        guest.stdin.write(f"{script}\n".encode())
+        found = await line_of(guest, said, r"vnc: ([0-9.]+):(\d+), password (\S+)\n")
+        host, port, password = found[1], int(found[2]), found[3]
+        readers = [asyncio.create_task(keep(stream, said)) for stream in (guest.stdout, guest.stderr)]
+        if not await refused(host, port):
+            sys.exit("wrong: a wrong password is taken")
+        # This client cannot follow the screen to another size: it comes when there is one.
+        while not any(frames.glob("flip-*.png")):
+            await asyncio.sleep(0.05)
+        seen = await look(host, port, password)
+        guest.send_signal(signal.SIGTERM)
+        status = await guest.wait()
+        await asyncio.gather(*readers)
+    finally:
+        if guest.returncode is None:
+            guest.kill()
+        pathlib.Path(folder, "guest.log").write_bytes(said)
+    if status != 143:
+        sys.exit(f"wrong: the guest ended with {status}")
+    files = {crc_of_file(path) for path in frames.glob("flip-*.png")}
+    if strange := seen - files:
+        sys.exit(f"wrong: pictures that no file has: {sorted(map(hex, strange))}")
+    print(f"{len(seen)} pictures, as in {len(files)} files; a wrong password is refused")
+
+
+asyncio.run(asyncio.wait_for(main(*sys.argv[1:]), LIMIT_S))
