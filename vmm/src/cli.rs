@@ -2,6 +2,7 @@
 
 mod errors;
 mod foreign;
+pub mod root;
 mod run;
 pub mod trace;
 mod values;
@@ -19,6 +20,7 @@ use fencepost_devices::parameters::Parameters;
 use crate::config::{Accel, Categories, Size};
 use crate::launch::MoveAt;
 use crate::say;
+use root::RootArgs;
 pub use run::RunArgs;
 use trace::TraceArgs;
 use values::{
@@ -56,6 +58,11 @@ pub enum Command {
     /// works but emulates kernel mode), 11 none (no KVM that can run a guest); 2 for bad input. Everything else that
     /// is amiss is shown and leaves the status alone.
     Doctor(DoctorArgs),
+    /// Make a guest's root file system of Debian packages; nothing is installed on the host
+    ///
+    /// The host's apt finds the packages and fetches them into the cache folder; with all of them there, no network is
+    /// needed. The same packages give the same bytes. docs/root.md says what is in it and how to boot it.
+    Root(RootArgs),
     /// Say what a trace file tells: hand-offs and where their time went, differences, single events; convert it
     Trace(TraceArgs),
 }

@@ -50,6 +50,7 @@ pub mod outlet;
 pub mod panic;
 mod ready;
 pub mod report;
+pub mod root;
 pub mod run;
 pub mod say;
 pub mod shelf;

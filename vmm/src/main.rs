@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run_command(&args),
         Command::Demo(args) => demo(&args),
         Command::Doctor(args) => Ok(doctor(args.json)),
+        Command::Root(args) => cli::root::root(&args),
         Command::Trace(args) => trace(&args),
     };
     match result {

@@ -14,6 +14,8 @@ const MOST_MODULES: usize = 64;
 const HEADER_BYTES: usize = 110;
 /// Longest release, in bytes (`__NEW_UTS_LEN`).
 const RELEASE_MAX: usize = 64;
+/// What a kernel's banner begins with.
+const BANNER: &[u8] = b"Linux version ";
 /// Bytes of guest memory that are searched at once.
 const PART_BYTES: usize = 1 << 20;
 
@@ -32,9 +34,13 @@ pub fn mismatch(initrd: &[u8], release: impl FnOnce() -> Option<String>) -> Opti
     })
 }
 
+/// The release of the kernel in a `vmlinux`, as its banner has it.
+pub fn release_of(vmlinux: &[u8]) -> Option<String> {
+    memmem::find_iter(vmlinux, BANNER).find_map(|at| word_behind(&vmlinux[at..], BANNER))
+}
+
 /// The release of the kernel that was placed in `memory`, as its banner has it, for one without it in a header.
 pub fn release_in(memory: &GuestMemoryMmap, kernel: std::ops::Range<u64>) -> Option<String> {
-    const BANNER: &[u8] = b"Linux version ";
     let mut part = vec![0; PART_BYTES];
     // Each part holds some of the next, so that a text which begins in it ends in it.
     let own = PART_BYTES - BANNER.len() - RELEASE_MAX;

@@ -92,8 +92,10 @@ fn unknown(error: &clap::Error, asked: &Asked) -> String {
     if let Some(instead) = asked.launches().then(|| instead_of(&word)).flatten() {
         return no_option(&word, instead);
     }
-    let fix = hint(&text(error, ContextKind::SuggestedArg))
-        .or_else(|| asked.owner_of(&word).map(|other| format!("; '{other}' has it")))
+    let fix = asked
+        .owner_of(&word)
+        .map(|other| format!("; '{other}' has it"))
+        .or_else(|| hint(&text(error, ContextKind::SuggestedArg)))
         .unwrap_or_else(|| format!("; {}", asked.see_help()));
     format!("'{}' has no option {word}{fix}", asked.path)
 }

@@ -160,7 +160,7 @@ fn options_and_commands_that_are_not_there() {
     check(
         "",
         &[
-            ("fly", &["'fencepost'", "'fly'", "run, demo, doctor, trace", "see 'fencepost --help'"]),
+            ("fly", &["'fencepost'", "'fly'", "run, demo, doctor, root, trace", "see 'fencepost --help'"]),
             ("rum", &["'rum'", "did you mean run?"]),
             ("demo --wings", &["see 'fencepost demo --help'"]),
             ("demo --kernel k --initrd i --stats", &["--stats", "'fencepost run' has it"]),

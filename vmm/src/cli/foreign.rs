@@ -28,8 +28,6 @@ const FOREIGN: &[(&[&str], &str)] = &[
             "-cdrom",
             "-sda",
             "--image",
-            "--rootfs",
-            "--root",
             "--block",
             "-blockdev",
             "--pmem",
@@ -41,6 +39,7 @@ const FOREIGN: &[(&[&str], &str)] = &[
         ],
         "the machine has no disk; put what the guest needs into the initramfs of --initrd",
     ),
+    (&["--rootfs", "--rootdir"], "use --root, with what `fencepost root` made"),
     (
         &[
             "--net",

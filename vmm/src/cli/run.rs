@@ -10,6 +10,7 @@ use fencepost_devices::pvpanic::Pvpanic;
 use fencepost_devices::registry::find;
 use fencepost_devices::state::Stateful;
 
+use super::root::BootArgs;
 use super::values::{
     ACCEL, DeviceOption, SLOW_OUTPUT, SWITCH, memory_size, on_panic, parameters_of, timeout, trace_limit,
     whole, word,
@@ -37,6 +38,9 @@ pub struct RunArgs {
     /// Initial RAM file system
     #[arg(long, value_name = "FILE")]
     pub initrd: Option<PathBuf>,
+    /// Boots a root.
+    #[command(flatten)]
+    pub root: BootArgs,
     /// Kernel command line [default: console=ttyS0 panic=-1 reboot=acpi]
     ///
     /// A stock kernel needs reboot=acpi to find the reset register: on hardware-reduced ACPI it would ask EFI.
@@ -129,7 +133,8 @@ pub struct RunArgs {
 impl RunArgs {
     /// Whether nothing names a kernel.
     pub(super) fn lacks_kernel(&self) -> bool {
-        let other = self.restore.is_some() || self.machine.is_some() || self.print_machine;
+        let other =
+            self.restore.is_some() || self.machine.is_some() || self.print_machine || self.root.is_given();
         self.kernel.is_none() && !other
     }
 
@@ -185,6 +190,7 @@ impl RunArgs {
         }
         self.plug(&mut machine)?;
         self.plug_pvpanic(&mut machine);
+        self.root.boot(&mut machine, self.append.is_none())?;
         Ok(machine)
     }
 

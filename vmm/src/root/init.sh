@@ -1,0 +1,29 @@
+#!/bin/busybox sh
+# shellcheck shell=dash
+# The first program of a guest whose root is made by `fencepost root`: mounts the root, read-only, below a file system in memory that
+# takes what is written, and starts /start in it.
+# /modules, /mount and /start are made for one start (vmm/src/root/initramfs.rs).
+stuck() {
+    echo "fencepost: $*" >/dev/console
+    /bin/busybox poweroff -f
+}
+/bin/busybox mount -t devtmpfs dev /dev
+while read -r module; do
+    /bin/busybox insmod "/modules/$module" || stuck "the module $module cannot be loaded"
+done </modules/order
+# shellcheck source=/dev/null
+. /mount
+/bin/busybox mount -t tmpfs -o mode=755 written /written || stuck "no memory for what is written"
+/bin/busybox mkdir /written/upper /written/work
+/bin/busybox mount -t overlay -o lowerdir=/lower,upperdir=/written/upper,workdir=/written/work root /root ||
+    stuck "the root cannot be mounted so that it can be written"
+/bin/busybox mount -o move /dev /root/dev
+/bin/busybox mount -t proc proc /root/proc
+/bin/busybox mount -t sysfs sys /root/sys
+/bin/busybox mount -t tmpfs -o mode=755,nosuid,nodev run /root/run
+/bin/busybox mount -t tmpfs -o mode=1777,nosuid,nodev tmp /root/tmp
+/bin/busybox mkdir /root/dev/pts /root/dev/shm /root/run/lock /root/run/fencepost
+/bin/busybox mount -t devpts -o mode=620,ptmxmode=666 pts /root/dev/pts
+/bin/busybox mount -t tmpfs -o mode=1777,nosuid,nodev shm /root/dev/shm
+/bin/busybox cp -a /bin/busybox /start /command /root/run/fencepost/
+exec /bin/busybox switch_root /root /run/fencepost/busybox sh /run/fencepost/start

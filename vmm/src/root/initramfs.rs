@@ -1,0 +1,117 @@
+//! Makes the initramfs that brings a kernel from its start to a root: the few modules that it takes, busybox, and a script.
+//!
+//! Whatever costs the guest time is done on the host: modules are unpacked, and their signatures, which the guest would hash to no
+//! end, are cut off (docs/boot.md).
+
+use std::io::Read;
+
+use super::cpio::Cpio;
+use super::modules::Modules;
+use crate::error::HostError;
+
+const INIT: &str = include_str!("init.sh");
+const START: &str = include_str!("start.sh");
+
+/// Where the guest finds its root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// An image on the first virtio disk.
+    Disk,
+    /// A folder that is shared by virtio-fs, with this tag.
+    Shared(String),
+}
+
+impl Place {
+    /// The modules for it, and for what is mounted over it.
+    fn modules(&self) -> &'static [&'static str] {
+        match self {
+            Place::Disk => &["virtio_pci", "virtio_blk", "erofs", "overlay"],
+            Place::Shared(_) => &["virtio_pci", "virtiofs", "overlay"],
+        }
+    }
+
+    /// The script that mounts it.
+    fn script(&self) -> String {
+        let (kind, source) = match self {
+            Place::Disk => ("erofs", "/dev/vda"),
+            Place::Shared(tag) => ("virtiofs", tag.as_str()),
+        };
+        format!(
+            "/bin/busybox mount -t {kind} -o ro {source} /lower || stuck \"the root cannot be mounted: {kind} of {source}\"\n"
+        )
+    }
+}
+
+/// What the guest does in its root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// A login shell on the console.
+    Shell,
+    /// A command for `/bin/sh`.
+    Command(String),
+}
+
+impl Task {
+    fn script(&self) -> String {
+        match self {
+            Task::Shell => "if [ -x /bin/bash ]; then exec /bin/bash -l; fi\nexec /bin/sh -l\n".to_string(),
+            Task::Command(command) => format!("{command}\n"),
+        }
+    }
+}
+
+/// The initramfs for a kernel with `modules`; `busybox` is a static one.
+///
+/// # Errors
+///
+/// A module is missing or damaged.
+pub fn build(modules: &Modules, busybox: &[u8], place: &Place, task: &Task) -> Result<Vec<u8>, HostError> {
+    let mut cpio = Cpio::default();
+    ["bin", "dev", "lower", "modules", "root", "written"].iter().for_each(|folder| cpio.folder(folder));
+    cpio.file("bin/busybox", 0o755, busybox);
+    cpio.file("init", 0o755, INIT.as_bytes());
+    cpio.file("mount", 0o644, place.script().as_bytes());
+    cpio.file("start", 0o644, START.as_bytes());
+    cpio.file("command", 0o644, task.script().as_bytes());
+    let mut order = String::new();
+    for module in modules.closure(place.modules())? {
+        cpio.file(&format!("modules/{}.ko", module.name), 0o644, without_signature(&module.bytes));
+        order.push_str(&format!("{}.ko\n", module.name));
+    }
+    cpio.file("modules/order", 0o644, order.as_bytes());
+    Ok(cpio.finish())
+}
+
+/// What ends a signed module; before it come 12 bytes, of which the last four are the signature's length, big endian
+/// (Linux, include/linux/module_signature.h).
+const SIGNED: &[u8] = b"~Module signature appended~\n";
+
+/// A module as it was before it was signed.
+fn without_signature(module: &[u8]) -> &[u8] {
+    let unsigned = || {
+        let before = module.strip_suffix(SIGNED)?;
+        let (rest, length) = before.split_last_chunk::<4>()?;
+        let end = rest.len().checked_sub(8)?.checked_sub(u32::from_be_bytes(*length) as usize)?;
+        module.get(..end)
+    };
+    unsigned().unwrap_or(module)
+}
+
+/// Unpacks a module's file by what it begins with.
+pub(super) fn unpacked(mut bytes: Vec<u8>) -> std::io::Result<Vec<u8>> {
+    let mut out = Vec::new();
+    match bytes.get(..4) {
+        Some([0xfd, b'7', b'z', b'X']) => {
+            lzma_rust2::XzReader::new(&bytes[..], false).read_to_end(&mut out)?;
+        }
+        Some([0x28, 0xb5, 0x2f, 0xfd]) => {
+            let reader = ruzstd::decoding::StreamingDecoder::new(&bytes[..]);
+            reader.map_err(std::io::Error::other)?.read_to_end(&mut out)?;
+        }
+        Some([0x1f, 0x8b, ..]) => {
+            flate2::read::GzDecoder::new(&bytes[..]).read_to_end(&mut out)?;
+        }
+        _ => out.append(&mut bytes),
+    }
+    Ok(out)
+}

@@ -1,0 +1,162 @@
+//! A kernel's modules in a folder `lib/modules/RELEASE` of the host: which there are, and in which order they are loaded.
+//!
+//! What a module needs is read from itself (its section `.modinfo`, include/linux/module.h), so that no depmod has to run: a kernel's
+//! package has the modules, and no lists of what they need.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use memchr::memmem;
+
+use super::initramfs::unpacked;
+use crate::error::{HostError, plain};
+
+/// Folders within folders: a kernel's source tree is not that deep.
+const MOST_DEPTH: usize = 12;
+
+/// A module.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Module {
+    /// Its name as the kernel has it, with "_" for "-".
+    pub name: String,
+    /// The file's content, unpacked.
+    pub bytes: Vec<u8>,
+}
+
+/// The modules of one kernel.
+#[derive(Debug)]
+pub struct Modules {
+    folder: PathBuf,
+    files: BTreeMap<String, PathBuf>,
+    /// What is in the kernel itself.
+    builtin: BTreeSet<String>,
+}
+
+impl Modules {
+    /// The modules in `folder`.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn open(folder: &Path) -> Result<Modules, HostError> {
+        let fix = "name a kernel whose modules are whole";
+        let builtin = folder.join("modules.builtin");
+        let lines = fs::read_to_string(&builtin)
+            .map_err(|error| HostError::file("modules", &builtin, &error, fix))?;
+        let mut files = BTreeMap::new();
+        collect(&folder.join("kernel"), MOST_DEPTH, &mut files)
+            .map_err(|error| HostError::file("modules", folder, &error, fix))?;
+        Ok(Modules { folder: folder.to_path_buf(), files, builtin: lines.lines().map(name_of).collect() })
+    }
+
+    /// `wanted` and all that they need, in the order in which they can be loaded; without what is in the kernel itself.
+    ///
+    /// # Errors
+    ///
+    /// There is no such module, or one cannot be read.
+    pub fn closure(&self, wanted: &[&str]) -> Result<Vec<Module>, HostError> {
+        let closure = Closure { modules: self, seen: RefCell::default(), placed: RefCell::default() };
+        for name in wanted {
+            if !closure.place(name)? {
+                return Err(HostError::input(
+                    format!("{}: there is no module {name}", self.folder.display()),
+                    "boot a kernel that has it: Debian's do",
+                ));
+            }
+        }
+        Ok(closure.placed.into_inner())
+    }
+
+    fn read(&self, name: &str, path: &Path) -> Result<Module, HostError> {
+        let bytes = fs::read(path).and_then(unpacked);
+        let bytes = bytes.map_err(|error| {
+            HostError::input(
+                format!("module {}: {}", path.display(), plain(&error)),
+                "fetch the kernel's package again",
+            )
+        })?;
+        Ok(Module { name: name.to_string(), bytes })
+    }
+}
+
+/// Modules in the order in which they are loaded, as far as it is known.
+struct Closure<'a> {
+    modules: &'a Modules,
+    seen: RefCell<BTreeSet<String>>,
+    placed: RefCell<Vec<Module>>,
+}
+
+impl Closure<'_> {
+    /// Places a module behind what it needs. False if there is none, neither in a file nor in the kernel.
+    fn place(&self, name: &str) -> Result<bool, HostError> {
+        if self.modules.builtin.contains(name) {
+            return Ok(true);
+        }
+        let Some(path) = self.modules.files.get(name) else {
+            // Ciphers and checksums are asked for by what they compute; the generic one runs on every CPU.
+            let generic = format!("{}_generic", name.trim_start_matches("crypto_"));
+            let there = !name.ends_with("_generic")
+                && (self.modules.files.contains_key(&generic) || self.modules.builtin.contains(&generic));
+            return if there { self.place(&generic) } else { Ok(false) };
+        };
+        if !self.seen.borrow_mut().insert(name.to_string()) {
+            return Ok(true);
+        }
+        let module = self.modules.read(name, path)?;
+        for other in needs(&module.bytes) {
+            // A module that others only wish for may be missing.
+            self.place(&other)?;
+        }
+        self.placed.borrow_mut().push(module);
+        Ok(true)
+    }
+}
+
+/// The names of the modules that are to be loaded before this one: those without which it cannot, and those it wishes for.
+fn needs(module: &[u8]) -> Vec<String> {
+    let texts = |key: &str| {
+        let key = format!("\0{key}=").into_bytes();
+        let found: Vec<String> = memmem::find_iter(module, &key)
+            .filter_map(|at| module[at + key.len()..].split(|byte| *byte == 0).next())
+            .map(|text| String::from_utf8_lossy(text).into_owned())
+            .collect();
+        found
+    };
+    let mut names: Vec<String> = Vec::new();
+    for text in texts("softdep") {
+        let words = text.split_whitespace().skip_while(|word| *word != "pre:").skip(1);
+        names.extend(words.take_while(|word| *word != "post:").map(name_of));
+    }
+    for text in texts("depends") {
+        names.extend(text.split(',').filter(|name| !name.is_empty()).map(name_of));
+    }
+    names
+}
+
+/// Finds the modules' files.
+fn collect(folder: &Path, depth: usize, files: &mut BTreeMap<String, PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if kind.is_dir() && depth > 0 {
+            collect(&entry.path(), depth - 1, files)?;
+        } else if kind.is_file() && name.contains(".ko") {
+            files.insert(name_of(&name), entry.path());
+        }
+    }
+    Ok(())
+}
+
+/// The name of the module in a file, or as others name it.
+fn name_of(path: &str) -> String {
+    let file = path.trim().rsplit('/').next().unwrap_or_default();
+    file.split(".ko").next().unwrap_or_default().replace('-', "_")
+}
+
+#[cfg(test)]
+#[path = "modules_tests.rs"]
+mod tests;
