@@ -30,6 +30,7 @@
 //!     seed: None,
 //!     limit: None,
 //!     snapshot: None,
+//!     paced: Some(false),
 //! };
 //! let (scanner, printer) = (EngineId::new(8, 0), EngineId::new(16, 0));
 //! let (gpa, len) = (0x10_0000, 8192);

@@ -18,6 +18,9 @@ pub fn facts(trace: &TraceFile, journeys: &Journeys) -> Vec<(String, String)> {
     if let Some(cycles) = trace.header.snapshot {
         add("began", format!("at a snapshot, at cycle {cycles}"));
     }
+    if let Some(paced) = trace.header.paced {
+        add("idle time", idle_time(paced).into());
+    }
     for (name, cost) in &trace.header.costs {
         add(&format!("cost model: {name}"), cost.clone());
     }
@@ -38,6 +41,11 @@ pub fn facts(trace: &TraceFile, journeys: &Journeys) -> Vec<(String, String)> {
         add("damage", damage.to_string());
     }
     facts
+}
+
+/// What became of the time in which the guest was idle, in words.
+pub fn idle_time(paced: bool) -> &'static str {
+    if paced { "passed as the host's (--realtime)" } else { "skipped" }
 }
 
 /// What each part of the machine counted, in words.

@@ -38,5 +38,6 @@ pub fn header() -> Header {
         seed: None,
         limit: None,
         snapshot: None,
+        paced: None,
     }
 }

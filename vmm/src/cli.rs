@@ -1,5 +1,6 @@
 //! The command line of `fencepost`.
 
+mod console;
 mod errors;
 mod foreign;
 pub mod root;

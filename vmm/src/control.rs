@@ -66,6 +66,8 @@ struct Notes {
     /// Its length in bytes.
     delivery_bytes: usize,
     watchdog: Option<Duration>,
+    /// An idle guest's clock goes as the host's.
+    paced: bool,
     /// Whether the machine can pause, and whether it shall.
     pause: Pause,
     /// Written for every note, for a back end that waits for descriptors.
@@ -223,6 +225,22 @@ impl Control {
     /// How long a CPU may keep interrupts off without an access to the machine.
     pub fn watchdog(&self) -> Option<Duration> {
         self.notes().watchdog
+    }
+
+    /// Whether an idle guest's clock goes as the host's under `soft`, or skips what is idle.
+    pub fn set_paced(&self, paced: bool) {
+        self.notes().paced = paced;
+    }
+
+    /// Whether an idle guest's clock goes as the host's.
+    pub fn is_paced(&self) -> bool {
+        self.notes().paced
+    }
+
+    /// Whether something waits for the guest that the host's time brought: console input from elsewhere than a file, or data for a device.
+    pub fn has_news(&self) -> bool {
+        let notes = self.notes();
+        !notes.deliveries.is_empty() || !notes.input.is_empty() && !notes.input_steady
     }
 
     /// Adds console input; waits while the guest is far behind.

@@ -23,6 +23,8 @@ pub struct Launch {
     pub timeout: Option<Duration>,
     /// Gives up on a guest that has interrupts off and reaches no device for so long.
     pub watchdog: Option<Duration>,
+    /// Under `soft` an idle guest's clock goes as the host's; otherwise idle time is skipped.
+    pub realtime: bool,
     /// The file to save the machine in.
     pub snapshot: Option<PathBuf>,
     /// When it is saved, beside SIGUSR1.
@@ -48,6 +50,7 @@ impl Launch {
             moves: Vec::new(),
             timeout: None,
             watchdog: None,
+            realtime: false,
             snapshot: None,
             snapshot_at: Vec::new(),
             on_panic: None,

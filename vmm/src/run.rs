@@ -197,6 +197,7 @@ pub fn run(launch: &Launch, mut hooks: Hooks) -> Result<Outcome, HostError> {
         control.allow_pauses();
     }
     control.set_watchdog(launch.watchdog);
+    control.set_paced(launch.realtime);
     control.begin();
     let limit = launch.timeout.map(|limit| TimeLimit::start(limit, Arc::clone(&control))).transpose()?;
     let startup = start.elapsed();

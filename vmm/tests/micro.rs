@@ -189,6 +189,21 @@ mod micro_guest {
     }
 }
 
+/// Pacing only waits: the digest of all events and of memory is the same, and so is what `timer` and `display` say of their time.
+#[test]
+fn a_paced_run_has_the_events_of_one_that_skips_idle_time() -> Tested {
+    let Some(folder) = common::micro_guests() else {
+        return Tested::skipped(common::NO_MAKE);
+    };
+    for name in ["timer", "display"] {
+        let realtime = |when| run(folder, name, &["soft", "--memory-hash", when]);
+        let [paced, skipped] = ["--realtime=on", "--realtime=off"].map(realtime);
+        assert!(skipped.1.contains("events: "), "{skipped:?}");
+        assert_eq!(paced, skipped, "{name}");
+    }
+    Tested::Ran
+}
+
 #[test]
 fn every_expectation_is_tested() {
     let mut expected: Vec<String> = std::fs::read_dir(common::MICRO_GUESTS)

@@ -61,6 +61,9 @@ pub struct Header {
     /// The cycle of the snapshot from which the machine went on; absent for one that was traced from power-on.
     #[serde(default)]
     pub snapshot: Option<u64>,
+    /// Whether an idle guest's clock went as the host's (`--realtime`); absent under `kvm`, and in files from before.
+    #[serde(default)]
+    pub paced: Option<bool>,
 }
 
 /// A PCI function and what it declares of itself.

@@ -190,6 +190,8 @@ pub struct Report {
     pub seed: Option<u64>,
     /// The cycle of the snapshot from which the machine went on, if it did.
     pub snapshot: Option<u64>,
+    /// Whether an idle guest's clock went as the host's, where the trace says so.
+    pub paced: Option<bool>,
     /// What was counted.
     pub counters: Vec<CounterLine>,
     /// Cost models.
@@ -231,6 +233,7 @@ impl Report {
             tsc_hz: trace.header.tsc_hz,
             seed: trace.header.seed,
             snapshot: trace.header.snapshot,
+            paced: trace.header.paced,
             counters: counters(trace),
             costs: trace.header.costs.clone(),
             categories: trace.header.categories.iter().copied().map(Category::name).collect(),

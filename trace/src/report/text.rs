@@ -37,6 +37,9 @@ fn head(report: &Report, out: &mut impl Write) -> io::Result<()> {
     if let Some(cycles) = report.snapshot {
         writeln!(out, "Began: at a snapshot, at cycle {cycles}; what came before is not in this trace")?;
     }
+    if let Some(paced) = report.paced {
+        writeln!(out, "Idle time: {}", outputs::idle_time(paced))?;
+    }
     for (name, cost) in &report.costs {
         writeln!(out, "Cost model: {}", plain_text(&format!("{name}: {cost}")))?;
     }

@@ -3,6 +3,7 @@
 mod cpu;
 pub mod kvm;
 pub mod moves;
+mod pace;
 pub mod soft;
 
 use std::sync::Arc;

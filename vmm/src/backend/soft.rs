@@ -10,6 +10,7 @@ use fencepost_time::Cycles;
 
 use super::kvm::assist::Assists;
 use super::moves::Moves;
+use super::pace::Pace;
 use super::{BackEnd, End, Ran, SavedCpu};
 use crate::control::Control;
 use crate::error::HostError;
@@ -45,6 +46,7 @@ pub trait Processor {
 pub struct Soft<P> {
     processor: P,
     watch: Watch,
+    pace: Pace,
 }
 
 /// A watchdog has so many looks in its time.
@@ -82,7 +84,7 @@ impl Watch {
 impl<P: Processor> Soft<P> {
     /// The back end for a processor that is ready for its first instruction.
     pub fn new(processor: P) -> Self {
-        Soft { processor, watch: Watch::default() }
+        Soft { processor, watch: Watch::default(), pace: Pace::default() }
     }
 
     /// The processor, while it does not run.
@@ -140,7 +142,7 @@ impl<P: Processor> Soft<P> {
         }
     }
 
-    /// The CPU waits: time skips to whatever comes next.
+    /// The CPU waits: time skips to whatever comes next, or goes there as the host's does if it is paced by that.
     fn idle(&mut self, machine: &mut Machine, control: &Control) -> Option<End> {
         machine.set_cycles(self.processor.cycles());
         // What the CPU did before it halted may already have brought something.
@@ -154,13 +156,21 @@ impl<P: Processor> Soft<P> {
         let timer = self.processor.next_timer().filter(|_| !deaf);
         match event.into_iter().chain(timer).min().filter(|at| *at < NEVER) {
             Some(at) => {
-                self.processor.skip_to(at);
+                let to =
+                    if control.is_paced() { self.pace.reach(machine, control, Some(at)) } else { Some(at) };
+                to.into_iter().for_each(|to| self.processor.skip_to(to));
                 None
             }
             None => {
                 // It may be long until something else is recorded. The guest alone brought the machine here.
                 machine.flush_trace();
-                // Only the console could still wake the guest.
+                // Only the host could still wake the guest.
+                if !deaf
+                    && control.is_paced()
+                    && let Some(to) = self.pace.reach(machine, control, None)
+                {
+                    self.processor.skip_to(to);
+                }
                 (deaf || !control.wait(None)).then_some(End::Guest(GuestEnd::Dead))
             }
         }
@@ -178,6 +188,8 @@ impl Soft<Cpu> {
 
 impl<P: Processor> BackEnd for Soft<P> {
     fn run(&mut self, mut machine: Machine, control: &Control) -> Result<(Machine, Ran), HostError> {
+        // Whatever was between two parts is no lag of the guest's.
+        self.pace = Pace::default();
         let end = loop {
             if let Some(end) = self.turn(&mut machine, control) {
                 break end;

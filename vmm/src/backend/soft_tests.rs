@@ -282,3 +282,58 @@ fn the_host_can_end_it() {
     let (ran, _) = run_with(vec![Step::Work(u64::MAX / 2)], &control);
     assert_eq!(ran.end, End::Host(StopReason::Signal(15)));
 }
+
+/// What a guest with two idle waits sees; some attention without a cause comes while it waits.
+fn idle_waits(paced: bool) -> (Vec<(u8, u64)>, u64) {
+    let control = Arc::new(Control::default());
+    control.set_paced(paced);
+    let (told, begun) = channel();
+    let nudger = Arc::clone(&control);
+    let nudging = std::thread::spawn(move || {
+        begun.recv().expect("told");
+        nudger.nudge();
+    });
+    let wait = |after| [Step::Timer(after), Step::Halt, Step::Mmio(0xfee0_1000, 0x41)];
+    let steps = wait(30_000_000).into_iter().chain([Step::Tell(told)]).chain(wait(40_000_000));
+    let exit = Step::Port(layout::EXIT_PORT, 0);
+    let (ran, soft) = run_with(steps.chain([exit]).collect(), &control);
+    assert_eq!(ran.end, End::Guest(GuestEnd::Exit(0)));
+    nudging.join().expect("no panic");
+    (soft.processor.messages, ran.state.cycles.0)
+}
+
+#[test]
+fn a_paced_guest_sees_what_one_sees_whose_idle_time_is_skipped() {
+    assert_eq!(idle_waits(true), idle_waits(false));
+}
+
+#[test]
+fn what_is_typed_wakes_a_paced_guest_before_its_timer_of_a_year() {
+    const YEAR: u64 = 365 * 86_400 * 1_000_000_000;
+    let control = Arc::new(Control::default());
+    control.set_paced(true);
+    control.set_input_open(true);
+    let typist = Arc::clone(&control);
+    let (ready, wait_ready) = channel();
+    let typing = std::thread::spawn(move || {
+        wait_ready.recv().expect("told");
+        // Once something cannot end the wait, once something does.
+        typist.nudge();
+        typist.push_input(b"x");
+    });
+    let steps = vec![
+        Step::Mmio(layout::IOAPIC, 0x18),
+        Step::Mmio(layout::IOAPIC + 0x10, 0x24),
+        Step::Port(layout::SERIAL_PORT + 1, 1),
+        Step::Port(layout::SERIAL_PORT + 4, 0x0b),
+        Step::Timer(YEAR),
+        Step::Tell(ready),
+        Step::Halt,
+        Step::Port(layout::EXIT_PORT, 1),
+    ];
+    let (ran, soft) = run_with(steps, &control);
+    typing.join().expect("no panic");
+    assert_eq!(ran.end, End::Guest(GuestEnd::Exit(1)));
+    assert_eq!(soft.processor.messages.iter().map(|m| m.0).collect::<Vec<_>>(), [0x24]);
+    assert!(ran.state.cycles.0 < YEAR, "idle time was not skipped");
+}

@@ -10,6 +10,7 @@ use fencepost_devices::pvpanic::Pvpanic;
 use fencepost_devices::registry::find;
 use fencepost_devices::state::Stateful;
 
+use super::console::ConsoleArgs;
 use super::root::BootArgs;
 use super::values::{
     ACCEL, DeviceOption, SLOW_OUTPUT, SWITCH, memory_size, on_panic, parameters_of, timeout, trace_limit,
@@ -89,6 +90,9 @@ pub struct RunArgs {
     /// Without this option reports are named at the end, and the run ends with 5 when a panicked kernel does nothing any more
     #[arg(long, value_name = "exit|dump", value_parser = on_panic)]
     pub on_panic: Option<OnPanic>,
+    /// The guest's clock and its console.
+    #[command(flatten)]
+    pub console: ConsoleArgs,
     /// Save the whole machine in this file (docs/snapshots.md): at --snapshot-at, and whenever the process gets SIGUSR1. The guest goes on
     #[arg(long, value_name = "FILE")]
     pub snapshot: Option<PathBuf>,
@@ -150,6 +154,7 @@ impl RunArgs {
             timeout: self.timeout,
             watchdog: self.watchdog,
             on_panic: self.on_panic,
+            realtime: self.console.is_paced(!self.view.addresses().is_empty()),
             snapshot: self.snapshot.clone(),
             snapshot_at: self.snapshot_at.clone(),
             memory_hash: self.memory_hash,

@@ -4,6 +4,7 @@
 
 mod bus;
 mod clock;
+mod console;
 pub mod events;
 mod failures;
 mod guest_trace;
@@ -39,7 +40,6 @@ use std::sync::Arc;
 
 use fencepost_devices::function::Counter;
 use fencepost_devices::pci::{MsiWrite, PciRoot, PlacedDoorbell};
-use fencepost_firmware::layout;
 use fencepost_softcpu::apic::InterruptMessage;
 use fencepost_softcpu::code::CodePages;
 use fencepost_softcpu::ioapic::IoApicState;
@@ -356,35 +356,14 @@ impl Machine {
         next_ns.map_or(Cycles::MAX, |ns| self.time.cycle_at(ns)).max(now + 1)
     }
 
+    /// From now to `cycles`, in nanoseconds.
+    pub fn ns_until(&self, cycles: Cycles) -> u64 {
+        self.time.cycles_to_ns(cycles.0.saturating_sub(self.time.cycles().0))
+    }
+
     /// The first cycle at which the clock reads at least `ns`.
     pub fn cycles_at(&self, ns: u64) -> Cycles {
         self.time.cycle_at(ns)
-    }
-
-    /// Has the next character of the console's input on its way, if one waits and the guest listens.
-    pub fn attend_console(&mut self) {
-        if let Some(ns) = self.serial.next_character_ns()
-            && !self.queue.is_pending(Call::CONSOLE)
-            && self.control.has_input()
-        {
-            self.queue.schedule(self.time.now().ns.saturating_add(ns), 0, Call::CONSOLE);
-        }
-    }
-
-    /// A character arrives over the console's line. If the guest no longer listens, it waits at the other end.
-    fn console_character(&mut self) {
-        if self.serial.next_character_ns().is_some()
-            && let Some(byte) = self.control.take_input()
-        {
-            self.serial.input(byte);
-            self.serial_pulse();
-        }
-        self.attend_console();
-    }
-
-    /// Shows the console's unfinished line: the guest waits, perhaps at a prompt.
-    pub fn flush_console(&mut self) {
-        self.serial.flush();
     }
 
     /// Has what is recorded so far written to the trace's file. Under `soft` the guest alone may bring this about: the file
@@ -411,11 +390,6 @@ impl Machine {
         }
     }
 
-    /// Whether the console has an unfinished line to show.
-    pub fn console_unfinished(&self) -> bool {
-        self.serial.unfinished()
-    }
-
     /// The doorbells of all functions, always the same ones in the same order, and where they are now.
     pub fn doorbells(&self) -> Vec<PlacedDoorbell> {
         self.pci.doorbells()
@@ -439,12 +413,6 @@ impl Machine {
     /// Whether the CPU must come back at its next instruction boundary.
     fn wants_cpu(&self) -> bool {
         self.needs_attention() || self.queue.next_ns().is_some_and(|next| next < self.cpu_deadline_ns)
-    }
-
-    fn serial_pulse(&mut self) {
-        if self.serial.take_pulse() {
-            self.interrupts.pulse(layout::SERIAL_GSI);
-        }
     }
 
     /// Records that the (only) CPU left the guest.

@@ -68,6 +68,7 @@ fn header(launch: &Launch, config: &MachineConfig, pci: &PciRoot, accel: Chosen,
         seed: config.seed,
         limit: Some(config.tracing.limit.0),
         snapshot: launch.restore.as_ref().map(|_| time.now().cycles),
+        paced: (accel == Chosen::Soft).then_some(launch.realtime),
     };
     let names = |of: String, counters: Vec<Counter>| CounterNames {
         of,
