@@ -7,9 +7,9 @@
 use std::fs::File;
 use std::io::{Cursor, Read, Seek, SeekFrom};
 
-use crate::bz_image::BzImage;
 use crate::elf;
 use crate::kernel::{HEAD_BYTES, KernelImage};
+use crate::packed::Packed;
 
 const MAGIC: &[u8; 16] = b"fencepost kept 1";
 const SEAL_BYTES: usize = 24;
@@ -31,7 +31,7 @@ pub fn seal(vmlinux: &[u8]) -> Option<[u8; SEAL_BYTES]> {
 }
 
 /// Opens the cached kernel of `packed`. `None` if its headers are damaged.
-pub fn open(packed: &BzImage, mut file: File) -> Option<KernelImage> {
+pub fn open(packed: &Packed, mut file: File) -> Option<KernelImage> {
     let length = file.metadata().ok()?.len().checked_sub(SEAL_BYTES as u64)?;
     let mut seal = [0; SEAL_BYTES];
     file.seek(SeekFrom::Start(length)).ok()?;
@@ -43,5 +43,5 @@ pub fn open(packed: &BzImage, mut file: File) -> Option<KernelImage> {
     if &seal[..16] != MAGIC || crc32fast::hash(&head) != word(16) {
         return None;
     }
-    KernelImage::from_kept(packed.name().to_owned(), file, *packed.header(), word(20)).ok()
+    KernelImage::from_kept(packed.name().to_owned(), file, packed.header().copied(), word(20)).ok()
 }

@@ -1,4 +1,4 @@
-//! Kernel images: an ELF `vmlinux`, or a bzImage that is unpacked here, on the host.
+//! Kernel images: an ELF `vmlinux`, and what one may be packed in, which is unpacked here, on the host.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,9 +9,12 @@ use linux_loader::bootparam::setup_header;
 use linux_loader::loader::KernelLoader;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 
-use crate::bz_image::{self, BzImage};
+use crate::bz_image;
 use crate::elf::{self, Layout};
 use crate::foreign::what_is;
+use crate::packed::{Packed, Whole};
+use crate::unified::{self, Sections, Unified};
+use crate::unpack::Method;
 
 /// Bytes that a kernel is recognised by.
 pub(crate) const HEAD_BYTES: u64 = 4096;
@@ -76,8 +79,17 @@ pub struct KernelImage {
 pub enum KernelFile {
     /// An ELF file: taken as it is.
     Vmlinux(KernelImage),
-    /// A bzImage: its payload must be unpacked.
-    BzImage(BzImage),
+    /// A bzImage, whose payload must be unpacked, or a vmlinux that is packed as a whole.
+    Packed(Packed),
+    /// A unified kernel image.
+    Unified(Unified),
+}
+
+/// What may still be in what: a kernel's wrappers are taken once each.
+#[derive(Clone, Copy)]
+struct Wrappers {
+    packed: bool,
+    unified: bool,
 }
 
 impl KernelFile {
@@ -90,22 +102,81 @@ impl KernelFile {
         let mut head = Vec::new();
         let failed = |error| KernelError::Read { name: name.clone(), error };
         file.by_ref().take(HEAD_BYTES).read_to_end(&mut head).map_err(failed)?;
-        if bz_image::is_one(&head) {
-            return BzImage::read(name, head, file, memory).map(KernelFile::BzImage);
+        if head.starts_with(b"\x7fELF") && file.metadata().map_err(failed)?.is_file() {
+            return KernelImage::from_elf(name, Elf::File(file), None).map(KernelFile::Vmlinux);
         }
-        if !head.starts_with(b"\x7fELF") {
-            return Err(not_a_kernel(&name, what_is(&head)));
-        }
-        let elf = match file.metadata().map_err(failed)?.is_file() {
-            true => Elf::File(file),
-            false => Elf::Bytes(vmlinux_from_stream(&name, head, file, memory)?),
-        };
-        KernelImage::from_elf(name, elf, None).map(KernelFile::Vmlinux)
+        recognise(&name, head, &mut file, memory, Wrappers { packed: true, unified: true })
     }
 }
 
+/// Reads a kernel that can be read once, `head` being its beginning.
+fn recognise(
+    name: &str,
+    head: Vec<u8>,
+    rest: &mut dyn Read,
+    memory: u64,
+    wrappers: Wrappers,
+) -> Result<KernelFile, KernelError> {
+    if bz_image::is_one(&head) {
+        return bz_image::read(name, head, rest, memory).map(KernelFile::Packed);
+    }
+    if head.starts_with(b"\x7fELF") {
+        let vmlinux = vmlinux_from_stream(name, head, rest, memory)?;
+        return KernelImage::from_bytes(name.to_owned(), vmlinux, None).map(KernelFile::Vmlinux);
+    }
+    if wrappers.unified && unified::may_be(&head) {
+        return unified(name, head, rest, memory, wrappers);
+    }
+    match Method::of(&head) {
+        Ok(method) if wrappers.packed => {
+            let whole = Whole::read(name, method, head, rest)?;
+            packed(name, whole, memory, wrappers)
+        }
+        _ => Err(not_a_kernel(name, what_is(&head))),
+    }
+}
+
+/// What is in a file that is packed as a whole.
+fn packed(name: &str, whole: Whole, memory: u64, wrappers: Wrappers) -> Result<KernelFile, KernelError> {
+    if whole.head.starts_with(b"\x7fELF") {
+        return Ok(KernelFile::Packed(whole.vmlinux(name.to_owned(), memory)));
+    }
+    let inside = Wrappers { packed: false, ..wrappers };
+    whole.unpacked(name, |head, rest| recognise(name, head, rest, memory, inside)).map_err(
+        |error| match error {
+            KernelError::NotAKernel { name, reason } => {
+                let reason = format!("it is packed with {}; of what is in it: {reason}", whole.method());
+                KernelError::NotAKernel { name, reason }
+            }
+            other => other,
+        },
+    )
+}
+
+/// A unified image is read whole: what of it boots must fit into the guest's memory.
+fn unified(
+    name: &str,
+    mut file: Vec<u8>,
+    rest: &mut dyn Read,
+    memory: u64,
+    wrappers: Wrappers,
+) -> Result<KernelFile, KernelError> {
+    let most = memory.saturating_add(STREAM_PADDING_MAX);
+    let read = rest.take(most).read_to_end(&mut file);
+    read.map_err(|error| KernelError::Read { name: name.to_owned(), error })?;
+    if file.len() as u64 > most {
+        return Err(not_a_kernel(name, &format!("its EFI program has more than {most} bytes")));
+    }
+    let sections = unified::sections(&file).map_err(|reason| not_a_kernel(name, &reason))?;
+    let (head, mut rest) = sections.linux.split_at(sections.linux.len().min(HEAD_BYTES as usize));
+    let inside = Wrappers { unified: false, ..wrappers };
+    let kernel = recognise(name, head.to_vec(), &mut rest, memory, inside)?;
+    let Sections { initrd, command_line, .. } = sections;
+    Ok(KernelFile::Unified(Unified { kernel: Box::new(kernel), initrd, command_line }))
+}
+
 /// Reads from a pipe as much as the segments of a vmlinux need; `bytes` is its beginning.
-fn vmlinux_from_stream(
+pub(crate) fn vmlinux_from_stream(
     name: &str,
     mut bytes: Vec<u8>,
     mut rest: impl Read,
@@ -145,10 +216,10 @@ impl KernelImage {
     pub(crate) fn from_kept(
         name: String,
         file: File,
-        header: setup_header,
+        header: Option<setup_header>,
         checksum: u32,
     ) -> Result<KernelImage, KernelError> {
-        let image = KernelImage::from_elf(name, Elf::File(file), Some(header))?;
+        let image = KernelImage::from_elf(name, Elf::File(file), header)?;
         Ok(KernelImage { checksum: Some(checksum), ..image })
     }
 

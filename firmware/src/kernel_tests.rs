@@ -98,7 +98,8 @@ fn read_piped(bytes: Vec<u8>) -> Result<KernelFile, KernelError> {
 pub(crate) fn image(file: KernelFile) -> Result<KernelImage, KernelError> {
     match file {
         KernelFile::Vmlinux(image) => Ok(image),
-        KernelFile::BzImage(packed) => packed.image(packed.unpack()?),
+        KernelFile::Packed(packed) => packed.image(packed.unpack()?),
+        KernelFile::Unified(unified) => image(*unified.kernel),
     }
 }
 
@@ -199,7 +200,7 @@ fn a_file_that_is_not_a_kernel_is_refused_with_the_reason() {
         (vec![], "it is empty"),
         (b"hello".to_vec(), "neither an ELF vmlinux nor a bzImage"),
         (b"070701000".to_vec(), "it is an initramfs (cpio)"),
-        (gzipped(b"x"), "packed with gzip"),
+        (gzipped(b"x"), "packed with gzip; of what is in it: it is neither"),
         (changed(&[0; 512], 510, &[0x55, 0xaa]), "it is a disk image"),
         (changed(&[0; 512], 0x38, b"ARM\x64"), "kernel for AArch64"),
         (good[..50].to_vec(), "cut off"),
@@ -216,7 +217,7 @@ fn a_file_that_is_not_a_kernel_is_refused_with_the_reason() {
         (changed(&good, 64, &[7]), "it is a program of user space, statically linked"),
         (changed(&good, 24, &0xffff_ffff_8100_0000u64.to_le_bytes()), "in none of its segments"),
         (changed(&good, 56, &[0xff, 0xff]), "65535 program headers"),
-        (bz_image(b"BZh91"), "bzip2, which is not supported"),
+        (bz_image(b"BZh91"), "its bzip2 data is damaged"),
         (bz_image(&gzipped(b"hello")), "not an ELF file"),
         (bz_image(&gzipped(&good))[..0x480].to_vec(), "cut off"),
         (changed(&bz_image(&[]), 0x236, &[0]), "not a 64-bit kernel"),
@@ -276,7 +277,7 @@ fn segments_that_overlap_are_refused() {
 #[test]
 fn no_byte_of_a_kept_kernel_may_change() {
     let vmlinux = elf(0x100_0000, &[0xf4; 300], 0);
-    let KernelFile::BzImage(packed) = read(&bz_image(&gzipped(&vmlinux)), MEMORY).unwrap() else { panic!() };
+    let KernelFile::Packed(packed) = read(&bz_image(&gzipped(&vmlinux)), MEMORY).unwrap() else { panic!() };
     let good = [&vmlinux[..], &kept::seal(&vmlinux).unwrap()].concat();
     let open = |bytes: &[u8]| kept::open(&packed, file_of(bytes));
     assert_eq!(placed(open(&good).unwrap())[..300], [0xf4; 300]);
@@ -305,8 +306,8 @@ fn the_release_is_the_first_word_of_the_version() {
     let mut file = bz_image(&gzipped(b""));
     file[0x20e..0x210].copy_from_slice(&0x200u16.to_le_bytes());
     file[0x400..0x40d].copy_from_slice(b"6.1.0-18 (x)\0");
-    let KernelFile::BzImage(packed) = read(&file, MEMORY).unwrap() else { panic!() };
+    let KernelFile::Packed(packed) = read(&file, MEMORY).unwrap() else { panic!() };
     assert_eq!(packed.release(), Some("6.1.0-18"));
-    let KernelFile::BzImage(none) = read(&bz_image(&gzipped(b"")), MEMORY).unwrap() else { panic!() };
+    let KernelFile::Packed(none) = read(&bz_image(&gzipped(b"")), MEMORY).unwrap() else { panic!() };
     assert_eq!(none.release(), None);
 }

@@ -47,14 +47,16 @@
 
 pub mod acpi;
 mod boot_params;
-pub mod bz_image;
+mod bz_image;
 mod elf;
 mod foreign;
 pub mod initrd;
 pub mod kept;
 pub mod kernel;
 pub mod layout;
+pub mod packed;
 pub mod reset;
+pub mod unified;
 pub mod unpack;
 
 use vm_memory::{Bytes, GuestAddress, GuestMemoryError, GuestMemoryMmap};

@@ -10,9 +10,9 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use fencepost_firmware::bz_image::BzImage;
 use fencepost_firmware::kept;
 use fencepost_firmware::kernel::KernelImage;
+use fencepost_firmware::packed::Packed;
 use sha2::{Digest, Sha256};
 
 use crate::machine::log::hex;
@@ -56,12 +56,12 @@ impl Cache {
         &self.folder
     }
 
-    fn entry(&self, packed: &BzImage) -> PathBuf {
+    fn entry(&self, packed: &Packed) -> PathBuf {
         self.folder.join(hex(&Sha256::digest(packed.bytes())))
     }
 
     /// What was kept of `packed`, if anything; a kernel that is used is as good as new.
-    pub fn get(&self, packed: &BzImage) -> Result<Option<KernelImage>, Damaged> {
+    pub fn get(&self, packed: &Packed) -> Result<Option<KernelImage>, Damaged> {
         // Whatever else has this name must not make us wait.
         let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(self.entry(packed));
         // Why it cannot be opened shows again when it is to be written.
@@ -74,7 +74,7 @@ impl Cache {
     }
 
     /// Keeps `vmlinux`, which `packed` was unpacked to, and removes what is too much.
-    pub fn put(&self, packed: &BzImage, vmlinux: &[u8]) -> io::Result<()> {
+    pub fn put(&self, packed: &Packed, vmlinux: &[u8]) -> io::Result<()> {
         let Some(seal) = kept::seal(vmlinux).filter(|_| vmlinux.len() as u64 <= MOST_BYTES) else {
             return Ok(());
         };

@@ -7,14 +7,14 @@ use fencepost_firmware::kernel::KernelFile;
 use super::*;
 
 /// A bzImage of protocol 2.15 whose gzip payload is a vmlinux of one segment at 16 MiB that holds `code`.
-fn packed(code: &[u8]) -> BzImage {
+fn packed(code: &[u8]) -> Packed {
     let folder = tempfile::tempdir().expect("temporary folder");
     let path = folder.path().join("bzImage");
     fs::write(&path, crate::kernel::tests::bz_image(code)).expect("written");
     let file = File::open(&path).expect("readable");
     match KernelFile::read("packed".into(), file, 64 << 20).expect("a kernel") {
-        KernelFile::BzImage(packed) => packed,
-        KernelFile::Vmlinux(_) => panic!("not packed"),
+        KernelFile::Packed(packed) => packed,
+        _ => panic!("not packed"),
     }
 }
 

@@ -1,25 +1,29 @@
-//! Opens the kernel, keeping unpacked bzImages in the cache: unpacking takes longer than starting.
+//! Opens the kernel, keeping what was unpacked in the cache: unpacking takes longer than starting.
 
 use std::path::Path;
 
-use fencepost_firmware::bz_image::BzImage;
 use fencepost_firmware::kernel::{KernelError, KernelFile, KernelImage};
+use fencepost_firmware::packed::Packed;
 
 use crate::cache::{Cache, Damaged};
 use crate::error::{HostError, plain};
 use crate::files::open_input;
 
-const FIX: &str = "name a vmlinux or a bzImage with --kernel";
+const FIX: &str = "name a vmlinux, a bzImage or a unified kernel image with --kernel";
 
 /// A kernel that was opened.
 pub struct Kernel {
     /// What is loaded.
     pub image: KernelImage,
     /// What it was unpacked from.
-    packed: Option<BzImage>,
+    packed: Option<Packed>,
+    /// The initramfs of a unified image; empty without.
+    pub initrd: Vec<u8>,
+    /// The command line of a unified image.
+    pub command_line: Option<String>,
 }
 
-/// Opens `path` for a guest of `memory` bytes: a vmlinux as it is, a bzImage through the cache if there is one.
+/// Opens `path` for a guest of `memory` bytes: a vmlinux as it is, what must be unpacked through the cache if there is one.
 pub fn open(
     path: &Path,
     memory: u64,
@@ -28,19 +32,33 @@ pub fn open(
 ) -> Result<Kernel, HostError> {
     let file = open_input("--kernel", path, FIX)?;
     let read = KernelFile::read(path.display().to_string(), file, memory);
-    let packed = match read.map_err(|error| input_error(&error))? {
-        KernelFile::Vmlinux(image) => return Ok(Kernel { image, packed: None }),
-        KernelFile::BzImage(packed) => packed,
+    let (file, initrd, command_line) = match read.map_err(|error| input_error(&error))? {
+        KernelFile::Unified(unified) => (*unified.kernel, unified.initrd, unified.command_line),
+        plain => (plain, Vec::new(), None),
     };
-    let kept = cache.map_or(Ok(None), |cache| cache.get(&packed));
+    let (image, packed) = match file {
+        KernelFile::Vmlinux(image) => (image, None),
+        KernelFile::Packed(packed) => (through_cache(&packed, cache, say)?, Some(packed)),
+        KernelFile::Unified(_) => {
+            return Err(HostError::input("--kernel is a unified image in another one", FIX));
+        }
+    };
+    Ok(Kernel { image, packed, initrd, command_line })
+}
+
+fn through_cache(
+    packed: &Packed,
+    cache: Option<&Cache>,
+    say: &mut dyn FnMut(&str),
+) -> Result<KernelImage, HostError> {
+    let kept = cache.map_or(Ok(None), |cache| cache.get(packed));
     if let (Err(Damaged), Some(cache)) = (&kept, cache) {
         say(&damaged(cache));
     }
-    let image = match kept {
-        Ok(Some(image)) => image,
-        _ => unpack(&packed, cache, say)?,
-    };
-    Ok(Kernel { image, packed: Some(packed) })
+    match kept {
+        Ok(Some(image)) => Ok(image),
+        _ => unpack(packed, cache, say),
+    }
 }
 
 impl Kernel {
@@ -59,13 +77,13 @@ impl Kernel {
 
     /// The kernel's release, such as `6.1.0-18-amd64`, where it says.
     pub fn release(&self) -> Option<&str> {
-        self.packed.as_ref().and_then(BzImage::release)
+        self.packed.as_ref().and_then(Packed::release)
     }
 }
 
 /// Only what is a kernel is kept.
 fn unpack(
-    packed: &BzImage,
+    packed: &Packed,
     cache: Option<&Cache>,
     say: &mut dyn FnMut(&str),
 ) -> Result<KernelImage, HostError> {

@@ -1,17 +1,26 @@
 //! Whether the kernel modules in an initramfs are for the kernel that is started: a guest says "Exec format error" else.
 //!
-//! Only what lies open in the initramfs is looked at: the archives of cpio's "newc" format (Linux,
-//! Documentation/driver-api/early-userspace/buffer-format.rst), not what is packed.
+//! An initramfs is a row of archives of cpio's "newc" format, each of them packed or not (Linux,
+//! Documentation/driver-api/early-userspace/buffer-format.rst). The search ends at the first module for the kernel, at damage, and
+//! after so many unpacked bytes.
 
 use std::collections::BTreeSet;
+use std::io::{self, BufRead, BufReader, Read};
 
+use fencepost_firmware::unpack::{Method, decoder};
 use memchr::memmem;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 /// Modules that are looked into for the release that they are for; all of one initramfs are of one build.
 const MOST_MODULES: usize = 64;
+/// The most of a module that is looked at, in bytes: the largest ones have some MiB.
+const MODULE_MAX: u64 = 16 << 20;
+/// What is unpacked for the search, in bytes: some seconds, for an initramfs without a module for the kernel.
+const UNPACKED_MAX: u64 = 512 << 20;
 /// A header of "newc": the magic and 13 numbers of 8 hexadecimal digits.
 const HEADER_BYTES: usize = 110;
+/// Longest name of a file in bytes, the NUL included (`PATH_MAX`).
+const NAME_MAX: u64 = 4096;
 /// Longest release, in bytes (`__NEW_UTS_LEN`).
 const RELEASE_MAX: usize = 64;
 /// What a kernel's banner begins with.
@@ -19,19 +28,23 @@ const BANNER: &[u8] = b"Linux version ";
 /// Bytes of guest memory that are searched at once.
 const PART_BYTES: usize = 1 << 20;
 
-/// The line for the user if no module in `initrd` is for the kernel, whose release is asked for only if there are modules.
-pub fn mismatch(initrd: &[u8], release: impl FnOnce() -> Option<String>) -> Option<String> {
-    let found = releases(initrd);
-    let release = (!found.is_empty()).then(release).flatten()?;
+/// The line for the user if no module in the initramfs is for the kernel, whose release is asked for only if there are modules.
+/// `initrds` are the files it was put together from.
+pub fn mismatch<'a>(
+    initrds: impl IntoIterator<Item = &'a [u8]>,
+    release: impl FnOnce() -> Option<String>,
+) -> Option<String> {
+    let mut search = Search::new(release);
+    let searched = initrds.into_iter().try_for_each(|initrd| search.file(initrd));
+    let Search { found, kernel: Some(Some(release)), .. } = search else { return None };
+    searched.ok()?;
     let all: Vec<String> = found.iter().map(|one| one.escape_debug().to_string()).collect();
-    (!found.contains(&release)).then(|| {
-        format!(
-            "the modules in --initrd are for kernel {}, but --kernel is {}, which cannot load them; name the initramfs \
-             that was made for it",
-            all.join(" and "),
-            release.escape_debug()
-        )
-    })
+    Some(format!(
+        "the modules in --initrd are for kernel {}, but --kernel is {}, which cannot load them; name the initramfs \
+         that was made for it",
+        all.join(" and "),
+        release.escape_debug()
+    ))
 }
 
 /// The release of the kernel in a `vmlinux`, as its banner has it.
@@ -52,41 +65,111 @@ pub fn release_in(memory: &GuestMemoryMmap, kernel: std::ops::Range<u64>) -> Opt
     })
 }
 
-/// The kernel releases that the modules in `initrd` are for: by their folder, `lib/modules/RELEASE`, and by what is in them.
-fn releases(initrd: &[u8]) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    let (mut rest, mut modules) = (initrd, 0);
-    while let Some((name, data, after)) = entry(rest) {
-        rest = after;
-        if let Some((_, path)) = name.split_once("lib/modules/") {
-            let release = path.split('/').next().unwrap_or_default();
-            found.extend((!release.is_empty()).then(|| release.to_owned()));
-        } else if name.ends_with(".ko") && modules < MOST_MODULES {
-            modules += 1;
-            found.extend(word_behind(data, b"vermagic="));
-        }
-    }
-    found
+/// There is nothing more to look for.
+struct Over;
+
+/// Collects the kernel releases that modules are for: by their folder, `lib/modules/RELEASE`, and by what is in them.
+struct Search<F> {
+    found: BTreeSet<String>,
+    modules: usize,
+    unpacked: u64,
+    /// The kernel's release, once it was asked for.
+    kernel: Option<Option<String>>,
+    ask: Option<F>,
 }
 
-/// The next file: its name, its content, and what follows. Archives may follow each other, with zeros between.
-fn entry(bytes: &[u8]) -> Option<(&str, &[u8], &[u8])> {
-    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-    let bytes = &bytes[zeros..];
-    if ![&b"070701"[..], b"070702"].contains(&bytes.get(..6)?) {
+impl<F: FnOnce() -> Option<String>> Search<F> {
+    fn new(ask: F) -> Self {
+        Search { found: BTreeSet::new(), modules: 0, unpacked: 0, kernel: None, ask: Some(ask) }
+    }
+
+    /// Searches archives that follow each other, with zeros between them. Where damage ends one, the next file is searched.
+    fn file(&mut self, mut initrd: &[u8]) -> Result<(), Over> {
+        loop {
+            self.archives(&mut initrd)?;
+            let Ok(method) = Method::of(initrd) else { return Ok(()) };
+            let Ok(inside) = decoder(method, &mut initrd) else { return Ok(()) };
+            let left = UNPACKED_MAX - self.unpacked;
+            let mut inside = BufReader::new(inside.take(left));
+            self.archives(&mut inside)?;
+            // What follows the packed archive lies behind its end.
+            let drained = io::copy(&mut inside, &mut io::sink());
+            self.unpacked += left - inside.get_ref().limit();
+            if drained.is_err() || self.unpacked == UNPACKED_MAX {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads files up to what is none; that is left.
+    fn archives(&mut self, from: &mut dyn BufRead) -> Result<(), Over> {
+        while let Some((name, size)) = next_file(from) {
+            let mut left = u64::from(size).next_multiple_of(4);
+            if let Some((_, path)) = name.split_once("lib/modules/") {
+                self.is_for(path.split('/').next().unwrap_or_default())?;
+            } else if name.ends_with(".ko") && self.modules < MOST_MODULES {
+                self.modules += 1;
+                let mut module = Vec::new();
+                let read = from.take(u64::from(size).min(MODULE_MAX)).read_to_end(&mut module);
+                left -= read.unwrap_or(0) as u64;
+                self.is_for(&word_behind(&module, b"vermagic=").unwrap_or_default())?;
+            }
+            if io::copy(&mut from.take(left), &mut io::sink()).unwrap_or(0) != left {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// There is a module for this release.
+    fn is_for(&mut self, release: &str) -> Result<(), Over> {
+        if release.is_empty() || !self.found.insert(release.to_owned()) {
+            return Ok(());
+        }
+        if let Some(ask) = self.ask.take() {
+            self.kernel = Some(ask());
+        }
+        match &self.kernel {
+            Some(Some(kernel)) if kernel != release => Ok(()),
+            _ => Err(Over),
+        }
+    }
+}
+
+/// The next file's name, and the bytes of its content, which follow. `None` if there is none, or damage.
+fn next_file(from: &mut dyn BufRead) -> Option<(String, u32)> {
+    loop {
+        let buffer = from.fill_buf().ok()?;
+        let (bytes, zeros) = (buffer.len(), buffer.iter().take_while(|byte| **byte == 0).count());
+        // What is no archive must be left as it is.
+        let other = buffer.get(zeros).is_some_and(|byte| *byte != b'0');
+        from.consume(zeros);
+        if bytes == 0 || other {
+            return None;
+        }
+        if zeros < bytes {
+            break;
+        }
+    }
+    let mut header = [0; HEADER_BYTES];
+    from.read_exact(&mut header).ok()?;
+    if ![&b"070701"[..], b"070702"].contains(&&header[..6]) {
         return None;
     }
     let number = |index: usize| {
-        let digits = std::str::from_utf8(bytes.get(6 + 8 * index..14 + 8 * index)?).ok()?;
-        usize::from_str_radix(digits, 16).ok()
+        let digits = std::str::from_utf8(&header[6 + 8 * index..14 + 8 * index]).ok()?;
+        u32::from_str_radix(digits, 16).ok()
     };
-    let (size, name_size) = (number(6)?, number(11)?);
-    let name = bytes.get(HEADER_BYTES..HEADER_BYTES.checked_add(name_size)?)?;
-    let name = std::str::from_utf8(name.split(|byte| *byte == 0).next()?).unwrap_or_default();
-    let start = (HEADER_BYTES + name_size).next_multiple_of(4);
-    let end = start.checked_add(size)?;
-    let after = bytes.get(end.next_multiple_of(4).min(bytes.len())..)?;
-    Some((name, bytes.get(start..end)?, after))
+    let (size, name_size) = (number(6)?, u64::from(number(11)?));
+    // Header and name together end at a multiple of 4.
+    let padded = (HEADER_BYTES as u64 + name_size).next_multiple_of(4) - HEADER_BYTES as u64;
+    if name_size > NAME_MAX {
+        return None;
+    }
+    let mut name = Vec::new();
+    from.take(padded).read_to_end(&mut name).ok()?;
+    let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+    Some((String::from_utf8_lossy(name).into_owned(), size))
 }
 
 /// The text behind `mark`, up to a blank or the end of the string.
@@ -99,64 +182,5 @@ fn word_behind(bytes: &[u8], mark: &[u8]) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn file(name: &str, data: &[u8]) -> Vec<u8> {
-        let mut out = b"070701".to_vec();
-        let numbers = [1, 0o100644, 0, 0, 1, 0, data.len(), 0, 0, 0, 0, name.len() + 1, 0];
-        numbers.iter().for_each(|number| out.extend(format!("{number:08x}").bytes()));
-        for part in [&[name.as_bytes(), b"\0"].concat()[..], data] {
-            out.extend(part);
-            out.resize(out.len().next_multiple_of(4), 0);
-        }
-        out
-    }
-
-    #[test]
-    fn releases_are_found_by_folder_and_in_modules() {
-        let module = b"\x7fELF..license=GPL\0vermagic=6.1.0-9-amd64 SMP preempt\0";
-        let early = [file("kernel/x86/microcode", b"code"), file("TRAILER!!!", b""), vec![0; 300]].concat();
-        let main = [file("init", b"#!"), file("modules/a.ko", module), file("usr/lib/modules/6.2/b.ko", b"")];
-        let found = releases(&[early, main.concat(), file("lib/modules", b"")].concat());
-        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["6.1.0-9-amd64", "6.2"]);
-    }
-
-    #[test]
-    fn damage_and_packed_parts_end_the_search() {
-        let good = file("lib/modules/6.2/b.ko", b"abc");
-        for at in 0..good.len() {
-            let mut bad = good.clone();
-            bad[at] = b'x';
-            let _ = releases(&bad);
-            let _ = releases(&good[..at]);
-        }
-        assert!(releases(b"\x1f\x8b\x08").is_empty());
-        assert!(releases(&[&b"070701"[..], &[b'f'; 104]].concat()).is_empty());
-        assert_eq!(releases(&[&good[..], b"\x1f\x8b\x08"].concat()).len(), 1);
-        assert_eq!(word_behind(b"Linux version %s (", b"Linux version "), None);
-    }
-
-    #[test]
-    fn modules_of_another_release_are_reported() {
-        let initrd = file("lib/modules/6.2/b.ko", b"");
-        assert_eq!(mismatch(&initrd, || Some("6.2".into())), None);
-        assert_eq!(mismatch(&initrd, || None), None);
-        assert_eq!(mismatch(&file("init", b""), || panic!("needs no release")), None);
-        let said = mismatch(&initrd, || Some("6.3".into())).expect("two releases");
-        assert!(said.contains("6.2") && said.contains("6.3") && said.contains("--initrd"), "{said}");
-    }
-
-    #[test]
-    fn a_banner_is_found_wherever_it_lies() {
-        let memory = crate::machine::memory::map(32 << 20).expect("mapped");
-        let kernel = 16 << 20..20 << 20;
-        assert_eq!(release_in(&memory, kernel.clone()), None);
-        memory.write_slice(b"Linux version %s (%s)", GuestAddress(16 << 20)).expect("RAM");
-        for at in (17 << 20) - 200..(17 << 20) + 20 {
-            memory.write_slice(b"Linux version 6.1.0-9 (x)", GuestAddress(at)).expect("RAM");
-            assert_eq!(release_in(&memory, kernel.clone()).as_deref(), Some("6.1.0-9"), "{at:#x}");
-            memory.write_slice(&[0; 25], GuestAddress(at)).expect("RAM");
-        }
-    }
-}
+#[path = "modules_tests.rs"]
+mod tests;

@@ -14,7 +14,7 @@ use crate::accel::{self, Chosen};
 use crate::backend::moves::Plan;
 use crate::backend::{self, BackEnd};
 use crate::cache::{self, Cache};
-use crate::config::{Accel, MachineConfig};
+use crate::config::{Accel, COMMAND_LINE_DEFAULT, MachineConfig};
 use crate::devices::{self, HostFiles, SourceFailures};
 use crate::error::HostError;
 use crate::hooks::Hooks;
@@ -204,22 +204,24 @@ pub(crate) fn load(
         )
     })?;
     let mut kernel = kernel::open(path, config.memory.0, cache.as_ref(), say)?;
-    let read = |path| initrd::read(path, &kernel.image, config.memory.0);
-    let initrd = config.kernel.initramfs.as_deref().map(read).transpose()?;
+    let own = std::mem::take(&mut kernel.initrd);
+    let initrd = initrd::read(own, &config.kernel.initramfs, &kernel.image, config.memory.0)?;
+    let image = initrd.as_ref().map(|initrd| initrd.image.as_slice());
     let mut memory = memory::map(config.memory.0)?;
-    let mut placed = place(config, &memory, &mut kernel, initrd.as_deref());
+    let mut placed = place(config, &memory, &mut kernel, image);
     if let Err(firmware::Error::Kernel(KernelError::KeptDamaged)) = placed {
         kernel.unpack_again(cache.as_ref(), say)?;
         // The guest must find nothing of what was loaded first.
         memory = memory::map(config.memory.0)?;
-        placed = place(config, &memory, &mut kernel, initrd.as_deref());
+        placed = place(config, &memory, &mut kernel, image);
     }
     let entry = placed.map_err(|error| load_error(&error))?;
     let release = || {
         let told = kernel.release().map(str::to_owned);
         told.or_else(|| modules::release_in(&memory, kernel.image.extent()))
     };
-    initrd.and_then(|initrd| modules::mismatch(&initrd, release)).iter().for_each(|line| say(line));
+    let mismatch = initrd.and_then(|initrd| modules::mismatch(initrd.files(), release));
+    mismatch.iter().for_each(|line| say(line));
     Ok((memory, entry))
 }
 
@@ -230,7 +232,9 @@ fn place(
     initrd: Option<&[u8]>,
 ) -> Result<Entry, firmware::Error> {
     let options = firmware::Options { iommu: config.iommu, ..firmware::Options::default() };
-    firmware::load(memory, &mut kernel.image, initrd, &config.kernel.command_line, 1, &options)
+    let given = config.kernel.command_line.as_ref().or(kernel.command_line.as_ref());
+    let command_line = given.map_or(COMMAND_LINE_DEFAULT, String::as_str);
+    firmware::load(memory, &mut kernel.image, initrd, command_line, 1, &options)
 }
 
 fn load_error(error: &firmware::Error) -> HostError {

@@ -8,7 +8,7 @@ use clap::Args;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::cache;
-use crate::config::{COMMAND_LINE_DEFAULT, MachineConfig};
+use crate::config::MachineConfig;
 use crate::error::{HostError, plain};
 use crate::root::boot;
 use crate::root::initramfs::{Place, Task};
@@ -95,10 +95,10 @@ impl BootArgs {
         };
         let signal = AtomicI32::new(0);
         let job = Job::new(&signal, &tell);
-        machine.kernel.initramfs = Some(boot::initramfs(&kernel, &place, &task, &cache, &job)?);
+        machine.kernel.initramfs = vec![boot::initramfs(&kernel, &place, &task, &cache, &job)?];
         machine.kernel.path = Some(kernel);
-        if plain_line && machine.kernel.command_line == COMMAND_LINE_DEFAULT {
-            machine.kernel.command_line = COMMAND_LINE.to_string();
+        if plain_line && machine.kernel.command_line.is_none() {
+            machine.kernel.command_line = Some(COMMAND_LINE.to_string());
         }
         Ok(())
     }

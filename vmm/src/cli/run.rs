@@ -33,16 +33,16 @@ pub struct RunArgs {
     /// Print the machine that the options describe as such a file, and end
     #[arg(long)]
     pub print_machine: bool,
-    /// Kernel: a vmlinux (ELF) or a distribution's bzImage
+    /// Kernel: a vmlinux (ELF), packed or not, a distribution's bzImage or a unified kernel image
     #[arg(long, value_name = "FILE")]
     pub kernel: Option<PathBuf>,
-    /// Initial RAM file system
+    /// Initial RAM file system. May be given several times: the kernel unpacks them in this order, behind that of a unified image
     #[arg(long, value_name = "FILE")]
-    pub initrd: Option<PathBuf>,
+    pub initrd: Vec<PathBuf>,
     /// Boots a root.
     #[command(flatten)]
     pub root: BootArgs,
-    /// Kernel command line [default: console=ttyS0 panic=-1 reboot=acpi]
+    /// Kernel command line, instead of a unified image's own [default: console=ttyS0 panic=-1 reboot=acpi]
     ///
     /// A stock kernel needs reboot=acpi to find the reset register: on hardware-reduced ACPI it would ask EFI.
     #[arg(long, value_name = "STRING", allow_hyphen_values = true)]
@@ -184,8 +184,10 @@ impl RunArgs {
         set(&mut machine.iommu, &self.iommu);
         set_some(&mut machine.seed, &self.seed);
         set_some(&mut machine.kernel.path, &self.kernel);
-        set_some(&mut machine.kernel.initramfs, &self.initrd);
-        set(&mut machine.kernel.command_line, &self.append);
+        if !self.initrd.is_empty() {
+            machine.kernel.initramfs.clone_from(&self.initrd);
+        }
+        set_some(&mut machine.kernel.command_line, &self.append);
         set_some(&mut machine.tracing.file, &self.trace);
         set(&mut machine.tracing.categories, &self.trace_categories);
         set(&mut machine.tracing.limit, &self.trace_limit);

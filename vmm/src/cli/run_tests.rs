@@ -30,7 +30,7 @@ fn every_option_overrides_its_key_of_the_file_and_no_other() {
     base.memory = Size(32 << 20);
     base.accel = Accel::Soft;
     base.seed = Some(1);
-    base.kernel.initramfs = Some("/i".into());
+    base.kernel.initramfs = vec!["/i".into()];
     base.tracing.file = Some("/t".into());
     base.devices = vec![
         DeviceConfig::new("gpu", 1).with("latency", 7),
@@ -47,8 +47,9 @@ fn every_option_overrides_its_key_of_the_file_and_no_other() {
         ("--iommu off", |it| it.iommu = false),
         ("--seed 2", |it| it.seed = Some(2)),
         ("--kernel other", |it| it.kernel.path = Some("other".into())),
-        ("--initrd other", |it| it.kernel.initramfs = Some("other".into())),
-        ("--append quiet", |it| it.kernel.command_line = "quiet".into()),
+        ("--initrd other", |it| it.kernel.initramfs = vec!["other".into()]),
+        ("--initrd other --initrd two", |it| it.kernel.initramfs = vec!["other".into(), "two".into()]),
+        ("--append quiet", |it| it.kernel.command_line = Some("quiet".into())),
         ("--trace other", |it| it.tracing.file = Some("other".into())),
         ("--trace-categories dma", |it| it.tracing.categories = "dma".parse().expect("right")),
         ("--trace-limit 1M", |it| it.tracing.limit = Size(1 << 20)),

@@ -84,7 +84,8 @@ pub fn print(machine: &MachineConfig) -> Result<String, HostError> {
 /// Changes the name of each file.
 fn for_each_file(machine: &mut MachineConfig, change: impl Fn(&Path) -> PathBuf) {
     let MachineConfig { kernel, tracing, devices, .. } = machine;
-    for path in [&mut kernel.path, &mut kernel.initramfs, &mut tracing.file].into_iter().flatten() {
+    let single = [&mut kernel.path, &mut tracing.file].into_iter().flatten();
+    for path in single.chain(&mut kernel.initramfs) {
         *path = change(path);
     }
     for device in devices {

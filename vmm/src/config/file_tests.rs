@@ -14,8 +14,8 @@ fn example() -> MachineConfig {
         seed: Some(u64::MAX),
         kernel: KernelConfig {
             path: Some("/k/vmlinuz".into()),
-            initramfs: Some("/k/initrd \"1\"".into()),
-            command_line: "console=ttyS0 a=\"b c\" \\ ü".into(),
+            initramfs: vec!["/k/initrd \"1\"".into(), "/k/2".into()],
+            command_line: Some("console=ttyS0 a=\"b c\" \\ ü".into()),
         },
         tracing: TracingConfig {
             file: Some("/t/run.fptrace".into()),
@@ -56,10 +56,10 @@ fn names_of_files_are_from_the_folder_of_the_machines_file() {
     let machine = read(&path).expect("right");
     let inside = |name: &str| Some(folder.path().join(name));
     assert_eq!(machine.kernel.path, inside("vmlinuz"));
-    assert_eq!(machine.kernel.initramfs.as_deref(), Some(Path::new("/abs")));
+    assert_eq!(machine.kernel.initramfs, [Path::new("/abs")]);
     assert_eq!(machine.tracing.file, inside("out"));
     assert_eq!(machine.devices[0].files(), [folder.path().join("a.y4m")]);
-    assert_eq!(machine.kernel.command_line, COMMAND_LINE_DEFAULT);
+    assert_eq!(machine.kernel.command_line, None);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod categories;
 mod devices;
 mod file;
+mod file_list;
 #[cfg(test)]
 mod file_tests;
 mod size;
@@ -66,17 +67,18 @@ pub enum Accel {
 }
 
 /// What is in the guest's memory at the start.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct KernelConfig {
-    /// Kernel: a vmlinux (ELF) or a distribution's bzImage.
+    /// Kernel: a vmlinux (ELF), packed or not, a bzImage or a unified kernel image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
-    /// Initial RAM file system.
+    /// Initial RAM file systems, which the kernel unpacks in this order.
+    #[serde(skip_serializing_if = "Vec::is_empty", with = "file_list")]
+    pub initramfs: Vec<PathBuf>,
+    /// Kernel command line. Without one it is that of a unified kernel image, else [`COMMAND_LINE_DEFAULT`].
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub initramfs: Option<PathBuf>,
-    /// Kernel command line.
-    pub command_line: String,
+    pub command_line: Option<String>,
 }
 
 /// What is recorded, and where.
@@ -108,12 +110,6 @@ impl Default for MachineConfig {
     }
 }
 
-impl Default for KernelConfig {
-    fn default() -> Self {
-        KernelConfig { path: None, initramfs: None, command_line: COMMAND_LINE_DEFAULT.into() }
-    }
-}
-
 impl Default for TracingConfig {
     fn default() -> Self {
         TracingConfig { file: None, categories: Categories::default(), limit: TRACE_LIMIT_DEFAULT }
@@ -129,7 +125,7 @@ impl MachineConfig {
 
     /// What a snapshot of the machine holds of its description: memory has the kernel, and a run its own trace.
     pub fn without_host_files(&self) -> Self {
-        let kernel = KernelConfig { path: None, initramfs: None, ..self.kernel.clone() };
+        let kernel = KernelConfig { path: None, initramfs: Vec::new(), ..self.kernel.clone() };
         MachineConfig { kernel, tracing: TracingConfig::default(), ..self.clone() }
     }
 

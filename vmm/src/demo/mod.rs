@@ -133,8 +133,8 @@ fn launch(args: &DemoArgs, (width, height): (u32, u32)) -> Result<Launch, HostEr
         seed: args.seed,
         kernel: KernelConfig {
             path: Some(args.kernel.clone()),
-            initramfs: Some(args.initrd.clone()),
-            command_line: format!("{} fencepost.run=\"{job}\"", args.append),
+            initramfs: vec![args.initrd.clone()],
+            command_line: Some(format!("{} fencepost.run=\"{job}\"", args.append)),
         },
         tracing: TracingConfig {
             file: args.trace.clone(),

@@ -30,7 +30,8 @@ fn keys(machine: &MachineConfig) -> BTreeMap<String, Value> {
 fn full() -> MachineConfig {
     let mut machine = MachineConfig::boot("/k");
     machine.seed = Some(1);
-    machine.kernel.initramfs = Some("/i".into());
+    machine.kernel.initramfs = vec!["/i".into()];
+    machine.kernel.command_line = Some("quiet".into());
     machine.tracing.file = Some("/t".into());
     machine.devices = vec![DeviceConfig::new("camera", 2).with("fps", 1)];
     machine

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use fencepost_firmware::kernel::KernelFile;
+use fencepost_firmware::packed::Packed;
 use sha2::{Digest, Sha256};
 
 use super::apt::{Apt, Package, Setting};
@@ -67,13 +68,23 @@ fn release(kernel: &Path) -> Result<String, HostError> {
         return Err(HostError::input(what, "name a file, not a pipe or a folder"));
     }
     let found = match KernelFile::read(kernel.display().to_string(), file, u64::MAX) {
-        Ok(KernelFile::BzImage(packed)) => packed.release().map(str::to_string),
+        Ok(KernelFile::Packed(packed)) => release_in(&packed),
+        Ok(KernelFile::Unified(unified)) => match *unified.kernel {
+            KernelFile::Packed(packed) => release_in(&packed),
+            _ => None,
+        },
         _ => fs::read(kernel).map_err(failed).map(|bytes| crate::modules::release_of(&bytes))?,
     };
     let found = found.filter(|release| !release.contains('/') && !release.starts_with('.'));
     found.ok_or_else(|| {
         HostError::input(format!("--kernel {}: it does not say its release", kernel.display()), fix)
     })
+}
+
+/// The release in the header, or in the kernel's banner.
+fn release_in(packed: &Packed) -> Option<String> {
+    let told = packed.release().map(str::to_string);
+    told.or_else(|| packed.unpack().ok().and_then(|vmlinux| crate::modules::release_of(&vmlinux)))
 }
 
 /// The folder with the modules of a kernel: beside it, as in its package, in the cache, or of the host.
