@@ -426,6 +426,20 @@ lines_of() {
     done <"$said"
 }
 
+# Who shows a guest changes nothing in it: the same memory and console with a live view, and with the pace that comes with it, as without.
+viewed() {
+    local flow=("$FENCEPOST" run --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd" --accel soft --memory 256M --timeout 300 --memory-hash
+        --append "$GUEST_COMMAND_LINE fencepost.run=\"flows compositor\"" "${flow_sizes[@]}") which
+    for which in unviewed viewed; do
+        if [ "$which" = viewed ]; then flow+=(--view --vnc); fi
+        "${flow[@]}" </dev/null >"$logs/$which" 2>"$logs/$which.host" || { cat "$logs/$which.host"; return 1; }
+        grep -oE 'sha256 [0-9a-f]{64}' "$logs/$which.host" >"$logs/$which.hash"
+    done
+    [ "$(wc -l <"$logs/viewed.hash")" = 2 ] || { echo "the hashes were not printed"; return 1; }
+    diff "$logs/unviewed.hash" "$logs/viewed.hash" && cmp "$logs/unviewed" "$logs/viewed"
+}
+check "determinism: a run with a live view is the run without" viewed
+
 # The live view of a guest, in a browser and by a VNC client.
 say "the live view"
 lines_of "$ROOT/ci/view-test" "$logs/view"

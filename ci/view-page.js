@@ -1,11 +1,11 @@
 // Runs a guest with a live view and looks at it in a Chromium without a window.
 //
-//   node view-page.js FOLDER PICTURES KEY SCRIPT COMMAND...     COMMAND is `fencepost run` with a shell on the console, which runs SCRIPT
+//   node view-page.js FOLDER PICTURES INPUT SCRIPT COMMAND...     COMMAND is `fencepost run` with a shell on the console, which runs SCRIPT
 //
 // The pictures of so many flips must come to the page, each with the CRC of the canvas's own pixels, and of those of the file that `--frames` wrote of the
-// flip. Unless KEY is empty, "a" is pressed and released in the page when the guest has said "ready for a key" on its console, and the guest must then say
-// what KEY, a regular expression, matches. FOLDER gets a picture of the page, the frames, and what the guest and Chromium said. Prints one line of what was
-// seen; the exit status is 1, and the line says what is wrong, if something is.
+// flip. Unless INPUT is empty, "a" is pressed and the middle of the picture clicked when the guest has said "ready for input" on its console, and the guest must
+// then say what each line of INPUT, a regular expression, matches. FOLDER gets a picture of the page, the frames, and what the guest and Chromium said.
+// Prints one line of what was seen; the exit status is 1, and the line says what is wrong, if something is.
 'use strict';
 const fs = require('fs');
 const path = require('path');
@@ -13,7 +13,7 @@ const zlib = require('zlib');
 const { end, open, start } = require('./browser.js');
 
 const LIMIT_MS = 240000;
-const [folder, pictures, key, script, program, ...options] = process.argv.slice(2);
+const [folder, pictures, input, script, program, ...options] = process.argv.slice(2);
 let doing = 'starting';
 setTimeout(() => end(1, `wrong: not done within ${LIMIT_MS / 1000} s: ${doing}`), LIMIT_MS);
 
@@ -54,6 +54,12 @@ function watch() {
   });
 }
 
+// In the page: where the middle of the picture is.
+function middle() {
+  const { left, top, width, height } = document.getElementById('screen').getBoundingClientRect();
+  return { x: left + width / 2, y: top + height / 2 };
+}
+
 // CRC of a PNG's pixels as XRGB8888 words. It must be RGB of 8 bits, as --frames writes (PNG specification, 9.2: filters).
 function crcOf(file) {
   const png = fs.readFileSync(file);
@@ -92,11 +98,15 @@ function slowCrc(bytes) {
   return (~crc >>> 0).toString(16).padStart(8, '0');
 }
 
-// Presses and releases "a" as a person would.
-async function press(page) {
+// Types "a" and clicks the middle of the picture, as a person would.
+async function act(page, middle) {
   const a = { key: 'a', code: 'KeyA', windowsVirtualKeyCode: 65 };
   await page('Input.dispatchKeyEvent', { type: 'keyDown', text: 'a', ...a });
   await page('Input.dispatchKeyEvent', { type: 'keyUp', ...a });
+  await page('Input.dispatchMouseEvent', { type: 'mouseMoved', ...middle });
+  const left = { button: 'left', clickCount: 1, ...middle };
+  await page('Input.dispatchMouseEvent', { type: 'mousePressed', buttons: 1, ...left });
+  await page('Input.dispatchMouseEvent', { type: 'mouseReleased', buttons: 0, ...left });
 }
 
 async function main() {
@@ -119,10 +129,10 @@ async function main() {
   const flips = (all) => new Set(all.filter((one) => !one.black).map((one) => one.flip)).size;
   await until('the page', () => evaluate("document.getElementById('state')?.textContent === 'live'"));
   await until('pictures', async () => flips(await evaluate('window.seen')) >= Number(pictures));
-  if (key) {
-    await until('the guest to listen', () => said.stdout.includes('ready for a key'));
-    await press(page);
-    await until('the key', () => new RegExp(key).test(said.stdout));
+  if (input) {
+    await until('the guest to listen', () => said.stdout.includes('ready for input'));
+    await act(page, await evaluate(`(${middle})()`));
+    for (const line of input.split('\n')) await until(`the guest to say ${line}`, () => new RegExp(line).test(said.stdout));
   }
   const { data } = await page('Page.captureScreenshot');
   fs.writeFileSync(path.join(folder, 'page.png'), Buffer.from(data, 'base64'));
@@ -139,6 +149,6 @@ async function main() {
     const kept = crcOf(file);
     if (crc !== drawn || crc !== kept) end(1, `wrong: flip ${flip}: the page says ${crc}, shows ${drawn}, and ${file} has ${kept}`);
   }
-  end(0, `${seen.length} pictures of ${flips(seen)} flips on the page, as in the files${key ? '; a key reached the guest' : ''}`);
+  end(0, `${seen.length} pictures of ${flips(seen)} flips on the page, as in the files${input ? '; a key and a click reached the guest' : ''}`);
 }
 main();

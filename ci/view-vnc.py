@@ -1,9 +1,10 @@
 """Runs a guest with a VNC server and looks at it with a VNC client that is not Fencepost's: asyncvnc.
 
-  view-vnc.py FOLDER SCRIPT COMMAND...     COMMAND is `fencepost run` with a shell on the console, which runs SCRIPT
+  view-vnc.py FOLDER EVENTS SCRIPT COMMAND...     COMMAND is `fencepost run` with a shell on the console, which runs SCRIPT
 
-The client's pictures must be pictures that `--frames` wrote, and a wrong password must be refused. FOLDER gets the frames and what the guest said. Prints
-one line of what was seen; the exit status is 1, and the line says what is wrong, if something is.
+The client's pictures must be pictures that `--frames` wrote, and a wrong password must be refused. "a" is typed and the middle of the picture clicked when the
+guest has said "ready for input" on its console, and the guest must then say what each line of EVENTS, a regular expression, matches. FOLDER gets the
+frames and what the guest said. Prints one line of what was seen; the exit status is 1, and the line says what is wrong, if something is.
 """
 
 import asyncio
@@ -53,14 +54,25 @@ async def keep(stream, said):
         said += chunk
 
 
-async def look(host, port, password):
-    """The CRCs of pictures on the screen that are not black."""
+async def until_said(said, pattern):
+    while not re.search(pattern, said.decode(errors="replace")):
+        await asyncio.sleep(0.05)
+
+
+async def look(host, port, password, said, events):
+    """The CRCs of pictures on the screen that are not black; then types and clicks."""
     seen = set()
     async with asyncvnc.connect(host, port, password=password) as client:
         while len(seen) < PICTURES:
             picture = await client.screenshot()
             if picture[:, :, :3].any():
                 seen.add(zlib.crc32(xrgb(picture)))
+        await until_said(said, "ready for input")
+        client.keyboard.press("a")
+        client.mouse.move(client.video.width // 2, client.video.height // 2)
+        client.mouse.click()
+        for event in events.splitlines():
+            await until_said(said, event)
     return seen
 
 
@@ -72,7 +84,7 @@ async def refused(host, port):
         return True
 
 
-async def main(folder, script, *command):
+async def main(folder, events, script, *command):
     frames = pathlib.Path(folder, "frames")
     frames.mkdir(parents=True, exist_ok=True)
     pipe = subprocess.PIPE
@@ -90,7 +102,7 @@ async def main(folder, script, *command):
         # This client cannot follow the screen to another size: it comes when there is one.
         while not any(frames.glob("flip-*.png")):
             await asyncio.sleep(0.05)
-        seen = await look(host, port, password)
+        seen = await look(host, port, password, said, events)
         guest.send_signal(signal.SIGTERM)
         status = await guest.wait()
         await asyncio.gather(*readers)
@@ -103,7 +115,7 @@ async def main(folder, script, *command):
     files = {crc_of_file(path) for path in frames.glob("flip-*.png")}
     if strange := seen - files:
         sys.exit(f"wrong: pictures that no file has: {sorted(map(hex, strange))}")
-    print(f"{len(seen)} pictures, as in {len(files)} files; a wrong password is refused")
+    print(f"{len(seen)} pictures, as in {len(files)} files; a wrong password is refused, a key and a click reached the guest")
 
 
 asyncio.run(asyncio.wait_for(main(*sys.argv[1:]), LIMIT_S))

@@ -167,6 +167,32 @@ fn at_the_end_the_last_picture_comes_and_the_word_that_it_is_the_last() {
 }
 
 #[test]
+fn a_viewer_that_takes_nothing_holds_nobody_up_and_no_older_pictures() {
+    let (view, url) = open_view(&InputDevices::default());
+    let hub = view.hub();
+    let mut random = Random::new(2);
+    let mut noise = || -> Vec<u8> { (0..1 << 20).map(|_| random.bits() as u8).collect() };
+    show(&hub, &first(), 1, 512, &noise());
+    let mut stalled = web_socket(&url);
+    let _ = (next(&mut stalled), next(&mut stalled));
+    // It says that it has the picture, and that again and again, but reads no more: far more than sockets hold is on its way.
+    for _ in 0..64 {
+        say(&mut stalled, r#"{"type":"shown"}"#);
+    }
+    let pictures: Vec<Vec<u8>> = (0..4).map(|_| noise()).collect();
+    let mut kept = Vec::new();
+    for frame in 2..200 {
+        show(&hub, &first(), frame, 512, &pictures[frame as usize % 4]);
+        let (_, shown) = hub.shown(None).expect("shown");
+        kept.push(Arc::downgrade(&shown.picture));
+    }
+    let alive = kept.iter().filter(|picture| picture.strong_count() > 0).count();
+    assert!(alive <= 4, "the newest, the one before, and what the viewer has in hand: {alive}");
+    assert_eq!(hub.shown(None).map(|(_, shown)| shown.frame), Some(199));
+    drop(view);
+}
+
+#[test]
 fn a_viewer_that_sends_what_no_page_sends_is_sent_away() {
     let (_view, url) = open_view(&InputDevices::default());
     for wrong in [Message::text("{}"), Message::text("x".repeat(5000)), Message::binary(vec![1, 2])] {
