@@ -96,10 +96,12 @@ impl Panics {
 
     /// Why the machine is to end, once.
     pub fn take_ending(&self) -> Option<Ending> {
-        if !self.0.ends.swap(false, Ordering::AcqRel) {
+        if !self.0.ends.load(Ordering::Acquire) {
             return None;
         }
-        self.state().ending.take()
+        let mut state = self.state();
+        self.0.ends.store(false, Ordering::Release);
+        state.ending.take()
     }
 
     /// What was found so far.
