@@ -54,6 +54,7 @@ models! {
     virtio_rng: VirtioRng,
     virtio_keyboard: VirtioKeyboard,
     virtio_tablet: VirtioTablet,
+    virtio_fs: VirtioFs,
 }
 
 pub mod cost;

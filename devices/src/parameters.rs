@@ -92,6 +92,11 @@ pub enum Takes {
     },
     /// One of these words.
     Word(&'static [&'static str]),
+    /// A text of 1 to so many bytes.
+    Text {
+        /// The most bytes.
+        max_bytes: usize,
+    },
     /// The name of a file on the host.
     File,
 }
@@ -108,6 +113,7 @@ impl Takes {
             Takes::Whole { min, max } => format!("a whole number from {min} to {max}"),
             Takes::Even { min, max } => format!("an even number from {min} to {max}"),
             Takes::Word(words) => words.join(" or "),
+            Takes::Text { max_bytes } => format!("1 to {max_bytes} bytes"),
             Takes::File => "the name of a file".to_string(),
         }
     }
@@ -119,6 +125,7 @@ impl Takes {
                 (min..=max).contains(number) && number % 2 == 0
             }
             (Takes::Word(words), Value::Text(word)) => words.contains(&word.as_str()),
+            (Takes::Text { max_bytes }, Value::Text(text)) => (1..=max_bytes).contains(&text.len()),
             (Takes::File, Value::Text(name)) => !name.is_empty(),
             _ => false,
         }
@@ -138,6 +145,7 @@ impl fmt::Display for Takes {
             Takes::Whole { min, max } => write!(f, "{min}..{max}"),
             Takes::Even { min, max } => write!(f, "{min}..{max}, even"),
             Takes::Word(words) => f.write_str(&words.join("|")),
+            Takes::Text { .. } => f.write_str("TEXT"),
             Takes::File => f.write_str("FILE"),
         }
     }

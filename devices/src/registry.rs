@@ -27,6 +27,7 @@ use crate::parameters::{self, Parameter, Parameters, Takes, did_you_mean};
 use crate::pvpanic::{GuestEvents, Nobody};
 use crate::registers::Register;
 use crate::state::{SavedState, StateError, Stateful, unpack};
+use crate::virtio_fs::{FileServer, NoFiles, Share};
 
 pub use crate::MODELS;
 
@@ -42,6 +43,12 @@ pub trait Host {
     fn screen(&mut self) -> Box<dyn PictureSink>;
     /// Who is told what the guest's kernel says of itself.
     fn guest_events(&mut self) -> Box<dyn GuestEvents>;
+    /// Opens a directory for the guest.
+    ///
+    /// # Errors
+    ///
+    /// Which directory, why not, and the fix, as one line.
+    fn share(&mut self, share: Share<'_>) -> Result<Box<dyn FileServer>, String>;
 }
 
 /// A host that has no files, and nobody who looks at a screen.
@@ -58,6 +65,10 @@ impl Host for NoHost {
 
     fn guest_events(&mut self) -> Box<dyn GuestEvents> {
         Box::new(Nobody)
+    }
+
+    fn share(&mut self, _: Share<'_>) -> Result<Box<dyn FileServer>, String> {
+        Ok(Box::new(NoFiles))
     }
 }
 

@@ -197,6 +197,7 @@ fn ends(takes: Takes) -> Vec<Value> {
     match takes {
         Takes::Whole { min, max } | Takes::Even { min, max } => vec![min.into(), max.into()],
         Takes::Word(words) => words.iter().map(|&word| word.into()).collect(),
+        Takes::Text { max_bytes } => vec!["a".into(), "a".repeat(max_bytes).as_str().into()],
         Takes::File => vec!["a.file".into()],
     }
 }
@@ -299,6 +300,13 @@ const STARTS: &[Start] = &[
     // Caps lock is lit.
     Start::Virtio { kind: "virtio-keyboard", memory: CAPS_LOCK, queue: 1, parts: &[Part::Read(0x1000, 8)] },
     Start::Virtio { kind: "virtio-tablet", memory: CAPS_LOCK, queue: 1, parts: &[Part::Read(0x1000, 8)] },
+    // A request, of whatever kind.
+    Start::Virtio {
+        kind: "virtio-fs",
+        memory: &[(0x1000, &[40, 0, 0, 0, 1])],
+        queue: 1,
+        parts: &[Part::Read(0x1000, 40), Part::Write(0x2000, 144)],
+    },
 ];
 
 /// An event of an input device: EV_LED, LED_CAPSL, on.

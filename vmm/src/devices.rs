@@ -11,12 +11,14 @@ use fencepost_devices::pci::{PciRoot, requester_id};
 use fencepost_devices::pvpanic::GuestEvents;
 use fencepost_devices::registry::{BuildError, Host, find};
 use fencepost_devices::state::{SavedState, StateError, Stateful, decode};
+use fencepost_devices::virtio_fs::{FileServer, Share};
 
 use crate::config::{DeviceConfig, MachineConfig};
 use crate::error::HostError;
 use crate::frames::{Frame, FrameSink, ScreenName, Watcher};
 use crate::machine::map::pci_windows;
 use crate::panic::Panics;
+use crate::share;
 use crate::source;
 
 /// Builds the bus with all devices on it, after power-on: those of the description, and `others` with their slots.
@@ -133,6 +135,10 @@ impl Host for HostFiles {
 
     fn guest_events(&mut self) -> Box<dyn GuestEvents> {
         self.panics.listener()
+    }
+
+    fn share(&mut self, share: Share<'_>) -> Result<Box<dyn FileServer>, String> {
+        share::open(share)
     }
 }
 

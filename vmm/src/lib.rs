@@ -53,6 +53,7 @@ pub mod report;
 pub mod root;
 pub mod run;
 pub mod say;
+mod share;
 pub mod shelf;
 pub mod signals;
 pub mod snapshot;
