@@ -79,6 +79,8 @@ fn values_of_run_and_demo() {
             ("--device", &["--device", "lacks its value"]),
             ("--device disk", &["--device", "'disk'", "gpu, camera, display", "--device help"]),
             ("--device gup", &["'gup'", "did you mean gpu?"]),
+            ("--share =/tmp", &["--share", "tag=", "1 to 36 bytes"]),
+            ("--share src=", &["--share", "dir=", "the name of a file"]),
             ("--device gpu,slot=0", &["--device", "slot=0", "1 to 31"]),
             ("--device gpu,slot=32", &["slot=32", "1 to 31"]),
             ("--device gpu,slot=x", &["slot=x", "1 to 31"]),

@@ -13,8 +13,8 @@ use fencepost_devices::state::Stateful;
 use super::console::ConsoleArgs;
 use super::root::BootArgs;
 use super::values::{
-    ACCEL, DeviceOption, SLOW_OUTPUT, SWITCH, memory_size, on_panic, parameters_of, timeout, trace_limit,
-    whole, word,
+    ACCEL, DeviceOption, SLOW_OUTPUT, SWITCH, memory_size, on_panic, parameters_of, share, timeout,
+    trace_limit, whole, word,
 };
 use super::view::ViewArgs;
 use crate::config::{self, Accel, Categories, MachineConfig, Plug, Size};
@@ -67,6 +67,10 @@ pub struct RunArgs {
     /// `help` lists kinds and keys
     #[arg(long = "device", value_name = "KIND[,slot=N][,KEY=VALUE...]")]
     pub devices: Vec<DeviceOption>,
+    /// Share this directory with the guest, which mounts it by the tag: mount -t virtiofs TAG /mnt. The guest reads it only,
+    /// unless `,rw` stands behind it. Without TAG=, the tag is `share`. May be given several times (docs/virtio-fs.md)
+    #[arg(long = "share", value_name = "[TAG=]DIR[,rw]", value_parser = share)]
+    pub shares: Vec<Plug>,
     /// Whether the guest finds an IOMMU (VT-d) [default: on]
     #[arg(long, value_parser = word(SWITCH))]
     pub iommu: Option<bool>,
@@ -102,7 +106,7 @@ pub struct RunArgs {
     pub snapshot_at: Vec<SnapshotAt>,
     /// Go on from the machine saved in this file, which has its own kernel, memory and devices
     #[arg(long, value_name = "FILE", conflicts_with_all =
-        ["machine", "kernel", "initrd", "append", "memory", "camera", "gpu", "display", "devices", "iommu", "seed", "moves"])]
+        ["machine", "kernel", "initrd", "append", "memory", "camera", "gpu", "display", "devices", "shares", "iommu", "seed", "moves"])]
     pub restore: Option<PathBuf>,
     /// Say at the end how much was executed, how fast, which exceptions there were, and what was not known
     #[arg(long)]
@@ -214,7 +218,7 @@ impl RunArgs {
     /// kind and slot of a device that is there sets its keys.
     fn plug(&self, machine: &mut MachineConfig) -> Result<(), HostError> {
         let mut there: BTreeSet<u8> = machine.devices.iter().map(|device| device.slot).collect();
-        let plugs = || self.devices.iter().filter_map(DeviceOption::plug);
+        let plugs = || self.devices.iter().filter_map(DeviceOption::plug).chain(&self.shares);
         let (named, others) =
             (plugs().filter(|it| it.slot.is_some()), plugs().filter(|it| it.slot.is_none()));
         for plug in named.chain(others) {

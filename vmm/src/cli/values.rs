@@ -119,6 +119,20 @@ impl FromStr for DeviceOption {
     }
 }
 
+/// Parses `--share`: `[TAG=]DIR[,rw]`. A `,ro` at the end is taken too.
+pub fn share(text: &str) -> Result<Plug, String> {
+    let (tag, rest) = text.split_once('=').map_or((None, text), |(tag, rest)| (Some(tag), rest));
+    let (dir, access) = match rest.rsplit_once(',') {
+        Some((dir, access @ ("ro" | "rw"))) => (dir, Some(access)),
+        _ => (rest, None),
+    };
+    let model = find("virtio-fs")?;
+    let pairs = [("tag", tag), ("dir", Some(dir)), ("access", access)];
+    let given = pairs.into_iter().filter_map(|(key, value)| Some((key.to_string(), value?.to_string())));
+    let parameters = parameters::read(given.collect(), model.parameters)?;
+    Ok(Plug { model: model.kind, slot: None, parameters })
+}
+
 fn slot_of(text: &str) -> Result<u8, String> {
     text.parse().ok().filter(|slot| SLOTS.contains(slot)).ok_or_else(|| bad_slot(text))
 }
@@ -153,6 +167,23 @@ mod tests {
         assert!(memory_size("1T").is_err_and(|e| e.ends_with("at most 64G")));
         assert!(memory_size("536870912").is_err_and(|e| e.ends_with("is MiB")));
         assert!(memory_size("0.1G").is_err_and(|e| e.contains("whole")));
+    }
+
+    #[test]
+    fn a_share_is_a_directory_with_a_tag_and_what_may_be_done_with_it() {
+        let of = |text: &str| {
+            let Plug { parameters, .. } = share(text).unwrap();
+            let value = |key: &str| parameters.get(key).map(ToString::to_string);
+            [value("tag"), value("dir"), value("access")].map(Option::unwrap_or_default)
+        };
+        assert_eq!(of("src=/a/b"), ["src", "/a/b", ""]);
+        assert_eq!(of("src=/a=b,rw"), ["src", "/a=b", "rw"]);
+        assert_eq!(of("/a,b,ro"), ["", "/a,b", "ro"]);
+        for (wrong, said) in
+            [("=/a", "tag="), ("src=", "dir="), (&format!("{}=/a", "t".repeat(37)), "36 bytes")]
+        {
+            assert!(share(wrong).is_err_and(|why| why.contains(said)), "{wrong}");
+        }
     }
 
     #[test]
