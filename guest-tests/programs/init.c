@@ -158,6 +158,21 @@ static char *option(const char *name)
 	return NULL;
 }
 
+/* Gives the console the size that `fencepost.console=COLUMNSxROWS` says: a serial line has no way to tell it. */
+static void size_console(void)
+{
+	static char line[sizeof(command_line)];
+	const char *text;
+	struct winsize size = { 0 };
+
+	/* option() ends the value in its place, and the line is read for others. */
+	memcpy(line, command_line, sizeof(line));
+	text = option("fencepost.console=");
+	if (text && sscanf(text, "%hux%hu", &size.ws_col, &size.ws_row) == 2)
+		ioctl(STDIN_FILENO, TIOCSWINSZ, &size);
+	memcpy(command_line, line, sizeof(line));
+}
+
 /* The console as the controlling terminal, so that a shell has job control. */
 static void take_console(void)
 {
@@ -261,6 +276,7 @@ int main(void)
 	setenv("TERM", "linux", 0);
 	if (read_file("/proc/cmdline", command_line, sizeof(command_line)))
 		say("cannot read", "/proc/cmdline", strerror(errno));
+	size_console();
 	if (load_modules())
 		status = STATUS_INIT_FAILED;
 	agent = start_trace();

@@ -11,10 +11,33 @@ use rustix::io::Errno;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use crate::control::{Control, StopReason};
-use crate::terminal;
+use crate::{say, terminal};
 
 /// Ctrl-]: the next key is for Fencepost.
 const ESCAPE: u8 = 0x1d;
+
+/// What the escape key and a key behind it do, as the user is told.
+const HELP: [&str; 4] = [
+    "fencepost: Ctrl-] q     end the machine",
+    "fencepost: Ctrl-] b     send a BREAK; behind it, a key is for Linux's SysRq (h lists them)",
+    "fencepost: Ctrl-] ?     this list",
+    "fencepost: Ctrl-] Ctrl-]     send one Ctrl-]; another key behind Ctrl-] goes to the guest",
+];
+
+/// Ctrl-D: a terminal's reader takes it as the end of the file.
+const END_OF_FILE: u8 = 0x04;
+
+/// What the end of standard input means to the guest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Eof {
+    /// Nothing: no more input comes.
+    #[default]
+    Ignore,
+    /// The guest gets a Ctrl-D.
+    Send,
+    /// The machine ends when the guest has taken all input.
+    End,
+}
 
 /// Finds the escape key in what was typed.
 #[derive(Debug, Default)]
@@ -22,32 +45,49 @@ pub struct EscapeFilter {
     escaped: bool,
 }
 
-/// What typed bytes mean.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Typed {
+/// What was typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Typed {
     /// Bytes for the guest.
-    pub bytes: Vec<u8>,
+    Bytes(Vec<u8>),
+    /// A BREAK for the guest.
+    Break,
+    /// The user asks for the keys.
+    Help,
     /// The user wants out.
-    pub quit: bool,
+    Quit,
 }
 
 impl EscapeFilter {
-    /// Takes the escape sequences out of `input`.
-    pub fn filter(&mut self, input: &[u8]) -> Typed {
-        let mut typed = Typed::default();
+    /// What `input` means, in its order; nothing behind the wish to leave.
+    pub fn filter(&mut self, input: &[u8]) -> Vec<Typed> {
+        let mut typed = Vec::new();
+        let mut bytes = Vec::new();
         for &byte in input {
-            match (self.escaped, byte) {
-                (false, ESCAPE) => self.escaped = true,
-                (true, b'q' | b'Q') => {
-                    typed.quit = true;
-                    return typed;
+            let key = match (std::mem::take(&mut self.escaped), byte) {
+                (false, ESCAPE) => {
+                    self.escaped = true;
+                    continue;
                 }
-                (true, _) => {
-                    self.escaped = false;
-                    typed.bytes.push(byte);
+                (true, b'q' | b'Q') => Typed::Quit,
+                (true, b'b' | b'B') => Typed::Break,
+                (true, b'?') => Typed::Help,
+                _ => {
+                    bytes.push(byte);
+                    continue;
                 }
-                (false, _) => typed.bytes.push(byte),
+            };
+            if !bytes.is_empty() {
+                typed.push(Typed::Bytes(std::mem::take(&mut bytes)));
             }
+            let quits = key == Typed::Quit;
+            typed.push(key);
+            if quits {
+                return typed;
+            }
+        }
+        if !bytes.is_empty() {
+            typed.push(Typed::Bytes(bytes));
         }
         typed
     }
@@ -61,7 +101,7 @@ pub struct Reader {
 }
 
 /// Starts reading standard input for the guest.
-pub fn read_stdin(control: Arc<Control>, terminal: bool) -> Reader {
+pub fn read_stdin(control: Arc<Control>, terminal: bool, eof: Eof) -> Reader {
     control.set_input_open(true);
     let started = EventFd::new(EFD_NONBLOCK).and_then(|stop| {
         // Not through std's buffer: what is in there would not make the descriptor readable.
@@ -71,7 +111,9 @@ pub fn read_stdin(control: Arc<Control>, terminal: bool) -> Reader {
         }
         let (told, guest) = (stop.try_clone()?, Arc::clone(&control));
         let reader = move || {
-            read_until(&told, input, &guest, terminal);
+            if read_until(&told, input, &guest, terminal) {
+                at_the_end(eof, &guest);
+            }
             guest.set_input_open(false);
         };
         Ok((stop, std::thread::Builder::new().name("console".into()).spawn(reader)?))
@@ -125,32 +167,49 @@ fn wait_for(input: &File, stop: &EventFd, terminal: bool) -> Woken {
     }
 }
 
-fn read_until(stop: &EventFd, mut input: File, control: &Control, terminal: bool) {
+fn at_the_end(eof: Eof, control: &Control) {
+    match eof {
+        Eof::Ignore => {}
+        Eof::Send => control.push_input(&[END_OF_FILE]),
+        Eof::End => {
+            if control.wait_until_input_is_taken() {
+                control.stop(StopReason::InputEnded);
+            }
+        }
+    }
+}
+
+/// Reads until the end of the input (true), or until it is told to stop.
+fn read_until(stop: &EventFd, mut input: File, control: &Control, terminal: bool) -> bool {
     let mut filter = EscapeFilter::default();
     let mut buffer = [0; 256];
     loop {
         match wait_for(&input, stop, terminal) {
-            Woken::End => break,
+            Woken::End => return false,
             Woken::Look => continue,
             Woken::Input => {}
         }
         let count = match input.read(&mut buffer) {
-            Ok(0) => break,
+            Ok(0) => return true,
             Ok(count) => count,
             Err(error) if [ErrorKind::Interrupted, ErrorKind::WouldBlock].contains(&error.kind()) => continue,
             // It was moved to the background between the look and the read.
             Err(_) if terminal && !terminal::in_foreground() => continue,
-            Err(_) => break,
+            // A terminal that was hung up, for one.
+            Err(_) => return true,
         };
         // Only a person types escapes; a pipe's bytes all belong to the guest.
         if !terminal {
             control.push_input(&buffer[..count]);
             continue;
         }
-        let typed = filter.filter(&buffer[..count]);
-        control.push_input(&typed.bytes);
-        if typed.quit {
-            control.stop(StopReason::Quit);
+        for typed in filter.filter(&buffer[..count]) {
+            match typed {
+                Typed::Bytes(bytes) => control.push_input(&bytes),
+                Typed::Break => control.push_break(),
+                Typed::Help => HELP.iter().for_each(say::line),
+                Typed::Quit => control.stop(StopReason::Quit),
+            }
         }
     }
 }
@@ -159,18 +218,28 @@ fn read_until(stop: &EventFd, mut input: File, control: &Control, terminal: bool
 mod tests {
     use super::*;
 
+    fn bytes(text: &[u8]) -> Typed {
+        Typed::Bytes(text.to_vec())
+    }
+
     #[test]
     fn the_escape_key_quits_even_when_split_over_two_reads() {
         let mut filter = EscapeFilter::default();
-        assert_eq!(filter.filter(b"ls\x1d"), Typed { bytes: b"ls".to_vec(), quit: false });
-        assert_eq!(filter.filter(b"q"), Typed { bytes: vec![], quit: true });
+        assert_eq!(filter.filter(b"ls\x1d"), [bytes(b"ls")]);
+        assert_eq!(filter.filter(b"qrm"), [Typed::Quit]);
     }
 
     #[test]
     fn the_escape_key_twice_sends_it_once() {
         let mut filter = EscapeFilter::default();
-        let typed = filter.filter(b"a\x1d\x1db");
-        assert_eq!(typed, Typed { bytes: b"a\x1db".to_vec(), quit: false });
-        assert!(!filter.filter(b"q").quit);
+        assert_eq!(filter.filter(b"a\x1d\x1db"), [bytes(b"a\x1db")]);
+        assert_eq!(filter.filter(b"q"), [bytes(b"q")]);
+    }
+
+    #[test]
+    fn breaks_and_the_keys_are_in_their_place() {
+        let mut filter = EscapeFilter::default();
+        let typed = filter.filter(b"a\x1dbh\x1d?\x1dx");
+        assert_eq!(typed, [bytes(b"a"), Typed::Break, bytes(b"h"), Typed::Help, bytes(b"x")]);
     }
 }

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use vmm_sys_util::eventfd::EventFd;
 
+use crate::console_size::ConsoleSize;
+
 /// Console input kept for a guest that does not read it: more is refused, and the reader waits.
 const INPUT_MAX_BYTES: usize = 64 * 1024;
 /// What is kept for devices until the machine takes it: beyond it whoever brings more waits.
@@ -24,13 +26,24 @@ pub enum StopReason {
     Quit,
     /// The time limit passed.
     Timeout,
+    /// Standard input has ended, which was to end the machine.
+    InputEnded,
+}
+
+/// What comes over the console's line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// A character.
+    Character(u8),
+    /// A BREAK: the line was held low for longer than a character takes.
+    Break,
 }
 
 impl StopReason {
     /// The exit status that it stands for.
     pub fn status(self) -> i32 {
         match self {
-            StopReason::Quit => 0,
+            StopReason::Quit | StopReason::InputEnded => 0,
             StopReason::Timeout => 124,
             StopReason::Signal(signal) => 128 + signal,
         }
@@ -55,7 +68,7 @@ struct Notes {
     stop: Option<(StopReason, Instant)>,
     /// When the time is over.
     limit: Option<Instant>,
-    input: VecDeque<u8>,
+    input: VecDeque<Received>,
     input_open: bool,
     /// Input never keeps anybody waiting: what there is can be had at once.
     input_steady: bool,
@@ -66,6 +79,11 @@ struct Notes {
     /// Its length in bytes.
     delivery_bytes: usize,
     watchdog: Option<Duration>,
+    /// The console's size, and whether it has changed since the machine looked.
+    console_size: Option<ConsoleSize>,
+    resized: bool,
+    /// The console has the size of the terminal.
+    sized_by_terminal: bool,
     /// An idle guest's clock goes as the host's.
     paced: bool,
     /// Whether the machine can pause, and whether it shall.
@@ -216,6 +234,40 @@ impl Control {
         self.raise();
     }
 
+    /// The console has this size from now on.
+    pub fn set_console_size(&self, size: ConsoleSize) {
+        let mut notes = self.notes();
+        if notes.console_size.replace(size) != Some(size) {
+            notes.resized = true;
+            drop(notes);
+            self.raise();
+        }
+    }
+
+    /// From now on the console has the size of the terminal, which [`follow_terminal`](Self::follow_terminal) tells.
+    pub fn size_by_terminal(&self) {
+        self.notes().sized_by_terminal = true;
+    }
+
+    /// The terminal has this size now, and the console if it has that of the terminal.
+    pub fn follow_terminal(&self, size: ConsoleSize) {
+        let follows = self.notes().sized_by_terminal;
+        if follows {
+            self.set_console_size(size);
+        }
+    }
+
+    /// The console's size, where it has one.
+    pub fn console_size(&self) -> Option<ConsoleSize> {
+        self.notes().console_size
+    }
+
+    /// The console's size, if it is another than when this was last called.
+    pub fn take_console_size_change(&self) -> Option<ConsoleSize> {
+        let mut notes = self.notes();
+        std::mem::take(&mut notes.resized).then_some(notes.console_size).flatten()
+    }
+
     /// Sets how long a CPU may keep interrupts off without an access to the machine: of the host's time under `kvm`, of
     /// the guest's under `soft`.
     pub fn set_watchdog(&self, limit: Option<Duration>) {
@@ -249,13 +301,27 @@ impl Control {
         while notes.input.len() >= INPUT_MAX_BYTES && notes.stop.is_none() && !notes.input_closed {
             notes = self.changed.wait(notes).unwrap_or_else(|poisoned| poisoned.into_inner());
         }
-        notes.input.extend(bytes);
+        notes.input.extend(bytes.iter().map(|byte| Received::Character(*byte)));
         drop(notes);
         self.raise();
     }
 
-    /// Takes a byte of console input.
-    pub fn take_input(&self) -> Option<u8> {
+    /// Adds a BREAK to the console's input.
+    pub fn push_break(&self) {
+        self.notes().input.push_back(Received::Break);
+        self.raise();
+    }
+
+    /// Waits until the guest has taken all console input; false if it is gone before.
+    pub fn wait_until_input_is_taken(&self) -> bool {
+        let waits =
+            |notes: &mut Notes| !notes.input.is_empty() && notes.stop.is_none() && !notes.input_closed;
+        let notes = self.changed.wait_while(self.notes(), waits);
+        notes.unwrap_or_else(|poisoned| poisoned.into_inner()).input.is_empty()
+    }
+
+    /// Takes a character or BREAK of console input.
+    pub fn take_input(&self) -> Option<Received> {
         let mut notes = self.notes();
         let byte = notes.input.pop_front()?;
         let room = notes.input.len() < INPUT_MAX_BYTES;
@@ -353,7 +419,9 @@ mod tests {
         let control = Control::default();
         control.push_input(b"he");
         control.push_input(b"llo");
-        assert!(std::iter::from_fn(|| control.take_input()).eq(*b"hello"));
+        control.push_break();
+        let expected = b"hello".iter().map(|byte| Received::Character(*byte)).chain([Received::Break]);
+        assert!(std::iter::from_fn(|| control.take_input()).eq(expected));
         assert!(!control.has_input());
     }
 
@@ -372,9 +440,22 @@ mod tests {
                 std::thread::sleep(Duration::from_millis(20));
                 control.set_input_open(false);
             });
-            assert_eq!(control.take_input(), Some(b'a'));
+            assert_eq!(control.take_input(), Some(Received::Character(b'a')));
             assert!(!control.has_input());
         });
+    }
+
+    #[test]
+    fn a_size_of_the_console_is_news_once() {
+        let control = Control::default();
+        let size = |columns| ConsoleSize { columns, rows: 24 };
+        assert_eq!((control.console_size(), control.take_console_size_change()), (None, None));
+        control.set_console_size(size(80));
+        control.attend();
+        assert_eq!(control.take_console_size_change(), Some(size(80)));
+        control.set_console_size(size(80));
+        assert!(!control.stop_flag().load(Ordering::Acquire), "the same again");
+        assert_eq!((control.console_size(), control.take_console_size_change()), (Some(size(80)), None));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::accel::Chosen;
 use crate::config::MachineConfig;
+use crate::console_size::ConsoleSize;
 use crate::outlet::Full;
 use crate::panic::OnPanic;
 use crate::view::Addresses;
@@ -25,6 +26,10 @@ pub struct Launch {
     pub watchdog: Option<Duration>,
     /// Under `soft` an idle guest's clock goes as the host's; otherwise idle time is skipped.
     pub realtime: bool,
+    /// The size of the console, of which the kernel's command line tells the guest's init.
+    pub console_size: Option<ConsoleSize>,
+    /// The file that gets the guest's serial output too.
+    pub console_log: Option<PathBuf>,
     /// The file to save the machine in.
     pub snapshot: Option<PathBuf>,
     /// When it is saved, beside SIGUSR1.
@@ -51,6 +56,8 @@ impl Launch {
             timeout: None,
             watchdog: None,
             realtime: false,
+            console_size: None,
+            console_log: None,
             snapshot: None,
             snapshot_at: Vec::new(),
             on_panic: None,

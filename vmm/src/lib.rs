@@ -27,6 +27,8 @@ pub mod cache;
 pub mod cli;
 pub mod config;
 pub mod console;
+pub mod console_log;
+pub mod console_size;
 pub mod control;
 pub mod demo;
 pub mod descriptors;

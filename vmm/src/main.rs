@@ -54,8 +54,11 @@ fn run_on_terminal(args: &RunArgs, control: &Arc<Control>) -> Result<i32, HostEr
     let mut hooks = Hooks::new(Box::new(screen.writer(args.slow_output)));
     hooks.control = Arc::clone(control);
     hooks.gates.push(Arc::clone(screen.gate()));
+    if args.console.console_size.is_none() {
+        control.size_by_terminal();
+    }
     let terminal = RawTerminal::enter();
-    let reader = console::read_stdin(Arc::clone(control), terminal.is_some());
+    let reader = console::read_stdin(Arc::clone(control), terminal.is_some(), args.console.eof);
     let outcome = run(&launch, hooks);
     drop(reader);
     let mut outcome = outcome?;

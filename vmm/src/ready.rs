@@ -15,6 +15,7 @@ use crate::backend::moves::Plan;
 use crate::backend::{self, BackEnd};
 use crate::cache::{self, Cache};
 use crate::config::{Accel, COMMAND_LINE_DEFAULT, MachineConfig};
+use crate::console_size::ConsoleSize;
 use crate::devices::{self, HostFiles, SourceFailures};
 use crate::error::HostError;
 use crate::hooks::Hooks;
@@ -103,6 +104,9 @@ pub(crate) fn powered_on(
     machine.heed(&panics);
     if let Some(seed) = config.seed {
         machine.vary(seed);
+    }
+    if let Some(date) = config.date {
+        machine.run_clock_from(date);
     }
     if config.tracing.file.is_some() && config.tracing.categories.list().contains(&Category::Guest) {
         machine.trace_guest();
@@ -194,6 +198,7 @@ fn plan(launch: &Launch) -> Result<Plan, HostError> {
 /// Reads kernel and initramfs and puts them into new guest memory.
 pub(crate) fn load(
     config: &MachineConfig,
+    size: Option<ConsoleSize>,
     say: &mut dyn FnMut(&str),
 ) -> Result<(GuestMemoryMmap, Entry), HostError> {
     let cache = cache::folder().map(|folder| Cache::new(&folder));
@@ -208,12 +213,12 @@ pub(crate) fn load(
     let initrd = initrd::read(own, &config.kernel.initramfs, &kernel.image, config.memory.0)?;
     let image = initrd.as_ref().map(|initrd| initrd.image.as_slice());
     let mut memory = memory::map(config.memory.0)?;
-    let mut placed = place(config, &memory, &mut kernel, image);
+    let mut placed = place((config, size), &memory, &mut kernel, image);
     if let Err(firmware::Error::Kernel(KernelError::KeptDamaged)) = placed {
         kernel.unpack_again(cache.as_ref(), say)?;
         // The guest must find nothing of what was loaded first.
         memory = memory::map(config.memory.0)?;
-        placed = place(config, &memory, &mut kernel, image);
+        placed = place((config, size), &memory, &mut kernel, image);
     }
     let entry = placed.map_err(|error| load_error(&error))?;
     let release = || {
@@ -226,7 +231,7 @@ pub(crate) fn load(
 }
 
 fn place(
-    config: &MachineConfig,
+    (config, size): (&MachineConfig, Option<ConsoleSize>),
     memory: &GuestMemoryMmap,
     kernel: &mut Kernel,
     initrd: Option<&[u8]>,
@@ -234,6 +239,8 @@ fn place(
     let options = firmware::Options { iommu: config.iommu, ..firmware::Options::default() };
     let given = config.kernel.command_line.as_ref().or(kernel.command_line.as_ref());
     let command_line = given.map_or(COMMAND_LINE_DEFAULT, String::as_str);
+    let sized = size.map(|size| size.told_in(command_line));
+    let command_line = sized.as_deref().unwrap_or(command_line);
     firmware::load(memory, &mut kernel.image, initrd, command_line, 1, &options)
 }
 

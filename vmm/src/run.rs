@@ -12,6 +12,7 @@ use crate::backend::kvm::assist::Assists;
 use crate::backend::moves::Moves;
 use crate::backend::{End, Ran, SavedCpu};
 use crate::config::MachineConfig;
+use crate::console_log::ConsoleLog;
 use crate::control::{Control, StopReason};
 use crate::dump::LastMoment;
 use crate::error::HostError;
@@ -172,7 +173,7 @@ pub fn run(launch: &Launch, mut hooks: Hooks) -> Result<Outcome, HostError> {
     let control = Arc::clone(&hooks.control);
     launch.snapshot.as_deref().map_or(Ok(()), snapshot::check)?;
     let source = match &launch.restore {
-        None => Source::Boot(load(&launch.machine, &mut hooks.say)?),
+        None => Source::Boot(load(&launch.machine, launch.console_size, &mut hooks.say)?),
         Some(file) => Source::Saved(Box::new(snapshot::open(file)?)),
     };
     if let Some(limit) = launch.timeout {
@@ -187,6 +188,7 @@ pub fn run(launch: &Launch, mut hooks: Hooks) -> Result<Outcome, HostError> {
         hooks.gates.push(Arc::clone(writer.gate()));
         files = Some(writer);
     }
+    let log = log_console(launch, &mut hooks)?;
     let view = watch(launch, source.machine(launch), &mut hooks)?;
     let mut ready = match source {
         Source::Boot((memory, entry)) => powered_on(launch, memory, &entry, trace_file, hooks)?,
@@ -198,6 +200,7 @@ pub fn run(launch: &Launch, mut hooks: Hooks) -> Result<Outcome, HostError> {
     }
     control.set_watchdog(launch.watchdog);
     control.set_paced(launch.realtime);
+    launch.console_size.iter().for_each(|size| control.set_console_size(*size));
     control.begin();
     let limit = launch.timeout.map(|limit| TimeLimit::start(limit, Arc::clone(&control))).transpose()?;
     let startup = start.elapsed();
@@ -211,7 +214,20 @@ pub fn run(launch: &Launch, mut hooks: Hooks) -> Result<Outcome, HostError> {
     if let Some(files) = files {
         outcome.add(files.finish(), &control);
     }
+    if let Some(log) = log {
+        outcome.add(log.finish(), &control);
+    }
     Ok(outcome)
+}
+
+/// Has the console written to the file of `--console-log` too, if there is one.
+fn log_console(launch: &Launch, hooks: &mut Hooks) -> Result<Option<ConsoleLog>, HostError> {
+    let Some(path) = &launch.console_log else { return Ok(None) };
+    let log = ConsoleLog::create(path, &hooks.control)?;
+    let screen = std::mem::replace(&mut hooks.console, Box::new(std::io::sink()));
+    hooks.console = log.beside(screen, launch.slow_output);
+    hooks.gates.push(log.gate());
+    Ok(Some(log))
 }
 
 /// Runs the machine to its end, and saves it wherever it pauses for that. A snapshot that cannot be written costs the guest
@@ -313,6 +329,7 @@ pub fn claims(launch: &Launch) -> Result<Claims, HostError> {
     claims.standard_streams()?;
     tracing.file.iter().try_for_each(|path| claims.output("--trace", path))?;
     launch.snapshot.iter().try_for_each(|path| claims.output("--snapshot", path))?;
+    launch.console_log.iter().try_for_each(|path| claims.output("--console-log", path))?;
     launch.frames.iter().try_for_each(|folder| claims.pictures("--frames", folder, PngFolder::PREFIX))?;
     Ok(claims)
 }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use signal_hook::consts::{
-    SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGXCPU,
+    SIGALRM, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGWINCH, SIGXCPU,
 };
 use signal_hook::iterator::{Handle, Signals};
 use signal_hook::low_level::emulate_default_handler;
 
+use crate::console_size::ConsoleSize;
 use crate::control::{Control, StopReason};
 use crate::terminal;
 
@@ -49,13 +50,14 @@ fn is_ignored(signal: i32) -> bool {
 /// Starts the thread that waits for the signals.
 ///
 /// The first asks the machine to end, or ends the process where there is none yet; a second ends the process at once.
-/// SIGUSR1 has a machine saved that can be, and is one of these otherwise. SIGTSTP stops it with the terminal as it was before, and with SIGCONT it takes the terminal up again. A terminal that
+/// SIGUSR1 has a machine saved that can be, and is one of these otherwise. SIGWINCH tells it the size of its terminal. SIGTSTP stops it with the terminal as it was before, and with SIGCONT it takes the terminal up again. A terminal that
 /// belongs to others stops nobody: a process in the background could not keep its time limit.
 pub fn watch(control: Arc<Control>) -> Watch {
     ignore(libc::SIGTTIN);
     ignore(libc::SIGTTOU);
     let hangup_matters = !is_ignored(SIGHUP);
-    let taken = STOPS.into_iter().chain([SIGTSTP, SIGCONT]).filter(|one| *one != SIGHUP || hangup_matters);
+    let taken =
+        STOPS.into_iter().chain([SIGTSTP, SIGCONT, SIGWINCH]).filter(|one| *one != SIGHUP || hangup_matters);
     // Without pipe or thread the signals have their usual effect; a machine for which there is neither does not get far.
     let Ok(mut signals) = Signals::new(taken) else { return Watch(None) };
     let handle = signals.handle();
@@ -66,6 +68,7 @@ pub fn watch(control: Arc<Control>) -> Watch {
                 // An error leaves it running.
                 SIGTSTP => terminal::while_stopped(|| drop(emulate_default_handler(SIGTSTP))),
                 SIGCONT => terminal::take_up(),
+                SIGWINCH => ConsoleSize::of_terminal().iter().for_each(|size| control.follow_terminal(*size)),
                 SIGUSR1 if control.request_pause() => {}
                 _ if seen || !control.begun() => {
                     terminal::restore();

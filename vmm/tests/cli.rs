@@ -52,6 +52,10 @@ fn unknown_values_and_options_are_named() {
     refused(&["run", "--kernel", MEDIA, "--iommu", "maybe"], &["maybe", "--iommu"]);
     refused(&["run", "--kernel", MEDIA, "--gpu", "speed=9"], &["speed", "--gpu"]);
     refused(&["run", "--kernel", MEDIA, "--timeout", "-1"], &["--timeout"]);
+    refused(
+        &["run", "--kernel", MEDIA, "--seed", "1", "--date", "now"],
+        &["--date now", "--seed", "write the date"],
+    );
     refused(&["run"], &["--kernel"]);
     refused(&["fly"], &["fly"]);
 }

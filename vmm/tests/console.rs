@@ -88,7 +88,11 @@ fn on_terminal(folder: &std::path::Path) -> (File, File, Child) {
     start_on_terminal(fencepost(&ECHO, folder))
 }
 
-fn start_on_terminal(mut command: Command) -> (File, File, Child) {
+fn start_on_terminal(command: Command) -> (File, File, Child) {
+    start_on_terminal_with(command, Stdio::null())
+}
+
+fn start_on_terminal_with(mut command: Command, errors: Stdio) -> (File, File, Child) {
     let (ours, theirs) = terminal();
     assert_eq!(local_flags(&ours) & COOKED, COOKED);
     // SAFETY: between fork and exec it calls one function that may be called there.
@@ -102,7 +106,7 @@ fn start_on_terminal(mut command: Command) -> (File, File, Child) {
     let child = command
         .stdin(theirs.try_clone().expect("duplicated"))
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(errors)
         .spawn()
         .expect("the command starts");
     wait_until("the terminal becomes raw", || local_flags(&ours) & COOKED == 0);
@@ -125,6 +129,74 @@ fn the_escape_key_ends_the_machine_and_the_terminal_is_as_before() {
     ours.write_all(b"\x1dq").expect("typed");
     assert_eq!(ends(&mut child).code(), Some(0));
     assert_eq!(local_flags(&ours) & COOKED, COOKED);
+}
+
+/// For each character `@`, or `P` if the line status has its BREAK bit, 0x10, with it; leaves with status 7 after a `q`.
+const STATUS: [u8; 28] = [
+    0x66, 0xba, 0xfd, 0x03, // mov dx, 0x3fd
+    0xec, // in al, dx
+    0xa8, 0x01, // test al, 1
+    0x74, 0xfb, // jz to the `in`
+    0x24, 0x10, 0x0c, 0x40, // and al, 0x10; or al, 0x40
+    0x66, 0xba, 0xf8, 0x03, // mov dx, 0x3f8
+    0xee, 0xec, // out dx, al; in al, dx
+    0x3c, 0x71, // cmp al, 'q'
+    0x75, 0xe9, // jne to the start
+    0xb0, 0x07, 0xe6, 0xf4, // mov al, 7; out 0xf4, al
+    0xf4, // hlt
+];
+
+#[test]
+fn a_break_is_a_key_behind_the_escape_key_and_so_is_the_list_of_keys() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let command = fencepost(&STATUS, folder.path());
+    let (mut ours, _theirs, child) = start_on_terminal_with(command, Stdio::piped());
+    ours.write_all(b"a\x1db\x1d?\x1dBq").expect("typed");
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(7));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "@PP@");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("Ctrl-] b") && said.contains("BREAK") && said.contains("Ctrl-] q"), "{said}");
+}
+
+/// Runs an echoing guest that leaves with status 7 after the byte `last`, with `input` from a pipe.
+fn echo_until(last: u8, input: &[u8], options: &[&str]) -> std::process::Output {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let code = ECHO.map(|byte| if byte == b'q' { last } else { byte });
+    let mut command = fencepost(&code, folder.path());
+    command.args(options).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the command starts");
+    child.stdin.take().expect("piped").write_all(input).expect("written");
+    child.wait_with_output().expect("it ends")
+}
+
+#[test]
+fn the_end_of_input_is_sent_as_ctrl_d() {
+    let output = echo_until(0x04, b"abc", &["--eof", "send"]);
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(7), &b"abc\x04"[..]));
+}
+
+#[test]
+fn the_end_of_input_ends_the_machine() {
+    let output = echo_until(0x04, b"abc", &["--eof", "end"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("standard input has ended"), "{said}");
+}
+
+#[test]
+fn the_console_is_in_a_file_too_and_a_full_disk_is_one_line() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let log = folder.path().join("log");
+    std::fs::write(&log, "what was there before, and longer").expect("written");
+    let output = echo_until(b'q', b"abc\nq", &["--console-log", log.to_str().expect("UTF-8")]);
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(7), &b"abc\nq"[..]));
+    assert_eq!(std::fs::read(&log).expect("there"), output.stdout);
+    let full = echo_until(b'q', b"abc\nq", &["--console-log", "/dev/full"]);
+    assert_eq!((full.status.code(), &full.stdout[..]), (Some(7), &b"abc\nq"[..]));
+    let said = String::from_utf8_lossy(&full.stderr);
+    let lines: Vec<&str> = said.lines().filter(|line| line.contains("/dev/full")).collect();
+    assert!(lines.len() == 1 && lines[0].contains("No space left"), "{said}");
 }
 
 fn a_guest_that_dies_leaves_the_terminal_as_before(accel: &'static str) -> Tested {

@@ -55,7 +55,7 @@ fn every_thread_of_a_run_is_joined() {
     }
     let control = Arc::<Control>::default();
     let watch = signals::watch(Arc::clone(&control));
-    let reader = console::read_stdin(Arc::clone(&control), false);
+    let reader = console::read_stdin(Arc::clone(&control), false, console::Eof::Ignore);
     // The other one may have seen the end of its input already.
     assert!(threads().len() > before.len(), "the signals' is there");
     drop((watch, reader));

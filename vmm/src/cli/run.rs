@@ -159,6 +159,8 @@ impl RunArgs {
             watchdog: self.watchdog,
             on_panic: self.on_panic,
             realtime: self.console.is_paced(!self.view.addresses().is_empty()),
+            console_size: self.console.size(),
+            console_log: self.console.console_log.clone(),
             snapshot: self.snapshot.clone(),
             snapshot_at: self.snapshot_at.clone(),
             memory_hash: self.memory_hash,
@@ -187,6 +189,7 @@ impl RunArgs {
         set(&mut machine.accel, &self.accel);
         set(&mut machine.iommu, &self.iommu);
         set_some(&mut machine.seed, &self.seed);
+        set_some(&mut machine.date, &self.console.date(machine.seed.is_some())?);
         set_some(&mut machine.kernel.path, &self.kernel);
         if !self.initrd.is_empty() {
             machine.kernel.initramfs.clone_from(&self.initrd);

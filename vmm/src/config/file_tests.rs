@@ -12,6 +12,7 @@ fn example() -> MachineConfig {
         accel: Accel::Soft,
         iommu: false,
         seed: Some(u64::MAX),
+        date: Some("2026-07-01T12:00:00Z".parse().expect("a date")),
         kernel: KernelConfig {
             path: Some("/k/vmlinuz".into()),
             initramfs: vec!["/k/initrd \"1\"".into(), "/k/2".into()],

@@ -4,6 +4,7 @@
 //! is no part of it: see [`Launch`](crate::launch::Launch).
 
 mod categories;
+mod date;
 mod devices;
 mod file;
 mod file_list;
@@ -17,6 +18,7 @@ use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use categories::Categories;
+pub use date::Date;
 pub use devices::{DeviceConfig, Plug, SLOTS, bad_slot};
 pub use file::{parse, print, read};
 pub use size::{MEMORY_DEFAULT, MEMORY_MAX_BYTES, MEMORY_MIN_BYTES, Size, TRACE_LIMIT_DEFAULT};
@@ -45,6 +47,9 @@ pub struct MachineConfig {
         deserialize_with = "read_seed"
     )]
     pub seed: Option<u64>,
+    /// The date at power-on, from which the date clock runs; without it the clock stands still.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub date: Option<Date>,
     /// What is in its memory at the start.
     pub kernel: KernelConfig,
     /// What is recorded of it.
@@ -103,6 +108,7 @@ impl Default for MachineConfig {
             accel: Accel::Auto,
             iommu: true,
             seed: None,
+            date: None,
             kernel: KernelConfig::default(),
             tracing: TracingConfig::default(),
             devices: devices::standard(),

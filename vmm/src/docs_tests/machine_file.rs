@@ -30,6 +30,7 @@ fn keys(machine: &MachineConfig) -> BTreeMap<String, Value> {
 fn full() -> MachineConfig {
     let mut machine = MachineConfig::boot("/k");
     machine.seed = Some(1);
+    machine.date = Some("@0".parse().expect("a date"));
     machine.kernel.initramfs = vec!["/i".into()];
     machine.kernel.command_line = Some("quiet".into());
     machine.tracing.file = Some("/t".into());

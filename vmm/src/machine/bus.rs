@@ -35,7 +35,7 @@ impl Machine {
             let number = first.wrapping_add(index);
             *byte = match port(number) {
                 Some((PortTarget::Serial, offset)) => self.read_serial(offset as u8),
-                Some((PortTarget::Clock, offset)) => self.clock.read(offset),
+                Some((PortTarget::Clock, offset)) => self.clock.read(offset, self.time.now().ns),
                 Some((PortTarget::KeyboardController, _)) => KEYBOARD_STATUS,
                 Some((PortTarget::SleepControl | PortTarget::SleepStatus, _)) => 0,
                 Some((PortTarget::Exit | PortTarget::Mark | PortTarget::Reset, _)) => u8::MAX,

@@ -4,6 +4,7 @@ use fencepost_firmware::layout;
 
 use super::Machine;
 use super::events::Call;
+use crate::control::Received;
 
 impl Machine {
     /// Has the next character of the console's input on its way, if one waits and the guest listens.
@@ -19,9 +20,12 @@ impl Machine {
     /// A character arrives over the console's line. If the guest no longer listens, it waits at the other end.
     pub(super) fn console_character(&mut self) {
         if self.serial.next_character_ns().is_some()
-            && let Some(byte) = self.control.take_input()
+            && let Some(received) = self.control.take_input()
         {
-            self.serial.input(byte);
+            match received {
+                Received::Character(byte) => self.serial.input(byte),
+                Received::Break => self.serial.input_break(),
+            }
             self.serial_pulse();
         }
         self.attend_console();

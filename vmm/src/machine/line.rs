@@ -7,7 +7,7 @@ const DATA: u8 = 0;
 const INTERRUPT_ENABLE: u8 = 1;
 const LINE_CONTROL: u8 = 3;
 const MODEM_CONTROL: u8 = 4;
-const LINE_STATUS: u8 = 5;
+pub const LINE_STATUS: u8 = 5;
 
 /// Interrupt enable: received data available.
 const RECEIVE_INTERRUPT: u8 = 1;

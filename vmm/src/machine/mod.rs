@@ -47,6 +47,7 @@ use fencepost_time::{Cycles, HostOffset, HostTsc, Moment, OffsetHistory, TscOffs
 use fencepost_trace::{Accel, Event, ExitReason, Stamp};
 use vm_memory::GuestMemoryMmap;
 
+use crate::config::Date;
 use crate::control::Control;
 use crate::error::HostError;
 use crate::outlet::{Full, Gate};
@@ -213,6 +214,11 @@ impl Machine {
     /// From now on, varies by `seed` what hardware may vary.
     pub fn vary(&mut self, seed: u64) {
         self.variation = Some(Variation::new(seed));
+    }
+
+    /// From now on the date clock runs; at the machine's time zero it shows `date`.
+    pub fn run_clock_from(&mut self, date: Date) {
+        self.clock = Clock::running_from(date);
     }
 
     /// Now.

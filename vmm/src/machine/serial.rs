@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use vm_superio::serial::{NoEvents, SerialState as UartState};
 use vm_superio::{Serial, Trigger};
 
-use super::line::{FIFO_BYTES, Line};
+use super::line::{FIFO_BYTES, LINE_STATUS, Line};
 
 /// Notes that the interrupt line pulsed; the machine takes the note after each access.
 #[derive(Clone, Debug, Default)]
@@ -73,13 +73,20 @@ pub struct SerialState {
     input: Vec<u8>,
     /// How often the guest has looked at the line's status without another access between.
     looks: u8,
+    /// Which of the characters in `input` are BREAKs, the first in bit 0.
+    breaks: u64,
 }
+
+/// Line status: the character that is read next is a BREAK (PC16550D, 8.4).
+const BREAK_INTERRUPT: u8 = 1 << 4;
 
 /// The console.
 pub struct SerialPort {
     uart: Serial<Pulse, NoEvents, LineWriter>,
     pulse: Pulse,
     line: Line,
+    /// Which of the received characters are BREAKs that the guest has not been told of, the next one in bit 0.
+    breaks: u64,
 }
 
 /// Registers of a 16550, in ports.
@@ -89,11 +96,11 @@ impl SerialPort {
     /// A console whose output goes to `out`; its line is at 115200 baud, as firmware would leave it.
     pub fn new(out: Box<dyn Write + Send>) -> Self {
         let state = UartState { baud_divisor_low: 1, baud_divisor_high: 0, ..UartState::default() };
-        Self::of(&state, 0, out).expect("nothing waits in a new port")
+        Self::of(&state, 0, 0, out).expect("nothing waits in a new port")
     }
 
     /// A console with these registers; none if more input waits than there is room for.
-    fn of(state: &UartState, looks: u8, out: Box<dyn Write + Send>) -> Option<Self> {
+    fn of(state: &UartState, looks: u8, breaks: u64, out: Box<dyn Write + Send>) -> Option<Self> {
         let pulse = Pulse::default();
         let writer = LineWriter { out, line: Vec::new() };
         let uart = Serial::from_state(state, pulse.clone(), NoEvents, writer).ok()?;
@@ -106,7 +113,7 @@ impl SerialPort {
             divisor: u16::from_le_bytes([state.baud_divisor_low, state.baud_divisor_high]),
             looks,
         };
-        Some(SerialPort { uart, pulse, line })
+        Some(SerialPort { uart, pulse, line, breaks })
     }
 
     /// The state now. What was written is shown first: the host's side is no part of it.
@@ -124,6 +131,7 @@ impl SerialPort {
             scratch: state.scratch,
             input: state.in_buffer,
             looks: self.line.looks,
+            breaks: self.breaks,
         }
     }
 
@@ -141,13 +149,27 @@ impl SerialPort {
             scratch: state.scratch,
             in_buffer: state.input.clone(),
         };
-        Self::of(&registers, state.looks, out)
+        Self::of(&registers, state.looks, state.breaks, out)
     }
 
     /// Reads the register at `offset`, 0 to 7.
     pub fn read(&mut self, offset: u8) -> u8 {
         self.line.note_read(offset);
-        self.uart.read(offset)
+        let before = self.waiting();
+        let mut value = self.uart.read(offset);
+        if self.waiting() < before {
+            self.breaks >>= 1;
+        } else if offset == LINE_STATUS && self.breaks & 1 != 0 {
+            value |= BREAK_INTERRUPT;
+            // Reading the status clears it.
+            self.breaks &= !1;
+        }
+        value
+    }
+
+    /// Received characters that the guest has not read.
+    fn waiting(&self) -> usize {
+        RECEIVED_MAX - self.uart.fifo_capacity()
     }
 
     /// Writes the register at `offset`, 0 to 7.
@@ -159,14 +181,19 @@ impl SerialPort {
 
     /// How long the line takes for a character, in nanoseconds, if the guest would take one.
     pub fn next_character_ns(&self) -> Option<u64> {
-        let waiting = RECEIVED_MAX - self.uart.fifo_capacity();
-        (self.line.listens() && waiting < FIFO_BYTES).then(|| self.line.character_ns())
+        (self.line.listens() && self.waiting() < FIFO_BYTES).then(|| self.line.character_ns())
     }
 
     /// A character has come over the line.
     pub fn input(&mut self, byte: u8) {
         // There was room for it.
         let _ = self.uart.enqueue_raw_bytes(&[byte]);
+    }
+
+    /// A BREAK has come over the line, which also is a character of zeros.
+    pub fn input_break(&mut self) {
+        self.breaks |= 1 << self.waiting().min(RECEIVED_MAX - 1);
+        self.input(0);
     }
 
     /// Whether the interrupt line pulsed since the last call.
@@ -314,6 +341,26 @@ mod tests {
         let mut serial = port();
         set(&mut serial, 1, 3);
         assert_eq!(serial.next_character_ns(), Some(86_805), "115200 baud before anybody set it");
+    }
+
+    /// The status of PC16550D, 8.4: data ready is bit 0, a BREAK bit 4; the transmitter is empty (bits 5 and 6).
+    #[test]
+    fn a_break_shows_in_the_status_when_its_character_is_the_next_one_and_once() {
+        let mut serial = port();
+        set(&mut serial, 1, 3);
+        serial.input(b'a');
+        serial.input_break();
+        serial.input(b'b');
+        assert_eq!((serial.read(5), serial.read(0)), (0x61, b'a'));
+        let state = serial.save();
+        let mut again = SerialPort::restore(&state, Box::new(std::io::sink())).expect("possible");
+        assert_eq!(again.save(), state);
+        for serial in [&mut serial, &mut again] {
+            assert_eq!([serial.read(5), serial.read(5), serial.read(0)], [0x71, 0x61, 0]);
+            assert_eq!([serial.read(5), serial.read(0), serial.read(5)], [0x61, b'b', 0x60]);
+        }
+        serial.input_break();
+        assert_eq!((serial.read(0), serial.read(5)), (0, 0x60), "read without a look at the status");
     }
 
     #[test]
