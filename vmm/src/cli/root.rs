@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use clap::Args;
+use fencepost_devices::parameters;
+use fencepost_devices::registry::find;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::cache;
-use crate::config::MachineConfig;
+use crate::config::{MachineConfig, Plug};
 use crate::error::{HostError, plain};
 use crate::root::boot;
 use crate::root::initramfs::{Place, Task};
@@ -18,7 +20,7 @@ use crate::root::{Request, build};
 use crate::say;
 
 /// The tag of the folder that is shared as the root.
-const TAG: &str = "root";
+const TAG: &str = "fencepost-root";
 /// The command line for a root, where nobody chose one: what a stock kernel does at its start and no guest here needs is left out
 /// (docs/boot.md says what each part saves).
 const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 reboot=acpi intel_iommu=on rodata=off cryptomgr.notests \
@@ -86,7 +88,14 @@ impl BootArgs {
         let fix = "make it with `fencepost root`";
         let metadata =
             std::fs::metadata(root).map_err(|error| HostError::file("--root", root, &error, fix))?;
-        let place = if metadata.is_dir() { Place::Shared(TAG.to_string()) } else { Place::Disk };
+        // A comma in a value is written twice.
+        let name = root.display().to_string().replace(',', ",,");
+        let place = if metadata.is_dir() {
+            plug(machine, "virtio-fs", &format!("tag={TAG},dir={name}"))?;
+            Place::Shared(TAG.to_string())
+        } else {
+            Place::Disk(plug(machine, "virtio-blk", &format!("file={name},writes=refused,format=raw"))?)
+        };
         let task = self.root_cmd.clone().map_or(Task::Shell, Task::Command);
         let cache = cache_folder()?;
         let kernel = match &machine.kernel.path {
@@ -102,6 +111,17 @@ impl BootArgs {
         }
         Ok(())
     }
+}
+
+/// Plugs a device with the root; gives its slot.
+fn plug(machine: &mut MachineConfig, kind: &str, keys: &str) -> Result<u8, HostError> {
+    let mut plugged = || {
+        let model = find(kind)?;
+        let parameters = parameters::parse(keys, model.parameters)?;
+        machine.plug(&Plug { model: model.kind, slot: None, parameters })?;
+        Ok::<_, String>(machine.devices.last().map_or(0, |device| device.slot))
+    };
+    plugged().map_err(|why| HostError::Input(format!("--root: {kind}: {why}")))
 }
 
 fn cache_folder() -> Result<PathBuf, HostError> {

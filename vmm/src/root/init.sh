@@ -8,6 +8,7 @@ stuck() {
     /bin/busybox poweroff -f
 }
 /bin/busybox mount -t devtmpfs dev /dev
+/bin/busybox mount -t sysfs sys /sys
 while read -r module; do
     /bin/busybox insmod "/modules/$module" || stuck "the module $module cannot be loaded"
 done </modules/order
@@ -19,7 +20,7 @@ done </modules/order
     stuck "the root cannot be mounted so that it can be written"
 /bin/busybox mount -o move /dev /root/dev
 /bin/busybox mount -t proc proc /root/proc
-/bin/busybox mount -t sysfs sys /root/sys
+/bin/busybox mount -o move /sys /root/sys
 /bin/busybox mount -t tmpfs -o mode=755,nosuid,nodev run /root/run
 /bin/busybox mount -t tmpfs -o mode=1777,nosuid,nodev tmp /root/tmp
 /bin/busybox mkdir /root/dev/pts /root/dev/shm /root/run/lock /root/run/fencepost

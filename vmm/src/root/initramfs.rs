@@ -15,8 +15,8 @@ const START: &str = include_str!("start.sh");
 /// Where the guest finds its root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// An image on the first virtio disk.
-    Disk,
+    /// An image on the virtio disk in this PCI slot.
+    Disk(u8),
     /// A folder that is shared by virtio-fs, with this tag.
     Shared(String),
 }
@@ -25,7 +25,7 @@ impl Place {
     /// The modules for it, and for what is mounted over it.
     fn modules(&self) -> &'static [&'static str] {
         match self {
-            Place::Disk => &["virtio_pci", "virtio_blk", "erofs", "overlay"],
+            Place::Disk(_) => &["virtio_pci", "virtio_blk", "erofs", "overlay"],
             Place::Shared(_) => &["virtio_pci", "virtiofs", "overlay"],
         }
     }
@@ -33,11 +33,15 @@ impl Place {
     /// The script that mounts it.
     fn script(&self) -> String {
         let (kind, source) = match self {
-            Place::Disk => ("erofs", "/dev/vda"),
-            Place::Shared(tag) => ("virtiofs", tag.as_str()),
+            // Its name depends on the machine's other disks.
+            Place::Disk(slot) => {
+                let path = format!("/sys/bus/pci/devices/0000:00:{slot:02x}.0/virtio*/block/*");
+                ("erofs", format!("/dev/$(cd {path} && /bin/busybox basename \"$PWD\")"))
+            }
+            Place::Shared(tag) => ("virtiofs", tag.clone()),
         };
         format!(
-            "/bin/busybox mount -t {kind} -o ro {source} /lower || stuck \"the root cannot be mounted: {kind} of {source}\"\n"
+            "/bin/busybox mount -t {kind} -o ro \"{source}\" /lower || stuck \"the root cannot be mounted: {kind}\"\n"
         )
     }
 }
@@ -67,7 +71,9 @@ impl Task {
 /// A module is missing or damaged.
 pub fn build(modules: &Modules, busybox: &[u8], place: &Place, task: &Task) -> Result<Vec<u8>, HostError> {
     let mut cpio = Cpio::default();
-    ["bin", "dev", "lower", "modules", "root", "written"].iter().for_each(|folder| cpio.folder(folder));
+    ["bin", "dev", "lower", "modules", "root", "sys", "written"]
+        .iter()
+        .for_each(|folder| cpio.folder(folder));
     cpio.file("bin/busybox", 0o755, busybox);
     cpio.file("init", 0o755, INIT.as_bytes());
     cpio.file("mount", 0o644, place.script().as_bytes());
