@@ -230,6 +230,8 @@ check "build: the guest with Debian's programs" "$ROOT/ci/debian"
 debian debian kernel
 debian stable-debian kernel-stable
 
+. "$ROOT/ci/root-tests.sh"
+
 # The same inputs must give the same event log, console and guest memory, to the byte.
 deterministic() {
     local turn
