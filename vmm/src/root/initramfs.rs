@@ -3,7 +3,7 @@
 //! Whatever costs the guest time is done on the host: modules are unpacked, and their signatures, which the guest would hash to no
 //! end, are cut off (docs/boot.md).
 
-use std::io::Read;
+use fencepost_firmware::unpack::{Method, unpack};
 
 use super::cpio::Cpio;
 use super::modules::Modules;
@@ -103,21 +103,13 @@ fn without_signature(module: &[u8]) -> &[u8] {
     unsigned().unwrap_or(module)
 }
 
+/// The most bytes that a module is unpacked to.
+const MODULE_MAX: u64 = 256 << 20;
+
 /// Unpacks a module's file by what it begins with.
-pub(super) fn unpacked(mut bytes: Vec<u8>) -> std::io::Result<Vec<u8>> {
-    let mut out = Vec::new();
-    match bytes.get(..4) {
-        Some([0xfd, b'7', b'z', b'X']) => {
-            lzma_rust2::XzReader::new(&bytes[..], false).read_to_end(&mut out)?;
-        }
-        Some([0x28, 0xb5, 0x2f, 0xfd]) => {
-            let reader = ruzstd::decoding::StreamingDecoder::new(&bytes[..]);
-            reader.map_err(std::io::Error::other)?.read_to_end(&mut out)?;
-        }
-        Some([0x1f, 0x8b, ..]) => {
-            flate2::read::GzDecoder::new(&bytes[..]).read_to_end(&mut out)?;
-        }
-        _ => out.append(&mut bytes),
+pub(super) fn unpacked(bytes: Vec<u8>) -> std::io::Result<Vec<u8>> {
+    match Method::of(&bytes) {
+        Ok(_) => unpack(&bytes, MODULE_MAX).map_err(std::io::Error::other),
+        Err(_) => Ok(bytes),
     }
-    Ok(out)
 }
