@@ -445,6 +445,7 @@ check "determinism: a run with a live view is the run without" viewed
 # The live view of a guest, in a browser and by a VNC client.
 say "the live view"
 lines_of "$ROOT/ci/view-test" "$logs/view"
+lines_of "$ROOT/ci/view-test" --stable "$logs/view-stable"
 
 # What a traced demo's outputs are to other decoders.
 say "outputs of a traced demo"
