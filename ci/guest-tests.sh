@@ -142,6 +142,47 @@ virtio_seeds() {
     ! diff <(virtio_numbers virtio-rng) <(virtio_numbers virtio-rng-seed) >"$logs/diff" && [ -n "$(virtio_numbers virtio-rng-seed)" ]
 }
 check "determinism: the entropy device's seed" virtio_seeds
+# Shared directories by the kernel's own driver, on a tree of random files: the host compares what the guest wrote and listed.
+#   share_tree DIR ORDER   the same files made in another order, with ORDER a command that orders lines
+share_tree() {
+    local dir=$1 name
+    mkdir -p "$dir/tree/a" "$dir/tree/b/c"
+    seq 1 60 | "$2" | while read -r name; do
+        perl -e 'srand($ARGV[0]); print pack("C*", map { int rand 256 } 1 .. $ARGV[0] * 577)' "$name" >"$dir/tree/b/c/f$name"
+        echo "$name" >"$dir/tree/a/x$name"
+    done
+    (cd "$dir/tree" && find . -type f -exec sha256sum {} + | sort) >"$dir/sums"
+    perl -e 'srand(64); my $piece = pack("C*", map { int rand 256 } 1 .. 1 << 16); print pack("N", $_), $piece for 1 .. 1023' >"$dir/big"
+    mkfifo "$dir/pipe"
+    ln -s /etc/passwd-of-the-host "$dir/escape"
+    find "$dir" -exec touch -h -d '2026-01-01 00:00:00' {} +
+}
+#   shared_with NAME DIR
+shared_with() {
+    local name=$1 dir=$2 before=$failed big
+    big=$(sha256sum <"$dir/big" | cut -d' ' -f1)
+    mkdir "$logs/$name-out"
+    with_virtio guest "$name" 300 "virtio_fs $big" --share "src=$dir" --share "out=$logs/$name-out,rw"
+    [ "$failed" = "$before" ] || return 0
+    check "$name: the host has what the guest wrote" written_by "$name" "$dir"
+}
+written_by() {
+    (cd "$logs/$1-out/tree" && sha256sum --quiet -c "$2/sums") && [ "$(cat "$logs/$1-out/a/two")" = one ] &&
+        [ ! -e "$logs/$1-out/gone" ]
+}
+same_listing() {
+    local name
+    for name in virtio-fs stable-virtio-fs; do
+        sed -n 's/^# listing //p' "$logs/guest-$name.text" >"$logs/$name.listing"
+        [ "$(wc -l <"$logs/$name.listing")" -gt 120 ] || return 1
+    done
+    diff "$logs/virtio-fs.listing" "$logs/stable-virtio-fs.listing"
+}
+share_tree "$logs/one" cat
+share_tree "$logs/other" tac
+shared_with virtio-fs "$logs/one"
+on_stable shared_with stable-virtio-fs "$logs/other"
+check "determinism: two copies of a shared directory" same_listing
 on_stable guest stable-edu 300 "test_edu" --device edu,slot=5
 on_stable guest stable-gpu 900 "test_gpu"
 on_stable guest stable-display 900 "test_display" --display width=320,height=240
