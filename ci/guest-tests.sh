@@ -192,6 +192,22 @@ on_stable poisoned guest stable-display-life 900 "test_display_commits;test_disp
 on_stable guest stable-flows 300 "$other_flows" "${flow_sizes[@]}"
 check "demo: on the 6.1 kernel" on_stable demo stable
 
+# Two monitors by the stock driver.
+gpu_outputs=(--device virtio-gpu,slot=6,outputs=2,width=320,height=240)
+with_virtio guest virtio-gpu 300 "virtio_gpu 320 240" "${gpu_outputs[@]}" --trace "$logs/virtio-gpu.trace"
+on_stable with_virtio guest stable-virtio-gpu 300 "virtio_gpu 320 240" "${gpu_outputs[@]}" --trace "$logs/stable-virtio-gpu.trace"
+# What such a guest painted was on a screen, picture after picture, by the CRCs of the host's trace: `virtio_pictures NAME`.
+virtio_pictures() {
+    local painted
+    mapfile -t painted < <(sed -nE 's/^# shown ([0-9]+)$/"crc":\1}/p' "$logs/guest-$1.text")
+    [ ${#painted[@]} = 6 ] || { echo "the guest painted ${#painted[@]} pictures"; return 1; }
+    "$FENCEPOST" trace convert "$logs/$1.trace" --to jsonl -o - | perl -e '
+        while (<STDIN>) { shift @ARGV if @ARGV && /"ScanOut"/ && index($_, $ARGV[0]) >= 0 }
+        die "not on a screen: @ARGV\n" if @ARGV' -- "${painted[@]}"
+}
+check "virtio-gpu: what was painted is on the screens" virtio_pictures virtio-gpu
+check "virtio-gpu: the same on the 6.1 kernel" virtio_pictures stable-virtio-gpu
+
 # A program of the guest ends the machine with a status, from a shell's script too: `exits NAME`.
 exits() {
     local status=0 line='fencepost.run="fencepost-exit 256;fencepost-exit 1 2;fencepost-exit x;fencepost-exit 42"'

@@ -52,6 +52,7 @@ models! {
     edu: Edu,
     pvpanic: Pvpanic,
     virtio_rng: VirtioRng,
+    virtio_gpu: VirtioGpu,
     virtio_keyboard: VirtioKeyboard,
     virtio_tablet: VirtioTablet,
     virtio_fs: VirtioFs,

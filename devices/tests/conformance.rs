@@ -297,6 +297,13 @@ const STARTS: &[Start] = &[
     Start::Registers { kind: "edu", memory: &[], registers: &[(0x08, 5)] },
     Start::NoEngine { kind: "pvpanic" },
     Start::Virtio { kind: "virtio-rng", memory: &[], queue: 0, parts: &[Part::Write(0x1000, 64)] },
+    // GET_DISPLAY_INFO.
+    Start::Virtio {
+        kind: "virtio-gpu",
+        memory: &[(0x1000, &[0, 1])],
+        queue: 0,
+        parts: &[Part::Read(0x1000, 24), Part::Write(0x2000, 408)],
+    },
     // Caps lock is lit.
     Start::Virtio { kind: "virtio-keyboard", memory: CAPS_LOCK, queue: 1, parts: &[Part::Read(0x1000, 8)] },
     Start::Virtio { kind: "virtio-tablet", memory: CAPS_LOCK, queue: 1, parts: &[Part::Read(0x1000, 8)] },

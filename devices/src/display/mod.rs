@@ -2,7 +2,7 @@
 
 mod config;
 mod core;
-mod edid;
+pub(crate) mod edid;
 mod engine;
 mod plane;
 mod raster;

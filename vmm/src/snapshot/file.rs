@@ -37,8 +37,8 @@ pub(super) const MEMORY_AT: u64 = HEADER_BYTES as u64;
 const PAGE_BYTES: usize = 4096;
 /// Bytes of memory with a checksum of their own.
 const CHUNK_BYTES: usize = 1 << 20;
-/// The largest state: a machine's is some tens of KiB, and 16 MiB of event queue are beyond any guest.
-const STATE_MAX: u64 = 64 << 20;
+/// The largest state: a machine's is some tens of KiB, and 256 MiB of a virtio GPU's pictures; 16 MiB of event queue are beyond any guest.
+const STATE_MAX: u64 = 1 << 30;
 
 /// Why a snapshot was refused.
 #[derive(Debug, thiserror::Error)]

@@ -1,0 +1,305 @@
+//! The commands, carried out.
+
+use fencepost_trace::Event;
+
+use super::config::monitor;
+use super::pixels::{Format, PIXEL_BYTES};
+use super::resource::{Backing, Content, MEMORY_MAX_BYTES, PIXELS_MAX, picture_bytes};
+use super::scanout::View;
+use super::state::GpuState;
+use super::wire::{
+    EDID_ROOM_BYTES, ENTRY_BYTES, HEADER_BYTES, OK_DISPLAY_INFO, OK_EDID, OK_NODATA, Rect, Refusal, Request,
+    SCANOUTS_IN_INFO, command,
+};
+use crate::display::{PictureSink, edid};
+use crate::ports::Ports;
+use crate::virtio::Chain;
+
+/// A response's type and what follows its header.
+pub type Answer = Result<(u32, Vec<u8>), Refusal>;
+
+/// Offsets behind the header that most commands share: their first words, and what is behind a rectangle.
+const FIRST: usize = HEADER_BYTES;
+const SECOND: usize = FIRST + 4;
+const BEHIND_RECT: usize = FIRST + 16;
+const BEHIND_RECT_AND_WORD: usize = BEHIND_RECT + 4;
+const BEHIND_RECT_AND_LONG: usize = BEHIND_RECT + 8;
+/// Of RESOURCE_CREATE_BLOB: the size, and how long it is without its entries.
+const BLOB_SIZE: usize = 48;
+const BLOB_BYTES: u64 = 56;
+/// How long RESOURCE_ATTACH_BACKING is without its entries.
+const ATTACH_BYTES: u64 = 32;
+/// VIRTIO_GPU_BLOB_MEM_GUEST: memory of the guest.
+const BLOB_MEM_GUEST: u32 = 1;
+
+const DONE: Answer = Ok((OK_NODATA, Vec::new()));
+
+/// What a command works on.
+pub struct Desk<'a, 'p> {
+    pub state: &'a mut GpuState,
+    pub sink: &'a mut dyn PictureSink,
+    pub ports: &'a mut Ports<'p>,
+}
+
+/// Bytes of pixels that `request` moves, for the cost model: as many as it says, if that is possible at all.
+pub fn moved_bytes(state: &GpuState, request: &Request<'_>) -> u64 {
+    let rect = request.rect(FIRST);
+    match request.command() {
+        command::TRANSFER_TO_HOST_2D => rect.area().min(PIXELS_MAX).saturating_mul(PIXEL_BYTES as u64),
+        command::RESOURCE_FLUSH => {
+            let id = request.word(BEHIND_RECT);
+            let views =
+                state.scanouts.iter().filter_map(|it| it.view.as_ref()).filter(|it| it.resource == id);
+            let parts =
+                views.filter_map(|view| if view.is_new { Some(view.rect) } else { view.rect.and(&rect) });
+            parts.fold(0, |sum, part| sum.saturating_add(part.area().saturating_mul(PIXEL_BYTES as u64)))
+        }
+        command::UPDATE_CURSOR => super::cursor::BYTES as u64,
+        _ => 0,
+    }
+}
+
+impl Desk<'_, '_> {
+    /// Carries out a command of the control queue.
+    pub fn control(&mut self, request: &Request<'_>, chain: &Chain) -> Answer {
+        match request.command() {
+            command::GET_DISPLAY_INFO => Ok((OK_DISPLAY_INFO, self.display_info())),
+            command::RESOURCE_CREATE_2D => self.create_2d(request),
+            command::RESOURCE_UNREF => self.unref(request.word(FIRST)),
+            command::SET_SCANOUT => self.set_scanout(request),
+            command::RESOURCE_FLUSH => self.flush(request),
+            command::TRANSFER_TO_HOST_2D => {
+                let resource = self.state.resources.get_mut(request.word(BEHIND_RECT_AND_LONG))?;
+                resource.transfer(self.ports.dma, &request.rect(FIRST), request.long(BEHIND_RECT))?;
+                DONE
+            }
+            command::RESOURCE_ATTACH_BACKING => self.attach(request, chain),
+            command::RESOURCE_DETACH_BACKING => self.detach(request.word(FIRST)),
+            command::GET_EDID => self.edid(request.word(FIRST)),
+            command::RESOURCE_CREATE_BLOB => self.create_blob(request, chain),
+            command::SET_SCANOUT_BLOB => self.set_scanout_blob(request),
+            _ => Err(Refusal::Unspecified),
+        }
+    }
+
+    /// Carries out a command of the cursor's queue.
+    pub fn cursor(&mut self, request: &Request<'_>) -> Answer {
+        let number = request.word(FIRST);
+        let update = match request.command() {
+            command::UPDATE_CURSOR => true,
+            command::MOVE_CURSOR => false,
+            _ => return Err(Refusal::Unspecified),
+        };
+        let scanout = self.state.scanouts.get_mut(number as usize).ok_or(Refusal::ScanoutId)?;
+        if update {
+            match request.word(40) {
+                0 => scanout.cursor.pixels.clear(),
+                id => scanout.cursor.take(self.state.resources.get(id)?, self.ports.dma)?,
+            }
+        }
+        (scanout.cursor.x, scanout.cursor.y) = (request.word(SECOND) as i32, request.word(SECOND + 4) as i32);
+        if update || scanout.cursor.is_visible() {
+            scanout.show_again(number, self.sink, self.ports);
+        }
+        DONE
+    }
+
+    fn display_info(&self) -> Vec<u8> {
+        let mut body = Vec::new();
+        let mut x = 0u32;
+        for scanout in &self.state.scanouts {
+            // Side by side, as monitors are.
+            let (width, height) = scanout.preferred;
+            let enabled = u32::from(width > 0 && height > 0);
+            body.extend(Rect { x, y: 0, width, height }.bytes());
+            body.extend(enabled.to_le_bytes());
+            body.extend([0; 4]);
+            x = x.saturating_add(width);
+        }
+        body.resize(SCANOUTS_IN_INFO.saturating_mul(24), 0);
+        body
+    }
+
+    fn edid(&self, number: u32) -> Answer {
+        let scanout = self.state.scanouts.get(number as usize).ok_or(Refusal::ScanoutId)?;
+        let block =
+            monitor(scanout.preferred.0, scanout.preferred.1).map(|config| edid::build(&config).to_vec());
+        let block = block.unwrap_or_default();
+        let mut body = (block.len() as u32).to_le_bytes().to_vec();
+        body.extend([0; 4]);
+        body.extend(block);
+        body.resize(EDID_ROOM_BYTES.saturating_add(8), 0);
+        Ok((OK_EDID, body))
+    }
+
+    fn create_2d(&mut self, request: &Request<'_>) -> Answer {
+        let [id, format, width, height] = request.words(FIRST);
+        self.state.resources.check_new(id)?;
+        let format = Format::of(format).ok_or(Refusal::Parameter)?;
+        let rect = Rect { x: 0, y: 0, width, height };
+        if rect.area() == 0 {
+            return Err(Refusal::Parameter);
+        }
+        let bytes = picture_bytes(width, height);
+        if rect.area() > PIXELS_MAX || self.state.host_bytes().saturating_add(bytes) > MEMORY_MAX_BYTES {
+            return Err(Refusal::OutOfMemory);
+        }
+        let pixels = vec![0; bytes as usize];
+        self.state.resources.add(id, Content::Host { format, width, height, pixels })?;
+        DONE
+    }
+
+    fn unref(&mut self, id: u32) -> Answer {
+        self.state.resources.0.remove(&id).ok_or(Refusal::ResourceId)?;
+        for number in 0..self.state.scanouts.len() as u32 {
+            self.leave(number, id);
+        }
+        DONE
+    }
+
+    /// Turns scan-out `number` off if it shows resource `id`.
+    fn leave(&mut self, number: u32, id: u32) {
+        if let Some(scanout) = self.state.scanouts.get_mut(number as usize)
+            && scanout.view.as_ref().is_some_and(|view| view.resource == id)
+        {
+            self.turn_off(number);
+        }
+    }
+
+    fn turn_off(&mut self, number: u32) {
+        if let Some(scanout) = self.state.scanouts.get_mut(number as usize)
+            && let Some(size) = scanout.turn_off()
+        {
+            scanout.show(number, size, self.sink, self.ports);
+        }
+    }
+
+    fn set_scanout(&mut self, request: &Request<'_>) -> Answer {
+        let (rect, number, id) =
+            (request.rect(FIRST), request.word(BEHIND_RECT), request.word(BEHIND_RECT_AND_WORD));
+        self.check_scanout(number)?;
+        if id == 0 {
+            self.turn_off(number);
+            return DONE;
+        }
+        let Content::Host { format, width, height, .. } = self.state.resources.get(id)?.content else {
+            // Guest memory has no size of its own: SET_SCANOUT_BLOB brings it.
+            return Err(Refusal::Parameter);
+        };
+        if !rect.is_within(width, height) {
+            return Err(Refusal::Parameter);
+        }
+        let stride = picture_bytes(width, 1) as u32;
+        self.show(number, View { resource: id, rect, format, stride, offset: 0, is_new: true })
+    }
+
+    fn set_scanout_blob(&mut self, request: &Request<'_>) -> Answer {
+        let (rect, number, id) =
+            (request.rect(FIRST), request.word(BEHIND_RECT), request.word(BEHIND_RECT_AND_WORD));
+        self.check_scanout(number)?;
+        if id == 0 {
+            self.turn_off(number);
+            return DONE;
+        }
+        let [width, height, format] = [48, 52, 56].map(|at| request.word(at));
+        let (stride, offset) = (request.word(64), u64::from(request.word(80)));
+        let Content::Guest { bytes } = self.state.resources.get(id)?.content else {
+            return Err(Refusal::Parameter);
+        };
+        let format = Format::of(format).ok_or(Refusal::Parameter)?;
+        let row = picture_bytes(width, 1);
+        let end = u64::from(stride).saturating_mul(u64::from(height).saturating_sub(1));
+        let end = end.saturating_add(row).saturating_add(offset);
+        if !rect.is_within(width, height) || row > u64::from(stride) || end > bytes {
+            return Err(Refusal::Parameter);
+        }
+        self.show(number, View { resource: id, rect, format, stride, offset, is_new: true })
+    }
+
+    fn check_scanout(&self, number: u32) -> Result<(), Refusal> {
+        self.state.scanouts.get(number as usize).map(|_| ()).ok_or(Refusal::ScanoutId)
+    }
+
+    /// From the next flush on, scan-out `number` shows `view`.
+    fn show(&mut self, number: u32, view: View) -> Answer {
+        let (area, others) = (view.rect.area(), self.state.host_bytes());
+        let scanout = self.state.scanouts.get_mut(number as usize).ok_or(Refusal::ScanoutId)?;
+        let bytes = picture_bytes(view.rect.width, view.rect.height);
+        let others = others.saturating_sub(scanout.picture.len() as u64);
+        if area > PIXELS_MAX || others.saturating_add(bytes) > MEMORY_MAX_BYTES {
+            return Err(Refusal::OutOfMemory);
+        }
+        scanout.picture.resize(bytes as usize, 0);
+        scanout.view = Some(view);
+        DONE
+    }
+
+    /// Every scan-out that shows a part of what has changed fetches it and shows it.
+    fn flush(&mut self, request: &Request<'_>) -> Answer {
+        let (rect, id) = (request.rect(FIRST), request.word(BEHIND_RECT));
+        let resource = self.state.resources.get(id)?;
+        if let Content::Host { width, height, .. } = resource.content
+            && !rect.is_within(width, height)
+        {
+            return Err(Refusal::Parameter);
+        }
+        let engine = self.ports.engine(super::core::ENGINE);
+        for (number, scanout) in (0u32..).zip(&mut self.state.scanouts) {
+            let Some(view) = scanout.view.as_ref().filter(|view| view.resource == id) else { continue };
+            let Some(part) = view.changed(&rect) else { continue };
+            let (size, flips) = ((view.rect.width, view.rect.height), view.is_new);
+            let frame = scanout.shown.saturating_add(1);
+            self.ports.trace.record(Event::Latch { engine, frame, commit: frame });
+            if flips {
+                self.ports.trace.record(Event::Flip { engine, frame, flip: frame });
+            }
+            scanout.fetch(&part, resource, self.ports.dma)?;
+            scanout.show(number, size, self.sink, self.ports);
+        }
+        DONE
+    }
+
+    /// The memory entries behind the first `skip` bytes of a command.
+    fn entries(&mut self, chain: &Chain, skip: u64, count: u32) -> Result<Backing, Refusal> {
+        self.state.resources.check_entries(count)?;
+        let mut bytes = vec![0; (count as usize).saturating_mul(ENTRY_BYTES)];
+        let read = chain.read(self.ports.dma, skip, &mut bytes).map_err(|_| Refusal::Unspecified)?;
+        if read < bytes.len() { Err(Refusal::Parameter) } else { Ok(Backing::parse(&bytes)) }
+    }
+
+    fn attach(&mut self, request: &Request<'_>, chain: &Chain) -> Answer {
+        let (id, count) = (request.word(FIRST), request.word(SECOND));
+        let resource = self.state.resources.get(id)?;
+        if resource.backing.bytes() > 0 || matches!(resource.content, Content::Guest { .. }) {
+            return Err(Refusal::Unspecified);
+        }
+        let backing = self.entries(chain, ATTACH_BYTES, count)?;
+        self.state.resources.get_mut(id)?.backing = backing;
+        DONE
+    }
+
+    fn detach(&mut self, id: u32) -> Answer {
+        let resource = self.state.resources.get_mut(id)?;
+        if matches!(resource.content, Content::Guest { .. }) {
+            return Err(Refusal::Unspecified);
+        }
+        resource.backing = Backing::default();
+        DONE
+    }
+
+    fn create_blob(&mut self, request: &Request<'_>, chain: &Chain) -> Answer {
+        let [id, memory, _, count] = request.words(FIRST);
+        let bytes = request.long(BLOB_SIZE);
+        self.state.resources.check_new(id)?;
+        if memory != BLOB_MEM_GUEST || bytes == 0 {
+            return Err(Refusal::Parameter);
+        }
+        let backing = self.entries(chain, BLOB_BYTES, count)?;
+        if bytes > backing.bytes() {
+            return Err(Refusal::Parameter);
+        }
+        self.state.resources.add(id, Content::Guest { bytes })?;
+        self.state.resources.get_mut(id)?.backing = backing;
+        DONE
+    }
+}
