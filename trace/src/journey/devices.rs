@@ -20,6 +20,8 @@ pub(super) struct Devices {
     pub fences: Vec<FenceWrite>,
     pub flips: Vec<Flip>,
     pub pending: Vec<Pending>,
+    /// Engines that store: what a program gives them is no content on its way.
+    pub stores: BTreeSet<EngineId>,
 }
 
 /// Reads the devices' events, once, in the order of time. `endings`, by time: where pages became another buffer's.
@@ -49,6 +51,7 @@ pub(super) fn scan(trace: &TraceFile, endings: &[Ending]) -> Devices {
     let mut found = scan.found;
     found.pending.extend(left.into_values());
     found.buffers = scan.pages.into_buffers();
+    found.stores = of_role(&trace.header, Role::Storage);
     found
 }
 

@@ -165,12 +165,13 @@ impl<'a> Links<'a> {
 
     /// What programs gave to engines, by the time at which they gave it, and the way from there.
     fn given(&self) -> Vec<(At, Way)> {
-        let jobs = self.devices.jobs.iter().enumerate().filter(|(_, job)| job.reads_program()).map(
-            |(number, job)| {
+        // What a program writes to a disk is seldom the frame that it has taken, and ends no frame's way.
+        let is_given = |job: &Job| job.reads_program() && !self.devices.stores.contains(&job.engine);
+        let jobs =
+            self.devices.jobs.iter().enumerate().filter(|(_, job)| is_given(job)).map(|(number, job)| {
                 let flip = self.flip_of_job.get(&number).copied().map(Work::Flip);
                 (job.doorbell.unwrap_or(job.start), self.way([Work::Job(number)].into_iter().chain(flip)))
-            },
-        );
+            });
         let flips = self.devices.flips.iter().enumerate();
         let flips = flips
             .filter(|(number, flip)| self.is_program_flip(*number, flip))

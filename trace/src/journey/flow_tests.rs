@@ -134,6 +134,31 @@ fn a_frame_that_a_program_copies_is_followed_to_the_screen() {
     assert_eq!((given.took.cycles, given.split.scheduler.cycles, given.split.wait.cycles), (700, 200, 500));
 }
 
+/// The program writes to a disk between taking a frame and showing it.
+#[test]
+fn what_a_program_stores_is_no_way_of_a_frame() {
+    const DISK: EngineId = EngineId::new(0x28, 0);
+    let mut machine = Machine::new(true);
+    let mut now = 1000;
+    for frame in 0..6u32 {
+        let taken =
+            capture(&mut machine, CAMERA_ENGINE, now, frame, (7, frame % 3, Machine::source_page(frame % 3)));
+        let (engine, queue, seqno) = (DISK, 0, u64::from(frame));
+        machine.host(taken + 10, Event::JobStart { engine, queue, seqno, kind: JobKind::Copy });
+        machine.dma(taken + 50, DISK.rid, false, Machine::source_page(20), 1);
+        machine.host(taken + 50, Event::JobEnd { engine, queue, seqno, ok: true });
+        let page = Machine::screen_page(u64::from(frame) % 2);
+        now = show(&mut machine, taken + 200, u64::from(frame) + 1, (page, SCREEN_PAGES)) + 10;
+    }
+    let mut trace = machine.trace();
+    trace.header.functions.push(function(DISK.rid, "virtio-blk", Role::Storage));
+    let journeys = Journeys::build(&trace);
+    assert_eq!(journeys.violations, []);
+    let found = ways(&trace, &journeys);
+    assert_eq!(found.len(), 6, "{found:?}");
+    assert!(found.iter().all(|(way, _)| way == "camera -> program (copies) -> display"), "{found:?}");
+}
+
 #[test]
 fn a_frame_that_is_not_copied_ends_with_the_program() {
     let mut machine = by_a_programs_hand();

@@ -49,7 +49,7 @@ pub(super) fn join(journeys: &mut Journeys, devices: Devices, guest: Guest, wire
     let ways = flow::ways(&devices, &dequeued);
     journeys.frames = ways.into_iter().enumerate().map(|(number, way)| joiner.frame(number, way)).collect();
     journeys.violations = not_queued(&devices.captures, &guest, &queues);
-    let Devices { buffers, captures, jobs, fences, flips, pending } = devices;
+    let Devices { buffers, captures, jobs, fences, flips, pending, stores: _ } = devices;
     journeys.buffers = buffers;
     name_buffers(&mut journeys.buffers, &guest);
     (journeys.timelines, journeys.captures) = (timelines, captures);
