@@ -56,6 +56,7 @@ models! {
     virtio_keyboard: VirtioKeyboard,
     virtio_tablet: VirtioTablet,
     virtio_fs: VirtioFs,
+    virtio_blk: VirtioBlk,
 }
 
 pub mod cost;

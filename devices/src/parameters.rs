@@ -97,8 +97,13 @@ pub enum Takes {
         /// The most bytes.
         max_bytes: usize,
     },
-    /// The name of a file on the host.
+    /// The name of a file on the host that is read.
     File,
+    /// The name of a file on the host that is written, unless this key has one of these values.
+    WrittenFile {
+        /// The key, and its values.
+        unless: (&'static str, &'static [&'static str]),
+    },
 }
 
 impl Takes {
@@ -107,6 +112,11 @@ impl Takes {
     /// The range of a speed, in bytes a cycle.
     pub const RATE: Takes = Takes::Whole { min: 1, max: 1 << 20 };
 
+    /// Whether its values are names of files.
+    pub fn is_file(self) -> bool {
+        matches!(self, Takes::File | Takes::WrittenFile { .. })
+    }
+
     /// What to write, as the end of a sentence.
     fn wanted(self) -> String {
         match self {
@@ -114,7 +124,7 @@ impl Takes {
             Takes::Even { min, max } => format!("an even number from {min} to {max}"),
             Takes::Word(words) => words.join(" or "),
             Takes::Text { max_bytes } => format!("1 to {max_bytes} bytes"),
-            Takes::File => "the name of a file".to_string(),
+            Takes::File | Takes::WrittenFile { .. } => "the name of a file".to_string(),
         }
     }
 
@@ -126,7 +136,7 @@ impl Takes {
             }
             (Takes::Word(words), Value::Text(word)) => words.contains(&word.as_str()),
             (Takes::Text { max_bytes }, Value::Text(text)) => (1..=max_bytes).contains(&text.len()),
-            (Takes::File, Value::Text(name)) => !name.is_empty(),
+            (Takes::File | Takes::WrittenFile { .. }, Value::Text(name)) => !name.is_empty(),
             _ => false,
         }
     }
@@ -146,7 +156,7 @@ impl fmt::Display for Takes {
             Takes::Even { min, max } => write!(f, "{min}..{max}, even"),
             Takes::Word(words) => f.write_str(&words.join("|")),
             Takes::Text { .. } => f.write_str("TEXT"),
-            Takes::File => f.write_str("FILE"),
+            Takes::File | Takes::WrittenFile { .. } => f.write_str("FILE"),
         }
     }
 }

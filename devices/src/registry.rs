@@ -23,10 +23,11 @@ use crate::camera::FrameSource;
 use crate::cost::CostModel;
 use crate::display::{NoPictures, PictureSink};
 use crate::function::Function;
-use crate::parameters::{self, Parameter, Parameters, Takes, did_you_mean};
+use crate::parameters::{self, Parameter, Parameters, Takes, Value, did_you_mean};
 use crate::pvpanic::{GuestEvents, Nobody};
 use crate::registers::Register;
 use crate::state::{SavedState, StateError, Stateful, unpack};
+use crate::virtio_blk::{Disk, Wanted};
 use crate::virtio_fs::{FileServer, NoFiles, Share};
 
 pub use crate::MODELS;
@@ -49,6 +50,12 @@ pub trait Host {
     ///
     /// Which directory, why not, and the fix, as one line.
     fn share(&mut self, share: Share<'_>) -> Result<Box<dyn FileServer>, String>;
+    /// Opens the file of a disk.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::pictures`].
+    fn disk(&mut self, wanted: Wanted<'_>) -> Result<Box<dyn Disk>, String>;
 }
 
 /// A host that has no files, and nobody who looks at a screen.
@@ -69,6 +76,10 @@ impl Host for NoHost {
 
     fn share(&mut self, _: Share<'_>) -> Result<Box<dyn FileServer>, String> {
         Ok(Box::new(NoFiles))
+    }
+
+    fn disk(&mut self, wanted: Wanted<'_>) -> Result<Box<dyn Disk>, String> {
+        Err(format!("{}: there are no files here; leave it out", wanted.path.display()))
     }
 }
 
@@ -178,7 +189,15 @@ impl Entry {
 
     /// Whether the value of a key is the name of a file on the host.
     pub fn is_file(&self, key: &str) -> bool {
-        self.parameters.iter().any(|parameter| parameter.key == key && parameter.takes == Takes::File)
+        self.parameters.iter().any(|parameter| parameter.key == key && parameter.takes.is_file())
+    }
+
+    /// Whether the file that a key names is written, with these parameters.
+    pub fn writes(&self, key: &str, parameters: &Parameters) -> bool {
+        let takes = self.parameters.iter().find(|parameter| parameter.key == key).map(|it| it.takes);
+        let Some(Takes::WrittenFile { unless: (other, values) }) = takes else { return false };
+        let set = |value: &Value| matches!(value, Value::Text(text) if values.contains(&text.as_str()));
+        !parameters.get(other).is_some_and(set)
     }
 
     /// The default of a key in words, if it has one.

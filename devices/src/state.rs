@@ -49,6 +49,11 @@ pub enum StateError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// What the device had on the host is not what it was.
+    #[error(
+        "{0} was written since the snapshot was taken; put its file back as it was, or keep it so with writes=snapshot"
+    )]
+    Changed(String),
 }
 
 /// A saved state: what it is of, its layout, and its bytes.

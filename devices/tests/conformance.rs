@@ -198,7 +198,7 @@ fn ends(takes: Takes) -> Vec<Value> {
         Takes::Whole { min, max } | Takes::Even { min, max } => vec![min.into(), max.into()],
         Takes::Word(words) => words.iter().map(|&word| word.into()).collect(),
         Takes::Text { max_bytes } => vec!["a".into(), "a".repeat(max_bytes).as_str().into()],
-        Takes::File => vec!["a.file".into()],
+        Takes::File | Takes::WrittenFile { .. } => vec!["a.file".into()],
     }
 }
 
@@ -313,6 +313,13 @@ const STARTS: &[Start] = &[
         memory: &[(0x1000, &[40, 0, 0, 0, 1])],
         queue: 1,
         parts: &[Part::Read(0x1000, 40), Part::Write(0x2000, 144)],
+    },
+    // A write of 256 sectors to sector 8: it takes two parts.
+    Start::Virtio {
+        kind: "virtio-blk",
+        memory: &[(0x1000, &[1, 0, 0, 0, 0, 0, 0, 0, 8])],
+        queue: 0,
+        parts: &[Part::Read(0x1000, 16), Part::Read(0x2000, 0x2_0000), Part::Write(0x1100, 1)],
     },
 ];
 

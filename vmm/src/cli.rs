@@ -1,6 +1,7 @@
 //! The command line of `fencepost`.
 
 mod console;
+mod disk;
 mod errors;
 mod foreign;
 pub mod root;

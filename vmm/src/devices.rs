@@ -1,6 +1,5 @@
 //! The PCI bus of a machine, from its description.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,10 +10,13 @@ use fencepost_devices::pci::{PciRoot, requester_id};
 use fencepost_devices::pvpanic::GuestEvents;
 use fencepost_devices::registry::{BuildError, Host, find};
 use fencepost_devices::state::{SavedState, StateError, Stateful, decode};
+use fencepost_devices::virtio_blk::{Disk, Wanted};
 use fencepost_devices::virtio_fs::{FileServer, Share};
 
 use crate::config::{DeviceConfig, MachineConfig};
+use crate::disk;
 use crate::error::HostError;
+use crate::failures::Failures;
 use crate::frames::{Frame, FrameSink, ScreenName, Watcher};
 use crate::machine::map::pci_windows;
 use crate::panic::Panics;
@@ -97,7 +99,7 @@ pub struct HostFiles {
     building: (u8, String),
     /// Devices have asked for a screen.
     screens: bool,
-    failures: SourceFailures,
+    failures: Failures,
     panics: Panics,
 }
 
@@ -114,8 +116,8 @@ impl HostFiles {
         HostFiles { panics: panics.clone(), ..self }
     }
 
-    /// What becomes of the sources of pictures that the devices open.
-    pub fn failures(&self) -> SourceFailures {
+    /// What the host fails to do for the devices.
+    pub fn failures(&self) -> Failures {
         self.failures.clone()
     }
 }
@@ -140,26 +142,9 @@ impl Host for HostFiles {
     fn share(&mut self, share: Share<'_>) -> Result<Box<dyn FileServer>, String> {
         share::open(share)
     }
-}
 
-/// The sources that could not deliver a picture.
-#[derive(Clone, Default)]
-pub struct SourceFailures(Arc<Mutex<BTreeMap<PathBuf, (String, u64)>>>);
-
-impl SourceFailures {
-    fn add(&self, path: &Path, why: &SourceError) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.entry(path.to_path_buf()).or_insert_with(|| (why.0.clone(), 0)).1 += 1;
-    }
-
-    /// For each of them the first reason, and how many pictures there were not, as a line.
-    pub fn lines(&self) -> Vec<String> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = |(path, (why, count)): (&PathBuf, &(String, u64))| {
-            let name = path.display();
-            format!("the camera's source {name}: {why}; pictures that the guest got as errors: {count}")
-        };
-        all.iter().map(line).collect()
+    fn disk(&mut self, wanted: Wanted<'_>) -> Result<Box<dyn Disk>, String> {
+        disk::open(wanted, self.failures.clone())
     }
 }
 
@@ -167,7 +152,7 @@ impl SourceFailures {
 struct Watched {
     path: PathBuf,
     source: Box<dyn FrameSource>,
-    failures: SourceFailures,
+    failures: Failures,
 }
 
 impl FrameSource for Watched {
@@ -185,7 +170,10 @@ impl FrameSource for Watched {
 
     fn frame(&mut self, sequence: u32, size: Size) -> Result<Picture, SourceError> {
         let picture = self.source.frame(sequence, size);
-        picture.inspect_err(|why| self.failures.add(&self.path, why))
+        picture.inspect_err(|why| {
+            let thing = format!("the camera's source {}", self.path.display());
+            self.failures.add(&thing, &why.0, "pictures that the guest got as errors");
+        })
     }
 }
 

@@ -16,8 +16,9 @@ use crate::backend::{self, BackEnd};
 use crate::cache::{self, Cache};
 use crate::config::{Accel, COMMAND_LINE_DEFAULT, MachineConfig};
 use crate::console_size::ConsoleSize;
-use crate::devices::{self, HostFiles, SourceFailures};
+use crate::devices::{self, HostFiles};
 use crate::error::HostError;
+use crate::failures::Failures;
 use crate::hooks::Hooks;
 use crate::initrd;
 use crate::kernel::{self, Kernel};
@@ -57,8 +58,8 @@ pub(crate) struct Ready {
     pub machine: Machine,
     /// Instructions retired before this run.
     pub retired_before: u64,
-    /// What becomes of the devices' sources of pictures.
-    pub failures: SourceFailures,
+    /// What the host fails to do for the devices.
+    pub failures: Failures,
     /// What hears of the guest's failures.
     pub panics: Panics,
 }

@@ -29,7 +29,7 @@ pub fn lines(launch: &Launch, stats: bool, outcome: &Outcome) -> Vec<String> {
     if let Some(digest) = &outcome.log.digest {
         lines.push(format!("events: {}, sha256 {digest}", outcome.log.count));
     }
-    lines.extend(outcome.source_errors.iter().map(|error| format!("fencepost: {error}")));
+    lines.extend(outcome.device_errors.iter().map(|error| format!("fencepost: {error}")));
     lines.extend(trace_lines(launch, outcome));
     lines.extend(outcome.outputs.iter().flat_map(Delivery::lines));
     lines.extend(outcome.gave_up.map(|reason| match reason {

@@ -92,8 +92,8 @@ pub struct Outcome {
     pub memory_digest: Option<String>,
     /// The CPU as it was left.
     pub last: LastMoment,
-    /// Why pictures of a camera's source could not be read, a line for each source.
-    pub source_errors: Vec<String>,
+    /// What the host could not do for devices, a line for each file.
+    pub device_errors: Vec<String>,
     /// What became of the outputs, the trace apart.
     pub outputs: Vec<Delivery>,
     /// Why an output was given up that took nothing when the guest had ended.
@@ -145,11 +145,11 @@ impl Outcome {
     }
 
     /// `status` of a command that ran the guest, as its files leave it: that of the reason to stop which ended the wait for
-    /// an output, and not 0 when the host failed to write one, or to read the camera's source.
+    /// an output, and not 0 when the host failed to write one, or to serve a device.
     pub fn with_outputs(&self, status: i32) -> i32 {
         let failed = self.trace_error().is_some()
             || self.snapshot_error.is_some()
-            || !self.source_errors.is_empty()
+            || !self.device_errors.is_empty()
             || self.outputs.iter().any(Delivery::failed);
         match self.gave_up {
             Some(reason) => reason.status(),
@@ -295,7 +295,7 @@ fn finish(
         log: remains.log,
         memory_digest,
         last,
-        source_errors: failures.lines(),
+        device_errors: failures.lines(),
         outputs: Vec::new(),
         gave_up: None,
         snapshot_error,
@@ -323,10 +323,15 @@ pub fn claims(launch: &Launch) -> Result<Claims, HostError> {
     kernel.path.iter().for_each(|path| claims.input("--kernel", path));
     launch.restore.iter().for_each(|path| claims.input("--restore", path));
     kernel.initramfs.iter().for_each(|path| claims.input("--initrd", path));
-    for device in devices {
-        device.files().iter().for_each(|path| claims.input(&format!("the {}'s source", device.kind), path));
+    let files =
+        || devices.iter().flat_map(|device| device.files().into_iter().map(|file| (&device.kind, file)));
+    for (kind, (path, _)) in files().filter(|(_, (_, written))| !written) {
+        claims.input(&format!("the {kind}'s source"), path);
     }
     claims.standard_streams()?;
+    for (kind, (path, _)) in files().filter(|(_, (_, written))| *written) {
+        claims.output(&format!("the file of the {kind}"), path)?;
+    }
     tracing.file.iter().try_for_each(|path| claims.output("--trace", path))?;
     launch.snapshot.iter().try_for_each(|path| claims.output("--snapshot", path))?;
     launch.console_log.iter().try_for_each(|path| claims.output("--console-log", path))?;

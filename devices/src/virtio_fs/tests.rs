@@ -8,6 +8,7 @@ use crate::state::{StateError, Stateful};
 use crate::virtio::Device;
 use crate::virtio::registers::Id;
 use crate::virtio::testing::{Driver, Part};
+use crate::virtio_blk::{Disk, Wanted};
 
 use super::{FileServer, Fs, FsConfig, NoFiles, Share, VirtioFs};
 
@@ -49,6 +50,10 @@ impl Host for Turns {
 
     fn guest_events(&mut self) -> Box<dyn GuestEvents> {
         NoHost.guest_events()
+    }
+
+    fn disk(&mut self, wanted: Wanted<'_>) -> Result<Box<dyn Disk>, String> {
+        NoHost.disk(wanted)
     }
 
     fn share(&mut self, _: Share<'_>) -> Result<Box<dyn FileServer>, String> {

@@ -16,7 +16,6 @@ const FOREIGN: &[(&[&str], &str)] = &[
     (&["-cpu", "--cpu"], "the CPU is that of --accel soft or --accel kvm; leave it out"),
     (
         &[
-            "--disk",
             "-disk",
             "-d",
             "-drive",
@@ -31,14 +30,10 @@ const FOREIGN: &[(&[&str], &str)] = &[
             "--block",
             "-blockdev",
             "--pmem",
-            "-fsdev",
-            "--fs",
-            "--virtiofs",
-            "--volume",
-            "--shared-dir",
         ],
-        "the machine has no disk; put what the guest needs into the initramfs of --initrd",
+        "use --disk FILE, or --disk FILE,ro",
     ),
+    (&["-fsdev", "--fs", "--virtiofs", "--volume", "--shared-dir"], "use --share DIR"),
     (&["--rootfs", "--rootdir"], "use --root, with what `fencepost root` made"),
     (
         &[

@@ -11,6 +11,7 @@ use fencepost_devices::registry::find;
 use fencepost_devices::state::Stateful;
 
 use super::console::ConsoleArgs;
+use super::disk::DiskOption;
 use super::root::BootArgs;
 use super::values::{
     ACCEL, DeviceOption, SLOW_OUTPUT, SWITCH, memory_size, on_panic, parameters_of, share, timeout,
@@ -71,6 +72,11 @@ pub struct RunArgs {
     /// unless `,rw` stands behind it. Without TAG=, the tag is `share`. May be given several times (docs/virtio-fs.md)
     #[arg(long = "share", value_name = "[TAG=]DIR[,rw]", value_parser = share)]
     pub shares: Vec<Plug>,
+    /// Plug a disk (virtio-blk): a raw or qcow2 file, or a block device. `ro`: the guest cannot write it; `snapshot`: what it
+    /// writes is forgotten at the end, and the file stays as it is; `format=`: raw or qcow2, else as the file begins. May be
+    /// given several times; a comma in a name is written twice
+    #[arg(long = "disk", value_name = "FILE[,ro][,snapshot][,format=F]")]
+    pub disks: Vec<DiskOption>,
     /// Whether the guest finds an IOMMU (VT-d) [default: on]
     #[arg(long, value_parser = word(SWITCH))]
     pub iommu: Option<bool>,
@@ -106,7 +112,7 @@ pub struct RunArgs {
     pub snapshot_at: Vec<SnapshotAt>,
     /// Go on from the machine saved in this file, which has its own kernel, memory and devices
     #[arg(long, value_name = "FILE", conflicts_with_all =
-        ["machine", "kernel", "initrd", "append", "memory", "camera", "gpu", "display", "devices", "shares", "iommu", "seed", "moves"])]
+        ["machine", "kernel", "initrd", "append", "memory", "camera", "gpu", "display", "devices", "disks", "shares", "iommu", "seed", "moves"])]
     pub restore: Option<PathBuf>,
     /// Say at the end how much was executed, how fast, which exceptions there were, and what was not known
     #[arg(long)]
@@ -234,6 +240,9 @@ impl RunArgs {
             }
             let refused = |why| HostError::Input(format!("--device {}: {why}", plug.model));
             machine.plug(plug).map_err(refused)?;
+        }
+        for disk in &self.disks {
+            machine.plug(&disk.0).map_err(|why| HostError::Input(format!("--disk: {why}")))?;
         }
         Ok(())
     }

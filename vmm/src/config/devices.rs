@@ -42,11 +42,16 @@ impl DeviceConfig {
         self
     }
 
-    /// The files on the host that it reads.
-    pub fn files(&self) -> Vec<&Path> {
+    /// The files on the host that it reads, and whether it writes them too.
+    pub fn files(&self) -> Vec<(&Path, bool)> {
+        let model = find(&self.kind).ok();
+        let writes = |key: &str| model.is_some_and(|model| model.writes(key, &self.parameters));
         let names = self.parameters.iter().filter(|(key, _)| self.is_file(key));
         names
-            .filter_map(|(_, value)| if let Value::Text(name) = value { Some(Path::new(name)) } else { None })
+            .filter_map(|(key, value)| match value {
+                Value::Text(name) => Some((Path::new(name), writes(key))),
+                Value::Number(_) => None,
+            })
             .collect()
     }
 

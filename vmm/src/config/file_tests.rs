@@ -59,7 +59,7 @@ fn names_of_files_are_from_the_folder_of_the_machines_file() {
     assert_eq!(machine.kernel.path, inside("vmlinuz"));
     assert_eq!(machine.kernel.initramfs, [Path::new("/abs")]);
     assert_eq!(machine.tracing.file, inside("out"));
-    assert_eq!(machine.devices[0].files(), [folder.path().join("a.y4m")]);
+    assert_eq!(machine.devices[0].files(), [(folder.path().join("a.y4m").as_path(), false)]);
     assert_eq!(machine.kernel.command_line, None);
 }
 
