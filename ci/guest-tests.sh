@@ -499,6 +499,9 @@ viewed() {
 }
 check "determinism: a run with a live view is the run without" viewed
 
+# Disks, on both kernels.
+. "$ROOT/ci/disk-tests.sh"
+
 # The live view of a guest, in a browser and by a VNC client.
 say "the live view"
 lines_of "$ROOT/ci/view-test" "$logs/view"
