@@ -39,6 +39,8 @@ flow_sizes=(--display width=160,height=120 --camera width=320,height=120)
 guest flows 300 "$other_flows" "${flow_sizes[@]}"
 # Virtio devices by the kernel's own drivers, which busybox's modprobe loads: the programs are guest-tests/scripts.
 with_virtio() {
+    # `guest`, which is in ci/test, looks at it.
+    # shellcheck disable=SC2034
     local INITRD=initrd-virtio
     "$@"
 }
