@@ -51,6 +51,7 @@ models! {
     display: Display,
     edu: Edu,
     pvpanic: Pvpanic,
+    virtio_console: VirtioConsole,
     virtio_rng: VirtioRng,
     virtio_gpu: VirtioGpu,
     virtio_keyboard: VirtioKeyboard,

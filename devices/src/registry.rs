@@ -29,6 +29,7 @@ use crate::registers::Register;
 use crate::state::{SavedState, StateError, Stateful, unpack};
 use crate::virtio_blk::{Disk, Wanted};
 use crate::virtio_fs::{FileServer, NoFiles, Share};
+use crate::virtio_console::{ByteSink, NoReader, Port};
 
 pub use crate::MODELS;
 
@@ -40,6 +41,8 @@ pub trait Host {
     ///
     /// Which file, why not, and the fix, as one line.
     fn pictures(&mut self, path: &Path) -> Result<Box<dyn FrameSource>, String>;
+    /// Who reads what the guest writes to `port` of a console.
+    fn port(&mut self, port: Port) -> Box<dyn ByteSink>;
     /// Who is shown the pictures of a screen.
     fn screen(&mut self) -> Box<dyn PictureSink>;
     /// Who is told what the guest's kernel says of itself.
@@ -62,6 +65,10 @@ pub trait Host {
 pub struct NoHost;
 
 impl Host for NoHost {
+    fn port(&mut self, _: Port) -> Box<dyn ByteSink> {
+        Box::new(NoReader)
+    }
+
     fn pictures(&mut self, path: &Path) -> Result<Box<dyn FrameSource>, String> {
         Err(format!("{}: there are no files here; leave it out", path.display()))
     }

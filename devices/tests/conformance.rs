@@ -296,6 +296,12 @@ const STARTS: &[Start] = &[
     // The factorial of 5.
     Start::Registers { kind: "edu", memory: &[], registers: &[(0x08, 5)] },
     Start::NoEngine { kind: "pvpanic" },
+    Start::Virtio {
+        kind: "virtio-console",
+        memory: &[(0x1000, b"hello")],
+        queue: 1,
+        parts: &[Part::Read(0x1000, 5)],
+    },
     Start::Virtio { kind: "virtio-rng", memory: &[], queue: 0, parts: &[Part::Write(0x1000, 64)] },
     // GET_DISPLAY_INFO.
     Start::Virtio {
