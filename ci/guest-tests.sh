@@ -134,6 +134,71 @@ check "build: the guest of the 6.1 kernel" "$ROOT/ci/guest" --stable --shell
 on_stable guest stable-machine 900 "$machine_as_stated"
 on_stable guest stable-iommu 900 "test_iommu;test_sg"
 on_stable with_virtio guest stable-virtio-rng 300 "virtio_rng" --device virtio-rng,slot=7
+# A terminal with a size, and a program of the host's at the other end of the channel: `channel NAME`.
+channel() {
+    local socket=$logs/$1.socket harness
+    "$ROOT/ci/channel-harness.py" "$socket" >"$logs/$1-harness" 2>&1 &
+    harness=$!
+    with_virtio guest "$1" 300 "virtio_console" --device virtio-console,columns=132,rows=43 --channel "$socket"
+    wait "$harness" || { cat "$logs/$1-harness"; return 1; }
+    grep -q 'words on hvc0' "$logs/guest-$1" && [ ! -e "$socket" ]
+}
+check "channel: the harness's words" channel virtio-console
+check "channel: the same on the 6.1 kernel" on_stable channel stable-virtio-console
+# The console's input goes to hvc0.
+hvc0() {
+    # The guest's shell is to work it out.
+    # shellcheck disable=SC2016
+    echo 'echo "typed $((6 * 7))"; exit' | timeout 300 "$FENCEPOST" run --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd-virtio" \
+        --accel soft --console hvc0 --append "$GUEST_COMMAND_LINE fencepost.run=\"getty_hvc0\"" >"$logs/hvc0" 2>&1
+    cat "$logs/hvc0"
+    grep -q 'typed 42' "$logs/hvc0"
+}
+check "console: a shell on hvc0" hvc0
+# A network by passt, whose gateway is the host itself; the recorded run again without it. `network NAME`.
+network() {
+    local name=$1 server port status=0
+    "$ROOT/ci/network-server.py" 127.0.0.1 >"$logs/$name-port" &
+    server=$!
+    until [ -s "$logs/$name-port" ]; do sleep 0.1; done
+    port=$(cat "$logs/$name-port")
+    with_virtio guest "$name" 300 "virtio_net dhcp $port" --net passt --record-input "$logs/$name-input" --memory-hash || status=1
+    kill "$server"
+    with_virtio guest "$name-replayed" 300 "virtio_net dhcp $port" --net passt --replay-input "$logs/$name-input" --memory-hash || status=1
+    diff <(grep sha256 "$logs/guest-$name.host") <(grep sha256 "$logs/guest-$name-replayed.host") || status=1
+    [ "$(grep -c sha256 "$logs/guest-$name.host")" = 2 ] || status=1
+    return "$status"
+}
+# The same by a tap device, in a network namespace of its own.
+network_tap() {
+    # They are the inner shell's to expand.
+    # shellcheck disable=SC2016
+    unshare --net bash -c '
+        set -e
+        root=$1 logs=$2 line=$3
+        shift 3
+        ip link set lo up
+        ip tuntap add fencepost0 mode tap
+        ip addr add 198.51.100.1/24 dev fencepost0
+        ip link set fencepost0 up
+        "$root/ci/network-server.py" 198.51.100.1 >"$logs/tap-port" &
+        until [ -s "$logs/tap-port" ]; do sleep 0.1; done
+        "$@" "$line fencepost.run=\"virtio_net tap $(cat "$logs/tap-port")\"" </dev/null >"$logs/tap" 2>&1 || { cat "$logs/tap"; kill %1; exit 1; }
+        kill %1' -- "$ROOT" "$logs" "$GUEST_COMMAND_LINE" "$FENCEPOST" run --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd-virtio" --accel soft \
+        --timeout 300 --net tap=fencepost0 --append || return 1
+    [ "$(grep -c '^ok ' "$logs/tap")" = 5 ]
+}
+if [ -n "$(ip route show default)" ]; then
+    check "network: passt, and its record" network virtio-net
+    check "network: the same on the 6.1 kernel" on_stable network stable-virtio-net
+else
+    skipped+=("network: passt, and its record: the host has no default route, which passt asks for")
+fi
+if unshare --net true 2>/dev/null && [ -w /dev/net/tun ]; then
+    check "network: a tap device" network_tap
+else
+    skipped+=("network: a tap device: no network namespace, or no /dev/net/tun")
+fi
 # The same seed gives the same numbers, and another one others.
 virtio_numbers() {
     grep -h '^# numbers [0-9a-f]' "$logs/guest-$1.text"

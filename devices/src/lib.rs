@@ -52,6 +52,7 @@ models! {
     edu: Edu,
     pvpanic: Pvpanic,
     virtio_console: VirtioConsole,
+    virtio_net: VirtioNet,
     virtio_rng: VirtioRng,
     virtio_gpu: VirtioGpu,
     virtio_keyboard: VirtioKeyboard,

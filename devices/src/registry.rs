@@ -28,8 +28,9 @@ use crate::pvpanic::{GuestEvents, Nobody};
 use crate::registers::Register;
 use crate::state::{SavedState, StateError, Stateful, unpack};
 use crate::virtio_blk::{Disk, Wanted};
-use crate::virtio_fs::{FileServer, NoFiles, Share};
 use crate::virtio_console::{ByteSink, NoReader, Port};
+use crate::virtio_fs::{FileServer, NoFiles, Share};
+use crate::virtio_net::{Unplugged, Wire};
 
 pub use crate::MODELS;
 
@@ -41,6 +42,8 @@ pub trait Host {
     ///
     /// Which file, why not, and the fix, as one line.
     fn pictures(&mut self, path: &Path) -> Result<Box<dyn FrameSource>, String>;
+    /// Where the frames of a network device go.
+    fn wire(&mut self) -> Box<dyn Wire>;
     /// Who reads what the guest writes to `port` of a console.
     fn port(&mut self, port: Port) -> Box<dyn ByteSink>;
     /// Who is shown the pictures of a screen.
@@ -65,6 +68,10 @@ pub trait Host {
 pub struct NoHost;
 
 impl Host for NoHost {
+    fn wire(&mut self) -> Box<dyn Wire> {
+        Box::new(Unplugged)
+    }
+
     fn port(&mut self, _: Port) -> Box<dyn ByteSink> {
         Box::new(NoReader)
     }

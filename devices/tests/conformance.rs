@@ -302,6 +302,7 @@ const STARTS: &[Start] = &[
         queue: 1,
         parts: &[Part::Read(0x1000, 5)],
     },
+    Start::Virtio { kind: "virtio-net", memory: &[], queue: 1, parts: &[Part::Read(0x1000, 72)] },
     Start::Virtio { kind: "virtio-rng", memory: &[], queue: 0, parts: &[Part::Write(0x1000, 64)] },
     // GET_DISPLAY_INFO.
     Start::Virtio {

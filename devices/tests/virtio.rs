@@ -115,7 +115,7 @@ fn the_driver_is_told_of_what_it_broke() {
         driver.kick(0);
         // A queue of buffers for what the host has is looked at when it has something.
         if let Some(inbox) = driver.function.inbox() {
-            inbox.receive(&[0; 8], &mut driver.world.ports());
+            inbox.receive(&[0; 64], &mut driver.world.ports());
         }
         driver.wait(1_000_000_000);
         let status = driver.get(fencepost_devices::virtio::registers::Id::Status);

@@ -4,6 +4,7 @@ mod console;
 mod disk;
 mod errors;
 mod foreign;
+mod links;
 pub mod root;
 mod run;
 pub mod trace;

@@ -11,7 +11,8 @@ use rustix::io::Errno;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use crate::control::{Control, StopReason};
-use crate::{say, terminal};
+use crate::say;
+use crate::terminal;
 
 /// Ctrl-]: the next key is for Fencepost.
 const ESCAPE: u8 = 0x1d;

@@ -16,6 +16,8 @@ use crate::console_size::ConsoleSize;
 const INPUT_MAX_BYTES: usize = 64 * 1024;
 /// What is kept for devices until the machine takes it: beyond it whoever brings more waits.
 const DELIVERIES_MAX_BYTES: usize = 256 * 1024;
+/// The longest part of routed console input.
+const ROUTED_MAX_BYTES: usize = 4096;
 
 /// Why the host wants the machine to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +64,17 @@ enum Pause {
     Wanted,
 }
 
+/// A device that is the console, instead of the serial line.
+#[derive(Clone, Copy, Debug)]
+pub struct Route {
+    /// Its slot.
+    pub slot: u8,
+    /// The delivery that at most 4096 characters are.
+    pub characters: fn(&[u8]) -> Vec<u8>,
+    /// The delivery that a size is.
+    pub size: fn(ConsoleSize) -> Vec<u8>,
+}
+
 #[derive(Debug, Default)]
 struct Notes {
     /// Why the machine is to end, and since when.
@@ -72,6 +85,10 @@ struct Notes {
     input_open: bool,
     /// Input never keeps anybody waiting: what there is can be had at once.
     input_steady: bool,
+    /// Others than the console's reader may bring something: a guest that waits is not dead.
+    others: usize,
+    /// Where the input goes, if not over the serial line: the slot of a device, and what its deliveries are made by.
+    route: Option<Route>,
     /// The input's reader is wanted elsewhere.
     input_closed: bool,
     /// What devices are to get, by slot, in the order in which it came.
@@ -79,9 +96,8 @@ struct Notes {
     /// Its length in bytes.
     delivery_bytes: usize,
     watchdog: Option<Duration>,
-    /// The console's size, and whether it has changed since the machine looked.
+    /// The console's size.
     console_size: Option<ConsoleSize>,
-    resized: bool,
     /// The console has the size of the terminal.
     sized_by_terminal: bool,
     /// An idle guest's clock goes as the host's.
@@ -96,6 +112,10 @@ impl Notes {
     fn bring(&mut self, slot: u8, data: Vec<u8>) {
         self.delivery_bytes += data.len();
         self.deliveries.push_back((slot, data));
+    }
+
+    fn may_come(&self) -> bool {
+        self.input_open || self.others > 0
     }
 
     /// Why the machine is to end; looks at the clock too, so that the time is over even where nobody says so.
@@ -142,9 +162,9 @@ impl Control {
         self.notes().event = event;
     }
 
-    /// Whether console input may still come.
+    /// Whether anything may still come from the host: console input, or what others bring.
     pub fn input_open(&self) -> bool {
-        self.notes().input_open
+        self.notes().may_come()
     }
 
     /// Asks the machine to end. The first reason stays.
@@ -238,9 +258,12 @@ impl Control {
     pub fn set_console_size(&self, size: ConsoleSize) {
         let mut notes = self.notes();
         if notes.console_size.replace(size) != Some(size) {
-            notes.resized = true;
+            let route = notes.route;
             drop(notes);
             self.raise();
+            if let Some(route) = route {
+                self.try_deliver(route.slot, (route.size)(size));
+            }
         }
     }
 
@@ -260,12 +283,6 @@ impl Control {
     /// The console's size, where it has one.
     pub fn console_size(&self) -> Option<ConsoleSize> {
         self.notes().console_size
-    }
-
-    /// The console's size, if it is another than when this was last called.
-    pub fn take_console_size_change(&self) -> Option<ConsoleSize> {
-        let mut notes = self.notes();
-        std::mem::take(&mut notes.resized).then_some(notes.console_size).flatten()
     }
 
     /// Sets how long a CPU may keep interrupts off without an access to the machine: of the host's time under `kvm`, of
@@ -295,9 +312,31 @@ impl Control {
         !notes.deliveries.is_empty() || !notes.input.is_empty() && !notes.input_steady
     }
 
+    /// Console input, and the console's size now and whenever it changes, go to a device from now on.
+    pub fn route_console(&self, route: Route) {
+        let size = {
+            let mut notes = self.notes();
+            notes.route = Some(route);
+            notes.console_size
+        };
+        size.into_iter().for_each(|size| self.deliver(route.slot, (route.size)(size)));
+    }
+
+    /// Says that another than the console's reader may bring something from now on (true), or no longer.
+    pub fn set_others(&self, more: bool) {
+        let mut notes = self.notes();
+        notes.others = if more { notes.others + 1 } else { notes.others.saturating_sub(1) };
+        drop(notes);
+        self.raise();
+    }
+
     /// Adds console input; waits while the guest is far behind.
     pub fn push_input(&self, bytes: &[u8]) {
         let mut notes = self.notes();
+        if let Some(Route { slot, characters, .. }) = notes.route {
+            drop(notes);
+            return bytes.chunks(ROUTED_MAX_BYTES).for_each(|part| self.deliver(slot, characters(part)));
+        }
         while notes.input.len() >= INPUT_MAX_BYTES && notes.stop.is_none() && !notes.input_closed {
             notes = self.changed.wait(notes).unwrap_or_else(|poisoned| poisoned.into_inner());
         }
@@ -356,6 +395,11 @@ impl Control {
         true
     }
 
+    /// Whether something was brought for a device.
+    pub fn has_delivery(&self) -> bool {
+        !self.notes().deliveries.is_empty()
+    }
+
     /// Takes what was brought first for a device.
     pub fn take_delivery(&self) -> Option<(u8, Vec<u8>)> {
         let mut notes = self.notes();
@@ -388,9 +432,9 @@ impl Control {
             None => {
                 let notes = self
                     .changed
-                    .wait_while(notes, |notes| notes.input_open && quiet(notes))
+                    .wait_while(notes, |notes| notes.may_come() && quiet(notes))
                     .unwrap_or_else(|poisoned| poisoned.into_inner());
-                notes.input_open || !quiet(&notes)
+                notes.may_come() || !quiet(&notes)
             }
         }
     }
@@ -402,86 +446,5 @@ impl Control {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_reason_to_stop_stays() {
-        let control = Control::default();
-        control.stop(StopReason::Signal(15));
-        control.stop(StopReason::Timeout);
-        assert_eq!(control.attend(), Some(StopReason::Signal(15)));
-        assert!(!control.stop_flag().load(Ordering::Acquire));
-    }
-
-    #[test]
-    fn input_comes_out_in_order_and_in_parts() {
-        let control = Control::default();
-        control.push_input(b"he");
-        control.push_input(b"llo");
-        control.push_break();
-        let expected = b"hello".iter().map(|byte| Received::Character(*byte)).chain([Received::Break]);
-        assert!(std::iter::from_fn(|| control.take_input()).eq(expected));
-        assert!(!control.has_input());
-    }
-
-    #[test]
-    fn a_file_that_is_still_read_is_waited_for() {
-        let control = Control::default();
-        control.set_input_steady();
-        control.set_input_open(true);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                std::thread::sleep(Duration::from_millis(20));
-                control.push_input(b"a");
-            });
-            assert!(control.has_input());
-            scope.spawn(|| {
-                std::thread::sleep(Duration::from_millis(20));
-                control.set_input_open(false);
-            });
-            assert_eq!(control.take_input(), Some(Received::Character(b'a')));
-            assert!(!control.has_input());
-        });
-    }
-
-    #[test]
-    fn a_size_of_the_console_is_news_once() {
-        let control = Control::default();
-        let size = |columns| ConsoleSize { columns, rows: 24 };
-        assert_eq!((control.console_size(), control.take_console_size_change()), (None, None));
-        control.set_console_size(size(80));
-        control.attend();
-        assert_eq!(control.take_console_size_change(), Some(size(80)));
-        control.set_console_size(size(80));
-        assert!(!control.stop_flag().load(Ordering::Acquire), "the same again");
-        assert_eq!((control.console_size(), control.take_console_size_change()), (Some(size(80)), None));
-    }
-
-    #[test]
-    fn a_machine_that_cannot_pause_is_not_asked_to() {
-        let control = Control::default();
-        assert!(!control.request_pause() && !control.take_pause_request());
-        control.allow_pauses();
-        assert!(!control.take_pause_request());
-        assert!(control.request_pause() && control.take_pause_request());
-        assert!(!control.take_pause_request(), "once");
-    }
-
-    #[test]
-    fn waiting_ends_when_input_ends() {
-        let control = Control::default();
-        assert!(!control.wait(None), "input was never open");
-        control.set_input_open(true);
-        let woken = std::thread::scope(|scope| {
-            let waiter = scope.spawn(|| {
-                while control.wait(None) {
-                    control.attend();
-                }
-            });
-            control.set_input_open(false);
-            waiter.join().is_ok()
-        });
-        assert!(woken);
-    }
-}
+#[path = "control_tests.rs"]
+mod tests;

@@ -1,5 +1,6 @@
 //! The PCI bus of a machine, from its description.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,7 +12,9 @@ use fencepost_devices::pvpanic::GuestEvents;
 use fencepost_devices::registry::{BuildError, Host, find};
 use fencepost_devices::state::{SavedState, StateError, Stateful, decode};
 use fencepost_devices::virtio_blk::{Disk, Wanted};
+use fencepost_devices::virtio_console::{ByteSink, NoReader, Port};
 use fencepost_devices::virtio_fs::{FileServer, Share};
+use fencepost_devices::virtio_net::{Unplugged, Wire};
 
 use crate::config::{DeviceConfig, MachineConfig};
 use crate::disk;
@@ -101,6 +104,9 @@ pub struct HostFiles {
     screens: bool,
     failures: Failures,
     panics: Panics,
+    terminal: Option<Box<dyn Write + Send>>,
+    channel: Option<Box<dyn Write + Send>>,
+    wire: Option<Box<dyn Wire>>,
 }
 
 impl HostFiles {
@@ -114,6 +120,22 @@ impl HostFiles {
     #[must_use]
     pub fn telling(self, panics: &Panics) -> Self {
         HostFiles { panics: panics.clone(), ..self }
+    }
+
+    /// The same; the first virtio console's terminal and channel write to these.
+    #[must_use]
+    pub fn reading(
+        self,
+        terminal: Option<Box<dyn Write + Send>>,
+        channel: Option<Box<dyn Write + Send>>,
+    ) -> Self {
+        HostFiles { terminal, channel, ..self }
+    }
+
+    /// The same; the first network device is at this wire.
+    #[must_use]
+    pub fn wired(self, wire: Option<Box<dyn Wire>>) -> Self {
+        HostFiles { wire, ..self }
     }
 
     /// What the host fails to do for the devices.
@@ -133,6 +155,18 @@ impl Host for HostFiles {
         let first = !std::mem::replace(&mut self.screens, true);
         let name = ScreenName { slot, kind, first, scanout: 0 };
         Box::new(Screens { name, frames: self.frames.clone(), watcher: self.watcher.clone() })
+    }
+
+    fn wire(&mut self) -> Box<dyn Wire> {
+        self.wire.take().unwrap_or_else(|| Box::new(Unplugged))
+    }
+
+    fn port(&mut self, port: Port) -> Box<dyn ByteSink> {
+        let writer = match port {
+            Port::Terminal => self.terminal.take(),
+            Port::Channel => self.channel.take(),
+        };
+        writer.map_or_else(|| Box::new(NoReader) as Box<dyn ByteSink>, |writer| Box::new(Reader(writer)))
     }
 
     fn guest_events(&mut self) -> Box<dyn GuestEvents> {
@@ -202,5 +236,14 @@ impl PictureSink for Screens {
             let frame = Frame { screen: &screen, vblank, flip, stamp, width, height, pixels: xrgb };
             frames.lock().unwrap_or_else(PoisonError::into_inner).frame(&frame);
         }
+    }
+}
+
+/// One who reads what a guest writes to a port. What it does not take is its own affair: an outlet counts that.
+struct Reader(Box<dyn Write + Send>);
+
+impl ByteSink for Reader {
+    fn write(&mut self, bytes: &[u8]) {
+        let _ = self.0.write_all(bytes);
     }
 }

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use fencepost_devices::function::Function;
+use fencepost_devices::virtio_net::Wire;
 
 use crate::control::Control;
 use crate::frames::{FrameSink, Watcher};
@@ -15,12 +16,18 @@ use crate::say;
 pub struct Hooks {
     /// Where the guest's serial output goes.
     pub console: Box<dyn Write + Send>,
+    /// Where the output of a virtio console's terminal goes; nowhere when absent.
+    pub terminal: Option<Box<dyn Write + Send>>,
     /// Stops the guest and gives it console input, from any thread.
     pub control: Arc<Control>,
     /// Gets every picture that a flip brings to a screen.
     pub frames: Option<Box<dyn FrameSink>>,
     /// Looks at every frame of every screen.
     pub watcher: Option<Arc<dyn Watcher>>,
+    /// Where what a guest writes to a virtio console's channel goes; nowhere when absent.
+    pub channel: Option<Box<dyn Write + Send>>,
+    /// The wire of the first network device; with nobody at its end when absent.
+    pub wire: Option<Box<dyn Wire>>,
     /// Devices of the caller's own and their slots, beside those of the machine's description. Such a machine cannot be saved,
     /// for a snapshot restores what the description names.
     pub devices: Vec<(u8, Box<dyn Function>)>,
@@ -39,6 +46,9 @@ impl Hooks {
     pub fn new(console: Box<dyn Write + Send>) -> Self {
         Hooks {
             console,
+            terminal: None,
+            channel: None,
+            wire: None,
             control: Arc::default(),
             frames: None,
             watcher: None,

@@ -10,6 +10,7 @@ use crate::console_size::ConsoleSize;
 use crate::outlet::Full;
 use crate::panic::OnPanic;
 use crate::view::Addresses;
+use crate::wire::NetAt;
 
 /// A machine and what to do with it.
 #[derive(Clone, Debug)]
@@ -42,6 +43,16 @@ pub struct Launch {
     pub frames: Option<PathBuf>,
     /// Where the screens are shown live.
     pub view: Addresses,
+    /// Where the console is.
+    pub console: ConsoleAt,
+    /// The socket at the other end of the guest's channel.
+    pub channel: Option<PathBuf>,
+    /// What is at the other end of the network device's wire; nothing when absent.
+    pub net: Option<NetAt>,
+    /// The file that what the host brings devices is recorded in.
+    pub record_input: Option<PathBuf>,
+    /// The file that has what is brought instead.
+    pub replay_input: Option<PathBuf>,
     /// What happens to output for which there is no room.
     pub slow_output: Full,
 }
@@ -64,9 +75,23 @@ impl Launch {
             memory_hash: false,
             frames: None,
             view: Addresses::default(),
+            console: ConsoleAt::Serial,
+            channel: None,
+            net: None,
+            record_input: None,
+            replay_input: None,
             slow_output: Full::Wait,
         }
     }
+}
+
+/// `--console`: where standard input goes. Output of both is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConsoleAt {
+    /// The serial line.
+    Serial,
+    /// The terminal of a virtio console.
+    Hvc0,
 }
 
 /// `--move`: where the machine goes at a mark.

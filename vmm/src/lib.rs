@@ -24,6 +24,7 @@
 pub mod accel;
 pub mod backend;
 pub mod cache;
+pub mod channel;
 pub mod cli;
 pub mod config;
 pub mod console;
@@ -45,6 +46,7 @@ pub mod frames;
 mod hooks;
 pub mod initrd;
 pub mod input;
+mod inputs;
 pub mod kernel;
 pub mod launch;
 pub mod lengths;
@@ -68,6 +70,7 @@ pub mod terminal;
 pub mod trace_cli;
 pub mod tracing;
 pub mod view;
+pub mod wire;
 
 #[cfg(test)]
 mod docs_tests;

@@ -52,6 +52,7 @@ fn run_on_terminal(args: &RunArgs, control: &Arc<Control>) -> Result<i32, HostEr
     let screen = say::output(control)
         .map_err(|error| HostError::Host(format!("standard output: {}", plain(&error))))?;
     let mut hooks = Hooks::new(Box::new(screen.writer(args.slow_output)));
+    hooks.terminal = Some(Box::new(screen.writer(args.slow_output)));
     hooks.control = Arc::clone(control);
     hooks.gates.push(Arc::clone(screen.gate()));
     if args.console.console_size.is_none() {

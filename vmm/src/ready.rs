@@ -74,7 +74,10 @@ pub(crate) fn powered_on(
 ) -> Result<Ready, HostError> {
     let config = launch.machine.clone();
     let panics = Panics::new(launch.on_panic);
-    let mut host = HostFiles::new(hooks.frames.take(), hooks.watcher.take()).telling(&panics);
+    let mut host = HostFiles::new(hooks.frames.take(), hooks.watcher.take())
+        .telling(&panics)
+        .reading(hooks.terminal.take(), hooks.channel.take())
+        .wired(hooks.wire.take());
     let pci = devices::plug(&config, &mut host, std::mem::take(&mut hooks.devices))?;
     let (accel, why) = accel::choose(accel::with_seed(config.accel, config.seed)?)?;
     let plan = plan(launch)?;
@@ -130,7 +133,10 @@ pub(crate) fn restored(
     let Saved { config, cpu, machine: state, .. } = saved;
     let config = launch.machine.run_as(config);
     let panics = Panics::new(launch.on_panic);
-    let mut host = HostFiles::new(hooks.frames.take(), hooks.watcher.take()).telling(&panics);
+    let mut host = HostFiles::new(hooks.frames.take(), hooks.watcher.take())
+        .telling(&panics)
+        .reading(hooks.terminal.take(), hooks.channel.take())
+        .wired(hooks.wire.take());
     let pci = devices::restore(&config, &mut host, &state.pci).map_err(refused)?;
     let control = Arc::clone(&hooks.control);
     let code = Arc::new(CodePages::new(memory::end(&memory)));

@@ -11,6 +11,7 @@ use crate::accel::Chosen;
 use crate::backend::kvm::assist::Assists;
 use crate::backend::moves::Moves;
 use crate::backend::{End, Ran, SavedCpu};
+use crate::channel;
 use crate::config::MachineConfig;
 use crate::console_log::ConsoleLog;
 use crate::control::{Control, StopReason};
@@ -21,6 +22,7 @@ use crate::footprint;
 use crate::frames::FrameSink;
 pub use crate::hooks::Hooks;
 use crate::input::InputDevices;
+use crate::inputs;
 use crate::launch::Launch;
 use crate::machine::log::FinishedLog;
 use crate::machine::{GuestEnd, GuestRefused, Unclaimed, memory};
@@ -31,6 +33,7 @@ use crate::shelf::png::PngFolder;
 use crate::snapshot;
 use crate::tracing;
 use crate::view::View;
+use crate::wire;
 
 /// What was executed and how fast.
 #[derive(Clone, Debug)]
@@ -190,11 +193,15 @@ pub fn run(launch: &Launch, mut hooks: Hooks) -> Result<Outcome, HostError> {
     }
     let log = log_console(launch, &mut hooks)?;
     let view = watch(launch, source.machine(launch), &mut hooks)?;
+    let wire = wire::connect(launch, source.machine(launch), &mut hooks)?;
+    let record = inputs::open(launch, source.machine(launch), &control)?;
+    let channel = channel::connect(launch, source.machine(launch), &mut hooks)?;
     let mut ready = match source {
         Source::Boot((memory, entry)) => powered_on(launch, memory, &entry, trace_file, hooks)?,
         Source::Saved(saved) => restored(launch, *saved, trace_file, hooks)?,
     };
     ready.machine.pause_at(pauses(launch));
+    ready.machine.take_inputs(inputs::inputs(launch, record.as_ref())?);
     if launch.snapshot.is_some() {
         control.allow_pauses();
     }
@@ -209,6 +216,8 @@ pub fn run(launch: &Launch, mut hooks: Hooks) -> Result<Outcome, HostError> {
     let wall = first.elapsed();
     drop(limit);
     drop(view);
+    drop(channel);
+    drop(wire);
     let mut outcome = finish(launch, ready, ran, snapshot_error, (startup, wall))?;
     outcome.give_up(outcome.log.written.as_ref().is_some_and(|written| written.given_up), &control);
     if let Some(files) = files {
@@ -216,6 +225,9 @@ pub fn run(launch: &Launch, mut hooks: Hooks) -> Result<Outcome, HostError> {
     }
     if let Some(log) = log {
         outcome.add(log.finish(), &control);
+    }
+    if let Some(record) = record {
+        outcome.add(record.finish(), &control);
     }
     Ok(outcome)
 }
@@ -328,6 +340,7 @@ pub fn claims(launch: &Launch) -> Result<Claims, HostError> {
     for (kind, (path, _)) in files().filter(|(_, (_, written))| !written) {
         claims.input(&format!("the {kind}'s source"), path);
     }
+    launch.replay_input.iter().for_each(|path| claims.input("--replay-input", path));
     claims.standard_streams()?;
     for (kind, (path, _)) in files().filter(|(_, (_, written))| *written) {
         claims.output(&format!("the file of the {kind}"), path)?;
@@ -335,6 +348,7 @@ pub fn claims(launch: &Launch) -> Result<Claims, HostError> {
     tracing.file.iter().try_for_each(|path| claims.output("--trace", path))?;
     launch.snapshot.iter().try_for_each(|path| claims.output("--snapshot", path))?;
     launch.console_log.iter().try_for_each(|path| claims.output("--console-log", path))?;
+    launch.record_input.iter().try_for_each(|path| claims.output("--record-input", path))?;
     launch.frames.iter().try_for_each(|folder| claims.pictures("--frames", folder, PngFolder::PREFIX))?;
     Ok(claims)
 }

@@ -12,6 +12,7 @@ use fencepost_devices::state::Stateful;
 
 use super::console::ConsoleArgs;
 use super::disk::DiskOption;
+use super::links::LinksArgs;
 use super::root::BootArgs;
 use super::values::{
     ACCEL, DeviceOption, SLOW_OUTPUT, SWITCH, memory_size, on_panic, parameters_of, share, timeout,
@@ -134,6 +135,9 @@ pub struct RunArgs {
     /// Write every picture that the display flips to into this folder, as PNG
     #[arg(long, value_name = "DIR")]
     pub frames: Option<PathBuf>,
+    /// What the machine's virtio devices are connected to.
+    #[command(flatten)]
+    pub links: LinksArgs,
     /// The live view.
     #[command(flatten)]
     pub view: ViewArgs,
@@ -173,7 +177,7 @@ impl RunArgs {
             frames: self.frames.clone(),
             view: self.view.addresses(),
             slow_output: self.slow_output,
-            ..Launch::new(self.machine()?)
+            ..self.links.connected(Launch::new(self.machine()?))
         })
     }
 
@@ -211,6 +215,9 @@ impl RunArgs {
         self.plug(&mut machine)?;
         self.plug_pvpanic(&mut machine);
         self.root.boot(&mut machine, self.append.is_none())?;
+        if self.restore.is_none() {
+            self.links.plug(&mut machine)?;
+        }
         Ok(machine)
     }
 

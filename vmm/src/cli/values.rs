@@ -8,6 +8,7 @@ use fencepost_devices::parameters::{self, Parameters};
 use fencepost_devices::registry::{Entry, MODELS, find};
 
 use crate::config::{Accel, Plug, SLOTS, Size, bad_slot};
+use crate::launch::ConsoleAt;
 use crate::outlet::Full;
 use crate::panic::OnPanic;
 
@@ -29,6 +30,12 @@ pub const ACCEL: &[(&str, &str, Accel)] = &[
 
 /// On or off.
 pub const SWITCH: &[(&str, &str, bool)] = &[("on", "", true), ("off", "", false)];
+
+/// `--console`.
+pub const CONSOLE_AT: &[(&str, &str, ConsoleAt)] = &[
+    ("serial", "The serial line, ttyS0", ConsoleAt::Serial),
+    ("hvc0", "The terminal of a virtio console", ConsoleAt::Hvc0),
+];
 
 /// `--slow-output`.
 pub const SLOW_OUTPUT: &[(&str, &str, Full)] = &[

@@ -42,10 +42,15 @@ impl Machine {
         }
     }
 
-    /// Takes what the host has brought, as long as there is room, and offers it.
+    /// Takes what the host has brought, as long as there is room, and offers it. What was due at this cycle has not been done yet: what
+    /// comes later waits for the next one, so that a record of the times is one of the order too.
     pub fn attend_deliveries(&mut self) {
+        self.delivery_held = self.due_at == Some(self.time.cycles()) && self.control.has_delivery();
+        if self.delivery_held {
+            return;
+        }
         while self.inboxes.bytes() < KEPT_MAX_BYTES
-            && let Some((slot, data)) = self.control.take_delivery()
+            && let Some((slot, data)) = self.next_delivery()
         {
             self.deliver(slot, data);
         }

@@ -16,6 +16,7 @@ pub mod map;
 pub mod memory;
 mod ports;
 pub mod recent;
+pub mod recorded;
 pub mod remap;
 pub mod saved;
 pub mod serial;
@@ -60,6 +61,7 @@ use inbox::Inboxes;
 use irq::InterruptController;
 use log::EventLog;
 use recent::{Exit, ExitKind, Recent};
+use recorded::Inputs;
 use remap::Remapping;
 use serial::SerialPort;
 use time::TimeBase;
@@ -149,6 +151,10 @@ pub struct Machine {
     pci: PciRoot,
     iommu: Remapping,
     inboxes: Inboxes,
+    inputs: Inputs,
+    /// When what was due was done last, and whether something for a device waits for the cycle behind it.
+    due_at: Option<Cycles>,
+    delivery_held: bool,
     /// The lines of interrupt pins that interrupt delivery was told of last ([`Machine::drive_all_lines`]).
     lines: u32,
     /// Messages raised during a bus call; empty between calls.
@@ -187,6 +193,9 @@ impl Machine {
             pci: parts.pci,
             iommu: parts.iommu,
             inboxes: Inboxes::default(),
+            inputs: Inputs::default(),
+            due_at: None,
+            delivery_held: false,
             lines: 0,
             messages: Vec::new(),
             routed_revision: 0,
@@ -350,14 +359,15 @@ impl Machine {
 
     /// When the next event is due, in nanoseconds.
     pub fn next_event_ns(&self) -> Option<u64> {
-        self.queue.next_ns()
+        let held = self.delivery_held.then(|| self.time.now().ns);
+        self.queue.next_ns().into_iter().chain(self.inputs.next_ns()).chain(held).min()
     }
 
     /// The CPU cycle up to which the CPU may run undisturbed, and notes it. Always ahead of now, so that the guest
     /// gets on even when a device asks to be called again at once.
     pub fn cpu_deadline(&mut self) -> Cycles {
         let now = self.time.cycles();
-        let next_ns = self.queue.next_ns().into_iter().chain(self.pauses.at_ns.first().copied()).min();
+        let next_ns = self.next_event_ns().into_iter().chain(self.pauses.at_ns.first().copied()).min();
         self.cpu_deadline_ns = next_ns.unwrap_or(u64::MAX);
         next_ns.map_or(Cycles::MAX, |ns| self.time.cycle_at(ns)).max(now + 1)
     }
@@ -385,6 +395,7 @@ impl Machine {
 
     /// Does what is due now, in order. What is asked for meanwhile waits for the next round.
     pub fn run_due(&mut self) {
+        self.due_at = Some(self.time.cycles());
         let now_ns = self.time.now().ns;
         let round = self.queue.sequence();
         while let Some(due) = self.queue.pop_due(now_ns, round) {

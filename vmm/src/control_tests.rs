@@ -1,0 +1,102 @@
+//! Notes to a running machine.
+
+use super::*;
+
+#[test]
+fn the_first_reason_to_stop_stays() {
+    let control = Control::default();
+    control.stop(StopReason::Signal(15));
+    control.stop(StopReason::Timeout);
+    assert_eq!(control.attend(), Some(StopReason::Signal(15)));
+    assert!(!control.stop_flag().load(Ordering::Acquire));
+}
+
+#[test]
+fn input_comes_out_in_order_and_in_parts() {
+    let control = Control::default();
+    control.push_input(b"he");
+    control.push_input(b"llo");
+    control.push_break();
+    let expected = b"hello".iter().map(|byte| Received::Character(*byte)).chain([Received::Break]);
+    assert!(std::iter::from_fn(|| control.take_input()).eq(expected));
+    assert!(!control.has_input());
+}
+
+#[test]
+fn a_file_that_is_still_read_is_waited_for() {
+    let control = Control::default();
+    control.set_input_steady();
+    control.set_input_open(true);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(20));
+            control.push_input(b"a");
+        });
+        assert!(control.has_input());
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(20));
+            control.set_input_open(false);
+        });
+        assert_eq!(control.take_input(), Some(Received::Character(b'a')));
+        assert!(!control.has_input());
+    });
+}
+
+#[test]
+fn a_size_of_the_console_is_news_once() {
+    let control = Control::default();
+    let size = |columns| ConsoleSize { columns, rows: 24 };
+    assert_eq!(control.console_size(), None);
+    control.set_console_size(size(80));
+    control.attend();
+    assert_eq!(control.console_size(), Some(size(80)));
+    control.set_console_size(size(80));
+    assert!(!control.stop_flag().load(Ordering::Acquire), "the same again");
+    assert_eq!(control.console_size(), Some(size(80)));
+}
+
+#[test]
+fn a_machine_that_cannot_pause_is_not_asked_to() {
+    let control = Control::default();
+    assert!(!control.request_pause() && !control.take_pause_request());
+    control.allow_pauses();
+    assert!(!control.take_pause_request());
+    assert!(control.request_pause() && control.take_pause_request());
+    assert!(!control.take_pause_request(), "once");
+}
+
+#[test]
+fn waiting_ends_when_input_ends() {
+    let control = Control::default();
+    assert!(!control.wait(None), "input was never open");
+    control.set_input_open(true);
+    let woken = std::thread::scope(|scope| {
+        let waiter = scope.spawn(|| {
+            while control.wait(None) {
+                control.attend();
+            }
+        });
+        control.set_input_open(false);
+        waiter.join().is_ok()
+    });
+    assert!(woken);
+}
+
+#[test]
+fn a_device_that_is_the_console_gets_its_input_and_its_sizes() {
+    let control = Control::default();
+    let size = |columns| ConsoleSize { columns, rows: 25 };
+    control.set_console_size(size(80));
+    control.route_console(Route {
+        slot: 9,
+        characters: |bytes| bytes.to_vec(),
+        size: |size| vec![0, size.columns as u8],
+    });
+    control.push_input(&[b'a'; 5000]);
+    control.set_console_size(size(100));
+    control.set_console_size(size(100));
+    let got: Vec<(u8, usize)> =
+        std::iter::from_fn(|| control.take_delivery()).map(|(slot, data)| (slot, data.len())).collect();
+    assert_eq!(got, [(9, 2), (9, 4096), (9, 904), (9, 2)]);
+    assert!(!control.has_input(), "the serial line gets none");
+}

@@ -1,0 +1,60 @@
+//! `--record-input` and `--replay-input`: the files of what the host brings devices.
+
+use std::fs::{self, File};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use crate::config::{Accel, MachineConfig};
+use crate::control::Control;
+use crate::error::HostError;
+use crate::launch::Launch;
+use crate::machine::recorded::{Inputs, parse};
+use crate::outlet::Full;
+use crate::outlet::bytes::Bytes;
+
+/// The longest record that is read: some hours of typing, or a gigabyte that went over a network.
+const REPLAY_MAX_BYTES: u64 = 2 << 30;
+
+/// The file to record in, if there is to be one.
+///
+/// # Errors
+///
+/// A file that cannot be made, and `--replay-input` where times are the host's.
+pub fn open(
+    launch: &Launch,
+    machine: &MachineConfig,
+    control: &Arc<Control>,
+) -> Result<Option<Bytes>, HostError> {
+    if launch.replay_input.is_some() && machine.accel == Accel::Kvm {
+        return Err(HostError::input(
+            "--replay-input: under --accel kvm time is the host's, and nothing repeats",
+            "use --accel soft",
+        ));
+    }
+    let Some(path) = &launch.record_input else { return Ok(None) };
+    let failed = |error| HostError::file("the record of input", path, &error, "name another file");
+    let file = File::create(path).map_err(failed)?;
+    Bytes::start("the record of input", OwnedFd::from(file), control).map(Some).map_err(failed)
+}
+
+/// Where deliveries come from.
+///
+/// # Errors
+///
+/// A record that cannot be read: which line, and why.
+pub fn inputs(launch: &Launch, record: Option<&Bytes>) -> Result<Inputs, HostError> {
+    if let Some(record) = record {
+        return Ok(Inputs::record(Box::new(record.writer(Full::Wait))));
+    }
+    let Some(path) = &launch.replay_input else { return Ok(Inputs::Host) };
+    let fix = "name a file that --record-input made";
+    let failed = |error| HostError::file("the record of input", path, &error, fix);
+    if fs::metadata(path).map_err(failed)?.len() > REPLAY_MAX_BYTES {
+        return Err(HostError::input(format!("{}: it is longer than 2 GiB", path.display()), fix));
+    }
+    let text = fs::read_to_string(path).map_err(failed)?;
+    let deliveries = parse(&text).map_err(|(line, why)| {
+        HostError::input(format!("--replay-input {}:{line}: {why}", path.display()), fix)
+    })?;
+    Ok(Inputs::Replayed(deliveries))
+}
