@@ -3,6 +3,7 @@
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 
+use crate::notes::phys32_entry;
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 /// Program headers that are looked at; Linux has five.
@@ -22,6 +23,7 @@ const X86_64: u16 = 62;
 
 const LOAD: u32 = 1;
 const DYNAMIC: u32 = 2;
+const NOTE: u32 = 4;
 const INTERPRETER: u32 = 3;
 const PROGRAM_HEADERS: u32 = 6;
 const THREAD_LOCAL: u32 = 7;
@@ -106,8 +108,31 @@ pub(crate) fn parse<R: Read + Seek>(file: &mut R) -> Result<Layout, String> {
     for segment in &mut segments {
         file.read_exact(segment.as_mut_bytes()).map_err(cut_off)?;
     }
+    refuse_32_bit_entry(file, &header, &segments)?;
     refuse_programs(&header, &segments)?;
     layout(&header, &segments)
+}
+
+/// A kernel that has a PVH entry, and no other that could be the 64-bit one: Linux has both, and its header names the 64-bit one.
+fn refuse_32_bit_entry<R: Read + Seek>(
+    file: &mut R,
+    header: &ElfHeader,
+    segments: &[ProgramHeader],
+) -> Result<(), String> {
+    let mut notes = segments.iter().filter(|segment| segment.kind == NOTE);
+    let Some(entry) = notes.find_map(|notes| phys32_entry(file, notes.offset, notes.file_size)) else {
+        return Ok(());
+    };
+    let inside = |s: &ProgramHeader| {
+        header.entry.checked_sub(s.physical_address).is_some_and(|offset| offset < s.memory())
+    };
+    if entry != header.entry && segments.iter().any(|s| s.kind == LOAD && inside(s)) {
+        return Ok(());
+    }
+    Err(format!(
+        "it has a PVH entry at {entry:#x} alone, in 32-bit protected mode without paging, and the machine starts kernels at a \
+         64-bit entry"
+    ))
 }
 
 /// Where the program headers of the ELF file that begins with `head` end.

@@ -11,8 +11,8 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 
 use crate::bz_image;
 use crate::elf::{self, Layout};
-use crate::foreign::what_is;
-use crate::packed::{Packed, Whole};
+use crate::foreign::{MOST_BYTES, what_is};
+use crate::packed::{Packed, Whole, drain};
 use crate::unified::{self, Sections, Unified};
 use crate::unpack::Method;
 
@@ -112,7 +112,7 @@ impl KernelFile {
 /// Reads a kernel that can be read once, `head` being its beginning.
 fn recognise(
     name: &str,
-    head: Vec<u8>,
+    mut head: Vec<u8>,
     rest: &mut dyn Read,
     memory: u64,
     wrappers: Wrappers,
@@ -132,7 +132,12 @@ fn recognise(
             let whole = Whole::read(name, method, head, rest)?;
             packed(name, whole, memory, wrappers)
         }
-        _ => Err(not_a_kernel(name, what_is(&head))),
+        _ => {
+            let missing = MOST_BYTES.saturating_sub(head.len() as u64);
+            // What cannot be read does not tell more.
+            let _ = rest.take(missing).read_to_end(&mut head);
+            Err(not_a_kernel(name, what_is(&head)))
+        }
     }
 }
 
@@ -142,15 +147,18 @@ fn packed(name: &str, whole: Whole, memory: u64, wrappers: Wrappers) -> Result<K
         return Ok(KernelFile::Packed(whole.vmlinux(name.to_owned(), memory)));
     }
     let inside = Wrappers { packed: false, ..wrappers };
-    whole.unpacked(name, |head, rest| recognise(name, head, rest, memory, inside)).map_err(
-        |error| match error {
-            KernelError::NotAKernel { name, reason } => {
-                let reason = format!("it is packed with {}; of what is in it: {reason}", whole.method());
-                KernelError::NotAKernel { name, reason }
-            }
-            other => other,
-        },
-    )
+    let read = whole.unpacked(name, |head, rest| {
+        let kernel = recognise(name, head, rest, memory, inside)?;
+        drain(name, rest)?;
+        Ok(kernel)
+    });
+    read.map_err(|error| match error {
+        KernelError::NotAKernel { name, reason } => {
+            let reason = format!("it is packed with {}; of what is in it: {reason}", whole.method());
+            KernelError::NotAKernel { name, reason }
+        }
+        other => other,
+    })
 }
 
 /// A unified image is read whole: what of it boots must fit into the guest's memory.

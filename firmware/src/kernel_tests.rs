@@ -82,7 +82,7 @@ fn file_of(bytes: &[u8]) -> File {
     file
 }
 
-fn read(bytes: &[u8], memory: u64) -> Result<KernelFile, KernelError> {
+pub(crate) fn read(bytes: &[u8], memory: u64) -> Result<KernelFile, KernelError> {
     KernelFile::read("file".to_owned(), file_of(bytes), memory)
 }
 
@@ -203,6 +203,18 @@ fn a_file_that_is_not_a_kernel_is_refused_with_the_reason() {
         (gzipped(b"x"), "packed with gzip; of what is in it: it is neither"),
         (changed(&[0; 512], 510, &[0x55, 0xaa]), "it is a disk image"),
         (changed(&[0; 512], 0x38, b"ARM\x64"), "kernel for AArch64"),
+        (changed(&vec![0; 40_000], 0x8001, b"CD001"), "it is an ISO image"),
+        (changed(&[0; 2048], 0x438, &[0x53, 0xef]), "it is an ext2, ext3 or ext4 file system"),
+        (b"MZ\0\0zimg".to_vec(), "it is a packed EFI kernel of another machine"),
+        (gzipped(&gzipped(&good)), "packed with gzip; of what is in it: it is data packed with gzip"),
+        (gzipped(b"070701000"), "packed with gzip; of what is in it: it is an initramfs (cpio)"),
+        (gzipped(&vec![0; 5000])[..20].to_vec(), "gzip data is damaged"),
+        (b"QFI\xfb".to_vec(), "it is a qcow2 disk image"),
+        (with_pvh_entry(0x20_0000), "PVH entry at 0x200000 alone"),
+        (
+            changed(&with_pvh_entry(0x20_0000), 24, &0xffff_ffff_8000_0000u64.to_le_bytes()),
+            "PVH entry at 0x200000 alone",
+        ),
         (good[..50].to_vec(), "cut off"),
         (elf(0x2000, &[0xf4], 0), "below 1 MiB"),
         (changed(&good, 16, &[1]), "it is an object file or a kernel module"),
@@ -229,6 +241,47 @@ fn a_file_that_is_not_a_kernel_is_refused_with_the_reason() {
             "{said}, not {expected}"
         );
     }
+}
+
+/// A kernel whose notes tell of a PVH entry at this address (Xen, xen/include/public/elfnote.h).
+fn with_pvh_entry(address: u32) -> Vec<u8> {
+    let mut file = changed(&elf(0x20_0000, &[0xf4; 56 + 40], 0), 56, &[2]);
+    file[120..176].fill(0);
+    file[120] = 4;
+    file[128] = 176;
+    file[152] = 40;
+    // Another owner's note of an odd size comes first.
+    let words =
+        [4u32, 1, 18, u32::from_le_bytes(*b"GNU\0"), 0, 4, 4, 18, u32::from_le_bytes(*b"Xen\0"), address];
+    words.iter().enumerate().for_each(|(at, word)| {
+        file[176 + 4 * at..180 + 4 * at].copy_from_slice(&word.to_le_bytes());
+    });
+    file
+}
+
+#[test]
+fn a_kernel_with_both_entries_starts_at_the_64_bit_one() {
+    assert_eq!(kernel(&with_pvh_entry(0x20_0008)).entry(), 0x20_0000);
+}
+
+#[test]
+fn a_vmlinux_packed_as_a_whole_is_the_vmlinux() {
+    let code: Vec<u8> = (0..200_000u32).map(|n| (n * 7 / 8) as u8).collect();
+    let vmlinux = elf(0x100_0000, &code, 99);
+    // Debugging data behind the segments are longer than the guest's memory.
+    let debug = [&vmlinux[..], &vec![0; MEMORY as usize + (80 << 20)]].concat();
+    for file in [gzipped(&vmlinux), gzipped(&debug), gzipped(&bz_image(&gzipped(&vmlinux)))] {
+        assert_eq!(placed(kernel(&file)), placed(kernel(&vmlinux)));
+        assert_eq!(placed(read_piped(file.clone()).and_then(image).unwrap()), placed(kernel(&vmlinux)));
+        for cut in [file.len() - 1, file.len() - 9, file.len() / 2, 3] {
+            assert!(read(&file[..cut], MEMORY).and_then(image).is_err(), "cut at {cut}");
+        }
+    }
+    // What is behind the segments counts for the checksum.
+    let mut bad = gzipped(&debug);
+    let crc = bad.len() - 8;
+    bad[crc] ^= 1;
+    assert!(reason(&bad).contains("gzip data is damaged"), "{}", reason(&bad));
 }
 
 fn is_no_kernel(path: &str, file: File) {

@@ -54,6 +54,7 @@ pub mod initrd;
 pub mod kept;
 pub mod kernel;
 pub mod layout;
+mod notes;
 pub mod packed;
 pub mod reset;
 pub mod unified;

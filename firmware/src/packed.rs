@@ -103,6 +103,18 @@ fn inside<T>(
     })
 }
 
+/// Reads what follows the kernel, for the checksum at the stream's end.
+pub(crate) fn drain(name: &str, rest: &mut dyn Read) -> Result<(), KernelError> {
+    let behind = io::copy(&mut rest.take(BEHIND_MAX), &mut io::sink());
+    match behind.map_err(|error| KernelError::Read { name: name.to_owned(), error })? {
+        BEHIND_MAX => Err(not_a_kernel(
+            name,
+            &format!("{BEHIND_MAX} bytes or more follow the kernel that is packed in it"),
+        )),
+        _ => Ok(()),
+    }
+}
+
 impl Packed {
     /// The file's name, for messages.
     pub fn name(&self) -> &str {
@@ -136,14 +148,8 @@ impl Packed {
                 let read = (&mut *rest).take(HEAD_BYTES).read_to_end(&mut head);
                 read.map_err(|error| KernelError::Read { name: self.name.clone(), error })?;
                 let vmlinux = vmlinux_from_stream(&self.name, head, &mut *rest, self.limit)?;
-                // What follows the segments is read for the checksum at the stream's end.
-                let behind = io::copy(&mut rest.take(BEHIND_MAX), &mut io::sink());
-                match behind.map_err(|error| KernelError::Read { name: self.name.clone(), error })? {
-                    BEHIND_MAX => {
-                        Err(not_a_kernel(&self.name, &format!("it unpacks to more than {BEHIND_MAX} bytes")))
-                    }
-                    _ => Ok(vmlinux),
-                }
+                drain(&self.name, rest)?;
+                Ok(vmlinux)
             });
         }
         let unpacked = unpack(payload, self.limit).map_err(|error| match error {

@@ -87,3 +87,6 @@ fn command_line(section: &[u8]) -> String {
     let text = String::from_utf8_lossy(text).replace(|letter: char| letter.is_control(), " ");
     text.trim().to_owned()
 }
+
+#[cfg(test)]
+mod tests;
