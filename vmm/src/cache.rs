@@ -125,6 +125,11 @@ fn writer(name: &OsStr) -> Option<libc::pid_t> {
     number.split('-').next()?.parse().ok().filter(|number| *number > 0)
 }
 
+/// Whether a live process writes this file, which was written last at `written`.
+pub fn is_being_written(name: &OsStr, written: SystemTime) -> bool {
+    writer(name).is_some_and(|process| !is_over(process, written))
+}
+
 fn is_over(process: libc::pid_t, last_written: SystemTime) -> bool {
     // SAFETY: signal 0 is sent to nobody; only whether there is such a process is asked.
     let gone = unsafe { libc::kill(process, 0) } != 0

@@ -1,5 +1,6 @@
 //! The command line of `fencepost`.
 
+pub mod cache;
 mod console;
 mod disk;
 mod errors;
@@ -66,6 +67,10 @@ pub enum Command {
     /// The host's apt finds the packages and fetches them into the cache folder; with all of them there, no network is
     /// needed. The same packages give the same bytes. docs/root.md says what is in it and how to boot it.
     Root(RootArgs),
+    /// List what Fencepost and its scripts keep in the cache folder, or remove it
+    ///
+    /// Nothing in it is needed: it is made or fetched anew. The folder is FENCEPOST_CACHE, or fencepost in the user's caches.
+    Cache(cache::CacheArgs),
     /// Say what a trace file tells: hand-offs and where their time went, differences, single events; convert it
     Trace(TraceArgs),
 }

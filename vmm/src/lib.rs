@@ -25,6 +25,7 @@ pub mod accel;
 pub mod backend;
 pub mod cache;
 pub mod channel;
+pub mod cache_contents;
 pub mod cli;
 pub mod config;
 pub mod console;

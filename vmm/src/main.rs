@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo(&args),
         Command::Doctor(args) => Ok(doctor(args.json)),
         Command::Root(args) => cli::root::root(&args),
+        Command::Cache(args) => cli::cache::cache(&args),
         Command::Trace(args) => trace(&args),
     };
     match result {

@@ -171,7 +171,10 @@ fn options_and_commands_that_are_not_there() {
     check(
         "",
         &[
-            ("fly", &["'fencepost'", "'fly'", "run, demo, doctor, root, trace", "see 'fencepost --help'"]),
+            (
+                "fly",
+                &["'fencepost'", "'fly'", "run, demo, doctor, root, cache, trace", "see 'fencepost --help'"],
+            ),
             ("rum", &["'rum'", "did you mean run?"]),
             ("demo --wings", &["see 'fencepost demo --help'"]),
             ("demo --kernel k --initrd i --stats", &["--stats", "'fencepost run' has it"]),
@@ -179,6 +182,8 @@ fn options_and_commands_that_are_not_there() {
             ("run", &["'fencepost run' lacks --kernel <FILE>", "see 'fencepost run --help'"]),
             ("doctor now", &["'fencepost doctor'", "'now'", "see 'fencepost doctor --help'"]),
             ("doctor --jsn", &["--jsn", "did you mean --json?"]),
+            ("cache clean", &["'fencepost cache'", "'clean'"]),
+            ("cache clear --jsn", &["--jsn", "see 'fencepost cache clear --help'"]),
             ("--kernel k", &["--kernel", "'fencepost run' has it"]),
         ],
     );
