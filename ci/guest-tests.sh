@@ -297,6 +297,14 @@ other_modules() {
     grep -q "modules in --initrd are for kernel $(cat "$KERNEL/version"), but --kernel is $(cat "$CACHE/kernel-stable/version")" "$logs/other"
 }
 check "guest: modules of another kernel are reported" other_modules
+# The same behind an open archive in a packed one, as Debian's initramfs-tools packs it.
+other_packed_modules() {
+    local GUEST=$logs/packed
+    mkdir -p "$GUEST"
+    (cd "$GUEST" && echo . | cpio -o -H newc --quiet >initrd) && zstd -qc "$1" >>"$GUEST/initrd" && other_modules
+}
+check "guest: modules of another kernel are reported, packed" other_packed_modules "$GUEST/initrd"
+check "guest: the kernel in every form" "$ROOT/ci/kernel-forms" "$logs/forms"
 
 # A guest with a shell on the console, whose input is this one's: `shell NAME [OPTION...]`; leaves $logs/NAME.text.
 shell() {
