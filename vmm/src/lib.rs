@@ -24,8 +24,8 @@
 pub mod accel;
 pub mod backend;
 pub mod cache;
-pub mod channel;
 pub mod cache_contents;
+pub mod channel;
 pub mod cli;
 pub mod config;
 pub mod console;

@@ -40,6 +40,14 @@ impl FileServer for Turned {
 struct Turns;
 
 impl Host for Turns {
+    fn wire(&mut self) -> Box<dyn crate::virtio_net::Wire> {
+        NoHost.wire()
+    }
+
+    fn port(&mut self, port: crate::virtio_console::Port) -> Box<dyn crate::virtio_console::ByteSink> {
+        NoHost.port(port)
+    }
+
     fn pictures(&mut self, path: &std::path::Path) -> Result<Box<dyn FrameSource>, String> {
         NoHost.pictures(path)
     }
