@@ -226,7 +226,8 @@ impl<'a> Links<'a> {
         for (number, job) in self.devices.jobs.iter().enumerate().rev() {
             let of_content =
                 !job.reads.is_empty() || !job.writes.is_empty() || job.end.is_none() && works(job.kind);
-            if !of_content || !job.captures.is_empty() || used.has(Work::Job(number)) {
+            let stored = self.devices.stores.contains(&job.engine);
+            if !of_content || stored || !job.captures.is_empty() || used.has(Work::Job(number)) {
                 continue;
             }
             let jobs = self.jobs_to(number, None).into_iter().filter(|job| !used.has(Work::Job(*job)));
