@@ -259,6 +259,10 @@ on_stable poisoned guest stable-display-life 900 "test_display_commits;test_disp
 on_stable guest stable-flows 300 "$other_flows" "${flow_sizes[@]}"
 check "demo: on the 6.1 kernel" on_stable demo stable
 
+# A keyboard and a tablet by the stock drivers, and what the host does at them.
+input_devices=(--device virtio-keyboard,slot=8 --device virtio-tablet,slot=9 --input "$ROOT/guest-tests/input/keys")
+with_virtio guest virtio-input 300 "virtio_input" "${input_devices[@]}"
+on_stable with_virtio guest stable-virtio-input 300 "virtio_input" "${input_devices[@]}"
 # Two monitors by the stock driver.
 gpu_outputs=(--device virtio-gpu,slot=6,outputs=2,width=320,height=240)
 with_virtio guest virtio-gpu 300 "virtio_gpu 320 240" "${gpu_outputs[@]}" --trace "$logs/virtio-gpu.trace"

@@ -41,6 +41,8 @@ pub struct Launch {
     pub memory_hash: bool,
     /// The folder for each picture that the display flips to.
     pub frames: Option<PathBuf>,
+    /// What is done at the keyboard and the tablet.
+    pub input: Option<PathBuf>,
     /// Where the screens are shown live.
     pub view: Addresses,
     /// Where the console is.
@@ -74,6 +76,7 @@ impl Launch {
             on_panic: None,
             memory_hash: false,
             frames: None,
+            input: None,
             view: Addresses::default(),
             console: ConsoleAt::Serial,
             channel: None,

@@ -47,6 +47,7 @@ pub mod frames;
 mod hooks;
 pub mod initrd;
 pub mod input;
+pub mod input_script;
 mod inputs;
 pub mod kernel;
 pub mod launch;

@@ -22,6 +22,7 @@ use crate::footprint;
 use crate::frames::FrameSink;
 pub use crate::hooks::Hooks;
 use crate::input::InputDevices;
+use crate::input_script;
 use crate::inputs;
 use crate::launch::Launch;
 use crate::machine::log::FinishedLog;
@@ -192,6 +193,8 @@ pub fn run(launch: &Launch, mut hooks: Hooks) -> Result<Outcome, HostError> {
         files = Some(writer);
     }
     let log = log_console(launch, &mut hooks)?;
+    let input = launch.input.as_deref().map(|path| input_script::read(path, source.machine(launch)));
+    let input = input.transpose()?;
     let view = watch(launch, source.machine(launch), &mut hooks)?;
     let wire = wire::connect(launch, source.machine(launch), &mut hooks)?;
     let record = inputs::open(launch, source.machine(launch), &control)?;
@@ -202,6 +205,7 @@ pub fn run(launch: &Launch, mut hooks: Hooks) -> Result<Outcome, HostError> {
     };
     ready.machine.pause_at(pauses(launch));
     ready.machine.take_inputs(inputs::inputs(launch, record.as_ref())?);
+    input.into_iter().for_each(|timed| ready.machine.deliver_at(timed));
     if launch.snapshot.is_some() {
         control.allow_pauses();
     }
@@ -334,6 +338,7 @@ pub fn claims(launch: &Launch) -> Result<Claims, HostError> {
     let MachineConfig { kernel, tracing, devices, .. } = &launch.machine;
     kernel.path.iter().for_each(|path| claims.input("--kernel", path));
     launch.restore.iter().for_each(|path| claims.input("--restore", path));
+    launch.input.iter().for_each(|path| claims.input("--input", path));
     kernel.initramfs.iter().for_each(|path| claims.input("--initrd", path));
     let files =
         || devices.iter().flat_map(|device| device.files().into_iter().map(|file| (&device.kind, file)));

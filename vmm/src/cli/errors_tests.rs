@@ -105,6 +105,7 @@ fn values_of_run_and_demo() {
             ("--console-size 80", &["--console-size", "'80'", "COLUMNSxROWS", "120x40"]),
             ("--console-log", &["--console-log", "lacks its value"]),
             ("--eof maybe", &["--eof", "'maybe'", "ignore, send, end"]),
+            ("--input", &["--input", "lacks its value"]),
             ("--view=far", &["--view", "'far'", "127.0.0.1:PORT"]),
             ("--view=65536", &["--view", "'65536'", "0 (any) to 65535"]),
             ("--vnc=0.0.0.0:5900", &["--vnc", "other computers can reach it", "ssh -L"]),

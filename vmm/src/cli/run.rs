@@ -138,6 +138,9 @@ pub struct RunArgs {
     /// What the machine's virtio devices are connected to.
     #[command(flatten)]
     pub links: LinksArgs,
+    /// Do at the virtio-keyboard and virtio-tablet what this file says, at times of the guest's (docs/input.md)
+    #[arg(long, value_name = "FILE")]
+    pub input: Option<PathBuf>,
     /// The live view.
     #[command(flatten)]
     pub view: ViewArgs,
@@ -175,6 +178,7 @@ impl RunArgs {
             snapshot_at: self.snapshot_at.clone(),
             memory_hash: self.memory_hash,
             frames: self.frames.clone(),
+            input: self.input.clone(),
             view: self.view.addresses(),
             slow_output: self.slow_output,
             ..self.links.connected(Launch::new(self.machine()?))

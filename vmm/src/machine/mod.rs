@@ -21,6 +21,7 @@ pub mod remap;
 pub mod saved;
 pub mod serial;
 pub mod time;
+mod timed;
 mod unclaimed;
 pub mod variation;
 
@@ -65,6 +66,7 @@ use recorded::Inputs;
 use remap::Remapping;
 use serial::SerialPort;
 use time::TimeBase;
+pub use timed::Timed;
 pub use unclaimed::Unclaimed;
 use variation::Variation;
 
@@ -155,6 +157,7 @@ pub struct Machine {
     /// When what was due was done last, and whether something for a device waits for the cycle behind it.
     due_at: Option<Cycles>,
     delivery_held: bool,
+    timed: Timed,
     /// The lines of interrupt pins that interrupt delivery was told of last ([`Machine::drive_all_lines`]).
     lines: u32,
     /// Messages raised during a bus call; empty between calls.
@@ -196,6 +199,7 @@ impl Machine {
             inputs: Inputs::default(),
             due_at: None,
             delivery_held: false,
+            timed: Timed::default(),
             lines: 0,
             messages: Vec::new(),
             routed_revision: 0,
@@ -293,6 +297,7 @@ impl Machine {
 
     /// The guest has reached a mark: ends or pauses it if the host asked for that.
     fn reach_mark(&mut self, mark: u8) {
+        self.reach_timed(mark);
         if self.marks.contains(&mark) {
             self.set_end(GuestEnd::Mark(mark));
         } else if self.pauses.marks.remove(&mark) {
@@ -360,7 +365,13 @@ impl Machine {
     /// When the next event is due, in nanoseconds.
     pub fn next_event_ns(&self) -> Option<u64> {
         let held = self.delivery_held.then(|| self.time.now().ns);
-        self.queue.next_ns().into_iter().chain(self.inputs.next_ns()).chain(held).min()
+        self.queue
+            .next_ns()
+            .into_iter()
+            .chain(self.inputs.next_ns())
+            .chain(held)
+            .chain(self.next_timed_ns())
+            .min()
     }
 
     /// The CPU cycle up to which the CPU may run undisturbed, and notes it. Always ahead of now, so that the guest
@@ -396,6 +407,7 @@ impl Machine {
     /// Does what is due now, in order. What is asked for meanwhile waits for the next round.
     pub fn run_due(&mut self) {
         self.due_at = Some(self.time.cycles());
+        self.deliver_timed();
         let now_ns = self.time.now().ns;
         let round = self.queue.sequence();
         while let Some(due) = self.queue.pop_due(now_ns, round) {
@@ -429,7 +441,7 @@ impl Machine {
 
     /// Whether the CPU must come back at its next instruction boundary.
     fn wants_cpu(&self) -> bool {
-        self.needs_attention() || self.queue.next_ns().is_some_and(|next| next < self.cpu_deadline_ns)
+        self.needs_attention() || self.next_event_ns().is_some_and(|next| next < self.cpu_deadline_ns)
     }
 
     /// Records that the (only) CPU left the guest.

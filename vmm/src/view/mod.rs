@@ -25,6 +25,7 @@ use connection::{Connection, Woken};
 use door::Door;
 use http::Verdict;
 use hub::Hub;
+pub(crate) use keys::of_browser as key_number;
 
 use crate::error::{HostError, plain};
 use crate::input::InputDevices;
