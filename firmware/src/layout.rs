@@ -23,6 +23,10 @@ pub const HIGH_RAM: u64 = 0x1_0000_0000;
 pub const SERIAL_PORT: u16 = 0x3f8;
 /// Its global system interrupt.
 pub const SERIAL_GSI: u32 = 4;
+/// Most serial ports beside the console.
+pub const MORE_SERIAL_MAX: usize = 3;
+/// Those: first port and global system interrupt of each, as PCs have them.
+pub const MORE_SERIAL: [(u16, u32); MORE_SERIAL_MAX] = [(0x2f8, 3), (0x3e8, 4), (0x2e8, 3)];
 /// First of the I/O APIC's pins that PCI functions' interrupt pins lead to.
 pub const PCI_FIRST_GSI: u32 = 16;
 /// Number of those pins.

@@ -73,13 +73,15 @@ pub const MAX_VCPUS: u32 = 254;
 pub struct Options {
     /// Describe the VT-d remapping unit (a DMAR table).
     pub iommu: bool,
+    /// Serial ports beside the console, at most [`layout::MORE_SERIAL_MAX`].
+    pub more_serial: usize,
     /// Seeds the kernel's random pool, so that it is ready at once and the same in every run.
     pub rng_seed: [u8; 32],
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { iommu: true, rng_seed: *b"fencepost: a seed that is fixed." }
+        Options { iommu: true, more_serial: 0, rng_seed: *b"fencepost: a seed that is fixed." }
     }
 }
 
@@ -156,7 +158,7 @@ pub fn load(
     }
     kernel.place(memory)?;
     let initrd = initrd.map(|image| place_initrd(memory, kernel, image)).transpose()?;
-    let tables = acpi::build(vcpus as u8, options.iommu, layout::ACPI_TABLES.start);
+    let tables = acpi::build(vcpus as u8, options.iommu, options.more_serial, layout::ACPI_TABLES.start);
     memory.write_slice(&tables, GuestAddress(layout::ACPI_TABLES.start))?;
     boot_params::write(memory, kernel, initrd, command_line, options)?;
     reset::write_tables(memory)?;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use fencepost_firmware::layout::MORE_SERIAL_MAX;
 use vmm_sys_util::eventfd::EventFd;
 
 use crate::console_size::ConsoleSize;
@@ -83,6 +84,8 @@ struct Notes {
     limit: Option<Instant>,
     input: VecDeque<Received>,
     input_open: bool,
+    /// Input of the serial ports beside the console.
+    more_input: [VecDeque<u8>; MORE_SERIAL_MAX],
     /// Input never keeps anybody waiting: what there is can be had at once.
     input_steady: bool,
     /// Others than the console's reader may bring something: a guest that waits is not dead.
@@ -309,7 +312,8 @@ impl Control {
     /// Whether something waits for the guest that the host's time brought: console input from elsewhere than a file, or data for a device.
     pub fn has_news(&self) -> bool {
         let notes = self.notes();
-        !notes.deliveries.is_empty() || !notes.input.is_empty() && !notes.input_steady
+        let other = !notes.deliveries.is_empty() || notes.more_input.iter().any(|input| !input.is_empty());
+        other || !notes.input.is_empty() && !notes.input_steady
     }
 
     /// Console input, and the console's size now and whenever it changes, go to a device from now on.
@@ -357,6 +361,39 @@ impl Control {
             |notes: &mut Notes| !notes.input.is_empty() && notes.stop.is_none() && !notes.input_closed;
         let notes = self.changed.wait_while(self.notes(), waits);
         notes.unwrap_or_else(|poisoned| poisoned.into_inner()).input.is_empty()
+    }
+
+    fn more_input(notes: &mut Notes, port: u8) -> Option<&mut VecDeque<u8>> {
+        notes.more_input.get_mut(usize::from(port).checked_sub(1)?)
+    }
+
+    /// Whether serial port `port`, from 1, has room for more input.
+    pub fn has_serial_room(&self, port: u8) -> bool {
+        Self::more_input(&mut self.notes(), port).is_some_and(|input| input.len() < INPUT_MAX_BYTES)
+    }
+
+    /// Adds input of serial port `port`, from 1. Whoever brings it sees to it that there is room.
+    pub fn push_serial_input(&self, port: u8, bytes: &[u8]) {
+        if let Some(input) = Self::more_input(&mut self.notes(), port) {
+            input.extend(bytes);
+        }
+        self.raise();
+    }
+
+    /// Whether input waits for serial port `port`; 0 is the console.
+    pub fn has_serial_input(&self, port: u8) -> bool {
+        if port == 0 {
+            return self.has_input();
+        }
+        Self::more_input(&mut self.notes(), port).is_some_and(|input| !input.is_empty())
+    }
+
+    /// Takes a character or BREAK for serial port `port`; 0 is the console.
+    pub fn take_serial_input(&self, port: u8) -> Option<Received> {
+        if port == 0 {
+            return self.take_input();
+        }
+        Self::more_input(&mut self.notes(), port)?.pop_front().map(Received::Character)
     }
 
     /// Takes a character or BREAK of console input.

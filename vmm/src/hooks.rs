@@ -18,6 +18,8 @@ pub struct Hooks {
     pub console: Box<dyn Write + Send>,
     /// Where the output of a virtio console's terminal goes; nowhere when absent.
     pub terminal: Option<Box<dyn Write + Send>>,
+    /// Where the output of the serial ports beside the console goes, in their order.
+    pub serial: Vec<Box<dyn Write + Send>>,
     /// Stops the guest and gives it console input, from any thread.
     pub control: Arc<Control>,
     /// Gets every picture that a flip brings to a screen.
@@ -49,6 +51,7 @@ impl Hooks {
             terminal: None,
             channel: None,
             wire: None,
+            serial: Vec::new(),
             control: Arc::default(),
             frames: None,
             watcher: None,

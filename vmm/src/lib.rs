@@ -61,6 +61,7 @@ pub mod report;
 pub mod root;
 pub mod run;
 pub mod say;
+pub mod serial_line;
 mod share;
 pub mod shelf;
 pub mod signals;

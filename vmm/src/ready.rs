@@ -109,6 +109,8 @@ pub(crate) fn powered_on(
     if let Some(seed) = config.seed {
         machine.vary(seed);
     }
+    let outs = hooks.serial.into_iter().chain(std::iter::repeat_with(|| Box::new(std::io::sink()) as _));
+    outs.take(config.serial.len()).for_each(|out| machine.plug_serial(out));
     if let Some(date) = config.date {
         machine.run_clock_from(date);
     }
@@ -157,6 +159,7 @@ pub(crate) fn restored(
         iommu: Remapping::Off,
     };
     let mut machine = Machine::restore(parts, state).map_err(refused)?;
+    machine.connect_serial(hooks.serial);
     machine.write_through(hooks.gates, launch.slow_output);
     machine.heed(&panics);
     Ok(Ready {
@@ -243,7 +246,11 @@ fn place(
     kernel: &mut Kernel,
     initrd: Option<&[u8]>,
 ) -> Result<Entry, firmware::Error> {
-    let options = firmware::Options { iommu: config.iommu, ..firmware::Options::default() };
+    let options = firmware::Options {
+        iommu: config.iommu,
+        more_serial: config.serial.len(),
+        ..firmware::Options::default()
+    };
     let given = config.kernel.command_line.as_ref().or(kernel.command_line.as_ref());
     let command_line = given.map_or(COMMAND_LINE_DEFAULT, String::as_str);
     let sized = size.map(|size| size.told_in(command_line));

@@ -12,7 +12,7 @@ use crate::backend::kvm::assist::Assists;
 use crate::backend::moves::Moves;
 use crate::backend::{End, Ran, SavedCpu};
 use crate::channel;
-use crate::config::MachineConfig;
+use crate::config::{MachineConfig, SerialEnd};
 use crate::console_log::ConsoleLog;
 use crate::control::{Control, StopReason};
 use crate::dump::LastMoment;
@@ -30,6 +30,7 @@ use crate::machine::{GuestEnd, GuestRefused, Unclaimed, memory};
 use crate::outlet::Delivery;
 use crate::panic::{Findings, OnPanic};
 use crate::ready::{Ready, Source, load, pauses, powered_on, restored};
+use crate::serial_line::SerialLines;
 use crate::shelf::png::PngFolder;
 use crate::snapshot;
 use crate::tracing;
@@ -195,6 +196,7 @@ pub fn run(launch: &Launch, mut hooks: Hooks) -> Result<Outcome, HostError> {
     let log = log_console(launch, &mut hooks)?;
     let input = launch.input.as_deref().map(|path| input_script::read(path, source.machine(launch)));
     let input = input.transpose()?;
+    let lines = open_lines(launch, source.machine(launch), &mut hooks)?;
     let view = watch(launch, source.machine(launch), &mut hooks)?;
     let wire = wire::connect(launch, source.machine(launch), &mut hooks)?;
     let record = inputs::open(launch, source.machine(launch), &control)?;
@@ -227,9 +229,8 @@ pub fn run(launch: &Launch, mut hooks: Hooks) -> Result<Outcome, HostError> {
     if let Some(files) = files {
         outcome.add(files.finish(), &control);
     }
-    if let Some(log) = log {
-        outcome.add(log.finish(), &control);
-    }
+    let log = log.map(ConsoleLog::finish);
+    log.into_iter().chain(lines.finish()).for_each(|output| outcome.add(output, &control));
     if let Some(record) = record {
         outcome.add(record.finish(), &control);
     }
@@ -244,6 +245,20 @@ fn log_console(launch: &Launch, hooks: &mut Hooks) -> Result<Option<ConsoleLog>,
     hooks.console = log.beside(screen, launch.slow_output);
     hooks.gates.push(log.gate());
     Ok(Some(log))
+}
+
+/// The ends of the serial lines beside the console. `machine`: the one that runs, which may be a snapshot's.
+fn open_lines(launch: &Launch, machine: &MachineConfig, hooks: &mut Hooks) -> Result<SerialLines, HostError> {
+    let ends = &launch.machine.serial;
+    if ends.len() > machine.serial.len() {
+        let has = machine.serial.len();
+        let why = format!("--serial: the snapshot's machine has {has} serial ports beside the console");
+        return Err(HostError::input(why, "leave out what is too much"));
+    }
+    let mut lines = SerialLines::open(ends, &hooks.control, launch.slow_output, &mut hooks.say)?;
+    hooks.serial = lines.take_outs();
+    hooks.gates.extend(lines.gates());
+    Ok(lines)
 }
 
 /// Runs the machine to its end, and saves it wherever it pauses for that. A snapshot that cannot be written costs the guest
@@ -352,6 +367,11 @@ pub fn claims(launch: &Launch) -> Result<Claims, HostError> {
     }
     tracing.file.iter().try_for_each(|path| claims.output("--trace", path))?;
     launch.snapshot.iter().try_for_each(|path| claims.output("--snapshot", path))?;
+    for end in &launch.machine.serial {
+        if let SerialEnd::File(path) = end {
+            claims.output("--serial", path)?;
+        }
+    }
     launch.console_log.iter().try_for_each(|path| claims.output("--console-log", path))?;
     launch.record_input.iter().try_for_each(|path| claims.output("--record-input", path))?;
     launch.frames.iter().try_for_each(|folder| claims.pictures("--frames", folder, PngFolder::PREFIX))?;

@@ -3,7 +3,7 @@
 mod common;
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{BufRead, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::process::CommandExt;
@@ -412,4 +412,64 @@ fn a_hangup_that_was_ignored_at_the_start_stays_so() {
     kill(&child, libc::SIGHUP);
     child.stdin.as_mut().expect("piped").write_all(b"q").expect("typed");
     assert_eq!(ends(&mut child).code(), Some(7));
+}
+
+/// [`ECHO`] on the second serial port, at 0x2f8.
+fn echo_on_second_port(folder: &std::path::Path, end: &str) -> Command {
+    let mut code = ECHO;
+    // The high bytes of both ports.
+    (code[3], code[12]) = (0x02, 0x02);
+    let mut command = fencepost(&code, folder);
+    command.args(["--serial", end]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+#[test]
+fn a_client_of_a_socket_is_at_the_end_of_a_second_serial_port() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let socket = folder.path().join("line");
+    let end = format!("unix:{}", socket.display());
+    let mut child = echo_on_second_port(folder.path(), &end).spawn().expect("it starts");
+    wait_until("the socket is there", || socket.exists());
+    let mut client = std::os::unix::net::UnixStream::connect(&socket).expect("answered");
+    client.write_all(b"abc").expect("sent");
+    let mut echoed = [0; 3];
+    client.write_all(b"\n").expect("sent");
+    client.read_exact(&mut echoed).expect("echoed");
+    assert_eq!(&echoed, b"abc");
+    client.write_all(b"q").expect("sent");
+    assert_eq!(ends(&mut child).code(), Some(7));
+    assert!(!socket.exists(), "it is removed at the end");
+}
+
+#[test]
+fn whoever_opens_the_pseudo_terminal_is_at_the_end_of_a_second_serial_port() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let mut child = echo_on_second_port(folder.path(), "pty").spawn().expect("it starts");
+    let mut said = std::io::BufReader::new(child.stderr.take().expect("piped")).lines();
+    let name = said.find_map(|line| {
+        let line = line.expect("text");
+        line.split_once("ttyS1 is ").map(|(_, name)| name.to_string())
+    });
+    let mut line = File::options().read(true).write(true).open(name.expect("said")).expect("opened");
+    line.write_all(b"abc\n").expect("sent");
+    let mut echoed = [0; 4];
+    line.read_exact(&mut echoed).expect("echoed");
+    assert_eq!(&echoed, b"abc\n");
+    line.write_all(b"q").expect("sent");
+    assert_eq!(ends(&mut child).code(), Some(7));
+}
+
+#[test]
+fn what_is_sent_to_a_second_serial_port_is_in_its_file() {
+    // mov dx, 0x2f8; mov al, 'x'; out dx, al; mov al, 5; out 0xf4, al; hlt
+    let code = [0x66, 0xba, 0xf8, 0x02, 0xb0, b'x', 0xee, 0xb0, 5, 0xe6, 0xf4, 0xf4];
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let log = folder.path().join("log");
+    let end = format!("file:{}", log.display());
+    let output = fencepost(&code, folder.path()).args(["--serial", &end]).output().expect("it starts");
+    assert_eq!((output.status.code(), output.stdout), (Some(5), vec![]));
+    assert_eq!(std::fs::read(&log).expect("there"), b"x");
+    let output = fencepost(&code, folder.path()).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(5), "nobody answers there");
 }

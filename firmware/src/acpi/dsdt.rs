@@ -12,10 +12,11 @@ use crate::layout;
 /// Present, enabled, shown, working (`_STA`).
 const STATUS_WORKING: u8 = 0xf;
 
-pub(super) fn build() -> Table {
+/// With so many serial ports beside the console.
+pub(super) fn build(more_serial: usize) -> Table {
     let mut sdt = Sdt::new(*b"DSDT", 36, 6, OEM, OEM_TABLE, OEM_REVISION);
     sdt.append_slice(&sleep_state());
-    sdt.append_slice(&system_bus());
+    sdt.append_slice(&system_bus(more_serial));
     Table(sdt)
 }
 
@@ -25,8 +26,14 @@ fn sleep_state() -> Vec<u8> {
     bytes_of(&Name::new(Path::new("_S5_"), &package))
 }
 
-fn system_bus() -> Vec<u8> {
-    let devices = [pci_root(), reserved_resources(), serial_port()].concat();
+fn system_bus(more_serial: usize) -> Vec<u8> {
+    let console = (layout::SERIAL_PORT, layout::SERIAL_GSI);
+    let ports: Vec<(u16, u32)> =
+        [console].into_iter().chain(layout::MORE_SERIAL).take(more_serial.saturating_add(1)).collect();
+    let shared = |gsi: u32| ports.iter().filter(|(_, other)| *other == gsi).count() > 1;
+    let serial =
+        (0u8..).zip(&ports).flat_map(|(index, &(port, gsi))| serial_port(index, port, gsi, shared(gsi)));
+    let devices = [pci_root(), reserved_resources(), serial.collect()].concat();
     Scope::raw(Path::new("\\_SB_"), devices)
 }
 
@@ -88,15 +95,16 @@ fn reserved_resources() -> Vec<u8> {
     ))
 }
 
-/// The 16550 console: edge-triggered, active high, not shared.
-fn serial_port() -> Vec<u8> {
-    let ports = IO::new(layout::SERIAL_PORT, layout::SERIAL_PORT, 1, 8);
-    let interrupt = Interrupt::new(true, true, false, false, layout::SERIAL_GSI);
+/// A 16550: edge-triggered, active high.
+fn serial_port(index: u8, port: u16, gsi: u32, shared: bool) -> Vec<u8> {
+    const NAMES: [&str; 1 + layout::MORE_SERIAL_MAX] = ["COM1", "COM2", "COM3", "COM4"];
+    let ports = IO::new(port, port, 1, 8);
+    let interrupt = Interrupt::new(true, true, false, shared, gsi);
     bytes_of(&Device::new(
-        Path::new("COM1"),
+        Path::new(NAMES[usize::from(index)]),
         vec![
             &Name::new(Path::new("_HID"), &EISAName::new("PNP0501")),
-            &Name::new(Path::new("_UID"), &0u8),
+            &Name::new(Path::new("_UID"), &index),
             &Name::new(Path::new("_STA"), &STATUS_WORKING),
             &Name::new(Path::new("_CRS"), &ResourceTemplate::new(vec![&ports, &interrupt])),
         ],

@@ -26,9 +26,9 @@ const INCLUDE_PCI_ALL: u8 = 1;
 const HOST_ADDRESS_WIDTH: u8 = 47;
 
 /// The tables as one block for the guest-physical address `base`; the RSDP is at its start.
-pub fn build(vcpus: u8, iommu: bool, base: u64) -> Vec<u8> {
+pub fn build(vcpus: u8, iommu: bool, more_serial: usize, base: u64) -> Vec<u8> {
     let mut block = Block { base, bytes: vec![0; Rsdp::len()] };
-    let dsdt = block.place(&bytes_of(&dsdt::build()));
+    let dsdt = block.place(&bytes_of(&dsdt::build(more_serial)));
     let mut tables = vec![bytes_of(&fadt(dsdt)), bytes_of(&madt(vcpus)), bytes_of(&mcfg())];
     if iommu {
         tables.push(bytes_of(&dmar()));

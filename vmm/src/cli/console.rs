@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::SystemTime;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 
 use super::values::word;
-use crate::config::Date;
+use crate::config::{Date, SerialEnd};
 use crate::console::Eof;
 use crate::console_size::ConsoleSize;
 use crate::error::HostError;
@@ -32,6 +32,10 @@ pub struct ConsoleArgs {
     /// Write what the guest writes to its serial console into this file too
     #[arg(long, value_name = "FILE")]
     pub console_log: Option<PathBuf>,
+    /// Plug another serial port, ttyS1 to ttyS3 in the order given, whose other end is a pseudo-terminal (its name is said), a file,
+    /// a Unix socket, or nobody. With --restore it is the end of a port that the machine has
+    #[arg(long, value_name = "pty|file:FILE|unix:FILE|null", action = ArgAction::Append)]
+    pub serial: Vec<SerialEnd>,
     /// What the end of standard input means to the guest
     #[arg(long, value_name = "WHAT", default_value = "ignore", value_parser = word(EOF))]
     pub eof: Eof,

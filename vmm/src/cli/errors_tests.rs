@@ -103,6 +103,7 @@ fn values_of_run_and_demo() {
             ("--date 2026", &["--date", "'2026'", "RFC 3339", "@SECONDS", "now"]),
             ("--date @4000000000", &["--date", "1970 to 2069"]),
             ("--console-size 80", &["--console-size", "'80'", "COLUMNSxROWS", "120x40"]),
+            ("--serial tcp:1", &["--serial", "'tcp:1'", "unix:FILE"]),
             ("--console-log", &["--console-log", "lacks its value"]),
             ("--eof maybe", &["--eof", "'maybe'", "ignore, send, end"]),
             ("--input", &["--input", "lacks its value"]),

@@ -203,6 +203,9 @@ impl RunArgs {
         set(&mut machine.accel, &self.accel);
         set(&mut machine.iommu, &self.iommu);
         set_some(&mut machine.seed, &self.seed);
+        if !self.console.serial.is_empty() {
+            machine.serial = self.console.serial.clone();
+        }
         set_some(&mut machine.date, &self.console.date(machine.seed.is_some())?);
         set_some(&mut machine.kernel.path, &self.kernel);
         if !self.initrd.is_empty() {

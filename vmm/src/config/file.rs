@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use fencepost_devices::parameters::{Value, did_you_mean};
 use toml::de::{DeTable, DeValue};
 
-use super::MachineConfig;
 use super::devices::{Wrong, WrongKey};
+use super::{MachineConfig, SerialEnd};
 use crate::error::HostError;
 use crate::files::open_input;
 
@@ -83,10 +83,15 @@ pub fn print(machine: &MachineConfig) -> Result<String, HostError> {
 
 /// Changes the name of each file.
 fn for_each_file(machine: &mut MachineConfig, change: impl Fn(&Path) -> PathBuf) {
-    let MachineConfig { kernel, tracing, devices, .. } = machine;
+    let MachineConfig { kernel, tracing, devices, serial, .. } = machine;
     let single = [&mut kernel.path, &mut tracing.file].into_iter().flatten();
     for path in single.chain(&mut kernel.initramfs) {
         *path = change(path);
+    }
+    for end in serial {
+        if let SerialEnd::File(path) | SerialEnd::Unix(path) = end {
+            *path = change(path);
+        }
     }
     for device in devices {
         for name in device.files_mut() {

@@ -13,6 +13,7 @@ fn example() -> MachineConfig {
         iommu: false,
         seed: Some(u64::MAX),
         date: Some("2026-07-01T12:00:00Z".parse().expect("a date")),
+        serial: ["pty", "file:/l/a.log", "unix:/l/s"].map(|end| end.parse().expect("an end")).to_vec(),
         kernel: KernelConfig {
             path: Some("/k/vmlinuz".into()),
             initramfs: vec!["/k/initrd \"1\"".into(), "/k/2".into()],

@@ -10,10 +10,12 @@ mod file;
 mod file_list;
 #[cfg(test)]
 mod file_tests;
+mod serial;
 mod size;
 
 use std::path::PathBuf;
 
+use fencepost_firmware::layout::MORE_SERIAL_MAX;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -21,6 +23,7 @@ pub use categories::Categories;
 pub use date::Date;
 pub use devices::{DeviceConfig, Plug, SLOTS, bad_slot};
 pub use file::{parse, print, read};
+pub use serial::SerialEnd;
 pub use size::{MEMORY_DEFAULT, MEMORY_MAX_BYTES, MEMORY_MIN_BYTES, Size, TRACE_LIMIT_DEFAULT};
 
 /// The kernel command line when none is given: console on the serial port, and a panic ends the machine.
@@ -50,6 +53,9 @@ pub struct MachineConfig {
     /// The date at power-on, from which the date clock runs; without it the clock stands still.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub date: Option<Date>,
+    /// The serial ports beside the console, ttyS1 and up, at most 3, and where they lead on the host.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub serial: Vec<SerialEnd>,
     /// What is in its memory at the start.
     pub kernel: KernelConfig,
     /// What is recorded of it.
@@ -109,6 +115,7 @@ impl Default for MachineConfig {
             iommu: true,
             seed: None,
             date: None,
+            serial: Vec::new(),
             kernel: KernelConfig::default(),
             tracing: TracingConfig::default(),
             devices: devices::standard(),
@@ -132,13 +139,16 @@ impl MachineConfig {
     /// What a snapshot of the machine holds of its description: memory has the kernel, and a run its own trace.
     pub fn without_host_files(&self) -> Self {
         let kernel = KernelConfig { path: None, initramfs: Vec::new(), ..self.kernel.clone() };
-        MachineConfig { kernel, tracing: TracingConfig::default(), ..self.clone() }
+        let serial = vec![SerialEnd::Null; self.serial.len()];
+        MachineConfig { kernel, tracing: TracingConfig::default(), serial, ..self.clone() }
     }
 
     /// The machine of a snapshot, run on the back end and with the tracing of this one.
     #[must_use]
     pub fn run_as(&self, saved: MachineConfig) -> MachineConfig {
-        MachineConfig { accel: self.accel, tracing: self.tracing.clone(), ..saved }
+        let mut serial = saved.serial.clone();
+        serial.iter_mut().zip(&self.serial).for_each(|(end, now)| *end = now.clone());
+        MachineConfig { accel: self.accel, tracing: self.tracing.clone(), serial, ..saved }
     }
 
     /// Checks what serde has not: that every device is one that there is, with parameters that it takes, in a slot of its own.
@@ -150,6 +160,12 @@ impl MachineConfig {
         self.memory.of_memory().map_err(|why| format!("memory {}: {why}", self.memory))?;
         self.tracing.limit.of_trace().map_err(|why| format!("limit {}: {why}", self.tracing.limit))?;
         check_cpus(self.cpus)?;
+        if self.serial.len() > MORE_SERIAL_MAX {
+            return Err(format!(
+                "{} serial ports: there are 3 beside the console, ttyS1 to ttyS3",
+                self.serial.len()
+            ));
+        }
         self.wrong_device().map_or(Ok(()), |wrong| Err(wrong.why))
     }
 }

@@ -16,7 +16,9 @@ fn keys(machine: &MachineConfig) -> BTreeMap<String, Value> {
     for (name, value) in table {
         let inner = match &value {
             Value::Table(inner) => inner.clone(),
-            Value::Array(devices) => devices.first().and_then(Value::as_table).cloned().unwrap_or_default(),
+            Value::Array(devices) if devices.iter().all(Value::is_table) => {
+                devices.first().and_then(Value::as_table).cloned().unwrap_or_default()
+            }
             _ => {
                 keys.insert(name, value);
                 continue;
@@ -30,6 +32,7 @@ fn keys(machine: &MachineConfig) -> BTreeMap<String, Value> {
 fn full() -> MachineConfig {
     let mut machine = MachineConfig::boot("/k");
     machine.seed = Some(1);
+    machine.serial = vec![crate::config::SerialEnd::Pty];
     machine.date = Some("@0".parse().expect("a date"));
     machine.kernel.initramfs = vec!["/i".into()];
     machine.kernel.command_line = Some("quiet".into());
@@ -53,6 +56,7 @@ fn every_key_is_on_the_page_with_its_type_and_default() {
             Value::String(_) => "text",
             Value::Integer(_) => "number",
             Value::Boolean(_) => "boolean",
+            Value::Array(_) => "array",
             _ => "table",
         };
         assert_eq!(row.cell("type"), kind, "{key}");

@@ -34,7 +34,12 @@ impl Machine {
         for (index, byte) in (0u16..).zip(data.iter_mut()) {
             let number = first.wrapping_add(index);
             *byte = match port(number) {
-                Some((PortTarget::Serial, offset)) => self.read_serial(offset as u8),
+                Some((PortTarget::Serial(port), offset)) => {
+                    self.read_serial(port, offset as u8).unwrap_or_else(|| {
+                        self.unclaimed.port(number);
+                        u8::MAX
+                    })
+                }
                 Some((PortTarget::Clock, offset)) => self.clock.read(offset, self.time.now().ns),
                 Some((PortTarget::KeyboardController, _)) => KEYBOARD_STATUS,
                 Some((PortTarget::SleepControl | PortTarget::SleepStatus, _)) => 0,
@@ -67,10 +72,10 @@ impl Machine {
             let number = first.wrapping_add(index);
             match port(number) {
                 Some((PortTarget::Trace, _)) => self.write_trace_port(&[byte]),
-                Some((PortTarget::Serial, offset)) => {
-                    self.serial.write(offset as u8, byte);
-                    self.serial_pulse();
-                    self.attend_console();
+                Some((PortTarget::Serial(port), offset)) => {
+                    if !self.write_serial(port, offset as u8, byte) {
+                        self.unclaimed.port(number);
+                    }
                     self.heed_panics();
                 }
                 Some((PortTarget::Clock, offset)) => self.clock.write(offset, byte),
@@ -89,16 +94,6 @@ impl Machine {
                 Some(_) => {}
             }
         }
-    }
-
-    fn read_serial(&mut self, offset: u8) -> u8 {
-        let value = self.serial.read(offset);
-        self.attend_console();
-        // A read cannot say that the CPU must come back, but the next character may be due before anything else.
-        if self.queue.next_ns().is_some_and(|next| next < self.cpu_deadline_ns) {
-            self.control.nudge();
-        }
-        value
     }
 
     /// Reads memory-mapped registers; nothing there reads as all ones.

@@ -15,8 +15,15 @@ pub struct Call {
 }
 
 impl Call {
-    /// The console's next character. No function has this requester id, which is not on bus 0.
-    pub const CONSOLE: Call = Call { rid: u16::MAX, token: 0 };
+    /// The next character of serial port `port`. No function has this requester id, which is not on bus 0.
+    pub const fn serial(port: u8) -> Call {
+        Call { rid: u16::MAX, token: port as u32 }
+    }
+
+    /// Whether it is a serial port's next character.
+    pub fn is_serial(self) -> bool {
+        self.rid == u16::MAX
+    }
 }
 
 /// What falls due.

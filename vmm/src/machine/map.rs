@@ -15,8 +15,8 @@ pub enum PortTarget {
     Exit,
     /// Tells the host how far the guest has come.
     Mark,
-    /// The 16550.
-    Serial,
+    /// A 16550: 0 is the console.
+    Serial(u8),
     /// The keyboard controller's reset command, which kernels fall back to.
     KeyboardController,
     /// The date.
@@ -54,13 +54,21 @@ pub enum MmioTarget {
 const KEYBOARD_COMMAND_PORT: u16 = 0x64;
 const PAGE: u64 = 0x1000;
 
+const fn more_serial(index: usize) -> Range<u16> {
+    let first = layout::MORE_SERIAL[index].0;
+    first..first + SERIAL_PORTS
+}
+
 /// Ports, end exclusive, in ascending order.
-const PORTS: [(Range<u16>, PortTarget); 11] = [
+const PORTS: [(Range<u16>, PortTarget); 14] = [
     (KEYBOARD_COMMAND_PORT..KEYBOARD_COMMAND_PORT + 1, PortTarget::KeyboardController),
     (CLOCK_PORTS, PortTarget::Clock),
     (layout::EXIT_PORT..layout::EXIT_PORT + 1, PortTarget::Exit),
     (layout::MARK_PORT..layout::MARK_PORT + 1, PortTarget::Mark),
-    (layout::SERIAL_PORT..layout::SERIAL_PORT + SERIAL_PORTS, PortTarget::Serial),
+    (more_serial(2), PortTarget::Serial(3)),
+    (more_serial(0), PortTarget::Serial(1)),
+    (more_serial(1), PortTarget::Serial(2)),
+    (layout::SERIAL_PORT..layout::SERIAL_PORT + SERIAL_PORTS, PortTarget::Serial(0)),
     (layout::SLEEP_CONTROL_PORT..layout::SLEEP_CONTROL_PORT + 1, PortTarget::SleepControl),
     (layout::SLEEP_STATUS_PORT..layout::SLEEP_STATUS_PORT + 1, PortTarget::SleepStatus),
     (layout::RESET_PORT..layout::RESET_PORT + 1, PortTarget::Reset),
@@ -126,8 +134,8 @@ mod tests {
     #[test]
     fn edges_of_ranges() {
         assert_eq!(port(0x3f7), None);
-        assert_eq!(port(0x3f8), Some((PortTarget::Serial, 0)));
-        assert_eq!(port(0x3ff), Some((PortTarget::Serial, 7)));
+        assert_eq!(port(0x3f8), Some((PortTarget::Serial(0), 0)));
+        assert_eq!(port(0x3ff), Some((PortTarget::Serial(0), 7)));
         assert_eq!(port(0x400), None);
         assert_eq!(mmio(0xbfff_ffff), None);
         assert_eq!(mmio(0xc000_0000), Some((MmioTarget::PciWindow, 0)));

@@ -55,7 +55,7 @@ use crate::error::HostError;
 use crate::outlet::{Full, Gate};
 use crate::panic::Panics;
 use clock::Clock;
-use events::{Call, Due, EventQueue};
+use events::{Due, EventQueue};
 pub use guest_trace::GuestRefused;
 use guest_trace::GuestTrace;
 use inbox::Inboxes;
@@ -147,6 +147,8 @@ pub struct Machine {
     log: EventLog,
     interrupts: Box<dyn InterruptController>,
     serial: SerialPort,
+    /// Those beside the console.
+    more_serial: Vec<SerialPort>,
     clock: Clock,
     control: Arc<Control>,
     panics: Panics,
@@ -190,6 +192,7 @@ impl Machine {
             log: parts.log,
             interrupts: parts.interrupts,
             serial: SerialPort::new(parts.console),
+            more_serial: Vec::new(),
             clock: Clock::default(),
             control: parts.control,
             panics: Panics::default(),
@@ -412,7 +415,7 @@ impl Machine {
         let round = self.queue.sequence();
         while let Some(due) = self.queue.pop_due(now_ns, round) {
             match due {
-                Due::Call(Call::CONSOLE) => self.console_character(),
+                Due::Call(call) if call.is_serial() => self.serial_character(call.token as u8),
                 Due::Call(call) => self.call(call),
                 Due::Message(message) => self.interrupts.msi(message),
             }
@@ -461,7 +464,7 @@ impl Machine {
 
     /// Ends the machine and gives what is left of it.
     pub fn finish(mut self) -> Remains {
-        self.serial.flush();
+        self.flush_console();
         let guest_trace_refused = self.guest_trace_refused();
         let counters = self.counters();
         // In the order in which the trace's header names them.

@@ -7,7 +7,7 @@ use fencepost_time::OffsetHistory;
 use serde::{Deserialize, Serialize};
 
 use super::clock::Clock;
-use super::events::{Call, EventQueue, EventQueueState};
+use super::events::{EventQueue, EventQueueState};
 use super::guest_trace::GuestTrace;
 use super::inbox::Inboxes;
 use super::remap::Remapping;
@@ -32,6 +32,7 @@ pub struct MachineState {
     variation: Option<Variation>,
     guest_trace: Option<GuestTrace>,
     serial: SerialState,
+    more_serial: Vec<SerialState>,
     clock: Clock,
     iommu: Option<SavedState>,
     inboxes: Inboxes,
@@ -54,6 +55,7 @@ impl Machine {
             variation: self.variation.clone(),
             guest_trace: self.guest_trace.clone(),
             serial: self.serial.save(),
+            more_serial: self.more_serial.iter_mut().map(super::SerialPort::save).collect(),
             clock: self.clock,
             iommu: match &self.iommu {
                 Remapping::Off => None,
@@ -84,6 +86,13 @@ impl Machine {
         let console = Box::new(std::io::sink());
         let mut machine = Machine::new(Parts { iommu, console, ..parts });
         machine.serial = serial;
+        let port = |state| super::SerialPort::restore(state, Box::new(std::io::sink()));
+        machine.more_serial = state
+            .more_serial
+            .iter()
+            .map(port)
+            .collect::<Option<_>>()
+            .ok_or_else(|| impossible("serial port"))?;
         machine.guest_counter = state.guest_counter;
         machine.variation = state.variation;
         machine.clock = state.clock;
@@ -114,7 +123,7 @@ impl Machine {
         self.on_bus(|pci, platform| pci.rearm(platform));
         self.variation = variation;
         // The console's next character is nobody's call: who waits at the other end of its line is the host's affair.
-        if !self.queue.calls().eq(queue.calls().filter(|(call, _)| *call != Call::CONSOLE)) {
+        if !self.queue.calls().eq(queue.calls().filter(|(call, _)| !call.is_serial())) {
             return Err(HostError::Input("its event queue is not what its devices wait for".into()));
         }
         self.queue = queue;

@@ -152,6 +152,12 @@ impl SerialPort {
         Self::of(&registers, state.looks, state.breaks, out)
     }
 
+    /// What is written goes to `out` from now on.
+    pub fn connect(&mut self, out: Box<dyn Write + Send>) {
+        self.flush();
+        self.uart.writer_mut().out = out;
+    }
+
     /// Reads the register at `offset`, 0 to 7.
     pub fn read(&mut self, offset: u8) -> u8 {
         self.line.note_read(offset);

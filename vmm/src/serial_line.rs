@@ -1,0 +1,291 @@
+//! The host's ends of the serial ports beside the console: files, pseudo-terminals and Unix sockets.
+//!
+//! A line at whose other end nobody is loses what is sent, as a cable that is not plugged. Where somebody is, the machine waits for them or
+//! drops, as `--slow-output` says.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::Errno;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+
+use crate::config::SerialEnd;
+use crate::control::Control;
+use crate::error::HostError;
+use crate::outlet::bytes::Bytes;
+use crate::outlet::{Delivery, Full, Gate, open};
+
+/// Between two looks at who is there, and whether the machine is over.
+const LOOK_AROUND: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+
+/// What the user knows the line of port `number` by.
+fn name_of(number: u8, end: &SerialEnd) -> String {
+    format!("--serial {end} (ttyS{number})")
+}
+
+/// The ends of all lines.
+#[derive(Default)]
+pub struct SerialLines {
+    outs: Vec<Box<dyn Write + Send>>,
+    files: Vec<Bytes>,
+    peers: Vec<Listening>,
+}
+
+impl SerialLines {
+    /// Opens them, for ttyS1 and up; `say` tells the names of pseudo-terminals.
+    ///
+    /// # Errors
+    ///
+    /// What the host refuses, as bad input.
+    pub fn open(
+        ends: &[SerialEnd],
+        control: &Arc<Control>,
+        full: Full,
+        say: &mut dyn FnMut(&str),
+    ) -> Result<Self, HostError> {
+        let mut lines = SerialLines::default();
+        for (number, end) in (1..).zip(ends) {
+            let refused = |error: io::Error, fix: &str| {
+                HostError::input(format!("{}: {}", name_of(number, end), crate::error::plain(&error)), fix)
+            };
+            match end {
+                SerialEnd::Null => lines.outs.push(Box::new(io::sink())),
+                SerialEnd::File(path) => {
+                    let file = file(path, &name_of(number, end), control);
+                    let file = file.map_err(|error| refused(error, "name a file that can be written"))?;
+                    lines.outs.push(Box::new(file.writer(full)));
+                    lines.files.push(file);
+                }
+                SerialEnd::Pty => {
+                    let (peer, name) = pty().map_err(|error| refused(error, "use unix:FILE"))?;
+                    say(&format!("ttyS{number} is {name}"));
+                    lines
+                        .listen(number, peer, control, full)
+                        .map_err(|error| refused(error, "use file:FILE"))?;
+                }
+                SerialEnd::Unix(path) => {
+                    let fix = "name a socket of your own, in a folder that can be written";
+                    let peer = socket(path).map_err(|error| refused(error, fix))?;
+                    lines
+                        .listen(number, peer, control, full)
+                        .map_err(|error| refused(error, "use file:FILE"))?;
+                }
+            }
+        }
+        Ok(lines)
+    }
+
+    fn listen(&mut self, number: u8, peer: Peer, control: &Arc<Control>, full: Full) -> io::Result<()> {
+        let peer = Arc::new(peer);
+        self.outs.push(Box::new(ToPeer { peer: Arc::clone(&peer), control: Arc::clone(control), full }));
+        let (reader, control) = (Arc::clone(&peer), Arc::clone(control));
+        let reader = move || reader.read_for(number, &control);
+        let thread = std::thread::Builder::new().name(format!("ttyS{number}")).spawn(reader)?;
+        self.peers.push(Listening { peer, thread: Some(thread) });
+        Ok(())
+    }
+
+    /// Writers to the lines, in their order; once.
+    pub fn take_outs(&mut self) -> Vec<Box<dyn Write + Send>> {
+        std::mem::take(&mut self.outs)
+    }
+
+    /// Bounds of what the machine must wait for.
+    pub fn gates(&self) -> impl Iterator<Item = Arc<Gate>> {
+        self.files.iter().map(|file| Arc::clone(file.gate()))
+    }
+
+    /// Waits until all is written.
+    pub fn finish(self) -> Vec<Delivery> {
+        self.files.into_iter().map(Bytes::finish).collect()
+    }
+}
+
+fn file(path: &Path, name: &str, control: &Arc<Control>) -> io::Result<Bytes> {
+    let file = open::for_writing(path, control)?;
+    if file.metadata()?.is_file() {
+        file.set_len(0)?;
+    }
+    Bytes::start(name, file.into(), control)
+}
+
+/// A line's reader; it ends when this is dropped.
+struct Listening {
+    peer: Arc<Peer>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.peer.state().over = true;
+        // It looks around often, cannot panic, and there is nothing to be told.
+        let _ = self.thread.take().map(JoinHandle::join);
+        if let Door::Socket(_, path) = &self.peer.door {
+            // Whoever comes later finds no socket that nobody answers at.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// Where others come to a line.
+enum Door {
+    /// Whoever opens the other side of this pseudo-terminal.
+    Pty,
+    /// Whoever connects.
+    Socket(UnixListener, PathBuf),
+}
+
+#[derive(Default)]
+struct State {
+    /// Who is there; for a pseudo-terminal always its own side.
+    line: Option<Arc<OwnedFd>>,
+    over: bool,
+}
+
+/// The other end of a line.
+struct Peer {
+    door: Door,
+    state: Mutex<State>,
+}
+
+/// A raw pseudo-terminal, and the name of its other side.
+fn pty() -> io::Result<(Peer, String)> {
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+    grantpt(&ours)?;
+    unlockpt(&ours)?;
+    let name = ptsname(&ours, Vec::new())?.to_string_lossy().into_owned();
+    // Opened and closed once, it says from then on whether somebody has it open.
+    let theirs = File::options().read(true).write(true).open(&name)?;
+    let mut settings = tcgetattr(&theirs)?;
+    settings.make_raw();
+    tcsetattr(&theirs, OptionalActions::Now, &settings)?;
+    drop(theirs);
+    fcntl_setfl(&ours, fcntl_getfl(&ours)? | OFlags::NONBLOCK)?;
+    let state = State { line: Some(Arc::new(ours)), over: false };
+    Ok((Peer { door: Door::Pty, state: Mutex::new(state) }, name))
+}
+
+fn socket(path: &Path) -> io::Result<Peer> {
+    // One that a run before left; nothing else is removed.
+    if std::fs::symlink_metadata(path).is_ok_and(|it| it.file_type().is_socket())
+        && std::os::unix::net::UnixStream::connect(path).is_err()
+    {
+        std::fs::remove_file(path)?;
+    }
+    let listener = UnixListener::bind(path)?;
+    listener.set_nonblocking(true)?;
+    Ok(Peer { door: Door::Socket(listener, path.to_path_buf()), state: Mutex::default() })
+}
+
+/// What can be done with a line now.
+fn ready(line: impl AsFd, wanted: PollFlags) -> PollFlags {
+    let mut one = [PollFd::new(&line, wanted)];
+    match poll(&mut one, Some(&LOOK_AROUND)) {
+        Ok(_) => one[0].revents(),
+        Err(_) => PollFlags::empty(),
+    }
+}
+
+impl Peer {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Brings the guest's port `number` what comes, until the machine is over.
+    fn read_for(&self, number: u8, control: &Control) {
+        let mut buffer = [0; 256];
+        loop {
+            let (line, over) = {
+                let state = self.state();
+                (state.line.clone(), state.over)
+            };
+            if over {
+                return;
+            }
+            let Some(line) = line else {
+                self.greet();
+                continue;
+            };
+            if !control.has_serial_room(number) {
+                std::thread::sleep(Duration::from_millis(50));
+                continue;
+            }
+            let found = ready(&line, PollFlags::IN);
+            if !found.contains(PollFlags::IN) {
+                if found.intersects(PollFlags::HUP | PollFlags::ERR) {
+                    self.hung_up();
+                }
+                continue;
+            }
+            match rustix::io::read(&line, &mut buffer) {
+                Ok(0) => self.hung_up(),
+                Ok(count) => control.push_serial_input(number, &buffer[..count]),
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(_) => self.hung_up(),
+            }
+        }
+    }
+
+    /// Lets in whoever connects.
+    fn greet(&self) {
+        let Door::Socket(listener, _) = &self.door else { return };
+        if ready(listener, PollFlags::IN).contains(PollFlags::IN)
+            && let Ok((stream, _)) = listener.accept()
+            && stream.set_nonblocking(true).is_ok()
+        {
+            self.state().line = Some(Arc::new(stream.into()));
+        }
+    }
+
+    /// Nobody is there any more.
+    fn hung_up(&self) {
+        match self.door {
+            // It stays, for whoever opens it next.
+            Door::Pty => std::thread::sleep(Duration::from_millis(50)),
+            Door::Socket(..) => self.state().line = None,
+        }
+    }
+}
+
+/// Writes to whoever is at the other end.
+struct ToPeer {
+    peer: Arc<Peer>,
+    control: Arc<Control>,
+    full: Full,
+}
+
+impl Write for ToPeer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut rest = bytes;
+        let Some(line) = self.peer.state().line.clone() else { return Ok(bytes.len()) };
+        while !rest.is_empty() {
+            let there = ready(&line, PollFlags::OUT);
+            let gone = there.intersects(PollFlags::HUP | PollFlags::ERR);
+            let slow = !there.contains(PollFlags::OUT)
+                && (self.full == Full::Drop || self.control.stop_reason().is_some());
+            if gone || slow {
+                break;
+            }
+            match rustix::io::write(&line, rest) {
+                Ok(count) => rest = &rest[count..],
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(_) => break,
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
