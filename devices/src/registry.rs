@@ -232,7 +232,9 @@ impl Entry {
 pub fn find(kind: &str) -> Result<&'static Entry, String> {
     MODELS.iter().find(|entry| entry.kind == kind).ok_or_else(|| {
         let kinds: Vec<_> = MODELS.iter().map(|entry| entry.kind).collect();
-        format!("there is no device '{kind}', there are {}{}", kinds.join(", "), did_you_mean(kind, kinds))
+        let near = did_you_mean(kind, kinds.iter().copied());
+        let there = if near.is_empty() { format!(", there are {}", kinds.join(", ")) } else { near };
+        format!("there is no device '{kind}'{there}")
     })
 }
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 use crate::accel::Chosen;
 use crate::config::MachineConfig;
 use crate::console_size::ConsoleSize;
+use crate::net_at::NetAt;
 use crate::outlet::Full;
 use crate::panic::OnPanic;
 use crate::view::Addresses;
-use crate::wire::NetAt;
 
 /// A machine and what to do with it.
 #[derive(Clone, Debug)]

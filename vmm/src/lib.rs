@@ -54,6 +54,7 @@ pub mod launch;
 pub mod lengths;
 pub mod machine;
 pub mod modules;
+pub mod net_at;
 pub mod outlet;
 pub mod panic;
 mod ready;

@@ -46,14 +46,15 @@ fn table(block: &[u8], name: &str) -> Vec<u8> {
 
 #[test]
 fn the_tables_are_found_and_sum_to_zero() {
-    let names = |iommu| tables(&build(1, iommu, BASE)).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    let names =
+        |iommu| tables(&build(1, iommu, 0, BASE)).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
     assert_eq!(names(true), ["FACP", "APIC", "MCFG", "DMAR", "DSDT"]);
     assert_eq!(names(false), ["FACP", "APIC", "MCFG", "DSDT"]);
 }
 
 #[test]
 fn the_fadt_is_hardware_reduced_with_sleep_and_reset_registers() {
-    let fadt = table(&build(1, true, BASE), "FACP");
+    let fadt = table(&build(1, true, 0, BASE), "FACP");
     let flags = u32_at(&fadt, 112);
     assert_ne!(flags & 1 << 20, 0, "HW_REDUCED_ACPI");
     assert_ne!(flags & 1 << 10, 0, "RESET_REG_SUP");
@@ -69,7 +70,7 @@ fn the_fadt_is_hardware_reduced_with_sleep_and_reset_registers() {
 
 #[test]
 fn the_madt_names_every_cpu_and_the_io_apic() {
-    let madt = table(&build(3, true, BASE), "APIC");
+    let madt = table(&build(3, true, 0, BASE), "APIC");
     assert_eq!(u32_at(&madt, 36), 0xfee0_0000);
     let expected: Vec<u8> = (0..3).flat_map(|id| [0, 8, id, id, 1, 0, 0, 0]).collect();
     assert_eq!(madt[44..68], expected[..]);
@@ -78,7 +79,7 @@ fn the_madt_names_every_cpu_and_the_io_apic() {
 
 #[test]
 fn the_mcfg_and_the_dmar_point_to_the_layout() {
-    let block = build(1, true, BASE);
+    let block = build(1, true, 0, BASE);
     let mcfg = table(&block, "MCFG");
     assert_eq!(u64_at(&mcfg, 44), 0xe000_0000);
     assert_eq!(mcfg[52..56], [0, 0, 0, 0], "segment 0, buses 0 to 0");
@@ -91,7 +92,7 @@ fn the_mcfg_and_the_dmar_point_to_the_layout() {
 #[test]
 fn the_tables_of_the_largest_machine_fit() {
     let room = layout::ACPI_TABLES.end - layout::ACPI_TABLES.start;
-    assert!((build(crate::MAX_VCPUS as u8, true, BASE).len() as u64) < room);
+    assert!((build(crate::MAX_VCPUS as u8, true, 0, BASE).len() as u64) < room);
 }
 
 #[test]
@@ -100,7 +101,7 @@ fn iasl_disassembles_every_table_without_a_complaint() -> Tested {
         return Tested::skipped("iasl is not installed");
     }
     let folder = tempfile::tempdir().unwrap();
-    for (name, bytes) in tables(&build(2, true, BASE)) {
+    for (name, bytes) in tables(&build(2, true, 0, BASE)) {
         let path = folder.path().join(format!("{name}.aml"));
         std::fs::write(&path, bytes).unwrap();
         let run = Command::new("iasl").arg("-d").arg(&path).output().unwrap();

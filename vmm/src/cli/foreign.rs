@@ -36,22 +36,11 @@ const FOREIGN: &[(&[&str], &str)] = &[
     (&["-fsdev", "--fs", "--virtiofs", "--volume", "--shared-dir"], "use --share DIR"),
     (&["--rootfs", "--rootdir"], "use --root, with what `fencepost root` made"),
     (
-        &[
-            "--net",
-            "-net",
-            "-n",
-            "-netdev",
-            "--netdev",
-            "-nic",
-            "--nic",
-            "--network",
-            "--tap",
-            "--net-device",
-        ],
-        "the machine has no network; the guest is reached by its console",
+        &["-net", "-n", "-netdev", "--netdev", "-nic", "--nic", "--network", "--tap", "--net-device"],
+        "use --net passt, --net tap=NAME or --net socket=PATH",
     ),
     (
-        &["-nographic", "--nographic", "-serial", "--serial", "-console", "--console", "--tty", "-chardev"],
+        &["-nographic", "--nographic", "-serial", "-console", "--tty", "-chardev"],
         "the serial console is on standard input and output; leave it out",
     ),
     (

@@ -12,7 +12,7 @@ use super::values::{CONSOLE_AT, word};
 use crate::config::{MachineConfig, Plug};
 use crate::error::HostError;
 use crate::launch::{ConsoleAt, Launch};
-use crate::wire::NetAt;
+use crate::net_at::NetAt;
 
 /// Console, channel, network, and records of what comes from them.
 #[derive(Clone, Debug, Args)]

@@ -14,9 +14,7 @@ use vmm_sys_util::ioctl_iow_nr;
 
 use crate::control::Control;
 use crate::error::{HostError, plain};
-
-/// `IFNAMSIZ` without the final NUL.
-pub const NAME_MAX_BYTES: usize = 15;
+use crate::net_at::TAP_NAME_MAX_BYTES;
 
 /// Where tap devices are opened.
 const NODE: &str = "/dev/net/tun";
@@ -27,7 +25,7 @@ const IFF_NO_PI: u16 = 0x1000;
 /// `struct ifreq` with flags, as TUNSETIFF takes it.
 #[repr(C)]
 struct InterfaceRequest {
-    name: [u8; NAME_MAX_BYTES + 1],
+    name: [u8; TAP_NAME_MAX_BYTES + 1],
     flags: u16,
     rest: [u8; 22],
 }
@@ -86,7 +84,7 @@ impl Drop for Tap {
 
 fn attach(file: &File, name: &str) -> std::io::Result<()> {
     let mut request =
-        InterfaceRequest { name: [0; NAME_MAX_BYTES + 1], flags: IFF_TAP | IFF_NO_PI, rest: [0; 22] };
+        InterfaceRequest { name: [0; TAP_NAME_MAX_BYTES + 1], flags: IFF_TAP | IFF_NO_PI, rest: [0; 22] };
     request.name.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
     // SAFETY: the request is a whole `struct ifreq` of 40 bytes, which the kernel copies in.
     match unsafe { ioctl_with_ref(file, TUNSETIFF(), &request) } {
