@@ -180,7 +180,7 @@ fn no_permission_is_one_line_with_the_fix() -> Tested {
     // A copy where anyone may run it: the build folder may be closed to others.
     let folder = tempfile::tempdir().expect("temporary folder");
     let program = folder.path().join("fencepost");
-    std::fs::copy(env!("CARGO_BIN_EXE_fencepost"), &program).expect("copied");
+    common::copy_program(&program);
     let kernel = common::kernel(folder.path(), &common::SPIN, 0x1000);
     for path in [folder.path(), &kernel] {
         use std::os::unix::fs::PermissionsExt;

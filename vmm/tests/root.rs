@@ -249,7 +249,9 @@ fn an_ordinary_user_makes_the_same_image() {
     place.good(&["--packages", "tool", "-o", "one.img"]);
     // A program in a folder of root's alone is in nobody's reach.
     let own = place.path("fencepost");
-    fs::copy(env!("CARGO_BIN_EXE_fencepost"), &own).expect("copied");
+    // By another process: a test that starts one meanwhile would hand it the open file, and the program would not start.
+    let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_fencepost")).arg(&own).status();
+    assert!(copied.expect("cp is there").success());
     let mut command = Command::new(&own);
     command.args(["root", "--sources", "sources.list", "--packages", "tool", "-o", "two.img"]);
     command.current_dir(place.folder.path()).env("FENCEPOST_CACHE", place.path("cache-of-nobody"));

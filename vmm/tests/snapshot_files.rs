@@ -174,7 +174,7 @@ fn an_ordinary_user_restores_a_file_that_nobody_may_write() {
     allow(folder.path(), 0o755);
     allow(&file, 0o444);
     let program = folder.path().join("fencepost");
-    std::fs::copy(env!("CARGO_BIN_EXE_fencepost"), &program).expect("copied");
+    common::copy_program(&program);
     let mut command = Command::new(&program);
     command.args(["run", "--restore", text(&file)]).stdin(Stdio::null()).env("HOME", "/nonexistent");
     command.env_remove("FENCEPOST_CACHE").env_remove("XDG_CACHE_HOME").current_dir("/");

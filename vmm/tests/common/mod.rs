@@ -105,6 +105,14 @@ pub fn kvm_opens() -> bool {
 
 /// Why a test is skipped.
 pub const NO_KVM: &str = "/dev/kvm does not open";
+/// A copy of the program at `to`. Another process writes it: a test that starts a process meanwhile would hand that the open file, and
+/// a program that is open for writing does not start.
+pub fn copy_program(to: &Path) {
+    let copied =
+        Command::new("cp").arg(env!("CARGO_BIN_EXE_fencepost")).arg(to).status().expect("cp is there");
+    assert!(copied.success());
+}
+
 /// Why a test is skipped.
 pub const NO_MAKE: &str = "make is not installed";
 
