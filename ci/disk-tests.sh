@@ -43,12 +43,12 @@ disk_is_full() {
     truncate -s 16M "$mounted/full.img"
     "$FENCEPOST" run --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd-virtio" --accel soft --timeout 300 \
         --append "$GUEST_COMMAND_LINE fencepost.run=\"virtio_blk full\"" --disk "$mounted/full.img" \
-        </dev/null >"$logs/full" 2>"$logs/full.host" || status=$?
+        </dev/null >"$logs/disk-full" 2>"$logs/disk-full.host" || status=$?
     as_root umount "$mounted"
-    cat "$logs/full" "$logs/full.host"
+    cat "$logs/disk-full" "$logs/disk-full.host"
     [ "$status" = 1 ] || { echo "status $status, not 1" && return 1; }
-    [ "$(grep -cE '^ok [0-9]+' "$logs/full")" = 4 ] || return 1
-    [ "$(grep -c 'No space left on device; requests that the guest got as I/O errors: ' "$logs/full.host")" = 1 ]
+    [ "$(grep -cE '^ok [0-9]+' "$logs/disk-full")" = 4 ] || return 1
+    [ "$(grep -c 'No space left on device; requests that the guest got as I/O errors: ' "$logs/disk-full.host")" = 1 ]
 }
 
 # A guest whose root is the disk: its initramfs moves there.
