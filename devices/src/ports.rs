@@ -193,4 +193,11 @@ impl Ports<'_> {
     pub fn engine(&self, index: u8) -> EngineId {
         EngineId::new(self.rid, index)
     }
+
+    /// When a job is done that begins now and takes `cycles` by its cost model, in nanoseconds. Asked once a job, as
+    /// [`Clock::vary`].
+    pub fn job_end_ns(&mut self, cycles: u64) -> u64 {
+        let cycles = self.clock.vary(cycles);
+        self.clock.now().ns.saturating_add(self.clock.cycles_to_ns(cycles))
+    }
 }

@@ -88,7 +88,7 @@ impl Edu {
     fn compute(&mut self, value: u32, ports: &mut Ports<'_>) {
         if self.state.factorial_due_ns.is_none() {
             self.state.factorial = value;
-            self.state.factorial_due_ns = Some(due_ns(self.config.factorial_cycles(value), ports));
+            self.state.factorial_due_ns = Some(ports.job_end_ns(self.config.factorial_cycles(value)));
             self.rearm(ports);
         }
     }
@@ -110,7 +110,7 @@ impl Edu {
             ports.trace.record(Event::JobStart { engine, queue: 0, seqno, kind: JobKind::Copy });
             // What cannot be in the buffer is not moved either.
             let bytes = self.state.count.min(BUFFER_BYTES as u64);
-            self.state.transfer_due_ns = Some(due_ns(self.config.cost().cycles(bytes), ports));
+            self.state.transfer_due_ns = Some(ports.job_end_ns(self.config.cost().cycles(bytes)));
             self.rearm(ports);
         }
     }
@@ -191,11 +191,6 @@ fn window(inner: u64, count: u64) -> Option<Window> {
 /// `value`!, its low 32 bits.
 fn factorial(value: u32) -> u32 {
     if value >= FACTORIAL_ZERO_FROM { 0 } else { (1..=value).fold(1, u32::wrapping_mul) }
-}
-
-fn due_ns(cycles: u64, ports: &mut Ports<'_>) -> u64 {
-    let cycles = ports.clock.vary(cycles);
-    ports.clock.now().ns.saturating_add(ports.clock.cycles_to_ns(cycles))
 }
 
 impl AsIssued for Edu {

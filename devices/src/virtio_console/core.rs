@@ -61,9 +61,7 @@ impl Console {
     /// Has the device look at its queues soon, as far as `bytes` are concerned.
     fn look_soon(&mut self, bytes: usize, io: &mut Io<'_, '_>) {
         if self.state.due_ns.is_none() {
-            let cycles = io.ports.clock.vary(self.config.cost().cycles(bytes as u64));
-            let now_ns = io.ports.clock.now().ns;
-            self.state.due_ns = Some(now_ns.saturating_add(io.ports.clock.cycles_to_ns(cycles)));
+            self.state.due_ns = Some(io.ports.job_end_ns(self.config.cost().cycles(bytes as u64)));
             let (engine, seqno) = (io.ports.engine(ENGINE), self.state.looks);
             io.ports.trace.record(Event::JobStart { engine, queue: 0, seqno, kind: JobKind::Copy });
             self.rearm(io);

@@ -51,8 +51,7 @@ impl Fs {
         };
         let bytes = request_bytes.saturating_add(reply.len() as u64);
         self.state.bytes = self.state.bytes.saturating_add(bytes);
-        let cycles = io.ports.clock.vary(self.config.cost().cycles(bytes));
-        let due_ns = io.ports.clock.now().ns.saturating_add(io.ports.clock.cycles_to_ns(cycles));
+        let due_ns = io.ports.job_end_ns(self.config.cost().cycles(bytes));
         self.state.job = Some(Job { queue, chain, due_ns, reply });
         self.rearm(io);
     }

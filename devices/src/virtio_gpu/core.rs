@@ -62,8 +62,7 @@ impl Virtio2d {
         let (engine, seqno) = (io.ports.engine(ENGINE), self.state.counts.commands);
         io.ports.trace.record(Event::JobStart { engine, queue: queue.into(), seqno, kind: JobKind::Copy });
         let bytes = moved_bytes(&self.state, &Request(&request));
-        let cycles = io.ports.clock.vary(self.config.cost().cycles(bytes));
-        let due_ns = io.ports.clock.now().ns.saturating_add(io.ports.clock.cycles_to_ns(cycles));
+        let due_ns = io.ports.job_end_ns(self.config.cost().cycles(bytes));
         if let Some(job) = self.state.jobs.get_mut(usize::from(queue)) {
             *job = Some(Job { chain, request, due_ns });
         }

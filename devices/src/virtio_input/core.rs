@@ -53,8 +53,7 @@ impl<K: Kind> Input<K> {
         let Some(chain) = io.pop(STATUS) else { return };
         let (engine, seqno) = (io.ports.engine(ENGINE), self.state.statuses);
         io.ports.trace.record(Event::JobStart { engine, queue: 0, seqno, kind: JobKind::Nop });
-        let cycles = io.ports.clock.vary(self.config.cost().cycles(EVENT_BYTES as u64));
-        let due_ns = io.ports.clock.now().ns.saturating_add(io.ports.clock.cycles_to_ns(cycles));
+        let due_ns = io.ports.job_end_ns(self.config.cost().cycles(EVENT_BYTES as u64));
         self.state.job = Some((chain, due_ns));
         self.rearm(io);
     }

@@ -54,9 +54,7 @@ impl Net {
         if self.state.due_ns.is_some() {
             return;
         }
-        let cycles = io.ports.clock.vary(self.config.cost().cycles(bytes as u64));
-        let now_ns = io.ports.clock.now().ns;
-        self.state.due_ns = Some(now_ns.saturating_add(io.ports.clock.cycles_to_ns(cycles)));
+        self.state.due_ns = Some(io.ports.job_end_ns(self.config.cost().cycles(bytes as u64)));
         let (engine, seqno) = (io.ports.engine(ENGINE), self.state.looks);
         io.ports.trace.record(Event::JobStart { engine, queue: 0, seqno, kind: JobKind::Copy });
         self.rearm(io);

@@ -43,8 +43,7 @@ impl Rng {
         let Some(chain) = io.pop(REQUESTS) else { return };
         let (engine, seqno) = (io.ports.engine(ENGINE), self.state.requests);
         io.ports.trace.record(Event::JobStart { engine, queue: 0, seqno, kind: JobKind::Fill });
-        let cycles = io.ports.clock.vary(self.config.cost().cycles(bytes_of(&chain) as u64));
-        let due_ns = io.ports.clock.now().ns.saturating_add(io.ports.clock.cycles_to_ns(cycles));
+        let due_ns = io.ports.job_end_ns(self.config.cost().cycles(bytes_of(&chain) as u64));
         self.state.job = Some((chain, due_ns));
         self.rearm(io);
     }
