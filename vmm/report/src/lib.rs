@@ -1,0 +1,12 @@
+//! What a suite of driver tests gave, as plain data, and how it is told.
+//!
+//! [`Suite`] is what `fencepost test` writes with `--json`, what shards are merged from, and what every other report is made of. Nothing
+//! here runs a guest.
+
+#![warn(missing_docs)]
+#![deny(clippy::unwrap_used)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod outcome;
+
+pub use outcome::{Check, Failure, Outcome, Suite, Verdict};
