@@ -56,6 +56,24 @@ pub trait FrameSink: Send {
     fn frame(&mut self, frame: &Frame<'_>);
 }
 
+/// Two sinks as one.
+struct Both<S>(Box<dyn FrameSink>, S);
+
+impl<S: FrameSink> FrameSink for Both<S> {
+    fn frame(&mut self, frame: &Frame<'_>) {
+        self.0.frame(frame);
+        self.1.frame(frame);
+    }
+}
+
+/// A sink that gives each picture to `first`, if there is one, and to `second`.
+pub fn both(first: Option<Box<dyn FrameSink>>, second: impl FrameSink + 'static) -> Box<dyn FrameSink> {
+    match first {
+        Some(first) => Box::new(Both(first, second)),
+        None => Box::new(second),
+    }
+}
+
 /// Writes one picture of `width` and `height` pixels (as [`Frame::pixels`] has them) as an RGB PNG, to the last byte: a full disk is an
 /// error here, not when `to` is dropped.
 pub fn write_png(

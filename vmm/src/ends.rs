@@ -1,0 +1,146 @@
+//! The host's ends of one run: the files, sockets and viewers that the guest's outputs go to and its inputs come from.
+
+use std::sync::Arc;
+
+use crate::channel::{self, Channel};
+use crate::config::MachineConfig;
+use crate::console_log::ConsoleLog;
+use crate::control::Control;
+use crate::error::HostError;
+use crate::frames::both;
+use crate::hooks::Hooks;
+use crate::input::InputDevices;
+use crate::input_script;
+use crate::inputs;
+use crate::launch::Launch;
+use crate::machine::{Machine, Timed};
+use crate::outcome::Outcome;
+use crate::outlet::bytes::Bytes;
+use crate::serial_line::SerialLines;
+use crate::shelf::Files;
+use crate::shelf::png::PngFolder;
+use crate::view::View;
+use crate::wire::{self, Connected};
+
+/// What is open for a run.
+pub(crate) struct Ends {
+    live: Live,
+    frames: Option<Files>,
+    console_log: Option<ConsoleLog>,
+    serial: SerialLines,
+    record: Option<Bytes>,
+    script: Option<Timed>,
+}
+
+/// What other programs are connected to, and threads bring input from.
+struct Live {
+    _view: Option<View>,
+    _channel: Option<Channel>,
+    _wire: Option<Connected>,
+}
+
+impl Ends {
+    /// Opens all that `launch` names and connects it with `hooks`. `machine`: the one that runs, which may be a snapshot's.
+    ///
+    /// # Errors
+    ///
+    /// What cannot be opened or does not fit the machine.
+    pub(crate) fn open(
+        launch: &Launch,
+        machine: &MachineConfig,
+        hooks: &mut Hooks,
+    ) -> Result<Self, HostError> {
+        let script = launch.input.as_deref().map(|path| input_script::read(path, machine)).transpose()?;
+        let frames = write_frames(launch, hooks)?;
+        let console_log = log_console(launch, hooks)?;
+        let serial = open_lines(launch, machine, hooks)?;
+        let _view = watch(launch, machine, hooks)?;
+        let _wire = wire::connect(launch, machine, hooks)?;
+        let record = inputs::open(launch, machine, &hooks.control)?;
+        let _channel = channel::connect(launch, machine, hooks)?;
+        Ok(Ends { live: Live { _view, _channel, _wire }, frames, console_log, serial, record, script })
+    }
+
+    /// Leads what comes to `machine`'s devices.
+    ///
+    /// # Errors
+    ///
+    /// A record of input that cannot be read.
+    pub(crate) fn bring(&mut self, launch: &Launch, machine: &mut Machine) -> Result<(), HostError> {
+        machine.take_inputs(inputs::inputs(launch, self.record.as_ref())?);
+        self.script.take().into_iter().for_each(|timed| machine.deliver_at(timed));
+        Ok(())
+    }
+
+    /// Parts with all who are connected; what is left is files, to be closed.
+    pub(crate) fn part(self) -> Closing {
+        drop(self.live);
+        let Ends { frames, console_log, serial, record, .. } = self;
+        Closing { frames, console_log, serial, record }
+    }
+}
+
+/// Files that are still written when the guest is over.
+pub(crate) struct Closing {
+    frames: Option<Files>,
+    console_log: Option<ConsoleLog>,
+    serial: SerialLines,
+    record: Option<Bytes>,
+}
+
+impl Closing {
+    /// Waits until all is written, and tells `outcome` what became of it.
+    pub(crate) fn close(self, outcome: &mut Outcome, control: &Control) {
+        let frames = self.frames.map(Files::finish);
+        frames.into_iter().for_each(|output| outcome.add(output, control));
+        let log = self.console_log.map(ConsoleLog::finish);
+        log.into_iter().chain(self.serial.finish()).for_each(|output| outcome.add(output, control));
+        let record = self.record.map(Bytes::finish);
+        record.into_iter().for_each(|output| outcome.add(output, control));
+    }
+}
+
+/// Has each picture written into the folder of `--frames`, if there is one.
+fn write_frames(launch: &Launch, hooks: &mut Hooks) -> Result<Option<Files>, HostError> {
+    let Some(folder) = &launch.frames else { return Ok(None) };
+    let (png, writer) = PngFolder::create(folder.clone(), &hooks.control, launch.slow_output)?;
+    hooks.frames = Some(both(hooks.frames.take(), png));
+    hooks.gates.push(Arc::clone(writer.gate()));
+    Ok(Some(writer))
+}
+
+/// Has the console written to the file of `--console-log` too, if there is one.
+fn log_console(launch: &Launch, hooks: &mut Hooks) -> Result<Option<ConsoleLog>, HostError> {
+    let Some(path) = &launch.console_log else { return Ok(None) };
+    let log = ConsoleLog::create(path, &hooks.control)?;
+    let screen = std::mem::replace(&mut hooks.console, Box::new(std::io::sink()));
+    hooks.console = log.beside(screen, launch.slow_output);
+    hooks.gates.push(log.gate());
+    Ok(Some(log))
+}
+
+/// The ends of the serial lines beside the console.
+fn open_lines(launch: &Launch, machine: &MachineConfig, hooks: &mut Hooks) -> Result<SerialLines, HostError> {
+    let ends = &launch.machine.serial;
+    if ends.len() > machine.serial.len() {
+        let has = machine.serial.len();
+        let why = format!("--serial: the snapshot's machine has {has} serial ports beside the console");
+        return Err(HostError::input(why, "leave out what is too much"));
+    }
+    let mut lines = SerialLines::open(ends, &hooks.control, launch.slow_output, &mut hooks.say)?;
+    hooks.serial = lines.take_outs();
+    hooks.gates.extend(lines.gates());
+    Ok(lines)
+}
+
+/// Opens the live view, if one is wanted, and tells the user where it is.
+fn watch(launch: &Launch, machine: &MachineConfig, hooks: &mut Hooks) -> Result<Option<View>, HostError> {
+    if launch.view.is_empty() {
+        return Ok(None);
+    }
+    let devices = InputDevices::of(machine, Arc::clone(&hooks.control) as _);
+    let view = View::open(launch.view, &devices)?;
+    view.lines().iter().for_each(|line| (hooks.say)(line));
+    hooks.watcher = Some(view.hub());
+    Ok(Some(view))
+}
