@@ -51,6 +51,7 @@ pub mod initrd;
 pub mod input;
 pub mod input_script;
 mod inputs;
+pub mod kbuild;
 pub mod kernel;
 pub mod launch;
 pub mod lengths;

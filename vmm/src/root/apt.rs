@@ -207,6 +207,20 @@ impl<'a> Apt<'a> {
         ))
     }
 
+    /// All packages whose names match `pattern`, a regular expression (regex(7)), and that the package sources have.
+    ///
+    /// # Errors
+    ///
+    /// There are no package lists, and none can be fetched.
+    pub fn names(&self, pattern: &str, update: bool) -> Result<Vec<String>, HostError> {
+        if update || !self.has_lists() {
+            self.update()?;
+        }
+        let ran = self.run("apt-cache", &["search", "--names-only", pattern])?;
+        let text = String::from_utf8_lossy(&ran.output).into_owned();
+        Ok(text.lines().filter_map(|line| line.split(' ').next()).map(str::to_string).collect())
+    }
+
     /// Finds all packages for `wanted`, and the files of those that `keep` takes. New lists are fetched where they are asked for, where
     /// there are none, and where they name files that the archive has no more.
     ///

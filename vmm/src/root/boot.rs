@@ -42,8 +42,8 @@ pub fn initramfs(
     cache: &Path,
     job: &Job,
 ) -> Result<PathBuf, HostError> {
-    let release = release(kernel)?;
-    let modules = Modules::open(&modules_of(kernel, &release, cache)?)?;
+    let release = release("--kernel", kernel)?;
+    let modules = Modules::open(&modules_of("--kernel", kernel, &release, cache)?)?;
     let busybox = busybox(None, cache, job)?;
     let bytes = initramfs::build(&modules, &busybox, place, task)?;
     let kept = folder(cache).join("initramfs");
@@ -58,13 +58,17 @@ pub fn initramfs(
     Ok(path)
 }
 
-/// The release of a kernel, such as `6.1.0-18-amd64`.
-fn release(kernel: &Path) -> Result<String, HostError> {
-    let fix = "name a bzImage or vmlinux of Linux with --kernel";
-    let failed = |error: std::io::Error| HostError::file("--kernel", kernel, &error, fix);
+/// The release of a kernel, such as `6.1.0-18-amd64`. `role` says what the user named it by.
+///
+/// # Errors
+///
+/// It cannot be read, or does not say its release.
+pub fn release(role: &str, kernel: &Path) -> Result<String, HostError> {
+    let fix = "name a bzImage or vmlinux of Linux";
+    let failed = |error: std::io::Error| HostError::file(role, kernel, &error, fix);
     let file = File::open(kernel).map_err(failed)?;
     if !file.metadata().map_err(failed)?.is_file() {
-        let what = format!("--kernel {}: with --root it is read twice", kernel.display());
+        let what = format!("{role} {}: it is read twice", kernel.display());
         return Err(HostError::input(what, "name a file, not a pipe or a folder"));
     }
     let found = match KernelFile::read(kernel.display().to_string(), file, u64::MAX) {
@@ -77,7 +81,7 @@ fn release(kernel: &Path) -> Result<String, HostError> {
     };
     let found = found.filter(|release| !release.contains('/') && !release.starts_with('.'));
     found.ok_or_else(|| {
-        HostError::input(format!("--kernel {}: it does not say its release", kernel.display()), fix)
+        HostError::input(format!("{role} {}: it does not say its release", kernel.display()), fix)
     })
 }
 
@@ -88,7 +92,11 @@ fn release_in(packed: &Packed) -> Option<String> {
 }
 
 /// The folder with the modules of a kernel: beside it, as in its package, in the cache, or of the host.
-fn modules_of(kernel: &Path, release: &str, cache: &Path) -> Result<PathBuf, HostError> {
+///
+/// # Errors
+///
+/// There is none.
+pub fn modules_of(role: &str, kernel: &Path, release: &str, cache: &Path) -> Result<PathBuf, HostError> {
     let kernel = fs::canonicalize(kernel).unwrap_or_else(|_| kernel.to_path_buf());
     let beside = kernel.parent().and_then(Path::parent).map(Path::to_path_buf);
     let roots = beside.into_iter().chain([
@@ -99,7 +107,7 @@ fn modules_of(kernel: &Path, release: &str, cache: &Path) -> Result<PathBuf, Hos
     let mut folders = roots.map(|root| root.join("lib/modules").join(release));
     folders.find(|folder| folder.join("modules.builtin").is_file()).ok_or_else(|| {
         HostError::input(
-            format!("--kernel {}: the modules of {release} are nowhere here", kernel.display()),
+            format!("{role} {}: the modules of {release} are nowhere here", kernel.display()),
             format!("fetch them with `fencepost root --kernel-package linux-image-{release}`"),
         )
     })
@@ -129,7 +137,8 @@ pub fn busybox(sources: Option<&Path>, cache: &Path, job: &Job) -> Result<Vec<u8
     Ok(bytes)
 }
 
-/// A kernel with its modules, of a package such as `linux-image-6.12-amd64`, in a folder of its own in the cache. Gives the kernel.
+/// A kernel with its modules, of a package such as `linux-image-6.12-amd64`, in a folder of its own in the cache. Gives the kernel,
+/// which a run without `--kernel` starts from now on.
 ///
 /// # Errors
 ///
@@ -140,6 +149,22 @@ pub fn kernel(
     cache: &Path,
     job: &Job,
 ) -> Result<PathBuf, HostError> {
+    let (release, to) = fetch_kernel(package, (sources, update), cache, job)?;
+    link(&to, &folder(cache).join(LAST))?;
+    Ok(to.join(format!("boot/vmlinuz-{release}")))
+}
+
+/// The same, and no more: gives the kernel's release and the folder.
+///
+/// # Errors
+///
+/// It cannot be fetched, or is no kernel.
+pub fn fetch_kernel(
+    package: &str,
+    (sources, update): (Option<&Path>, bool),
+    cache: &Path,
+    job: &Job,
+) -> Result<(String, PathBuf), HostError> {
     let _lock = lock(&folder(cache), job)?;
     let is_kernel = |package: &Package| package.name.starts_with("linux-image-");
     let (tree, spool) = unpacked(package, &is_kernel, (sources, update), cache, job)?;
@@ -154,13 +179,23 @@ pub fn kernel(
     if !to.is_dir() {
         Output::Folder(to.clone()).write(&tree, &spool, job)?;
     }
+    Ok((release, to))
+}
+
+/// Has the link `at` lead to `to`.
+///
+/// # Errors
+///
+/// It cannot be written.
+pub fn link(to: &Path, at: &Path) -> Result<(), HostError> {
+    let folder = at.parent().unwrap_or(Path::new("."));
     let link = || {
+        fs::create_dir_all(folder)?;
         let partial =
-            tempfile::Builder::new().prefix(".partial-").make_in(folder(cache), |path| symlink(&to, path))?;
-        partial.persist(folder(cache).join(LAST)).map(drop).map_err(|error| error.error)
+            tempfile::Builder::new().prefix(".partial-").make_in(folder, |path| symlink(to, path))?;
+        partial.persist(at).map(drop).map_err(|error| error.error)
     };
-    link().map_err(|error| HostError::Host(format!("{}: {}", to.display(), plain(&error))))?;
-    Ok(to.join(format!("boot/vmlinuz-{release}")))
+    link().map_err(|error| HostError::Host(format!("{}: {}", at.display(), plain(&error))))
 }
 
 /// The kernel that was fetched last, by [`kernel`] or by `ci/kernel`.

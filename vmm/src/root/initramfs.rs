@@ -107,7 +107,7 @@ fn without_signature(module: &[u8]) -> &[u8] {
 const MODULE_MAX: u64 = 256 << 20;
 
 /// Unpacks a module's file by what it begins with.
-pub(super) fn unpacked(bytes: Vec<u8>) -> std::io::Result<Vec<u8>> {
+pub(crate) fn unpacked(bytes: Vec<u8>) -> std::io::Result<Vec<u8>> {
     match Method::of(&bytes) {
         Ok(_) => unpack(&bytes, MODULE_MAX).map_err(std::io::Error::other),
         Err(_) => Ok(bytes),

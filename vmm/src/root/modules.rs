@@ -70,6 +70,11 @@ impl Modules {
         Ok(closure.placed.into_inner())
     }
 
+    /// Whether there is a module of this name, in a file or in the kernel itself.
+    pub fn has(&self, name: &str) -> bool {
+        self.files.contains_key(name) || self.builtin.contains(name)
+    }
+
     fn read(&self, name: &str, path: &Path) -> Result<Module, HostError> {
         let bytes = fs::read(path).and_then(unpacked);
         let bytes = bytes.map_err(|error| {
@@ -152,7 +157,7 @@ fn collect(folder: &Path, depth: usize, files: &mut BTreeMap<String, PathBuf>) -
 }
 
 /// The name of the module in a file, or as others name it.
-fn name_of(path: &str) -> String {
+pub fn name_of(path: &str) -> String {
     let file = path.trim().rsplit('/').next().unwrap_or_default();
     file.split(".ko").next().unwrap_or_default().replace('-', "_")
 }
