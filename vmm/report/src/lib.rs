@@ -7,6 +7,12 @@
 #![deny(clippy::unwrap_used)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod judged;
+pub mod ktap;
 pub mod outcome;
+pub mod printk;
+pub mod text;
+pub mod write;
 
+pub use judged::Judged;
 pub use outcome::{Check, Failure, Outcome, Suite, Verdict};
