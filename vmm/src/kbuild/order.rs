@@ -51,7 +51,11 @@ pub fn order(files: &[PathBuf], kernel: &KernelTree) -> Result<Vec<PathBuf>, Hos
 }
 
 /// The files' numbers by the modules' names.
-fn numbers(files: &[PathBuf]) -> Result<BTreeMap<String, usize>, HostError> {
+///
+/// # Errors
+///
+/// Two have one name.
+pub(super) fn numbers(files: &[PathBuf]) -> Result<BTreeMap<String, usize>, HostError> {
     let mut numbers = BTreeMap::new();
     for (number, path) in files.iter().enumerate() {
         let name = name_of(&path.to_string_lossy());

@@ -125,7 +125,7 @@ fn other_architectures(request: &Request) -> Vec<String> {
 }
 
 /// Keeps other runs out of the folder until the file is dropped.
-fn lock(folder: &Path, job: &Job) -> Result<File, HostError> {
+pub(crate) fn lock(folder: &Path, job: &Job) -> Result<File, HostError> {
     let path = folder.join("lock");
     let failed = |error: std::io::Error| {
         HostError::input(
@@ -141,7 +141,7 @@ fn lock(folder: &Path, job: &Job) -> Result<File, HostError> {
             return Err(failed(error.into()));
         }
         if !std::mem::replace(&mut told, true) {
-            job.say("waiting for another fencepost root");
+            job.say("waiting for another fencepost that works in the cache");
         }
         job.go_on().map_err(|error| stopped(&error))?;
         std::thread::sleep(WAIT);

@@ -46,9 +46,8 @@ impl Modules {
         let builtin = folder.join("modules.builtin");
         let lines = fs::read_to_string(&builtin)
             .map_err(|error| HostError::file("modules", &builtin, &error, fix))?;
-        let mut files = BTreeMap::new();
-        collect(&folder.join("kernel"), MOST_DEPTH, &mut files)
-            .map_err(|error| HostError::file("modules", folder, &error, fix))?;
+        let found = files(folder).map_err(|error| HostError::file("modules", folder, &error, fix))?;
+        let files = found.into_iter().map(|path| (name_of(&path.to_string_lossy()), path)).collect();
         Ok(Modules { folder: folder.to_path_buf(), files, builtin: lines.lines().map(name_of).collect() })
     }
 
@@ -141,8 +140,18 @@ fn needs(module: &[u8]) -> Vec<String> {
     names
 }
 
-/// Finds the modules' files.
-fn collect(folder: &Path, depth: usize, files: &mut BTreeMap<String, PathBuf>) -> io::Result<()> {
+/// The files of a kernel's modules in its folder, in no order.
+///
+/// # Errors
+///
+/// A folder cannot be read.
+pub fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    collect(&folder.join("kernel"), MOST_DEPTH, &mut files)?;
+    Ok(files)
+}
+
+fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let kind = entry.file_type()?;
@@ -150,7 +159,7 @@ fn collect(folder: &Path, depth: usize, files: &mut BTreeMap<String, PathBuf>) -
         if kind.is_dir() && depth > 0 {
             collect(&entry.path(), depth - 1, files)?;
         } else if kind.is_file() && name.contains(".ko") {
-            files.insert(name_of(&name), entry.path());
+            files.push(entry.path());
         }
     }
     Ok(())
