@@ -6,6 +6,7 @@ use std::sync::Arc;
 use fencepost_devices::function::Function;
 use fencepost_devices::virtio_net::Wire;
 
+use crate::conductor::Conductor;
 use crate::control::Control;
 use crate::frames::{FrameSink, Watcher};
 use crate::machine::log::Keep;
@@ -33,6 +34,8 @@ pub struct Hooks {
     /// Devices of the caller's own and their slots, beside those of the machine's description. Such a machine cannot be saved,
     /// for a snapshot restores what the description names.
     pub devices: Vec<(u8, Box<dyn Function>)>,
+    /// Gets the machine whenever it pauses; nobody when absent.
+    pub conductor: Option<Box<dyn Conductor>>,
     /// How many of the newest records to keep in memory for [`Outcome::log`](crate::run::Outcome::log); none unless told otherwise.
     pub records: usize,
     /// Which of them to keep; all when absent.
@@ -56,6 +59,7 @@ impl Hooks {
             frames: None,
             watcher: None,
             devices: Vec::new(),
+            conductor: None,
             records: 0,
             keep: None,
             gates: Vec::new(),

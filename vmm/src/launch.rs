@@ -19,6 +19,8 @@ pub struct Launch {
     pub machine: MachineConfig,
     /// The snapshot to go on from, instead of power-on.
     pub restore: Option<PathBuf>,
+    /// From there on, the machine varies by this number what hardware may vary.
+    pub restored_seed: Option<u64>,
     /// The marks at which the machine moves to another back end.
     pub moves: Vec<MoveAt>,
     /// Ends the machine after so much of the host's time.
@@ -65,6 +67,7 @@ impl Launch {
         Launch {
             machine,
             restore: None,
+            restored_seed: None,
             moves: Vec::new(),
             timeout: None,
             watchdog: None,

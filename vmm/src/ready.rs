@@ -177,6 +177,9 @@ pub(crate) fn restored(
     let parts = assembly.parts((&config, accel), (memory, code), (time, interrupts), pci)?;
     let mut machine = Machine::restore(parts, state).map_err(refused)?;
     machine.connect_serial(std::mem::take(&mut assembly.hooks.serial));
+    if let Some(seed) = launch.restored_seed {
+        machine.vary(seed);
+    }
     Ok(assembly.ready(machine, (config, accel), Box::new(back_end), cpu.state.retired))
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use crate::accel::Chosen;
 use crate::backend::{End, Ran, SavedCpu};
 pub use crate::claims::claims;
+use crate::conductor::Conductor;
 use crate::control::Control;
 use crate::dump::LastMoment;
 use crate::ends::Ends;
@@ -45,14 +46,18 @@ pub fn run(launch: &Launch, mut hooks: Hooks) -> Result<Outcome, HostError> {
     }
     let trace_file = tracing::create(launch, &control)?;
     let mut ends = Ends::open(launch, source.machine(launch), &mut hooks)?;
+    let conductor = hooks.conductor.take();
     let mut ready = match source {
         Source::Boot((memory, entry)) => powered_on(launch, memory, &entry, trace_file, hooks)?,
         Source::Saved(saved) => restored(launch, *saved, trace_file, hooks)?,
     };
     ready.machine.pause_at(pauses(launch));
     ends.bring(launch, &mut ready.machine)?;
-    if launch.snapshot.is_some() {
+    if launch.snapshot.is_some() || conductor.is_some() {
         control.allow_pauses();
+    }
+    if conductor.is_some() {
+        control.request_pause();
     }
     control.set_watchdog(launch.watchdog);
     control.set_paced(launch.realtime);
@@ -61,7 +66,7 @@ pub fn run(launch: &Launch, mut hooks: Hooks) -> Result<Outcome, HostError> {
     let limit = launch.timeout.map(|limit| TimeLimit::start(limit, Arc::clone(&control))).transpose()?;
     let startup = start.elapsed();
     let first = Instant::now();
-    let (ready, ran, snapshot_error) = run_to_end(launch, ready, &control)?;
+    let (ready, ran, snapshot_error) = run_to_end(launch, ready, &control, conductor)?;
     let wall = first.elapsed();
     drop(limit);
     let closing = ends.part();
@@ -77,18 +82,23 @@ fn run_to_end(
     launch: &Launch,
     mut ready: Ready,
     control: &Control,
+    mut conductor: Option<Box<dyn Conductor>>,
 ) -> Result<(Ready, Ran, Option<HostError>), HostError> {
     let mut failed = None;
     loop {
         let (mut machine, ran) = ready.back_end.run(ready.machine, control)?;
         let pauses = ran.end == End::Guest(GuestEnd::Pause);
-        let saves =
-            pauses || ran.end == End::Guest(GuestEnd::Panicked) && launch.on_panic == Some(OnPanic::Dump);
-        if let (true, Some(path)) = (saves, &launch.snapshot) {
-            let cpu = SavedCpu { state: ran.state.clone(), translations: ran.translations.clone() };
-            failed = snapshot::save(path, &ready.config, &mut machine, cpu).err();
+        let cpu = || SavedCpu { state: ran.state.clone(), translations: ran.translations.clone() };
+        if let (true, Some(conductor)) = (pauses, &mut conductor) {
+            let config = &ready.config;
+            conductor.paused(&mut machine, &mut |machine, path| snapshot::save(path, config, machine, cpu()));
         }
-        if pauses && launch.snapshot.is_some() {
+        let saves = pauses && conductor.is_none()
+            || ran.end == End::Guest(GuestEnd::Panicked) && launch.on_panic == Some(OnPanic::Dump);
+        if let (true, Some(path)) = (saves, &launch.snapshot) {
+            failed = snapshot::save(path, &ready.config, &mut machine, cpu()).err();
+        }
+        if pauses && (launch.snapshot.is_some() || conductor.is_some()) {
             machine.pass_mark();
             ready.machine = machine;
             continue;

@@ -39,9 +39,13 @@ pub fn read(path: &Path) -> Result<MachineConfig, HostError> {
         Some(line) => HostError::Input(format!("{ROLE} {}:{line}: {why}", path.display())),
         None => refused(&why),
     })?;
-    let folder = path.parent().unwrap_or(Path::new(""));
-    for_each_file(&mut machine, |name| folder.join(name));
+    files_from(&mut machine, path.parent().unwrap_or(Path::new("")));
     Ok(machine)
+}
+
+/// Takes the names of the machine's files as from `folder`.
+pub fn files_from(machine: &mut MachineConfig, folder: &Path) {
+    for_each_file(machine, |name| folder.join(name));
 }
 
 /// Why a text is no machine.
@@ -104,7 +108,8 @@ fn for_each_file(machine: &mut MachineConfig, change: impl Fn(&Path) -> PathBuf)
     }
 }
 
-fn line_of(text: &str, at: usize) -> usize {
+/// The line of a byte of the text, counted from 1.
+pub(crate) fn line_of(text: &str, at: usize) -> usize {
     text.bytes().take(at).filter(|&byte| byte == b'\n').count() + 1
 }
 
@@ -130,7 +135,7 @@ fn place(text: &str, wrong: &Wrong) -> Option<Range<usize>> {
 }
 
 /// What serde and the parser say, as this command says it.
-fn in_our_words(message: &str) -> String {
+pub(crate) fn in_our_words(message: &str) -> String {
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     let names = || quoted[1..].join(", ");
     match (message, &quoted[..]) {

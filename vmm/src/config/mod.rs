@@ -22,7 +22,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use categories::Categories;
 pub use date::Date;
 pub use devices::{DeviceConfig, Plug, SLOTS, bad_slot};
-pub use file::{parse, print, read};
+pub use file::{files_from, parse, print, read};
+pub(crate) use file::{in_our_words, line_of};
 pub use serial::SerialEnd;
 pub use size::{MEMORY_DEFAULT, MEMORY_MAX_BYTES, MEMORY_MIN_BYTES, Size, TRACE_LIMIT_DEFAULT};
 
@@ -143,9 +144,18 @@ impl MachineConfig {
         MachineConfig { kernel, tracing: TracingConfig::default(), serial, ..self.clone() }
     }
 
-    /// The machine of a snapshot, run on the back end and with the tracing of this one.
+    /// The machine of a snapshot, run on the back end and with the tracing of this one. Its shared folders are those that this one
+    /// shares by the same tags.
     #[must_use]
-    pub fn run_as(&self, saved: MachineConfig) -> MachineConfig {
+    pub fn run_as(&self, mut saved: MachineConfig) -> MachineConfig {
+        let tag = |device: &DeviceConfig| device.parameters.get("tag").cloned();
+        for device in saved.devices.iter_mut().filter(|device| device.kind == "virtio-fs") {
+            let mut ours =
+                self.devices.iter().filter(|own| own.kind == "virtio-fs" && tag(own) == tag(device));
+            if let Some(dir) = ours.next().and_then(|own| own.parameters.get("dir")) {
+                device.parameters.insert("dir".to_string(), dir.clone());
+            }
+        }
         let mut serial = saved.serial.clone();
         serial.iter_mut().zip(&self.serial).for_each(|(end, now)| *end = now.clone());
         MachineConfig { accel: self.accel, tracing: self.tracing.clone(), serial, ..saved }
