@@ -8,6 +8,7 @@ mod foreign;
 mod links;
 pub mod root;
 mod run;
+pub mod test;
 pub mod trace;
 mod values;
 mod view;
@@ -71,6 +72,14 @@ pub enum Command {
     ///
     /// Nothing in it is needed: it is made or fetched anew. The folder is FENCEPOST_CACHE, or fencepost in the user's caches.
     Cache(cache::CacheArgs),
+    /// Run scenarios: tests of drivers, each in a guest of its own that starts within milliseconds
+    ///
+    /// A scenario is a TOML file (docs/scenarios.md): a kernel, modules, what is done in the guest and on the host, and what is
+    /// expected. The exit status is 0 if all passed, 1 if one failed, 2 for bad input, 3 if the harness failed.
+    Test(Box<test::TestArgs>),
+    /// Do an order of `fencepost test`
+    #[command(name = crate::suite::order::COMMAND, hide = true)]
+    TestWorker,
     /// Say what a trace file tells: hand-offs and where their time went, differences, single events; convert it
     Trace(TraceArgs),
 }

@@ -28,6 +28,8 @@ fn main() -> ExitCode {
         Command::Doctor(args) => Ok(doctor(args.json)),
         Command::Root(args) => cli::root::root(&args),
         Command::Cache(args) => cli::cache::cache(&args),
+        Command::Test(args) => cli::test::test(&args),
+        Command::TestWorker => cli::test::work(),
         Command::Trace(args) => trace(&args),
     };
     match result {

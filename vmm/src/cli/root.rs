@@ -21,11 +21,6 @@ use crate::say;
 
 /// The tag of the folder that is shared as the root.
 const TAG: &str = "fencepost-root";
-/// The command line for a root, where nobody chose one: what a stock kernel does at its start and no guest here needs is left out
-/// (docs/boot.md says what each part saves).
-const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 reboot=acpi intel_iommu=on rodata=off cryptomgr.notests \
-    initcall_blacklist=jent_mod_init,load_system_certificate_list,bpf_tcp_ca_kfunc_init,bpf_dummy_struct_ops_init,\
-    trace_eval_init,mcheck_init_device";
 
 /// `fencepost root`.
 #[derive(Clone, Debug, Args)]
@@ -107,7 +102,7 @@ impl BootArgs {
         machine.kernel.initramfs = vec![boot::initramfs(&kernel, &place, &task, &cache, &job)?];
         machine.kernel.path = Some(kernel);
         if plain_line && machine.kernel.command_line.is_none() {
-            machine.kernel.command_line = Some(COMMAND_LINE.to_string());
+            machine.kernel.command_line = Some(boot::COMMAND_LINE.to_string());
         }
         Ok(())
     }
@@ -212,7 +207,7 @@ impl RootArgs {
 }
 
 /// The number of the signal that came first, or 0. A second one ends the process at once.
-fn watch() -> std::io::Result<Arc<AtomicI32>> {
+pub(super) fn watch() -> std::io::Result<Arc<AtomicI32>> {
     let seen = Arc::new(AtomicI32::new(0));
     let again = Arc::new(std::sync::atomic::AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {

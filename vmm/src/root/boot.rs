@@ -26,6 +26,11 @@ use crate::machine::log::hex;
 const ARCHITECTURE: &str = "amd64";
 /// The link to the kernel that was fetched last.
 const LAST: &str = "kernel";
+/// The command line for a root, where nobody chose one: what a stock kernel does at its start and no guest here needs is left out
+/// (docs/boot.md says what each part saves).
+pub const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 reboot=acpi intel_iommu=on rodata=off cryptomgr.notests \
+    initcall_blacklist=jent_mod_init,load_system_certificate_list,bpf_tcp_ca_kfunc_init,bpf_dummy_struct_ops_init,\
+    trace_eval_init,mcheck_init_device";
 const BUSYBOX: &str = "busybox-static";
 /// Initramfs that are kept at most, each of 3 MiB or so: the ones that were used last.
 const MOST_KEPT: usize = 8;

@@ -11,6 +11,8 @@ use crate::error::HostError;
 
 const INIT: &str = include_str!("init.sh");
 const START: &str = include_str!("start.sh");
+/// Runs the commands of `fencepost test`.
+const AGENT: &str = include_str!("agent.sh");
 
 /// Where the guest finds its root.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +55,8 @@ pub enum Task {
     Shell,
     /// A command for `/bin/sh`.
     Command(String),
+    /// What the host says over the channel of the virtio console.
+    Agent,
 }
 
 impl Task {
@@ -60,6 +64,15 @@ impl Task {
         match self {
             Task::Shell => "if [ -x /bin/bash ]; then exec /bin/bash -l; fi\nexec /bin/sh -l\n".to_string(),
             Task::Command(command) => format!("{command}\n"),
+            Task::Agent => AGENT.to_string(),
+        }
+    }
+
+    /// The modules for it.
+    fn modules(&self) -> &'static [&'static str] {
+        match self {
+            Task::Agent => &["virtio_console", "virtiofs"],
+            _ => &[],
         }
     }
 }
@@ -80,7 +93,7 @@ pub fn build(modules: &Modules, busybox: &[u8], place: &Place, task: &Task) -> R
     cpio.file("start", 0o644, START.as_bytes());
     cpio.file("command", 0o644, task.script().as_bytes());
     let mut order = String::new();
-    for module in modules.closure(place.modules())? {
+    for module in modules.closure(&[place.modules(), task.modules()].concat())? {
         cpio.file(&format!("modules/{}.ko", module.name), 0o644, without_signature(&module.bytes));
         order.push_str(&format!("{}.ko\n", module.name));
     }

@@ -1,0 +1,208 @@
+//! `fencepost test`: its options, and what it does.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use clap::Args;
+use fencepost_report::{Suite, Verdict};
+
+use super::root::watch;
+use super::values::whole;
+use crate::control::Control;
+use crate::error::{HostError, plain};
+use crate::say;
+use crate::scenario::Found;
+use crate::signals;
+use crate::suite::{self, Wanted, worker};
+
+/// `fencepost test`.
+#[derive(Clone, Debug, Args)]
+pub struct TestArgs {
+    /// Scenarios, and folders in which they are looked for (each *.toml with a line [scenario]). With --module: the command
+    /// that the guest runs, for its /bin/sh
+    #[arg(value_name = "PATH", required = true)]
+    pub paths: Vec<PathBuf>,
+    /// No scenario: build the kernel module in this folder (Kbuild) and run a command in a guest that can load it
+    #[arg(long, value_name = "DIR")]
+    pub module: Option<PathBuf>,
+    /// Only scenarios that have this in their names; may be given several times
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Vec<String>,
+    /// Run on these kernels instead of the scenarios' own: packages, or versions such as 6.12
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    pub kernel: Vec<String>,
+    /// List the scenarios, and end
+    #[arg(long)]
+    pub list: bool,
+    /// Run each so many times; with --seed each time with the next seed
+    #[arg(long, value_name = "N", default_value = "1", value_parser = whole::<u32>(1, 100_000))]
+    pub repeat: u32,
+    /// Vary by this number what hardware may vary (docs/machine.md)
+    #[arg(long, value_name = "N", value_parser = whole::<u64>(0, u64::MAX), allow_negative_numbers = true)]
+    pub seed: Option<u64>,
+    /// So many at a time; without it, as many as there are CPUs
+    #[arg(short, long, value_name = "N", value_parser = whole::<u32>(1, 1024))]
+    pub jobs: Option<u32>,
+    /// Keep the evidence (console, output, snapshot) of all, not only of those that failed
+    #[arg(long)]
+    pub keep: bool,
+    /// The folder for evidence
+    #[arg(long, value_name = "DIR", default_value = "fencepost-results")]
+    pub results: PathBuf,
+    /// Boot each scenario's machine, instead of starting it from the snapshot of one that was booted before
+    #[arg(long)]
+    pub boot_each: bool,
+    /// Write the outcomes into this file as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// Runs scenarios; gives the exit status.
+///
+/// # Errors
+///
+/// Bad input, or the harness could not begin.
+pub fn test(args: &TestArgs) -> Result<i32, HostError> {
+    let signal = watch().map_err(|error| HostError::Host(format!("signals: {}", plain(&error))))?;
+    let wanted = args.wanted()?;
+    if args.list {
+        return list(&wanted);
+    }
+    match suite::run(&wanted, &signal, &tell) {
+        Ok(suite) => finish(args, &suite),
+        Err(error) if signal.load(Ordering::Relaxed) != 0 => {
+            tell(&format!("fencepost: {error}"));
+            Ok(128 + signal.load(Ordering::Relaxed))
+        }
+        // Bad input is 2, a harness that failed 3.
+        Err(HostError::Host(why)) => {
+            tell(&format!("fencepost: {why}"));
+            Ok(3)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn tell(text: &str) {
+    say::line(text);
+}
+
+fn list(wanted: &Wanted) -> Result<i32, HostError> {
+    let mut text = String::new();
+    for item in suite::list(wanted)? {
+        let about = &item.found.scenario.scenario;
+        text.push_str(format!("{:40} {}", item.name, about.description).trim_end());
+        text.push('\n');
+    }
+    say::list(&text)
+}
+
+/// Says what came of it.
+fn finish(args: &TestArgs, suite: &Suite) -> Result<i32, HostError> {
+    if let Some(path) = &args.json {
+        let text = serde_json::to_vec_pretty(suite).map_err(|error| HostError::Host(error.to_string()))?;
+        std::fs::write(path, text).map_err(|error| {
+            HostError::output("--json", path, &error, "name a file in a folder that can be written")
+        })?;
+    }
+    summary(suite).iter().for_each(|line| tell(line));
+    Ok(suite.status())
+}
+
+fn summary(suite: &Suite) -> Vec<String> {
+    let mut lines = Vec::new();
+    for outcome in suite.outcomes.iter().filter(|outcome| outcome.verdict > Verdict::Skipped) {
+        lines.push(String::new());
+        lines.push(format!("{}:", outcome.name));
+        for failure in &outcome.failures {
+            let line = failure.line.map(|line| format!(" (line {line})")).unwrap_or_default();
+            lines.push(format!("  {}{line}", failure.at));
+            lines.push(format!("    expected: {}", failure.expected));
+            lines.push(format!("    came:     {}", failure.came));
+            lines.extend(failure.output.iter().map(|line| format!("    | {line}")));
+        }
+        if !outcome.console.is_empty() {
+            lines.push("  the console's last lines:".to_string());
+            lines.extend(outcome.console.iter().map(|line| format!("    | {line}")));
+        }
+        lines.extend(outcome.evidence.iter().map(|path| format!("  evidence: {}", path.display())));
+        lines.push(format!("  again:    {}", outcome.reproduce));
+    }
+    let count = |verdict| suite.count(verdict);
+    lines.push(format!(
+        "{} passed, {} failed, {} skipped, {} broken in {:.1} s",
+        count(Verdict::Passed),
+        count(Verdict::Failed),
+        count(Verdict::Skipped),
+        count(Verdict::Broken),
+        suite.wall_ms as f64 / 1e3
+    ));
+    lines
+}
+
+impl TestArgs {
+    fn wanted(&self) -> Result<Wanted, HostError> {
+        let module = self.module.as_deref().map(|dir| self.module_scenario(dir)).transpose()?;
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Wanted {
+            paths: if module.is_some() { Vec::new() } else { self.paths.clone() },
+            module,
+            filter: self.filter.clone(),
+            kernels: self.kernel.clone(),
+            repeat: self.repeat,
+            seed: self.seed,
+            jobs: self.jobs.map_or(cpus, |jobs| jobs as usize),
+            keep: self.keep,
+            results: self.results.clone(),
+            boot_each: self.boot_each,
+            again: self.again(),
+        })
+    }
+
+    /// This command without paths and filters.
+    fn again(&self) -> String {
+        let mut words = vec!["fencepost test".to_string()];
+        words.extend(self.seed.map(|seed| format!("--seed {seed}")));
+        if !self.kernel.is_empty() {
+            words.push(format!("--kernel {}", self.kernel.join(",")));
+        }
+        if self.repeat > 1 {
+            words.push(format!("--repeat {}", self.repeat));
+        }
+        words.join(" ")
+    }
+
+    /// The scenario of `--module`.
+    fn module_scenario(&self, dir: &Path) -> Result<Found, HostError> {
+        let words: Option<Vec<&str>> = self.paths.iter().map(|path| path.to_str()).collect();
+        let words = words
+            .ok_or_else(|| HostError::input("--module: the command is not UTF-8", "write it in UTF-8"))?;
+        let quoted = |text: &str| toml::Value::String(text.to_string()).to_string();
+        let dir =
+            dir.to_str().ok_or_else(|| HostError::input("--module: its name is not UTF-8", "rename it"))?;
+        let text = format!(
+            "[scenario]\nname = \"module\"\n[modules]\nbuild = {}\nload = false\n[[step]]\nrun = {}\n",
+            quoted(dir),
+            quoted(&words.join(" "))
+        );
+        Found::of(Path::new("module.toml"), &text)
+    }
+}
+
+/// The hidden command of a worker: does the order on standard input.
+///
+/// # Errors
+///
+/// What the worker could not do.
+pub fn work() -> Result<i32, HostError> {
+    let mut text = String::new();
+    let read = std::io::stdin().read_to_string(&mut text);
+    read.map_err(|error| HostError::Host(format!("standard input: {}", plain(&error))))?;
+    let order = serde_json::from_str(&text)
+        .map_err(|_| HostError::input("this is for `fencepost test` alone", "call that"))?;
+    let control = Arc::<Control>::default();
+    let _signals = signals::watch(Arc::clone(&control));
+    say::list(&worker::work(order, &control)?)
+}

@@ -1,0 +1,125 @@
+use super::read::parse;
+use super::*;
+
+const WHOLE: &str = r#"
+[scenario]
+name = "probe"
+timeout = "2s"
+
+[machine]
+memory = "512M"
+
+[kernel]
+matrix = ["6.12", "6.1"]
+
+[modules]
+build = "driver"
+parameters = { my_driver = "debug=1" }
+
+[guest]
+packages = ["v4l-utils"]
+env = { MODE = "fast" }
+
+[[step]]
+run = "modprobe my_driver"
+
+[[step]]
+fault = "gpu:hang,count=1"
+at = "100ms"
+
+[[step]]
+run = "./check.sh"
+status = 4
+ktap = true
+
+[expect]
+trace = ["no IOMMU fault"]
+
+[expect.ktap]
+known = [{ pattern = "^dma", reason = "slow host" }]
+"#;
+
+#[test]
+fn a_scenario_has_what_its_file_says() {
+    let scenario = parse(WHOLE).unwrap();
+    assert_eq!(scenario.scenario.timeout, Length::seconds(2));
+    assert_eq!(scenario.kernel.names().unwrap().len(), 2);
+    let Some(MachineAt::Here(machine)) = &scenario.machine else { panic!("no machine") };
+    assert_eq!((machine.memory.0, machine.devices.len()), (512 << 20, 3));
+    let actions: Vec<_> = scenario.steps.iter().map(|step| step.get_ref().action().unwrap()).collect();
+    assert_eq!(
+        actions,
+        [Action::Run("modprobe my_driver"), Action::Fault("gpu:hang,count=1"), Action::Run("./check.sh")]
+    );
+    assert_eq!(scenario.steps[2].get_ref().status, Some(4));
+}
+
+#[test]
+fn what_is_wrong_is_said_with_its_line_and_the_nearest_name() {
+    let cases = [
+        ("pakages", "packages = [", "pakages = [", Some(17), "did you mean packages?"),
+        ("machine key", "memory = ", "memori = ", Some(7), "did you mean memory?"),
+        ("memory", "\"512M\"", "\"5M\"", Some(7), "16M"),
+        ("table", "[expect.ktap]", "[expect.ktap.x]", Some(36), "did you mean"),
+        ("time", "timeout = \"2s\"", "timeout = \"2\"", Some(4), "500ms"),
+        ("step", "run = \"modprobe my_driver\"", "", Some(20), "one of run, fault"),
+        ("both", "status = 4", "fault = \"gpu:hang\"", Some(27), "one of run, fault"),
+        ("action", "at = \"100ms\"", "status = 1", Some(23), "only a command has 'status'"),
+        (
+            "twice",
+            "matrix = [\"6.12\", \"6.1\"]",
+            "matrix = [\"6.1\"]\npackage = \"6.1\"",
+            Some(9),
+            "named twice",
+        ),
+        ("pattern", "^dma", "(dma", Some(35), "no regular expression"),
+        ("ending", "trace = [\"no IOMMU fault\"]", "end = \"restet\"", Some(33), "did you mean reset?"),
+    ];
+    for (name, from, to, line, words) in cases {
+        assert!(WHOLE.contains(from), "{name}");
+        let (at, why) = parse(&WHOLE.replace(from, to)).expect_err(name);
+        assert!(why.contains(words), "{name}: {why}");
+        assert!(why.len() < 260 && !why.contains('\n'), "{name}: {why}");
+        assert_eq!(at, line, "{name}: {why}");
+    }
+}
+
+#[test]
+fn lengths_are_read_and_shown() {
+    for (text, ns) in
+        [("1ns", 1), ("2us", 2000), ("1.5ms", 1_500_000), ("3s", 3_000_000_000), ("2m", 120_000_000_000)]
+    {
+        let length: Length = text.parse().unwrap();
+        assert_eq!(length.ns(), ns);
+        assert_eq!(length.to_string().parse(), Ok(length));
+    }
+    for wrong in ["", "0s", "5", "s", "-1s", "1h", "1.2.3s", "1e9s", "99999999999999999999s"] {
+        assert!(wrong.parse::<Length>().is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn folders_are_searched_for_scenarios() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::create_dir_all(at("deep/er")).unwrap();
+    std::fs::create_dir(at(".hidden")).unwrap();
+    for name in ["b.toml", "deep/er/a.toml", ".hidden/c.toml"] {
+        std::fs::write(at(name), "[scenario]\n\n[[step]]\nrun = \"true\"\n").unwrap();
+    }
+    std::fs::write(at("Cargo.toml"), "[package]\n").unwrap();
+    let found = find(&[folder.path().to_path_buf(), at("b.toml")]).unwrap();
+    assert_eq!(found, [at("b.toml"), at("deep/er/a.toml")]);
+    assert_eq!(read(&found[1]).unwrap().scenario.scenario.name, "a");
+    let none = find(&[at(".hidden/nothing")]).expect_err("not there");
+    assert!(none.to_string().contains("No such file"), "{none}");
+    std::fs::create_dir(at("empty")).unwrap();
+    assert!(find(&[at("empty")]).expect_err("empty").to_string().contains("no scenario in it"));
+    std::fs::write(
+        at("files.toml"),
+        "[scenario]\n[guest]\nfiles = { \"/x\" = \"nowhere\" }\n[[step]]\nrun = \"true\"\n",
+    )
+    .unwrap();
+    let missing = read(&at("files.toml")).expect_err("missing").to_string();
+    assert!(missing.contains("nowhere") && missing.contains("scenario's folder"), "{missing}");
+}

@@ -1,0 +1,229 @@
+//! Machines that were booted once: snapshots in the cache folder from which scenarios start.
+//!
+//! A snapshot's name is a digest of everything that it was made of; beside it lies a list of these things, so that it can be said why
+//! one that was made before does not do.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::config::MachineConfig;
+use crate::error::{HostError, plain};
+use crate::machine::log::hex;
+
+/// Snapshots that are kept at most: those that were used last.
+const MOST_KEPT: usize = 12;
+
+/// What a booted machine is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    /// What is booted, for people: the kernel's release and the devices.
+    pub what: String,
+    /// Each thing and what identifies it.
+    pub parts: BTreeMap<String, String>,
+}
+
+impl Key {
+    /// The key of `machine`, which has its kernel; `release` is the kernel's.
+    ///
+    /// # Errors
+    ///
+    /// A file of it is not there.
+    pub fn of(machine: &MachineConfig, release: &str) -> Result<Key, HostError> {
+        let mut parts = BTreeMap::new();
+        let own = std::env::current_exe()
+            .map_err(|error| HostError::Host(format!("this program: {}", plain(&error))))?;
+        parts.insert("fencepost".to_string(), identity(&own)?);
+        for (name, path) in machine.kernel.path.iter().map(|path| ("the kernel", path)) {
+            parts.insert(name.to_string(), identity(path)?);
+        }
+        for path in &machine.kernel.initramfs {
+            // Its time says when it was used last.
+            parts.insert("the initramfs".to_string(), digest(path)?);
+        }
+        let mut machine = machine.without_host_files();
+        let mut kinds = Vec::new();
+        for device in &mut machine.devices {
+            kinds.push(device.kind.clone());
+            if device.kind == "virtio-fs" {
+                // A run brings its own folders.
+                device.parameters.remove("dir");
+            }
+            for (path, _) in device.files() {
+                parts.insert(format!("{} of the {}", path.display(), device.kind), identity(path)?);
+            }
+        }
+        let text = serde_json::to_string(&machine).map_err(|error| HostError::Host(error.to_string()))?;
+        parts.insert("the machine".to_string(), text);
+        Ok(Key { what: format!("{release} with {}", kinds.join(", ")), parts })
+    }
+
+    fn name(&self) -> String {
+        let mut digest = Sha256::new();
+        for (name, identity) in &self.parts {
+            digest.update(format!("{name}\0{identity}\0"));
+        }
+        hex(&digest.finalize())[..24].to_string()
+    }
+}
+
+/// What a file is taken for as long as it is not changed.
+fn identity(path: &Path) -> Result<String, HostError> {
+    let failed = |error: std::io::Error| HostError::Input(format!("{}: {}", path.display(), plain(&error)));
+    let path = fs::canonicalize(path).map_err(failed)?;
+    let data = fs::metadata(&path).map_err(failed)?;
+    Ok(format!("{} {} {}.{:09}", path.display(), data.len(), data.mtime(), data.mtime_nsec()))
+}
+
+/// What a small file is taken for: its content.
+fn digest(path: &Path) -> Result<String, HostError> {
+    let bytes = fs::read(path);
+    let bytes = bytes.map_err(|error| HostError::Input(format!("{}: {}", path.display(), plain(&error))))?;
+    Ok(hex(&Sha256::digest(bytes)))
+}
+
+/// A place for a snapshot.
+pub struct Place {
+    folder: PathBuf,
+    key: Key,
+}
+
+impl Place {
+    /// Where the machine of `key` is, or will be, in the cache folder.
+    pub fn new(cache: &Path, key: Key) -> Place {
+        Place { folder: cache.join("booted"), key }
+    }
+
+    /// The snapshot's file, whether it is there or not.
+    pub fn path(&self) -> PathBuf {
+        self.folder.join(format!("{}.snapshot", self.key.name()))
+    }
+
+    fn list(&self) -> PathBuf {
+        self.folder.join(format!("{}.json", self.key.name()))
+    }
+
+    /// The snapshot, if it is there. It is the newest from now on.
+    pub fn find(&self) -> Option<PathBuf> {
+        let path = self.path();
+        let there = self.list().is_file() && path.is_file();
+        if there {
+            // Only the order of removal depends on it.
+            let _ = File::open(self.list()).and_then(|file| file.set_modified(SystemTime::now()));
+        }
+        there.then_some(path)
+    }
+
+    /// Why a snapshot of the same thing, made before, does not do; nothing if there is none.
+    pub fn stale(&self) -> Option<String> {
+        let others = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let mut others: Vec<(SystemTime, Key)> = others
+            .filter(|entry| entry.path().extension().is_some_and(|it| it == "json"))
+            .filter_map(|entry| {
+                let key: Key = serde_json::from_slice(&fs::read(entry.path()).ok()?).ok()?;
+                (key.what == self.key.what).then_some((entry.metadata().ok()?.modified().ok()?, key))
+            })
+            .collect();
+        others.sort_by_key(|(time, _)| *time);
+        let (_, other) = others.pop()?;
+        let changed = |name: &&String| other.parts.get(*name) != self.key.parts.get(*name);
+        let names = self.key.parts.keys().chain(other.parts.keys()).filter(changed);
+        let names: std::collections::BTreeSet<&str> = names.map(String::as_str).collect();
+        let names: Vec<&str> = names.into_iter().collect();
+        Some(format!("{} is not what it was", names.join(", ")))
+    }
+
+    /// Makes the folder, so that the snapshot can be written.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be made.
+    pub fn make_room(&self) -> Result<(), HostError> {
+        fs::create_dir_all(&self.folder).map_err(|error| cannot(&self.folder, &error))
+    }
+
+    /// Says that the snapshot is whole; removes those that were used longest ago.
+    ///
+    /// # Errors
+    ///
+    /// The list cannot be written.
+    pub fn keep(&self) -> Result<(), HostError> {
+        let text =
+            serde_json::to_vec_pretty(&self.key).map_err(|error| HostError::Host(error.to_string()))?;
+        let list = self.list();
+        let write = || {
+            let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
+            std::io::Write::write_all(&mut file, &text)?;
+            file.persist(&list).map(drop).map_err(|error| error.error)
+        };
+        write().map_err(|error| cannot(&list, &error))?;
+        self.sweep();
+        Ok(())
+    }
+
+    fn sweep(&self) {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let mut lists: Vec<(SystemTime, PathBuf)> = entries
+            .filter(|entry| entry.path().extension().is_some_and(|it| it == "json"))
+            .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+            .collect();
+        lists.sort_unstable_by(|a, b| b.cmp(a));
+        for (_, list) in lists.into_iter().skip(MOST_KEPT) {
+            // Somebody else may have been quicker.
+            let _ = fs::remove_file(&list);
+            let _ = fs::remove_file(list.with_extension("snapshot"));
+        }
+    }
+}
+
+fn cannot(path: &Path, error: &std::io::Error) -> HostError {
+    HostError::input(
+        format!("{}: {}", path.display(), plain(error)),
+        "make room there, or set FENCEPOST_CACHE to a folder that can be written",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(kernel: &str) -> Key {
+        let parts = [("the kernel", kernel), ("the machine", "{}")];
+        Key { what: "6.12".into(), parts: parts.map(|(a, b)| (a.to_string(), b.to_string())).into() }
+    }
+
+    #[test]
+    fn a_snapshot_is_found_by_all_that_it_is_made_of_and_a_change_is_named() {
+        let cache = tempfile::tempdir().unwrap();
+        let place = Place::new(cache.path(), key("one"));
+        assert_eq!((place.find(), place.stale()), (None, None));
+        place.make_room().unwrap();
+        std::fs::write(place.path(), "machine").unwrap();
+        // Without its list it may be half a snapshot.
+        assert_eq!(place.find(), None);
+        place.keep().unwrap();
+        assert_eq!(place.find(), Some(place.path()));
+        let other = Place::new(cache.path(), key("two"));
+        assert_eq!(other.find(), None);
+        assert_eq!(other.stale().unwrap(), "the kernel is not what it was");
+    }
+
+    #[test]
+    fn the_oldest_go() {
+        let cache = tempfile::tempdir().unwrap();
+        for number in 0..MOST_KEPT + 3 {
+            let place = Place::new(cache.path(), key(&number.to_string()));
+            place.make_room().unwrap();
+            std::fs::write(place.path(), "machine").unwrap();
+            place.keep().unwrap();
+            assert!(place.find().is_some());
+        }
+        let count = std::fs::read_dir(cache.path().join("booted")).unwrap().count();
+        assert_eq!(count, 2 * MOST_KEPT);
+    }
+}

@@ -1,0 +1,146 @@
+//! The machine of a scenario, and the scripts that its guest gets.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use fencepost_devices::parameters;
+use fencepost_devices::registry::find;
+
+use crate::config::{Accel, DeviceConfig, MachineConfig, Plug, Size};
+use crate::error::HostError;
+use crate::root::boot::COMMAND_LINE;
+use crate::scenario::{MachineAt, Preset, Scenario};
+
+/// The shared folder with what one scenario brings.
+pub const STAGE: &str = "fencepost-stage";
+/// The shared folder of the kernel's modules.
+pub const MODULES: &str = "fencepost-modules";
+/// The shared folder in which the scenario's file lies.
+pub const WORK: &str = "fencepost-work";
+/// Guest memory where the scenario says nothing.
+const MEMORY: Size = Size(512 << 20);
+
+/// What a scenario's machine has on the host.
+pub struct HostSide<'a> {
+    /// The image with the guest's root.
+    pub root: &'a Path,
+    /// The folder of each tag.
+    pub shares: BTreeMap<String, PathBuf>,
+}
+
+/// The machine, without its kernel, and the slot of the disk with its root.
+///
+/// # Errors
+///
+/// There is no slot left.
+pub fn machine(scenario: &Scenario, host: &HostSide<'_>) -> Result<(MachineConfig, u8), HostError> {
+    let mut machine = match &scenario.machine {
+        Some(MachineAt::Here(machine)) => (**machine).clone(),
+        _ => MachineConfig { memory: MEMORY, ..MachineConfig::default() },
+    };
+    if machine.accel == Accel::Auto {
+        // The same run on every host.
+        machine.accel = Accel::Soft;
+    }
+    let plugged = |why: String| HostError::Input(format!("{}: {why}", scenario.scenario.name));
+    let root = host.root.display().to_string().replace(',', ",,");
+    let disk = plug(&mut machine, "virtio-blk", &format!("file={root},writes=refused,format=raw"))
+        .map_err(plugged)?;
+    if !machine.devices.iter().any(|device| device.kind == "virtio-console") {
+        plug(&mut machine, "virtio-console", "").map_err(plugged)?;
+    }
+    for (tag, dir) in &host.shares {
+        let dir = dir.display().to_string().replace(',', ",,");
+        plug(&mut machine, "virtio-fs", &format!("tag={tag},dir={dir}")).map_err(plugged)?;
+    }
+    Ok((machine, disk))
+}
+
+/// Plugs a device; gives its slot.
+fn plug(machine: &mut MachineConfig, kind: &str, keys: &str) -> Result<u8, String> {
+    let model = find(kind)?;
+    let parameters = parameters::parse(keys, model.parameters)?;
+    machine.plug(&Plug { model: model.kind, slot: None, parameters })?;
+    Ok(machine.devices.last().map_or(0, |device| device.slot))
+}
+
+/// The slot of the console whose channel the agent has.
+pub fn channel_slot(machine: &MachineConfig) -> Option<u8> {
+    let consoles = machine.devices.iter().filter(|device| device.kind == "virtio-console");
+    consoles.map(|console: &DeviceConfig| console.slot).min()
+}
+
+/// The kernel's command line.
+pub fn command_line(scenario: &Scenario) -> String {
+    let preset = match scenario.kernel.command_line {
+        Preset::Fast => COMMAND_LINE,
+        Preset::Stock => "console=ttyS0 panic=-1 reboot=acpi intel_iommu=on",
+    };
+    format!("{preset} {}", scenario.kernel.append).trim().to_string()
+}
+
+/// A word of a shell script.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// What makes the guest ready for the first step: `copies` are files of the stage and where they go, `load` the modules to be
+/// loaded, in order, each with its parameters.
+pub fn prepare(
+    scenario: &Scenario,
+    release: &str,
+    copies: &[(String, String)],
+    load: &[(String, String)],
+) -> String {
+    let mut lines = vec![
+        "set -e".to_string(),
+        "exec 2>&1".into(),
+        "own=/run/fencepost".into(),
+        "cd $own".into(),
+        "mkdir -p stage kernel below over/upper over/work /work".into(),
+        format!("mount -t virtiofs -o ro {STAGE} stage"),
+        format!("mount -t virtiofs -o ro {MODULES} kernel"),
+        format!("mkdir -p /lib/modules/{release}"),
+        format!("mount --bind stage/modules /lib/modules/{release}"),
+        format!("mount -t virtiofs -o ro {WORK} below"),
+        "mount -t overlay -o lowerdir=below,upperdir=over/upper,workdir=over/work work /work".into(),
+    ];
+    for tag in scenario.guest.share.keys() {
+        let to = quoted(&format!("/mnt/{tag}"));
+        lines.push(format!("mkdir -p {to}; mount -t virtiofs -o ro {} {to}", quoted(tag)));
+    }
+    for (from, to) in copies {
+        let (from, to) = (quoted(&format!("stage/{from}")), quoted(to));
+        lines.push(format!("mkdir -p \"$(dirname {to})\"; cp -RT {from} {to}"));
+    }
+    // What comes from here on is the scenario's doing.
+    lines.push(format!("echo {} >/dev/kmsg", quoted(BEGINS)));
+    lines.extend(load.iter().map(|(name, parameters)| format!("modprobe {name} {parameters}")));
+    lines.join("\n") + "\n"
+}
+
+/// The line among the kernel's messages behind which the scenario begins.
+pub const BEGINS: &str = "fencepost: the scenario begins";
+
+/// What stands before each command's script.
+pub fn preamble(scenario: &Scenario, seed: Option<u64>) -> String {
+    let mut lines: Vec<String> =
+        scenario.guest.env.iter().map(|(name, value)| format!("export {name}={}", quoted(value))).collect();
+    lines.extend(seed.map(|seed| format!("export FENCEPOST_SEED={seed}")));
+    lines.push("cd /work".to_string());
+    lines.join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_survive_a_shell() {
+        for text in ["plain", "two words", "it's", "$(false) `x` \\ \"", "", "'"] {
+            let script = format!("printf %s {}", quoted(text));
+            let ran = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+            assert_eq!(String::from_utf8(ran.stdout).unwrap(), text);
+        }
+    }
+}

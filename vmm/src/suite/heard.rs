@@ -1,0 +1,160 @@
+//! What the guest's agent says: the output of commands, and marks behind it.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::control::Control;
+
+/// What a mark begins with (vmm/src/root/agent.sh).
+const BEGIN: &[u8] = b"\x1efencepost ";
+/// A mark is no longer than this.
+const MARK_MAX_BYTES: usize = 64;
+/// What is kept of the output of one command: the rest is counted.
+pub const KEPT_MAX_BYTES: usize = 8 << 20;
+
+/// A mark of the agent's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The number of the order, or `ready`.
+    pub order: String,
+    /// The exit status.
+    pub status: u8,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    output: Vec<u8>,
+    /// How much more there was of it.
+    lost: u64,
+    marks: Vec<(Mark, Output)>,
+}
+
+/// What a command wrote.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    /// Its beginning.
+    pub bytes: Vec<u8>,
+    /// How many bytes were left out behind it.
+    pub lost: u64,
+}
+
+/// The host's end of the channel. Clones are the same end.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    state: Arc<Mutex<State>>,
+    control: Arc<Control>,
+}
+
+impl Heard {
+    /// An end at which nothing has been heard. The machine of `control` pauses at each mark.
+    pub fn new(control: &Arc<Control>) -> Self {
+        Heard { state: Arc::default(), control: Arc::clone(control) }
+    }
+
+    /// The oldest mark that was not taken, with what came before it.
+    pub fn take_mark(&self) -> Option<(Mark, Output)> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.marks.is_empty() { None } else { Some(state.marks.remove(0)) }
+    }
+
+    /// What has come since the last mark.
+    pub fn take_rest(&self) -> Output {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).take_output()
+    }
+}
+
+impl State {
+    fn take_output(&mut self) -> Output {
+        Output { bytes: std::mem::take(&mut self.output), lost: std::mem::take(&mut self.lost) }
+    }
+
+    /// Takes bytes; true if a mark was among them.
+    fn take(&mut self, bytes: &[u8]) -> bool {
+        let before = self.marks.len();
+        for &byte in bytes {
+            self.output.push(byte);
+            if byte == b'\n' {
+                self.end_line();
+            }
+            if self.output.len() > KEPT_MAX_BYTES + 2 * MARK_MAX_BYTES {
+                // A mark may be half here: its bytes stay.
+                let end = self.output.len() - MARK_MAX_BYTES;
+                self.lost += (end - KEPT_MAX_BYTES) as u64;
+                self.output.drain(KEPT_MAX_BYTES..end);
+            }
+        }
+        self.marks.len() > before
+    }
+
+    /// A line is whole: a mark may be its end.
+    fn end_line(&mut self) {
+        let from = self.output.len().saturating_sub(MARK_MAX_BYTES);
+        let Some(at) = memchr::memmem::rfind(&self.output[from..], BEGIN).map(|at| at + from) else { return };
+        let Some(mark) = parse(&self.output[at + BEGIN.len()..]) else { return };
+        self.output.truncate(at);
+        let output = self.take_output();
+        self.marks.push((mark, output));
+    }
+}
+
+fn parse(rest: &[u8]) -> Option<Mark> {
+    let text = std::str::from_utf8(rest.strip_suffix(b"\n")?).ok()?;
+    let (order, status) = text.split_once(' ')?;
+    Some(Mark { order: order.to_string(), status: status.parse().ok()? })
+}
+
+impl Write for Heard {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.state.lock().unwrap_or_else(PoisonError::into_inner).take(bytes) {
+            self.control.request_pause();
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(parts: &[&[u8]]) -> Heard {
+        let mut heard = Heard::new(&Arc::default());
+        parts.iter().for_each(|part| heard.write_all(part).unwrap());
+        heard
+    }
+
+    #[test]
+    fn marks_are_found_however_they_are_cut() {
+        let all = b"one\ntwo\x1efencepost 7 3\nthree\n\x1efencepost 8 0\n";
+        for size in 1..all.len() {
+            let parts: Vec<&[u8]> = all.chunks(size).collect();
+            let heard = heard(&parts);
+            let first = heard.take_mark().unwrap();
+            assert_eq!(first.0, Mark { order: "7".into(), status: 3 });
+            assert_eq!(first.1.bytes, b"one\ntwo");
+            assert_eq!(heard.take_mark().unwrap().1.bytes, b"three\n");
+            assert_eq!(heard.take_mark(), None);
+        }
+    }
+
+    #[test]
+    fn what_is_no_mark_is_output() {
+        let heard = heard(&[b"\x1efencepost\n\x1efencepost x\n\x1efencepost 1 999\n\xff\x1e\n"]);
+        assert_eq!(heard.take_mark(), None);
+        assert_eq!(heard.take_rest().bytes.len(), 47);
+    }
+
+    #[test]
+    fn a_flood_is_cut_and_its_mark_still_found() {
+        let line = [b'x'; 1 << 16];
+        let mut parts: Vec<&[u8]> = vec![&line; 200];
+        parts.push(b"\x1efencepost 1 0\n");
+        let (mark, output) = heard(&parts).take_mark().unwrap();
+        assert_eq!(mark.order, "1");
+        assert_eq!(output.bytes.len() as u64 + output.lost, 200 << 16);
+        assert!(output.bytes.len() <= KEPT_MAX_BYTES + 2 * MARK_MAX_BYTES);
+    }
+}

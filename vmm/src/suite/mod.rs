@@ -1,0 +1,116 @@
+//! `fencepost test`: runs scenarios, several at a time, each from a snapshot of a machine that was booted once, and each in a process of
+//! its own.
+
+mod base;
+mod guest;
+mod heard;
+mod judge;
+pub mod order;
+mod plan;
+mod play;
+mod pool;
+mod prepare;
+mod progress;
+mod stage;
+mod tasks;
+pub mod worker;
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicI32;
+use std::time::Instant;
+
+use fencepost_report::outcome::VERSION;
+use fencepost_report::{Outcome, Suite};
+use sha2::{Digest, Sha256};
+
+use crate::cache;
+use crate::error::HostError;
+use crate::machine::log::hex;
+use crate::root::process::Job;
+use crate::scenario::{self, Found};
+use plan::Item;
+use progress::Progress;
+
+/// What is to be run, and how.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Files and folders.
+    pub paths: Vec<PathBuf>,
+    /// The scenario of `--module`, beside those.
+    pub module: Option<Found>,
+    /// Only those whose name contains one of these; all without any.
+    pub filter: Vec<String>,
+    /// Kernels in the place of the scenarios' own.
+    pub kernels: Vec<String>,
+    /// How often each is run.
+    pub repeat: u32,
+    /// Varies the machines. The seed of a repetition is so much more.
+    pub seed: Option<u64>,
+    /// How many run at a time.
+    pub jobs: usize,
+    /// Keeps the evidence of those that passed, too.
+    pub keep: bool,
+    /// The folder for evidence.
+    pub results: PathBuf,
+    /// Boots each scenario's machine instead of starting from a snapshot.
+    pub boot_each: bool,
+    /// How this command was called, without paths and filters, for the commands that run one scenario again.
+    pub again: String,
+}
+
+/// The scenarios that are wanted, in order.
+///
+/// # Errors
+///
+/// A path or a scenario that is wrong, two of one name, or a filter that fits none.
+pub fn list(wanted: &Wanted) -> Result<Vec<Item>, HostError> {
+    let mut found = Vec::new();
+    for path in scenario::find(&wanted.paths)? {
+        found.push(scenario::read(&path)?);
+    }
+    found.extend(wanted.module.clone());
+    plan::plan(found, wanted)
+}
+
+/// Runs them.
+///
+/// # Errors
+///
+/// Bad input, or the host failed before any ran. What fails in one scenario is in its outcome.
+pub fn run(wanted: &Wanted, signal: &AtomicI32, tell: &dyn Fn(&str)) -> Result<Suite, HostError> {
+    let start = Instant::now();
+    let items = list(wanted)?;
+    let cache = cache::folder().ok_or_else(|| {
+        HostError::input("there is no cache folder without HOME", "set HOME, or FENCEPOST_CACHE to a folder")
+    })?;
+    let progress = Progress::new(items.len());
+    let say = |text: &str| progress.line(text, tell);
+    let job = Job::new(signal, &say);
+    let digest = digest(&items);
+    let mut outcomes: Vec<Outcome> = Vec::new();
+    let mut ready = Vec::new();
+    let mut preparing = prepare::Preparing::new(&cache, &job, wanted);
+    for item in items {
+        match preparing.item(item)? {
+            prepare::Prepared::Ready(one) => ready.push(*one),
+            prepare::Prepared::Over(outcome) => {
+                progress.done(&outcome, tell);
+                outcomes.push(*outcome);
+            }
+        }
+    }
+    outcomes.extend(pool::run(ready, wanted, signal, &progress, tell)?);
+    outcomes.sort_by(|a, b| a.name.cmp(&b.name));
+    progress.finish();
+    let wall_ms = start.elapsed().as_millis() as u64;
+    Ok(Suite { version: VERSION, suite: digest, shard: None, wall_ms, outcomes })
+}
+
+/// What the scenarios are, in one word.
+fn digest(items: &[Item]) -> String {
+    let mut digest = Sha256::new();
+    for item in items {
+        digest.update(format!("{}\0{}\0", item.name, item.found.text));
+    }
+    hex(&digest.finalize())[..16].to_string()
+}

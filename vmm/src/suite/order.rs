@@ -1,0 +1,57 @@
+//! What `fencepost test` orders of a worker, a process of its own: so that whatever becomes of one run, the others go on.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::MachineConfig;
+
+/// The hidden command of a worker.
+pub const COMMAND: &str = "test-worker";
+
+/// One order, which a worker reads as JSON from its standard input.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Order {
+    /// Boots a machine until its agent waits for orders, and saves it.
+    Boot(Box<Boot>),
+    /// Plays a scenario. The worker writes its [`Outcome`](fencepost_report::Outcome) as JSON to its standard output.
+    Play(Box<Play>),
+}
+
+/// What is booted.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Boot {
+    /// The machine.
+    pub machine: MachineConfig,
+    /// The snapshot's file.
+    pub to: PathBuf,
+    /// The file that gets the console's output.
+    pub console: PathBuf,
+}
+
+/// What is played.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Play {
+    /// The name in reports.
+    pub name: String,
+    /// The scenario's file, from which its names of files are, and its text.
+    pub path: PathBuf,
+    /// Its text.
+    pub text: String,
+    /// The machine.
+    pub machine: MachineConfig,
+    /// The snapshot that [`Boot`] made of it; power-on without one.
+    pub restore: Option<PathBuf>,
+    /// Varies the machine from there on.
+    pub seed: Option<u64>,
+    /// The kernel's release.
+    pub release: String,
+    /// The script that makes the guest ready for the first step.
+    pub prepare: String,
+    /// What stands before each command's script: its environment and its folder.
+    pub preamble: String,
+    /// The folder for what the run leaves.
+    pub folder: PathBuf,
+    /// Whether the machine is saved when something has failed.
+    pub save: bool,
+}

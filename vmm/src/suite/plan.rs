@@ -1,0 +1,74 @@
+//! Which scenarios run: each on each of its kernels, as often as it is wanted.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::Wanted;
+use crate::error::HostError;
+use crate::scenario::{Found, KernelName};
+
+/// One run of a scenario.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// Its name in reports.
+    pub name: String,
+    /// The scenario.
+    pub found: Found,
+    /// Its kernel.
+    pub kernel: KernelName,
+    /// Its seed.
+    pub seed: Option<u64>,
+}
+
+/// All runs of the scenarios, by name.
+///
+/// # Errors
+///
+/// Two scenarios of one name, a kernel named wrongly, a filter that fits none.
+pub fn plan(found: Vec<Found>, wanted: &Wanted) -> Result<Vec<Item>, HostError> {
+    let mut names: BTreeMap<String, PathBuf> = BTreeMap::new();
+    let mut items = Vec::new();
+    for found in found {
+        let name = found.scenario.scenario.name.clone();
+        if let Some(other) = names.insert(name.clone(), found.path.clone()) {
+            let why = format!("{}: its name '{name}' is that of {}", found.path.display(), other.display());
+            return Err(HostError::input(why, "give it another name under [scenario]"));
+        }
+        let kernels = match wanted.kernels.is_empty() {
+            true => found.scenario.kernel.names().map_err(HostError::Input)?,
+            false => wanted.kernels.iter().cloned().map(KernelName::Package).collect(),
+        };
+        for kernel in &kernels {
+            for round in 0..wanted.repeat {
+                items.push(Item {
+                    name: run_name(&name, kernel, kernels.len() > 1, round, wanted.repeat),
+                    found: found.clone(),
+                    kernel: kernel.clone(),
+                    seed: wanted.seed.map(|seed| seed.wrapping_add(u64::from(round))),
+                });
+            }
+        }
+    }
+    items.sort_by(|a, b| a.name.cmp(&b.name));
+    if !wanted.filter.is_empty() {
+        items.retain(|item| wanted.filter.iter().any(|part| item.name.contains(part.as_str())));
+        if items.is_empty() {
+            let parts = wanted.filter.join(", ");
+            return Err(HostError::input(
+                format!("--filter {parts}: no scenario has that in its name"),
+                "see --list",
+            ));
+        }
+    }
+    Ok(items)
+}
+
+fn run_name(name: &str, kernel: &KernelName, several: bool, round: u32, rounds: u32) -> String {
+    let kernel = match kernel {
+        KernelName::Package(package) => package.clone(),
+        KernelName::Path(path) => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+    };
+    let of_kernel = if several { format!("[{kernel}]") } else { String::new() };
+    let of_round = if rounds > 1 { format!("#{}", round + 1) } else { String::new() };
+    format!("{name}{of_kernel}{of_round}")
+}

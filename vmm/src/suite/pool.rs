@@ -1,0 +1,246 @@
+//! Workers: processes of this program, as many at a time as are wanted.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use fencepost_report::{Failure, Outcome, Verdict};
+
+use super::Wanted;
+use super::order::{COMMAND, Order};
+use super::prepare::Ready;
+use super::progress::Progress;
+use crate::error::{HostError, plain};
+
+/// How often a worker is looked at.
+const LOOK: Duration = Duration::from_millis(5);
+/// How long a worker may take beyond its scenario's own limit.
+const GRACE: Duration = Duration::from_secs(20);
+/// The most that a worker answers.
+const ANSWER_MAX_BYTES: u64 = 256 << 20;
+
+/// Runs scenarios; their outcomes come in any order.
+///
+/// # Errors
+///
+/// A signal, or the folder of evidence cannot be written.
+pub fn run(
+    ready: Vec<Ready>,
+    wanted: &Wanted,
+    signal: &AtomicI32,
+    progress: &Progress,
+    tell: &dyn Fn(&str),
+) -> Result<Vec<Outcome>, HostError> {
+    let count = ready.len();
+    let waiting = Mutex::new(VecDeque::from(ready));
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        for _ in 0..wanted.jobs.min(count) {
+            let (waiting, sender) = (&waiting, sender.clone());
+            scope.spawn(move || {
+                let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                while let Some(ready) = next() {
+                    if signal.load(Ordering::Relaxed) != 0 {
+                        break;
+                    }
+                    progress.begun(&ready.item.name);
+                    if sender.send(one(ready, wanted, signal)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let mut outcomes = Vec::new();
+        for outcome in receiver {
+            let outcome = outcome?;
+            progress.done(&outcome, tell);
+            outcomes.push(outcome);
+        }
+        match signal.load(Ordering::Relaxed) {
+            0 => Ok(outcomes),
+            _ => Err(HostError::Host(format!(
+                "stopped by a signal; {} of {count} scenarios were run",
+                outcomes.len()
+            ))),
+        }
+    })
+}
+
+/// Runs one scenario in a worker.
+fn one(ready: Ready, wanted: &Wanted, signal: &AtomicI32) -> Result<Outcome, HostError> {
+    let Ready { item, mut play, stage } = ready;
+    let start = Instant::now();
+    let failed = |path: &Path, error: &std::io::Error| {
+        HostError::input(
+            format!("{}: {}", path.display(), plain(error)),
+            "name a folder that can be written with --results",
+        )
+    };
+    fs::create_dir_all(&wanted.results).map_err(|error| failed(&wanted.results, &error))?;
+    let folder = tempfile::Builder::new()
+        .prefix(".running-")
+        .tempdir_in(&wanted.results)
+        .map_err(|error| failed(&wanted.results, &error))?;
+    play.folder = folder.path().to_path_buf();
+    let limit = item.found.scenario.scenario.wall_timeout.0 + GRACE;
+    let answered = answer(&Order::Play(Box::new(play)), Some(limit), signal)?;
+    drop(stage);
+    let mut outcome = match answered {
+        Ok(text) => match serde_json::from_str::<Outcome>(&text) {
+            Ok(outcome) => outcome,
+            Err(error) => broken(&item, &format!("the worker's answer makes no sense: {error}")),
+        },
+        Err(why) => broken(&item, &why),
+    };
+    outcome.wall_ms = start.elapsed().as_millis() as u64;
+    outcome.reproduce = format!("{} {} --filter '{}'", wanted.again, item.found.path.display(), outcome.name);
+    let keep = wanted.keep || outcome.verdict > Verdict::Skipped;
+    if keep {
+        let to = wanted.results.join(file_name(&outcome.name));
+        let _ = fs::remove_dir_all(&to);
+        fs::rename(folder.path(), &to).map_err(|error| failed(&to, &error))?;
+        let _ = folder.keep();
+        outcome.evidence = Some(to);
+    }
+    // Where nothing failed, nothing is left.
+    let _ = fs::remove_dir(&wanted.results);
+    Ok(outcome)
+}
+
+/// A scenario's name as that of a folder.
+fn file_name(name: &str) -> String {
+    let plain = |c: char| if c.is_alphanumeric() || "-_.[]#+".contains(c) { c } else { '_' };
+    let name: String = name.chars().map(plain).take(120).collect();
+    if name.starts_with('.') { format!("_{name}") } else { name }
+}
+
+fn broken(item: &super::plan::Item, why: &str) -> Outcome {
+    Outcome {
+        name: item.name.clone(),
+        file: Some(item.found.path.clone()),
+        kernel: None,
+        seed: item.seed,
+        verdict: Verdict::Broken,
+        wall_ms: 0,
+        guest_ns: 0,
+        checks: Vec::new(),
+        failures: vec![Failure {
+            at: "the harness".to_string(),
+            line: None,
+            expected: "that it runs the scenario".to_string(),
+            came: why.to_string(),
+            output: Vec::new(),
+        }],
+        console: Vec::new(),
+        evidence: None,
+        reproduce: String::new(),
+    }
+}
+
+/// Has a worker do an order, and waits for it; gives what it answered, or why it failed.
+///
+/// # Errors
+///
+/// There is no worker, or a signal came.
+pub fn alone(order: &Order, signal: &AtomicI32) -> Result<Result<String, String>, HostError> {
+    answer(order, None, signal)
+}
+
+fn answer(
+    order: &Order,
+    limit: Option<Duration>,
+    signal: &AtomicI32,
+) -> Result<Result<String, String>, HostError> {
+    let host = |error: std::io::Error| HostError::Host(format!("a worker: {}", plain(&error)));
+    let text = serde_json::to_vec(order).map_err(|error| HostError::Host(error.to_string()))?;
+    let mut worker = start().map_err(host)?;
+    // It reads all before it does anything; if it cannot, its end says so.
+    let _ = worker.0.stdin.take().map(|mut stdin| stdin.write_all(&text));
+    let output = read_in_thread(worker.0.stdout.take());
+    let errors = read_in_thread(worker.0.stderr.take());
+    let status = wait(&mut worker, limit, signal)?;
+    let text = |thread: std::thread::JoinHandle<Vec<u8>>| {
+        String::from_utf8_lossy(&thread.join().unwrap_or_default()).into_owned()
+    };
+    let (output, errors) = (text(output), text(errors));
+    Ok(match status {
+        Some(status) if status.success() => Ok(output),
+        Some(status) => {
+            let last = errors.lines().rfind(|line| !line.trim().is_empty());
+            let last = last.map(|line| line.trim_start_matches("fencepost: ").to_string());
+            Err(last.unwrap_or_else(|| format!("the worker ended with {status} and said nothing")))
+        }
+        None => Err("the worker took longer than its time limit, and was killed".to_string()),
+    })
+}
+
+/// A worker; killed when this is dropped before it has ended.
+struct Worker(Child);
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start() -> std::io::Result<Worker> {
+    let program = PathBuf::from("/proc/self/exe");
+    let parent = rustix::process::getpid();
+    let mut command = Command::new(program);
+    command.arg(COMMAND).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // A signal of the terminal's is the parent's to deal with.
+    command.process_group(0);
+    let die_with_parent = move || {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+        // The parent may be gone already.
+        match rustix::process::getppid() == Some(parent) {
+            true => Ok(()),
+            false => Err(std::io::Error::from_raw_os_error(libc::ESRCH)),
+        }
+    };
+    // SAFETY: between fork and exec it makes two system calls and allocates nothing.
+    unsafe { command.pre_exec(die_with_parent) };
+    command.spawn().map(Worker)
+}
+
+/// Waits for its end; none if it took too long.
+fn wait(
+    worker: &mut Worker,
+    limit: Option<Duration>,
+    signal: &AtomicI32,
+) -> Result<Option<std::process::ExitStatus>, HostError> {
+    let start = Instant::now();
+    loop {
+        let ended =
+            worker.0.try_wait().map_err(|error| HostError::Host(format!("a worker: {}", plain(&error))))?;
+        if let Some(status) = ended {
+            return Ok(Some(status));
+        }
+        if signal.load(Ordering::Relaxed) != 0 {
+            return Err(HostError::Host("stopped by a signal".to_string()));
+        }
+        if limit.is_some_and(|limit| start.elapsed() > limit) {
+            return Ok(None);
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+fn read_in_thread(from: Option<impl Read + Send + 'static>) -> std::thread::JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(from) = from {
+            let _ = from.take(ANSWER_MAX_BYTES).read_to_end(&mut bytes);
+        }
+        bytes
+    })
+}

@@ -1,0 +1,59 @@
+//! What a user sees while scenarios run: a line for each that is done, and on a terminal a line that says how far it is.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use fencepost_report::{Outcome, Verdict};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// The state of the line.
+pub struct Progress {
+    bar: ProgressBar,
+    running: Mutex<Vec<String>>,
+}
+
+impl Progress {
+    /// Of so many scenarios none is done.
+    pub fn new(count: usize) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(count as u64), ProgressDrawTarget::stderr());
+        let style = ProgressStyle::with_template("{pos}/{len} done, {elapsed} gone, {eta} left {wide_msg}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Progress { bar, running: Mutex::default() }
+    }
+
+    /// A line that stays.
+    pub fn line(&self, text: &str, tell: &dyn Fn(&str)) {
+        self.bar.suspend(|| tell(text));
+    }
+
+    /// One has begun.
+    pub fn begun(&self, name: &str) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.push(name.to_string());
+        self.bar.set_message(running.join(", "));
+    }
+
+    /// One is done.
+    pub fn done(&self, outcome: &Outcome, tell: &dyn Fn(&str)) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.retain(|name| *name != outcome.name);
+        self.bar.set_message(running.join(", "));
+        drop(running);
+        let word = match outcome.verdict {
+            Verdict::Passed => "passed",
+            Verdict::Failed => "FAILED",
+            Verdict::Skipped => "skipped",
+            Verdict::Broken => "BROKEN",
+        };
+        let why = outcome.failures.first().map(|it| format!(": {}: {}", it.at, it.came)).unwrap_or_default();
+        let seconds = outcome.wall_ms as f64 / 1e3;
+        self.line(&format!("{word:7} {} ({seconds:.1} s){why}", outcome.name), tell);
+        self.bar.inc(1);
+    }
+
+    /// All are done.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}

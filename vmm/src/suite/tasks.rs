@@ -1,0 +1,53 @@
+//! What a scenario's steps are to the player: tasks.
+
+use super::order::Play;
+use super::play::{HostTask, Task, Wanted};
+use crate::error::HostError;
+use crate::scenario::{Action, Found};
+
+/// The number of the first step: the task before it makes the guest ready.
+pub const STEPS_FROM: usize = 1;
+/// How long the guest may take to say what its kernel has said.
+const DMESG_LIMIT_NS: u64 = 10_000_000_000;
+
+/// The tasks of an order: the guest is made ready, the steps, the kernel's messages.
+///
+/// # Errors
+///
+/// A step that this build cannot do.
+pub fn wanted(order: &Play, found: &Found) -> Result<Wanted, HostError> {
+    let mut tasks = vec![Task::Command { script: order.prepare.clone(), limit_ns: None }];
+    let mut timed = Vec::new();
+    for (index, step) in found.scenario.steps.iter().enumerate() {
+        let refused =
+            |why: String| HostError::Input(format!("{}:{}: {why}", found.path.display(), found.line(step)));
+        let number = STEPS_FROM + index;
+        let wanted = step.get_ref();
+        let task = match wanted.action().map_err(refused)? {
+            Action::Run(command) => Task::Command {
+                script: format!("{}{command}\n", order.preamble),
+                limit_ns: wanted.timeout.map(crate::scenario::Length::ns),
+            },
+            Action::Snapshot(name) => {
+                let path = order.folder.join(name.file_name().unwrap_or_default());
+                let save: HostTask =
+                    Box::new(move |machine, save| save(machine, &path).map_err(|error| error.to_string()));
+                Task::Host(save)
+            }
+            Action::Fault(_) | Action::Input(_) => {
+                return Err(refused("this fencepost cannot do that yet".to_string()));
+            }
+        };
+        match (task, wanted.at) {
+            (Task::Host(action), Some(at)) => {
+                timed.push((at.ns(), number, action));
+                // Its place in the order stays, so that steps keep their numbers.
+                tasks.push(Task::Elsewhere);
+            }
+            (task, _) => tasks.push(task),
+        }
+    }
+    let dmesg = "exec 2>&1\n/run/fencepost/busybox dmesg -r\n".to_string();
+    tasks.push(Task::Command { script: dmesg, limit_ns: Some(DMESG_LIMIT_NS) });
+    Ok(Wanted { tasks, timed, limit_ns: u64::MAX, waiting: false, judge: Box::new(|_| true), save: None })
+}

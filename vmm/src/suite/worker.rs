@@ -1,0 +1,264 @@
+//! A worker: does one [`Order`] in a process of its own.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use fencepost_report::{Failure, Outcome as Report, Verdict};
+
+use super::guest::channel_slot;
+use super::heard::Heard;
+use super::judge::{self, Judged};
+use super::order::{Boot, Order, Play};
+use super::play::{Ended, Played, Player, Record, SaveAt, Wanted};
+use super::tasks;
+use crate::control::Control;
+use crate::error::HostError;
+use crate::launch::Launch;
+use crate::panic::OnPanic;
+use crate::report;
+use crate::run::{Hooks, Outcome, run};
+use crate::scenario::{Ending, Found};
+use crate::tail::Tail;
+
+/// The longest that a kernel may take to its agent, in the guest's time and in the host's.
+const BOOT_LIMIT: Duration = Duration::from_secs(600);
+/// Lines of the console that a report shows.
+const CONSOLE_LINES: usize = 15;
+/// The most of the console that is kept in the evidence.
+const CONSOLE_MAX_BYTES: u64 = 64 << 20;
+
+/// Does what is ordered; gives what is to be written to standard output.
+///
+/// # Errors
+///
+/// What the host could not do, or why no machine was saved.
+pub fn work(order: Order, control: &Arc<Control>) -> Result<String, HostError> {
+    match order {
+        Order::Boot(order) => boot(*order, control).map(|()| String::new()),
+        Order::Play(order) => {
+            let report = play(&order, control)?;
+            serde_json::to_string(&report).map_err(|error| HostError::Host(error.to_string()))
+        }
+    }
+}
+
+/// Boots a machine and saves it when its agent waits.
+fn boot(order: Boot, control: &Arc<Control>) -> Result<(), HostError> {
+    let wanted = Wanted {
+        tasks: Vec::new(),
+        timed: Vec::new(),
+        limit_ns: BOOT_LIMIT.as_nanos() as u64,
+        waiting: false,
+        judge: Box::new(|_| true),
+        save: Some((order.to, SaveAt::End)),
+    };
+    let mut launch = Launch::new(order.machine);
+    launch.timeout = Some(BOOT_LIMIT);
+    launch.on_panic = Some(OnPanic::Exit);
+    let (record, outcome, tail) = run_player(&launch, wanted, &order.console, control)?;
+    if let Some(error) = record.save_error {
+        return Err(HostError::Host(error));
+    }
+    if record.finished {
+        return Ok(());
+    }
+    let said = judge::lines(&tail.bytes(), 1).pop().map(|line| format!("; its console: {line}"));
+    let why = format!(
+        "the guest has not come to its first command: {}{}",
+        how_it_ended(&outcome),
+        said.unwrap_or_default()
+    );
+    Err(HostError::input(why, "see the console's file in the folder of results"))
+}
+
+/// Runs a machine with a player; gives its record, how the run ended, and the end of its console.
+fn run_player(
+    launch: &Launch,
+    wanted: Wanted,
+    console: &Path,
+    control: &Arc<Control>,
+) -> Result<(Record, Outcome, Tail), HostError> {
+    let slot = channel_slot(&launch.machine)
+        .ok_or_else(|| HostError::Host("the scenario's machine has no channel".to_string()))?;
+    let failed = |error: std::io::Error| HostError::file("console", console, &error, "make room there");
+    let tail = Tail::new(File::create(console).map_err(failed)?, CONSOLE_MAX_BYTES);
+    let heard = Heard::new(control);
+    let record = Arc::new(Mutex::new(Record::default()));
+    let mut hooks = Hooks::new(Box::new(tail.clone()));
+    hooks.control = Arc::clone(control);
+    hooks.channel = Some(Box::new(heard.clone()));
+    hooks.conductor = Some(Box::new(Player::new(wanted, heard, control, slot, &record)));
+    let outcome = run(launch, hooks)?;
+    let record = std::mem::take(&mut *record.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok((record, outcome, tail))
+}
+
+fn how_it_ended(outcome: &Outcome) -> String {
+    let lines = report::lines(&Launch::new(Default::default()), false, outcome);
+    let line = lines.iter().find_map(|line| line.strip_prefix("fencepost: ")).map(str::to_string);
+    line.unwrap_or_else(|| "it ended the machine".to_string())
+}
+
+/// Plays a scenario.
+fn play(order: &Play, control: &Arc<Control>) -> Result<Report, HostError> {
+    let start = Instant::now();
+    let found = Found::of(&order.path, &order.text)?;
+    let about = &found.scenario.scenario;
+    let judged: Arc<Mutex<Vec<(usize, Judged)>>> = Arc::default();
+    let wanted = Wanted {
+        waiting: order.restore.is_some(),
+        limit_ns: about.timeout.ns(),
+        judge: judge_into(&found, &judged),
+        save: order.save.then(|| (order.folder.join("failure.snapshot"), SaveAt::Failure)),
+        ..tasks::wanted(order, &found)?
+    };
+    let mut launch = Launch::new(order.machine.clone());
+    launch.restore = order.restore.clone();
+    launch.restored_seed = order.seed;
+    launch.timeout = Some(about.wall_timeout.0);
+    launch.on_panic = Some(OnPanic::Exit);
+    let (record, outcome, tail) = run_player(&launch, wanted, &order.folder.join("console.txt"), control)?;
+    write_output(&found, &record, &order.folder)?;
+    let mut all = Judged::default();
+    let mut steps = std::mem::take(&mut *judged.lock().unwrap_or_else(PoisonError::into_inner));
+    steps.sort_by_key(|(task, _)| *task);
+    steps.into_iter().for_each(|(_, judged)| all.add(judged));
+    all.add(unfinished(&found, &record));
+    all.add(ending(&found, &record, &outcome));
+    Ok(Report {
+        name: order.name.clone(),
+        file: Some(order.path.clone()),
+        kernel: Some(order.release.clone()),
+        seed: order.seed,
+        verdict: if all.failures.is_empty() { Verdict::Passed } else { Verdict::Failed },
+        wall_ms: start.elapsed().as_millis() as u64,
+        guest_ns: record.last_ns.saturating_sub(record.began_ns.unwrap_or(record.last_ns)),
+        checks: all.checks,
+        failures: all.failures,
+        console: judge::lines(&tail.bytes(), CONSOLE_LINES),
+        evidence: None,
+        reproduce: String::new(),
+    })
+}
+
+/// Judges each task as it ends, and keeps what came of it.
+fn judge_into(
+    found: &Found,
+    judged: &Arc<Mutex<Vec<(usize, Judged)>>>,
+) -> Box<dyn FnMut(&Played) -> bool + Send> {
+    let (found, judged) = (found.clone(), Arc::clone(judged));
+    Box::new(move |played| {
+        let one = judge_task(&found, played);
+        let good = one.failures.is_empty();
+        judged.lock().unwrap_or_else(PoisonError::into_inner).push((played.task, one));
+        good
+    })
+}
+
+fn judge_task(found: &Found, played: &Played) -> Judged {
+    let at = played.task.checked_sub(tasks::STEPS_FROM).and_then(|index| found.scenario.steps.get(index));
+    match at {
+        Some(step) => {
+            let name = format!("step {}: {}", played.task, step.get_ref().title());
+            judge::step(step.get_ref(), &name, Some(found.line(step)), played)
+        }
+        None if played.task == 0 => judge::step(&Default::default(), "the guest is made ready", None, played),
+        None => Judged::default(),
+    }
+}
+
+/// The step that was running when the guest ended.
+fn unfinished(found: &Found, record: &Record) -> Judged {
+    let expected_end = found.scenario.expect.end.is_some();
+    let mut judged = Judged::default();
+    for played in record.played.iter().filter(|played| played.ended.is_none()) {
+        if !expected_end {
+            judged.add(judge_task(found, played));
+        }
+    }
+    judged
+}
+
+/// Compares how the guest ended with what was expected.
+fn ending(found: &Found, record: &Record, outcome: &Outcome) -> Judged {
+    use crate::backend::End;
+    use crate::machine::GuestEnd;
+    let mut judged = Judged::default();
+    let expected = found.scenario.expect.end;
+    let came = match &outcome.end {
+        End::Host(_) => None,
+        End::Guest(_) if outcome.findings.panic.is_some() => Some(Ending::Panic),
+        End::Guest(GuestEnd::PowerOff | GuestEnd::Exit(0)) => Some(Ending::PowerOff),
+        End::Guest(GuestEnd::Reset) => Some(Ending::Reset),
+        End::Guest(_) => None,
+    };
+    let by_host = matches!(outcome.end, End::Host(_));
+    let (at, line) = ("the guest's end".to_string(), None);
+    let how = || match (record.over, record.finished) {
+        (true, _) => "its time was over".to_string(),
+        (_, true) => "it was still there".to_string(),
+        _ => how_it_ended(outcome),
+    };
+    match expected {
+        Some(expected) if came == Some(expected) => judged.pass(&at),
+        Some(expected) => {
+            let expected = match expected {
+                Ending::PowerOff => "that the guest powers off",
+                Ending::Reset => "that the guest restarts",
+                Ending::Panic => "that the guest's kernel panics",
+            };
+            judged.fail(Failure {
+                at,
+                line,
+                expected: expected.to_string(),
+                came: how(),
+                output: Vec::new(),
+            });
+        }
+        None if by_host => {
+            if record.over && !record.played.iter().any(|played| played.ended == Some(Ended::TimedOut)) {
+                let expected = format!("its end within {}", found.scenario.scenario.timeout);
+                judged.fail(Failure { at, line, expected, came: how(), output: Vec::new() });
+            } else if !record.finished && !record.over {
+                let expected = "its end within the host's time".to_string();
+                judged.fail(Failure { at, line, expected, came: how(), output: Vec::new() });
+            }
+        }
+        None => {
+            let expected = "that the guest is there to the end".to_string();
+            judged.fail(Failure { at, line, expected, came: how(), output: Vec::new() });
+        }
+    }
+    judged
+}
+
+/// Writes what the commands wrote into the folder of evidence.
+fn write_output(found: &Found, record: &Record, folder: &Path) -> Result<(), HostError> {
+    let path = folder.join("output.txt");
+    let write = || -> std::io::Result<()> {
+        let mut file = std::io::BufWriter::new(File::create(&path)?);
+        for played in &record.played {
+            let index = played.task.checked_sub(tasks::STEPS_FROM);
+            let step = index.and_then(|index| found.scenario.steps.get(index));
+            let name = match (step, played.task) {
+                (Some(step), _) => step.get_ref().title(),
+                (None, 0) => "the guest is made ready".to_string(),
+                (None, _) => "the kernel's messages".to_string(),
+            };
+            writeln!(file, "== {}: {name}", played.task)?;
+            file.write_all(&played.output.bytes)?;
+            if played.output.lost > 0 {
+                writeln!(file, "[{} bytes left out]", played.output.lost)?;
+            }
+            match &played.ended {
+                Some(Ended::Status(status)) => writeln!(file, "== {}: status {status}", played.task)?,
+                other => writeln!(file, "== {}: {other:?}", played.task)?,
+            }
+        }
+        file.into_inner()?.sync_data()
+    };
+    write().map_err(|error| HostError::file("evidence", &path, &error, "make room there"))
+}
