@@ -3,15 +3,18 @@
 //! The CPU polls one flag, [`Control::stop_flag`]. Whoever wants the machine's attention leaves a note here and
 //! raises the flag; the back end lowers it, reads the notes and goes on. Lock order: the one lock here is a leaf.
 
+mod lines;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use fencepost_firmware::layout::MORE_SERIAL_MAX;
 use vmm_sys_util::eventfd::EventFd;
 
 use crate::console_size::ConsoleSize;
+use lines::Lines;
+pub use lines::{Received, SERIAL_PORTS_MAX};
 
 /// Console input kept for a guest that does not read it: more is refused, and the reader waits.
 const INPUT_MAX_BYTES: usize = 64 * 1024;
@@ -31,15 +34,6 @@ pub enum StopReason {
     Timeout,
     /// Standard input has ended, which was to end the machine.
     InputEnded,
-}
-
-/// What comes over the console's line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Received {
-    /// A character.
-    Character(u8),
-    /// A BREAK: the line was held low for longer than a character takes.
-    Break,
 }
 
 impl StopReason {
@@ -82,10 +76,11 @@ struct Notes {
     stop: Option<(StopReason, Instant)>,
     /// When the time is over.
     limit: Option<Instant>,
-    input: VecDeque<Received>,
+    lines: Lines,
+    /// Console input may come.
     input_open: bool,
-    /// Input of the serial ports beside the console.
-    more_input: [VecDeque<u8>; MORE_SERIAL_MAX],
+    /// What the host brings is nobody's: a record has what the guest gets.
+    host_ignored: bool,
     /// Input never keeps anybody waiting: what there is can be had at once.
     input_steady: bool,
     /// Others than the console's reader may bring something: a guest that waits is not dead.
@@ -113,12 +108,14 @@ struct Notes {
 
 impl Notes {
     fn bring(&mut self, slot: u8, data: Vec<u8>) {
-        self.delivery_bytes += data.len();
-        self.deliveries.push_back((slot, data));
+        if !self.host_ignored {
+            self.delivery_bytes += data.len();
+            self.deliveries.push_back((slot, data));
+        }
     }
 
     fn may_come(&self) -> bool {
-        self.input_open || self.others > 0
+        !self.host_ignored && (self.input_open || self.others > 0)
     }
 
     /// Why the machine is to end; looks at the clock too, so that the time is over even where nobody says so.
@@ -312,8 +309,7 @@ impl Control {
     /// Whether something waits for the guest that the host's time brought: console input from elsewhere than a file, or data for a device.
     pub fn has_news(&self) -> bool {
         let notes = self.notes();
-        let other = !notes.deliveries.is_empty() || notes.more_input.iter().any(|input| !input.is_empty());
-        other || !notes.input.is_empty() && !notes.input_steady
+        !notes.deliveries.is_empty() || notes.has_typed()
     }
 
     /// Console input, and the console's size now and whenever it changes, go to a device from now on.
@@ -341,71 +337,14 @@ impl Control {
             drop(notes);
             return bytes.chunks(ROUTED_MAX_BYTES).for_each(|part| self.deliver(slot, characters(part)));
         }
-        while notes.input.len() >= INPUT_MAX_BYTES && notes.stop.is_none() && !notes.input_closed {
+        while notes.lines.waiting(0) >= INPUT_MAX_BYTES && notes.stop.is_none() && !notes.input_closed {
             notes = self.changed.wait(notes).unwrap_or_else(|poisoned| poisoned.into_inner());
         }
-        notes.input.extend(bytes.iter().map(|byte| Received::Character(*byte)));
+        if !notes.host_ignored {
+            notes.lines.push(0, bytes.iter().copied().map(Received::Character));
+        }
         drop(notes);
         self.raise();
-    }
-
-    /// Adds a BREAK to the console's input.
-    pub fn push_break(&self) {
-        self.notes().input.push_back(Received::Break);
-        self.raise();
-    }
-
-    /// Waits until the guest has taken all console input; false if it is gone before.
-    pub fn wait_until_input_is_taken(&self) -> bool {
-        let waits =
-            |notes: &mut Notes| !notes.input.is_empty() && notes.stop.is_none() && !notes.input_closed;
-        let notes = self.changed.wait_while(self.notes(), waits);
-        notes.unwrap_or_else(|poisoned| poisoned.into_inner()).input.is_empty()
-    }
-
-    fn more_input(notes: &mut Notes, port: u8) -> Option<&mut VecDeque<u8>> {
-        notes.more_input.get_mut(usize::from(port).checked_sub(1)?)
-    }
-
-    /// Whether serial port `port`, from 1, has room for more input.
-    pub fn has_serial_room(&self, port: u8) -> bool {
-        Self::more_input(&mut self.notes(), port).is_some_and(|input| input.len() < INPUT_MAX_BYTES)
-    }
-
-    /// Adds input of serial port `port`, from 1. Whoever brings it sees to it that there is room.
-    pub fn push_serial_input(&self, port: u8, bytes: &[u8]) {
-        if let Some(input) = Self::more_input(&mut self.notes(), port) {
-            input.extend(bytes);
-        }
-        self.raise();
-    }
-
-    /// Whether input waits for serial port `port`; 0 is the console.
-    pub fn has_serial_input(&self, port: u8) -> bool {
-        if port == 0 {
-            return self.has_input();
-        }
-        Self::more_input(&mut self.notes(), port).is_some_and(|input| !input.is_empty())
-    }
-
-    /// Takes a character or BREAK for serial port `port`; 0 is the console.
-    pub fn take_serial_input(&self, port: u8) -> Option<Received> {
-        if port == 0 {
-            return self.take_input();
-        }
-        Self::more_input(&mut self.notes(), port)?.pop_front().map(Received::Character)
-    }
-
-    /// Takes a character or BREAK of console input.
-    pub fn take_input(&self) -> Option<Received> {
-        let mut notes = self.notes();
-        let byte = notes.input.pop_front()?;
-        let room = notes.input.len() < INPUT_MAX_BYTES;
-        drop(notes);
-        if room {
-            self.changed.notify_all();
-        }
-        Some(byte)
     }
 
     /// Brings `data` for the device in `slot`; waits while the machine is far behind. Devices whose data are messages get each call's
@@ -445,15 +384,6 @@ impl Control {
         drop(notes);
         self.changed.notify_all();
         Some((slot, data))
-    }
-
-    /// Whether console input waits.
-    pub fn has_input(&self) -> bool {
-        let coming = |notes: &mut Notes| {
-            notes.input.is_empty() && notes.input_steady && notes.input_open && notes.stop.is_none()
-        };
-        let notes = self.changed.wait_while(self.notes(), coming);
-        !notes.unwrap_or_else(|poisoned| poisoned.into_inner()).input.is_empty()
     }
 
     /// Waits until something is to be attended to, or `limit` passes. Without a limit it also ends when input has

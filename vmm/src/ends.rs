@@ -67,7 +67,7 @@ impl Ends {
     ///
     /// A record of input that cannot be read.
     pub(crate) fn bring(&mut self, launch: &Launch, machine: &mut Machine) -> Result<(), HostError> {
-        machine.take_inputs(inputs::inputs(launch, self.record.as_ref())?);
+        inputs::connect(launch, self.record.as_ref(), machine)?;
         self.script.take().into_iter().for_each(|timed| machine.deliver_at(timed));
         Ok(())
     }

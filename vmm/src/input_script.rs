@@ -6,7 +6,7 @@ use crate::config::MachineConfig;
 use crate::error::HostError;
 use crate::input::{ABSOLUTE_MAX, Button, Input, KEYBOARD, TABLET};
 use crate::launch::SnapshotAt;
-use crate::machine::Timed;
+use crate::machine::{Brought, Timed};
 use crate::view::key_number;
 
 /// The largest file: some hundred thousand steps.
@@ -38,7 +38,7 @@ pub fn read(path: &Path, machine: &MachineConfig) -> Result<Timed, HostError> {
                     format!("add one with --device {kind}"),
                 ));
             }
-            slots.for_each(|device| timed.add(mark, ns, device.slot, input.bytes()));
+            slots.for_each(|device| timed.add(mark, ns, Brought::Scripted(device.slot, input.bytes())));
         }
     }
     Ok(timed)

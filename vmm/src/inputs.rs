@@ -8,7 +8,8 @@ use crate::config::{Accel, MachineConfig};
 use crate::control::Control;
 use crate::error::HostError;
 use crate::launch::Launch;
-use crate::machine::recorded::{Inputs, parse};
+use crate::machine::Machine;
+use crate::machine::recorded::parse;
 use crate::outlet::Full;
 use crate::outlet::bytes::Bytes;
 
@@ -37,24 +38,32 @@ pub fn open(
     Bytes::start("the record of input", OwnedFd::from(file), control).map(Some).map_err(failed)
 }
 
-/// Where deliveries come from.
+/// Has `machine` record what it gets, or get what was recorded.
 ///
 /// # Errors
 ///
-/// A record that cannot be read: which line, and why.
-pub fn inputs(launch: &Launch, record: Option<&Bytes>) -> Result<Inputs, HostError> {
+/// A record that cannot be read: which line, and why; one that is not of the machine's run.
+pub fn connect(launch: &Launch, record: Option<&Bytes>, machine: &mut Machine) -> Result<(), HostError> {
     if let Some(record) = record {
-        return Ok(Inputs::record(Box::new(record.writer(Full::Wait))));
+        machine.record_input(Box::new(record.writer(Full::Wait)));
     }
-    let Some(path) = &launch.replay_input else { return Ok(Inputs::Host) };
+    let Some(path) = &launch.replay_input else { return Ok(()) };
     let fix = "name a file that --record-input made";
     let failed = |error| HostError::file("the record of input", path, &error, fix);
     if fs::metadata(path).map_err(failed)?.len() > REPLAY_MAX_BYTES {
         return Err(HostError::input(format!("{}: it is longer than 2 GiB", path.display()), fix));
     }
     let text = fs::read_to_string(path).map_err(failed)?;
-    let deliveries = parse(&text).map_err(|(line, why)| {
+    let recording = parse(&text).map_err(|(line, why)| {
         HostError::input(format!("--replay-input {}:{line}: {why}", path.display()), fix)
     })?;
-    Ok(Inputs::Replayed(deliveries))
+    if machine.replay(recording) {
+        return Ok(());
+    }
+    let why = match launch.restore {
+        Some(_) => "the snapshot was not taken in the run that it records",
+        None => "it begins at a snapshot",
+    };
+    let fix = "restore a snapshot that the recorded run began with, or took";
+    Err(HostError::input(format!("--replay-input {}: {why}", path.display()), fix))
 }

@@ -29,13 +29,13 @@ pub struct LinksArgs {
     /// listens; or tap=NAME. A virtio-net is plugged if the machine has none. Not with --seed, unless --replay-input has what came
     #[arg(long, value_name = "HOW")]
     pub net: Option<NetAt>,
-    /// Record in this file, with the guest's times, what the host brings devices: frames, key presses, words on the channel; not
-    /// what is typed on the serial line
+    /// Record in this file, with the guest's times, what the host brings: frames, key presses, words on the channel, what is typed on
+    /// the serial ports
     #[arg(long, value_name = "FILE")]
     pub record_input: Option<PathBuf>,
-    /// Bring devices at the recorded times what this file has, and nothing else: with the same options the run is the recorded one.
-    /// With --accel soft only
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["record_input", "restore"])]
+    /// Bring at the recorded times what this file has, and nothing else: with the same options the run is the recorded one. With
+    /// --restore, a snapshot that was taken in that run. With --accel soft only
+    #[arg(long, value_name = "FILE", conflicts_with = "record_input")]
     pub replay_input: Option<PathBuf>,
 }
 

@@ -54,7 +54,7 @@ impl Machine {
         }
     }
 
-    fn attend_serial(&mut self, port: u8) {
+    pub(super) fn attend_serial(&mut self, port: u8) {
         if let Some(ns) = self.serial_port(port).and_then(|serial| serial.next_character_ns())
             && !self.queue.is_pending(Call::serial(port))
             && self.control.has_serial_input(port)
@@ -74,6 +74,7 @@ impl Machine {
                 Received::Character(byte) => serial.input(byte),
                 Received::Break => serial.input_break(),
             }
+            self.count_character(port);
             self.serial_pulse(port);
         }
         self.attend_serial(port);

@@ -62,11 +62,11 @@ use inbox::Inboxes;
 use irq::InterruptController;
 use log::EventLog;
 use recent::{Exit, ExitKind, Recent};
-use recorded::Inputs;
+use recorded::Taken;
 use remap::Remapping;
 use serial::SerialPort;
 use time::TimeBase;
-pub use timed::Timed;
+pub use timed::{Brought, Timed};
 pub use unclaimed::Unclaimed;
 use variation::Variation;
 
@@ -155,7 +155,9 @@ pub struct Machine {
     pci: PciRoot,
     iommu: Remapping,
     inboxes: Inboxes,
-    inputs: Inputs,
+    /// Where it is recorded what the host brings, and how much that was.
+    record: Option<Box<dyn Write + Send>>,
+    taken: Taken,
     /// When what was due was done last, and whether something for a device waits for the cycle behind it.
     due_at: Option<Cycles>,
     delivery_held: bool,
@@ -199,7 +201,8 @@ impl Machine {
             pci: parts.pci,
             iommu: parts.iommu,
             inboxes: Inboxes::default(),
-            inputs: Inputs::default(),
+            record: None,
+            taken: Taken::default(),
             due_at: None,
             delivery_held: false,
             timed: Timed::default(),
@@ -368,13 +371,7 @@ impl Machine {
     /// When the next event is due, in nanoseconds.
     pub fn next_event_ns(&self) -> Option<u64> {
         let held = self.delivery_held.then(|| self.time.now().ns);
-        self.queue
-            .next_ns()
-            .into_iter()
-            .chain(self.inputs.next_ns())
-            .chain(held)
-            .chain(self.next_timed_ns())
-            .min()
+        self.queue.next_ns().into_iter().chain(held).chain(self.next_timed_ns()).min()
     }
 
     /// The CPU cycle up to which the CPU may run undisturbed, and notes it. Always ahead of now, so that the guest

@@ -10,6 +10,7 @@ use super::clock::Clock;
 use super::events::{EventQueue, EventQueueState};
 use super::guest_trace::GuestTrace;
 use super::inbox::Inboxes;
+use super::recorded::Taken;
 use super::remap::Remapping;
 use super::serial::SerialState;
 use super::time::SavedTime;
@@ -36,6 +37,7 @@ pub struct MachineState {
     clock: Clock,
     iommu: Option<SavedState>,
     inboxes: Inboxes,
+    taken: Taken,
     panics: Recogniser,
 }
 
@@ -62,6 +64,7 @@ impl Machine {
                 Remapping::On(unit) => Some(pack(&**unit)),
             },
             inboxes: self.inboxes.clone(),
+            taken: self.taken.clone(),
             panics: self.panics.save(),
         })
     }
@@ -98,6 +101,7 @@ impl Machine {
         machine.clock = state.clock;
         machine.guest_trace = state.guest_trace;
         machine.inboxes = state.inboxes;
+        machine.taken = state.taken;
         machine.panics.restore(state.panics);
         machine.take_queue(queue)?;
         machine.announce_definitions();

@@ -1,32 +1,52 @@
-//! What functions get from the host at times of the guest's, which are known before the guest starts: the same in every run.
+//! What the machine gets from the host at times of the guest's, which are known before the guest starts: the same in every run. It is
+//! what a record has of another run, and what a script says is done at a keyboard and a tablet.
 
 use std::collections::BTreeMap;
 
 use super::Machine;
+use crate::control::Received;
 
-/// Data for the functions in their slots, and when they get them.
+/// What the host brings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Brought {
+    /// Data for the function in a slot.
+    Data(u8, Vec<u8>),
+    /// The same, from a script: no part of a record, for whoever replays that has the script too.
+    Scripted(u8, Vec<u8>),
+    /// What comes over the line of a serial port; 0 is the console's.
+    Line(u8, Vec<Received>),
+}
+
+/// What the host brings, and when.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Timed {
     /// By the guest's time in nanoseconds and the order of those of one time.
-    due: BTreeMap<(u64, usize), (u8, Vec<u8>)>,
-    /// What follows a mark: how many nanoseconds behind it, the order, and the data.
-    behind: BTreeMap<u8, Vec<Later>>,
+    due: BTreeMap<(u64, usize), Brought>,
+    /// What follows a mark: how many nanoseconds behind it, the order, and what.
+    behind: BTreeMap<u8, Vec<(u64, usize, Brought)>>,
     /// How many were added.
     count: usize,
 }
 
-/// How many nanoseconds behind a mark, the order, and the data with their slot.
-type Later = (u64, usize, (u8, Vec<u8>));
-
 impl Timed {
-    /// Adds `data` for `slot`: `ns` nanoseconds after the guest's start, or after it first writes `mark` to the mark port. Those of one
-    /// time come in the order in which they were added.
-    pub fn add(&mut self, mark: Option<u8>, ns: u64, slot: u8, data: Vec<u8>) {
+    /// Adds `brought`: `ns` nanoseconds after the guest's start, or after it first writes `mark` to the mark port. Those of one time come
+    /// in the order in which they were added.
+    pub fn add(&mut self, mark: Option<u8>, ns: u64, brought: Brought) {
         self.count = self.count.saturating_add(1);
         match mark {
-            None => _ = self.due.insert((ns, self.count), (slot, data)),
-            Some(mark) => self.behind.entry(mark).or_default().push((ns, self.count, (slot, data))),
+            None => _ = self.due.insert((ns, self.count), brought),
+            Some(mark) => self.behind.entry(mark).or_default().push((ns, self.count, brought)),
         }
+    }
+
+    /// Adds all that `others` has.
+    fn append(&mut self, others: Timed) {
+        let behind = others.behind.into_iter();
+        let behind = behind.flat_map(|(mark, all)| all.into_iter().map(move |one| (Some(mark), one)));
+        let due = others.due.into_iter().map(|((ns, order), brought)| (None, (ns, order, brought)));
+        let mut all: Vec<_> = due.chain(behind).collect();
+        all.sort_by_key(|(_, (_, order, _))| *order);
+        all.into_iter().for_each(|(mark, (ns, _, brought))| self.add(mark, ns, brought));
     }
 
     /// Leaves out what was due before `now_ns`: a machine that goes on from a snapshot has had it.
@@ -35,12 +55,12 @@ impl Timed {
     }
 
     fn reach(&mut self, mark: u8, now_ns: u64) {
-        for (ns, order, data) in self.behind.remove(&mark).into_iter().flatten() {
-            self.due.insert((now_ns.saturating_add(ns), order), data);
+        for (ns, order, brought) in self.behind.remove(&mark).into_iter().flatten() {
+            self.due.insert((now_ns.saturating_add(ns), order), brought);
         }
     }
 
-    fn take_due(&mut self, now_ns: u64) -> Option<(u8, Vec<u8>)> {
+    fn take_due(&mut self, now_ns: u64) -> Option<Brought> {
         let next = self.due.first_entry().filter(|next| next.key().0 <= now_ns)?;
         Some(next.remove())
     }
@@ -51,10 +71,15 @@ impl Timed {
 }
 
 impl Machine {
-    /// From now on, functions get what `timed` says.
+    /// From now on, the machine gets what `timed` says, beside what it was to get before.
     pub fn deliver_at(&mut self, mut timed: Timed) {
         timed.skip_to(self.now().ns);
-        self.timed = timed;
+        self.timed.append(timed);
+    }
+
+    /// As [`Self::deliver_at`], with what was due before now: that comes at once.
+    pub(super) fn deliver_all(&mut self, timed: Timed) {
+        self.timed.append(timed);
     }
 
     /// When the next of them is due.
@@ -68,11 +93,21 @@ impl Machine {
         self.timed.reach(mark, now_ns);
     }
 
-    /// Gives them what is due.
+    /// Brings what is due.
     pub(super) fn deliver_timed(&mut self) {
         let now_ns = self.now().ns;
-        while let Some((slot, data)) = self.timed.take_due(now_ns) {
-            self.deliver(slot, data);
+        while let Some(brought) = self.timed.take_due(now_ns) {
+            match brought {
+                Brought::Data(slot, data) => {
+                    self.count_delivery();
+                    self.deliver(slot, data);
+                }
+                Brought::Scripted(slot, data) => self.deliver(slot, data),
+                Brought::Line(port, received) => {
+                    self.control.replay_input(port, &received);
+                    self.attend_serial(port);
+                }
+            }
         }
     }
 }
@@ -81,29 +116,35 @@ impl Machine {
 mod tests {
     use super::*;
 
+    fn data(slot: u8, byte: u8) -> Brought {
+        Brought::Data(slot, vec![byte])
+    }
+
     #[test]
     fn what_is_due_comes_in_order_and_once() {
-        let mut timed = Timed::default();
-        timed.add(None, 20, 5, vec![1]);
-        timed.add(Some(3), 5, 6, vec![2]);
-        timed.add(None, 10, 5, vec![3]);
-        timed.add(None, 20, 5, vec![4]);
+        let (mut timed, mut more) = (Timed::default(), Timed::default());
+        timed.add(None, 20, data(5, 1));
+        timed.add(Some(3), 5, data(6, 2));
+        more.add(None, 10, data(5, 3));
+        more.add(Some(3), 5, data(7, 5));
+        more.add(None, 20, data(5, 4));
+        timed.append(more);
         assert_eq!((timed.next_ns(), timed.take_due(9)), (Some(10), None));
-        assert_eq!((timed.take_due(10), timed.take_due(10)), (Some((5, vec![3])), None));
+        assert_eq!((timed.take_due(10), timed.take_due(10)), (Some(data(5, 3)), None));
         timed.reach(2, 12);
         timed.reach(3, 15);
         timed.reach(3, 16);
         let all: Vec<_> = std::iter::from_fn(|| timed.take_due(100)).collect();
-        // Those of one time in the order of the script.
-        assert_eq!(all, [(5, vec![1]), (6, vec![2]), (5, vec![4])]);
+        // Those of one time in the order in which they were added.
+        assert_eq!(all, [data(5, 1), data(6, 2), data(7, 5), data(5, 4)]);
         assert_eq!(timed.next_ns(), None);
     }
 
     #[test]
     fn what_a_snapshot_has_had_does_not_come_again() {
         let mut timed = Timed::default();
-        (0..4).for_each(|at| timed.add(None, 10 * at, 5, vec![at as u8]));
+        (0..4).for_each(|at| timed.add(None, 10 * at, data(5, at as u8)));
         timed.skip_to(20);
-        assert_eq!(timed.take_due(100), Some((5, vec![2])));
+        assert_eq!(timed.take_due(100), Some(data(5, 2)));
     }
 }
