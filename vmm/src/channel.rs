@@ -5,22 +5,25 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use fencepost_devices::virtio_console::Port;
 use fencepost_devices::virtio_console::message::{DATA_MAX_BYTES, Message};
 use rustix::event::{PollFd, PollFlags, poll};
-use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
+use rustix::io::Errno;
 
 use crate::config::MachineConfig;
 use crate::control::{Control, Route};
 use crate::error::{HostError, plain};
+use crate::event::Event;
 use crate::hooks::Hooks;
 use crate::launch::{ConsoleAt, Launch};
 use crate::outlet::{Full, Gate, Items, Load, Outlet};
+use crate::unix_socket::UnixSocket;
 
 /// Bytes for the program that may wait.
 const BOUND_BYTES: usize = 1 << 20;
@@ -56,6 +59,10 @@ pub fn connect(
             size: |size| Message::Size(size.columns, size.rows).bytes(),
         });
     }
+    if launch.restore.is_some() && launch.channel.is_some() {
+        // Whoever was connected when the machine was saved is not any more.
+        hooks.control.deliver(slot, Message::Connected(false).bytes());
+    }
     let open = |path| Channel::open(path, slot, &hooks.control);
     let channel = launch.channel.as_deref().map(open).transpose()?;
     if let Some(channel) = &channel {
@@ -82,9 +89,8 @@ impl Client {
 
 /// A socket and the threads behind it; dropping it ends them and removes the socket.
 pub struct Channel {
-    path: PathBuf,
     client: Client,
-    stop: EventFd,
+    stop: Arc<Event>,
     thread: Option<JoinHandle<()>>,
     control: Arc<Control>,
     outlet: Option<Outlet<Vec<u8>, ()>>,
@@ -101,14 +107,12 @@ impl Channel {
             let fix = "name a socket that is not there yet, in a folder where you may write";
             HostError::input(format!("--channel {}: {}", path.display(), plain(error)), fix)
         };
-        let listener = UnixListener::bind(path).map_err(|error| failed(&error))?;
         let client = Client::default();
         let started = || -> std::io::Result<_> {
-            listener.set_nonblocking(true)?;
-            let stop = EventFd::new(EFD_NONBLOCK)?;
+            let (socket, stop) = (UnixSocket::bind(path)?, Arc::new(Event::new()?));
             let serve = Serve {
-                listener: listener.try_clone()?,
-                stop: stop.try_clone()?,
+                socket,
+                stop: Arc::clone(&stop),
                 client: client.clone(),
                 control: Arc::clone(control),
                 slot,
@@ -122,14 +126,7 @@ impl Channel {
         };
         let (stop, outlet, thread) = started().map_err(|error| failed(&error))?;
         control.set_others(true);
-        Ok(Channel {
-            path: path.to_path_buf(),
-            client,
-            stop,
-            thread: Some(thread),
-            control: Arc::clone(control),
-            outlet: Some(outlet),
-        })
+        Ok(Channel { client, stop, thread: Some(thread), control: Arc::clone(control), outlet: Some(outlet) })
     }
 
     /// Where what the guest writes goes.
@@ -149,12 +146,10 @@ impl Drop for Channel {
         self.control.set_others(false);
         // What the guest wrote last is still to be read: it goes out first, as far as the program takes it.
         drop(self.outlet.take().map(Outlet::finish));
-        let _ = self.stop.write(1);
-        if let Some(stream) = self.client.stream() {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
+        // Nobody takes what a program still sends: whoever waits for room is not to wait any more.
+        self.control.close_input();
+        self.stop.set();
         let _ = self.thread.take().map(JoinHandle::join);
-        let _ = std::fs::remove_file(&self.path);
     }
 }
 
@@ -188,8 +183,8 @@ fn write_items(client: &Client, items: &mut Items<Vec<u8>>) {
 
 /// The thread that waits for programs and reads from them.
 struct Serve {
-    listener: UnixListener,
-    stop: EventFd,
+    socket: UnixSocket,
+    stop: Arc<Event>,
     client: Client,
     control: Arc<Control>,
     slot: u8,
@@ -197,9 +192,9 @@ struct Serve {
 
 impl Serve {
     fn run(&self) {
-        while self.wait() {
-            match self.listener.accept() {
-                Ok((stream, _)) => self.attend(stream),
+        while self.wait_for(&self.socket) {
+            match self.socket.accept() {
+                Ok(stream) => self.attend(stream),
                 Err(error) if [ErrorKind::WouldBlock, ErrorKind::Interrupted].contains(&error.kind()) => {}
                 // Too many descriptors, say: nobody can connect any more, and the guest goes on.
                 Err(_) => break,
@@ -207,24 +202,25 @@ impl Serve {
         }
     }
 
-    /// Waits for a program; false when the run is over.
-    fn wait(&self) -> bool {
-        let over = || self.stop.read().is_ok() || self.control.stop_reason().is_some();
-        // SAFETY: the descriptor is open for as long as the borrow.
-        let stop =
-            unsafe { std::os::fd::BorrowedFd::borrow_raw(std::os::fd::AsRawFd::as_raw_fd(&self.stop)) };
-        let mut both = [PollFd::new(&stop, PollFlags::IN), PollFd::new(&self.listener, PollFlags::IN)];
-        let _ = poll(&mut both, None);
-        !over()
+    /// Waits until something comes from `source`; false when the run is over.
+    fn wait_for(&self, source: impl AsFd) -> bool {
+        let mut both = [PollFd::new(&*self.stop, PollFlags::IN), PollFd::new(&source, PollFlags::IN)];
+        loop {
+            match poll(&mut both, None) {
+                Err(Errno::INTR) => {}
+                Err(_) => return false,
+                Ok(_) => return both[0].revents().is_empty() && self.control.stop_reason().is_none(),
+            }
+        }
     }
 
-    /// Reads from one program until it goes away.
+    /// Reads from one program until it goes away, or the run is over.
     fn attend(&self, mut stream: UnixStream) {
         let Ok(other) = stream.try_clone() else { return };
         *self.client.lock() = Some(other);
         self.control.deliver(self.slot, Message::Connected(true).bytes());
         let mut buffer = [0; DATA_MAX_BYTES];
-        loop {
+        while self.wait_for(&stream) {
             match stream.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(count) => {
@@ -235,7 +231,73 @@ impl Serve {
                 Err(_) => break,
             }
         }
+        // Whoever writes to it at the moment writes to nobody.
+        let _ = stream.shutdown(Shutdown::Both);
         *self.client.lock() = None;
         self.control.deliver(self.slot, Message::Connected(false).bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Far longer than anything here takes: a test that hangs says so.
+    const HANGS: Duration = Duration::from_secs(60);
+
+    /// Runs `what` in a thread; whether it comes to an end.
+    fn ends(what: impl FnOnce() + Send + 'static) -> bool {
+        let (done, waits) = channel();
+        std::thread::spawn(move || {
+            what();
+            let _ = done.send(());
+        });
+        waits.recv_timeout(HANGS).is_ok()
+    }
+
+    #[test]
+    fn a_program_that_sends_what_nobody_takes_does_not_hold_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, control) = (folder.path().join("channel"), Arc::<Control>::default());
+        let channel = Channel::open(&path, 9, &control).unwrap();
+        let mut program = UnixStream::connect(&path).unwrap();
+        program.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+        // Until nobody takes more: the reader waits for room by then.
+        while program.write(&[0; 4096]).is_ok() {}
+        assert!(ends(move || drop(channel)));
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_program_that_comes_as_the_run_ends_does_not_hold_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("channel");
+        let serve = Serve {
+            socket: UnixSocket::bind(&path).unwrap(),
+            stop: Arc::new(Event::new().unwrap()),
+            client: Client::default(),
+            control: Arc::default(),
+            slot: 9,
+        };
+        let program = UnixStream::connect(&path).unwrap();
+        assert!(serve.wait_for(&serve.socket));
+        // The word comes between the look and the program's turn.
+        serve.stop.set();
+        let stream = serve.socket.accept().unwrap();
+        assert!(ends(move || serve.attend(stream)));
+        drop(program);
+    }
+
+    #[test]
+    fn what_a_killed_run_left_at_the_path_gives_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("channel");
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let channel = Channel::open(&path, 9, &Arc::default()).expect("nobody listens there");
+        assert!(Channel::open(&path, 9, &Arc::default()).is_err(), "somebody does");
+        drop(channel);
     }
 }

@@ -2,15 +2,15 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 use crate::control::{Control, StopReason};
+use crate::event::Event;
 use crate::say;
 use crate::terminal;
 
@@ -97,20 +97,20 @@ impl EscapeFilter {
 /// Reads standard input for the guest, in a thread of its own that is joined when this is dropped.
 pub struct Reader {
     control: Arc<Control>,
-    stop: Option<EventFd>,
+    stop: Option<Arc<Event>>,
     thread: Option<JoinHandle<()>>,
 }
 
 /// Starts reading standard input for the guest.
 pub fn read_stdin(control: Arc<Control>, terminal: bool, eof: Eof) -> Reader {
     control.set_input_open(true);
-    let started = EventFd::new(EFD_NONBLOCK).and_then(|stop| {
+    let started = Event::new().map(Arc::new).and_then(|stop| {
         // Not through std's buffer: what is in there would not make the descriptor readable.
         let input = File::from(std::io::stdin().as_fd().try_clone_to_owned()?);
         if input.metadata()?.is_file() {
             control.set_input_steady();
         }
-        let (told, guest) = (stop.try_clone()?, Arc::clone(&control));
+        let (told, guest) = (Arc::clone(&stop), Arc::clone(&control));
         let reader = move || {
             if read_until(&told, input, &guest, terminal) {
                 at_the_end(eof, &guest);
@@ -132,8 +132,7 @@ pub fn read_stdin(control: Arc<Control>, terminal: bool, eof: Eof) -> Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         self.control.close_input();
-        // There is room for one: nobody else writes it.
-        let _ = self.stop.take().map(|stop| stop.write(1));
+        self.stop.iter().for_each(|stop| stop.set());
         let _ = self.thread.take().map(JoinHandle::join);
     }
 }
@@ -151,14 +150,12 @@ enum Woken {
 }
 
 /// Waits for the end, and for input unless the terminal is not ours now.
-fn wait_for(input: &File, stop: &EventFd, terminal: bool) -> Woken {
+fn wait_for(input: &File, stop: &Event, terminal: bool) -> Woken {
     let ours = !terminal || terminal::in_foreground();
     if terminal && ours {
         terminal::take_up();
     }
-    // SAFETY: `stop` is open for as long as the borrow.
-    let stop = unsafe { BorrowedFd::borrow_raw(std::os::fd::AsRawFd::as_raw_fd(stop)) };
-    let mut both = [PollFd::new(&stop, PollFlags::IN), PollFd::new(input, PollFlags::IN)];
+    let mut both = [PollFd::new(stop, PollFlags::IN), PollFd::new(input, PollFlags::IN)];
     let waited_for = if ours { &mut both[..] } else { &mut both[..1] };
     match poll(waited_for, terminal.then_some(&LOOK_AROUND)) {
         Ok(_) if !both[0].revents().is_empty() => Woken::End,
@@ -183,7 +180,7 @@ fn at_the_end(eof: Eof, control: &Control) {
 }
 
 /// Reads until the end of the input (true), or until it is told to stop.
-fn read_until(stop: &EventFd, mut input: File, control: &Control, terminal: bool) -> bool {
+fn read_until(stop: &Event, mut input: File, control: &Control, terminal: bool) -> bool {
     let mut filter = EscapeFilter::default();
     let mut buffer = [0; 256];
     loop {

@@ -1,7 +1,7 @@
 //! The files of one command: inputs are opened once, and no output is an input or another output, whatever its path.
 
 use std::fs::{self, File, Metadata};
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
@@ -19,6 +19,18 @@ pub fn open_input(role: &str, path: &Path, fix: &str) -> Result<File, HostError>
         return Err(HostError::input(format!("{role} {}: is a folder", path.display()), fix));
     }
     Ok(file)
+}
+
+/// Reads a text of at most `most` bytes that the user named. A pipe has no size before it is read: one byte too much is enough to know.
+pub fn read_text(role: &str, path: &Path, most: u64, fix: &str) -> Result<String, HostError> {
+    let mut text = String::new();
+    let read = open_input(role, path, fix)?.take(most.saturating_add(1)).read_to_string(&mut text);
+    let size = read.map_err(|error| HostError::file(role, path, &error, fix))?;
+    if size as u64 > most {
+        let what = format!("{role} {}: it is larger than {} MiB", path.display(), most >> 20);
+        return Err(HostError::input(what, fix));
+    }
+    Ok(text)
 }
 
 /// What makes two paths one file.

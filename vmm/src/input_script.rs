@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::config::MachineConfig;
 use crate::error::HostError;
+use crate::files::read_text;
 use crate::input::{ABSOLUTE_MAX, Button, Input, KEYBOARD, TABLET};
 use crate::launch::SnapshotAt;
 use crate::machine::{Brought, Timed};
@@ -24,7 +25,7 @@ type Step = (Option<u8>, u64, Input);
 /// A file that cannot be read, a line that is none, or a device that the machine has not.
 pub fn read(path: &Path, machine: &MachineConfig) -> Result<Timed, HostError> {
     let name = path.display();
-    let text = read_text(path)?;
+    let text = read_text("--input", path, MAX_BYTES, "name another file")?;
     let mut timed = Timed::default();
     for (line, words) in (1..).zip(text.lines()) {
         let steps =
@@ -42,16 +43,6 @@ pub fn read(path: &Path, machine: &MachineConfig) -> Result<Timed, HostError> {
         }
     }
     Ok(timed)
-}
-
-fn read_text(path: &Path) -> Result<String, HostError> {
-    let name = path.display();
-    let wrong = |why: String| HostError::input(format!("--input {name}: {why}"), "name another file");
-    let size = std::fs::metadata(path).map_err(|error| wrong(crate::error::plain(&error)))?.len();
-    if size > MAX_BYTES {
-        return Err(wrong("it is larger than 16 MiB".into()));
-    }
-    std::fs::read_to_string(path).map_err(|error| wrong(crate::error::plain(&error)))
 }
 
 /// The steps of a line: none of an empty one or a comment.

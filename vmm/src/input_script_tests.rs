@@ -65,3 +65,17 @@ fn a_script_is_for_devices_that_there_are() {
     assert!(read(&path, &machine(&[KEYBOARD])).unwrap_err().to_string().contains("script: line 2: 'tap'"));
     assert!(read(&folder.path().join("none"), &machine(&[])).unwrap_err().to_string().contains("none: "));
 }
+
+#[test]
+fn what_has_no_end_is_no_script() {
+    for endless in ["/dev/zero", "/dev/urandom"] {
+        let error = read(Path::new(endless), &machine(&[KEYBOARD])).unwrap_err().to_string();
+        assert!(error.contains(&format!("--input {endless}: ")), "{error}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (path, large) = (folder.path().join("large"), "# nothing\n".repeat(2 << 20));
+    std::fs::write(&path, &large[..MAX_BYTES as usize]).unwrap();
+    assert!(read(&path, &machine(&[])).is_ok());
+    std::fs::write(&path, &large[..MAX_BYTES as usize + 1]).unwrap();
+    assert!(read(&path, &machine(&[])).unwrap_err().to_string().contains("larger than 16 MiB"));
+}

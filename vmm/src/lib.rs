@@ -43,6 +43,7 @@ pub mod dump;
 mod ends;
 pub mod entry;
 pub mod error;
+mod event;
 pub mod failures;
 pub mod files;
 pub mod footprint;
@@ -83,6 +84,7 @@ pub mod terminal;
 mod time_limit;
 pub mod trace_cli;
 pub mod tracing;
+mod unix_socket;
 pub mod view;
 pub mod wire;
 

@@ -6,9 +6,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::UnixListener;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -24,6 +22,7 @@ use crate::control::Control;
 use crate::error::HostError;
 use crate::outlet::bytes::Bytes;
 use crate::outlet::{Delivery, Full, Gate, open};
+use crate::unix_socket::UnixSocket;
 
 /// Between two looks at who is there, and whether the machine is over.
 const LOOK_AROUND: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
@@ -130,10 +129,6 @@ impl Drop for Listening {
         self.peer.state().over = true;
         // It looks around often, cannot panic, and there is nothing to be told.
         let _ = self.thread.take().map(JoinHandle::join);
-        if let Door::Socket(_, path) = &self.peer.door {
-            // Whoever comes later finds no socket that nobody answers at.
-            let _ = std::fs::remove_file(path);
-        }
     }
 }
 
@@ -142,7 +137,7 @@ enum Door {
     /// Whoever opens the other side of this pseudo-terminal.
     Pty,
     /// Whoever connects.
-    Socket(UnixListener, PathBuf),
+    Socket(UnixSocket),
 }
 
 #[derive(Default)]
@@ -176,15 +171,7 @@ fn pty() -> io::Result<(Peer, String)> {
 }
 
 fn socket(path: &Path) -> io::Result<Peer> {
-    // One that a run before left; nothing else is removed.
-    if std::fs::symlink_metadata(path).is_ok_and(|it| it.file_type().is_socket())
-        && std::os::unix::net::UnixStream::connect(path).is_err()
-    {
-        std::fs::remove_file(path)?;
-    }
-    let listener = UnixListener::bind(path)?;
-    listener.set_nonblocking(true)?;
-    Ok(Peer { door: Door::Socket(listener, path.to_path_buf()), state: Mutex::default() })
+    Ok(Peer { door: Door::Socket(UnixSocket::bind(path)?), state: Mutex::default() })
 }
 
 /// What can be done with a line now.
@@ -238,9 +225,9 @@ impl Peer {
 
     /// Lets in whoever connects.
     fn greet(&self) {
-        let Door::Socket(listener, _) = &self.door else { return };
-        if ready(listener, PollFlags::IN).contains(PollFlags::IN)
-            && let Ok((stream, _)) = listener.accept()
+        let Door::Socket(socket) = &self.door else { return };
+        if ready(socket, PollFlags::IN).contains(PollFlags::IN)
+            && let Ok(stream) = socket.accept()
             && stream.set_nonblocking(true).is_ok()
         {
             self.state().line = Some(Arc::new(stream.into()));

@@ -12,9 +12,9 @@ mod raw;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{Seek, SeekFrom};
-use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use fencepost_devices::virtio_blk::{Disk, Fingerprint, Format, SECTOR_BYTES, Wanted};
@@ -59,13 +59,20 @@ fn open_file(path: &Path, writable: bool) -> Result<File, String> {
         "name a file that can be read"
     };
     let failed = |error: std::io::Error| format!("{}; {fix}", plain(&error));
-    // Opening a pipe would wait for its writer.
-    let kind = fs::metadata(path).map_err(failed)?.file_type();
-    if !kind.is_file() && !kind.is_block_device() {
-        let what = if kind.is_dir() { "is a folder" } else { "is no regular file" };
-        return Err(format!("{what}; name the file of a disk, or a block device"));
-    }
-    OpenOptions::new().read(true).write(writable).open(path).map_err(failed)
+    let disk = |kind: FileType| match kind.is_file() || kind.is_block_device() {
+        true => Ok(()),
+        false => {
+            let what = if kind.is_dir() { "is a folder" } else { "is no regular file" };
+            Err(format!("{what}; name the file of a disk, or a block device"))
+        }
+    };
+    disk(fs::metadata(path).map_err(failed)?.file_type())?;
+    // What has come in its place meanwhile must not hold us, as a pipe would, and is looked at again.
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(writable).custom_flags(libc::O_NONBLOCK).open(path);
+    let file = file.map_err(failed)?;
+    disk(file.metadata().map_err(failed)?.file_type())?;
+    Ok(file)
 }
 
 fn lock(file: &File, writable: bool) -> Result<(), String> {
@@ -97,6 +104,9 @@ fn length(mut file: &File) -> std::io::Result<u64> {
 fn disk_size(bytes: u64) -> Result<u64, String> {
     if bytes == 0 {
         return Err("is empty; give it a size, such as with `truncate -s 1G FILE`".into());
+    }
+    if i64::try_from(bytes).is_err() {
+        return Err("says that it has more bytes than any file can have; name another one".into());
     }
     if bytes % SECTOR_BYTES != 0 {
         let even = bytes.next_multiple_of(SECTOR_BYTES);

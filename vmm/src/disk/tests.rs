@@ -226,3 +226,63 @@ fn what_cannot_be_written_is_one_line_with_its_count() {
     );
     assert_eq!(failures.lines(), [expected]);
 }
+
+#[test]
+fn an_image_whose_header_counts_as_free_is_not_written() {
+    let files = Files::new();
+    let image = files.qcow2("image", None);
+    let whole = fs::read(&image).expect("read");
+    // The count of the first cluster; the place of the first block of counts; the clusters of their table.
+    for (at, bytes) in [(0x2_0000, 2), (0x1_0000, 8), (56, 4)] {
+        let mut changed = whole.clone();
+        changed[at..at + bytes].fill(0);
+        fs::write(&image, changed).expect("written");
+        let line = refused(&image, Format::Auto, true);
+        assert!(line.contains("its first cluster counts as free; `qemu-img check"), "{at}: {line}");
+        assert!(disk(&image, Format::Auto, false).is_ok(), "{at}: it can be read");
+    }
+    fs::write(&image, whole).expect("written");
+    assert!(disk(&image, Format::Auto, true).is_ok());
+}
+
+#[test]
+fn no_image_whatever_its_header_says_ends_the_process() {
+    let files = Files::new();
+    let whole = fs::read(files.qcow2("disk", None)).expect("an image");
+    let path = files.path("mutant");
+    let mut random = Random::new(0x9c);
+    // The fields of the header (QEMU, docs/interop/qcow2.txt): where they are, and how many bytes they have.
+    let fields =
+        [(4, 4), (8, 8), (16, 4), (20, 4), (24, 8), (32, 4), (36, 4), (40, 8), (48, 8), (56, 4), (60, 4)];
+    let fields: Vec<(usize, usize)> =
+        fields.into_iter().chain([(64, 8), (72, 8), (80, 8), (88, 8), (96, 4), (100, 4)]).collect();
+    let mut opened = 0;
+    for _ in 0..600 {
+        let mut image = whole.clone();
+        for _ in 0..1 + random.below(2) {
+            let (at, bytes) = fields[random.below(fields.len() as u64) as usize];
+            let value = match random.below(4) {
+                0 => u64::MAX >> random.below(64),
+                1 => 1u64 << random.below(64),
+                2 => random.below(1 << 12) << 16,
+                _ => random.below(32),
+            };
+            image[at..at + bytes].copy_from_slice(&value.to_be_bytes()[8 - bytes..]);
+        }
+        // Tables with nonsense in them, too.
+        if random.below(2) == 0 {
+            let at = random.below(image.len() as u64 - 8) as usize;
+            image[at..at + 8].copy_from_slice(&random.bits().to_be_bytes());
+        }
+        fs::write(&path, &image).expect("written");
+        let Ok(mut disk) = disk(&path, Format::Auto, true) else { continue };
+        opened += 1;
+        let mut data = vec![0; 4096];
+        let last = disk.bytes().saturating_sub(4096) & !511;
+        for at in [0, last] {
+            // Either may fail; neither may end the process.
+            let _ = (disk.read(at, &mut data), disk.write(at, &data), disk.discard(at, 512), disk.flush());
+        }
+    }
+    assert!(opened > 50, "{opened}");
+}

@@ -71,12 +71,19 @@ impl Listings {
     ///
     /// `ENFILE`: there are too many.
     pub fn keep(&mut self, handle: u64, listing: Listing) -> Result<(), Errno> {
-        let names: usize = self.open.values().map(|listing| listing.len()).sum();
-        if self.open.len() >= LISTINGS || names + listing.len() > NAMES {
+        if self.open.len() >= LISTINGS {
             return Err(Errno::NFILE);
         }
+        self.room(handle, listing.len())?;
         self.open.insert(handle, listing);
         Ok(())
+    }
+
+    /// Whether the listing of `handle` may have so many names, beside all others.
+    fn room(&self, handle: u64, names: usize) -> Result<(), Errno> {
+        let others = self.open.iter().filter(|(other, _)| **other != handle);
+        let others: usize = others.map(|(_, listing)| listing.len()).sum();
+        if others.saturating_add(names) > NAMES { Err(Errno::NFILE) } else { Ok(()) }
     }
 
     /// The listing of directory `node` that is read from `offset` on: that of the handle, or the one that was begun last, or a new
@@ -84,7 +91,7 @@ impl Listings {
     ///
     /// # Errors
     ///
-    /// Those of `read`.
+    /// Those of `read`; `ENFILE`: the directory has grown to more names than there is room for.
     pub fn get(
         &mut self,
         handle: u64,
@@ -92,12 +99,15 @@ impl Listings {
         offset: u64,
         read: impl FnOnce() -> Result<Listing, Errno>,
     ) -> Result<Listing, Errno> {
-        if let Some(listing) = self.open.get_mut(&handle) {
-            // Who begins again wants to see what has changed.
-            if offset == 0 {
-                *listing = read()?;
+        if let Some(listing) = self.open.get(&handle) {
+            if offset > 0 {
+                return Ok(listing.clone());
             }
-            return Ok(listing.clone());
+            // Who begins again wants to see what has changed.
+            let listing = read()?;
+            self.room(handle, listing.len())?;
+            self.open.insert(handle, listing.clone());
+            return Ok(listing);
         }
         match &self.last {
             Some((of, listing)) if *of == node && offset > 0 => Ok(listing.clone()),
@@ -107,5 +117,30 @@ impl Listings {
                 Ok(listing)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listing(names: usize) -> Listing {
+        Arc::new(vec![Listed { name: c"x".into(), kind: 0 }; names])
+    }
+
+    #[test]
+    fn names_are_bounded_when_directories_grow_under_open_handles() {
+        let mut listings = Listings::default();
+        for handle in 0..4 {
+            listings.keep(handle, listing(2)).unwrap();
+        }
+        let half = listing(NAMES / 2);
+        let mut again = |handle| listings.get(handle, 1, 0, || Ok(half.clone())).map(|it| it.len());
+        assert_eq!(again(0), Ok(NAMES / 2));
+        assert_eq!(again(0), Ok(NAMES / 2), "its own old names do not count");
+        assert_eq!([again(1), again(2)], [Err(Errno::NFILE); 2]);
+        assert_eq!(listings.get(1, 1, 1, || Err(Errno::IO)).map(|it| it.len()), Ok(2), "what it had stays");
+        let names: usize = listings.open.values().map(|listing| listing.len()).sum();
+        assert!(names <= NAMES, "{names}");
     }
 }

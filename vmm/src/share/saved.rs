@@ -35,6 +35,9 @@ struct Saved {
     listings: Vec<(u64, Vec<Listed>)>,
 }
 
+/// Numbers that no run comes to: a snapshot with greater ones is none of ours, and leaves none to be given.
+const NUMBER_MAX: u64 = 1 << 62;
+
 /// The bytes of it.
 pub(super) fn save(server: &Server) -> Vec<u8> {
     let node = |(&id, node): (&u64, &Node)| SavedNode {
@@ -63,7 +66,9 @@ pub(super) fn restore(server: &mut Server, saved: &[u8]) -> Result<(), String> {
     let numbers = saved.nodes.iter().all(|node| (ROOT_ID + 1..saved.next_node).contains(&node.id));
     let mut handles = saved.files.iter().map(|file| file.0).chain(saved.listings.iter().map(|it| it.0));
     let names = saved.nodes.iter().all(|node| beneath::name(&node.name).is_ok());
-    if !rest.is_empty() || !numbers || !names || handles.any(|handle| handle > saved.last_handle) {
+    let last = saved.next_node.max(saved.last_handle);
+    let handles = handles.all(|handle| handle <= saved.last_handle);
+    if !rest.is_empty() || !numbers || !names || !handles || last > NUMBER_MAX {
         return Err(nonsense());
     }
     server.tree.clear();

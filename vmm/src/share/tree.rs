@@ -113,7 +113,7 @@ impl Tree {
             if node.parent != parent || node.name.as_c_str() != name {
                 (node.parent, node.name) = (parent, name.to_owned());
             }
-            node.lookups += 1;
+            node.lookups = node.lookups.saturating_add(1);
             return Ok(id);
         }
         if self.nodes.len() >= NODES {
@@ -179,7 +179,9 @@ impl Tree {
                 Errno::NOENT | Errno::NOTDIR => Errno::STALE,
                 other => other,
             })?;
-            if node.host != Some(beneath::identity(&beneath::look_at(found.as_fd())?)) {
+            // A number that the host has given again may be that of a file of another kind.
+            let there = beneath::look_at(found.as_fd())?;
+            if node.host != Some(beneath::identity(&there)) || node.kind != beneath::kind(&there) {
                 return Err(Errno::STALE);
             }
             place = Arc::new(found);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::event::Event;
+use crate::event::Event;
 
 /// Connections at once; further ones are closed at once.
 pub const CONNECTIONS_MAX: usize = 16;

@@ -8,7 +8,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::event::Event;
+use crate::event::Event;
 use crate::frames::{ScreenName, Watcher};
 use fencepost_devices::display::Scanned;
 

@@ -7,7 +7,6 @@
 mod changes;
 mod connection;
 mod door;
-mod event;
 mod http;
 pub mod hub;
 mod keys;

@@ -18,6 +18,9 @@ use crate::net_at::NetAt;
 use stream::Stream;
 use tap::Tap;
 
+/// What the user is told when whoever was at the other end is not any more.
+const GONE: &str = "fencepost: --net: the other end is gone; the guest has no network any more";
+
 /// The wire's threads and process, for as long as it lives.
 pub enum Connected {
     /// A socket.

@@ -1,6 +1,6 @@
 //! A wire over a Unix stream socket: each frame after its length, 32 bits in network order, as QEMU's stream back end has it.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -17,6 +17,8 @@ use crate::control::Control;
 use crate::error::{HostError, plain};
 use crate::outlet::{Full, Gate, Handle, Items, Load, Outlet};
 use crate::say;
+
+use super::GONE;
 
 /// Bytes of frames that may wait for the other end; further frames are dropped, as on any network.
 const BOUND_BYTES: usize = 1 << 20;
@@ -91,7 +93,7 @@ impl Stream {
         let reader = std::thread::Builder::new().name("net-in".into()).spawn(move || {
             read_frames(input, slot, &to);
             if !ended.load(Ordering::SeqCst) && to.stop_reason().is_none() {
-                say::in_passing("fencepost: --net: the other end is gone; the guest has no network any more");
+                say::in_passing(GONE);
             }
         })?;
         control.set_others(true);
@@ -141,10 +143,12 @@ fn read_frames(mut input: UnixStream, slot: u8, control: &Control) {
             return;
         }
         let mut frame = vec![0; bytes];
-        match input.read_exact(&mut frame) {
-            Ok(()) => control.deliver(slot, frame),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(_) => return,
+        if input.read_exact(&mut frame).is_err() {
+            return;
+        }
+        // What has no bytes is no frame, and would not count against what may wait.
+        if bytes > 0 {
+            control.deliver(slot, frame);
         }
     }
 }
@@ -176,7 +180,7 @@ mod tests {
     fn a_length_that_is_none_ends_it() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         let control = Arc::<Control>::default();
-        theirs.write_all(b"\xff\xff\xff\xffgarbage").unwrap();
+        theirs.write_all(b"\0\0\0\0\0\0\0\0\xff\xff\xff\xffgarbage").unwrap();
         read_frames(ours, 9, &control);
         assert_eq!(control.take_delivery(), None);
     }

@@ -1,20 +1,22 @@
 //! A wire that is a tap device of the host's (Documentation/networking/tuntap.rst in Linux): a read or write is a frame.
 
 use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::AsFd;
+use std::io::{ErrorKind, Read, Write};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use fencepost_devices::virtio_net::Wire;
 use rustix::event::{PollFd, PollFlags, poll};
-use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 use vmm_sys_util::ioctl::ioctl_with_ref;
 use vmm_sys_util::ioctl_iow_nr;
 
 use crate::control::Control;
 use crate::error::{HostError, plain};
+use crate::event::Event;
 use crate::net_at::TAP_NAME_MAX_BYTES;
+use crate::say;
+
+use super::GONE;
 
 /// Where tap devices are opened.
 const NODE: &str = "/dev/net/tun";
@@ -35,7 +37,7 @@ ioctl_iow_nr!(TUNSETIFF, b'T' as u32, 202, libc::c_int);
 /// A tap device and the thread that reads from it.
 pub struct Tap {
     file: File,
-    stop: EventFd,
+    stop: Arc<Event>,
     reader: Option<JoinHandle<()>>,
     control: Arc<Control>,
 }
@@ -55,11 +57,13 @@ impl Tap {
             let file = File::options().read(true).write(true).open(NODE)?;
             attach(&file, name)?;
             rustix::io::ioctl_fionbio(&file, true)?;
-            let stop = EventFd::new(EFD_NONBLOCK)?;
-            let (input, told, to) = (file.try_clone()?, stop.try_clone()?, Arc::clone(&control));
-            let reader = std::thread::Builder::new()
-                .name("net-in".into())
-                .spawn(move || read_frames(input, &told, slot, &to))?;
+            let stop = Arc::new(Event::new()?);
+            let (input, told, to) = (file.try_clone()?, Arc::clone(&stop), Arc::clone(&control));
+            let reader = std::thread::Builder::new().name("net-in".into()).spawn(move || {
+                if read_frames(input, &told, slot, &to).is_err() && to.stop_reason().is_none() {
+                    say::in_passing(GONE);
+                }
+            })?;
             Ok((file, stop, reader))
         };
         let (file, stop, reader) = started().map_err(|error| failed(&error))?;
@@ -77,7 +81,7 @@ impl Drop for Tap {
     fn drop(&mut self) {
         self.control.set_others(false);
         self.control.close_input();
-        let _ = self.stop.write(1);
+        self.stop.set();
         let _ = self.reader.take().map(JoinHandle::join);
     }
 }
@@ -102,19 +106,48 @@ impl Wire for TapWire {
     }
 }
 
-fn read_frames(mut input: File, stop: &EventFd, slot: u8, control: &Control) {
+/// Delivers frames until it is told to stop.
+///
+/// # Errors
+///
+/// The device is gone.
+fn read_frames(mut input: File, stop: &Event, slot: u8, control: &Control) -> std::io::Result<()> {
     let mut frame = vec![0; 65_536];
     loop {
-        // SAFETY: the descriptor is open for as long as the borrow.
-        let told = unsafe { std::os::fd::BorrowedFd::borrow_raw(std::os::fd::AsRawFd::as_raw_fd(stop)) };
-        let input_fd = input.as_fd();
-        let mut both = [PollFd::new(&told, PollFlags::IN), PollFd::new(&input_fd, PollFlags::IN)];
+        let mut both = [PollFd::new(stop, PollFlags::IN), PollFd::new(&input, PollFlags::IN)];
+        // A wait that fails is one that was interrupted.
         let _ = poll(&mut both, None);
         if !both[0].revents().is_empty() {
-            return;
+            return Ok(());
         }
-        if let Ok(bytes) = input.read(&mut frame) {
-            control.deliver(slot, frame.get(..bytes).unwrap_or_default().to_vec());
+        match input.read(&mut frame) {
+            Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+            Ok(bytes) => control.deliver(slot, frame.get(..bytes).unwrap_or_default().to_vec()),
+            Err(error) if [ErrorKind::WouldBlock, ErrorKind::Interrupted].contains(&error.kind()) => {}
+            // EBADFD: the interface was removed. One that is merely down gives nothing.
+            Err(error) => return Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+
+    use super::*;
+
+    #[test]
+    fn a_device_that_is_gone_ends_the_reader_and_so_does_the_word() {
+        let control = Control::default();
+        let pipe = || rustix::pipe::pipe().map(|(read, write): (OwnedFd, OwnedFd)| (File::from(read), write));
+        let (input, writer) = pipe().unwrap();
+        rustix::io::write(&writer, b"a frame").unwrap();
+        drop(writer);
+        let stop = Event::new().unwrap();
+        assert!(read_frames(input, &stop, 9, &control).is_err());
+        assert!(control.has_delivery());
+        let (input, _writer) = pipe().unwrap();
+        stop.set();
+        assert!(read_frames(input, &stop, 9, &control).is_ok());
     }
 }

@@ -1,6 +1,7 @@
 //! What must not lead out of the directory, and what must not be opened.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -128,6 +129,22 @@ fn special_files_are_refused_and_nothing_waits_for_them() {
         assert_eq!(guest.ask(8, 1, &body), Err(EPERM));
     }
     assert!(!shared.join("new").exists());
+}
+
+#[test]
+fn a_number_that_the_host_gives_to_a_file_of_another_kind_is_stale() {
+    let folder = folder();
+    let shared = folder.path().join("shared");
+    let mut guest = guest(folder.path(), Access::Rw);
+    let file = guest.walk("sub/file").unwrap();
+    fs::remove_file(shared.join("sub/file")).unwrap();
+    rustix::fs::mknodat(CWD, shared.join("sub/file"), FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+    // As a file system does that has given the pipe the file's number.
+    let pipe = fs::symlink_metadata(shared.join("sub/file")).unwrap();
+    guest.server.tree.nodes.get_mut(&file).unwrap().host = Some((pipe.dev(), pipe.ino()));
+    assert_eq!(guest.read(file, 0, 10), Err(ESTALE));
+    assert_eq!(guest.open(file), Err(ESTALE));
+    assert_eq!(guest.ask(3, file, &[0; 16]), Err(ESTALE));
 }
 
 #[test]

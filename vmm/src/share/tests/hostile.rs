@@ -83,3 +83,15 @@ fn a_snapshot_of_any_bytes_is_refused_or_read() {
     }
     assert!(refused > 100, "{refused}");
 }
+
+#[test]
+fn a_snapshot_that_leaves_no_numbers_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut guest = Guest::new(folder.path(), Access::Rw);
+    let saved = guest.server.save();
+    // The number of the next file comes first, in groups of seven bits.
+    let last = [&[0xff; 9][..], &[1], &saved[1..]].concat();
+    assert!(guest.server.restore(&last).is_err());
+    guest.server.restore(&saved).unwrap();
+    assert!(guest.create(1, "file", 0o644).is_ok());
+}

@@ -57,7 +57,8 @@ impl PixelFormat {
         let max = [4, 6, 8].map(|at| be16(bytes, at));
         let shift = [bytes[10], bytes[11], bytes[12]];
         let fits = |(max, shift): (&u16, &u8)| {
-            max.count_ones() + max.leading_zeros() == 16
+            *max > 0
+                && max.count_ones() + max.leading_zeros() == 16
                 && u32::from(*shift) + max.count_ones() <= u32::from(bits)
         };
         if !max.iter().zip(&shift).all(fits) {
@@ -210,7 +211,7 @@ mod tests {
         let mut format = [0; 20];
         format[4..].copy_from_slice(&PixelFormat::OURS.to_bytes());
         assert_eq!(parse(&format), Ok(Some((Asked::Format(PixelFormat::OURS), 20))));
-        for (at, value) in [(4, 24), (7, 0), (9, 254), (14, 25)] {
+        for (at, value) in [(4, 24), (7, 0), (9, 254), (9, 0), (14, 25)] {
             let mut format = format;
             format[at] = value;
             assert!(parse(&format).is_err(), "byte {at} is {value}");

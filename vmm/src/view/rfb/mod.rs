@@ -28,6 +28,9 @@ const INPUT_MAX_BYTES: usize = 8192;
 /// The size of the black picture that is there before the guest shows one.
 const NOTHING_PX: (u32, u32) = (640, 480);
 
+/// The largest side of a picture that the protocol can tell of; a guest may have a larger one.
+const SIDE_MAX_PX: u32 = u16::MAX as u32;
+
 /// What a viewer calls the screen.
 const NAME: &str = "Fencepost";
 
@@ -121,9 +124,9 @@ impl Session<'_> {
         self.connection.write_all(&[0; 4], until)?;
         // Whether others may watch too: they may.
         self.expect(1, until)?;
-        if let Some((_, shown)) = self.connection.hub.shown(None) {
+        if let Some(picture) = self.newest() {
             // What the viewer has is black, of the right size.
-            let Picture { width, height, .. } = *shown.picture;
+            let Picture { width, height, .. } = *picture;
             self.sent = Arc::new(Picture { width, height, ..Picture::default() });
         }
         let mut init = Vec::new();
@@ -237,11 +240,19 @@ impl Session<'_> {
         self.buttons = buttons;
     }
 
+    /// The newest picture. One that is too large for the protocol is left out: viewers keep what they had.
+    fn newest(&self) -> Option<Arc<Picture>> {
+        let (_, shown) = self.connection.hub.shown(None)?;
+        let fits = |side: u32| (1..=SIDE_MAX_PX).contains(&side);
+        Some(shown.picture).filter(|picture| fits(picture.width) && fits(picture.height))
+    }
+
     /// Prepares what the viewer has asked for, if there is anything.
     fn send_news(&mut self) -> io::Result<()> {
         let Some(incremental) = self.asked else { return Ok(()) };
-        let shown = self.connection.hub.shown(None).map(|(_, shown)| shown.picture);
-        let picture = shown.unwrap_or_else(|| Arc::clone(&self.sent));
+        // What was only announced has no pixels that could be sent again.
+        let old = || Some(Arc::clone(&self.sent)).filter(|sent| !sent.xrgb.is_empty());
+        let Some(picture) = self.newest().or_else(old) else { return Ok(()) };
         if (picture.width, picture.height) != (self.sent.width, self.sent.height) {
             if !self.follows_size {
                 return Err(NotRfb("the size has changed, which this viewer cannot follow").into());

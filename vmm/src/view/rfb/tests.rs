@@ -135,6 +135,27 @@ fn a_new_size_is_announced_before_its_picture() {
 }
 
 #[test]
+fn a_picture_that_the_protocol_cannot_tell_of_is_left_out() {
+    let (view, _) = open_view();
+    let wide = vec![1; 4 * 65_536];
+    show(&view.hub(), &first(), 1, 65_536, &wide);
+    let (mut viewer, size) = Viewer::enter(&view, b"RFB 003.008\n");
+    assert_eq!(size, (640, 480), "as if nothing was shown yet");
+    drop(viewer);
+    show(&view.hub(), &first(), 2, 2, &[9; 16]);
+    (viewer, _) = Viewer::enter(&view, b"RFB 003.008\n");
+    // What the viewer was told of has no pixels here yet, and is not sent without them.
+    show(&view.hub(), &first(), 3, 65_536, &wide);
+    viewer.ask(true);
+    show(&view.hub(), &first(), 4, 2, &[7; 16]);
+    assert_eq!((viewer.rectangle(), viewer.read::<16>()), (([0, 0, 2, 2], RAW), [7; 16]));
+    show(&view.hub(), &first(), 5, 65_536, &wide);
+    viewer.ask(true);
+    show(&view.hub(), &first(), 6, 2, &[8; 16]);
+    assert_eq!((viewer.rectangle(), viewer.read::<16>()), (([0, 0, 2, 2], RAW), [8; 16]));
+}
+
+#[test]
 fn keys_and_pointer_reach_the_devices() {
     let (view, kept) = open_view();
     show(&view.hub(), &first(), 1, 2, &[9; 16]);

@@ -1,4 +1,4 @@
-//! A flag of which a thread can wait together with a socket.
+//! A flag for which a thread can wait together with a socket, a pipe or a terminal.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
