@@ -63,6 +63,7 @@ models! {
 
 pub mod cost;
 pub mod crc;
+pub mod faults;
 pub mod function;
 pub mod iommu;
 pub mod parameters;

@@ -97,6 +97,13 @@ pub enum Takes {
         /// The most bytes.
         max_bytes: usize,
     },
+    /// A time such as `2s` or `1500ms`; also `+5ms`, from some other moment on, where that means something.
+    Time {
+        /// Whether it may begin with a `+`.
+        relative: bool,
+    },
+    /// A part of one, more than 0: at most six digits behind the point.
+    Fraction,
     /// The name of a file on the host that is read.
     File,
     /// The name of a file on the host that is written, unless this key has one of these values.
@@ -124,6 +131,9 @@ impl Takes {
             Takes::Even { min, max } => format!("an even number from {min} to {max}"),
             Takes::Word(words) => words.join(" or "),
             Takes::Text { max_bytes } => format!("1 to {max_bytes} bytes"),
+            Takes::Time { relative: false } => "a time such as 2s, 1500ms, 20us or 5ns".to_string(),
+            Takes::Time { relative: true } => "a time such as 2s or 1500ms, or +5ms from then on".to_string(),
+            Takes::Fraction => "a number above 0, at most 1, such as 0.25".to_string(),
             Takes::File | Takes::WrittenFile { .. } => "the name of a file".to_string(),
         }
     }
@@ -136,6 +146,10 @@ impl Takes {
             }
             (Takes::Word(words), Value::Text(word)) => words.contains(&word.as_str()),
             (Takes::Text { max_bytes }, Value::Text(text)) => (1..=max_bytes).contains(&text.len()),
+            (Takes::Time { relative }, Value::Text(text)) => {
+                time_ns(text.strip_prefix('+').filter(|_| relative).unwrap_or(text)).is_some()
+            }
+            (Takes::Fraction, Value::Text(text)) => fraction_millionths(text).is_some(),
             (Takes::File | Takes::WrittenFile { .. }, Value::Text(name)) => !name.is_empty(),
             _ => false,
         }
@@ -156,6 +170,8 @@ impl fmt::Display for Takes {
             Takes::Even { min, max } => write!(f, "{min}..{max}, even"),
             Takes::Word(words) => f.write_str(&words.join("|")),
             Takes::Text { .. } => f.write_str("TEXT"),
+            Takes::Time { .. } => f.write_str("TIME"),
+            Takes::Fraction => f.write_str("0..1"),
             Takes::File | Takes::WrittenFile { .. } => f.write_str("FILE"),
         }
     }
@@ -243,6 +259,28 @@ pub fn did_you_mean<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) ->
     let near = known.into_iter().filter(|known| distance(known) <= known.len().div_ceil(3));
     let nearest = near.min_by_key(|known| distance(known));
     nearest.map(|known| format!("; did you mean {known}?")).unwrap_or_default()
+}
+
+/// The time that `text` is, such as `1500ms`, in nanoseconds.
+pub fn time_ns(text: &str) -> Option<u64> {
+    // The longer names first: each ends in that of a second.
+    let units = [("ms", 1_000_000), ("us", 1_000), ("ns", 1), ("s", 1_000_000_000)];
+    let (number, unit_ns) = units.iter().find_map(|(name, ns)| Some((text.strip_suffix(name)?, *ns)))?;
+    let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    number.parse::<u64>().ok().filter(|_| digits)?.checked_mul(unit_ns)
+}
+
+/// The fraction that `text` is, such as `0.25`, in millionths: 1 to 1 000 000.
+pub fn fraction_millionths(text: &str) -> Option<u64> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if part.len() > 6 || !digits(whole) || !digits(part) {
+        return None;
+    }
+    let millionths: u64 = format!("{part:0<6}").parse().ok()?;
+    let whole: u64 = whole.parse().ok()?;
+    let all = whole.checked_mul(1_000_000)?.checked_add(millionths)?;
+    (1..=1_000_000).contains(&all).then_some(all)
 }
 
 fn find<'a>(key: &str, declared: &'a [Parameter]) -> Result<&'a Parameter, String> {

@@ -1,9 +1,12 @@
 //! The four ports: all that a device may do to the world.
 
+use std::cell::RefCell;
 use std::fmt;
 
-use fencepost_trace::{EngineId, Stamp, Trace};
+use fencepost_trace::{EngineId, Event, FaultKind, Stamp, Trace};
 use vm_memory::VolatileSlice;
+
+use crate::faults::{FaultSet, FaultSpec, Struck};
 
 /// An I/O virtual address: what a device puts on the bus, before the IOMMU translates it.
 #[derive(
@@ -186,9 +189,26 @@ pub struct Ports<'a> {
     pub clock: &'a mut dyn Clock,
     /// Events.
     pub trace: &'a mut dyn Trace,
+    /// The faults that the function was told to have. Never borrowed while a device's code runs.
+    pub faults: &'a RefCell<FaultSet>,
 }
 
 impl Ports<'_> {
+    /// An occasion for a fault of `kind`: the one that takes place, if any, which is recorded. To be asked once for each occasion.
+    pub fn fault(&mut self, kind: FaultKind) -> Option<Struck> {
+        self.fault_where(kind, |_| true)
+    }
+
+    /// As [`Self::fault`], an occasion for those alone for which `fits` holds.
+    pub fn fault_where(&mut self, kind: FaultKind, fits: impl Fn(&FaultSpec) -> bool) -> Option<Struck> {
+        if self.faults.borrow().is_empty() {
+            return None;
+        }
+        let struck = self.faults.borrow_mut().see(kind, self.clock.now().ns, fits)?;
+        self.trace.record(Event::Fault { rid: self.rid, kind, occasion: struck.occasion });
+        Some(struck)
+    }
+
     /// What the events of the function's engine at `index` of [`crate::function::Identity::engines`] carry.
     pub fn engine(&self, index: u8) -> EngineId {
         EngineId::new(self.rid, index)

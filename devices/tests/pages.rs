@@ -22,7 +22,7 @@ fn the_counters_are_those_of_the_page() {
     }
     let counted: Vec<_> = Iommu::new().counters().iter().map(|counter| counter.name).collect();
     assert_eq!(stated("iommu"), counted);
-    assert_eq!(stated("pci"), ["narrow-writes"]);
+    assert_eq!(stated("pci"), ["narrow-writes", "faults"]);
 }
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::engine::EngineId;
+use crate::fault::FaultKind;
 use crate::guest::GuestEvent;
 
 /// What an event is about; recording is switched on and off by category.
@@ -16,7 +17,7 @@ pub enum Category {
     Iommu,
     /// IOTLB hits and misses.
     Iotlb,
-    /// Engine jobs, doorbells, fences, frames, flips; and moves between back ends, which change what stamps are worth.
+    /// Engine jobs, doorbells, fences, frames, flips, faults that were asked for; and moves between back ends, which change what stamps are worth.
     Engine,
     /// Interrupts, from the device's write to the guest's end-of-interrupt.
     Interrupt,
@@ -153,6 +154,9 @@ pub enum Event {
     Moved { to: Accel },
     /// A tracepoint of the guest's kernel fired.
     Guest(Box<GuestEvent>),
+    /// A fault that was asked for took place in a function, or in the IOMMU (then `rid` names whose access or 0): the `occasion`th
+    /// that it could take place at.
+    Fault { rid: u16, kind: FaultKind, occasion: u64 },
 }
 
 /// What a job does.
@@ -199,7 +203,8 @@ impl Event {
             | Flip { .. }
             | ScanOut { .. }
             | Underrun { .. }
-            | Moved { .. } => Category::Engine,
+            | Moved { .. }
+            | Fault { .. } => Category::Engine,
             MsiRaised { .. } | InterruptDelivered { .. } | EndOfInterrupt { .. } => Category::Interrupt,
             VcpuExit { .. } => Category::Vcpu,
             Guest(_) => Category::Guest,

@@ -67,6 +67,7 @@
 mod allocations;
 mod engine;
 mod event;
+mod fault;
 pub mod file;
 pub mod ftrace;
 mod guest;
@@ -83,6 +84,7 @@ pub mod testing;
 pub mod timeline;
 
 pub use engine::{EngineId, EngineSpec, Role, rid_text};
+pub use fault::FaultKind;
 pub use event::{Accel, Category, Event, ExitReason, JobKind};
 pub use guest::{GuestEvent, GuestFormat, GuestView, Value};
 pub use outputs::{is_plain, plain_text};

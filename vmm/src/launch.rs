@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use fencepost_devices::parameters::time_ns;
+
 use crate::accel::Chosen;
 use crate::config::MachineConfig;
 use crate::console_size::ConsoleSize;
@@ -139,12 +141,7 @@ impl FromStr for SnapshotAt {
         if let Some(mark) = text.strip_prefix("mark:") {
             return mark.parse().map(SnapshotAt::Mark).map_err(|_| wrong());
         }
-        // The longer names first: each ends in that of a second.
-        let units = [("ms", 1_000_000), ("us", 1_000), ("ns", 1), ("s", 1_000_000_000)];
-        let (number, unit_ns) =
-            units.iter().find_map(|(name, ns)| Some((text.strip_suffix(name)?, *ns))).ok_or_else(wrong)?;
-        let number: u64 = number.parse().map_err(|_| wrong())?;
-        number.checked_mul(unit_ns).map(SnapshotAt::Time).ok_or_else(wrong)
+        time_ns(text).map(SnapshotAt::Time).ok_or_else(wrong)
     }
 }
 

@@ -1,6 +1,6 @@
 //! One frame: from read-out to its completion record.
 
-use fencepost_trace::Event;
+use fencepost_trace::{Event, FaultKind};
 use zerocopy::IntoBytes;
 
 use super::convert::{FrameLayout, convert};
@@ -31,7 +31,7 @@ impl Camera {
         let sequence = self.state.sequence;
         self.state.sequence = sequence.wrapping_add(1);
         ports.clock.call_at(self.state.read_out_ns(start_ns, self.state.sequence), TIMER_READ_OUT);
-        if busy || self.state.queued() == 0 {
+        if busy || self.state.queued() == 0 || ports.fault(FaultKind::Drop).is_some() {
             return self.drop_frame(sequence, ports);
         }
         self.begin(sequence, ports);

@@ -6,7 +6,7 @@ use fencepost_trace::{EngineSpec, Role};
 
 use super::config::GpuConfig;
 use super::registers::{self, Global, Reg};
-use super::ring::{Context, Outcome, Ring};
+use super::ring::{Context, NEVER_NS, Outcome, Ring};
 use crate::cost::CostModel;
 use crate::function::{Counter, Doorbell, Function, Identity, Ids, Inbox, Registers, Words};
 use crate::ports::Ports;
@@ -142,7 +142,7 @@ impl Function for Gpu {
 
     fn rearm(&self, ports: &mut Ports<'_>) {
         for (index, ring) in (0u32..).zip(&self.rings) {
-            if let Some(active) = &ring.active {
+            if let Some(active) = ring.active.as_ref().filter(|active| active.due_ns != NEVER_NS) {
                 ports.clock.call_at(active.due_ns, index);
             }
         }

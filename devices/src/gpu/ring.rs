@@ -1,6 +1,6 @@
 //! One ring: its registers, and the packet in execution.
 
-use fencepost_trace::Event;
+use fencepost_trace::{Event, FaultKind};
 use serde::{Deserialize, Serialize};
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -24,6 +24,9 @@ pub struct Context<'a, 'p> {
 
 /// Its engine's place in [`crate::function::Identity::engines`]: all rings are of one.
 const ENGINE: u8 = 0;
+
+/// The end of a job that hangs.
+pub const NEVER_NS: u64 = u64::MAX;
 
 /// What the other rings must know of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +53,7 @@ pub struct Active {
     pub seqno: u64,
     /// What it does.
     pub job: Job,
-    /// When the ring's timer is due, in nanoseconds.
+    /// When the ring's timer is due, in nanoseconds; [`NEVER_NS`] if the engine hangs.
     pub due_ns: u64,
     /// When a semaphore wait gives up, in nanoseconds.
     pub deadline_ns: Option<u64>,
@@ -290,6 +293,11 @@ impl Ring {
         let timeout_ns = u64::from(self.wait_timeout_us).saturating_mul(1000);
         let waits = matches!(job, Job::SemWait { .. }) && timeout_ns > 0;
         let deadline_ns = waits.then(|| now_ns.saturating_add(timeout_ns));
+        if cx.ports.fault(FaultKind::Hang).is_some() {
+            cx.ports.clock.cancel(cx.index);
+            self.active = Some(Active { seqno, job, due_ns: NEVER_NS, deadline_ns: None, waiting: false });
+            return;
+        }
         let cycles = cx.ports.clock.vary(cx.cost.cycles(job.bytes()));
         let due_ns = now_ns.saturating_add(cx.ports.clock.cycles_to_ns(cycles));
         cx.ports.clock.call_at(due_ns, cx.index);

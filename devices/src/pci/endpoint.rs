@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use fencepost_trace::{Event, Trace};
 use serde::{Deserialize, Serialize};
 
+use crate::faults::FaultSet;
 use crate::function::{Counter, Doorbell, Function, Identity, MsixTable, Pin, Registers};
 use crate::ports::Ports;
 use crate::registers::RegisterFile;
@@ -12,6 +13,7 @@ use crate::state::SavedState;
 
 use super::bars::{Bars, Space, Windows};
 use super::config;
+use super::faults::FAULT_TOKEN;
 use super::interrupts::{Gates, InterruptState};
 use super::msi;
 use super::msix::MsixState;
@@ -44,6 +46,8 @@ pub struct EndpointState {
     pub line: bool,
     /// Register writes narrower than a word, which were ignored.
     pub narrow_writes: u64,
+    /// The faults that it was told to have, and what they have seen.
+    pub faults: FaultSet,
     /// The core's own state.
     pub function: SavedState,
 }
@@ -52,12 +56,13 @@ pub(super) struct Endpoint {
     pub rid: u16,
     config: RegisterFile,
     bars: Bars,
-    interrupts: InterruptState,
+    pub(super) interrupts: InterruptState,
     msix_table: Option<MsixTable>,
     pin: Option<Pin>,
     express: bool,
     function: Box<dyn Function>,
     narrow_writes: u64,
+    pub(super) faults: RefCell<FaultSet>,
 }
 
 /// A word of what the adapter itself keeps in a BAR.
@@ -82,6 +87,7 @@ impl Endpoint {
             bars,
             function,
             narrow_writes: 0,
+            faults: RefCell::default(),
         }
     }
 
@@ -93,6 +99,7 @@ impl Endpoint {
             msi_pending: self.interrupts.msi_pending(),
             line: self.interrupts.line(),
             narrow_writes: self.narrow_writes,
+            faults: self.faults.borrow().clone(),
             function: self.function.save_state(),
         }
     }
@@ -108,8 +115,9 @@ impl Endpoint {
         if function.save_state() != state.function {
             return None;
         }
-        let narrow_writes = state.narrow_writes;
-        Some(Endpoint { config, interrupts, narrow_writes, ..Endpoint::new(state.rid, function, bars) })
+        let (narrow_writes, faults) = (state.narrow_writes, RefCell::new(state.faults.clone()));
+        let new = Endpoint::new(state.rid, function, bars);
+        Some(Endpoint { config, interrupts, narrow_writes, faults, ..new })
     }
 
     pub fn function_mut(&mut self) -> &mut dyn Function {
@@ -130,6 +138,7 @@ impl Endpoint {
     pub fn counters(&self) -> Vec<Counter> {
         let mut counters = self.function.counters();
         counters.push(Counter { name: "narrow-writes", value: self.narrow_writes });
+        counters.push(Counter { name: "faults", value: self.faults.borrow().count() });
         counters
     }
 
@@ -147,7 +156,7 @@ impl Endpoint {
         self.awake() && self.config.word(config::COMMAND) & bit != 0
     }
 
-    fn gates(&self) -> Gates {
+    pub(super) fn gates(&self) -> Gates {
         self.interrupts.gates(&self.config, self.command(config::COMMAND_BUS_MASTER))
     }
 
@@ -331,7 +340,18 @@ impl Endpoint {
     }
 
     pub fn timer(&mut self, token: u32, platform: &mut Platform<'_>) {
+        if token == FAULT_TOKEN {
+            return self.faults_due(platform);
+        }
         self.with_ports(platform, |function, ports| function.timer(token, ports));
+    }
+
+    /// Asks the clock again for every call that a restored function and its faults wait for.
+    pub fn rearm(&mut self, platform: &mut Platform<'_>) {
+        self.with_ports(platform, |function, ports| function.rearm(ports));
+        if let Some(at_ns) = self.faults.get_mut().called_ns {
+            platform.clock.call_at(self.rid, FAULT_TOKEN, at_ns);
+        }
     }
 
     /// Calls the core with ports made from the platform for this one call.
@@ -345,6 +365,8 @@ impl Endpoint {
             trace: RefCell::new(&mut *platform.trace),
             messages: RefCell::new(&mut *platform.messages),
             dma_log: RefCell::default(),
+            faults: &self.faults,
+            now_ns: platform.clock.now().ns,
         };
         let mut dma = DmaPort {
             rid: self.rid,
@@ -359,9 +381,13 @@ impl Endpoint {
         let mut clock = ClockPort { rid: self.rid, clock: &mut *platform.clock };
         let mut trace = TracePort { rid: self.rid, shared: &shared };
         let trace: &mut dyn Trace = &mut trace;
-        let mut ports = Ports { rid: self.rid, dma: &mut dma, msi: &mut msi, clock: &mut clock, trace };
+        let faults = &self.faults;
+        let mut ports = Ports { rid: self.rid, dma: &mut dma, msi: &mut msi, clock: &mut clock, trace, faults };
         let result = call(&mut *self.function, &mut ports);
         shared.flush_dma(self.rid);
+        if !self.faults.get_mut().is_empty() {
+            self.call_for_faults(platform);
+        }
         result
     }
 }

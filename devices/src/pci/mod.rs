@@ -9,6 +9,7 @@ mod config;
 mod config_ports;
 mod dma_log;
 mod endpoint;
+mod faults;
 mod interrupts;
 mod msi;
 mod msix;

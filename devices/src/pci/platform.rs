@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use fencepost_trace::{Event, Stamp, Trace};
 use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap, VolatileSlice};
 
+use crate::faults::FaultSet;
 use crate::ports::{Access, Clock, Dma, DmaFault, Gpa, Iova, Msi};
 
 use super::dma_log::DmaLog;
@@ -134,6 +135,10 @@ pub(super) struct Shared<'a> {
     pub trace: RefCell<&'a mut dyn Trace>,
     pub messages: RefCell<&'a mut Vec<MsiWrite>>,
     pub dma_log: RefCell<DmaLog>,
+    /// The faults that the function was told to have.
+    pub faults: &'a RefCell<FaultSet>,
+    /// Now, which does not advance within a call, in nanoseconds.
+    pub now_ns: u64,
 }
 
 impl Shared<'_> {
@@ -142,7 +147,7 @@ impl Shared<'_> {
         self.dma_log.borrow_mut().flush(rid, &mut **self.trace.borrow_mut());
     }
 
-    fn record(&self, rid: u16, event: Event) {
+    pub fn record(&self, rid: u16, event: Event) {
         self.flush_dma(rid);
         self.trace.borrow_mut().record(event);
     }
@@ -239,8 +244,10 @@ pub(super) struct MsiPort<'s, 'a, 'm> {
 impl Msi for MsiPort<'_, '_, '_> {
     fn raise(&mut self, vector: u16) {
         self.shared.record(self.rid, Event::MsiRaised { rid: self.rid, vector });
-        if let Some(outgoing) = self.interrupts.raise(vector, &self.gates) {
-            self.shared.messages.borrow_mut().push(outgoing.sent_by(self.rid));
+        for _ in 0..self.shared.sent(self.rid, vector) {
+            if let Some(outgoing) = self.interrupts.raise(vector, &self.gates) {
+                self.shared.messages.borrow_mut().push(outgoing.sent_by(self.rid));
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::faults::{FaultSpec, Told};
 use crate::function::{Counter, Function, Identity, Pin};
 use crate::ports::Ports;
 use crate::registers::RegisterFile;
@@ -127,10 +128,38 @@ impl PciRoot {
         self.endpoints.iter().map(|endpoint| (endpoint.name(), endpoint.counters()))
     }
 
+    /// Tells the function that `spec` names to have a fault, with draws by `seed`.
+    ///
+    /// # Errors
+    ///
+    /// There is no such function, or it cannot have it: as part of a line.
+    pub fn give_fault(
+        &mut self,
+        spec: &FaultSpec,
+        seed: u64,
+        platform: &mut Platform<'_>,
+    ) -> Result<(), String> {
+        let named = |endpoint: &&mut Endpoint| match spec.told() {
+            Told::Model(model) => endpoint.name() == model,
+            Told::Slot(slot) => endpoint.rid == requester_id(slot),
+            Told::Iommu => false,
+        };
+        let none = || format!("{spec}: the machine has none");
+        self.endpoints.iter_mut().find(named).ok_or_else(none)?.give_fault(spec, seed, platform)
+    }
+
+    /// What each function was told to have, how many occasions that has seen, and how often it took place.
+    pub fn faults(&self) -> Vec<(FaultSpec, u64, u64)> {
+        let of = |endpoint: &Endpoint| -> Vec<_> {
+            endpoint.faults.borrow().all().map(|(spec, seen, struck)| (spec.clone(), seen, struck)).collect()
+        };
+        self.endpoints.iter().flat_map(of).collect()
+    }
+
     /// Asks the clock again for every call that the functions of a restored bus wait for.
     pub fn rearm(&mut self, platform: &mut Platform<'_>) {
         for endpoint in &mut self.endpoints {
-            endpoint.with_ports(platform, |function, ports| function.rearm(ports));
+            endpoint.rearm(platform);
         }
     }
 
@@ -248,7 +277,7 @@ impl PciRoot {
 
 impl Stateful for PciRoot {
     const KIND: &'static str = "pci";
-    const VERSION: u32 = 4;
+    const VERSION: u32 = 5;
     /// The functions, each restored from its state, in the order of [`PciRootState::endpoints`].
     type Parts = Vec<Box<dyn Function>>;
     type State = PciRootState;

@@ -2,12 +2,14 @@
 
 pub mod page;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 pub use fencepost_random::Random;
 use fencepost_trace::{Event, Stamp, Trace};
 use vm_memory::VolatileSlice;
 
+use crate::faults::FaultSet;
 use crate::function::Function;
 use crate::ports::{Access, Clock, Dma, DmaFault, Iova, Msi, Ports};
 
@@ -57,6 +59,8 @@ pub struct World {
     pub clock: FakeClock,
     /// Events.
     pub trace: FakeTrace,
+    /// Faults that the device was told to have.
+    pub faults: RefCell<FaultSet>,
 }
 
 impl World {
@@ -67,6 +71,7 @@ impl World {
             msi: FakeMsi::default(),
             clock: FakeClock::default(),
             trace: FakeTrace::default(),
+            faults: RefCell::default(),
         }
     }
 
@@ -78,7 +83,18 @@ impl World {
             msi: &mut self.msi,
             clock: &mut self.clock,
             trace: &mut self.trace,
+            faults: &self.faults,
         }
+    }
+
+    /// Tells the device to have this fault, with draws by seed 0.
+    ///
+    /// # Panics
+    ///
+    /// If `spec` is no fault.
+    pub fn give_fault(&mut self, spec: &str) {
+        let spec = spec.parse().unwrap_or_else(|why| panic!("{spec}: {why}"));
+        self.faults.get_mut().give(&spec, 0, self.clock.now_ns).expect("there is room for a fault");
     }
 
     /// The memory's bytes; the index is the I/O virtual address.

@@ -1,0 +1,100 @@
+//! Faults of the bus: what happens to interrupts on their way, for every function alike.
+
+use fencepost_trace::{Event, FaultKind};
+
+use super::endpoint::Endpoint;
+use super::platform::{Platform, Shared};
+use crate::faults::{FaultSpec, Struck};
+
+/// The timer token of the adapter itself, which no function uses.
+pub(super) const FAULT_TOKEN: u32 = u32::MAX;
+/// How late an interrupt is, or how long behind another one that nobody had a reason for, unless `for` says.
+const LATE_NS: u64 = 1_000_000;
+
+impl Shared<'_> {
+    /// An occasion for faults of `kind`.
+    pub fn fault(&self, rid: u16, kind: FaultKind, fits: impl Fn(&FaultSpec) -> bool) -> Option<Struck> {
+        if self.faults.borrow().is_empty() {
+            return None;
+        }
+        let struck = self.faults.borrow_mut().see(kind, self.now_ns, fits)?;
+        self.record(rid, Event::Fault { rid, kind, occasion: struck.occasion });
+        Some(struck)
+    }
+
+    /// How often `vector`, which the function has raised, is sent now.
+    pub fn sent(&self, rid: u16, vector: u16) -> usize {
+        if self.faults.borrow().is_empty() {
+            return 1;
+        }
+        let its_own = |spec: &FaultSpec| spec.number("vector").is_none_or(|it| it == u64::from(vector));
+        let at_ns = |struck: &Struck| {
+            self.now_ns.saturating_add(struck.spec.time_ns("for").unwrap_or(LATE_NS))
+        };
+        if let Some(struck) = self.fault(rid, FaultKind::IrqSpurious, |_| true) {
+            self.faults.borrow_mut().delay(at_ns(&struck), spurious_vector(&struck));
+        }
+        if self.fault(rid, FaultKind::IrqLost, its_own).is_some() {
+            return 0;
+        }
+        if let Some(struck) = self.fault(rid, FaultKind::IrqLate, its_own)
+            && self.faults.borrow_mut().delay(at_ns(&struck), vector)
+        {
+            return 0;
+        }
+        if self.fault(rid, FaultKind::IrqTwice, its_own).is_some() { 2 } else { 1 }
+    }
+}
+
+/// The vector that nobody had a reason to raise.
+fn spurious_vector(struck: &Struck) -> u16 {
+    struck.spec.number("vector").and_then(|vector| u16::try_from(vector).ok()).unwrap_or(0)
+}
+
+impl Endpoint {
+    /// Tells the function to have a fault, with draws by `seed`.
+    pub fn give_fault(
+        &mut self,
+        spec: &FaultSpec,
+        seed: u64,
+        platform: &mut Platform<'_>,
+    ) -> Result<(), String> {
+        spec.check_model(self.name())?;
+        self.faults.get_mut().give(spec, seed, platform.clock.now().ns)?;
+        self.call_for_faults(platform);
+        Ok(())
+    }
+
+    /// Asks the clock to be called when something is due.
+    pub(super) fn call_for_faults(&mut self, platform: &mut Platform<'_>) {
+        let faults = self.faults.get_mut();
+        let next_ns = faults.next_ns();
+        if next_ns == faults.called_ns {
+            return;
+        }
+        faults.called_ns = next_ns;
+        match next_ns {
+            Some(at_ns) => platform.clock.call_at(self.rid, FAULT_TOKEN, at_ns),
+            None => platform.clock.cancel(self.rid, FAULT_TOKEN),
+        }
+    }
+
+    /// The adapter's own timer: what is late arrives, and what takes place by itself does.
+    pub(super) fn faults_due(&mut self, platform: &mut Platform<'_>) {
+        let now_ns = platform.clock.now().ns;
+        self.faults.get_mut().called_ns = None;
+        while let Some(struck) = self.faults.get_mut().take_timed(now_ns) {
+            let (rid, kind, occasion) = (self.rid, struck.spec.kind(), struck.occasion);
+            platform.trace.record(Event::Fault { rid, kind, occasion });
+            if kind == FaultKind::IrqSpurious {
+                self.faults.get_mut().delay(now_ns, spurious_vector(&struck));
+            }
+        }
+        let gates = self.gates();
+        while let Some(vector) = self.faults.get_mut().take_late(now_ns) {
+            let sent = self.interrupts.raise(vector, &gates);
+            platform.messages.extend(sent.map(|outgoing| outgoing.sent_by(self.rid)));
+        }
+        self.call_for_faults(platform);
+    }
+}
