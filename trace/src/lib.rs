@@ -84,8 +84,8 @@ pub mod testing;
 pub mod timeline;
 
 pub use engine::{EngineId, EngineSpec, Role, rid_text};
-pub use fault::FaultKind;
 pub use event::{Accel, Category, Event, ExitReason, JobKind};
+pub use fault::FaultKind;
 pub use guest::{GuestEvent, GuestFormat, GuestView, Value};
 pub use outputs::{is_plain, plain_text};
 pub use recorder::{Record, Recorder};

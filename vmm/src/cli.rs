@@ -4,6 +4,7 @@ pub mod cache;
 mod console;
 mod disk;
 mod errors;
+mod fault;
 mod foreign;
 mod links;
 pub mod root;
@@ -25,6 +26,7 @@ use fencepost_devices::parameters::Parameters;
 use crate::config::{Accel, Categories, Size};
 use crate::launch::MoveAt;
 use crate::say;
+use fault::{FaultOption, fault_help};
 use root::RootArgs;
 pub use run::RunArgs;
 use trace::TraceArgs;
@@ -229,6 +231,7 @@ fn parse_from(arguments: &[OsString]) -> Result<(Cli, Option<String>), Over> {
     let (cli, note) = parsed?;
     match &cli.command {
         Command::Run(args) if args.devices.contains(&DeviceOption::Help) => Err(Over::List(device_help())),
+        Command::Run(args) if args.faults.contains(&FaultOption::Help) => Err(Over::List(fault_help())),
         Command::Run(args) if args.lacks_kernel() => {
             Err(Over::Refused(errors::lacks("--kernel <FILE>", arguments)))
         }

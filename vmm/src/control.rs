@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use fencepost_devices::faults::FaultSpec;
 use vmm_sys_util::eventfd::EventFd;
 
 use crate::console_size::ConsoleSize;
@@ -93,6 +94,8 @@ struct Notes {
     deliveries: VecDeque<(u8, Vec<u8>)>,
     /// Its length in bytes.
     delivery_bytes: usize,
+    /// Faults that the machine is to have, in the order in which they came.
+    faults: VecDeque<FaultSpec>,
     watchdog: Option<Duration>,
     /// The console's size.
     console_size: Option<ConsoleSize>,
@@ -384,6 +387,18 @@ impl Control {
         drop(notes);
         self.changed.notify_all();
         Some((slot, data))
+    }
+
+    /// Tells the machine to have a fault (docs/faults.md). Its occasions count from the host's now on: where each run is to be the
+    /// same, it names a time or a mark of the guest's that is still to come. What the machine refuses it says at the end.
+    pub fn fault(&self, spec: FaultSpec) {
+        self.notes().faults.push_back(spec);
+        self.raise();
+    }
+
+    /// Takes the fault that came first.
+    pub fn take_fault(&self) -> Option<FaultSpec> {
+        self.notes().faults.pop_front()
     }
 
     /// Waits until something is to be attended to, or `limit` passes. Without a limit it also ends when input has

@@ -11,6 +11,7 @@ use crate::backend::moves::Moves;
 use crate::control::{Control, StopReason};
 use crate::dump::LastMoment;
 use crate::error::HostError;
+use crate::machine::faults::FaultCount;
 use crate::machine::log::FinishedLog;
 use crate::machine::{GuestEnd, GuestRefused, Unclaimed};
 use crate::outlet::Delivery;
@@ -45,6 +46,10 @@ pub struct RunStats {
     pub guest_trace_refused: GuestRefused,
     /// What each device counted, by its name.
     pub counters: Vec<(String, Vec<Counter>)>,
+    /// The faults that were asked for and what became of them.
+    pub faults: Vec<FaultCount>,
+    /// Why some could not be given.
+    pub faults_refused: Vec<String>,
     /// Resident host memory beyond guest RAM at the end, where the host tells.
     pub beyond_ram_bytes: Option<u64>,
 }

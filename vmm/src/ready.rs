@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
+use fencepost_devices::faults::FaultSpec;
 use fencepost_devices::pci::PciRoot;
 use fencepost_firmware::Entry;
 use fencepost_softcpu::code::CodePages;
@@ -146,6 +147,8 @@ pub(crate) fn powered_on(
     let outs = std::mem::take(&mut assembly.hooks.serial).into_iter();
     let outs = outs.chain(std::iter::repeat_with(|| Box::new(std::io::sink()) as _));
     outs.take(config.serial.len()).for_each(|out| machine.plug_serial(out));
+    machine.seed_faults(config.seed.unwrap_or(0));
+    give_faults(&mut machine, &config.faults)?;
     if let Some(date) = config.date {
         machine.run_clock_from(date);
     }
@@ -179,8 +182,16 @@ pub(crate) fn restored(
     machine.connect_serial(std::mem::take(&mut assembly.hooks.serial));
     if let Some(seed) = launch.restored_seed {
         machine.vary(seed);
+        machine.seed_faults(seed);
     }
+    // Those of the saved machine are in its state.
+    give_faults(&mut machine, &launch.machine.faults)?;
     Ok(assembly.ready(machine, (config, accel), Box::new(back_end), cpu.state.retired))
+}
+
+fn give_faults(machine: &mut Machine, faults: &[FaultSpec]) -> Result<(), HostError> {
+    let give = |spec| machine.give_fault(spec).map_err(|why| HostError::Input(format!("--fault {why}")));
+    faults.iter().try_for_each(give)
 }
 
 /// Where the guest is to be saved.

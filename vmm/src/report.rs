@@ -7,6 +7,7 @@ use crate::control::StopReason;
 use crate::error::plain;
 use crate::launch::Launch;
 use crate::lengths::{Lengths, us};
+use crate::machine::faults::FaultCount;
 use crate::machine::{GuestEnd, GuestRefused, Unclaimed};
 use crate::outlet::Delivery;
 use crate::panic::OnPanic;
@@ -29,6 +30,8 @@ pub fn lines(launch: &Launch, stats: bool, outcome: &Outcome) -> Vec<String> {
     if let Some(digest) = &outcome.log.digest {
         lines.push(format!("events: {}, sha256 {digest}", outcome.log.count));
     }
+    let refused = outcome.stats.faults_refused.iter();
+    lines.extend(refused.map(|why| format!("fencepost: fault not given: {why}")));
     lines.extend(outcome.device_errors.iter().map(|error| format!("fencepost: {error}")));
     lines.extend(trace_lines(launch, outcome));
     lines.extend(outcome.outputs.iter().flat_map(Delivery::lines));
@@ -141,6 +144,11 @@ fn stats_lines(outcome: &Outcome) -> Vec<String> {
         let counts: Vec<String> =
             counters.iter().map(|counter| format!("{} {}", counter.name, counter.value)).collect();
         format!("stats: {name}: {}", counts.join(", "))
+    }));
+    lines.extend(stats.faults.iter().map(|fault| {
+        let FaultCount { spec, occasions, struck } = fault;
+        let occasion = spec.about().occasion;
+        format!("stats: fault {spec}: took place {struck} times; {occasion}s seen: {occasions}")
     }));
     lines.push(unclaimed_line(&stats.unclaimed));
     lines

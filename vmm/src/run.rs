@@ -137,6 +137,8 @@ fn finish(
         unclaimed: remains.unclaimed,
         guest_trace_refused: remains.guest_trace_refused,
         counters: remains.counters,
+        faults: remains.faults,
+        faults_refused: remains.faults_refused,
         beyond_ram_bytes: footprint::beyond_ram_bytes(&remains.memory),
     };
     Ok(Outcome {

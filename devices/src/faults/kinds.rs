@@ -70,11 +70,8 @@ const VECTOR: Parameter = Parameter {
     about: "interrupts of this vector alone",
 };
 
-const LATE: Parameter = Parameter {
-    key: "for",
-    takes: Takes::Time { relative: false },
-    about: "how late; 1ms unless set",
-};
+const LATE: Parameter =
+    Parameter { key: "for", takes: Takes::Time { relative: false }, about: "how late; 1ms unless set" };
 
 /// All kinds.
 pub const KINDS: &[Kind] = &[

@@ -101,12 +101,7 @@ impl FaultSet {
     }
 
     /// An occasion for faults of `kind`, of those for which `fits` holds: the one that takes place, if any.
-    pub fn see(
-        &mut self,
-        kind: FaultKind,
-        now_ns: u64,
-        fits: impl Fn(&FaultSpec) -> bool,
-    ) -> Option<Struck> {
+    pub fn see(&mut self, kind: FaultKind, now_ns: u64, fits: impl Fn(&FaultSpec) -> bool) -> Option<Struck> {
         let mut found = None;
         for armed in self.armed.iter_mut().filter(|armed| armed.spec.kind() == kind && fits(&armed.spec)) {
             if armed.see(now_ns) && found.is_none() {

@@ -382,7 +382,8 @@ impl Endpoint {
         let mut trace = TracePort { rid: self.rid, shared: &shared };
         let trace: &mut dyn Trace = &mut trace;
         let faults = &self.faults;
-        let mut ports = Ports { rid: self.rid, dma: &mut dma, msi: &mut msi, clock: &mut clock, trace, faults };
+        let mut ports =
+            Ports { rid: self.rid, dma: &mut dma, msi: &mut msi, clock: &mut clock, trace, faults };
         let result = call(&mut *self.function, &mut ports);
         shared.flush_dma(self.rid);
         if !self.faults.get_mut().is_empty() {

@@ -4,7 +4,8 @@ use fencepost_trace::{Event, FaultKind};
 
 use super::endpoint::Endpoint;
 use super::platform::{Platform, Shared};
-use crate::faults::{FaultSpec, Struck};
+use super::requester_id;
+use crate::faults::{FaultSpec, Struck, Told};
 
 /// The timer token of the adapter itself, which no function uses.
 pub(super) const FAULT_TOKEN: u32 = u32::MAX;
@@ -28,9 +29,8 @@ impl Shared<'_> {
             return 1;
         }
         let its_own = |spec: &FaultSpec| spec.number("vector").is_none_or(|it| it == u64::from(vector));
-        let at_ns = |struck: &Struck| {
-            self.now_ns.saturating_add(struck.spec.time_ns("for").unwrap_or(LATE_NS))
-        };
+        let at_ns =
+            |struck: &Struck| self.now_ns.saturating_add(struck.spec.time_ns("for").unwrap_or(LATE_NS));
         if let Some(struck) = self.fault(rid, FaultKind::IrqSpurious, |_| true) {
             self.faults.borrow_mut().delay(at_ns(&struck), spurious_vector(&struck));
         }
@@ -52,6 +52,15 @@ fn spurious_vector(struck: &Struck) -> u16 {
 }
 
 impl Endpoint {
+    /// Whether it is what a fault is told to.
+    pub fn is_told(&self, spec: &FaultSpec) -> bool {
+        match spec.told() {
+            Told::Model(model) => self.name() == model,
+            Told::Slot(slot) => self.rid == requester_id(slot),
+            Told::Iommu => false,
+        }
+    }
+
     /// Tells the function to have a fault, with draws by `seed`.
     pub fn give_fault(
         &mut self,
@@ -59,7 +68,6 @@ impl Endpoint {
         seed: u64,
         platform: &mut Platform<'_>,
     ) -> Result<(), String> {
-        spec.check_model(self.name())?;
         self.faults.get_mut().give(spec, seed, platform.clock.now().ns)?;
         self.call_for_faults(platform);
         Ok(())

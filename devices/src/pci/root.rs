@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::faults::{FaultSpec, Told};
+use crate::faults::FaultSpec;
 use crate::function::{Counter, Function, Identity, Pin};
 use crate::ports::Ports;
 use crate::registers::RegisterFile;
@@ -139,13 +139,20 @@ impl PciRoot {
         seed: u64,
         platform: &mut Platform<'_>,
     ) -> Result<(), String> {
-        let named = |endpoint: &&mut Endpoint| match spec.told() {
-            Told::Model(model) => endpoint.name() == model,
-            Told::Slot(slot) => endpoint.rid == requester_id(slot),
-            Told::Iommu => false,
-        };
-        let none = || format!("{spec}: the machine has none");
-        self.endpoints.iter_mut().find(named).ok_or_else(none)?.give_fault(spec, seed, platform)
+        self.check_fault(spec)?;
+        let endpoint = self.endpoints.iter_mut().find(|endpoint| endpoint.is_told(spec));
+        endpoint.map_or(Ok(()), |endpoint| endpoint.give_fault(spec, seed, platform))
+    }
+
+    /// Whether there is a function that can have the fault.
+    ///
+    /// # Errors
+    ///
+    /// Why not, as part of a line.
+    pub fn check_fault(&self, spec: &FaultSpec) -> Result<(), String> {
+        let none = || format!("{spec}: the machine has no such device");
+        let endpoint = self.endpoints.iter().find(|endpoint| endpoint.is_told(spec)).ok_or_else(none)?;
+        spec.check_model(endpoint.name())
     }
 
     /// What each function was told to have, how many occasions that has seen, and how often it took place.

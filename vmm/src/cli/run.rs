@@ -12,6 +12,7 @@ use fencepost_devices::state::Stateful;
 
 use super::console::ConsoleArgs;
 use super::disk::DiskOption;
+use super::fault::FaultOption;
 use super::links::LinksArgs;
 use super::root::BootArgs;
 use super::values::{
@@ -85,6 +86,10 @@ pub struct RunArgs {
     /// delay of interrupts (docs/machine.md). The same number gives the same run. With --accel soft only
     #[arg(long, value_name = "N", value_parser = whole::<u64>(0, u64::MAX), allow_negative_numbers = true)]
     pub seed: Option<u64>,
+    /// Have hardware fail: TARGET (a kind of device, its slot, or iommu) has the fault KIND, at a time, a count or by chance
+    /// (docs/faults.md); `help` lists kinds and keys. May be given several times
+    #[arg(long = "fault", value_name = "TARGET:KIND[,KEY=VALUE...]")]
+    pub faults: Vec<FaultOption>,
     /// Move the running machine to another back end (kvm or soft) when the guest writes this number to the mark port
     #[arg(long = "move", value_name = "MARK=BACKEND")]
     pub moves: Vec<MoveAt>,
@@ -219,6 +224,7 @@ impl RunArgs {
             let set = find(kind).and_then(|model| machine.set(model, parameters));
             set.map_err(|why| HostError::Input(format!("--{kind}: {why}")))?;
         }
+        machine.faults.extend(self.faults.iter().filter_map(FaultOption::spec).cloned());
         self.plug(&mut machine)?;
         self.plug_pvpanic(&mut machine);
         self.root.boot(&mut machine, self.append.is_none())?;

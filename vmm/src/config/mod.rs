@@ -15,6 +15,7 @@ mod size;
 
 use std::path::PathBuf;
 
+use fencepost_devices::faults::FaultSpec;
 use fencepost_firmware::layout::MORE_SERIAL_MAX;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -57,6 +58,9 @@ pub struct MachineConfig {
     /// The serial ports beside the console, ttyS1 and up, at most 3, and where they lead on the host.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub serial: Vec<SerialEnd>,
+    /// The faults that it has, in the order in which they are given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<FaultSpec>,
     /// What is in its memory at the start.
     pub kernel: KernelConfig,
     /// What is recorded of it.
@@ -117,6 +121,7 @@ impl Default for MachineConfig {
             seed: None,
             date: None,
             serial: Vec::new(),
+            faults: Vec::new(),
             kernel: KernelConfig::default(),
             tracing: TracingConfig::default(),
             devices: devices::standard(),
@@ -145,7 +150,7 @@ impl MachineConfig {
     }
 
     /// The machine of a snapshot, run on the back end and with the tracing of this one. Its shared folders are those that this one
-    /// shares by the same tags.
+    /// shares by the same tags; its faults are those of both.
     #[must_use]
     pub fn run_as(&self, mut saved: MachineConfig) -> MachineConfig {
         let tag = |device: &DeviceConfig| device.parameters.get("tag").cloned();
@@ -158,7 +163,8 @@ impl MachineConfig {
         }
         let mut serial = saved.serial.clone();
         serial.iter_mut().zip(&self.serial).for_each(|(end, now)| *end = now.clone());
-        MachineConfig { accel: self.accel, tracing: self.tracing.clone(), serial, ..saved }
+        let faults = saved.faults.iter().chain(&self.faults).cloned().collect();
+        MachineConfig { accel: self.accel, tracing: self.tracing.clone(), serial, faults, ..saved }
     }
 
     /// Checks what serde has not: that every device is one that there is, with parameters that it takes, in a slot of its own.

@@ -33,6 +33,7 @@ fn full() -> MachineConfig {
     let mut machine = MachineConfig::boot("/k");
     machine.seed = Some(1);
     machine.serial = vec![crate::config::SerialEnd::Pty];
+    machine.faults = vec!["gpu:hang".parse().expect("a fault")];
     machine.date = Some("@0".parse().expect("a date"));
     machine.kernel.initramfs = vec!["/i".into()];
     machine.kernel.command_line = Some("quiet".into());

@@ -45,6 +45,7 @@ impl Machine {
     /// Takes what the host has brought, as long as there is room, and offers it. What was due at this cycle has not been done yet: what
     /// comes later waits for the next one, so that a record of the times is one of the order too.
     pub fn attend_deliveries(&mut self) {
+        self.attend_faults();
         let comes = self.control.has_delivery() || self.control.has_unshown();
         self.delivery_held = self.due_at == Some(self.time.cycles()) && comes;
         if self.delivery_held {

@@ -7,6 +7,7 @@ mod clock;
 mod console;
 pub mod events;
 mod failures;
+pub mod faults;
 mod guest_trace;
 mod inbox;
 pub mod irq;
@@ -56,6 +57,7 @@ use crate::outlet::{Full, Gate};
 use crate::panic::Panics;
 use clock::Clock;
 use events::{Due, EventQueue};
+use faults::{FaultCount, Faults};
 pub use guest_trace::GuestRefused;
 use guest_trace::GuestTrace;
 use inbox::Inboxes;
@@ -158,6 +160,7 @@ pub struct Machine {
     /// Where it is recorded what the host brings, and how much that was.
     record: Option<Box<dyn Write + Send>>,
     taken: Taken,
+    faults: Faults,
     /// When what was due was done last, and whether something for a device waits for the cycle behind it.
     due_at: Option<Cycles>,
     delivery_held: bool,
@@ -203,6 +206,7 @@ impl Machine {
             inboxes: Inboxes::default(),
             record: None,
             taken: Taken::default(),
+            faults: Faults::default(),
             due_at: None,
             delivery_held: false,
             timed: Timed::default(),
@@ -304,6 +308,7 @@ impl Machine {
     /// The guest has reached a mark: ends or pauses it if the host asked for that.
     fn reach_mark(&mut self, mark: u8) {
         self.reach_timed(mark);
+        self.reach_faults(mark);
         if self.marks.contains(&mark) {
             self.set_end(GuestEnd::Mark(mark));
         } else if self.pauses.marks.remove(&mark) {
@@ -463,12 +468,15 @@ impl Machine {
     pub fn finish(mut self) -> Remains {
         self.flush_console();
         let guest_trace_refused = self.guest_trace_refused();
+        let (faults, faults_refused) = self.fault_counts();
         let counters = self.counters();
         // In the order in which the trace's header names them.
         let values = |(_, set): &(String, Vec<Counter>)| set.iter().map(|counter| counter.value).collect();
         let counted = counters.iter().map(values).collect();
         Remains {
             counters,
+            faults,
+            faults_refused,
             memory: self.memory,
             guest_trace_refused,
             log: self.log.finish(counted),
@@ -488,6 +496,10 @@ pub struct Remains {
     pub guest_trace_refused: GuestRefused,
     /// What each device counted, by its name.
     pub counters: Vec<(String, Vec<Counter>)>,
+    /// The faults that were asked for and what became of them.
+    pub faults: Vec<FaultCount>,
+    /// Why some could not be given.
+    pub faults_refused: Vec<String>,
     /// Unanswered accesses.
     pub unclaimed: Unclaimed,
     /// The last events between the CPU and the machine.

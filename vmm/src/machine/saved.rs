@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock::Clock;
 use super::events::{EventQueue, EventQueueState};
+use super::faults::Faults;
 use super::guest_trace::GuestTrace;
 use super::inbox::Inboxes;
 use super::recorded::Taken;
@@ -38,6 +39,7 @@ pub struct MachineState {
     iommu: Option<SavedState>,
     inboxes: Inboxes,
     taken: Taken,
+    faults: Faults,
     panics: Recogniser,
 }
 
@@ -65,6 +67,7 @@ impl Machine {
             },
             inboxes: self.inboxes.clone(),
             taken: self.taken.clone(),
+            faults: self.faults.clone(),
             panics: self.panics.save(),
         })
     }
@@ -102,6 +105,7 @@ impl Machine {
         machine.guest_trace = state.guest_trace;
         machine.inboxes = state.inboxes;
         machine.taken = state.taken;
+        machine.faults = state.faults;
         machine.panics.restore(state.panics);
         machine.take_queue(queue)?;
         machine.announce_definitions();

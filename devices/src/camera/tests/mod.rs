@@ -4,6 +4,7 @@
 mod doorbells;
 mod pictures;
 mod random;
+mod requested;
 mod state;
 
 use std::collections::BTreeSet;

@@ -6,6 +6,7 @@ mod fixture;
 mod packets;
 mod random;
 mod registers;
+mod requested;
 mod semaphores;
 mod state;
 mod timing;

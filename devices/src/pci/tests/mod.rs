@@ -1,6 +1,7 @@
 //! Offsets and bits are restated from the PCI Express specification, not taken from `config`.
 
 mod card;
+mod faults;
 mod random;
 
 use fencepost_trace::Event;

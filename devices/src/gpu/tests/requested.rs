@@ -1,0 +1,36 @@
+//! Faults that were asked for.
+
+use super::fixture::*;
+use crate::function::Function;
+use crate::gpu::{Gpu, GpuConfig};
+use crate::state::{pack, unpack};
+
+#[test]
+fn a_ring_that_hangs_stays_busy_until_it_is_reset_and_then_works() {
+    let mut driver = Driver::new();
+    driver.world.give_fault("gpu:hang,after=2");
+    driver.run(0, &[fence(1), fence(2)]);
+    assert_eq!((driver.word(fence_word(0)), driver.read(0, STATUS)), (1, 3), "enabled and busy");
+    // For ever: a hang is not a long job.
+    driver.wait_ns(1 << 50);
+    assert_eq!((driver.word(fence_word(0)), driver.read(0, ERROR_CODE)), (1, 0));
+    // The other ring goes on.
+    driver.run(1, &[fence(7)]);
+    assert_eq!(driver.word(fence_word(1)), 7);
+    driver.write(0, CONTROL, 2);
+    driver.enable(0);
+    driver.run(0, &[fence(3)]);
+    assert_eq!(driver.word(fence_word(0)), 3);
+}
+
+#[test]
+fn a_saved_hang_still_hangs() {
+    let mut driver = Driver::new();
+    driver.world.give_fault("gpu:hang");
+    driver.run(0, &[fence(1)]);
+    let mut again: Gpu = unpack(GpuConfig::default(), &pack(&driver.gpu)).unwrap();
+    driver.world.clock = driver.world.clock.without_calls();
+    again.rearm(&mut driver.world.ports());
+    assert_eq!(driver.world.clock.pending(0), None);
+    assert_eq!(again.save_state(), pack(&driver.gpu));
+}
