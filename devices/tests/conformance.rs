@@ -198,6 +198,8 @@ fn ends(takes: Takes) -> Vec<Value> {
         Takes::Whole { min, max } | Takes::Even { min, max } => vec![min.into(), max.into()],
         Takes::Word(words) => words.iter().map(|&word| word.into()).collect(),
         Takes::Text { max_bytes } => vec!["a".into(), "a".repeat(max_bytes).as_str().into()],
+        Takes::Time { .. } => vec!["1ns".into(), "2s".into()],
+        Takes::Fraction => vec!["0.000001".into(), "1".into()],
         Takes::File | Takes::WrittenFile { .. } => vec!["a.file".into()],
     }
 }

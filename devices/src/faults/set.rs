@@ -91,7 +91,7 @@ impl FaultSet {
             return Err(format!("{spec}: there are {ARMED_MAX} faults in it already; leave one out"));
         }
         self.armed.push(Armed {
-            from_ns: spec.from_ns(now_ns),
+            from_ns: spec.counts_from_ns(now_ns),
             spec: spec.clone(),
             random: SplitMix64::seed_from_u64(seed),
             occasions: 0,

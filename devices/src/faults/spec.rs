@@ -90,7 +90,7 @@ impl FaultSpec {
     }
 
     /// From when on occasions count, if it is given at `now_ns`.
-    pub(super) fn from_ns(&self, now_ns: u64) -> u64 {
+    pub(super) fn counts_from_ns(&self, now_ns: u64) -> u64 {
         let relative = self.text("at").is_some_and(|at| at.starts_with('+'));
         let at_ns = self.time_ns("at").unwrap_or(0);
         if relative { now_ns.saturating_add(at_ns) } else { at_ns }
