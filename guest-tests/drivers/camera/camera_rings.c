@@ -4,6 +4,8 @@
 #include <linux/dma-mapping.h>
 #include <linux/ktime.h>
 
+#include <fencepost_recovery.h>
+
 #include "camera_drv.h"
 
 #define FPCAM_RING_BYTES (FPCAM_RING_SLOTS * sizeof(struct fpcam_descriptor))
@@ -146,7 +148,11 @@ static void fpcam_complete(struct fpcam_device *cam, const struct fpcam_record *
 		return;
 	}
 	cam->held[index] = NULL;
-	cam->next_sequence = cam->first_sequence + le32_to_cpu(record->sequence) + 1;
+	/* What the device dropped is a gap. */
+	if (FENCEPOST_RECOVERY)
+		cam->next_sequence = cam->first_sequence + le32_to_cpu(record->sequence) + 1;
+	else
+		cam->next_sequence++;
 	buffer->frame = (struct fencepost_camera_frame) {
 		.index = index,
 		.sequence = cam->next_sequence - 1,
@@ -181,6 +187,9 @@ static void fpcam_retire(struct fpcam_device *cam)
 		dma_rmb();
 		cam->completed++;
 		fpcam_complete(cam, record);
+		/* Interrupts may be lost: one may stand for several records. */
+		if (!FENCEPOST_RECOVERY)
+			break;
 	}
 }
 

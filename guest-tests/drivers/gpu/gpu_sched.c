@@ -2,8 +2,12 @@
 /*
  * A drm_sched scheduler for each ring.
  */
+#include <linux/moduleparam.h>
+
 #include <drm/drm_drv.h>
 #include <drm/drm_managed.h>
+
+#include <fencepost_recovery.h>
 
 #include "gpu_drv.h"
 #include "gpu_compat.h"
@@ -12,7 +16,9 @@
  * A hang that the device does not notice itself. It gives up a semaphore wait after a second, and
  * has no other job that takes longer than milliseconds.
  */
-#define FPGPU_JOB_TIMEOUT_MS	10000
+static unsigned int job_timeout_ms = 10000;
+module_param(job_timeout_ms, uint, 0644);
+MODULE_PARM_DESC(job_timeout_ms, "How long a job may take, in milliseconds, read whenever one begins");
 
 static struct dma_fence *fpgpu_sched_run_job(struct drm_sched_job *sched_job)
 {
@@ -20,6 +26,7 @@ static struct dma_fence *fpgpu_sched_run_job(struct drm_sched_job *sched_job)
 	struct fpgpu_ring *ring = job->ring;
 	int idx;
 
+	ring->sched.timeout = msecs_to_jiffies(READ_ONCE(job_timeout_ms));
 	fpgpu_fence_begin(ring, job->fence, &sched_job->s_fence->finished);
 	if (drm_dev_enter(&ring->gpu->drm, &idx)) {
 		fpgpu_ring_emit(ring, job);
@@ -68,6 +75,8 @@ static enum drm_gpu_sched_stat fpgpu_sched_timedout_job(struct drm_sched_job *sc
 	struct fpgpu_ring *ring = to_fpgpu_job(sched_job)->ring;
 	int idx;
 
+	if (!FENCEPOST_RECOVERY)
+		return DRM_GPU_SCHED_STAT_NOMINAL;
 	if (drm_dev_enter(&ring->gpu->drm, &idx)) {
 		fpgpu_ring_recover(ring, sched_job);
 		drm_dev_exit(idx);
@@ -93,7 +102,7 @@ int fpgpu_sched_init(struct fpgpu_ring *ring)
 	/* One slot of the ring stays empty, so that a full ring is not an empty one. */
 	int ret = fpgpu_compat_sched_init(&ring->sched, &fpgpu_sched_ops, FPGPU_RING_SLOTS - 1,
 					  FPGPU_MAX_COMMANDS + 1,
-					  msecs_to_jiffies(FPGPU_JOB_TIMEOUT_MS),
+					  msecs_to_jiffies(job_timeout_ms),
 					  ring->gpu->recovery, ring->name, ring->gpu->drm.dev);
 
 	if (ret)

@@ -28,7 +28,7 @@ fn a_saved_hang_still_hangs() {
     let mut driver = Driver::new();
     driver.world.give_fault("gpu:hang");
     driver.run(0, &[fence(1)]);
-    let mut again: Gpu = unpack(GpuConfig::default(), &pack(&driver.gpu)).unwrap();
+    let again: Gpu = unpack(GpuConfig::default(), &pack(&driver.gpu)).unwrap();
     driver.world.clock = driver.world.clock.without_calls();
     again.rearm(&mut driver.world.ports());
     assert_eq!(driver.world.clock.pending(0), None);
