@@ -7,6 +7,7 @@ use crate::error::HostError;
 
 fn example() -> MachineConfig {
     MachineConfig {
+        faults: vec!["gpu:hang,after=3".parse().expect("a fault")],
         memory: Size(1 << 30),
         cpus: 1,
         accel: Accel::Soft,
