@@ -373,6 +373,8 @@ check "determinism: a script from a file twice" from_file
 endless() { shell endless < <(yes 'N=$((N+1)); [ $N -lt 20 ] || reboot -f'); }
 check "console: input without end" endless
 
+. "$ROOT/ci/console-tests.sh"
+
 # Debian's own i386 programs as they come, static and dynamic, and exceptions of C++ through the unwinder of libgcc.
 #   debian NAME KERNEL
 debian() {

@@ -22,7 +22,7 @@ use crate::error::HostError;
 use crate::failures::Failures;
 use crate::frames::{Frame, FrameSink, ScreenName, Watcher};
 use crate::machine::map::pci_windows;
-use crate::panic::Panics;
+use crate::panic::{Console, Panics};
 use crate::share;
 use crate::source;
 
@@ -163,7 +163,9 @@ impl Host for HostFiles {
 
     fn port(&mut self, port: Port) -> Box<dyn ByteSink> {
         let writer = match port {
-            Port::Terminal => self.terminal.take(),
+            Port::Terminal => {
+                self.terminal.take().map(|terminal| self.panics.console(Console::Terminal, terminal))
+            }
             Port::Channel => self.channel.take(),
         };
         writer.map_or_else(|| Box::new(NoReader) as Box<dyn ByteSink>, |writer| Box::new(Reader(writer)))

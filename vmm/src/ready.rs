@@ -24,7 +24,7 @@ use crate::machine::log::EventLog;
 use crate::machine::remap::Remapping;
 use crate::machine::time::TimeBase;
 use crate::machine::{Machine, Parts, Pauses, memory};
-use crate::panic::Panics;
+use crate::panic::{Console, Panics};
 use crate::snapshot::{self, Saved};
 use crate::stream::Stream;
 use crate::tracing;
@@ -97,7 +97,7 @@ impl<'l> Assembly<'l> {
             code,
             time,
             interrupts,
-            console: self.panics.console(console),
+            console: self.panics.console(Console::Serial, console),
             control,
             log: event_log(self.launch, &mut self.hooks, stream),
             pci,

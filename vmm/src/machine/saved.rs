@@ -18,7 +18,7 @@ use super::time::SavedTime;
 use super::variation::Variation;
 use super::{Machine, Parts};
 use crate::error::HostError;
-use crate::panic::Recogniser;
+use crate::panic::Ears;
 
 /// A machine between two instructions.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -40,7 +40,7 @@ pub struct MachineState {
     inboxes: Inboxes,
     taken: Taken,
     faults: Faults,
-    panics: Recogniser,
+    panics: Ears,
 }
 
 impl Machine {

@@ -77,6 +77,19 @@ impl Findings {
         }
     }
 
+    /// These and `others`, which were found of the same kernel: of a class as many as there were in either.
+    pub fn with(&self, others: &Findings) -> Findings {
+        let mut all = self.clone();
+        others.panic.iter().for_each(|why| all.add_panic(why));
+        all.crash_loaded |= others.crash_loaded;
+        for (class, theirs) in &others.reports {
+            let ours = all.reports.entry(*class).or_insert_with(|| theirs.clone());
+            ours.count = ours.count.max(theirs.count);
+            ours.place = ours.place.take().or_else(|| theirs.place.clone());
+        }
+        all
+    }
+
     /// All of it as one line; none if there is nothing.
     pub fn line(&self) -> Option<String> {
         let reports: Vec<String> =

@@ -2,6 +2,7 @@
 //! end the run where they are the end of the guest (docs/panic.md).
 
 mod class;
+mod ears;
 mod findings;
 mod lines;
 mod printk;
@@ -16,9 +17,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use fencepost_devices::pvpanic::{GuestEvent, GuestEvents};
 
 pub use class::Class;
+pub use ears::{Console, Ears};
 pub use findings::{Findings, Reports};
-use recogniser::Complete;
-pub use recogniser::Recogniser;
+use recogniser::{Complete, Recogniser};
 
 /// What happens when the guest's kernel has panicked or oopsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +41,7 @@ pub enum Ending {
 
 #[derive(Debug, Default)]
 struct State {
-    recogniser: Recogniser,
+    ears: Ears,
     ending: Option<Ending>,
 }
 
@@ -71,10 +72,10 @@ impl Panics {
         self.0.ends.store(true, Ordering::Release);
     }
 
-    /// The console's output has gone on with `bytes`.
-    fn hear(&self, bytes: &[u8]) {
+    /// A console's output has gone on with `bytes`.
+    fn hear(&self, console: Console, bytes: &[u8]) {
         let mut state = self.state();
-        let ends = match state.recogniser.push(bytes) {
+        let ends = match state.ears.at(console).push(bytes) {
             None => false,
             Some(Complete::Oops | Complete::Panic) => self.0.on_panic.is_some(),
             Some(Complete::Panicked) => true,
@@ -84,9 +85,9 @@ impl Panics {
         }
     }
 
-    /// The console `out`, with an ear on it.
-    pub fn console(&self, out: Box<dyn Write + Send>) -> Box<dyn Write + Send> {
-        Box::new(Heard { out, panics: self.clone() })
+    /// The output `out` of a console, with an ear on it.
+    pub fn console(&self, console: Console, out: Box<dyn Write + Send>) -> Box<dyn Write + Send> {
+        Box::new(Heard { console, out, panics: self.clone() })
     }
 
     /// Who the device tells.
@@ -106,17 +107,17 @@ impl Panics {
 
     /// What was found so far.
     pub fn findings(&self) -> Findings {
-        self.state().recogniser.findings().clone()
+        self.state().ears.findings()
     }
 
     /// What was heard so far.
-    pub fn save(&self) -> Recogniser {
-        self.state().recogniser.clone()
+    pub fn save(&self) -> Ears {
+        self.state().ears.clone()
     }
 
     /// Goes on behind what was heard by another.
-    pub fn restore(&self, heard: Recogniser) {
-        self.state().recogniser = heard;
+    pub fn restore(&self, heard: Ears) {
+        self.state().ears = heard;
     }
 }
 
@@ -126,10 +127,10 @@ impl GuestEvents for Panics {
         match event {
             GuestEvent::Panicked => {
                 // The console has said why, if it shows the kernel's messages.
-                state.recogniser.findings_mut().add_panic("");
+                state.ears.at(Console::Serial).findings_mut().add_panic("");
                 self.end(&mut state, Ending::Failed);
             }
-            GuestEvent::CrashLoaded => state.recogniser.findings_mut().crash_loaded = true,
+            GuestEvent::CrashLoaded => state.ears.at(Console::Serial).findings_mut().crash_loaded = true,
             GuestEvent::Shutdown => self.end(&mut state, Ending::Shutdown),
         }
     }
@@ -137,6 +138,7 @@ impl GuestEvents for Panics {
 
 /// A console with an ear on it.
 struct Heard {
+    console: Console,
     out: Box<dyn Write + Send>,
     panics: Panics,
 }
@@ -144,7 +146,7 @@ struct Heard {
 impl Write for Heard {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // All of them, and whatever becomes of the output: what the guest has said does not depend on who reads it.
-        self.panics.hear(bytes);
+        self.panics.hear(self.console, bytes);
         self.out.write_all(bytes).map(|()| bytes.len())
     }
 

@@ -8,7 +8,7 @@ use super::*;
 /// A console on which this was written.
 fn after(on_panic: Option<OnPanic>, text: &str) -> Panics {
     let panics = Panics::new(on_panic);
-    let mut console = panics.console(Box::new(io::sink()));
+    let mut console = panics.console(Console::Serial, Box::new(io::sink()));
     console.write_all(text.as_bytes()).unwrap();
     panics
 }
@@ -233,7 +233,7 @@ fn bytes_may_come_in_any_pieces() {
     let whole = findings(&text);
     for size in [1, 2, 3, 7, 64] {
         let panics = Panics::new(None);
-        let mut console = panics.console(Box::new(io::sink()));
+        let mut console = panics.console(Console::Serial, Box::new(io::sink()));
         text.as_bytes().chunks(size).for_each(|piece| console.write_all(piece).unwrap());
         assert_eq!(panics.findings(), whole, "{size}");
     }
@@ -319,7 +319,7 @@ fn what_was_heard_is_saved_in_the_midst_of_a_line_and_goes_on() {
         let bytes = postcard::to_stdvec(&first.save()).unwrap();
         let second = Panics::new(None);
         second.restore(postcard::from_bytes(&bytes).unwrap());
-        second.console(Box::new(io::sink())).write_all(&text.as_bytes()[at..]).unwrap();
+        second.console(Console::Serial, Box::new(io::sink())).write_all(&text.as_bytes()[at..]).unwrap();
         let ending = first.take_ending().or(second.take_ending());
         assert_eq!((second.findings(), ending), (whole.clone(), Some(Ending::Failed)), "{at}");
     }
@@ -349,9 +349,34 @@ fn the_console_gets_every_byte_and_a_broken_one_makes_no_difference() {
         }
     }
     let (seen, panics) = (Seen::default(), Panics::new(None));
-    panics.console(Box::new(seen.clone())).write_all(SYSRQ.as_bytes()).unwrap();
+    panics.console(Console::Serial, Box::new(seen.clone())).write_all(SYSRQ.as_bytes()).unwrap();
     assert_eq!(*seen.0.lock().unwrap(), SYSRQ.as_bytes());
     let panics = Panics::new(None);
-    assert!(panics.console(Box::new(Broken)).write_all(SYSRQ.as_bytes()).is_err());
+    assert!(panics.console(Console::Serial, Box::new(Broken)).write_all(SYSRQ.as_bytes()).is_err());
     assert!(panics.findings().panic.is_some());
+}
+
+#[test]
+fn either_console_is_heard_and_what_both_say_is_found_once() {
+    let text = format!("{NULL_6_12}{NULL_6_12_END}");
+    let panics = Panics::new(Some(OnPanic::Exit));
+    let mut serial = panics.console(Console::Serial, Box::new(io::sink()));
+    let mut terminal = panics.console(Console::Terminal, Box::new(io::sink()));
+    // By turns, as a kernel prints, whose lines are whole on each.
+    for line in text.split_inclusive('\n') {
+        serial.write_all(line.as_bytes()).unwrap();
+        terminal.write_all(line.as_bytes()).unwrap();
+    }
+    assert_eq!(panics.findings(), findings(&text));
+    assert_eq!(panics.take_ending(), Some(Ending::Failed));
+    terminal.write_all(format!("{SYSRQ}{SYSRQ_END}").as_bytes()).unwrap();
+    assert_eq!(panics.findings(), findings(&format!("{text}{SYSRQ}{SYSRQ_END}")));
+    let saved = panics.save();
+    let again = Panics::new(None);
+    again.restore(saved);
+    assert_eq!(again.findings(), panics.findings());
+    let quiet = Panics::new(None);
+    let mut terminal = quiet.console(Console::Terminal, Box::new(io::sink()));
+    terminal.write_all(format!("{SYSRQ}{SYSRQ_END}").as_bytes()).unwrap();
+    assert_eq!(quiet.take_ending(), Some(Ending::Failed), "and ends the run");
 }

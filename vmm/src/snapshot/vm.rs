@@ -22,7 +22,7 @@ use crate::machine::log::EventLog;
 use crate::machine::remap::Remapping;
 use crate::machine::time::TimeBase;
 use crate::machine::{GuestEnd, Machine, Parts, Pauses, memory};
-use crate::panic::Panics;
+use crate::panic::{Console, Panics};
 
 /// Where a machine's output goes, over all of its resets.
 pub struct Outputs {
@@ -152,7 +152,7 @@ impl Vm {
             code: Arc::clone(&self.code),
             time,
             interrupts,
-            console: panics.console(Box::new(self.outputs.clone())),
+            console: panics.console(Console::Serial, Box::new(self.outputs.clone())),
             control: Arc::clone(&self.control),
             log: EventLog::new(self.records),
             pci,

@@ -1,0 +1,77 @@
+# Consoles as people use them, and the record of what is typed; sourced by ci/guest-tests.sh, whose functions it uses.
+# The guest's shell is to expand what is typed.
+# shellcheck shell=bash disable=SC2154,SC2016
+
+# A guest on a pseudo-terminal: `on_terminal NAME INITRD RUN STATUS [OPTION...] -- STEP...`, with the steps of ci/terminal.py.
+on_terminal() {
+    local name=$1 initrd=$2 run=$3 wanted=$4 status=0 options=()
+    shift 4
+    while [ "$1" != -- ]; do
+        options+=("$1")
+        shift
+    done
+    shift
+    "$ROOT/ci/terminal.py" "$logs/$name" "$@" -- "$FENCEPOST" run --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/$initrd" --accel soft \
+        --memory 256M --timeout 200 "${options[@]}" --append "$GUEST_COMMAND_LINE reboot=acpi fencepost.run=$run" || status=$?
+    tail -n 20 "$logs/$name"
+    [ "$status" = "$wanted" ] || { echo "status $status, not $wanted" && return 1; }
+}
+
+# The escape key's BREAK begins a SysRq on the serial console, and `h` has the kernel list the commands.
+sysrq() {
+    on_terminal "$1" initrd-shell sh 4 -- 'wait:# ' 'type:echo 1 >/proc/sys/kernel/sysrq; echo allowed-$((6*7))\n' 'wait:allowed-42' 'wait:# ' \
+        'type:\x1dbh' 'wait:sysrq: HELP : loglevel' 'type:\nreboot -f\n'
+}
+
+# The serial console has the terminal's size at the start, which init sets.
+size_at_start() {
+    on_terminal "$1" initrd-shell sh 4 -- 'wait:# ' 'type:stty size\n' 'wait:24 80' 'type:reboot -f\n'
+}
+
+# hvc0 follows the terminal, which SIGWINCH tells of; the guest's shell hears of it by a SIGWINCH of its own.
+size_follows() {
+    on_terminal "$1" initrd-virtio getty_hvc0 0 --console hvc0 -- 'wait:# ' 'type:stty size\n' 'wait:24 80' 'wait:# ' 'size:33x101' \
+        'type:until [ "$(stty size)" = "33 101" ]; do sleep 0.1; done; echo resized-$((6*7))\n' 'wait:resized-42' 'type:exit\n'
+}
+
+# A kernel that panics on hvc0 alone is named as on the serial line.
+panics_on_hvc0() {
+    local line=${GUEST_COMMAND_LINE/console=ttyS0/console=hvc0} status=0
+    "$FENCEPOST" run --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd-virtio" --accel soft --timeout 300 --console hvc0 \
+        --append "${line/panic=-1/panic=0} fencepost.run=panic_hvc0" </dev/null >"$logs/$1" 2>"$logs/$1.host" || status=$?
+    tail -n 20 "$logs/$1" "$logs/$1.host"
+    [ "$status" = 5 ] && tail -n 1 "$logs/$1.host" | grep -qxF "fencepost: the guest's kernel panicked: sysrq triggered crash"
+}
+
+# A script that is typed at times of the host's, recorded; the same run again without anybody who types, and from a snapshot of the
+# recorded run. Another run's snapshot is refused.
+typed_again() {
+    local name=$1 status=0
+    { script | while read -r line; do echo "$line" && sleep 0.02; done; } |
+        shell "$name" --record-input "$logs/$name-input" --snapshot "$logs/$name.snapshot" --snapshot-at 1s --memory-hash || return 1
+    done_by "$name" && grep -q '^[0-9]* serial0 [0-9a-f]*$' "$logs/$name-input" || return 1
+    shell "$name-again" --replay-input "$logs/$name-input" --memory-hash </dev/null || return 1
+    cmp "$logs/$name" "$logs/$name-again" || return 1
+    "$FENCEPOST" run --restore "$logs/$name.snapshot" --replay-input "$logs/$name-input" --memory-hash --timeout 300 \
+        </dev/null >"$logs/$name-rest" 2>"$logs/$name-rest.host" || status=$?
+    [ "$status" = 4 ] || { cat "$logs/$name-rest.host" && return 1; }
+    diff <(grep sha256 "$logs/$name.host") <(grep sha256 "$logs/$name-again.host") &&
+        diff <(grep 'memory: sha256' "$logs/$name.host") <(grep 'memory: sha256' "$logs/$name-rest.host") || return 1
+    grep -q 'memory: sha256' "$logs/$name.host" && tail -c "$(stat -c %s "$logs/$name-rest")" "$logs/$name" | cmp - "$logs/$name-rest" &&
+        [ -s "$logs/$name-rest" ] || return 1
+    # A record without what the snapshot's guest had.
+    sed 1q "$logs/$name-input" >"$logs/$name-other"
+    status=0
+    "$FENCEPOST" run --restore "$logs/$name.snapshot" --replay-input "$logs/$name-other" </dev/null 2>"$logs/$name-refused" || status=$?
+    rm "$logs/$name.snapshot"
+    cat "$logs/$name-refused"
+    [ "$status" = 2 ] && grep -q 'the snapshot was not taken in the run that it records' "$logs/$name-refused"
+}
+
+for on in "" on_stable; do
+    check "console: BREAK is SysRq${on:+, 6.1}" $on sysrq "sysrq${on:+-stable}"
+    check "console: the terminal's size at the start${on:+, 6.1}" $on size_at_start "size${on:+-stable}"
+    check "console: hvc0 follows the terminal's size${on:+, 6.1}" $on size_follows "resized${on:+-stable}"
+    check "panic: on hvc0${on:+, 6.1}" $on panics_on_hvc0 "hvc0-panic${on:+-stable}"
+    check "determinism: what is typed, recorded and again${on:+, 6.1}" $on typed_again "typed${on:+-stable}"
+done
