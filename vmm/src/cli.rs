@@ -79,6 +79,11 @@ pub enum Command {
     /// A scenario is a TOML file (docs/scenarios.md): a kernel, modules, what is done in the guest and on the host, and what is
     /// expected. The exit status is 0 if all passed, 1 if one failed, 2 for bad input, 3 if the harness failed.
     Test(Box<test::TestArgs>),
+    /// Run a command in a running guest
+    ///
+    /// The guest was started with `fencepost run --root ROOT --agent PATH`. What the command writes is shown as it comes; its exit
+    /// status is this one's, 1 if the guest ended before it.
+    Exec(test::ExecArgs),
     /// Do an order of `fencepost test`
     #[command(name = crate::suite::order::COMMAND, hide = true)]
     TestWorker,

@@ -45,6 +45,35 @@ pub fn read(path: &Path, machine: &MachineConfig) -> Result<Timed, HostError> {
     Ok(timed)
 }
 
+/// Whether a line without a time is something to do.
+///
+/// # Errors
+///
+/// What is wrong with it, as part of a line.
+pub fn check(line: &str) -> Result<(), String> {
+    inputs(&line.split_whitespace().collect::<Vec<_>>()).map(drop)
+}
+
+/// What a line without a time is for the keyboards and tablets of `machine`: the data of each and its slot.
+///
+/// # Errors
+///
+/// What is wrong with the line, or that there is no such device; as part of a line.
+pub fn deliveries(line: &str, machine: &MachineConfig) -> Result<Vec<(u8, Vec<u8>)>, String> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let mut all = Vec::new();
+    for input in inputs(&words)? {
+        let kind = if input.is_key() { KEYBOARD } else { TABLET };
+        let before = all.len();
+        let slots = machine.devices.iter().filter(|device| device.kind == kind);
+        all.extend(slots.map(|device| (device.slot, input.bytes())));
+        if all.len() == before {
+            return Err(format!("the machine has no {kind}; add one to its devices"));
+        }
+    }
+    Ok(all)
+}
+
 /// The steps of a line: none of an empty one or a comment.
 fn parse(line: &str) -> Result<Vec<Step>, String> {
     let line = line.split('#').next().unwrap_or_default();

@@ -44,6 +44,7 @@ mod ends;
 pub mod entry;
 pub mod error;
 mod event;
+pub mod exec;
 pub mod failures;
 pub mod files;
 pub mod footprint;

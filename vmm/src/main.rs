@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Command::Root(args) => cli::root::root(&args),
         Command::Cache(args) => cli::cache::cache(&args),
         Command::Test(args) => cli::test::test(&args),
+        Command::Exec(args) => cli::test::exec(&args),
         Command::TestWorker => cli::test::work(),
         Command::Trace(args) => trace(&args),
     };

@@ -25,6 +25,9 @@ pub struct LinksArgs {
     /// a time may connect. A virtio console is plugged if the machine has none
     #[arg(long, value_name = "PATH")]
     pub channel: Option<PathBuf>,
+    /// Have the guest of --root run what `fencepost exec PATH COMMAND` says, one command at a time, over this Unix socket
+    #[arg(long, value_name = "PATH", requires = "root", conflicts_with = "channel")]
+    pub agent: Option<PathBuf>,
     /// Give the guest a network (docs/virtio-net.md): passt, a user-mode network stack in a process of its own; socket=PATH, where one
     /// listens; or tap=NAME. A virtio-net is plugged if the machine has none. Not with --seed, unless --replay-input has what came
     #[arg(long, value_name = "HOW")]
@@ -44,7 +47,7 @@ impl LinksArgs {
     pub fn connected(&self, launch: Launch) -> Launch {
         Launch {
             console: self.console,
-            channel: self.channel.clone(),
+            channel: self.channel.clone().or(self.agent.clone()),
             net: self.net.clone(),
             record_input: self.record_input.clone(),
             replay_input: self.replay_input.clone(),
@@ -58,7 +61,7 @@ impl LinksArgs {
     ///
     /// That no slot is free.
     pub fn plug(&self, machine: &mut MachineConfig) -> Result<(), HostError> {
-        let console = self.console == ConsoleAt::Hvc0 || self.channel.is_some();
+        let console = self.console == ConsoleAt::Hvc0 || self.channel.is_some() || self.agent.is_some();
         let wanted =
             [("--console", VirtioConsole::KIND, console), ("--net", VirtioNet::KIND, self.net.is_some())];
         for (option, kind, wanted) in wanted {

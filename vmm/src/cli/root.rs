@@ -73,12 +73,13 @@ impl BootArgs {
         self.root.is_some()
     }
 
-    /// Gives a machine the root, and what it takes to get there. With `plain_line` nobody has chosen a kernel command line.
+    /// Gives a machine the root, and what it takes to get there. With `plain_line` nobody has chosen a kernel command
+    /// line; with `agent` the guest takes commands of `fencepost exec`.
     ///
     /// # Errors
     ///
     /// There is no such root, no kernel for it, or none of its modules.
-    pub fn boot(&self, machine: &mut MachineConfig, plain_line: bool) -> Result<(), HostError> {
+    pub fn boot(&self, machine: &mut MachineConfig, plain_line: bool, agent: bool) -> Result<(), HostError> {
         let Some(root) = &self.root else { return Ok(()) };
         let fix = "make it with `fencepost root`";
         let metadata =
@@ -99,7 +100,7 @@ impl BootArgs {
         };
         let signal = AtomicI32::new(0);
         let job = Job::new(&signal, &tell);
-        machine.kernel.initramfs = vec![boot::initramfs(&kernel, &place, &task, &cache, &job)?];
+        machine.kernel.initramfs = vec![boot::initramfs(&kernel, &place, (&task, agent), &cache, &job)?];
         machine.kernel.path = Some(kernel);
         if plain_line && machine.kernel.command_line.is_none() {
             machine.kernel.command_line = Some(boot::COMMAND_LINE.to_string());

@@ -227,7 +227,7 @@ impl RunArgs {
         machine.faults.extend(self.faults.iter().filter_map(FaultOption::spec).cloned());
         self.plug(&mut machine)?;
         self.plug_pvpanic(&mut machine);
-        self.root.boot(&mut machine, self.append.is_none())?;
+        self.root.boot(&mut machine, self.append.is_none(), self.links.agent.is_some())?;
         if self.restore.is_none() {
             self.links.plug(&mut machine)?;
         }

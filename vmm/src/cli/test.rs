@@ -1,19 +1,20 @@
 //! `fencepost test`: its options, and what it does.
 
-use std::io::Read;
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use clap::Args;
-use fencepost_report::{Suite, Verdict};
+use fencepost_report::{Suite, write};
 
 use super::root::watch;
 use super::values::whole;
 use crate::control::Control;
 use crate::error::{HostError, plain};
 use crate::say;
-use crate::scenario::Found;
+use crate::scenario::{Found, Scenario};
 use crate::signals;
 use crate::suite::{self, Wanted, worker};
 
@@ -51,12 +52,49 @@ pub struct TestArgs {
     /// The folder for evidence
     #[arg(long, value_name = "DIR", default_value = "fencepost-results")]
     pub results: PathBuf,
+    /// At the first step that fails, a shell in the guest on this terminal. One scenario runs at a time
+    #[arg(long)]
+    pub shell: bool,
     /// Boot each scenario's machine, instead of starting it from the snapshot of one that was booted before
     #[arg(long)]
     pub boot_each: bool,
-    /// Write the outcomes into this file as JSON
+    /// Write the outcomes into this file as JSON; - is standard output
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Write them as JUnit's XML
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Write them as KTAP
+    #[arg(long, value_name = "FILE")]
+    pub ktap: Option<PathBuf>,
+}
+
+/// `fencepost exec`.
+#[derive(Clone, Debug, Args)]
+pub struct ExecArgs {
+    /// The socket of --agent
+    #[arg(value_name = "PATH")]
+    pub socket: PathBuf,
+    /// The command, for the guest's /bin/sh
+    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<String>,
+}
+
+/// Runs a command in a guest; gives its exit status.
+///
+/// # Errors
+///
+/// There is no guest, or it ended.
+pub fn exec(args: &ExecArgs) -> Result<i32, HostError> {
+    let signal = watch().map_err(|error| HostError::Host(format!("signals: {}", plain(&error))))?;
+    let mut out = std::io::stdout();
+    match crate::exec::exec(&args.socket, &args.command.join(" "), &mut out, &signal) {
+        Err(error) if signal.load(Ordering::Relaxed) != 0 => {
+            tell(&format!("fencepost: {error}"));
+            Ok(128 + signal.load(Ordering::Relaxed))
+        }
+        other => other,
+    }
 }
 
 /// Runs scenarios; gives the exit status.
@@ -99,47 +137,68 @@ fn list(wanted: &Wanted) -> Result<i32, HostError> {
     say::list(&text)
 }
 
-/// Says what came of it.
+/// Writes the reports, and says what came of it.
 fn finish(args: &TestArgs, suite: &Suite) -> Result<i32, HostError> {
-    if let Some(path) = &args.json {
-        let text = serde_json::to_vec_pretty(suite).map_err(|error| HostError::Host(error.to_string()))?;
-        std::fs::write(path, text).map_err(|error| {
-            HostError::output("--json", path, &error, "name a file in a folder that can be written")
-        })?;
+    let reports: [(&str, &Option<PathBuf>, Writer); 3] = [
+        ("--json", &args.json, |suite, to| write::json::write(suite, to)),
+        ("--junit", &args.junit, |suite, to| write::junit::write(suite, to)),
+        ("--ktap", &args.ktap, |suite, to| write::ktap::write(suite, to)),
+    ];
+    let mut failed = None;
+    for (option, path, writer) in reports {
+        if let Some(path) = path
+            && let Err(error) = write_whole(path, |to| writer(suite, to))
+        {
+            let fix = "name a file in a folder that can be written";
+            // The others, and the summary, are wanted all the same.
+            failed = failed.or(Some(HostError::output(option, path, &error, fix)));
+        }
     }
-    summary(suite).iter().for_each(|line| tell(line));
-    Ok(suite.status())
+    if std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true") {
+        annotate(suite)?;
+    }
+    let mut text = Vec::new();
+    let style = write::summary::Style { columns: columns(), ..Default::default() };
+    if write::summary::write(suite, style, &mut text).is_ok() {
+        String::from_utf8_lossy(&text).lines().for_each(tell);
+    }
+    failed.map_or(Ok(suite.status()), Err)
 }
 
-fn summary(suite: &Suite) -> Vec<String> {
-    let mut lines = Vec::new();
-    for outcome in suite.outcomes.iter().filter(|outcome| outcome.verdict > Verdict::Skipped) {
-        lines.push(String::new());
-        lines.push(format!("{}:", outcome.name));
-        for failure in &outcome.failures {
-            let line = failure.line.map(|line| format!(" (line {line})")).unwrap_or_default();
-            lines.push(format!("  {}{line}", failure.at));
-            lines.push(format!("    expected: {}", failure.expected));
-            lines.push(format!("    came:     {}", failure.came));
-            lines.extend(failure.output.iter().map(|line| format!("    | {line}")));
-        }
-        if !outcome.console.is_empty() {
-            lines.push("  the console's last lines:".to_string());
-            lines.extend(outcome.console.iter().map(|line| format!("    | {line}")));
-        }
-        lines.extend(outcome.evidence.iter().map(|path| format!("  evidence: {}", path.display())));
-        lines.push(format!("  again:    {}", outcome.reproduce));
+/// How wide the user's terminal is.
+fn columns() -> usize {
+    rustix::termios::tcgetwinsize(std::io::stderr()).map_or(100, |size| usize::from(size.ws_col).max(40))
+}
+
+/// Writes a suite in one form.
+type Writer = fn(&Suite, &mut Vec<u8>) -> std::io::Result<()>;
+
+/// Writes a file, whole or not at all; `-` is standard output.
+fn write_whole(path: &Path, write: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> std::io::Result<()> {
+    let mut text = Vec::new();
+    write(&mut text)?;
+    if path == Path::new("-") {
+        return say::list(&String::from_utf8_lossy(&text)).map(drop).map_err(std::io::Error::other);
     }
-    let count = |verdict| suite.count(verdict);
-    lines.push(format!(
-        "{} passed, {} failed, {} skipped, {} broken in {:.1} s",
-        count(Verdict::Passed),
-        count(Verdict::Failed),
-        count(Verdict::Skipped),
-        count(Verdict::Broken),
-        suite.wall_ms as f64 / 1e3
-    ));
-    lines
+    let folder = Scenario::folder_of(path);
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(&text)?;
+    let readable = std::fs::Permissions::from_mode(0o644);
+    file.as_file().set_permissions(readable)?;
+    file.persist(path).map(drop).map_err(|error| error.error)
+}
+
+/// What GitHub shows beside the code, and on the run's page.
+fn annotate(suite: &Suite) -> Result<(), HostError> {
+    let mut text = Vec::new();
+    let host = |error: std::io::Error| HostError::Host(format!("GitHub's annotations: {}", plain(&error)));
+    write::github::annotations(suite, &mut text).map_err(host)?;
+    say::list(&String::from_utf8_lossy(&text))?;
+    if let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY") {
+        let mut file = std::fs::File::options().append(true).create(true).open(path).map_err(host)?;
+        file.write_all(write::github::summary(suite).as_bytes()).map_err(host)?;
+    }
+    Ok(())
 }
 
 impl TestArgs {
@@ -153,7 +212,8 @@ impl TestArgs {
             kernels: self.kernel.clone(),
             repeat: self.repeat,
             seed: self.seed,
-            jobs: self.jobs.map_or(cpus, |jobs| jobs as usize),
+            jobs: if self.shell { 1 } else { self.jobs.map_or(cpus, |jobs| jobs as usize) },
+            shell: self.shell,
             keep: self.keep,
             results: self.results.clone(),
             boot_each: self.boot_each,

@@ -1,8 +1,8 @@
 #!/bin/busybox sh
 # shellcheck shell=dash
-# Runs what `fencepost test` says over the channel of the virtio console, one command after the other. What a command writes goes to
-# the channel as it is; behind it comes a line that begins with a record separator, with the command's number and its exit status.
-# Each order is a line: run NUMBER BASE64, where the last is a script for /bin/sh.
+# Runs what the host says over the channel of the virtio console, one command after the other. What a command writes goes to the channel
+# as it is; behind it comes a line that begins with a record separator, with the command's number and its exit status.
+# Each order is a line: run NUMBER BASE64, where the last is a script for /bin/sh; or hello NUMBER, which does nothing.
 busybox=/run/fencepost/busybox
 port=
 for name in /sys/class/virtio-ports/*/name; do
@@ -15,11 +15,21 @@ if [ ! -c "$port" ] || ! exec 3<>"$port"; then
     echo "fencepost: there is no channel to the host" >/dev/console
     exit 1
 fi
-printf '\036fencepost ready 0\n' >&3
-while read -r order number text <&3; do
-    [ "$order" = run ] || continue
-    printf %s "$text" | $busybox base64 -d >"/run/fencepost/step"
-    $busybox setsid /bin/sh /run/fencepost/step </dev/null >&3 2>&1 3>&-
-    status=$?
-    printf '\036fencepost %s %s\n' "$number" "$status" >&3
+# For what the root does not have, such as poweroff.
+mkdir -p /run/fencepost/bin
+$busybox --install -s /run/fencepost/bin
+PATH=$PATH:/run/fencepost/bin
+export PATH
+while :; do
+    # Waits until somebody is at the other end.
+    printf '\036fencepost ready 0\n' >&3
+    while read -r order number text <&3; do
+        status=0
+        if [ "$order" = run ]; then
+            printf %s "$text" | $busybox base64 -d >"/run/fencepost/step"
+            $busybox setsid /bin/sh /run/fencepost/step </dev/null >&3 2>&1 3>&-
+            status=$?
+        fi
+        printf '\036fencepost %s %s\n' "$number" "$status" >&3
+    done
 done

@@ -77,12 +77,17 @@ impl Task {
     }
 }
 
-/// The initramfs for a kernel with `modules`; `busybox` is a static one.
+/// The initramfs for a kernel with `modules`; `busybox` is a static one. With `agent` the guest runs commands of the host's beside its task.
 ///
 /// # Errors
 ///
 /// A module is missing or damaged.
-pub fn build(modules: &Modules, busybox: &[u8], place: &Place, task: &Task) -> Result<Vec<u8>, HostError> {
+pub fn build(
+    modules: &Modules,
+    busybox: &[u8],
+    place: &Place,
+    (task, agent): (&Task, bool),
+) -> Result<Vec<u8>, HostError> {
     let mut cpio = Cpio::default();
     ["bin", "dev", "lower", "modules", "root", "sys", "written"]
         .iter()
@@ -92,8 +97,12 @@ pub fn build(modules: &Modules, busybox: &[u8], place: &Place, task: &Task) -> R
     cpio.file("mount", 0o644, place.script().as_bytes());
     cpio.file("start", 0o644, START.as_bytes());
     cpio.file("command", 0o644, task.script().as_bytes());
+    if agent {
+        cpio.file("agent", 0o644, AGENT.as_bytes());
+    }
+    let of_agent = if agent { Task::Agent.modules() } else { &[] };
     let mut order = String::new();
-    for module in modules.closure(&[place.modules(), task.modules()].concat())? {
+    for module in modules.closure(&[place.modules(), task.modules(), of_agent].concat())? {
         cpio.file(&format!("modules/{}.ko", module.name), 0o644, without_signature(&module.bytes));
         order.push_str(&format!("{}.ko\n", module.name));
     }

@@ -4,13 +4,15 @@ use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use fencepost_devices::faults::FaultSpec;
 use regex::Regex;
 use toml::Spanned;
 
-use super::{Allowed, MachineAt, Scenario};
+use super::{Action, Allowed, MachineAt, Scenario};
 use crate::config::{self, in_our_words, line_of};
 use crate::error::{HostError, plain};
 use crate::files::open_input;
+use crate::input_script;
 
 const FIX: &str = "name a scenario or a folder with some (docs/scenarios.md)";
 /// The most bytes that a scenario may have.
@@ -127,7 +129,7 @@ pub(super) fn parse(text: &str) -> Result<Scenario, Wrong> {
     let scenario: Scenario =
         toml::from_str(text).map_err(|error| (error.span().map(line), in_our_words(error.message())))?;
     for step in &scenario.steps {
-        let checked = step.get_ref().action().map(drop);
+        let checked = step.get_ref().action().and_then(possible);
         let checked = checked.and_then(|()| step.get_ref().output.iter().try_for_each(|it| pattern(it)));
         checked.map_err(|why| (Some(line(step.span())), why))?;
     }
@@ -143,6 +145,15 @@ pub(super) fn parse(text: &str) -> Result<Scenario, Wrong> {
     allowed(&expect.ktap.known).map_err(|why| (heading(text, "[expect.ktap]"), why))?;
     allowed(&expect.dmesg.allow).map_err(|why| (heading(text, "[expect.dmesg]"), why))?;
     Ok(scenario)
+}
+
+/// Refuses what the host could not do on any machine.
+fn possible(action: Action<'_>) -> Result<(), String> {
+    match action {
+        Action::Fault(text) => text.parse::<FaultSpec>().map(drop),
+        Action::Input(line) => input_script::check(line),
+        Action::Run(_) | Action::Snapshot(_) => Ok(()),
+    }
 }
 
 fn pattern(text: &str) -> Result<(), String> {

@@ -60,11 +60,12 @@ fn what_is_wrong_is_said_with_its_line_and_the_nearest_name() {
         ("pakages", "packages = [", "pakages = [", Some(17), "did you mean packages?"),
         ("machine key", "memory = ", "memori = ", Some(7), "did you mean memory?"),
         ("memory", "\"512M\"", "\"5M\"", Some(7), "16M"),
-        ("table", "[expect.ktap]", "[expect.ktap.x]", Some(36), "did you mean"),
+        ("table", "[expect.ktap]", "[expect.ktap.x]", Some(35), "there are known"),
         ("time", "timeout = \"2s\"", "timeout = \"2\"", Some(4), "500ms"),
         ("step", "run = \"modprobe my_driver\"", "", Some(20), "one of run, fault"),
         ("both", "status = 4", "fault = \"gpu:hang\"", Some(27), "one of run, fault"),
         ("action", "at = \"100ms\"", "status = 1", Some(23), "only a command has 'status'"),
+        ("fault", "gpu:hang,count=1", "gpu:hangg", Some(23), "did you mean hang?"),
         (
             "twice",
             "matrix = [\"6.12\", \"6.1\"]",

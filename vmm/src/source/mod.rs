@@ -63,6 +63,18 @@ enum Problem {
     Png(String),
 }
 
+pub use png_file::Pixels;
+
+/// The pixels of a PNG file of any size.
+///
+/// # Errors
+///
+/// It cannot be read or decoded.
+pub fn png_pixels(path: &Path) -> Result<Pixels, OpenError> {
+    let read = || png_file::pixels(BufReader::new(File::open(path)?));
+    read().map_err(|problem| OpenError { path: path.to_owned(), problem })
+}
+
 /// Opens a picture file: Y4M or PNG, by its content.
 pub fn open(path: &Path) -> Result<Box<dyn FrameSource>, OpenError> {
     open_any(path).map_err(|problem| OpenError { path: path.to_owned(), problem })

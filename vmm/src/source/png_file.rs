@@ -10,14 +10,26 @@ use super::{Problem, check_size};
 /// What decoding may take, in bytes: a 4096 x 4096 picture of four 16-bit channels.
 const DECODE_LIMIT: usize = 4096 * 4096 * 8 + (1 << 20);
 
-/// Decodes a PNG file. Transparency is ignored, 16 bits are cut to 8.
+/// Decodes a PNG file for the camera. Transparency is ignored, 16 bits are cut to 8.
 pub fn read<R: BufRead + Seek>(file: R) -> Result<Picture, Problem> {
+    let ((width_px, height_px), pixels) = pixels(file)?;
+    check_size(width_px, height_px)?;
+    let size = Size { width_px, height_px };
+    let mut picture = Picture::new(size, Sampling::Yuv422).expect("the size was checked");
+    fill(&mut picture, &pixels);
+    Ok(picture)
+}
+
+/// Width, height and pixels of a picture: red, green, blue.
+pub type Pixels = ((u32, u32), Vec<[u8; 3]>);
+
+/// The pixels of a PNG file of any size that [`DECODE_LIMIT`] allows.
+pub fn pixels<R: BufRead + Seek>(file: R) -> Result<Pixels, Problem> {
     let bad = |error: png::DecodingError| Problem::Png(error.to_string());
     let mut decoder = Decoder::new_with_limits(file, Limits { bytes: DECODE_LIMIT });
     decoder.set_transformations(Transformations::EXPAND | Transformations::STRIP_16);
     let mut reader = decoder.read_info().map_err(bad)?;
-    let (width_px, height_px) = reader.info().size();
-    check_size(width_px, height_px)?;
+    let size = reader.info().size();
     let too_large = || Problem::Png("it does not fit memory".into());
     let mut bytes = vec![0; reader.output_buffer_size().ok_or_else(too_large)?];
     let info = reader.next_frame(&mut bytes).map_err(bad)?;
@@ -28,10 +40,7 @@ pub fn read<R: BufRead + Seek>(file: R) -> Result<Picture, Problem> {
         ColorType::GrayscaleAlpha => bytes.chunks_exact(2).map(|p| [p[0]; 3]).collect(),
         ColorType::Indexed => return Err(Problem::Png("its palette was not expanded".into())),
     };
-    let size = Size { width_px, height_px };
-    let mut picture = Picture::new(size, Sampling::Yuv422).expect("the size was checked");
-    fill(&mut picture, &pixels);
-    Ok(picture)
+    Ok((size, pixels))
 }
 
 /// Luma of each pixel, chroma of each pair's mean. Widths are even, so pairs never cross lines.

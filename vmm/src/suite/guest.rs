@@ -15,6 +15,8 @@ use crate::scenario::{MachineAt, Preset, Scenario};
 pub const STAGE: &str = "fencepost-stage";
 /// The shared folder of the kernel's modules.
 pub const MODULES: &str = "fencepost-modules";
+/// The shared folder of the lists by which modules are found, and of extra ones.
+pub const INDEX: &str = "fencepost-index";
 /// The shared folder in which the scenario's file lies.
 pub const WORK: &str = "fencepost-work";
 /// Guest memory where the scenario says nothing.
@@ -97,11 +99,15 @@ pub fn prepare(
         "exec 2>&1".into(),
         "own=/run/fencepost".into(),
         "cd $own".into(),
-        "mkdir -p stage kernel below over/upper over/work /work".into(),
+        "mkdir -p stage kernel index below over/upper over/work lists/upper lists/work /work".into(),
         format!("mount -t virtiofs -o ro {STAGE} stage"),
         format!("mount -t virtiofs -o ro {MODULES} kernel"),
+        format!("mount -t virtiofs -o ro {INDEX} index"),
         format!("mkdir -p /lib/modules/{release}"),
-        format!("mount --bind stage/modules /lib/modules/{release}"),
+        format!(
+            "mount -t overlay -o lowerdir=index,upperdir=lists/upper,workdir=lists/work lists /lib/modules/{release}"
+        ),
+        format!("ln -s $own/kernel/kernel /lib/modules/{release}/kernel"),
         format!("mount -t virtiofs -o ro {WORK} below"),
         "mount -t overlay -o lowerdir=below,upperdir=over/upper,workdir=over/work work /work".into(),
     ];

@@ -71,19 +71,23 @@ impl State {
     /// Takes bytes; true if a mark was among them.
     fn take(&mut self, bytes: &[u8]) -> bool {
         let before = self.marks.len();
-        for &byte in bytes {
-            self.output.push(byte);
-            if byte == b'\n' {
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.output.extend_from_slice(line);
+            if line.ends_with(b"\n") {
                 self.end_line();
             }
-            if self.output.len() > KEPT_MAX_BYTES + 2 * MARK_MAX_BYTES {
-                // A mark may be half here: its bytes stay.
-                let end = self.output.len() - MARK_MAX_BYTES;
-                self.lost += (end - KEPT_MAX_BYTES) as u64;
-                self.output.drain(KEPT_MAX_BYTES..end);
-            }
+            self.cut();
         }
         self.marks.len() > before
+    }
+
+    /// Leaves out what is too much, but for the end, which may be half a mark.
+    fn cut(&mut self) {
+        if self.output.len() > KEPT_MAX_BYTES + 2 * MARK_MAX_BYTES {
+            let end = self.output.len() - MARK_MAX_BYTES;
+            self.lost += (end - KEPT_MAX_BYTES) as u64;
+            self.output.drain(KEPT_MAX_BYTES..end);
+        }
     }
 
     /// A line is whole: a mark may be its end.
@@ -142,9 +146,10 @@ mod tests {
 
     #[test]
     fn what_is_no_mark_is_output() {
-        let heard = heard(&[b"\x1efencepost\n\x1efencepost x\n\x1efencepost 1 999\n\xff\x1e\n"]);
+        let text = b"\x1efencepost\n\x1efencepost x\n\x1efencepost 1 999\n\xff\x1e\n";
+        let heard = heard(&[text]);
         assert_eq!(heard.take_mark(), None);
-        assert_eq!(heard.take_rest().bytes.len(), 47);
+        assert_eq!(heard.take_rest().bytes, text);
     }
 
     #[test]

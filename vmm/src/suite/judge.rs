@@ -1,6 +1,7 @@
 //! Compares what a run gave with what its scenario expects.
 
-use fencepost_report::{Check, Failure, Verdict};
+use fencepost_report::Judged;
+use fencepost_report::ktap::{self, Known, Ktap};
 use regex::bytes::Regex;
 
 use super::play::{Ended, Played};
@@ -11,71 +12,48 @@ const SHOWN_LINES: usize = 12;
 /// Characters of each.
 const SHOWN_CHARACTERS: usize = 200;
 
-/// What was looked at, and what was not as expected.
-#[derive(Clone, Debug, Default)]
-pub struct Judged {
-    /// In order.
-    pub checks: Vec<Check>,
-    /// In order.
-    pub failures: Vec<Failure>,
-}
-
-impl Judged {
-    /// Something was as expected.
-    pub fn pass(&mut self, name: &str) {
-        self.checks.push(Check { name: name.to_string(), verdict: Verdict::Passed, message: String::new() });
-    }
-
-    /// Something was not.
-    pub fn fail(&mut self, failure: Failure) {
-        let message = format!("expected {}; {}", failure.expected, failure.came);
-        self.checks.push(Check { name: failure.at.clone(), verdict: Verdict::Failed, message });
-        self.failures.push(failure);
-    }
-
-    /// Adds what another one found.
-    pub fn add(&mut self, other: Judged) {
-        self.checks.extend(other.checks);
-        self.failures.extend(other.failures);
-    }
-}
-
-/// Compares a step with what came of it. `name` is the check's, `line` the step's in its file.
-pub fn step(step: &Step, name: &str, line: Option<u32>, played: &Played) -> Judged {
+/// Compares a step with what came of it. `name` is the check's, `line` the step's in its file, `known` the tests that may fail.
+pub fn step(step: &Step, name: &str, line: Option<u32>, known: &[Known], played: &Played) -> Judged {
     let mut judged = Judged::default();
-    let output = lines(&played.output.bytes, SHOWN_LINES);
-    let wrong = |expected: String, came: String| Failure {
-        at: name.to_string(),
-        line,
-        expected,
-        came,
-        output: output.clone(),
-    };
+    let results = results(step, played);
     let wanted = step.status.unwrap_or(0);
-    match &played.ended {
-        Some(Ended::Status(status)) if *status == wanted => {
-            if let Some(pattern) = step.output.as_deref()
-                && !Regex::new(pattern).is_ok_and(|it| it.is_match(&played.output.bytes))
-            {
-                judged.fail(wrong(format!("output that matches '{pattern}'"), "it does not".to_string()));
+    // A program whose tests fail says so by its status as well.
+    let any_status = step.status.is_none() && results.as_ref().is_some_and(|ktap| !ktap.tests.is_empty());
+    let expected = format!("exit status {wanted}");
+    let wrong = match &played.ended {
+        Some(Ended::Status(status)) if *status == wanted || any_status => match step.output.as_deref() {
+            Some(pattern) if !Regex::new(pattern).is_ok_and(|it| it.is_match(&played.output.bytes)) => {
+                Some((format!("output that matches '{pattern}'"), "it does not".to_string()))
             }
-        }
-        Some(Ended::Status(status)) => {
-            judged.fail(wrong(format!("exit status {wanted}"), exit_status(*status)))
-        }
-        Some(Ended::Done) => {}
-        Some(Ended::Refused(why)) => judged.fail(wrong("that it can be done".to_string(), why.clone())),
+            _ => None,
+        },
+        Some(Ended::Status(status)) => Some((expected, exit_status(*status))),
+        Some(Ended::Done) => None,
+        Some(Ended::Refused(why)) => Some(("that it can be done".to_string(), why.clone())),
         Some(Ended::TimedOut) => {
             let after = played.ns.1.saturating_sub(played.ns.0);
-            let came = format!("it still ran after {:.3} s of the guest's time", after as f64 / 1e9);
-            judged.fail(wrong(format!("exit status {wanted}"), came));
+            Some((expected, format!("it still ran after {:.3} s of the guest's time", after as f64 / 1e9)))
         }
-        None => judged.fail(wrong(format!("exit status {wanted}"), "the guest ended before it".to_string())),
+        None => Some((expected, "the guest ended before it".to_string())),
+    };
+    match wrong {
+        Some((expected, came)) => {
+            judged.failed(name, expected, came, lines(&played.output.bytes, SHOWN_LINES))
+        }
+        None => judged.passed(name, ""),
     }
-    if judged.failures.is_empty() {
-        judged.pass(name);
+    if let Some(ktap) = results {
+        judged.append(ktap::judge(&ktap, known, name));
     }
+    judged.failures.iter_mut().for_each(|failure| failure.line = line);
     judged
+}
+
+/// The results in a step's output, if it is KTAP.
+fn results(step: &Step, played: &Played) -> Option<Ktap> {
+    let text = String::from_utf8_lossy(&played.output.bytes);
+    let begins = || text.starts_with("KTAP version") || text.starts_with("TAP version");
+    (step.run.is_some() && step.ktap.unwrap_or_else(begins)).then(|| ktap::parse(&text))
 }
 
 /// An exit status as a shell gives it, in words.
@@ -132,13 +110,30 @@ mod tests {
             (&output, Some(Ended::Status(0)), "undone\n", Some("it does not")),
         ];
         for (wanted, ended, text, came) in cases {
-            let judged = step(wanted, "step 1", Some(4), &played(ended.clone(), text));
+            let judged = step(wanted, "step 1", Some(4), &[], &played(ended.clone(), text));
             match came {
                 None => assert!(judged.failures.is_empty(), "{ended:?}"),
                 Some(words) => assert!(judged.failures[0].came.contains(words), "{ended:?}: {judged:?}"),
             }
             assert_eq!(judged.checks.len(), 1);
         }
+    }
+
+    #[test]
+    fn results_are_read_where_there_are_some() {
+        let text = "KTAP version 1\n1..2\nok 1 good\nnot ok 2 bad\n";
+        let plain = Step { run: Some("x".into()), ..Step::default() };
+        let judged = step(&plain, "step 1", Some(4), &[], &played(Some(Ended::Status(1)), text));
+        assert_eq!(judged.checks.len(), 3, "{judged:?}");
+        assert_eq!((judged.failures.len(), judged.failures[0].line), (1, Some(4)));
+        assert_eq!(judged.failures[0].at, "step 1: bad");
+        let known = [Known::pattern("b.d", "it is known").unwrap()];
+        let judged = step(&plain, "step 1", None, &known, &played(Some(Ended::Status(1)), text));
+        assert!(judged.failures.is_empty(), "{judged:?}");
+        // Who says that there are results and has none is wrong.
+        let without = Step { ktap: Some(true), ..plain };
+        let judged = step(&without, "step 1", None, &[], &played(Some(Ended::Status(0)), "done\n"));
+        assert_eq!(judged.failures.len(), 1, "{judged:?}");
     }
 
     #[test]

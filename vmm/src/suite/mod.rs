@@ -2,6 +2,7 @@
 //! its own.
 
 mod base;
+mod frames;
 mod guest;
 mod heard;
 mod judge;
@@ -52,6 +53,8 @@ pub struct Wanted {
     pub keep: bool,
     /// The folder for evidence.
     pub results: PathBuf,
+    /// Plays one after the other in this process, with a shell on the terminal at a step that fails.
+    pub shell: bool,
     /// Boots each scenario's machine instead of starting from a snapshot.
     pub boot_each: bool,
     /// How this command was called, without paths and filters, for the commands that run one scenario again.
@@ -83,7 +86,7 @@ pub fn run(wanted: &Wanted, signal: &AtomicI32, tell: &dyn Fn(&str)) -> Result<S
     let cache = cache::folder().ok_or_else(|| {
         HostError::input("there is no cache folder without HOME", "set HOME, or FENCEPOST_CACHE to a folder")
     })?;
-    let progress = Progress::new(items.len());
+    let progress = Progress::new(items.len(), wanted.shell);
     let say = |text: &str| progress.line(text, tell);
     let job = Job::new(signal, &say);
     let digest = digest(&items);

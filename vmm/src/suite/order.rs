@@ -52,6 +52,8 @@ pub struct Play {
     pub preamble: String,
     /// The folder for what the run leaves.
     pub folder: PathBuf,
+    /// Whether a step that fails is followed by a shell on the console, which is the terminal of whoever plays this.
+    pub shell: bool,
     /// Whether the machine is saved when something has failed.
     pub save: bool,
 }

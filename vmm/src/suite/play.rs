@@ -14,6 +14,9 @@ use crate::control::{Control, StopReason};
 use crate::machine::{Machine, Pauses};
 use data_encoding::BASE64;
 
+/// The number of the shell among the orders.
+const SHELL: usize = usize::MAX;
+
 /// Something to do.
 pub enum Task {
     /// A script for the guest, and how long it may take.
@@ -26,6 +29,9 @@ pub enum Task {
 
 /// Something that the host does to the machine. What is wrong with it is given back as part of a line.
 pub type HostTask = Box<dyn FnMut(&mut Machine, &mut Save<'_>) -> Result<(), String> + Send>;
+
+/// Says of a task that has ended whether it was as expected.
+pub type Judge = Box<dyn FnMut(&Played) -> bool + Send>;
 
 /// How a task ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +87,9 @@ pub struct Wanted {
     /// Whether the machine goes on from a snapshot in which the agent waits.
     pub waiting: bool,
     /// Whether what a task gave was as expected. Without it, the tasks behind it are left out, but for the last one.
-    pub judge: Box<dyn FnMut(&Played) -> bool + Send>,
+    pub judge: Judge,
+    /// What the guest runs at the first task that was not as expected, before the last one: a shell, without any limit of time.
+    pub shell: Option<String>,
     /// The file to save the machine in when a task was not as expected, or when everything is done, and which of the two.
     pub save: Option<(PathBuf, SaveAt)>,
 }
@@ -154,6 +162,9 @@ impl Player {
                 continue;
             };
             self.runs = None;
+            if task == SHELL {
+                continue;
+            }
             let ended = Some(Ended::Status(mark.status));
             self.ended(Played { task, ended, output, ns: (since, now_ns) }, machine, save);
         }
@@ -205,6 +216,9 @@ impl Player {
     fn go_on(&mut self, now_ns: u64, machine: &mut Machine, save: &mut Save<'_>) {
         while self.ready && self.runs.is_none() {
             if self.failed {
+                if let Some(script) = self.wanted.shell.take() {
+                    return self.begin(SHELL, &script, now_ns, machine);
+                }
                 // What the kernel has said is asked for in any case.
                 self.next = self.next.max(self.wanted.tasks.len().saturating_sub(1));
             }
@@ -213,9 +227,8 @@ impl Player {
             self.next += 1;
             match task {
                 Task::Command { script, .. } => {
-                    let line = format!("run {number} {}\n", BASE64.encode(script.as_bytes()));
-                    self.runs = Some((number, now_ns));
-                    self.send(machine, &line);
+                    let script = std::mem::take(script);
+                    self.begin(number, &script, now_ns, machine);
                 }
                 Task::Elsewhere => {}
                 Task::Host(action) => {
@@ -226,6 +239,11 @@ impl Player {
         }
     }
 
+    fn begin(&mut self, number: usize, script: &str, now_ns: u64, machine: &mut Machine) {
+        self.runs = Some((number, now_ns));
+        self.send(machine, &format!("run {number} {}\n", BASE64.encode(script.as_bytes())));
+    }
+
     fn finish(&mut self, machine: &mut Machine, save: &mut Save<'_>) {
         self.record(|record| record.finished = true);
         self.save(SaveAt::End, machine, save);
@@ -234,6 +252,10 @@ impl Player {
 
     /// Ends what takes too long. Gives the time at which that is to be looked at again.
     fn limit(&mut self, began_ns: u64, now_ns: u64, machine: &mut Machine, save: &mut Save<'_>) -> u64 {
+        let in_shell = self.runs.is_some_and(|(task, _)| task == SHELL);
+        if in_shell {
+            return u64::MAX;
+        }
         let end_ns = began_ns.saturating_add(self.wanted.limit_ns);
         let due_ns = self.limit_of_running().map_or(end_ns, |of_task| of_task.min(end_ns));
         if due_ns > now_ns {
@@ -280,9 +302,9 @@ impl Player {
     /// When the command that runs has taken too long.
     fn limit_of_running(&self) -> Option<u64> {
         let (task, since) = self.runs?;
-        match &self.wanted.tasks[task] {
-            Task::Command { limit_ns, .. } => limit_ns.map(|limit| since.saturating_add(limit)),
-            Task::Host(_) | Task::Elsewhere => None,
+        match self.wanted.tasks.get(task) {
+            Some(Task::Command { limit_ns, .. }) => limit_ns.map(|limit| since.saturating_add(limit)),
+            _ => None,
         }
     }
 }
@@ -290,7 +312,7 @@ impl Player {
 impl Drop for Player {
     fn drop(&mut self) {
         // The guest ended in the middle of a command.
-        if let Some((task, since)) = self.runs.take() {
+        if let Some((task, since)) = self.runs.take().filter(|(task, _)| *task != SHELL) {
             let output = self.heard.take_rest();
             self.record(|record| {
                 let ns = (since, record.last_ns);

@@ -7,16 +7,18 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use fencepost_report::{Failure, Outcome, Verdict};
 
-use super::Wanted;
-use super::order::{COMMAND, Order};
+use super::order::{COMMAND, Order, Play};
 use super::prepare::Ready;
 use super::progress::Progress;
+use super::{Wanted, worker};
+use crate::control::Control;
 use crate::error::{HostError, plain};
+use crate::signals;
 
 /// How often a worker is looked at.
 const LOOK: Duration = Duration::from_millis(5);
@@ -90,7 +92,10 @@ fn one(ready: Ready, wanted: &Wanted, signal: &AtomicI32) -> Result<Outcome, Hos
         .map_err(|error| failed(&wanted.results, &error))?;
     play.folder = folder.path().to_path_buf();
     let limit = item.found.scenario.scenario.wall_timeout.0 + GRACE;
-    let answered = answer(&Order::Play(Box::new(play)), Some(limit), signal)?;
+    let answered = match play.shell {
+        true => here(&play),
+        false => answer(&Order::Play(Box::new(play)), Some(limit), signal)?,
+    };
     drop(stage);
     let mut outcome = match answered {
         Ok(text) => match serde_json::from_str::<Outcome>(&text) {
@@ -112,6 +117,14 @@ fn one(ready: Ready, wanted: &Wanted, signal: &AtomicI32) -> Result<Outcome, Hos
     // Where nothing failed, nothing is left.
     let _ = fs::remove_dir(&wanted.results);
     Ok(outcome)
+}
+
+/// Plays in this process, whose terminal the guest has at a step that fails.
+fn here(play: &Play) -> Result<String, String> {
+    let control = Arc::<Control>::default();
+    let _signals = signals::watch(Arc::clone(&control));
+    let outcome = worker::play(play, &control).map_err(|error| error.to_string())?;
+    serde_json::to_string(&outcome).map_err(|error| error.to_string())
 }
 
 /// A scenario's name as that of a folder.

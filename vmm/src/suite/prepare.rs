@@ -14,8 +14,7 @@ use super::plan::Item;
 use super::stage::Stage;
 use super::{Wanted, pool};
 use crate::error::{HostError, plain};
-use crate::kbuild::order::order;
-use crate::kbuild::tree::{KernelTree, kernel_of};
+use crate::kbuild::{KernelTree, index_with, kernel_of, order};
 use crate::machine::log::hex;
 use crate::root::initramfs::{Place as RootAt, Task};
 use crate::root::output::Output;
@@ -74,10 +73,9 @@ impl<'a> Preparing<'a> {
         let scenario = &item.found.scenario;
         let kernel = self.kernel(&item.kernel)?;
         let root = self.root(&scenario.guest.packages)?;
-        let index = kernel.modules.clone();
         let modules = order(&scenario.modules.files, &kernel)?;
-        let stages = self.folder("stages")?;
-        let stage = Stage::new(&stages, scenario, &index, &modules)?;
+        let index = index_with(&kernel, &modules, self.cache, self.job)?;
+        let stage = Stage::new(&self.folder("stages")?, scenario)?;
         let mut shares = scenario.guest.share.clone();
         let work =
             fs::canonicalize(crate::scenario::Scenario::folder_of(&item.found.path)).map_err(|error| {
@@ -86,11 +84,12 @@ impl<'a> Preparing<'a> {
         shares.extend([
             (guest::STAGE.to_string(), stage.path().to_path_buf()),
             (guest::MODULES.to_string(), kernel.modules.clone()),
+            (guest::INDEX.to_string(), index),
             (guest::WORK.to_string(), work),
         ]);
         let (mut machine, disk) = guest::machine(scenario, &HostSide { root: &root, shares })?;
         let initramfs =
-            boot::initramfs(&kernel.image, &RootAt::Disk(disk), &Task::Agent, self.cache, self.job)?;
+            boot::initramfs(&kernel.image, &RootAt::Disk(disk), (&Task::Agent, false), self.cache, self.job)?;
         machine.kernel.path = Some(kernel.image.clone());
         machine.kernel.initramfs = vec![initramfs];
         machine.kernel.command_line = Some(guest::command_line(scenario));
@@ -114,6 +113,7 @@ impl<'a> Preparing<'a> {
             prepare,
             preamble: guest::preamble(scenario, item.seed),
             folder: PathBuf::new(),
+            shell: self.wanted.shell,
             save: true,
         };
         Ok(Prepared::Ready(Box::new(Ready { item, play, stage })))

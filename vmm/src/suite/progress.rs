@@ -13,9 +13,10 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Of so many scenarios none is done.
-    pub fn new(count: usize) -> Self {
-        let bar = ProgressBar::with_draw_target(Some(count as u64), ProgressDrawTarget::stderr());
+    /// Of so many scenarios none is done. A `still` line is not shown: the terminal is the guest's.
+    pub fn new(count: usize, still: bool) -> Self {
+        let target = if still { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let bar = ProgressBar::with_draw_target(Some(count as u64), target);
         let style = ProgressStyle::with_template("{pos}/{len} done, {elapsed} gone, {eta} left {wide_msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.enable_steady_tick(Duration::from_millis(200));

@@ -1,16 +1,12 @@
-//! The folder that a scenario's guest finds shared: its files, its modules, and the lists by which `modprobe` finds modules.
+//! The folder that a scenario's guest finds shared, with the files that it is to copy.
 
 use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tempfile::TempDir;
 
 use crate::error::{HostError, plain};
 use crate::scenario::Scenario;
-
-/// The files of a kernel's modules that the guest sees beside `kernel`: lists.
-const LISTS: &str = "modules.";
 
 /// A folder that is gone when this is dropped.
 pub struct Stage {
@@ -20,17 +16,12 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Makes a stage below `parent`. `index`: the folder with the module lists of the kernel and of `modules`.
+    /// Makes a stage below `parent`.
     ///
     /// # Errors
     ///
     /// The host's file system.
-    pub fn new(
-        parent: &Path,
-        scenario: &Scenario,
-        index: &Path,
-        modules: &[PathBuf],
-    ) -> Result<Stage, HostError> {
+    pub fn new(parent: &Path, scenario: &Scenario) -> Result<Stage, HostError> {
         let failed = |path: &Path, error: &std::io::Error| {
             HostError::input(
                 format!("{}: {}", path.display(), plain(error)),
@@ -41,23 +32,7 @@ impl Stage {
             .prefix("stage-")
             .tempdir_in(parent)
             .map_err(|error| failed(parent, &error))?;
-        let lists = folder.path().join("modules");
-        let make = || -> std::io::Result<()> {
-            fs::create_dir_all(lists.join("updates"))?;
-            fs::create_dir(folder.path().join("files"))?;
-            symlink("/run/fencepost/kernel/kernel", lists.join("kernel"))?;
-            for entry in fs::read_dir(index)? {
-                let entry = entry?;
-                if entry.file_name().to_string_lossy().starts_with(LISTS) {
-                    fs::copy(entry.path(), lists.join(entry.file_name()))?;
-                }
-            }
-            for module in modules {
-                fs::copy(module, lists.join("updates").join(module.file_name().unwrap_or_default()))?;
-            }
-            Ok(())
-        };
-        make().map_err(|error| failed(folder.path(), &error))?;
+        fs::create_dir(folder.path().join("files")).map_err(|error| failed(folder.path(), &error))?;
         let mut copies = Vec::new();
         for (number, (to, from)) in scenario.guest.files.iter().enumerate() {
             let name = format!("files/{number}");

@@ -1,12 +1,19 @@
 //! What a scenario's steps are to the player: tasks.
 
+use fencepost_devices::faults::FaultSpec;
+
 use super::order::Play;
 use super::play::{HostTask, Task, Wanted};
 use crate::error::HostError;
+use crate::input_script;
 use crate::scenario::{Action, Found};
 
 /// The number of the first step: the task before it makes the guest ready.
 pub const STEPS_FROM: usize = 1;
+/// A shell on the console, in the scenario's folder.
+const SHELL: &str = "cd /work; export HOME=/root TERM=vt102
+    echo 'fencepost: a shell at the step that failed; exit ends the scenario' >/dev/console
+    exec /run/fencepost/busybox cttyhack /bin/bash -l </dev/console >/dev/console 2>&1\n";
 /// How long the guest may take to say what its kernel has said.
 const DMESG_LIMIT_NS: u64 = 10_000_000_000;
 
@@ -34,8 +41,16 @@ pub fn wanted(order: &Play, found: &Found) -> Result<Wanted, HostError> {
                     Box::new(move |machine, save| save(machine, &path).map_err(|error| error.to_string()));
                 Task::Host(save)
             }
-            Action::Fault(_) | Action::Input(_) => {
-                return Err(refused("this fencepost cannot do that yet".to_string()));
+            Action::Input(line) => {
+                let all = input_script::deliveries(line, &order.machine).map_err(refused)?;
+                Task::Host(Box::new(move |machine, _| {
+                    all.iter().for_each(|(slot, data)| machine.deliver(*slot, data.clone()));
+                    Ok(())
+                }))
+            }
+            Action::Fault(text) => {
+                let spec: FaultSpec = text.parse().map_err(refused)?;
+                Task::Host(Box::new(move |machine, _| machine.give_fault(&spec)))
             }
         };
         match (task, wanted.at) {
@@ -49,5 +64,13 @@ pub fn wanted(order: &Play, found: &Found) -> Result<Wanted, HostError> {
     }
     let dmesg = "exec 2>&1\n/run/fencepost/busybox dmesg -r\n".to_string();
     tasks.push(Task::Command { script: dmesg, limit_ns: Some(DMESG_LIMIT_NS) });
-    Ok(Wanted { tasks, timed, limit_ns: u64::MAX, waiting: false, judge: Box::new(|_| true), save: None })
+    Ok(Wanted {
+        tasks,
+        timed,
+        limit_ns: u64::MAX,
+        waiting: false,
+        judge: Box::new(|_| true),
+        shell: order.shell.then(|| SHELL.to_string()),
+        save: None,
+    })
 }

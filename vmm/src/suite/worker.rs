@@ -6,22 +6,28 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use fencepost_report::{Failure, Outcome as Report, Verdict};
+use fencepost_report::ktap::Known;
+use fencepost_report::{Judged, Outcome as Report, Verdict};
 
+use super::frames::Seeing;
 use super::guest::channel_slot;
 use super::heard::Heard;
-use super::judge::{self, Judged};
+use super::judge;
 use super::order::{Boot, Order, Play};
-use super::play::{Ended, Played, Player, Record, SaveAt, Wanted};
+use super::play::{Ended, Judge, Played, Player, Record, SaveAt, Wanted};
 use super::tasks;
+use crate::console::{self, Eof};
 use crate::control::Control;
-use crate::error::HostError;
+use crate::error::{HostError, plain};
 use crate::launch::Launch;
+use crate::outlet::Full;
 use crate::panic::OnPanic;
 use crate::report;
 use crate::run::{Hooks, Outcome, run};
+use crate::say;
 use crate::scenario::{Ending, Found};
 use crate::tail::Tail;
+use crate::terminal::RawTerminal;
 
 /// The longest that a kernel may take to its agent, in the guest's time and in the host's.
 const BOOT_LIMIT: Duration = Duration::from_secs(600);
@@ -53,12 +59,13 @@ fn boot(order: Boot, control: &Arc<Control>) -> Result<(), HostError> {
         limit_ns: BOOT_LIMIT.as_nanos() as u64,
         waiting: false,
         judge: Box::new(|_| true),
+        shell: None,
         save: Some((order.to, SaveAt::End)),
     };
     let mut launch = Launch::new(order.machine);
     launch.timeout = Some(BOOT_LIMIT);
     launch.on_panic = Some(OnPanic::Exit);
-    let (record, outcome, tail) = run_player(&launch, wanted, &order.console, control)?;
+    let (record, outcome, tail) = run_player(&launch, wanted, (&order.console, None), control)?;
     if let Some(error) = record.save_error {
         return Err(HostError::Host(error));
     }
@@ -78,22 +85,55 @@ fn boot(order: Boot, control: &Arc<Control>) -> Result<(), HostError> {
 fn run_player(
     launch: &Launch,
     wanted: Wanted,
-    console: &Path,
+    (console, seeing): (&Path, Option<&Seeing>),
     control: &Arc<Control>,
 ) -> Result<(Record, Outcome, Tail), HostError> {
     let slot = channel_slot(&launch.machine)
         .ok_or_else(|| HostError::Host("the scenario's machine has no channel".to_string()))?;
     let failed = |error: std::io::Error| HostError::file("console", console, &error, "make room there");
     let tail = Tail::new(File::create(console).map_err(failed)?, CONSOLE_MAX_BYTES);
+    let shell = wanted.shell.is_some();
     let heard = Heard::new(control);
     let record = Arc::new(Mutex::new(Record::default()));
     let mut hooks = Hooks::new(Box::new(tail.clone()));
     hooks.control = Arc::clone(control);
     hooks.channel = Some(Box::new(heard.clone()));
+    hooks.frames = seeing.map(|seeing| Box::new(seeing.clone()) as _);
     hooks.conductor = Some(Box::new(Player::new(wanted, heard, control, slot, &record)));
-    let outcome = run(launch, hooks)?;
+    let outcome = if shell { on_terminal(launch, hooks, &tail)? } else { run(launch, hooks)? };
     let record = std::mem::take(&mut *record.lock().unwrap_or_else(PoisonError::into_inner));
     Ok((record, outcome, tail))
+}
+
+/// Runs a machine with its console on the user's terminal.
+fn on_terminal(launch: &Launch, mut hooks: Hooks, tail: &Tail) -> Result<Outcome, HostError> {
+    let control = Arc::clone(&hooks.control);
+    let screen = say::output(&control)
+        .map_err(|error| HostError::Host(format!("standard output: {}", plain(&error))))?;
+    hooks.console = Box::new(Both(Box::new(screen.writer(Full::Wait)), tail.clone()));
+    hooks.gates.push(Arc::clone(screen.gate()));
+    let terminal = RawTerminal::enter();
+    let reader = console::read_stdin(Arc::clone(&control), terminal.is_some(), Eof::Send);
+    let outcome = run(launch, hooks);
+    drop(reader);
+    let mut outcome = outcome?;
+    outcome.add(screen.finish(), &control);
+    Ok(outcome)
+}
+
+/// The user's terminal and the console's file.
+struct Both(Box<dyn Write + Send>, Tail);
+
+impl Write for Both {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.1.write_all(bytes)?;
+        self.0.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
 }
 
 fn how_it_ended(outcome: &Outcome) -> String {
@@ -103,31 +143,35 @@ fn how_it_ended(outcome: &Outcome) -> String {
 }
 
 /// Plays a scenario.
-fn play(order: &Play, control: &Arc<Control>) -> Result<Report, HostError> {
+pub(super) fn play(order: &Play, control: &Arc<Control>) -> Result<Report, HostError> {
     let start = Instant::now();
     let found = Found::of(&order.path, &order.text)?;
     let about = &found.scenario.scenario;
+    let seeing = Seeing::default();
     let judged: Arc<Mutex<Vec<(usize, Judged)>>> = Arc::default();
     let wanted = Wanted {
         waiting: order.restore.is_some(),
         limit_ns: about.timeout.ns(),
-        judge: judge_into(&found, &judged),
+        judge: judge_into(&found, &judged)?,
         save: order.save.then(|| (order.folder.join("failure.snapshot"), SaveAt::Failure)),
         ..tasks::wanted(order, &found)?
     };
     let mut launch = Launch::new(order.machine.clone());
     launch.restore = order.restore.clone();
     launch.restored_seed = order.seed;
-    launch.timeout = Some(about.wall_timeout.0);
+    launch.timeout = (!order.shell).then_some(about.wall_timeout.0);
+    launch.realtime = order.shell;
     launch.on_panic = Some(OnPanic::Exit);
-    let (record, outcome, tail) = run_player(&launch, wanted, &order.folder.join("console.txt"), control)?;
+    let (record, outcome, tail) =
+        run_player(&launch, wanted, (&order.folder.join("console.txt"), Some(&seeing)), control)?;
     write_output(&found, &record, &order.folder)?;
     let mut all = Judged::default();
     let mut steps = std::mem::take(&mut *judged.lock().unwrap_or_else(PoisonError::into_inner));
     steps.sort_by_key(|(task, _)| *task);
-    steps.into_iter().for_each(|(_, judged)| all.add(judged));
-    all.add(unfinished(&found, &record));
-    all.add(ending(&found, &record, &outcome));
+    steps.into_iter().for_each(|(_, judged)| all.append(judged));
+    all.append(unfinished(&found, &record)?);
+    all.append(ending(&found, &record, &outcome));
+    all.append(seeing.judge(&found.scenario.expect.frames, &order.folder));
     Ok(Report {
         name: order.name.clone(),
         file: Some(order.path.clone()),
@@ -145,41 +189,46 @@ fn play(order: &Play, control: &Arc<Control>) -> Result<Report, HostError> {
 }
 
 /// Judges each task as it ends, and keeps what came of it.
-fn judge_into(
-    found: &Found,
-    judged: &Arc<Mutex<Vec<(usize, Judged)>>>,
-) -> Box<dyn FnMut(&Played) -> bool + Send> {
-    let (found, judged) = (found.clone(), Arc::clone(judged));
-    Box::new(move |played| {
-        let one = judge_task(&found, played);
+fn judge_into(found: &Found, judged: &Arc<Mutex<Vec<(usize, Judged)>>>) -> Result<Judge, HostError> {
+    let (found, judged, known) = (found.clone(), Arc::clone(judged), known(found)?);
+    Ok(Box::new(move |played| {
+        let one = judge_task(&found, &known, played);
         let good = one.failures.is_empty();
         judged.lock().unwrap_or_else(PoisonError::into_inner).push((played.task, one));
         good
-    })
+    }))
 }
 
-fn judge_task(found: &Found, played: &Played) -> Judged {
+/// The tests that may fail.
+fn known(found: &Found) -> Result<Vec<Known>, HostError> {
+    let all = found.scenario.expect.ktap.known.iter();
+    let all = all.map(|known| Known::pattern(&known.pattern, known.reason.clone()));
+    all.collect::<Result<_, _>>().map_err(|error| HostError::Input(error.to_string()))
+}
+
+fn judge_task(found: &Found, known: &[Known], played: &Played) -> Judged {
     let at = played.task.checked_sub(tasks::STEPS_FROM).and_then(|index| found.scenario.steps.get(index));
     match at {
         Some(step) => {
             let name = format!("step {}: {}", played.task, step.get_ref().title());
-            judge::step(step.get_ref(), &name, Some(found.line(step)), played)
+            judge::step(step.get_ref(), &name, Some(found.line(step)), known, played)
         }
-        None if played.task == 0 => judge::step(&Default::default(), "the guest is made ready", None, played),
+        None if played.task == 0 => {
+            judge::step(&Default::default(), "the guest is made ready", None, known, played)
+        }
         None => Judged::default(),
     }
 }
 
 /// The step that was running when the guest ended.
-fn unfinished(found: &Found, record: &Record) -> Judged {
-    let expected_end = found.scenario.expect.end.is_some();
+fn unfinished(found: &Found, record: &Record) -> Result<Judged, HostError> {
     let mut judged = Judged::default();
-    for played in record.played.iter().filter(|played| played.ended.is_none()) {
-        if !expected_end {
-            judged.add(judge_task(found, played));
-        }
+    if found.scenario.expect.end.is_none() {
+        let known = known(found)?;
+        let running = record.played.iter().filter(|played| played.ended.is_none());
+        running.for_each(|played| judged.append(judge_task(found, &known, played)));
     }
-    judged
+    Ok(judged)
 }
 
 /// Compares how the guest ended with what was expected.
@@ -196,41 +245,31 @@ fn ending(found: &Found, record: &Record, outcome: &Outcome) -> Judged {
         End::Guest(_) => None,
     };
     let by_host = matches!(outcome.end, End::Host(_));
-    let (at, line) = ("the guest's end".to_string(), None);
+    let at = "the guest's end";
     let how = || match (record.over, record.finished) {
         (true, _) => "its time was over".to_string(),
         (_, true) => "it was still there".to_string(),
         _ => how_it_ended(outcome),
     };
-    match expected {
-        Some(expected) if came == Some(expected) => judged.pass(&at),
-        Some(expected) => {
-            let expected = match expected {
-                Ending::PowerOff => "that the guest powers off",
-                Ending::Reset => "that the guest restarts",
-                Ending::Panic => "that the guest's kernel panics",
-            };
-            judged.fail(Failure {
-                at,
-                line,
-                expected: expected.to_string(),
-                came: how(),
-                output: Vec::new(),
-            });
+    let timed_out = record.played.iter().any(|played| played.ended == Some(Ended::TimedOut));
+    let wrong = match expected {
+        Some(expected) if came == Some(expected) => None,
+        Some(Ending::PowerOff) => Some("that the guest powers off".to_string()),
+        Some(Ending::Reset) => Some("that the guest restarts".to_string()),
+        Some(Ending::Panic) => Some("that the guest's kernel panics".to_string()),
+        None if !by_host => Some("that the guest is there to the end".to_string()),
+        // The step says so.
+        None if record.over && timed_out => None,
+        None if record.over => Some(format!("its end within {}", found.scenario.scenario.timeout)),
+        None if !record.finished => {
+            Some(format!("its end within {} of the host's time", found.scenario.scenario.wall_timeout))
         }
-        None if by_host => {
-            if record.over && !record.played.iter().any(|played| played.ended == Some(Ended::TimedOut)) {
-                let expected = format!("its end within {}", found.scenario.scenario.timeout);
-                judged.fail(Failure { at, line, expected, came: how(), output: Vec::new() });
-            } else if !record.finished && !record.over {
-                let expected = "its end within the host's time".to_string();
-                judged.fail(Failure { at, line, expected, came: how(), output: Vec::new() });
-            }
-        }
-        None => {
-            let expected = "that the guest is there to the end".to_string();
-            judged.fail(Failure { at, line, expected, came: how(), output: Vec::new() });
-        }
+        None => None,
+    };
+    match wrong {
+        Some(expected) => judged.failed(at, expected, how(), Vec::new()),
+        None if expected.is_some() => judged.passed(at, ""),
+        None => {}
     }
     judged
 }
