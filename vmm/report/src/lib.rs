@@ -7,12 +7,19 @@
 #![deny(clippy::unwrap_used)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod class;
+pub mod dmesg;
 mod judged;
 pub mod ktap;
+pub mod merge;
 pub mod outcome;
+mod pattern;
 pub mod printk;
+pub mod reports;
+pub mod shard;
 pub mod text;
 pub mod write;
 
 pub use judged::Judged;
 pub use outcome::{Check, Failure, Outcome, Suite, Verdict};
+pub use pattern::PatternError;

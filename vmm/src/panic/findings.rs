@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::class::Class;
+use fencepost_report::class::Class;
 
 /// Bytes kept of a report's text, and of its place.
 const TEXT_MAX_BYTES: usize = 240;

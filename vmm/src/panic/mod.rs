@@ -1,11 +1,9 @@
 //! A guest's kernel that fails: its reports are recognised on the console and by the device of docs/pvpanic.md, counted, and
 //! end the run where they are the end of the guest (docs/panic.md).
 
-mod class;
 mod ears;
 mod findings;
 mod lines;
-mod printk;
 mod recogniser;
 #[cfg(test)]
 mod tests;
@@ -16,8 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fencepost_devices::pvpanic::{GuestEvent, GuestEvents};
 
-pub use class::Class;
 pub use ears::{Console, Ears};
+pub use fencepost_report::class::Class;
 pub use findings::{Findings, Reports};
 use recogniser::{Complete, Recogniser};
 

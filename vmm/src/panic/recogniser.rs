@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::class::{Class, classify, is_die_header};
 use super::findings::Findings;
 use super::lines::Lines;
-use super::printk::stamped;
+use fencepost_report::class::{Class, classify, is_die_header};
+use fencepost_report::printk::stamped;
 
 /// A report that is being written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

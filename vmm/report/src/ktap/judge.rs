@@ -4,6 +4,7 @@ use regex::Regex;
 
 use super::{Directive, Ktap, Status, Test};
 use crate::judged::Judged;
+use crate::pattern::{PatternError, whole};
 
 /// A failure that is known, by the test's name or by a pattern for names.
 #[derive(Clone, Debug)]
@@ -18,14 +19,6 @@ enum Which {
     Pattern(Box<Regex>),
 }
 
-/// A pattern that is no regular expression.
-#[derive(Clone, Debug, thiserror::Error)]
-#[error("the pattern `{pattern}` is no regular expression: {why}; see the syntax of the crate regex")]
-pub struct KnownError {
-    pattern: String,
-    why: String,
-}
-
 impl Known {
     /// The test whose whole name this is ([`Test::name`]), with its subtests.
     pub fn name(name: impl Into<String>, reason: impl Into<String>) -> Known {
@@ -33,12 +26,8 @@ impl Known {
     }
 
     /// Every test to whose whole name the regular expression fits, with its subtests.
-    pub fn pattern(pattern: &str, reason: impl Into<String>) -> Result<Known, KnownError> {
-        let which = whole(pattern).map_err(|error| KnownError {
-            pattern: pattern.to_owned(),
-            why: error.to_string().lines().last().unwrap_or_default().to_owned(),
-        })?;
-        Ok(Known { which: Which::Pattern(Box::new(which)), reason: reason.into() })
+    pub fn pattern(pattern: &str, reason: impl Into<String>) -> Result<Known, PatternError> {
+        Ok(Known { which: Which::Pattern(Box::new(whole(pattern)?)), reason: reason.into() })
     }
 
     /// The name or the pattern.
@@ -60,12 +49,6 @@ impl Known {
     fn covers(&self, path: &[String]) -> bool {
         (1..=path.len()).any(|end| self.is(&path.get(..end).unwrap_or_default().join(": ")))
     }
-}
-
-fn whole(pattern: &str) -> Result<Regex, regex::Error> {
-    // By itself first: `a)(b` is a pattern only within brackets.
-    Regex::new(pattern)?;
-    Regex::new(&format!("^(?:{pattern})$"))
 }
 
 /// What the results come to: a check for each test that has no subtests, for each test that fails or is skipped and does not only repeat

@@ -11,7 +11,7 @@ mod tests;
 
 use std::fmt;
 
-pub use judge::{Known, KnownError, judge};
+pub use judge::{Known, judge};
 pub use parser::parse;
 
 /// What a text says.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// A kind of report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Class {
     /// The kernel cannot go on with what it did: a bad access, a failed BUG_ON.
     Oops,

@@ -1,0 +1,105 @@
+//! The files in which a suite is told, as options name them: each is written whole or not at all.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::outcome::Suite;
+use crate::write::{github, json, junit, ktap};
+
+/// Which files are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reports {
+    /// `--json`.
+    pub json: Option<PathBuf>,
+    /// `--junit`.
+    pub junit: Option<PathBuf>,
+    /// `--ktap`.
+    pub ktap: Option<PathBuf>,
+    /// The file that `$GITHUB_STEP_SUMMARY` names: the summary is added at its end.
+    pub step_summary: Option<PathBuf>,
+}
+
+/// A file that could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("{option} {}: {error}; name a file in a folder that can be written and has room", path.display())]
+pub struct ReportError {
+    option: &'static str,
+    path: PathBuf,
+    error: io::Error,
+}
+
+impl Reports {
+    /// Writes all of them. Tries each, and gives the first error.
+    pub fn write(&self, suite: &Suite) -> Result<(), ReportError> {
+        let mut first = Ok(());
+        let mut done = |option, path: &Path, result: io::Result<()>| {
+            let failed = result.map_err(|error| ReportError { option, path: path.to_owned(), error });
+            first = std::mem::replace(&mut first, Ok(())).and(failed);
+        };
+        if let Some(path) = &self.json {
+            done("--json", path, whole(path, |out| json::write(suite, out)));
+        }
+        if let Some(path) = &self.junit {
+            done("--junit", path, whole(path, |out| junit::write(suite, out)));
+        }
+        if let Some(path) = &self.ktap {
+            done("--ktap", path, whole(path, |out| ktap::write(suite, out)));
+        }
+        if let Some(path) = &self.step_summary {
+            done("GITHUB_STEP_SUMMARY", path, append(path, &github::summary(suite)));
+        }
+        first
+    }
+}
+
+/// Writes a file beside the one that is wanted, which then takes its place. What is no file, such as a pipe, is written as it is.
+fn whole(path: &Path, write: impl Fn(&mut Vec<u8>) -> io::Result<()>) -> io::Result<()> {
+    let mut text = Vec::new();
+    write(&mut text)?;
+    // A link stays one: what it names is replaced.
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    if fs::metadata(path).is_ok_and(|it| !it.is_file()) {
+        return OpenOptions::new().write(true).open(path)?.write_all(&text);
+    }
+    let Some(name) = path.file_name() else { return Err(io::ErrorKind::IsADirectory.into()) };
+    let mut other = name.to_owned();
+    other.push(format!(".{}.part", std::process::id()));
+    let other = path.with_file_name(other);
+    let written = fs::write(&other, &text).and_then(|()| fs::rename(&other, path));
+    written.inspect_err(|_| drop(fs::remove_file(&other)))
+}
+
+fn append(path: &Path, text: &str) -> io::Result<()> {
+    OpenOptions::new().create(true).append(true).open(path)?.write_all(text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::write::sample::suite;
+
+    #[test]
+    fn each_file_that_is_named_is_written_and_nothing_else_is_left() {
+        let folder = std::env::temp_dir().join(format!("fencepost-reports-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let at = |name: &str| Some(folder.join(name));
+        let reports =
+            Reports { json: at("a.json"), junit: at("b.xml"), ktap: at("c.ktap"), step_summary: at("d.md") };
+        fs::write(folder.join("d.md"), "before\n").unwrap();
+        reports.write(&suite()).unwrap();
+        reports.write(&suite()).unwrap();
+        let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
+        assert_eq!(json::read(&read("a.json")).unwrap(), suite());
+        assert!(read("b.xml").starts_with("<?xml") && read("c.ktap").starts_with("KTAP version 1\n"));
+        assert_eq!(read("d.md"), format!("before\n{0}{0}", github::summary(&suite())));
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 4);
+        let bad = Reports { json: Some("/dev/full".into()), ktap: at("e.ktap"), ..Reports::default() };
+        let error = bad.write(&suite()).unwrap_err().to_string();
+        assert!(error.contains("--json /dev/full: No space left") && read("e.ktap").len() > 10, "{error}");
+        let bad = Reports { junit: at("none/b.xml"), ..Reports::default() };
+        let error = bad.write(&suite()).unwrap_err().to_string();
+        assert!(error.contains("--junit") && error.contains("No such file"), "{error}");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}
