@@ -65,6 +65,7 @@
 
 #[cfg(test)]
 mod allocations;
+pub mod conditions;
 mod engine;
 mod event;
 mod fault;

@@ -35,6 +35,38 @@ pub struct InterruptLine {
     pub delivered: usize,
     /// How often its handler began.
     pub handled: usize,
+    /// How long it takes from a raising to the CPU's taking it; where the trace does not have that, to the handler's begin.
+    #[serde(skip)]
+    pub latency: Latency,
+}
+
+/// How long a line's raisings wait. Those that come before the first is taken are one with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Latency {
+    /// The one that waited longest, and when it was taken.
+    pub longest: Option<(At, At)>,
+    /// One that was not taken before the trace's end.
+    pub open: Option<At>,
+}
+
+impl Latency {
+    fn of(raised: &[At], taken: &[At]) -> Latency {
+        let mut latency = Latency::default();
+        let mut next = raised.iter().peekable();
+        for at in taken {
+            let mut first = None;
+            while let Some(raise) = next.next_if(|raise| *raise < at) {
+                first.get_or_insert(*raise);
+            }
+            let Some(raise) = first else { continue };
+            let took = |(from, to): (At, At)| to.stamp.cycles.saturating_sub(from.stamp.cycles);
+            if latency.longest.is_none_or(|longest| took((raise, *at)) > took(longest)) {
+                latency.longest = Some((raise, *at));
+            }
+        }
+        latency.open = next.next().copied();
+        latency
+    }
 }
 
 /// One line with its events, each in the order of time.
@@ -124,6 +156,10 @@ impl Wires {
             raised: wire.raised.len(),
             delivered: wire.delivered.len(),
             handled: wire.handled.len(),
+            latency: Latency::of(
+                &wire.raised,
+                if wire.delivered.is_empty() { &wire.handled } else { &wire.delivered },
+            ),
         };
         self.wires.into_iter().map(line).collect()
     }

@@ -42,7 +42,7 @@ pub use flow::{Visit, Work};
 pub use guest::{FencePoint, FenceTimeline, Wait};
 pub use handoff::{Handoff, HandoffKind, Leg, Party, Split};
 pub(crate) use handoff::{add, between};
-pub use interrupts::InterruptLine;
+pub use interrupts::{InterruptLine, Latency};
 pub use outcome::Outcome;
 pub use stage::{Component, Side, Stage};
 pub use work::{Capture, FenceWrite, Flip, Job, Msi, Pending};
