@@ -113,7 +113,7 @@ fn kept(folder: &Path) -> Option<Catalogue> {
 }
 
 /// Whether there is an index in this place, which counts as used now.
-fn used(folder: &Path) -> bool {
+pub(super) fn used(folder: &Path) -> bool {
     // Only the order of removal depends on the time.
     let touch = |folder: File| drop(folder.set_modified(SystemTime::now()));
     File::open(folder).map(touch).is_ok()
@@ -197,7 +197,7 @@ fn write(
         catalogue.write(builtin).map_err(|why| HostError::Host(format!("{}: {why}", folder.display())))?;
     let written = || {
         let parent = folder.parent().unwrap_or(Path::new("."));
-        sweep(parent);
+        sweep(parent, MOST_KEPT);
         let partial = tempfile::Builder::new().prefix(".partial-").tempdir_in(parent)?;
         for (name, bytes) in &files {
             put(&partial.path().join(name), bytes)?;
@@ -233,8 +233,8 @@ fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_data()
 }
 
-/// Removes the indexes that were used longest ago.
-fn sweep(folder: &Path) {
+/// Removes the folders in `folder` that were used longest ago, beyond `most`.
+pub(super) fn sweep(folder: &Path, most: usize) {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let old = |entry: fs::DirEntry| {
         let used = entry.metadata().ok().filter(fs::Metadata::is_dir)?.modified().ok()?;
@@ -244,7 +244,7 @@ fn sweep(folder: &Path) {
     all.sort_unstable_by(|a, b| b.cmp(a));
     let idle = |(used, _): &(SystemTime, PathBuf)| used.elapsed().is_ok_and(|age| age > IN_USE);
     // Somebody else may have been quicker.
-    all.into_iter().skip(MOST_KEPT).filter(idle).for_each(|(_, path)| drop(fs::remove_dir_all(path)));
+    all.into_iter().skip(most).filter(idle).for_each(|(_, path)| drop(fs::remove_dir_all(path)));
 }
 
 #[cfg(test)]

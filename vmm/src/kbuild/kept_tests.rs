@@ -113,7 +113,7 @@ fn the_oldest_unused_indexes_go() {
             if number == 0 { SystemTime::now() } else { long_ago + Duration::from_secs(number as u64) };
         File::open(&one).expect("there").set_modified(used).expect("ours");
     }
-    sweep(folder.path());
+    sweep(folder.path(), MOST_KEPT);
     let gone: Vec<usize> =
         (0..MOST_KEPT + 3).filter(|number| !folder.path().join(number.to_string()).exists()).collect();
     assert_eq!(gone, [1, 2, 3]);

@@ -106,7 +106,7 @@ fn newest_package(
 }
 
 /// An error that names the option of another command.
-fn of_package(error: HostError) -> HostError {
+pub(super) fn of_package(error: HostError) -> HostError {
     let told = |line: &str| {
         let rest = line.strip_prefix("--packages ").or_else(|| line.strip_prefix("--kernel-package "));
         rest.map(|rest| format!("{ROLE} {rest}"))

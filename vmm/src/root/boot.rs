@@ -223,7 +223,11 @@ pub fn kept_kernel(cache: &Path) -> Result<PathBuf, HostError> {
 }
 
 /// The files of a package, or of those that it needs, which `take` takes.
-fn unpacked(
+///
+/// # Errors
+///
+/// They cannot be fetched, or do not fit each other.
+pub fn unpacked(
     name: &str,
     take: &dyn Fn(&Package) -> bool,
     (sources, update): (Option<&Path>, bool),

@@ -3,15 +3,20 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Seek};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process_group};
+
 use crate::error::{HostError, plain};
 
 /// How often a program is looked at.
 const LOOK: Duration = Duration::from_millis(5);
+/// How long a process group has to end by itself.
+const GRACE: Duration = Duration::from_secs(1);
 /// A user who pressed Ctrl-C is told this, and the exit status is the signal's.
 pub const STOPPED: &str = "stopped by a signal; nothing was written";
 
@@ -115,6 +120,27 @@ impl<'a> Job<'a> {
         })
     }
 
+    /// Runs a program with all that it starts in a process group of its own, which a signal ends. What they say goes to `log`. Gives
+    /// whether it says that all went well.
+    ///
+    /// # Errors
+    ///
+    /// It is not there, or a signal came.
+    pub fn run_group(&self, mut command: Command, log: &File) -> Result<bool, HostError> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let failed = |error: io::Error| cannot_run(&program, &error);
+        command.stdin(Stdio::null()).process_group(0);
+        command.stdout(log.try_clone().map_err(failed)?).stderr(log.try_clone().map_err(failed)?);
+        let mut group = Group(command.spawn().map_err(failed)?);
+        loop {
+            if let Some(status) = group.0.try_wait().map_err(failed)? {
+                return Ok(status.success());
+            }
+            self.go_on().map_err(|error| stopped(&error))?;
+            std::thread::sleep(LOOK);
+        }
+    }
+
     /// Starts a program whose output is read as it comes. What is wrong with it shows in the output's end.
     ///
     /// # Errors
@@ -142,6 +168,27 @@ impl Drop for Running {
             let _ = self.0.kill();
             let _ = self.0.wait();
         }
+    }
+}
+
+/// A process group that does not outlive us. Its leader may take a moment to remove what is half written.
+struct Group(Child);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let Ok(None) = self.0.try_wait() else { return };
+        let group = Pid::from_child(&self.0);
+        // It may have ended meanwhile.
+        let _ = kill_process_group(group, Signal::TERM);
+        let looks = (GRACE.as_millis() / LOOK.as_millis()) as u32;
+        for _ in 0..looks {
+            if !matches!(self.0.try_wait(), Ok(None)) {
+                break;
+            }
+            std::thread::sleep(LOOK);
+        }
+        let _ = kill_process_group(group, Signal::KILL);
+        let _ = self.0.wait();
     }
 }
 
