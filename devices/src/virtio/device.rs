@@ -53,23 +53,34 @@ pub trait Device: Sized + Send + 'static {
     /// As [`Self::parts`].
     fn power_on(parts: Self::Parts) -> Result<Self, String>;
     /// The device's own configuration, its offsets from 0 ([`CONFIG`](super::registers::CONFIG) is added), as its page lists it.
-    fn config_table() -> Vec<Register>;
+    fn config_table() -> Vec<Register> {
+        Vec::new()
+    }
     /// As [`Model::cost`](crate::registry::Model::cost).
     fn cost(config: &Self::Config) -> Option<CostModel>;
 
     /// The device's own feature bits that it offers.
-    fn features(&self) -> u64;
+    fn features(&self) -> u64 {
+        0
+    }
     /// The bytes of its configuration now: as many as [`Self::config_table`] covers.
-    fn config(&self) -> Vec<u8>;
-    /// The driver writes `data` at `offset` of the configuration.
-    fn write_config(&mut self, offset: usize, data: &[u8], io: &mut Io<'_, '_>);
+    fn config(&self) -> Vec<u8> {
+        Vec::new()
+    }
+    /// The driver writes `data` at `offset` of the configuration. Where nothing else is said, that does nothing.
+    fn write_config(&mut self, offset: usize, data: &[u8], io: &mut Io<'_, '_>) {
+        let _ = (offset, data, io);
+    }
     /// The driver has told of queue `queue`, or has become ready with buffers in it perhaps.
     fn notify(&mut self, queue: u16, io: &mut Io<'_, '_>);
     /// A call asked for by the clock port.
     fn timer(&mut self, token: u32, io: &mut Io<'_, '_>);
     /// Takes of `data`, which the host has for the device, as much as it has room for; how many bytes. What is not taken is offered
     /// again when the driver has told of a queue. A device that takes nothing from the host says that it took all.
-    fn receive(&mut self, data: &[u8], io: &mut Io<'_, '_>) -> usize;
+    fn receive(&mut self, data: &[u8], io: &mut Io<'_, '_>) -> usize {
+        let _ = io;
+        data.len()
+    }
     /// Back to power-on, pending calls cancelled. What the host gave stays. The queues are reset behind it.
     fn reset(&mut self, io: &mut Io<'_, '_>);
     /// The state now.

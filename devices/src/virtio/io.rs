@@ -1,5 +1,7 @@
 //! What a virtio device is lent for one call: its queues and the ports.
 
+use fencepost_trace::{Event, JobKind};
+
 use super::chain::Chain;
 use super::queue::{NO_VECTOR, Queue, QueueError};
 use super::state::Common;
@@ -62,13 +64,6 @@ impl Io<'_, '_> {
         }
     }
 
-    /// Puts back the chain that was taken last from `queue`: it will be taken again.
-    pub fn put_back(&mut self, queue: u16) {
-        if let Some(queue) = self.common.queues.get_mut(usize::from(queue)) {
-            queue.next_available = queue.next_available.wrapping_sub(1);
-        }
-    }
-
     /// Gives `chain` of queue `queue` back with `written` bytes written, and interrupts if the driver wants that.
     pub fn finish(&mut self, queue: u16, chain: &Chain, written: u32) {
         self.finish_quietly(queue, chain, written);
@@ -105,6 +100,26 @@ impl Io<'_, '_> {
             Ok(false) => {}
             Err(error) => self.break_down(error),
         }
+    }
+
+    /// Gives `chain` back as [`Self::finish`] does where it was `written` to; else its memory is where the device may not be.
+    pub fn settle(&mut self, queue: u16, chain: &Chain, written: Result<usize, DmaFault>) {
+        match written {
+            Ok(bytes) => self.finish(queue, chain, u32::try_from(bytes).unwrap_or(u32::MAX)),
+            Err(fault) => self.fault(fault),
+        }
+    }
+
+    /// Tells the trace that job `seqno` of the device's first engine begins, for `queue`.
+    pub fn job_starts(&mut self, queue: u16, seqno: u64, kind: JobKind) {
+        let engine = self.ports.engine(0);
+        self.ports.trace.record(Event::JobStart { engine, queue: queue.into(), seqno, kind });
+    }
+
+    /// Tells the trace that it is over.
+    pub fn job_ends(&mut self, queue: u16, seqno: u64, ok: bool) {
+        let engine = self.ports.engine(0);
+        self.ports.trace.record(Event::JobEnd { engine, queue: queue.into(), seqno, ok });
     }
 
     /// The device's configuration has changed: tells the driver.

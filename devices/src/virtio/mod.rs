@@ -6,6 +6,7 @@
 mod chain;
 mod device;
 mod io;
+mod looker;
 mod model;
 mod queue;
 pub mod registers;
@@ -18,6 +19,7 @@ mod transport;
 pub use chain::{Chain, Span};
 pub use device::Device;
 pub use io::{ACCESS_PLATFORM, EVENT_IDX, INDIRECT_DESC, Io, VERSION_1};
+pub use looker::Looker;
 pub use queue::{NO_VECTOR, Queue, QueueError};
 pub use state::{Common, VirtioState};
 pub use transport::Transport;

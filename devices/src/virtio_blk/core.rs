@@ -1,6 +1,6 @@
 //! The device: one queue of requests, served one after the other.
 
-use fencepost_trace::{EngineSpec, Event, JobKind, Role};
+use fencepost_trace::{EngineSpec, JobKind, Role};
 
 use super::config::{BlkConfig, PARAMETERS, Writes};
 use super::disk::{Disk, DiskError, NoDisk, Wanted};
@@ -22,8 +22,6 @@ use crate::virtio::{Device, Io};
 const REQUESTS: u16 = 0;
 /// The call at the end of a part of a request.
 const TIMER_JOB: u32 = 0;
-/// The engine, in [`Device::ENGINES`].
-const ENGINE: u8 = 0;
 /// The most bytes that one call moves.
 const PART_BYTES: u64 = 64 << 10;
 /// The most bytes that one call discards or zeroes.
@@ -110,13 +108,12 @@ impl Blk {
             Ok(work) => work,
             Err(fault) => return io.fault(fault),
         };
-        let (engine, seqno) = (io.ports.engine(ENGINE), self.counts.requests);
-        io.ports.trace.record(Event::JobStart { engine, queue: 0, seqno, kind: kind(&work) });
+        io.job_starts(REQUESTS, self.counts.requests, kind(&work));
         let bytes = work.moved_bytes();
-        let cycles = io.ports.clock.vary(self.config.cost().cycles(bytes));
-        let all_ns = io.ports.clock.cycles_to_ns(cycles);
+        let now_ns = io.ports.clock.now().ns;
+        let all_ns = io.ports.job_end_ns(self.config.cost().cycles(bytes)).saturating_sub(now_ns);
         let step_ns = all_ns.checked_div(bytes.div_ceil(PART_BYTES)).unwrap_or(all_ns);
-        let due_ns = io.ports.clock.now().ns.saturating_add(step_ns);
+        let due_ns = now_ns.saturating_add(step_ns);
         self.job = Some(Job { chain, work, done: 0, status: Status::Ok, due_ns, step_ns });
         self.rearm(io);
     }
@@ -210,8 +207,7 @@ impl Blk {
             Err(Failed::Memory(fault)) => Some(fault),
         };
         let ok = failed.is_none() && job.status == Status::Ok;
-        let (engine, seqno) = (io.ports.engine(ENGINE), self.counts.requests);
-        io.ports.trace.record(Event::JobEnd { engine, queue: 0, seqno, ok });
+        io.job_ends(REQUESTS, self.counts.requests, ok);
         self.counts.requests = self.counts.requests.saturating_add(1);
         self.counts.errors = self.counts.errors.saturating_add(u64::from(!ok));
         match failed {
@@ -301,10 +297,6 @@ impl Device for Blk {
 
     fn timer(&mut self, _: u32, io: &mut Io<'_, '_>) {
         self.go_on(io);
-    }
-
-    fn receive(&mut self, data: &[u8], _: &mut Io<'_, '_>) -> usize {
-        data.len()
     }
 
     /// What was written stays written; a request that is being served ends where it is.

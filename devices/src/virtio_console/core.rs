@@ -1,6 +1,6 @@
 //! The device: six queues, of which two are the terminal's, two for control and two the channel's.
 
-use fencepost_trace::{EngineSpec, Event, JobKind, Role};
+use fencepost_trace::{EngineSpec, Role};
 
 use super::config::{ConsoleConfig, PARAMETERS};
 use super::control::{self, FromDriver, HEADER_BYTES};
@@ -22,10 +22,10 @@ const F_MULTIPORT: u64 = 1 << 1;
 
 const CONTROL_IN: u16 = 2;
 const CONTROL_OUT: u16 = 3;
-const TIMER_LOOK: u32 = 0;
-const ENGINE: u8 = 0;
 /// The most buffers of a queue that one look takes.
 const LOOK_MAX_BUFFERS: usize = 16;
+/// The most buffers for input that one look fills, as many as the queue has: a driver may add empty ones for as long as it likes.
+const LOOK_MAX_INPUT: usize = 64;
 /// The most bytes of a buffer: what is behind them is left out and counted. Linux never gives more than 32 KiB.
 const BUFFER_MAX_BYTES: usize = 64 * 1024;
 
@@ -60,12 +60,7 @@ impl Console {
 
     /// Has the device look at its queues soon, as far as `bytes` are concerned.
     fn look_soon(&mut self, bytes: usize, io: &mut Io<'_, '_>) {
-        if self.state.due_ns.is_none() {
-            self.state.due_ns = Some(io.ports.job_end_ns(self.config.cost().cycles(bytes as u64)));
-            let (engine, seqno) = (io.ports.engine(ENGINE), self.state.looks);
-            io.ports.trace.record(Event::JobStart { engine, queue: 0, seqno, kind: JobKind::Copy });
-            self.rearm(io);
-        }
+        self.state.looker.look_soon(self.config.cost().cycles(bytes as u64), io);
     }
 
     fn tell(&mut self, message: Vec<u8>) {
@@ -103,9 +98,10 @@ impl Console {
         self.give_control(io)?;
         let mut moved = 0usize;
         for (index, (to_guest, from_guest)) in QUEUES.into_iter().enumerate() {
-            let (rest, bytes) = self.send(index, from_guest, io)?;
-            more |= rest;
-            moved = moved.saturating_add(bytes).saturating_add(self.give_input(index, to_guest, io)?);
+            let (sends, sent) = self.send(index, from_guest, io)?;
+            let (takes, given) = self.give_input(index, to_guest, io)?;
+            more |= sends | takes;
+            moved = moved.saturating_add(sent).saturating_add(given);
         }
         Ok((more, moved))
     }
@@ -149,13 +145,20 @@ impl Console {
         Ok((true, moved))
     }
 
-    fn give_input(&mut self, index: usize, queue: u16, io: &mut Io<'_, '_>) -> Result<usize, DmaFault> {
-        let mut moved = 0usize;
-        let Some(port) = self.state.ports.get_mut(index) else { return Ok(0) };
+    /// Gives the guest what waits for it at a port; whether there may be room for more, and how many bytes went.
+    fn give_input(
+        &mut self,
+        index: usize,
+        queue: u16,
+        io: &mut Io<'_, '_>,
+    ) -> Result<(bool, usize), DmaFault> {
+        let (mut moved, mut buffers) = (0usize, 0);
+        let Some(port) = self.state.ports.get_mut(index) else { return Ok((false, 0)) };
         // Without several ports the one is a terminal, and nobody says that it is open.
         let listens = port.open || index == 0;
-        while listens && !port.input.is_empty() {
+        while listens && !port.input.is_empty() && buffers < LOOK_MAX_INPUT {
             let Some(chain) = io.pop(queue) else { break };
+            buffers = buffers.saturating_add(1);
             let room = usize::try_from(chain.writable_bytes()).unwrap_or(usize::MAX);
             let data: Vec<u8> = port.input.drain(..room.min(port.input.len())).collect();
             let written = chain.write(io.ports.dma, 0, &data)?;
@@ -163,7 +166,7 @@ impl Console {
             io.finish(queue, &chain, u32::try_from(written).unwrap_or(u32::MAX));
         }
         self.state.received = self.state.received.saturating_add(moved as u64);
-        Ok(moved)
+        Ok((buffers == LOOK_MAX_INPUT, moved))
     }
 
     fn resize(&mut self, columns: u16, rows: u16, io: &mut Io<'_, '_>) {
@@ -231,24 +234,16 @@ impl Device for Console {
         [&columns[..], &rows, &2u32.to_le_bytes()].concat()
     }
 
-    fn write_config(&mut self, _: usize, _: &[u8], _: &mut Io<'_, '_>) {}
-
     fn notify(&mut self, _: u16, io: &mut Io<'_, '_>) {
         self.look_soon(0, io);
     }
 
     fn timer(&mut self, _: u32, io: &mut Io<'_, '_>) {
-        if self.state.due_ns.take().is_none() {
-            return;
-        }
-        let looked = self.look(io);
-        let (engine, seqno) = (io.ports.engine(ENGINE), self.state.looks);
-        io.ports.trace.record(Event::JobEnd { engine, queue: 0, seqno, ok: looked.is_ok() });
-        self.state.looks = self.state.looks.saturating_add(1);
-        match looked {
-            Ok((true, bytes)) => self.look_soon(bytes, io),
-            Ok((false, _)) => {}
-            Err(fault) => io.fault(fault),
+        if self.state.looker.is_time() {
+            let looked = self.look(io);
+            let cost = self.config.cost();
+            let left = looked.map(|(more, bytes)| more.then(|| cost.cycles(bytes as u64)));
+            self.state.looker.looked(left, io);
         }
     }
 
@@ -273,8 +268,7 @@ impl Device for Console {
 
     /// Size and connection are the host's and stay; what waits for the guest does too.
     fn reset(&mut self, io: &mut Io<'_, '_>) {
-        io.ports.clock.cancel(TIMER_LOOK);
-        self.state.due_ns = None;
+        self.state.looker.reset(io);
         self.state.ready = false;
         self.state.control.clear();
         self.state.ports.iter_mut().for_each(|port| port.open = false);
@@ -293,9 +287,7 @@ impl Device for Console {
     }
 
     fn rearm(&self, io: &mut Io<'_, '_>) {
-        if let Some(due_ns) = self.state.due_ns {
-            io.ports.clock.call_at(due_ns, TIMER_LOOK);
-        }
+        self.state.looker.rearm(io);
     }
 
     fn counters(&self) -> Vec<Counter> {

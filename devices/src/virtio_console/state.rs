@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 use super::config::ConsoleConfig;
+use crate::virtio::Looker;
 
 /// Characters kept for a port whose driver has no buffer for them: more is not taken from the host.
 pub const INPUT_MAX_BYTES: usize = 64 * 1024;
@@ -35,10 +36,8 @@ pub struct ConsoleState {
     pub ready: bool,
     /// Control messages for the driver.
     pub control: VecDeque<Vec<u8>>,
-    /// When the device looks at its queues, in nanoseconds, if it is to.
-    pub due_ns: Option<u64>,
-    /// Looks so far.
-    pub looks: u64,
+    /// When the device looks at its queues.
+    pub looker: Looker,
     /// Bytes from the guest.
     pub sent: u64,
     /// Bytes to the guest.
@@ -59,8 +58,7 @@ impl ConsoleState {
             ports: Default::default(),
             ready: false,
             control: VecDeque::new(),
-            due_ns: None,
-            looks: 0,
+            looker: Looker::default(),
             sent: 0,
             received: 0,
             dropped: 0,

@@ -1,6 +1,6 @@
 //! The device: requests in, replies out.
 
-use fencepost_trace::{EngineSpec, Event, JobKind, Role};
+use fencepost_trace::{EngineSpec, JobKind, Role};
 
 use super::config::{FsConfig, PARAMETERS, TAG_BYTES};
 use super::server::{FileServer, OUT_HEADER_BYTES, Share, failed};
@@ -20,8 +20,6 @@ const HIGH_PRIORITY: u16 = 0;
 const REQUESTS: u16 = 1;
 /// The call when a reply is there.
 const TIMER_JOB: u32 = 0;
-/// The engine, in [`Device::ENGINES`].
-const ENGINE: u8 = 0;
 /// The most bytes of a request, and of a reply: 256 pages of data and a page for what stands before them.
 pub const MESSAGE_MAX_BYTES: usize = 257 << 12;
 
@@ -40,12 +38,12 @@ impl Fs {
         }
         let mut queues = [HIGH_PRIORITY, REQUESTS].into_iter();
         let Some((queue, chain)) = queues.find_map(|queue| Some((queue, io.pop(queue)?))) else { return };
-        let (engine, seqno) = (io.ports.engine(ENGINE), self.state.requests);
-        io.ports.trace.record(Event::JobStart { engine, queue: queue.into(), seqno, kind: JobKind::Copy });
+        let seqno = self.state.requests;
+        io.job_starts(queue, seqno, JobKind::Copy);
         let (request_bytes, reply) = match self.answer(&chain, io) {
             Ok(answered) => answered,
             Err(fault) => {
-                io.ports.trace.record(Event::JobEnd { engine, queue: queue.into(), seqno, ok: false });
+                io.job_ends(queue, seqno, false);
                 return io.fault(fault);
             }
         };
@@ -73,14 +71,10 @@ impl Fs {
     fn end(&mut self, io: &mut Io<'_, '_>) {
         let Some(Job { queue, chain, reply, .. }) = self.state.job.take() else { return };
         let written = chain.write(io.ports.dma, 0, &reply);
-        let (engine, seqno) = (io.ports.engine(ENGINE), self.state.requests);
-        io.ports.trace.record(Event::JobEnd { engine, queue: queue.into(), seqno, ok: written.is_ok() });
+        io.job_ends(queue, self.state.requests, written.is_ok());
         self.state.requests = self.state.requests.saturating_add(1);
         self.state.errors = self.state.errors.saturating_add(u64::from(is_error(&reply)));
-        match written {
-            Ok(bytes) => io.finish(queue, &chain, u32::try_from(bytes).unwrap_or(u32::MAX)),
-            Err(fault) => io.fault(fault),
-        }
+        io.settle(queue, &chain, written);
         self.begin(io);
     }
 }
@@ -126,10 +120,6 @@ impl Device for Fs {
         Some(config.cost())
     }
 
-    fn features(&self) -> u64 {
-        0
-    }
-
     /// The tag, zero bytes behind it, and the number of queues of requests.
     fn config(&self) -> Vec<u8> {
         let mut bytes = self.config.tag.clone().into_bytes();
@@ -138,18 +128,12 @@ impl Device for Fs {
         bytes
     }
 
-    fn write_config(&mut self, _: usize, _: &[u8], _: &mut Io<'_, '_>) {}
-
     fn notify(&mut self, _: u16, io: &mut Io<'_, '_>) {
         self.begin(io);
     }
 
     fn timer(&mut self, _: u32, io: &mut Io<'_, '_>) {
         self.end(io);
-    }
-
-    fn receive(&mut self, data: &[u8], _: &mut Io<'_, '_>) -> usize {
-        data.len()
     }
 
     fn reset(&mut self, io: &mut Io<'_, '_>) {

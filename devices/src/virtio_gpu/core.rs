@@ -59,8 +59,7 @@ impl Virtio2d {
             Ok(request) => request,
             Err(fault) => return io.fault(fault),
         };
-        let (engine, seqno) = (io.ports.engine(ENGINE), self.state.counts.commands);
-        io.ports.trace.record(Event::JobStart { engine, queue: queue.into(), seqno, kind: JobKind::Copy });
+        io.job_starts(queue, self.state.counts.commands, JobKind::Copy);
         let bytes = moved_bytes(&self.state, &Request(&request));
         let due_ns = io.ports.job_end_ns(self.config.cost().cycles(bytes));
         if let Some(job) = self.state.jobs.get_mut(usize::from(queue)) {
@@ -73,7 +72,7 @@ impl Virtio2d {
         let Some(job) = self.state.jobs.get_mut(usize::from(queue)).and_then(Option::take) else { return };
         let request = Request(&job.request);
         let answer = self.carry_out(queue, &job, io);
-        let (engine, seqno, ok) = (io.ports.engine(ENGINE), self.state.counts.commands, answer.is_ok());
+        let (seqno, ok) = (self.state.counts.commands, answer.is_ok());
         self.state.counts.commands = seqno.saturating_add(1);
         self.state.counts.refused = self.state.counts.refused.saturating_add(u64::from(!ok));
         let response = match answer {
@@ -81,14 +80,12 @@ impl Virtio2d {
             Err(refusal) => request.response(refusal as u32, &[]),
         };
         let written = job.chain.write(io.ports.dma, 0, &response);
-        io.ports.trace.record(Event::JobEnd { engine, queue: queue.into(), seqno, ok });
+        io.job_ends(queue, seqno, ok);
         if let Some(seqno) = request.fence() {
+            let engine = io.ports.engine(ENGINE);
             io.ports.trace.record(Event::FenceWrite { engine, queue: queue.into(), seqno });
         }
-        match written {
-            Ok(bytes) => io.finish(queue, &job.chain, bytes as u32),
-            Err(fault) => io.fault(fault),
-        }
+        io.settle(queue, &job.chain, written);
         self.begin(queue, io);
     }
 

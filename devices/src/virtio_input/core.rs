@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use fencepost_trace::{EngineSpec, Event, JobKind, Role};
+use fencepost_trace::{EngineSpec, JobKind, Role};
 
 use super::config::{InputConfig, PARAMETERS};
 use super::facts::Kind;
@@ -24,8 +24,6 @@ const EVENTS: u16 = 0;
 const STATUS: u16 = 1;
 /// The call at the end of a status buffer.
 const TIMER_STATUS: u32 = 0;
-/// The engine, in [`Device::ENGINES`].
-const ENGINE: u8 = 0;
 /// `EV_LED`.
 const EV_LED: u16 = 0x11;
 
@@ -51,8 +49,7 @@ impl<K: Kind> Input<K> {
             return;
         }
         let Some(chain) = io.pop(STATUS) else { return };
-        let (engine, seqno) = (io.ports.engine(ENGINE), self.state.statuses);
-        io.ports.trace.record(Event::JobStart { engine, queue: 0, seqno, kind: JobKind::Nop });
+        io.job_starts(0, self.state.statuses, JobKind::Nop);
         let due_ns = io.ports.job_end_ns(self.config.cost().cycles(EVENT_BYTES as u64));
         self.state.job = Some((chain, due_ns));
         self.rearm(io);
@@ -61,13 +58,9 @@ impl<K: Kind> Input<K> {
     fn end(&mut self, io: &mut Io<'_, '_>) {
         let Some((chain, _)) = self.state.job.take() else { return };
         let taken = self.take_status(&chain, io);
-        let (engine, seqno) = (io.ports.engine(ENGINE), self.state.statuses);
-        io.ports.trace.record(Event::JobEnd { engine, queue: 0, seqno, ok: taken.is_ok() });
+        io.job_ends(0, self.state.statuses, taken.is_ok());
         self.state.statuses = self.state.statuses.saturating_add(1);
-        match taken {
-            Ok(()) => io.finish(STATUS, &chain, 0),
-            Err(fault) => io.fault(fault),
-        }
+        io.settle(STATUS, &chain, taken.map(|()| 0));
         self.begin(io);
     }
 
@@ -128,10 +121,6 @@ impl<K: Kind> Device for Input<K> {
 
     fn cost(config: &InputConfig) -> Option<CostModel> {
         Some(config.cost())
-    }
-
-    fn features(&self) -> u64 {
-        0
     }
 
     fn config(&self) -> Vec<u8> {

@@ -1,6 +1,6 @@
 //! The device: a queue of buffers for what arrives, and one of frames to send.
 
-use fencepost_trace::{EngineSpec, Event, JobKind, Role};
+use fencepost_trace::{EngineSpec, Role};
 
 use super::config::{NetConfig, PARAMETERS};
 use super::state::{KEPT_MAX_FRAMES, NetState};
@@ -22,8 +22,6 @@ const LINK_UP: u16 = 1;
 
 const RECEIVE: u16 = 0;
 const TRANSMIT: u16 = 1;
-const TIMER_LOOK: u32 = 0;
-const ENGINE: u8 = 0;
 /// The header before each frame (5.1.6): no offload is offered, so all of it but the number of buffers is zero.
 const HEADER_BYTES: usize = 12;
 /// The number of buffers that a frame is in, at its end.
@@ -51,13 +49,7 @@ pub struct Net {
 impl Net {
     /// Has the device look at its queues when `bytes` have moved.
     fn look_soon(&mut self, bytes: usize, io: &mut Io<'_, '_>) {
-        if self.state.due_ns.is_some() {
-            return;
-        }
-        self.state.due_ns = Some(io.ports.job_end_ns(self.config.cost().cycles(bytes as u64)));
-        let (engine, seqno) = (io.ports.engine(ENGINE), self.state.looks);
-        io.ports.trace.record(Event::JobStart { engine, queue: 0, seqno, kind: JobKind::Copy });
-        self.rearm(io);
+        self.state.looker.look_soon(self.config.cost().cycles(bytes as u64), io);
     }
 
     fn refuse(&mut self) {
@@ -141,24 +133,16 @@ impl Device for Net {
         [&self.config.address()[..], &LINK_UP.to_le_bytes()].concat()
     }
 
-    fn write_config(&mut self, _: usize, _: &[u8], _: &mut Io<'_, '_>) {}
-
     fn notify(&mut self, _: u16, io: &mut Io<'_, '_>) {
         self.look_soon(0, io);
     }
 
     fn timer(&mut self, _: u32, io: &mut Io<'_, '_>) {
-        if self.state.due_ns.take().is_none() {
-            return;
-        }
-        let looked = self.give(io).and_then(|()| self.transmit(io));
-        let (engine, seqno) = (io.ports.engine(ENGINE), self.state.looks);
-        io.ports.trace.record(Event::JobEnd { engine, queue: 0, seqno, ok: looked.is_ok() });
-        self.state.looks = self.state.looks.saturating_add(1);
-        match looked {
-            Ok(Some(bytes)) => self.look_soon(bytes, io),
-            Ok(None) => {}
-            Err(fault) => io.fault(fault),
+        if self.state.looker.is_time() {
+            let looked = self.give(io).and_then(|()| self.transmit(io));
+            let cost = self.config.cost();
+            let left = looked.map(|more| more.map(|bytes| cost.cycles(bytes as u64)));
+            self.state.looker.looked(left, io);
         }
     }
 
@@ -176,8 +160,7 @@ impl Device for Net {
 
     /// What waited for a driver that is gone is nobody's.
     fn reset(&mut self, io: &mut Io<'_, '_>) {
-        io.ports.clock.cancel(TIMER_LOOK);
-        self.state.due_ns = None;
+        self.state.looker.reset(io);
         self.state.waiting.clear();
     }
 
@@ -196,9 +179,7 @@ impl Device for Net {
     }
 
     fn rearm(&self, io: &mut Io<'_, '_>) {
-        if let Some(due_ns) = self.state.due_ns {
-            io.ports.clock.call_at(due_ns, TIMER_LOOK);
-        }
+        self.state.looker.rearm(io);
     }
 
     fn counters(&self) -> Vec<Counter> {

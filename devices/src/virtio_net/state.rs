@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use crate::virtio::Looker;
+
 /// Frames kept for a driver that has no buffer for them; further ones stay with the host.
 pub const KEPT_MAX_FRAMES: usize = 64;
 
@@ -12,10 +14,8 @@ pub const KEPT_MAX_FRAMES: usize = 64;
 pub struct NetState {
     /// Frames for the guest.
     pub waiting: VecDeque<Vec<u8>>,
-    /// When the device looks at its queues, in nanoseconds, if it is to.
-    pub due_ns: Option<u64>,
-    /// Looks so far.
-    pub looks: u64,
+    /// When the device looks at its queues.
+    pub looker: Looker,
     /// Frames from the guest.
     pub sent: u64,
     /// Frames to the guest.

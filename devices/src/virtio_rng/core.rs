@@ -1,6 +1,6 @@
 //! The device: one queue of buffers to fill.
 
-use fencepost_trace::{EngineSpec, Event, JobKind, Role};
+use fencepost_trace::{EngineSpec, JobKind, Role};
 use rand_xoshiro::rand_core::Rng as _;
 
 use super::config::{PARAMETERS, RngConfig};
@@ -8,7 +8,6 @@ use super::state::RngState;
 use crate::cost::CostModel;
 use crate::function::Counter;
 use crate::parameters::Parameter;
-use crate::registers::Register;
 use crate::registry::Host;
 use crate::state::StateError;
 use crate::virtio::{Chain, Device, Io};
@@ -17,8 +16,6 @@ use crate::virtio::{Chain, Device, Io};
 const REQUESTS: u16 = 0;
 /// The call at the end of a request.
 const TIMER_JOB: u32 = 0;
-/// The engine, in [`Device::ENGINES`].
-const ENGINE: u8 = 0;
 /// The most bytes that one request gets: a device may give fewer than there is room for.
 const JOB_MAX_BYTES: usize = 4096;
 
@@ -41,8 +38,7 @@ impl Rng {
             return;
         }
         let Some(chain) = io.pop(REQUESTS) else { return };
-        let (engine, seqno) = (io.ports.engine(ENGINE), self.state.requests);
-        io.ports.trace.record(Event::JobStart { engine, queue: 0, seqno, kind: JobKind::Fill });
+        io.job_starts(REQUESTS, self.state.requests, JobKind::Fill);
         let due_ns = io.ports.job_end_ns(self.config.cost().cycles(bytes_of(&chain) as u64));
         self.state.job = Some((chain, due_ns));
         self.rearm(io);
@@ -53,16 +49,10 @@ impl Rng {
         let mut data = vec![0; bytes_of(&chain)];
         self.state.generator.fill_bytes(&mut data);
         let written = chain.write(io.ports.dma, 0, &data);
-        let (engine, seqno) = (io.ports.engine(ENGINE), self.state.requests);
-        io.ports.trace.record(Event::JobEnd { engine, queue: 0, seqno, ok: written.is_ok() });
+        io.job_ends(REQUESTS, self.state.requests, written.is_ok());
         self.state.requests = self.state.requests.saturating_add(1);
-        match written {
-            Ok(bytes) => {
-                self.state.bytes = self.state.bytes.saturating_add(bytes as u64);
-                io.finish(REQUESTS, &chain, u32::try_from(bytes).unwrap_or(u32::MAX));
-            }
-            Err(fault) => io.fault(fault),
-        }
+        self.state.bytes = self.state.bytes.saturating_add(written.map_or(0, |bytes| bytes as u64));
+        io.settle(REQUESTS, &chain, written);
         self.begin(io);
     }
 }
@@ -89,23 +79,9 @@ impl Device for Rng {
         Ok(Rng { config, state: RngState::new(config.seed) })
     }
 
-    fn config_table() -> Vec<Register> {
-        Vec::new()
-    }
-
     fn cost(config: &RngConfig) -> Option<CostModel> {
         Some(config.cost())
     }
-
-    fn features(&self) -> u64 {
-        0
-    }
-
-    fn config(&self) -> Vec<u8> {
-        Vec::new()
-    }
-
-    fn write_config(&mut self, _: usize, _: &[u8], _: &mut Io<'_, '_>) {}
 
     fn notify(&mut self, _: u16, io: &mut Io<'_, '_>) {
         self.begin(io);
@@ -113,10 +89,6 @@ impl Device for Rng {
 
     fn timer(&mut self, _: u32, io: &mut Io<'_, '_>) {
         self.end(io);
-    }
-
-    fn receive(&mut self, data: &[u8], _: &mut Io<'_, '_>) -> usize {
-        data.len()
     }
 
     /// The generator goes on: a driver that resets the device gets other numbers.
