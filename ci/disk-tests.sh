@@ -70,6 +70,20 @@ disk_runs_are_equal() {
     grep -qE '[0-9a-f]{64}' "$logs/equal.1" && cmp "$logs/equal.1" "$logs/equal.2"
 }
 
+# The stock driver while the machine runs under KVM; what it wrote there is in the host's file.
+disk_under_kvm() {
+    local name=$1 status=0
+    truncate -s 1M "$logs/$name.img"
+    "$FENCEPOST" run --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd-virtio" --accel soft --memory 256M --timeout 240 --stats \
+        --move 1=kvm --move 2=soft --disk "$logs/$name.img" --append \
+        "$GUEST_COMMAND_LINE tsc=reliable nowatchdog clearcpuid=rdtscp,lfence_rdtsc fencepost.run=virtio_kvm" \
+        </dev/null >"$logs/$name" 2>"$logs/$name.host" || status=$?
+    tail -n 30 "$logs/$name" "$logs/$name.host"
+    [ "$status" = 0 ] && [ "$(grep -cE '^ok [0-9]+' "$logs/$name")" = 4 ] &&
+        grep -q "moves to kvm: 1" "$logs/$name.host" && grep -q "moves to soft: 1" "$logs/$name.host" &&
+        head -c 8893 "$logs/$name.img" | cmp - <(seq 1 2000)
+}
+
 # Every way of a disk on one kernel; NAME is part of the tests' names.
 disks() {
     local name=$1
@@ -91,3 +105,8 @@ disks disk
 check "disk: a full host is I/O errors and a line" disk_is_full
 check "disk: two runs are equal" disk_runs_are_equal
 on_stable disks stable-disk
+if [ -r /dev/kvm ] && [ -w /dev/kvm ]; then
+    check "disk: under kvm" disk_under_kvm disk-kvm
+else
+    skipped+=("disk: under kvm: /dev/kvm cannot be opened")
+fi

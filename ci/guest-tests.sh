@@ -374,6 +374,7 @@ endless() { shell endless < <(yes 'N=$((N+1)); [ $N -lt 20 ] || reboot -f'); }
 check "console: input without end" endless
 
 . "$ROOT/ci/console-tests.sh"
+. "$ROOT/ci/share-tests.sh"
 
 # Debian's own i386 programs as they come, static and dynamic, and exceptions of C++ through the unwinder of libgcc.
 #   debian NAME KERNEL
