@@ -4,6 +4,8 @@ use std::ptr::NonNull;
 
 use fencepost_time::{Cycles, TscOffset};
 
+use crate::stops::Access;
+
 /// Whether the CPU may run on after an access, or must return to the machine at the next instruction boundary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
@@ -51,6 +53,10 @@ pub enum Exit {
     TripleFault,
     /// The stop flag was set from outside.
     Stopped,
+    /// The next instruction is one of [`Stops`](crate::stops::Stops) to stop before.
+    Breakpoint,
+    /// The last instruction, or what was delivered after it, has accessed what is watched.
+    Accessed(Access),
 }
 
 /// The bus of a running CPU; set only inside [`Cpu::with_bus`](crate::cpu::Cpu).

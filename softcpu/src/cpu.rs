@@ -21,6 +21,7 @@ use crate::mem::saved::TlbState;
 use crate::mem::tlb::Tlb;
 use crate::state::{CpuState, FpuState, seg};
 use crate::step::{Fault, Step};
+use crate::stops::{Access, Stops};
 use crate::value::Plain;
 
 /// What is fixed over a CPU's life.
@@ -133,6 +134,12 @@ pub struct Cpu {
     pub(crate) trap_held: bool,
     /// A bus access asked to return to the machine.
     pub(crate) yielding: bool,
+    /// Where it stops for whoever looks at it.
+    pub(crate) stops: Stops,
+    /// What was watched has been accessed.
+    pub(crate) accessed: Option<Access>,
+    /// The next instruction is not stopped before.
+    pub(crate) passing: bool,
     pub(crate) counters: Counters,
 }
 
@@ -184,6 +191,9 @@ impl Cpu {
             alone: Alone::No,
             trap_held: false,
             yielding: false,
+            stops: Stops::default(),
+            accessed: None,
+            passing: false,
             counters: Counters::default(),
         }
     }
@@ -239,8 +249,15 @@ impl Cpu {
         let possible = restored.is_some();
         if let Some(tlb) = restored {
             self.tlb = tlb;
+            self.mark_watched();
         }
         possible
+    }
+
+    /// Sends accesses to watched pages through the slow path, and to no others.
+    pub(crate) fn mark_watched(&mut self) {
+        let stops = &self.stops;
+        self.tlb.mark_watched(|page| stops.watches_page(page));
     }
 
     /// Updates the copies of segment state: bases, privilege, widths.

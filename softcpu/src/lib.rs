@@ -102,6 +102,8 @@ mod simd;
 mod stale;
 pub mod state;
 mod step;
+mod stopping;
+pub mod stops;
 mod sys;
 mod value;
 pub mod vector;

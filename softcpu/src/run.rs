@@ -27,6 +27,9 @@ impl Cpu {
 
     fn run_until(&mut self, until: Cycles) -> Exit {
         loop {
+            if let Some(access) = self.accessed.take() {
+                return Exit::Accessed(access);
+            }
             if self.yielding {
                 self.yielding = false;
                 return Exit::Yield;
@@ -49,12 +52,27 @@ impl Cpu {
             if self.sys.halted {
                 return Exit::Halted;
             }
+            let stopping = !self.stops.is_empty();
+            if stopping {
+                // What was delivered just now may have accessed something.
+                if self.accessed.is_some() {
+                    continue;
+                }
+                if let Some(exit) = self.stop_here() {
+                    return exit;
+                }
+            }
             let timer = self.next_timer().unwrap_or(Cycles::MAX).max(self.cycles + 1);
             let limit = until.min(timer).min(self.cycles + SLICE);
             let alone = self.alone == Alone::Wanted;
             let singly = alone || self.sys.interrupt_shadow || self.limited_code;
-            let ended =
-                if singly || self.control & TF != 0 { self.single_step() } else { self.run_blocks(limit) };
+            let ended = if singly || self.control & TF != 0 {
+                self.single_step()
+            } else if stopping {
+                self.run_to_stop(limit)
+            } else {
+                self.run_blocks(limit)
+            };
             if self.alone == Alone::Wanted {
                 continue;
             }
@@ -99,7 +117,7 @@ impl Cpu {
         let shadowed = std::mem::take(&mut self.sys.interrupt_shadow);
         let before = self.cycles;
         self.alone = Alone::Yes;
-        let ended = self.find_allowed_block().and_then(|block| self.run_some(block, 1));
+        let ended = self.find_allowed_block().and_then(|block| self.run_some(block, 1)).map(|_| ());
         self.alone = Alone::No;
         if ended.is_err() || self.cycles == before {
             self.sys.interrupt_shadow |= shadowed && ended.is_ok();
@@ -124,7 +142,7 @@ impl Cpu {
             let ops: &[Op] = unsafe { &(*block).ops };
             let most = limit - self.cycles;
             if ops.len() as u64 - 1 > most {
-                return if most == 0 { Ok(()) } else { self.run_some(block, most) };
+                return if most == 0 { Ok(()) } else { self.run_some(block, most).map(|_| ()) };
             }
             let start = self.rip;
             self.gpr[file::word(RIP_BASE)] = start;
@@ -141,7 +159,7 @@ impl Cpu {
             };
             // No table of cases here: which side a branch took is data, not another jump to be guessed.
             if step as u8 > Step::Jump as u8 {
-                return self.end_run(op, start, step);
+                return self.end_run(op, start, step).map(|_| ());
             }
             self.cycles += u64::from(op.nth) + 1;
             if self.cycles >= limit || self.code.is_dirty() {
@@ -155,8 +173,8 @@ impl Cpu {
         }
     }
 
-    /// Brings time and RIP up to date after the last instruction of a run.
-    fn end_run(&mut self, op: &Op, start: u64, step: Step) -> Result<(), Trap> {
+    /// Brings time and RIP up to date after the last instruction of a run. Gives `step` if that retired.
+    fn end_run(&mut self, op: &Op, start: u64, step: Step) -> Result<Step, Trap> {
         let before = u64::from(op.nth);
         match step {
             Step::Taken | Step::Fall | Step::Jump | Step::Leave => self.cycles += before + 1,
@@ -170,7 +188,7 @@ impl Cpu {
                 return Err(Trap);
             }
         }
-        Ok(())
+        Ok(step)
     }
 
     /// The block after a direct branch: by its link when it stays in the page, which is translated already. (A block
@@ -194,8 +212,8 @@ impl Cpu {
         Ok(to)
     }
 
-    /// Runs at most `most` instructions of a block.
-    fn run_some(&mut self, block: *mut Block<Cpu>, most: u64) -> Result<(), Trap> {
+    /// Runs at most `most` instructions of a block; what the last one led to.
+    pub(crate) fn run_some(&mut self, block: *mut Block<Cpu>, most: u64) -> Result<Step, Trap> {
         let start = self.rip;
         self.gpr[file::word(RIP_BASE)] = start;
         // SAFETY: as in `run_blocks`.
@@ -204,19 +222,19 @@ impl Cpu {
             if n as u64 == most {
                 self.cycles += most;
                 self.rip = start.wrapping_add(u64::from(op.off));
-                return Ok(());
+                return Ok(Step::Next);
             }
             let step = (op.run)(self, op);
             if step != Step::Next {
                 return self.end_run(op, start, step);
             }
         }
-        Ok(())
+        Ok(Step::Next)
     }
 
     /// The block at RIP, decoded if need be. An error: fetching faults.
     #[inline(always)]
-    fn find_block(&mut self) -> Result<*mut Block<Cpu>, Trap> {
+    pub(crate) fn find_block(&mut self) -> Result<*mut Block<Cpu>, Trap> {
         // Code that runs past 4 GiB continues at zero.
         self.rip &= self.linear_mask;
         let at = self.code_linear(self.rip);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// From the ground up. A module is a file or a folder of `src`; one in a folder may be placed by itself.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("values", &["value", "step", "vector", "state", "flags", "bus", "code", "cpuid", "pinned"]),
+    ("values", &["value", "step", "stops", "vector", "state", "flags", "bus", "code", "cpuid", "pinned"]),
     (
         "parts",
         &["arena", "apic", "ioapic", "control", "descriptor", "file", "op", "fp::values", "simd::values"],
@@ -16,7 +16,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("lowering", &["lower"]),
     ("instructions", &["exec", "sys", "fp", "simd"]),
     ("decoding", &["dispatch", "decode"]),
-    ("running", &["run", "one"]),
+    ("running", &["run", "one", "stopping"]),
 ];
 
 /// Files of the folders of instructions that compute with values alone, and know no CPU.

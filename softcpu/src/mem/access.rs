@@ -261,6 +261,19 @@ impl Cpu {
         for page in 1..=further {
             self.translate(how, (addr & PAGE_MASK).wrapping_add(page << 12), want)?;
         }
+        if self.stops.watches() { self.note_access(how, addr & how.mask, len, want == Want::Write) } else { Ok(()) }
+    }
+
+    /// Notes an access that somebody watches. It stops the CPU after its instruction, which runs alone for that: an error
+    /// says that it is to run again.
+    #[cold]
+    fn note_access(&mut self, how: Circumstance, addr: u64, len: u64, write: bool) -> Result<(), Trap> {
+        let Some(access) = self.stops.access(addr, len, write) else { return Ok(()) };
+        if how.restarts && self.alone == Alone::No {
+            self.alone = Alone::Wanted;
+            return Err(Trap);
+        }
+        self.accessed.get_or_insert(access);
         Ok(())
     }
 
@@ -275,7 +288,7 @@ impl Cpu {
         let addr = addr & how.mask;
         let (page, user) = (addr & PAGE_MASK, usize::from(how.user));
         let entry = self.tlb.entry(user, addr);
-        let known = entry.read == page && (want == Want::Read || (want == Want::Write && entry.writable()));
+        let known = entry.linear() == page && (want == Want::Read || (want == Want::Write && entry.writable()));
         if known {
             let gpa = entry.gpa();
             if want == Want::Write {
@@ -309,7 +322,11 @@ impl Cpu {
             if want == Want::Write {
                 self.code.note_change(fill.gpa >> 12);
             }
-            self.tlb.fill_data(user, fill, host, self.code.may_be_written(fill.gpa >> 12))
+            let dropped = self.tlb.fill_data(user, fill, host, self.code.may_be_written(fill.gpa >> 12));
+            if self.stops.watches() && self.stops.watches_page(page) {
+                self.tlb.watch_page(user, page);
+            }
+            dropped
         } else {
             false
         };

@@ -40,7 +40,7 @@ impl Tlb {
     pub fn save(&self) -> TlbState {
         let data =
             (0u16..).zip(&self.data).filter(|(_, entry)| entry.read != NOTHING).map(|(slot, entry)| {
-                DataPage { slot, linear: entry.read, physical: entry.gpa(), write: entry.writable() }
+                DataPage { slot, linear: entry.linear(), physical: entry.gpa(), write: entry.writable() }
             });
         let code = (0u16..)
             .zip(&self.code)

@@ -12,7 +12,7 @@ pub const NOTHING: u64 = 1;
 /// A page of RAM that data accesses may use without further checks.
 #[derive(Clone, Copy)]
 pub struct DataEntry {
-    /// Linear page that may be read.
+    /// Linear page that may be read; with [`WATCHED`], it is one whose accesses somebody wants to hear of.
     pub read: u64,
     /// Linear page that may be written without a word to anybody ([`CodePages`](crate::code::CodePages)).
     pub write: u64,
@@ -25,6 +25,8 @@ pub struct DataEntry {
 /// Of a translation: it lets writes through (allowed, dirty bit set). Whoever writes may have to say so first, but need
 /// not walk the tables again. So what the TLB holds does not depend on which code is kept decoded.
 const WRITABLE: u64 = 2;
+/// Of a page that may be read: each access takes the slow path, since the tag matches no address.
+const WATCHED: u64 = 2;
 
 /// A page that code may be fetched from.
 #[derive(Clone, Copy)]
@@ -42,6 +44,11 @@ impl DataEntry {
         let addend = (host.expose_provenance() as u64).wrapping_sub(linear);
         let write = if writable && open { linear } else { NOTHING };
         DataEntry { read: linear, write, addend, place: gpa | if writable { WRITABLE } else { 0 } }
+    }
+
+    /// The linear page, watched or not.
+    pub fn linear(&self) -> u64 {
+        self.read & !WATCHED
     }
 
     /// The physical page.
@@ -140,6 +147,27 @@ impl Tlb {
         self.data[slot(user, fill.page)] =
             DataEntry::new(fill.page, fill.gpa, host_page, fill.writable, open);
         dropped
+    }
+
+    /// Has every access to a page whose translation is held take the slow path if `watched` says so. Other pages' writes begin
+    /// there once more.
+    pub(crate) fn mark_watched(&mut self, watched: impl Fn(u64) -> bool) {
+        for entry in self.data.iter_mut().filter(|entry| entry.read != NOTHING) {
+            let page = entry.linear();
+            let before = entry.read;
+            entry.read = if watched(page) { page | WATCHED } else { page };
+            if entry.read != before {
+                entry.write = NOTHING;
+            }
+        }
+    }
+
+    /// The same for one page.
+    pub(crate) fn watch_page(&mut self, user: usize, page: u64) {
+        let entry = &mut self.data[slot(user, page)];
+        if entry.read == page {
+            (entry.read, entry.write) = (page | WATCHED, NOTHING);
+        }
     }
 
     /// Remembers a page that code may be fetched from. Whether others were dropped for it.
