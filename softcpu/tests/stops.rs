@@ -140,7 +140,8 @@ fn reads_are_told_from_writes() {
         let mut m = machine();
         let range = Range { start, bytes, kinds: Kinds { read, write } };
         let seen = stopped(&mut m, Stops::new([], vec![range]));
-        let wrote = |stop: &&(Exit, Cycles, u64)| matches!(stop.0, Exit::Accessed(Access { write: true, .. }));
+        let wrote =
+            |stop: &&(Exit, Cycles, u64)| matches!(stop.0, Exit::Accessed(Access { write: true, .. }));
         (seen.len(), seen.iter().filter(wrote).count())
     };
     // A round adds to it (a read and a write), loads it whole and compares its upper half.

@@ -157,6 +157,8 @@ pub enum Event {
     /// A fault that was asked for took place in a function, or in the IOMMU (then `rid` names whose access or 0): the `occasion`th
     /// that it could take place at.
     Fault { rid: u16, kind: FaultKind, occasion: u64 },
+    /// Somebody has put a mark here, from a debugger.
+    Mark { text: Box<str> },
 }
 
 /// What a job does.
@@ -204,7 +206,8 @@ impl Event {
             | ScanOut { .. }
             | Underrun { .. }
             | Moved { .. }
-            | Fault { .. } => Category::Engine,
+            | Fault { .. }
+            | Mark { .. } => Category::Engine,
             MsiRaised { .. } | InterruptDelivered { .. } | EndOfInterrupt { .. } => Category::Interrupt,
             VcpuExit { .. } => Category::Vcpu,
             Guest(_) => Category::Guest,

@@ -35,13 +35,15 @@ pub enum StopReason {
     Timeout,
     /// Standard input has ended, which was to end the machine.
     InputEnded,
+    /// A debugger's user.
+    Debugger,
 }
 
 impl StopReason {
     /// The exit status that it stands for.
     pub fn status(self) -> i32 {
         match self {
-            StopReason::Quit | StopReason::InputEnded => 0,
+            StopReason::Quit | StopReason::InputEnded | StopReason::Debugger => 0,
             StopReason::Timeout => 124,
             StopReason::Signal(signal) => 128 + signal,
         }

@@ -1,12 +1,11 @@
 //! What is shown of a CPU that will not run again: its registers, the bytes at RIP, and the last events.
 
-use fencepost_softcpu::control::{Cr0, Efer};
-use fencepost_softcpu::descriptor::attr;
 use fencepost_softcpu::state::{CpuState, Segment};
 use fencepost_time::TscOffset;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use crate::machine::recent::{Exit, Recent};
+use crate::paging::{linear_rip, physical};
 
 /// Bytes shown at RIP: as long as the longest instruction, and one.
 const CODE_BYTES: u64 = 16;
@@ -92,38 +91,6 @@ fn code_at(memory: &GuestMemoryMmap, state: &CpuState) -> Vec<u8> {
         memory.read_obj::<u8>(GuestAddress(gpa)).ok()
     };
     (0..CODE_BYTES).map_while(byte).collect()
-}
-
-fn linear_rip(state: &CpuState) -> u64 {
-    let cs = &state.seg[fencepost_softcpu::state::seg::CS];
-    if cs.attributes & attr::LONG != 0 { state.rip } else { cs.base.wrapping_add(state.rip) & 0xffff_ffff }
-}
-
-/// The guest-physical address of a linear one, without a look at rights and without leaving a trace in the tables (Intel
-/// SDM vol. 3, 4.5): no paging, or four levels; other modes are not walked.
-fn physical(memory: &GuestMemoryMmap, state: &CpuState, linear: u64) -> Option<u64> {
-    const PRESENT: u64 = 1;
-    const LARGE: u64 = 1 << 7;
-    const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
-    if !state.has_cr0(Cr0::PG) {
-        return Some(linear);
-    }
-    if !state.has_efer(Efer::LMA) {
-        return None;
-    }
-    let mut table = state.cr3 & ADDRESS;
-    for shift in [39u32, 30, 21, 12] {
-        let entry: u64 = memory.read_obj(GuestAddress(table | (linear >> shift & 0x1ff) << 3)).ok()?;
-        if entry & PRESENT == 0 {
-            return None;
-        }
-        let within = (1u64 << shift) - 1;
-        if shift == 12 || (shift < 39 && entry & LARGE != 0) {
-            return Some(entry & ADDRESS & !within | linear & within);
-        }
-        table = entry & ADDRESS;
-    }
-    None
 }
 
 #[cfg(test)]

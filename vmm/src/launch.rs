@@ -9,6 +9,7 @@ use fencepost_devices::parameters::time_ns;
 use crate::accel::Chosen;
 use crate::config::MachineConfig;
 use crate::console_size::ConsoleSize;
+use crate::gdb::GdbAt;
 use crate::net_at::NetAt;
 use crate::outlet::Full;
 use crate::panic::OnPanic;
@@ -41,6 +42,8 @@ pub struct Launch {
     pub snapshot_at: Vec<SnapshotAt>,
     /// What happens when the guest's kernel has failed; with none, the run ends when a panicked kernel will never do anything again.
     pub on_panic: Option<OnPanic>,
+    /// Where a debugger comes to.
+    pub gdb: Option<GdbAt>,
     /// Computes the digests of guest memory and of the events.
     pub memory_hash: bool,
     /// The folder for each picture that the display flips to.
@@ -79,6 +82,7 @@ impl Launch {
             snapshot: None,
             snapshot_at: Vec::new(),
             on_panic: None,
+            gdb: None,
             memory_hash: false,
             frames: None,
             input: None,

@@ -39,6 +39,7 @@ pub fn lines(launch: &Launch, stats: bool, outcome: &Outcome) -> Vec<String> {
         StopReason::Signal(signal) => format!("fencepost: stopped by signal {signal} before all was written"),
         StopReason::Timeout => "fencepost: the time of --timeout was over before all was written".into(),
         StopReason::Quit => "fencepost: stopped by the escape key before all was written".into(),
+        StopReason::Debugger => "fencepost: stopped by the debugger before all was written".into(),
         StopReason::InputEnded => "fencepost: standard input has ended before all was written".into(),
     }));
     if let Some(digest) = &outcome.memory_digest {
@@ -107,6 +108,7 @@ fn end_lines(outcome: &Outcome) -> Vec<String> {
         End::Guest(GuestEnd::Unrunnable(why)) => with_dump(&format!("the guest cannot go on: {why}")),
         End::Host(StopReason::Timeout) => with_dump("stopped: the time of --timeout is over"),
         End::Host(StopReason::Quit) => line("stopped by the escape key"),
+        End::Host(StopReason::Debugger) => line("stopped by the debugger"),
         End::Host(StopReason::InputEnded) => line("stopped: standard input has ended (--eof end)"),
         End::Host(StopReason::Signal(signal)) => with_dump(&format!("stopped by signal {signal}")),
     }

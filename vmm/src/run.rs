@@ -12,6 +12,7 @@ use crate::dump::LastMoment;
 use crate::ends::Ends;
 use crate::error::HostError;
 use crate::footprint;
+use crate::gdb::{Ended, Gdb};
 pub use crate::hooks::Hooks;
 use crate::launch::Launch;
 use crate::loading::load;
@@ -47,12 +48,14 @@ pub fn run(launch: &Launch, mut hooks: Hooks) -> Result<Outcome, HostError> {
     let trace_file = tracing::create(launch, &control)?;
     let mut ends = Ends::open(launch, source.machine(launch), &mut hooks)?;
     let conductor = hooks.conductor.take();
+    let gdb = serve_debugger(launch, &mut hooks)?;
     let mut ready = match source {
         Source::Boot((memory, entry)) => powered_on(launch, memory, &entry, trace_file, hooks)?,
         Source::Saved(saved) => restored(launch, *saved, trace_file, hooks)?,
     };
     ready.machine.pause_at(pauses(launch));
     ends.bring(launch, &mut ready.machine)?;
+    gdb.iter().for_each(|gdb| ready.back_end.attach(gdb.attached()));
     if launch.snapshot.is_some() || conductor.is_some() {
         control.allow_pauses();
     }
@@ -73,7 +76,26 @@ pub fn run(launch: &Launch, mut hooks: Hooks) -> Result<Outcome, HostError> {
     let mut outcome = finish(launch, ready, ran, snapshot_error, (startup, wall))?;
     outcome.give_up(outcome.log.written.as_ref().is_some_and(|written| written.given_up), &control);
     closing.close(&mut outcome, &control);
+    if let Some(gdb) = gdb {
+        gdb.end(match outcome.end {
+            End::Guest(_) => Ended::Exited(outcome.status()),
+            End::Host(_) => Ended::Stopped,
+        });
+    }
     Ok(outcome)
+}
+
+/// Listens for a debugger, where one may come.
+fn serve_debugger(launch: &Launch, hooks: &mut Hooks) -> Result<Option<Gdb>, HostError> {
+    let on_panic = launch.on_panic == Some(OnPanic::Gdb);
+    if launch.gdb.is_none() && !on_panic {
+        return Ok(None);
+    }
+    let gdb = Gdb::open(launch.gdb.as_ref(), on_panic, &hooks.control)?;
+    if launch.gdb.is_some() {
+        (hooks.say)(&gdb.line());
+    }
+    Ok(Some(gdb))
 }
 
 /// Runs the machine to its end, and saves it wherever it pauses for that. A snapshot that cannot be written costs the guest

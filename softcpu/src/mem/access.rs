@@ -261,7 +261,11 @@ impl Cpu {
         for page in 1..=further {
             self.translate(how, (addr & PAGE_MASK).wrapping_add(page << 12), want)?;
         }
-        if self.stops.watches() { self.note_access(how, addr & how.mask, len, want == Want::Write) } else { Ok(()) }
+        if self.stops.watches() {
+            self.note_access(how, addr & how.mask, len, want == Want::Write)
+        } else {
+            Ok(())
+        }
     }
 
     /// Notes an access that somebody watches. It stops the CPU after its instruction, which runs alone for that: an error
@@ -288,7 +292,8 @@ impl Cpu {
         let addr = addr & how.mask;
         let (page, user) = (addr & PAGE_MASK, usize::from(how.user));
         let entry = self.tlb.entry(user, addr);
-        let known = entry.linear() == page && (want == Want::Read || (want == Want::Write && entry.writable()));
+        let known =
+            entry.linear() == page && (want == Want::Read || (want == Want::Write && entry.writable()));
         if known {
             let gpa = entry.gpa();
             if want == Want::Write {

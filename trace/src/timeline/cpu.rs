@@ -138,6 +138,7 @@ impl Scan<'_> {
                 self.exit(*cpu, format!("{reason:?}").to_lowercase(), details, at);
             }
             Event::Moved { to } => self.exit(0, format!("moved to {to:?}").to_lowercase(), Vec::new(), at),
+            Event::Mark { text } => self.exit(0, format!("mark: {text}"), Vec::new(), at),
             Event::Guest(_) => {
                 let view =
                     self.scene.trace.records.get(at.record).and_then(|one| self.scene.trace.guest(one));

@@ -10,6 +10,7 @@ use fencepost_softcpu::cpu::{Config, Cpu};
 use fencepost_softcpu::cpuid::CpuidConfig;
 use fencepost_softcpu::mem::saved::TlbState;
 use fencepost_softcpu::state::CpuState;
+use fencepost_softcpu::stops::Stops;
 use fencepost_softcpu::vector;
 use fencepost_time::Cycles;
 use vm_memory::GuestMemoryMmap;
@@ -74,6 +75,25 @@ impl Processor for Cpu {
 
     fn deliver(&mut self, message: InterruptMessage) {
         Cpu::deliver(self, message);
+    }
+
+    fn retired(&self) -> u64 {
+        Cpu::retired(self)
+    }
+
+    fn change_state(&mut self, state: &CpuState) {
+        let translations = self.translations();
+        self.set_state(state);
+        // They were taken from this very memory just now.
+        let _ = self.set_translations(&translations);
+    }
+
+    fn set_stops(&mut self, stops: Stops) {
+        Cpu::set_stops(self, stops);
+    }
+
+    fn pass_stop(&mut self) {
+        Cpu::pass_stop(self);
     }
 
     fn state(&self) -> CpuState {

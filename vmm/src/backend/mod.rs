@@ -1,6 +1,7 @@
 //! The two back ends that run the guest's CPU around the same machine.
 
 mod cpu;
+mod debugged;
 pub mod kvm;
 pub mod moves;
 mod pace;
@@ -19,6 +20,7 @@ use vm_memory::GuestMemoryMmap;
 
 use crate::accel::Chosen;
 use crate::control::{Control, StopReason};
+use crate::debug::Attached;
 use crate::error::HostError;
 use crate::machine::irq::{InterruptController, SoftInterrupts};
 use crate::machine::saved::MachineState;
@@ -130,6 +132,13 @@ impl Resumed {
 }
 
 impl BackEnd for Resumed {
+    fn attach(&mut self, debugger: Attached) {
+        match self {
+            Resumed::Soft(soft) => soft.attach(debugger),
+            Resumed::Kvm(moving) => moving.attach(debugger),
+        }
+    }
+
     fn run(&mut self, machine: Machine, control: &Control) -> Result<(Machine, Ran), HostError> {
         match self {
             Resumed::Soft(soft) => soft.run(machine, control),
@@ -142,6 +151,9 @@ impl BackEnd for Resumed {
 pub trait BackEnd {
     /// Runs until the guest or the host ends it, and gives the machine back.
     fn run(&mut self, machine: Machine, control: &Control) -> Result<(Machine, Ran), HostError>;
+
+    /// From now on a debugger stops the machine and works on it.
+    fn attach(&mut self, debugger: Attached);
 }
 
 /// A back end with the clock and the interrupt delivery that belong to it.

@@ -28,6 +28,7 @@ use super::soft::{Processor, Soft};
 use super::{BackEnd, Built, End, Ran, cpu};
 use crate::accel::Chosen;
 use crate::control::{Control, StopReason};
+use crate::debug::Attached;
 use crate::error::HostError;
 use crate::lengths::Lengths;
 use crate::machine::irq::{InterruptController, SoftInterrupts};
@@ -231,6 +232,11 @@ fn counter() -> HostError {
 }
 
 impl BackEnd for Moving {
+    fn attach(&mut self, debugger: Attached) {
+        self.soft.attach(debugger.clone());
+        self.kvm.attach(debugger);
+    }
+
     fn run(&mut self, mut machine: Machine, control: &Control) -> Result<(Machine, Ran), HostError> {
         machine.stop_at(self.plan.keys().copied());
         if let Some(to) = self.next.take() {

@@ -6,13 +6,16 @@ use fencepost_softcpu::bus::{Bus, Exit};
 use fencepost_softcpu::flags::IF;
 use fencepost_softcpu::mem::saved::TlbState;
 use fencepost_softcpu::state::CpuState;
+use fencepost_softcpu::stops::Stops;
 use fencepost_time::Cycles;
 
+use super::debugged::Debugged;
 use super::kvm::assist::Assists;
 use super::moves::Moves;
 use super::pace::Pace;
 use super::{BackEnd, End, Ran, SavedCpu};
 use crate::control::Control;
+use crate::debug::{Attached, Why};
 use crate::error::HostError;
 use crate::machine::{GuestEnd, Machine};
 
@@ -32,6 +35,14 @@ pub trait Processor {
     fn next_timer(&self) -> Option<Cycles>;
     /// Gives the local APIC a message.
     fn deliver(&mut self, message: InterruptMessage);
+    /// Instructions retired.
+    fn retired(&self) -> u64;
+    /// Is in `state` from now on, which somebody has changed from outside; its translations stay.
+    fn change_state(&mut self, state: &CpuState);
+    /// Stops there from now on.
+    fn set_stops(&mut self, stops: Stops);
+    /// Does not stop before the next instruction.
+    fn pass_stop(&mut self);
     /// The whole state.
     fn state(&self) -> CpuState;
     /// The translations that it holds.
@@ -47,6 +58,7 @@ pub struct Soft<P> {
     processor: P,
     watch: Watch,
     pace: Pace,
+    debugged: Option<Debugged>,
 }
 
 /// A watchdog has so many looks in its time.
@@ -84,7 +96,7 @@ impl Watch {
 impl<P: Processor> Soft<P> {
     /// The back end for a processor that is ready for its first instruction.
     pub fn new(processor: P) -> Self {
-        Soft { processor, watch: Watch::default(), pace: Pace::default() }
+        Soft { processor, watch: Watch::default(), pace: Pace::default(), debugged: None }
     }
 
     /// The processor, while it does not run.
@@ -114,8 +126,8 @@ impl<P: Processor> Soft<P> {
         machine.attend_deliveries();
         machine.run_due();
         self.deliver(machine);
-        if let Some(end) = machine.end() {
-            return Some(End::Guest(end.clone()));
+        if let Some(end) = machine.end().cloned() {
+            return self.end(end, machine);
         }
         let mut until = machine.cpu_deadline();
         if let Some(look) = machine.flush_silent_trace() {
@@ -124,16 +136,54 @@ impl<P: Processor> Soft<P> {
         if let Some(limit) = control.watchdog() {
             let limit_ns = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
             if self.watch.is_stuck(&self.processor, machine, limit_ns) {
-                return Some(End::Guest(GuestEnd::Stuck));
+                return self.dies(GuestEnd::Stuck, machine);
             }
             let look = machine.cycles_at(self.watch.next_ns);
             until = until.min(look).max(self.processor.cycles() + 1);
         }
-        match self.processor.run(machine, until) {
-            Exit::Deadline | Exit::Yield | Exit::Stopped => None,
+        let exit = match &mut self.debugged {
+            None => self.processor.run(machine, until),
+            Some(debugged) => match debugged.run(&mut self.processor, machine, until) {
+                Ok(exit) => {
+                    if std::mem::take(&mut debugged.stood) {
+                        // That was no lag of the guest's.
+                        self.pace = Pace::default();
+                    }
+                    exit
+                }
+                Err(end) => return Some(end),
+            },
+        };
+        match exit {
+            Exit::Deadline | Exit::Yield | Exit::Stopped | Exit::Breakpoint | Exit::Accessed(_) => None,
             Exit::Halted => self.idle(machine, control),
             Exit::TripleFault => Some(End::Guest(GuestEnd::TripleFault)),
         }
+    }
+
+    /// The guest is about to end. A kernel that has failed may wait for a debugger, and go on.
+    fn end(&mut self, end: GuestEnd, machine: &mut Machine) -> Option<End> {
+        if let (GuestEnd::Panicked, Some(debugged)) = (&end, &mut self.debugged) {
+            match debugged.fail(&mut self.processor, machine) {
+                Ok(true) => {
+                    machine.pass_failure();
+                    return None;
+                }
+                Ok(false) => {}
+                Err(end) => return Some(end),
+            }
+        }
+        Some(End::Guest(end))
+    }
+
+    /// The guest will never do anything again: a debugger that is there may look at it first.
+    fn dies(&mut self, end: GuestEnd, machine: &mut Machine) -> Option<End> {
+        if let Some(debugged) = &mut self.debugged
+            && let Err(end) = debugged.attend(Why::Dying, &mut self.processor, machine)
+        {
+            return Some(end);
+        }
+        Some(End::Guest(end))
     }
 
     fn deliver(&mut self, machine: &mut Machine) {
@@ -171,7 +221,7 @@ impl<P: Processor> Soft<P> {
                 {
                     self.processor.skip_to(to);
                 }
-                (deaf || !control.wait(None)).then_some(End::Guest(GuestEnd::Dead))
+                if deaf || !control.wait(None) { self.dies(GuestEnd::Dead, machine) } else { None }
             }
         }
     }
@@ -187,10 +237,18 @@ impl Soft<Cpu> {
 }
 
 impl<P: Processor> BackEnd for Soft<P> {
+    fn attach(&mut self, debugger: Attached) {
+        self.debugged = Some(Debugged::new(debugger));
+    }
+
     fn run(&mut self, mut machine: Machine, control: &Control) -> Result<(Machine, Ran), HostError> {
         // Whatever was between two parts is no lag of the guest's.
         self.pace = Pace::default();
+        let begun = self.debugged.as_mut().map(|it| it.begin(&mut self.processor, &mut machine));
         let end = loop {
+            if let Some(Err(end)) = begun {
+                break end;
+            }
             if let Some(end) = self.turn(&mut machine, control) {
                 break end;
             }

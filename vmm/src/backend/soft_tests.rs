@@ -123,6 +123,18 @@ impl Processor for Script {
         self.messages.push((message.vector, self.now.0));
     }
 
+    fn retired(&self) -> u64 {
+        self.now.0
+    }
+
+    fn change_state(&mut self, _: &CpuState) {
+        unreachable!("no debugger is there")
+    }
+
+    fn set_stops(&mut self, _: Stops) {}
+
+    fn pass_stop(&mut self) {}
+
     fn state(&self) -> CpuState {
         CpuState { cycles: self.now, halted: self.halted, rflags: self.rflags, ..CpuState::default() }
     }

@@ -60,7 +60,8 @@ const FOREIGN: &[(&[&str], &str)] = &[
         &["-bios", "--bios", "--firmware", "-pflash", "--pflash", "-boot", "--boot"],
         "the kernel of --kernel is entered at once, without a boot loader; leave it out",
     ),
-    (&["-s", "-S", "-gdb", "--gdb"], "there is no gdb server; a guest that dies leaves a dump"),
+    (&["-s"], "use --gdb 1234,nowait"),
+    (&["-S", "-gdb"], "use --gdb ADDR, for which the guest waits"),
     (
         &["-monitor", "-qmp", "-mon", "--monitor", "--api-socket", "--api-sock", "--control-socket"],
         "there is no monitor; Ctrl-] then q on the console, or a signal, ends the machine",

@@ -22,6 +22,7 @@ use super::values::{
 use super::view::ViewArgs;
 use crate::config::{self, Accel, Categories, MachineConfig, Plug, Size};
 use crate::error::HostError;
+use crate::gdb::GdbAt;
 use crate::launch::{Launch, MoveAt, SnapshotAt};
 use crate::outlet::Full;
 use crate::panic::OnPanic;
@@ -101,11 +102,16 @@ pub struct RunArgs {
     #[arg(long, value_name = "SECONDS", value_parser = timeout, allow_negative_numbers = true)]
     pub watchdog: Option<Duration>,
     /// When the guest's kernel panics or oopses (docs/panic.md): exit, end the run with status 5 when the report is on the
-    /// console; dump, do that, show the CPU, and save the machine in the file of --snapshot. The machine gets a pvpanic device
+    /// console; dump, do that, show the CPU, and save the machine in the file of --snapshot; gdb, stop the guest until a debugger has come
+    /// (to the address of --gdb, or to one that is printed) and lets it go on. The machine gets a pvpanic device
     /// if a slot is free. A guest that ends with 0 although its kernel has reported a WARN or the like ends with 6.
     /// Without this option reports are named at the end, and the run ends with 5 when a panicked kernel does nothing any more
-    #[arg(long, value_name = "exit|dump", value_parser = on_panic)]
+    #[arg(long, value_name = "exit|dump|gdb", value_parser = on_panic)]
     pub on_panic: Option<OnPanic>,
+    /// Serve the GDB remote protocol to a debugger on this computer (docs/gdb.md): at a socket or a port (0: any). The guest waits for a
+    /// debugger before its first instruction, unless `,nowait` stands behind it. Where gdb is to go is printed on standard error
+    #[arg(long, value_name = "unix:PATH|[ADDR:]PORT[,nowait]")]
+    pub gdb: Option<GdbAt>,
     /// The guest's clock and its console.
     #[command(flatten)]
     pub console: ConsoleArgs,
@@ -176,6 +182,7 @@ impl RunArgs {
             timeout: self.timeout,
             watchdog: self.watchdog,
             on_panic: self.on_panic,
+            gdb: self.gdb.clone(),
             realtime: self.console.is_paced(!self.view.addresses().is_empty()),
             console_size: self.console.size(),
             console_log: self.console.console_log.clone(),

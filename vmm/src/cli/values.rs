@@ -82,8 +82,8 @@ pub fn on_panic(text: &str) -> Result<OnPanic, String> {
     match text {
         "exit" => Ok(OnPanic::Exit),
         "dump" => Ok(OnPanic::Dump),
-        "gdb" => Err("there is no gdb server yet; write dump, which shows the CPU, or exit".into()),
-        _ => Err("write exit or dump".into()),
+        "gdb" => Ok(OnPanic::Gdb),
+        _ => Err("write exit, dump or gdb".into()),
     }
 }
 

@@ -28,7 +28,7 @@ impl Categories {
 
     /// Whether `event` is recorded. A move always is: it says what the stamps behind it are worth.
     pub fn has(self, event: &Event) -> bool {
-        self.0 & bit(event.category()) != 0 || matches!(event, Event::Moved { .. })
+        self.0 & bit(event.category()) != 0 || matches!(event, Event::Moved { .. } | Event::Mark { .. })
     }
 
     /// The categories in it, in order.

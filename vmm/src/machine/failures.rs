@@ -10,6 +10,18 @@ impl Machine {
         self.panics = panics.clone();
     }
 
+    /// The guest goes on although its kernel has failed.
+    pub fn pass_failure(&mut self) {
+        if self.end == Some(GuestEnd::Panicked) {
+            self.end = None;
+        }
+    }
+
+    /// Whether the guest's kernel has panicked so far.
+    pub fn has_panicked(&self) -> bool {
+        self.panics.findings().panic.is_some()
+    }
+
     /// Ends the machine if the guest's kernel has said that this is its end.
     pub(super) fn heed_panics(&mut self) {
         match self.panics.take_ending() {

@@ -460,6 +460,11 @@ impl Machine {
         self.record(Event::Moved { to });
     }
 
+    /// Records a mark of a debugger's user.
+    pub fn record_mark(&mut self, text: &str) {
+        self.record(Event::Mark { text: text.into() });
+    }
+
     fn record(&mut self, event: Event) {
         self.log.push(self.time.now(), event);
     }

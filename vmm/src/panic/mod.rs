@@ -26,6 +26,8 @@ pub enum OnPanic {
     Exit,
     /// The same, and the CPU is shown; the machine is saved where there is a file for that.
     Dump,
+    /// The guest stops, and waits for a debugger.
+    Gdb,
 }
 
 /// Why the machine ends.

@@ -41,6 +41,7 @@ use self::vcpu::Vcpu;
 use super::moves::Moves;
 use super::{BackEnd, Ran};
 use crate::control::Control;
+use crate::debug::Attached;
 use crate::error::HostError;
 use crate::machine::Machine;
 use crate::machine::time::{Base, TimeBase};
@@ -68,6 +69,7 @@ fn silence_pics(vm: &VmFd) -> Result<(), HostError> {
 pub struct KvmBackEnd {
     vcpus: Vec<Vcpu>,
     vm: Arc<VmFd>,
+    debugger: Option<Attached>,
     /// Keeps the RAM that KVM was given mapped for as long as there is a vCPU: dropped after them.
     _memory: GuestMemoryMmap,
 }
@@ -100,7 +102,7 @@ impl KvmBackEnd {
             pacing::take_deadlines(&vm)?;
         }
         let vcpus = vec![Vcpu::new(&vm, memory, entry)?];
-        Ok(KvmBackEnd { vcpus, vm: Arc::new(vm), _memory: memory.clone() })
+        Ok(KvmBackEnd { vcpus, vm: Arc::new(vm), debugger: None, _memory: memory.clone() })
     }
 
     /// Takes over a CPU and an I/O APIC from another back end, at the machine's time `now_ns` (the state has it in
@@ -164,6 +166,10 @@ impl Drop for StopAll<'_, '_> {
 }
 
 impl BackEnd for KvmBackEnd {
+    fn attach(&mut self, debugger: Attached) {
+        self.debugger = Some(debugger);
+    }
+
     fn run(&mut self, mut machine: Machine, control: &Control) -> Result<(Machine, Ran), HostError> {
         // A machine that ran elsewhere before already has vectors that are not held back.
         machine.follow_routes();

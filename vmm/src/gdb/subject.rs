@@ -1,0 +1,242 @@
+//! The machine that stands still, as `gdbstub` works on it.
+
+use std::collections::BTreeSet;
+
+use fencepost_softcpu::state::CpuState;
+use fencepost_softcpu::stops::{Kinds, Range, Stops};
+use gdbstub::common::Signal;
+use gdbstub::target::ext::base::BaseOps;
+use gdbstub::target::ext::base::singlethread::{
+    SingleThreadBase, SingleThreadResume, SingleThreadResumeOps, SingleThreadSingleStep,
+    SingleThreadSingleStepOps,
+};
+use gdbstub::target::ext::breakpoints::{
+    Breakpoints, BreakpointsOps, HwBreakpoint, HwBreakpointOps, HwWatchpoint, HwWatchpointOps, SwBreakpoint,
+    SwBreakpointOps, WatchKind,
+};
+use gdbstub::target::ext::monitor_cmd::{ConsoleOutput, MonitorCmd, MonitorCmdOps};
+use gdbstub::target::{Target, TargetError, TargetResult};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+
+use super::monitor;
+use super::registers::{AllRegisters, Amd64};
+use crate::debug::Order;
+use crate::paging;
+
+/// Most breakpoints, and most watchpoints, at a time.
+const STOPS_MAX: usize = 4096;
+/// The error number for what cannot be reached, or set so.
+const EFAULT: u8 = 14;
+/// The error number for too much.
+const ENOSPC: u8 = 28;
+
+/// The machine, for as long as it stands still.
+#[derive(Default)]
+pub struct Subject {
+    /// The CPU, and whether it was changed.
+    pub state: CpuState,
+    pub changed: bool,
+    /// Guest memory, and what was written to it: physical addresses and lengths.
+    pub memory: Option<GuestMemoryMmap>,
+    pub written: Vec<(u64, u64)>,
+    /// How it is to go on, once that was said.
+    pub order: Option<Order>,
+    /// Marks that the trace is to get.
+    pub marks: Vec<String>,
+    software: BTreeSet<u64>,
+    hardware: BTreeSet<u64>,
+    watched: BTreeSet<Range>,
+}
+
+impl Subject {
+    /// Where the CPU is to stop.
+    pub fn stops(&self) -> Stops {
+        Stops::new(self.software.union(&self.hardware).copied(), self.watched.iter().copied().collect())
+    }
+
+    /// Forgets where it is to stop.
+    pub fn let_go(&mut self) {
+        *self = Subject::default();
+    }
+
+    /// Whether a breakpoint of the software's kind is at RIP.
+    pub fn is_at_software_breakpoint(&self) -> bool {
+        self.software.contains(&paging::linear_rip(&self.state))
+    }
+
+    /// Which accesses to `start` are watched.
+    pub fn watch_kind(&self, start: u64) -> WatchKind {
+        let kinds = self.watched.iter().filter(|range| range.start == start).map(|range| range.kinds);
+        let all = kinds.fold((false, false), |(read, write), kinds| (read | kinds.read, write | kinds.write));
+        match all {
+            (true, true) => WatchKind::ReadWrite,
+            (true, false) => WatchKind::Read,
+            _ => WatchKind::Write,
+        }
+    }
+
+    fn reach(
+        &mut self,
+        start: u64,
+        bytes: usize,
+        mut each: impl FnMut(&GuestMemoryMmap, u64, usize, usize) -> bool,
+    ) -> usize {
+        let Some(memory) = &self.memory else { return 0 };
+        let mut done = 0;
+        for (gpa, length) in paging::parts(memory, &self.state, start, bytes) {
+            if !each(memory, gpa, done, length) {
+                break;
+            }
+            done += length;
+        }
+        done
+    }
+}
+
+fn add<T: Ord>(set: &mut BTreeSet<T>, what: T) -> TargetResult<bool, Subject> {
+    if set.len() >= STOPS_MAX {
+        return Err(TargetError::Errno(ENOSPC));
+    }
+    set.insert(what);
+    Ok(true)
+}
+
+fn range(start: u64, bytes: u64, kind: WatchKind) -> Range {
+    let kinds = match kind {
+        WatchKind::Write => Kinds { read: false, write: true },
+        WatchKind::Read => Kinds { read: true, write: false },
+        WatchKind::ReadWrite => Kinds { read: true, write: true },
+    };
+    Range { start, bytes: bytes.max(1), kinds }
+}
+
+impl Target for Subject {
+    type Arch = Amd64;
+    type Error = &'static str;
+
+    fn base_ops(&mut self) -> BaseOps<'_, Amd64, Self::Error> {
+        BaseOps::SingleThread(self)
+    }
+
+    fn support_breakpoints(&mut self) -> Option<BreakpointsOps<'_, Self>> {
+        Some(self)
+    }
+
+    fn support_monitor_cmd(&mut self) -> Option<MonitorCmdOps<'_, Self>> {
+        Some(self)
+    }
+}
+
+impl SingleThreadBase for Subject {
+    fn read_registers(&mut self, registers: &mut AllRegisters) -> TargetResult<(), Self> {
+        *registers = AllRegisters::of(&self.state);
+        Ok(())
+    }
+
+    fn write_registers(&mut self, registers: &AllRegisters) -> TargetResult<(), Self> {
+        registers.set(&mut self.state).map_err(|_| TargetError::Errno(EFAULT))?;
+        self.changed = true;
+        Ok(())
+    }
+
+    /// Reads guest memory as far as it is mapped, and RAM: a device's registers may not be read without the guest's knowing.
+    fn read_addrs(&mut self, start: u64, data: &mut [u8]) -> TargetResult<usize, Self> {
+        let count = self.reach(start, data.len(), |memory, gpa, done, length| {
+            let part = data.get_mut(done..done + length);
+            part.is_some_and(|part| memory.read_slice(part, GuestAddress(gpa)).is_ok())
+        });
+        if count == 0 && !data.is_empty() { Err(TargetError::Errno(EFAULT)) } else { Ok(count) }
+    }
+
+    fn write_addrs(&mut self, start: u64, data: &[u8]) -> TargetResult<(), Self> {
+        // Nothing is written if not all can be.
+        let mut parts = Vec::new();
+        let reached = self.reach(start, data.len(), |memory, gpa, done, length| {
+            parts.push((gpa, done, length));
+            vm_memory::GuestMemoryBackend::check_range(memory, GuestAddress(gpa), length)
+        });
+        let Some(memory) = self.memory.as_ref().filter(|_| reached == data.len()) else {
+            return Err(TargetError::Errno(EFAULT));
+        };
+        for (gpa, done, length) in parts {
+            let part = data.get(done..done + length).unwrap_or_default();
+            memory.write_slice(part, GuestAddress(gpa)).map_err(|_| TargetError::Errno(EFAULT))?;
+            self.written.push((gpa, length as u64));
+        }
+        Ok(())
+    }
+
+    fn support_resume(&mut self) -> Option<SingleThreadResumeOps<'_, Self>> {
+        Some(self)
+    }
+}
+
+impl SingleThreadResume for Subject {
+    /// A signal has no meaning for a machine.
+    fn resume(&mut self, _: Option<Signal>) -> Result<(), Self::Error> {
+        self.order = Some(Order::Run);
+        Ok(())
+    }
+
+    fn support_single_step(&mut self) -> Option<SingleThreadSingleStepOps<'_, Self>> {
+        Some(self)
+    }
+}
+
+impl SingleThreadSingleStep for Subject {
+    fn step(&mut self, _: Option<Signal>) -> Result<(), Self::Error> {
+        self.order = Some(Order::Step);
+        Ok(())
+    }
+}
+
+impl Breakpoints for Subject {
+    fn support_sw_breakpoint(&mut self) -> Option<SwBreakpointOps<'_, Self>> {
+        Some(self)
+    }
+
+    fn support_hw_breakpoint(&mut self) -> Option<HwBreakpointOps<'_, Self>> {
+        Some(self)
+    }
+
+    fn support_hw_watchpoint(&mut self) -> Option<HwWatchpointOps<'_, Self>> {
+        Some(self)
+    }
+}
+
+impl SwBreakpoint for Subject {
+    fn add_sw_breakpoint(&mut self, at: u64, _: usize) -> TargetResult<bool, Self> {
+        add(&mut self.software, at)
+    }
+
+    fn remove_sw_breakpoint(&mut self, at: u64, _: usize) -> TargetResult<bool, Self> {
+        Ok(self.software.remove(&at))
+    }
+}
+
+impl HwBreakpoint for Subject {
+    fn add_hw_breakpoint(&mut self, at: u64, _: usize) -> TargetResult<bool, Self> {
+        add(&mut self.hardware, at)
+    }
+
+    fn remove_hw_breakpoint(&mut self, at: u64, _: usize) -> TargetResult<bool, Self> {
+        Ok(self.hardware.remove(&at))
+    }
+}
+
+impl HwWatchpoint for Subject {
+    fn add_hw_watchpoint(&mut self, at: u64, bytes: u64, kind: WatchKind) -> TargetResult<bool, Self> {
+        add(&mut self.watched, range(at, bytes, kind))
+    }
+
+    fn remove_hw_watchpoint(&mut self, at: u64, bytes: u64, kind: WatchKind) -> TargetResult<bool, Self> {
+        Ok(self.watched.remove(&range(at, bytes, kind)))
+    }
+}
+
+impl MonitorCmd for Subject {
+    fn handle_monitor_cmd(&mut self, command: &[u8], mut out: ConsoleOutput<'_>) -> Result<(), Self::Error> {
+        out.write_raw(monitor::answer(command, &self.state, &mut self.marks).as_bytes());
+        Ok(())
+    }
+}
