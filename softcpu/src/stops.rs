@@ -61,6 +61,16 @@ impl Stops {
         self.instructions.is_empty() && self.data.is_empty()
     }
 
+    /// The addresses of instructions to stop before.
+    pub fn instructions(&self) -> &[u64] {
+        &self.instructions
+    }
+
+    /// What is watched.
+    pub fn data(&self) -> &[Range] {
+        &self.data
+    }
+
     /// Whether an instruction at `linear` is one to stop before.
     pub fn before(&self, linear: u64) -> bool {
         self.instructions.binary_search(&linear).is_ok()

@@ -40,19 +40,27 @@ pub enum Order {
     End(StopReason),
 }
 
+/// What a back end can stop at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Most {
+    /// Instructions and watched ranges together.
+    pub stops: usize,
+    /// Whether ranges can be watched.
+    pub watches: bool,
+    /// They may have any length and kind; otherwise 1, 2, 4 or 8 bytes, at a multiple of that, for writes or for all accesses.
+    pub any_range: bool,
+}
+
 /// A debugger.
 pub trait Debugger: Send {
-    /// Whether it wants the machine to stand still. Looked at often.
-    fn calls(&self) -> bool;
-
     /// Works on the machine, and on its CPU, for as long as its user likes. `cpu` is set in the machine if it was changed.
     fn attend(&mut self, why: Why, cpu: &mut CpuState, machine: &mut Machine) -> Order;
 
+    /// What the back end that runs now can stop at.
+    fn limit(&mut self, most: Most);
+
     /// Whether one is connected.
     fn is_there(&self) -> bool;
-
-    /// Whether the guest is to wait for one when its kernel fails.
-    fn waits_for_failures(&self) -> bool;
 
     /// Where the CPU is to stop from now on.
     fn stops(&self) -> Stops;
@@ -60,16 +68,36 @@ pub trait Debugger: Send {
 
 /// A debugger that several back ends of one machine know, of which one runs.
 #[derive(Clone)]
-pub struct Attached(Arc<Mutex<dyn Debugger>>);
+pub struct Attached {
+    debugger: Arc<Mutex<dyn Debugger>>,
+    calls: Arc<dyn Calls>,
+    waits_for_failures: bool,
+}
+
+/// Whether a debugger wants the machine to stand still. Looked at often, and while it works on the machine too.
+pub trait Calls: Send + Sync {
+    /// Whether it does.
+    fn calls(&self) -> bool;
+}
 
 impl Attached {
-    /// Shares `debugger`.
-    pub fn new(debugger: Arc<Mutex<dyn Debugger>>) -> Self {
-        Attached(debugger)
+    /// Shares `debugger`. With `waits_for_failures` the guest is to wait for one when its kernel fails.
+    pub fn new(debugger: Arc<Mutex<dyn Debugger>>, calls: Arc<dyn Calls>, waits_for_failures: bool) -> Self {
+        Attached { debugger, calls, waits_for_failures }
     }
 
     /// The debugger.
     pub fn get(&self) -> MutexGuard<'_, dyn Debugger + 'static> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.debugger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it wants the machine to stand still.
+    pub fn calls(&self) -> bool {
+        self.calls.calls()
+    }
+
+    /// Whether the guest is to wait for one when its kernel fails.
+    pub fn waits_for_failures(&self) -> bool {
+        self.waits_for_failures
     }
 }

@@ -6,8 +6,11 @@ use fencepost_time::Cycles;
 
 use super::End;
 use super::soft::Processor;
-use crate::debug::{Attached, Order, Why};
+use crate::debug::{Attached, Most, Order, Why};
 use crate::machine::Machine;
+
+/// Most breakpoints and watchpoints at a time.
+const STOPS_MAX: usize = 4096;
 
 /// A debugger and what it has ordered.
 pub struct Debugged {
@@ -39,6 +42,7 @@ impl Debugged {
         let before = processor.state();
         let mut state = before.clone();
         let mut debugger = self.debugger.get();
+        debugger.limit(Most { stops: STOPS_MAX, watches: true, any_range: true });
         let order = debugger.attend(why, &mut state, machine);
         if state != before {
             processor.change_state(&state);
@@ -71,7 +75,7 @@ impl Debugged {
     /// left it, it does not.
     pub fn fail(&mut self, processor: &mut impl Processor, machine: &mut Machine) -> Result<bool, End> {
         let left = self.failed && machine.has_panicked() && !self.debugger.get().is_there();
-        if left || !self.debugger.get().waits_for_failures() {
+        if left || !self.debugger.waits_for_failures() {
             return Ok(false);
         }
         self.failed = true;
@@ -95,7 +99,7 @@ impl Debugged {
                 Exit::Accessed(access) => Some(Why::Accessed(access)),
                 Exit::TripleFault => Some(Why::Dying),
                 _ if done => Some(Why::Stepped),
-                _ => self.debugger.get().calls().then_some(Why::Called),
+                _ => self.debugger.calls().then_some(Why::Called),
             };
             if let Some(why) = why {
                 self.attend(why, processor, machine)?;

@@ -17,6 +17,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 
 use super::address::Place;
 use crate::control::Control;
+use crate::debug::Calls;
 use crate::error::{HostError, plain};
 use crate::say;
 
@@ -147,11 +148,6 @@ impl Inbox {
         control.nudge();
     }
 
-    /// Whether something waits.
-    pub fn calls(&self) -> bool {
-        self.calls.load(Ordering::Acquire)
-    }
-
     /// Takes what waits first, if anything does.
     pub fn take(&self) -> Option<News> {
         let mut waiting = self.lock();
@@ -182,6 +178,12 @@ impl Inbox {
                 let _ = self.changed.wait_timeout(waiting, LOOK_AROUND);
             }
         }
+    }
+}
+
+impl Calls for Inbox {
+    fn calls(&self) -> bool {
+        self.calls.load(Ordering::Acquire)
     }
 }
 

@@ -28,6 +28,8 @@ use session::Session;
 pub struct Gdb {
     session: Arc<Mutex<Session>>,
     door: Door,
+    inbox: Arc<Inbox>,
+    on_panic: bool,
     /// The folder of a socket that nobody has named.
     _folder: Option<TempDir>,
 }
@@ -67,12 +69,12 @@ impl Gdb {
         });
         let waits = at.is_some_and(|at| at.waits);
         let session = Session::new(&inbox, control, waits, failed);
-        Ok(Gdb { session: Arc::new(Mutex::new(session)), door, _folder: folder })
+        Ok(Gdb { session: Arc::new(Mutex::new(session)), door, inbox, on_panic, _folder: folder })
     }
 
     /// For a back end.
     pub fn attached(&self) -> Attached {
-        Attached::new(Arc::clone(&self.session) as _)
+        Attached::new(Arc::clone(&self.session) as _, Arc::clone(&self.inbox) as _, self.on_panic)
     }
 
     /// What the user is told: where it is.

@@ -13,7 +13,7 @@ use gdbstub::stub::{DisconnectReason, GdbStub, GdbStubError, SingleThreadStopRea
 use super::door::{Inbox, News, Stream};
 use super::subject::Subject;
 use crate::control::{Control, StopReason};
-use crate::debug::{Debugger, Order, Why};
+use crate::debug::{Debugger, Most, Order, Why};
 use crate::machine::Machine;
 use crate::say;
 
@@ -225,10 +225,6 @@ impl Session {
 }
 
 impl Debugger for Session {
-    fn calls(&self) -> bool {
-        self.inbox.calls()
-    }
-
     fn attend(&mut self, why: Why, cpu: &mut CpuState, machine: &mut Machine) -> Order {
         self.subject.state.clone_from(cpu);
         self.subject.changed = false;
@@ -247,12 +243,12 @@ impl Debugger for Session {
         order
     }
 
-    fn is_there(&self) -> bool {
-        self.stub.is_some()
+    fn limit(&mut self, most: Most) {
+        self.subject.most = Some(most);
     }
 
-    fn waits_for_failures(&self) -> bool {
-        self.waits_at_failure.is_some()
+    fn is_there(&self) -> bool {
+        self.stub.is_some()
     }
 
     fn stops(&self) -> Stops {

@@ -20,11 +20,9 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use super::monitor;
 use super::registers::{AllRegisters, Amd64};
-use crate::debug::Order;
+use crate::debug::{Most, Order};
 use crate::paging;
 
-/// Most breakpoints, and most watchpoints, at a time.
-const STOPS_MAX: usize = 4096;
 /// The error number for what cannot be reached, or set so.
 const EFAULT: u8 = 14;
 /// The error number for too much.
@@ -41,6 +39,8 @@ pub struct Subject {
     pub written: Vec<(u64, u64)>,
     /// How it is to go on, once that was said.
     pub order: Option<Order>,
+    /// What can be stopped at; set before anybody can ask for it.
+    pub most: Option<Most>,
     /// Marks that the trace is to get.
     pub marks: Vec<String>,
     software: BTreeSet<u64>,
@@ -54,9 +54,12 @@ impl Subject {
         Stops::new(self.software.union(&self.hardware).copied(), self.watched.iter().copied().collect())
     }
 
-    /// Forgets where it is to stop.
+    /// Forgets where it is to stop, and how it was to go on.
     pub fn let_go(&mut self) {
-        *self = Subject::default();
+        self.order = None;
+        self.software.clear();
+        self.hardware.clear();
+        self.watched.clear();
     }
 
     /// Whether a breakpoint of the software's kind is at RIP.
@@ -75,6 +78,12 @@ impl Subject {
         }
     }
 
+    fn check_room(&self) -> TargetResult<(), Self> {
+        let taken = self.software.len() + self.hardware.len() + self.watched.len();
+        let room = self.most.is_some_and(|most| taken < most.stops);
+        room.then_some(()).ok_or(TargetError::Errno(ENOSPC))
+    }
+
     fn reach(
         &mut self,
         start: u64,
@@ -91,14 +100,6 @@ impl Subject {
         }
         done
     }
-}
-
-fn add<T: Ord>(set: &mut BTreeSet<T>, what: T) -> TargetResult<bool, Subject> {
-    if set.len() >= STOPS_MAX {
-        return Err(TargetError::Errno(ENOSPC));
-    }
-    set.insert(what);
-    Ok(true)
 }
 
 fn range(start: u64, bytes: u64, kind: WatchKind) -> Range {
@@ -206,7 +207,9 @@ impl Breakpoints for Subject {
 
 impl SwBreakpoint for Subject {
     fn add_sw_breakpoint(&mut self, at: u64, _: usize) -> TargetResult<bool, Self> {
-        add(&mut self.software, at)
+        self.check_room()?;
+        self.software.insert(at);
+        Ok(true)
     }
 
     fn remove_sw_breakpoint(&mut self, at: u64, _: usize) -> TargetResult<bool, Self> {
@@ -216,7 +219,9 @@ impl SwBreakpoint for Subject {
 
 impl HwBreakpoint for Subject {
     fn add_hw_breakpoint(&mut self, at: u64, _: usize) -> TargetResult<bool, Self> {
-        add(&mut self.hardware, at)
+        self.check_room()?;
+        self.hardware.insert(at);
+        Ok(true)
     }
 
     fn remove_hw_breakpoint(&mut self, at: u64, _: usize) -> TargetResult<bool, Self> {
@@ -226,7 +231,16 @@ impl HwBreakpoint for Subject {
 
 impl HwWatchpoint for Subject {
     fn add_hw_watchpoint(&mut self, at: u64, bytes: u64, kind: WatchKind) -> TargetResult<bool, Self> {
-        add(&mut self.watched, range(at, bytes, kind))
+        self.check_room()?;
+        let range = range(at, bytes, kind);
+        let most = self.most.filter(|most| most.watches);
+        let as_processor = [1, 2, 4, 8].contains(&bytes) && at % bytes.max(1) == 0 && range.kinds.write;
+        // gdb watches by single steps then, or says so.
+        if !most.is_some_and(|most| most.any_range || as_processor) {
+            return Ok(false);
+        }
+        self.watched.insert(range);
+        Ok(true)
     }
 
     fn remove_hw_watchpoint(&mut self, at: u64, bytes: u64, kind: WatchKind) -> TargetResult<bool, Self> {

@@ -59,7 +59,7 @@ fn serve(shared: &Shared<'_>, links: &[Link], notes: &EventFd) -> Result<(), Hos
             descriptors: doorbells.iter().map(AsRawFd::as_raw_fd).collect(),
             wake: Box::new(|| shared.with(|_| ())),
         },
-        Source { descriptors: vec![notes.as_raw_fd()], wake: Box::new(|| attend(shared, notes)) },
+        Source { descriptors: vec![notes.as_raw_fd()], wake: Box::new(|| attend(shared, links, notes)) },
         Source { descriptors: vec![looks_timer], wake: Box::new(|| looks.borrow_mut().begin()) },
         Source { descriptors: vec![shared.looked.as_raw_fd()], wake: Box::new(|| looks.borrow_mut().end()) },
         // It stays readable; the loop below ends with it.
@@ -76,8 +76,12 @@ fn serve(shared: &Shared<'_>, links: &[Link], notes: &EventFd) -> Result<(), Hos
 }
 
 /// Reads the notes of the outside world.
-fn attend(shared: &Shared<'_>, notes: &EventFd) {
+fn attend(shared: &Shared<'_>, links: &[Link], notes: &EventFd) {
     let _ = notes.read();
+    if shared.is_called() {
+        // A vCPU's thread works on what the debugger says.
+        links.iter().for_each(|link| link.kick.send());
+    }
     match shared.control.attend() {
         Some(reason) => shared.ending.finish(Ok(End::Host(reason))),
         None => shared.with(|machine| {

@@ -13,6 +13,7 @@ use super::host_error;
 use super::run_area::PortAccess;
 use super::shared::Shared;
 use super::vcpu::Vcpu;
+use crate::debug::Why;
 use crate::error::HostError;
 use crate::machine::recent::ExitKind;
 use crate::machine::{GuestEnd, Machine};
@@ -24,6 +25,8 @@ pub enum Step {
     Handled,
     /// The host interrupted the guest: there is no exit to complete.
     Interrupted,
+    /// It stands where a debugger wants it to.
+    Stands(Why),
     /// The guest ended.
     Ended(GuestEnd),
 }
@@ -87,7 +90,10 @@ impl Vcpu {
                 self.pacing.on_deadline(&self.fd, Tsc(deadline), self.tsc_hz())?;
                 Ok(Step::Handled)
             }
-            Ok(VcpuExit::Debug(_)) => self.assisted(shared, Assistant::page_fault),
+            Ok(VcpuExit::Debug(exit)) => {
+                let stop = self.breakpoints.met(exit.dr6, exit.pc);
+                stop.map_or_else(|| self.assisted(shared, Assistant::page_fault), |why| Ok(Step::Stands(why)))
+            }
             Ok(exit) => {
                 let why = format!("KVM stopped for an unforeseen reason: {exit:?}");
                 Ok(self.stopped(shared, ExitReason::Other, GuestEnd::Unrunnable(why)))

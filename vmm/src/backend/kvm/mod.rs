@@ -5,7 +5,9 @@
 //! a vCPU runs. docs/kvm.md tells more.
 
 pub mod assist;
+mod breakpoints;
 pub mod convert;
+mod debugged;
 mod doorbells;
 mod events;
 mod exits;
@@ -34,6 +36,7 @@ use kvm_ioctls::{Kvm, VmFd};
 use vm_memory::{Address, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
 use self::assist::Assists;
+use self::debugged::Debugged;
 use self::interrupts::KernelInterrupts;
 use self::shared::Shared;
 use self::threads::Link;
@@ -69,7 +72,6 @@ fn silence_pics(vm: &VmFd) -> Result<(), HostError> {
 pub struct KvmBackEnd {
     vcpus: Vec<Vcpu>,
     vm: Arc<VmFd>,
-    debugger: Option<Attached>,
     /// Keeps the RAM that KVM was given mapped for as long as there is a vCPU: dropped after them.
     _memory: GuestMemoryMmap,
 }
@@ -102,7 +104,7 @@ impl KvmBackEnd {
             pacing::take_deadlines(&vm)?;
         }
         let vcpus = vec![Vcpu::new(&vm, memory, entry)?];
-        Ok(KvmBackEnd { vcpus, vm: Arc::new(vm), debugger: None, _memory: memory.clone() })
+        Ok(KvmBackEnd { vcpus, vm: Arc::new(vm), _memory: memory.clone() })
     }
 
     /// Takes over a CPU and an I/O APIC from another back end, at the machine's time `now_ns` (the state has it in
@@ -167,13 +169,16 @@ impl Drop for StopAll<'_, '_> {
 
 impl BackEnd for KvmBackEnd {
     fn attach(&mut self, debugger: Attached) {
-        self.debugger = Some(debugger);
+        self.vcpus.iter_mut().for_each(|vcpu| vcpu.debugged = Some(Debugged::new(debugger.clone())));
     }
 
     fn run(&mut self, mut machine: Machine, control: &Control) -> Result<(Machine, Ran), HostError> {
         // A machine that ran elsewhere before already has vectors that are not held back.
         machine.follow_routes();
-        let shared = Shared::new(Arc::clone(&self.vm), machine, control)?;
+        let mut shared = Shared::new(Arc::clone(&self.vm), machine, control)?;
+        if let Some(debugged) = self.vcpus.first().and_then(|vcpu| vcpu.debugged.as_ref()) {
+            shared.debug(debugged.debugger());
+        }
         let links = self.vcpus.iter().map(Link::new).collect::<Result<Vec<_>, _>>()?;
         std::thread::scope(|scope| {
             let stop = StopAll(&shared, &links);

@@ -14,8 +14,9 @@ use super::doorbells::Doorbells;
 use super::host_error;
 use crate::backend::End;
 use crate::control::Control;
+use crate::debug::Attached;
 use crate::error::HostError;
-use crate::machine::Machine;
+use crate::machine::{GuestEnd, Machine};
 use crate::outlet::Gate;
 
 /// An unfinished line of the console (a prompt) is shown when it is this old.
@@ -43,6 +44,9 @@ pub struct Shared<'a> {
     pub looked: EventFd,
     /// The outlets that whoever ran the machine waits for when it has left it: nobody waits for the host under its lock.
     gates: Vec<Arc<Gate>>,
+    /// A debugger, and whether the guest's kernel has failed and waits for it.
+    debugger: Option<Attached>,
+    pub failed: AtomicBool,
 }
 
 impl<'a> Shared<'a> {
@@ -54,7 +58,25 @@ impl<'a> Shared<'a> {
         gates.iter().for_each(|gate| gate.defer(true));
         let inside = Inside { machine, doorbells, timer, armed_ns: None, prompt_ns: None };
         let looked = EventFd::new(EFD_NONBLOCK).map_err(|e| host_error("no eventfd", e))?;
-        Ok(Shared { inside: Mutex::new(inside), control, ending: Ending::new()?, looked, gates })
+        Ok(Shared {
+            inside: Mutex::new(inside),
+            control,
+            ending: Ending::new()?,
+            looked,
+            gates,
+            debugger: None,
+            failed: AtomicBool::new(false),
+        })
+    }
+
+    /// A debugger may stop the machine.
+    pub fn debug(&mut self, debugger: &Attached) {
+        self.debugger = Some(debugger.clone());
+    }
+
+    /// Whether a debugger wants the machine to stand still.
+    pub fn is_called(&self) -> bool {
+        self.debugger.as_ref().is_some_and(Attached::calls)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
@@ -74,7 +96,12 @@ impl<'a> Shared<'a> {
         inside.doorbells.follow(&inside.machine);
         inside.arm();
         if let Some(end) = inside.machine.end() {
-            self.ending.finish(Ok(End::Guest(end.clone())));
+            let waits = || self.debugger.as_ref().is_some_and(Attached::waits_for_failures);
+            if *end == GuestEnd::Panicked && waits() {
+                self.failed.store(true, Ordering::SeqCst);
+            } else {
+                self.ending.finish(Ok(End::Guest(end.clone())));
+            }
         }
         result
     }

@@ -11,9 +11,7 @@ use std::sync::OnceLock;
 use fencepost_softcpu::control::Efer;
 use fencepost_softcpu::cpuid::CpuidConfig;
 use fencepost_softcpu::state::{CpuState, Segment, Table, reg, seg};
-use kvm_bindings::{
-    KVM_GUESTDBG_ENABLE, KVM_GUESTDBG_USE_HW_BP, kvm_guest_debug, kvm_userspace_memory_region,
-};
+use kvm_bindings::kvm_userspace_memory_region;
 use kvm_ioctls::{Kvm, VcpuFd};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 
@@ -28,8 +26,6 @@ const USER_FETCH: u64 = 0x15;
 const RF: u64 = 1 << 16;
 /// `syscall`.
 const SYSCALL: [u8; 2] = [0x0f, 0x05];
-/// DR7 with breakpoint 0 enabled, for execution; bit 10 is always set.
-const BREAK_AT_0: u64 = 0x402;
 
 /// What a page fault pushed.
 struct Frame {
@@ -38,31 +34,6 @@ struct Frame {
     cs: u64,
     rflags: u64,
     rsp: u64,
-}
-
-/// The breakpoint of one vCPU.
-#[derive(Default)]
-pub struct Watch {
-    handler: Option<u64>,
-}
-
-impl Watch {
-    /// Brings the breakpoint to where the guest's page-fault handler is now, if it has one.
-    pub fn follow(&mut self, fd: &VcpuFd, memory: &GuestMemoryMmap) -> Result<(), kvm_ioctls::Error> {
-        let handler = handler(fd, memory);
-        if handler == self.handler {
-            return Ok(());
-        }
-        let mut debug = kvm_guest_debug::default();
-        if let Some(at) = handler {
-            debug.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP;
-            debug.arch.debugreg[0] = at;
-            debug.arch.debugreg[7] = BREAK_AT_0;
-        }
-        fd.set_guest_debug(&debug)?;
-        self.handler = handler;
-        Ok(())
-    }
 }
 
 /// Bytes at a linear address. Each page is looked up once: that is a call of the host's kernel.
@@ -89,7 +60,7 @@ fn word(bytes: &[u8], number: usize) -> u64 {
 }
 
 /// Where the page-fault gate of a guest in long mode leads.
-fn handler(fd: &VcpuFd, memory: &GuestMemoryMmap) -> Option<u64> {
+pub fn handler(fd: &VcpuFd, memory: &GuestMemoryMmap) -> Option<u64> {
     const GATE_BYTES: u64 = 16;
     let sregs = fd.get_sregs().ok()?;
     let gate = PAGE_FAULT * GATE_BYTES;

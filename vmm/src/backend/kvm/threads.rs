@@ -10,7 +10,9 @@ use super::tsc;
 use super::vcpu::Vcpu;
 use super::watch::View;
 use crate::backend::End;
+use crate::debug::Why;
 use crate::error::HostError;
+use crate::machine::GuestEnd;
 
 /// What the event loop and one vCPU's thread have to do with each other.
 pub struct Link {
@@ -93,12 +95,22 @@ fn until_over(vcpu: &mut Vcpu, link: &Link, shared: &Shared<'_>) -> Result<(), H
             return Ok(());
         }
         link.answer(vcpu, shared)?;
+        if let Some(why) = vcpu.why_to_stand(shared) {
+            vcpu.stand(why, &link.kick, shared)?;
+            continue;
+        }
         match vcpu.step(shared)? {
             Step::Handled => {
                 shared.settle();
                 link.exits.fetch_add(1, Ordering::Relaxed);
             }
             Step::Interrupted => {}
+            Step::Stands(why) => vcpu.stand(why, &link.kick, shared)?,
+            Step::Ended(GuestEnd::TripleFault) if vcpu.debugged.is_some() => {
+                vcpu.stand(Why::Dying, &link.kick, shared)?;
+                shared.ending.finish(Ok(End::Guest(GuestEnd::TripleFault)));
+                return Ok(());
+            }
             Step::Ended(end) => {
                 shared.ending.finish(Ok(End::Guest(end)));
                 return Ok(());
@@ -109,7 +121,7 @@ fn until_over(vcpu: &mut Vcpu, link: &Link, shared: &Shared<'_>) -> Result<(), H
 
 /// Completes the last exit, so that the vCPU's state is whole: KVM finishes a port or memory access only when the guest is
 /// entered again.
-fn complete(vcpu: &mut Vcpu, kick: &Kick, shared: &Shared<'_>) -> Result<(), HostError> {
+pub(super) fn complete(vcpu: &mut Vcpu, kick: &Kick, shared: &Shared<'_>) -> Result<(), HostError> {
     kick.only_complete();
     while vcpu.step(shared)? == Step::Handled {
         kick.only_complete();

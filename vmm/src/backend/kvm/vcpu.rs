@@ -9,11 +9,13 @@ use kvm_ioctls::{VcpuFd, VmFd};
 use vm_memory::GuestMemoryMmap;
 
 use super::assist::{Assistant, Assists};
+use super::breakpoints::Breakpoints;
 use super::convert::{self, IA32_TSC, VcpuState};
+use super::debugged::Debugged;
 use super::kick::Kick;
 use super::pacing::Pacing;
 use super::run_area::RunArea;
-use super::syscalls::{self, Watch};
+use super::syscalls;
 use super::{host_error, ioctls, tsc};
 use crate::error::HostError;
 
@@ -26,8 +28,10 @@ pub struct Vcpu {
     pub(super) memory: GuestMemoryMmap,
     /// Made when it is first needed: on real hardware never.
     pub(super) assistant: Option<Assistant>,
-    /// Where KVM leaves SYSCALL half done.
-    pub(super) watch: Option<Watch>,
+    /// Where the host stops it: for half-done system calls and for a debugger.
+    pub(super) breakpoints: Breakpoints,
+    /// What a debugger wants of it.
+    pub(super) debugged: Option<Debugged>,
     /// Used where deadlines are handed over.
     pub(super) pacing: Pacing,
 }
@@ -44,7 +48,7 @@ impl Vcpu {
             CpuidConfig { tsc_hz: u32::try_from(tsc_hz).unwrap_or(u32::MAX), ..CpuidConfig::default() };
         let table = cpuid_table(&cpuid)?;
         fd.set_cpuid2(&table).map_err(|e| host_error("it refuses the CPUID model", e))?;
-        let watch = syscalls::half_done().then(Watch::default);
+        let breakpoints = Breakpoints::new(syscalls::half_done());
         let vcpu = Vcpu {
             fd,
             area,
@@ -52,7 +56,8 @@ impl Vcpu {
             cpuid,
             memory: memory.clone(),
             assistant: None,
-            watch,
+            breakpoints,
+            debugged: None,
             pacing: Pacing::default(),
         };
         entry.map(|entry| vcpu.set_registers(entry)).transpose()?;
@@ -90,8 +95,8 @@ impl Vcpu {
 
     /// Brings the breakpoint for half-done system calls, where there is one, to where the guest's handler is now.
     pub(super) fn follow_page_faults(&mut self) -> Result<(), HostError> {
-        let Some(watch) = &mut self.watch else { return Ok(()) };
-        watch.follow(&self.fd, &self.memory).map_err(|e| host_error("it refuses a breakpoint", e))
+        let followed = self.breakpoints.follow(&self.fd, &self.memory);
+        followed.map_err(|e| host_error("it refuses a breakpoint", e))
     }
 
     /// What the guest's TSC reads more than the host's whatever anybody wants, if that is so.
