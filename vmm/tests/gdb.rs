@@ -56,7 +56,9 @@ fn gdb(guest: &Path, socket: &Path, commands: &[&str]) -> String {
     let mut gdb = Command::new("gdb");
     gdb.args(["-q", "-nx", "-batch", "-ex", "set pagination off", "-ex", "set confirm off"]);
     gdb.arg("-ex").arg(format!("target remote {}", socket.display()));
-    commands.iter().for_each(|command| drop(gdb.args(["-ex", command])));
+    for command in commands {
+        gdb.args(["-ex", command]);
+    }
     let output = gdb.arg(guest).stdin(Stdio::null()).output().unwrap();
     String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
 }
@@ -103,8 +105,9 @@ fn a_guest_under_gdb_is_the_guest_without() -> Tested {
             "break print",
             "continue",
             "continue",
+            "delete",
             "stepi 500",
-            "hbreak irq_0",
+            "hbreak irq_3",
             "continue",
             "info registers rip",
             "x/4xb 0xfffff00000000000",
@@ -125,14 +128,14 @@ fn a_guest_under_gdb_is_the_guest_without() -> Tested {
             " in print ()",
             "Breakpoint 1, 0x",
             "Breakpoint 2, 0x",
-            " in irq_0 ()",
-            "Cannot access memory at address 0xfffff00000000000",
+            " in irq_3 ()",
             "atchpoint 3: *(long*)",
-            "instructions retired",
-            "there is no such command",
             "exited normally",
         ],
     );
+    for part in ["Cannot access memory at", "instructions retired", "there is no such command"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
     assert_eq!(remains(&output), remains(&alone), "{said}");
     Tested::Ran
 }
@@ -167,18 +170,9 @@ fn what_gdb_changes_the_guest_sees() -> Tested {
         ],
     );
     let output = served.end();
-    holds(
-        &said,
-        &[
-            "= 0x1",
-            "= 0x1234",
-            "Could not write registers",
-            "Could not write registers",
-            "\"jello\\n\"",
-            "= 1.5",
-            "detached]",
-        ],
-    );
+    holds(&said, &["= 0x1", "= 0x1234", "\"jello\\n\"", "= 1.5", "detached]"]);
+    // Neither a control register nor a selector can be set.
+    assert_eq!(said.matches("Could not write registers").count(), 2, "{said}");
     let console = String::from_utf8_lossy(&output.stdout).replace('\r', "");
     // The first value's line is left out: its function has returned at once.
     assert!(console.starts_with("jello\ncommand line:") && !console.contains("bytes of RAM"), "{console}");
@@ -238,7 +232,7 @@ fn a_panicked_kernel_waits_for_gdb() -> Tested {
     // It goes on from there.
     let console = String::from_utf8_lossy(&output.stdout);
     assert!(console.contains("not reached"), "{console}\n{said}");
-    holds(&said, &[" in print ()", "micro_main ()", "exited with code 05"]);
+    holds(&said, &[" in print ()", "micro_main ()", "exited with code 06"]);
     assert!(!Path::new(socket).exists());
     Tested::Ran
 }
@@ -266,7 +260,8 @@ fn a_debugger_that_goes_away_or_is_one_too_many_costs_the_guest_nothing() -> Tes
     // The second is sent away; the first leaves in the middle of a packet, with a step asked for before.
     let served = Served::start(&guest, "", &["--accel", "soft"]);
     let mut first = UnixStream::connect(served.socket()).unwrap();
-    assert!(ask(&mut first, "?").contains("S05"));
+    let why = ask(&mut first, "?");
+    assert!(why.contains("05"), "{why}");
     let mut second = UnixStream::connect(served.socket()).unwrap();
     assert_eq!(second.read(&mut [0]).unwrap(), 0);
     assert!(ask(&mut first, "Z0,200000,1").contains("OK"));
@@ -289,10 +284,17 @@ fn a_debugger_that_goes_away_or_is_one_too_many_costs_the_guest_nothing() -> Tes
 }
 
 #[test]
-fn a_place_where_nobody_can_listen_is_one_line() {
+fn a_place_where_nobody_can_listen_is_one_line() -> Tested {
+    let Some(guest) = guest("hello") else { return Tested::skipped(common::NO_MAKE) };
     let folder = TempDir::new().unwrap();
-    std::fs::write(folder.path().join("there"), "").unwrap();
-    let taken = format!("unix:{}", folder.path().join("there").display());
-    let output = fencepost(Path::new("/nonexistent"), &["--gdb", &taken]).output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
+    let there = folder.path().join("there");
+    std::fs::write(&there, "").unwrap();
+    for at in [format!("unix:{}", there.display()), "unix:/nonexistent/socket".into()] {
+        let output = fencepost(&guest, &["--accel", "soft", "--gdb", &at]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), said.lines().count()), (Some(2), 1), "{said}");
+        assert!(said.contains("--gdb") && said.contains("name a socket") && said.len() < 300, "{said}");
+    }
+    assert!(there.exists(), "what is there stays");
+    Tested::Ran
 }
