@@ -199,6 +199,20 @@ impl Ports<'_> {
         self.fault_where(kind, |_| true)
     }
 
+    /// Reads a descriptor: fills `buf` from `iova`, and records that. An occasion for an error.
+    ///
+    /// # Errors
+    ///
+    /// The access is refused, or was to fail.
+    pub fn fetch(&mut self, iova: Iova, buf: &mut [u8]) -> Result<(), DmaFault> {
+        if self.fault(FaultKind::DescriptorError).is_some() {
+            return Err(DmaFault::NoMemory { iova });
+        }
+        self.dma.read(iova, buf)?;
+        self.trace.record(Event::DescriptorFetch { rid: self.rid, iova: iova.0, len: buf.len() as u64 });
+        Ok(())
+    }
+
     /// As [`Self::fault`], an occasion for those alone for which `fits` holds.
     pub fn fault_where(&mut self, kind: FaultKind, fits: impl Fn(&FaultSpec) -> bool) -> Option<Struck> {
         if self.faults.borrow().is_empty() {

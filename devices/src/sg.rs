@@ -10,10 +10,9 @@
 //!
 //! The segments, one after the other, are the buffer. A list has at most [`SG_MAX_ENTRIES`] entries.
 
-use fencepost_trace::Event;
 use vm_memory::VolatileSlice;
 
-use crate::ports::{Access, DmaExt, DmaFault, Iova, Ports};
+use crate::ports::{Access, DmaFault, Iova, Ports};
 
 /// Bytes in one entry.
 pub const SG_ENTRY_BYTES: u32 = 16;
@@ -106,8 +105,7 @@ impl SgList {
         }
         let len = u64::from(count).saturating_mul(u64::from(SG_ENTRY_BYTES));
         let mut bytes = vec![0; len as usize];
-        ports.dma.read(table, &mut bytes)?;
-        ports.trace.record(Event::DescriptorFetch { rid: ports.rid, iova: table.0, len });
+        ports.fetch(table, &mut bytes)?;
         let mut segments = Vec::with_capacity(count as usize);
         for (index, entry) in (0u32..).zip(bytes.chunks_exact(SG_ENTRY_BYTES as usize)) {
             segments.push(parse(entry).ok_or(SgError::Entry(index))?);

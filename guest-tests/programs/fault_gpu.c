@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include <fencepost_pci.h>
+
 #include "display.h"
 #include "gpu_client.h"
 
@@ -107,6 +109,22 @@ static bool together(void)
 	return ret ? faults_wrong("of jobs on the ring together one ends with %d", ret) : fills(2);
 }
 
+/* The device is gone: whoever waits or comes later is told, and the driver lets go of it. */
+static bool removal(void)
+{
+	int ret;
+
+	if (!set_up())
+		return false;
+	faults_begin();
+	for (uint32_t job = 0; job < 2; job++) {
+		ret = fill(2);
+		if (!ret || ret == -ETIMEDOUT)
+			return faults_wrong("a job of a device that is gone ends with %d", ret);
+	}
+	return faults_set("/sys/bus/pci/devices/" FENCEPOST_PCI_NAME_GPU "/remove", "1");
+}
+
 int main(int argc, char **argv)
 {
 	static const struct fault_check checks[] = {
@@ -115,6 +133,8 @@ int main(int argc, char **argv)
 		{ "dma-error", fails },
 		{ "descriptor-error", fails },
 		{ "translation", fails },
+		{ "removal", removal },
+		{ "link-reset", works },
 		{ "slow", works },
 		{ "out-of-order", together },
 		{ "irq-lost", works },

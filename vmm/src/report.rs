@@ -150,7 +150,7 @@ fn stats_lines(outcome: &Outcome) -> Vec<String> {
     lines.extend(stats.faults.iter().map(|fault| {
         let FaultCount { spec, occasions, struck } = fault;
         let occasion = spec.about().occasion;
-        format!("stats: fault {spec}: took place {struck} times; {occasion}s seen: {occasions}")
+        format!("stats: fault {spec}: took place {struck} times, of {occasions} occasions ({occasion})")
     }));
     lines.push(unclaimed_line(&stats.unclaimed));
     lines

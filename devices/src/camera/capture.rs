@@ -6,7 +6,7 @@ use zerocopy::IntoBytes;
 use super::convert::{FrameLayout, convert};
 use super::core::{Camera, ENGINE, TIMER_END, TIMER_READ_OUT};
 use super::error::{ErrorCode, Failure};
-use super::registers::VECTOR_FRAME_DONE;
+use super::registers::{VECTOR_FRAME_DONE, VECTOR_OVERRUN};
 use super::state::InFlight;
 use super::wire::{Completion, Descriptor, ORDINAL_OFFSET, Plane, RECORD_BYTES, parse_descriptor};
 use crate::ports::{DmaExt, Iova, Ports};
@@ -28,6 +28,9 @@ impl Camera {
             return;
         }
         let (start_ns, busy) = (stream.start_ns, stream.in_flight.is_some());
+        if stream.lost || ports.fault(FaultKind::SensorLost).is_some() {
+            return self.lose_sensor();
+        }
         let sequence = self.state.sequence;
         self.state.sequence = sequence.wrapping_add(1);
         ports.clock.call_at(self.state.read_out_ns(start_ns, self.state.sequence), TIMER_READ_OUT);
@@ -37,15 +40,21 @@ impl Camera {
         self.begin(sequence, ports);
     }
 
+    /// No picture comes any more, until the stream is started again.
+    fn lose_sensor(&mut self) {
+        if let Some(stream) = &mut self.state.stream {
+            stream.lost = true;
+        }
+    }
+
     /// Takes the next descriptor and starts writing the frame.
     fn begin(&mut self, sequence: u32, ports: &mut Ports<'_>) {
         let start_cycles = ports.clock.now().cycles;
         let at = self.state.slot(self.state.queue_base, self.state.queue_head);
         let mut bytes = [0; RECORD_BYTES as usize];
-        if let Err(fault) = ports.dma.read(at, &mut bytes) {
+        if let Err(fault) = ports.fetch(at, &mut bytes) {
             return self.halt(Failure::fault(ErrorCode::RingFault, &fault), ports);
         }
-        ports.trace.record(Event::DescriptorFetch { rid: ports.rid, iova: at.0, len: RECORD_BYTES });
         self.state.queue_head = self.state.queue_head.wrapping_add(1);
         let descriptor = match parse_descriptor(&bytes) {
             Ok(descriptor) => descriptor,
@@ -129,11 +138,12 @@ impl Camera {
             self.state.source_error_count = self.state.source_error_count.saturating_add(1);
             Failure::plain(ErrorCode::Source)
         })?;
-        let pixels = convert(&picture, &layout).ok_or(Failure::plain(ErrorCode::Source))?;
+        let mut pixels = convert(&picture, &layout).ok_or(Failure::plain(ErrorCode::Source))?;
+        let (bytes, failure) = spoil(&mut pixels, &layout, ports);
         let (first, second) = match &frame.second {
             None => (pixels.as_slice(), None),
             Some(list) => {
-                let (first, rest) = pixels.split_at(layout.first_bytes() as usize);
+                let (first, rest) = pixels.split_at(pixels.len().min(layout.first_bytes() as usize));
                 (first, Some((list, rest)))
             }
         };
@@ -141,7 +151,7 @@ impl Camera {
         if let Some((list, rest)) = second {
             self.write_plane(list, rest, ports)?;
         }
-        Ok((layout.frame_bytes(), crc32fast::hash(&pixels)))
+        failure.map_or(Ok((bytes, crc32fast::hash(&pixels))), |code| Err(Failure::plain(code)))
     }
 
     fn write_plane(&self, list: &SgList, pixels: &[u8], ports: &mut Ports<'_>) -> Result<(), Failure> {
@@ -213,4 +223,26 @@ impl Camera {
         ports.clock.cancel(TIMER_END);
         self.fail(failure, ports);
     }
+}
+
+/// Does to the pixels of a frame what was asked for: how many bytes are left of them, and why they are no picture.
+fn spoil(pixels: &mut Vec<u8>, layout: &FrameLayout, ports: &mut Ports<'_>) -> (u32, Option<ErrorCode>) {
+    let (stride, rows) = (layout.stride_bytes as usize, layout.size.height_px as usize);
+    let mut failure = None;
+    if let Some(struck) = ports.fault(FaultKind::Corrupt) {
+        let lines = struck.spec.number("lines").unwrap_or(1).min(rows as u64) as usize;
+        let first = rows.saturating_sub(lines) / 2;
+        let spoilt = pixels.chunks_mut(stride.max(1)).skip(first).take(lines);
+        spoilt.flatten().for_each(|byte| *byte = !*byte);
+        failure = Some(ErrorCode::Line);
+    }
+    let overrun = ports.fault(FaultKind::Overrun).is_some();
+    if overrun || ports.fault(FaultKind::Short).is_some() {
+        pixels.truncate(stride.saturating_mul(rows / 2));
+    }
+    if overrun {
+        ports.msi.raise(VECTOR_OVERRUN);
+        failure = Some(ErrorCode::Overflow);
+    }
+    (u32::try_from(pixels.len()).unwrap_or(u32::MAX), failure)
 }

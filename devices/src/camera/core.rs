@@ -56,7 +56,7 @@ impl Camera {
             return self.fail(Failure::plain(ErrorCode::BadConfig), ports);
         }
         let start_ns = ports.clock.now().ns;
-        self.state.stream = Some(Stream { start_ns, halted: false, in_flight: None });
+        self.state.stream = Some(Stream { start_ns, halted: false, lost: false, in_flight: None });
         ports.clock.call_at(self.state.read_out_ns(start_ns, self.state.sequence), TIMER_READ_OUT);
     }
 
@@ -255,7 +255,9 @@ impl Function for Camera {
 
     fn rearm(&self, ports: &mut Ports<'_>) {
         let Some(stream) = self.state.stream.as_ref().filter(|stream| !stream.halted) else { return };
-        ports.clock.call_at(self.state.read_out_ns(stream.start_ns, self.state.sequence), TIMER_READ_OUT);
+        if !stream.lost {
+            ports.clock.call_at(self.state.read_out_ns(stream.start_ns, self.state.sequence), TIMER_READ_OUT);
+        }
         if let Some(frame) = &stream.in_flight {
             ports.clock.call_at(frame.end_ns, TIMER_END);
         }

@@ -28,6 +28,10 @@ pub enum ErrorCode {
     Locked = 9,
     /// QUEUE_TAIL too far ahead.
     QueueOverflow = 10,
+    /// The pixels came faster than memory took them: a fault that was asked for.
+    Overflow = 11,
+    /// Lines of the picture are wrong: a fault that was asked for.
+    Line = 12,
 }
 
 /// An error and the address it is about (0: none).

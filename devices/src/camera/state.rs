@@ -46,6 +46,8 @@ pub(super) struct Stream {
     pub start_ns: u64,
     /// A ring faulted.
     pub halted: bool,
+    /// The sensor gives no pictures.
+    pub lost: bool,
     /// The frame being written.
     pub in_flight: Option<InFlight>,
 }
@@ -63,7 +65,7 @@ pub(super) struct InFlight {
 
 impl Stateful for Camera {
     const KIND: &'static str = "camera";
-    const VERSION: u32 = 4;
+    const VERSION: u32 = 5;
     type Parts = CameraParts;
     type State = CameraState;
 

@@ -1,6 +1,6 @@
 //! What the display does over time: vertical blanks, commits, scan-out.
 
-use fencepost_trace::{Event, Stamp};
+use fencepost_trace::{Event, FaultKind, Stamp};
 
 use super::config::{Config, ScanOut};
 use super::plane::{FetchError, PlaneRegs};
@@ -58,6 +58,7 @@ impl Core {
                 self.state.last_vblank = self.last_vblank(ports.clock);
                 self.state.raster = None;
                 self.state.pending = None;
+                self.state.stuck = false;
                 self.state.shown = None;
                 self.state.fetching = None;
                 self.arm(ports);
@@ -138,7 +139,8 @@ impl Core {
                 self.finish(late, Err(FetchError { bit: ErrorBits::LATE, iova: None }), ports);
             }
             self.latch(frame, ports);
-            if self.state.irq_enable.contains(Irq::VBLANK) {
+            let told = self.state.irq_enable.contains(Irq::VBLANK);
+            if told && ports.fault(FaultKind::VblankLost).is_none() {
                 self.signal(Irq::VBLANK, ports);
             }
             self.begin_fetch(frame, ports);
@@ -147,6 +149,13 @@ impl Core {
     }
 
     fn latch(&mut self, frame: u64, ports: &mut Ports<'_>) {
+        if self.state.stuck {
+            return;
+        }
+        if self.state.pending.is_some() && ports.fault(FaultKind::FlipStuck).is_some() {
+            self.state.stuck = true;
+            return;
+        }
         let Some(plane) = self.state.pending.take() else { return };
         self.state.latched = self.state.accepted;
         let shows = |shown: &Shown| (shown.plane.on, shown.plane.table, shown.plane.offset_bytes);
@@ -179,7 +188,10 @@ impl Core {
 
     fn end_fetch(&mut self, ports: &mut Ports<'_>) {
         let Some(frame) = self.state.fetching.take() else { return };
-        let fetched = self.fetch(ports);
+        let fetched = match ports.fault(FaultKind::Underrun) {
+            Some(_) => Err(FetchError { bit: ErrorBits::LATE, iova: None }),
+            None => self.fetch(ports),
+        };
         self.finish(frame, fetched, ports);
         self.arm(ports);
     }

@@ -12,7 +12,7 @@ use crate::state::{StateError, Stateful, require};
 
 impl Stateful for Display {
     const KIND: &'static str = "display";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     type Parts = DisplayParts;
     type State = DisplayState;
 
@@ -63,6 +63,8 @@ pub struct DisplayState {
     pub handled: u64,
     /// The commit that waits.
     pub pending: Option<PlaneRegs>,
+    /// It is not taken before the scan-out is switched off and on.
+    pub stuck: bool,
     /// `COMMIT_ACCEPTED`.
     pub accepted: u64,
     /// `COMMIT_LATCHED`.
@@ -148,6 +150,7 @@ impl Default for DisplayState {
             last_vblank: LastVblank::default(),
             handled: 0,
             pending: None,
+            stuck: false,
             accepted: 0,
             latched: 0,
             shown: None,

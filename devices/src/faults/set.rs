@@ -35,6 +35,8 @@ pub struct FaultSet {
     /// Vectors that are late, by when they are due and the order in which they were raised.
     late: BTreeMap<(u64, u64), u16>,
     late_count: u64,
+    /// The function was taken from the bus.
+    pub(crate) gone: bool,
     /// When the bus asked the clock to be called for what is due here.
     pub(crate) called_ns: Option<u64>,
 }

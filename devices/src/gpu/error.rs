@@ -22,6 +22,8 @@ pub enum GpuError {
     Timeout,
     /// Ring registers that are not valid.
     Ring,
+    /// The engine itself failed: a fault that was asked for.
+    Engine,
 }
 
 impl GpuError {
@@ -35,6 +37,7 @@ impl GpuError {
             GpuError::Dma(_) => 5,
             GpuError::Timeout => 6,
             GpuError::Ring => 7,
+            GpuError::Engine => 8,
         }
     }
 

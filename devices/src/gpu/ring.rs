@@ -25,6 +25,9 @@ pub struct Context<'a, 'p> {
 /// Its engine's place in [`crate::function::Identity::engines`]: all rings are of one.
 const ENGINE: u8 = 0;
 
+/// How many times as long a slow job takes, unless it says so.
+const SLOW_FACTOR: u64 = 10;
+
 /// The end of a job that hangs.
 pub const NEVER_NS: u64 = u64::MAX;
 
@@ -77,6 +80,8 @@ pub struct Ring {
     pub wait_timeout_us: u32,
     pub packets: u64,
     pub active: Option<Active>,
+    /// A fence that was passed over, and is written behind the next.
+    pub held_fence: Option<u64>,
 }
 
 impl Default for Ring {
@@ -95,6 +100,7 @@ impl Default for Ring {
             wait_timeout_us: registers::WAIT_TIMEOUT_US,
             packets: 0,
             active: None,
+            held_fence: None,
         }
     }
 }
@@ -203,6 +209,7 @@ impl Ring {
             cx.job_end(active.seqno, false);
         }
         (self.head, self.tail, self.enabled) = (0, 0, false);
+        self.held_fence = None;
     }
 
     /// `RING_DOORBELL`: the tail is in memory.
@@ -263,16 +270,11 @@ impl Ring {
         // Enabling checked that the whole ring is inside the address space.
         let at = self.base.saturating_add(u64::from(self.head).saturating_mul(u64::from(PACKET_BYTES)));
         let mut raw = RawPacket::new_zeroed();
-        if let Err(fault) = cx.ports.dma.read(Iova(at), raw.as_mut_bytes()) {
+        if let Err(fault) = cx.ports.fetch(Iova(at), raw.as_mut_bytes()) {
             self.fail(fault.into(), cx);
             return;
         }
         let seqno = raw.seqno.get();
-        cx.ports.trace.record(Event::DescriptorFetch {
-            rid: cx.ports.rid,
-            iova: at,
-            len: u64::from(PACKET_BYTES),
-        });
         cx.ports.trace.record(Event::JobStart {
             engine: cx.ports.engine(ENGINE),
             queue: cx.index,
@@ -298,7 +300,9 @@ impl Ring {
             self.active = Some(Active { seqno, job, due_ns: NEVER_NS, deadline_ns: None, waiting: false });
             return;
         }
-        let cycles = cx.ports.clock.vary(cx.cost.cycles(job.bytes()));
+        let slow = cx.ports.fault(FaultKind::Slow);
+        let factor = slow.map_or(1, |struck| struck.spec.number("factor").unwrap_or(SLOW_FACTOR));
+        let cycles = cx.ports.clock.vary(cx.cost.cycles(job.bytes()).saturating_mul(factor));
         let due_ns = now_ns.saturating_add(cx.ports.clock.cycles_to_ns(cycles));
         cx.ports.clock.call_at(due_ns, cx.index);
         self.active = Some(Active { seqno, job, due_ns, deadline_ns, waiting: false });
@@ -312,8 +316,35 @@ impl Ring {
                 self.look(active, address, condition, cx);
                 Outcome::Quiet
             }
+            _ if cx.ports.fault(FaultKind::JobError).is_some() => {
+                self.end(active.seqno, Err(GpuError::Engine), cx);
+                Outcome::Quiet
+            }
+            Job::Fence { seqno } => {
+                let written = self.write_fence(seqno, cx);
+                self.end(active.seqno, written, cx);
+                Outcome::Quiet
+            }
             _ => self.complete(&active, cx),
         }
+    }
+
+    /// Writes a fence, unless it is to come behind the one that follows; then the fence that waited for that.
+    fn write_fence(&mut self, seqno: u64, cx: &mut Context<'_, '_>) -> Result<(), GpuError> {
+        let waiting = self.held_fence.take();
+        if waiting.is_none() && cx.ports.fault(FaultKind::OutOfOrder).is_some() {
+            self.held_fence = Some(seqno);
+            return Ok(());
+        }
+        for word in [Some(seqno), waiting].into_iter().flatten() {
+            cx.ports.dma.write_u64(Iova(self.fence), word)?;
+            // One that comes behind leaves the register as it is.
+            self.seqno = seqno;
+            let engine = cx.ports.engine(ENGINE);
+            cx.ports.trace.record(Event::FenceWrite { engine, queue: cx.index, seqno: word });
+            cx.ports.msi.raise(cx.index as u16);
+        }
+        Ok(())
     }
 
     /// Looks at the semaphore that the ring waits on, if it does.
@@ -363,15 +394,6 @@ impl Ring {
                     value,
                 });
                 outcome = Outcome::LookAgain;
-            }),
-            Job::Fence { seqno } => cx.ports.dma.write_u64(Iova(self.fence), seqno).map(|()| {
-                self.seqno = seqno;
-                cx.ports.trace.record(Event::FenceWrite {
-                    engine: cx.ports.engine(ENGINE),
-                    queue: cx.index,
-                    seqno,
-                });
-                cx.ports.msi.raise(cx.index as u16);
             }),
             ref job => {
                 let result = job.run(cx.ports);

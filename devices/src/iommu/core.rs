@@ -1,8 +1,9 @@
 //! One remapping unit: what it keeps, and the translation of a request.
 
-use fencepost_trace::Event;
+use fencepost_trace::{Event, FaultKind};
 use vm_memory::GuestMemoryMmap;
 
+use crate::faults::{FaultSet, FaultSpec};
 use crate::function::Counter;
 use crate::pci::{DmaRequest, GpaRange, Outbox, Translation};
 use crate::ports::{Access, DmaFault, Gpa, Iova};
@@ -36,6 +37,10 @@ pub struct Iommu {
     pub(super) contexts: ContextCache,
     pub(super) iotlb: Iotlb,
     pub(super) faults: u64,
+    /// The faults that it was told to have.
+    pub requested: FaultSet,
+    /// Until when the wait descriptor at the queue's head takes, in nanoseconds.
+    pub(super) waits_until_ns: Option<u64>,
 }
 
 impl Default for Iommu {
@@ -47,6 +52,8 @@ impl Default for Iommu {
             contexts: ContextCache::default(),
             iotlb: Iotlb::default(),
             faults: 0,
+            requested: FaultSet::default(),
+            waits_until_ns: None,
         }
     }
 }
@@ -59,12 +66,33 @@ impl Iommu {
 
     /// What the unit has counted since power-on.
     pub fn counters(&self) -> Vec<Counter> {
-        vec![Counter { name: "faults", value: self.faults }]
+        vec![
+            Counter { name: "faults", value: self.faults },
+            Counter { name: "requested-faults", value: self.requested.count() },
+        ]
     }
 
     /// Whether the guest switched translation on.
     pub fn is_translating(&self) -> bool {
         self.file.word(GLOBAL_STATUS) & TRANSLATION != 0
+    }
+
+    /// An occasion for a fault of `kind`: whether it takes place.
+    pub(super) fn requested_fault(
+        &mut self,
+        kind: FaultKind,
+        rid: u16,
+        out: &mut Outbox<'_>,
+        fits: impl Fn(&FaultSpec) -> bool,
+    ) -> bool {
+        if self.requested.is_empty() {
+            return false;
+        }
+        let struck = self.requested.see(kind, out.now_ns, fits);
+        if let Some(struck) = &struck {
+            out.trace.record(Event::Fault { rid, kind, occasion: struck.occasion });
+        }
+        struck.is_some()
     }
 
     fn context(&mut self, rid: u16, memory: &GuestMemoryMmap) -> Result<Context, Refusal> {
@@ -133,9 +161,14 @@ impl Translation for Iommu {
         if start < INTERRUPT_RANGE.end && end > INTERRUPT_RANGE.start {
             return Err(DmaFault::NoMemory { iova: Iova(start.max(INTERRUPT_RANGE.start)) });
         }
+        let rid = request.rid;
         let context =
             self.context(request.rid, memory).map_err(|refusal| self.refuse(request, start, refusal, out))?;
         let refusal = |reason| Refusal { reason, silent: context.silent };
+        if self.requested_fault(FaultKind::Translation, rid, out, |spec| is_of(spec, rid)) {
+            let reason = if request.access == Access::Write { Reason::Write } else { Reason::Read };
+            return Err(self.refuse(request, start, refusal(reason), out));
+        }
         let Some(table) = context.table else {
             if !walk::is_within_width(end.saturating_sub(1)) {
                 return Err(self.refuse(request, start, refusal(Reason::AddressBeyond), out));
@@ -154,6 +187,11 @@ impl Translation for Iommu {
         }
         Ok(())
     }
+}
+
+/// Whether a fault is for accesses of `rid`.
+fn is_of(spec: &FaultSpec, rid: u16) -> bool {
+    spec.number("slot").is_none_or(|slot| slot == u64::from(rid >> 3))
 }
 
 /// Appends a range, merged with the last one where they touch.

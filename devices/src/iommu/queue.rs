@@ -1,6 +1,6 @@
 //! Invalidations: by queue (Intel VT-d specification 3.3, 6.5.2) and by register (6.5.1).
 
-use fencepost_trace::Event;
+use fencepost_trace::{Event, FaultKind};
 use vm_memory::{Bytes, GuestAddress};
 
 use crate::pci::Outbox;
@@ -10,6 +10,8 @@ use super::core::{Iommu, Surroundings};
 use super::registers::*;
 
 const DESCRIPTOR_BYTES: u64 = 16;
+/// How long a slow wait descriptor takes, unless its fault says.
+const SLOW_NS: u64 = 1_000_000;
 
 /// What a queue error record says (10.4.29).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +20,8 @@ enum QueueError {
     Fetch = 2,
     DescriptorType = 3,
     Reserved = 4,
+    /// No error: the descriptor is to be taken again later.
+    NotYet = 0xf,
 }
 
 /// Which caches an invalidation drops, by its granularity field: 1 all, 2 one domain, 3 the narrowest.
@@ -37,11 +41,18 @@ impl Iommu {
             if !enabled || stopped || head == tail {
                 return;
             }
+            if self.waits_until_ns.is_some_and(|until_ns| around.out.now_ns < until_ns) {
+                return;
+            }
             let done = if tail >= bytes {
                 Err(QueueError::TailBeyondQueue)
             } else {
                 self.run_descriptor((address & !0xfff).saturating_add(head), around)
             };
+            if done == Err(QueueError::NotYet) {
+                return;
+            }
+            self.waits_until_ns = None;
             if let Err(error) = done {
                 self.file.set_word64(QUEUE_ERROR, error as u64);
                 self.set_fault_status(QUEUE_STOPPED, &mut around.out);
@@ -78,6 +89,9 @@ impl Iommu {
         if low & !0xffff_00ff != 0 || high & 0xf80 != 0 {
             return Err(QueueError::Reserved);
         }
+        if self.requested_fault(FaultKind::Stale, 0, out, |_| true) {
+            return Ok(());
+        }
         let granted = self.invalidate_iotlb(low >> 4 & 3, (low >> 16) as u16, high, out);
         if granted == 0 { Err(QueueError::Reserved) } else { Ok(()) }
     }
@@ -95,6 +109,12 @@ impl Iommu {
         if low & 0xffff_ff80 != 0 || high & 3 != 0 {
             return Err(QueueError::Reserved);
         }
+        if self.waits_until_ns.is_none()
+            && let Some(struck) = self.slow_wait(&mut around.out)
+        {
+            self.waits_until_ns = Some(struck);
+            return Err(QueueError::NotYet);
+        }
         if low & STATUS_WRITE != 0 {
             let status = (low >> 32) as u32;
             // A status address outside memory is a write to nowhere, as on the bus.
@@ -107,6 +127,27 @@ impl Iommu {
             self.raise_event(COMPLETION_CONTROL, &mut around.out);
         }
         Ok(())
+    }
+
+    /// Until when a wait descriptor takes, if it takes long.
+    fn slow_wait(&mut self, out: &mut Outbox<'_>) -> Option<u64> {
+        let kind = FaultKind::SlowInvalidation;
+        let struck = self.requested.see(kind, out.now_ns, |_| true)?;
+        out.trace.record(Event::Fault { rid: 0, kind, occasion: struck.occasion });
+        let for_ns = struck.spec.time_ns("for").unwrap_or(SLOW_NS);
+        Some(out.now_ns.saturating_add(for_ns))
+    }
+
+    /// When the unit goes on with its queue, if it waits, in nanoseconds.
+    pub fn goes_on_ns(&self) -> Option<u64> {
+        self.waits_until_ns
+    }
+
+    /// Goes on with the queue when it has waited long enough.
+    pub fn go_on(&mut self, around: &mut Surroundings<'_>) {
+        if self.waits_until_ns.is_some() {
+            self.run_queue(around);
+        }
     }
 
     /// Drops cached contexts. Returns the granularity performed, 0 for a reserved request.

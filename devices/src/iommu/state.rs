@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::cache::{ContextCache, Iotlb};
 use super::core::Iommu;
 use super::registers;
+use crate::faults::FaultSet;
 use crate::registers::RegisterFile;
 use crate::state::{StateError, Stateful, require};
 
@@ -23,11 +24,15 @@ pub struct IommuState {
     pub iotlb: Iotlb,
     /// Refused requests since power-on.
     pub faults: u64,
+    /// The faults that it was told to have, and what they have seen.
+    pub requested: FaultSet,
+    /// Until when the wait descriptor at the queue's head takes, in nanoseconds.
+    pub waits_until_ns: Option<u64>,
 }
 
 impl Stateful for Iommu {
     const KIND: &'static str = "iommu";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
     type Parts = ();
     type State = IommuState;
 
@@ -39,15 +44,18 @@ impl Stateful for Iommu {
             contexts: self.contexts.clone(),
             iotlb: self.iotlb.clone(),
             faults: self.faults,
+            requested: self.requested.clone(),
+            waits_until_ns: self.waits_until_ns,
         }
     }
 
     fn restore((): (), state: IommuState) -> Result<Self, StateError> {
-        let IommuState { registers, root, next_record, contexts, iotlb, faults } = state;
+        let IommuState { registers, root, next_record, contexts, iotlb, faults, requested, waits_until_ns } =
+            state;
         require::<Self>(next_record < registers::FAULT_RECORD_COUNT, "a fault record beyond the last")?;
         require::<Self>(contexts.is_well_formed() && iotlb.is_well_formed(), "caches of another size")?;
         let file = RegisterFile::restore(registers::REGISTERS, registers::PAGE_BYTES, &registers)
             .ok_or(StateError::Impossible { kind: Self::KIND, why: "a register page of another size" })?;
-        Ok(Iommu { file, root, next_record, contexts, iotlb, faults })
+        Ok(Iommu { file, root, next_record, contexts, iotlb, faults, requested, waits_until_ns })
     }
 }

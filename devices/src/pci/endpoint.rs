@@ -63,6 +63,8 @@ pub(super) struct Endpoint {
     function: Box<dyn Function>,
     narrow_writes: u64,
     pub(super) faults: RefCell<FaultSet>,
+    /// A fault has changed where it is or what its vectors send; not state, since the bus takes it at once.
+    pub(super) rerouted: bool,
 }
 
 /// A word of what the adapter itself keeps in a BAR.
@@ -88,6 +90,7 @@ impl Endpoint {
             function,
             narrow_writes: 0,
             faults: RefCell::default(),
+            rerouted: false,
         }
     }
 
@@ -196,7 +199,10 @@ impl Endpoint {
     }
 
     /// A read of configuration space: the registers, and what changes in them by itself.
-    pub fn config_read(&self, offset: usize, data: &mut [u8]) {
+    pub fn config_read(&mut self, offset: usize, data: &mut [u8], platform: &mut Platform<'_>) {
+        if self.config_is_ones(platform) {
+            return data.fill(0xff);
+        }
         self.config.read(offset, data);
         let line = self.interrupts.line() && self.interrupts.line_pending(&self.gates());
         let status = if line { config::STATUS_INTERRUPT } else { 0 };
@@ -210,6 +216,9 @@ impl Endpoint {
 
     /// A write to configuration space and what follows from it: function-level reset, and messages set free.
     pub fn config_write(&mut self, offset: usize, data: &[u8], platform: &mut Platform<'_>) {
+        if self.faults.get_mut().gone {
+            return;
+        }
         self.config.write(offset, data);
         let high_byte = config::PCIE_DEVICE_CONTROL.saturating_add(1);
         let written = high_byte.checked_sub(offset).and_then(|at| data.get(at)).filter(|_| self.express);
@@ -221,7 +230,7 @@ impl Endpoint {
     }
 
     /// PCI Express Base Specification 5.0, 6.6.2: everything but what firmware initialises, the BARs included.
-    fn function_level_reset(&mut self, platform: &mut Platform<'_>) {
+    pub(super) fn function_level_reset(&mut self, platform: &mut Platform<'_>) {
         self.with_ports(platform, |function, ports| function.reset(ports));
         self.config.reset();
         self.interrupts.reset();
@@ -241,7 +250,10 @@ impl Endpoint {
 
     /// Reads `data.len()` bytes at `offset` of BAR `bar`.
     pub fn read(&mut self, bar: u8, offset: u64, data: &mut [u8], platform: &mut Platform<'_>) {
-        if self.msix_word(bar, offset).is_some() {
+        self.register_faults(platform);
+        if self.rerouted {
+            data.fill(0xff);
+        } else if self.msix_word(bar, offset).is_some() {
             for word in split(offset, data.len()) {
                 let value = match self.msix_word(bar, word.offset) {
                     Some(MsixWord::Table(at)) => self.interrupts.msix.read_table(at),
@@ -265,6 +277,10 @@ impl Endpoint {
 
     /// Writes `data` at `offset` of BAR `bar`; whether that went to the MSI-X table.
     pub fn write(&mut self, bar: u8, offset: u64, data: &[u8], platform: &mut Platform<'_>) -> bool {
+        self.register_faults(platform);
+        if self.rerouted {
+            return true;
+        }
         let msix = self.msix_word(bar, offset).is_some();
         if msix || matches!(self.function.registers(), Registers::Words(_)) {
             self.write_words(bar, offset, data, platform);

@@ -6,6 +6,7 @@ use super::endpoint::Endpoint;
 use super::platform::{Platform, Shared};
 use super::requester_id;
 use crate::faults::{FaultSpec, Struck, Told};
+use crate::ports::Access;
 
 /// The timer token of the adapter itself, which no function uses.
 pub(super) const FAULT_TOKEN: u32 = u32::MAX;
@@ -21,6 +22,16 @@ impl Shared<'_> {
         let struck = self.faults.borrow_mut().see(kind, self.now_ns, fits)?;
         self.record(rid, Event::Fault { rid, kind, occasion: struck.occasion });
         Some(struck)
+    }
+
+    /// Whether a DMA access fails on the bus.
+    pub fn dma_fails(&self, rid: u16, access: Access) -> bool {
+        let word = match access {
+            Access::Read => "read",
+            Access::Write => "write",
+        };
+        let fits = |spec: &FaultSpec| spec.text("access").is_none_or(|it| it == word);
+        self.fault(rid, FaultKind::DmaError, fits).is_some()
     }
 
     /// How often `vector`, which the function has raised, is sent now.
@@ -73,6 +84,49 @@ impl Endpoint {
         Ok(())
     }
 
+    /// A register access of the guest's, before it is done.
+    pub(super) fn register_faults(&mut self, platform: &mut Platform<'_>) {
+        if self.faults.get_mut().is_empty() {
+            return;
+        }
+        let (rid, now_ns) = (self.rid, platform.clock.now().ns);
+        for kind in [FaultKind::Removal, FaultKind::LinkReset] {
+            let Some(struck) = self.faults.get_mut().see(kind, now_ns, |_| true) else { continue };
+            platform.trace.record(Event::Fault { rid, kind, occasion: struck.occasion });
+            match kind {
+                FaultKind::Removal => self.remove(platform),
+                _ => self.reset_link(platform),
+            }
+        }
+    }
+
+    /// A read of configuration space: whether it returns all ones.
+    pub(super) fn config_is_ones(&mut self, platform: &mut Platform<'_>) -> bool {
+        let faults = self.faults.get_mut();
+        if faults.is_empty() {
+            return false;
+        }
+        let (rid, kind, now_ns) = (self.rid, FaultKind::ConfigOnes, platform.clock.now().ns);
+        let struck = faults.see(kind, now_ns, |_| true);
+        if let Some(struck) = &struck {
+            platform.trace.record(Event::Fault { rid, kind, occasion: struck.occasion });
+        }
+        struck.is_some() || faults.gone
+    }
+
+    /// Nobody is in the slot any more: nothing decodes, and nothing is sent.
+    fn remove(&mut self, platform: &mut Platform<'_>) {
+        self.reset_link(platform);
+        self.faults.get_mut().gone = true;
+    }
+
+    /// The link goes down and comes up (PCI Express Base Specification 5.0, 6.6.1, hot reset): the function is as after power-on,
+    /// and its configuration space too.
+    fn reset_link(&mut self, platform: &mut Platform<'_>) {
+        self.function_level_reset(platform);
+        self.rerouted = true;
+    }
+
     /// Asks the clock to be called when something is due.
     pub(super) fn call_for_faults(&mut self, platform: &mut Platform<'_>) {
         let faults = self.faults.get_mut();
@@ -94,8 +148,13 @@ impl Endpoint {
         while let Some(struck) = self.faults.get_mut().take_timed(now_ns) {
             let (rid, kind, occasion) = (self.rid, struck.spec.kind(), struck.occasion);
             platform.trace.record(Event::Fault { rid, kind, occasion });
-            if kind == FaultKind::IrqSpurious {
-                self.faults.get_mut().delay(now_ns, spurious_vector(&struck));
+            match kind {
+                FaultKind::IrqSpurious => {
+                    self.faults.get_mut().delay(now_ns, spurious_vector(&struck));
+                }
+                FaultKind::Removal => self.remove(platform),
+                FaultKind::LinkReset => self.reset_link(platform),
+                _ => {}
             }
         }
         let gates = self.gates();

@@ -68,6 +68,8 @@ pub struct Outbox<'a> {
     pub trace: &'a mut dyn Trace,
     /// Interrupts, such as a fault event.
     pub messages: &'a mut Vec<MsiWrite>,
+    /// Now, in nanoseconds.
+    pub now_ns: u64,
 }
 
 /// From I/O virtual to guest-physical addresses.
@@ -180,6 +182,9 @@ impl Dma for DmaPort<'_, '_> {
         if len == 0 {
             return Ok(());
         }
+        if self.shared.dma_fails(self.rid, access) {
+            return Err(DmaFault::NoMemory { iova });
+        }
         let request = DmaRequest { rid: self.rid, iova, len, access };
         self.ranges.clear();
         self.translate(&request)?;
@@ -196,7 +201,7 @@ impl DmaPort<'_, '_> {
     fn translate(&mut self, request: &DmaRequest) -> Result<(), DmaFault> {
         let mut trace = self.shared.trace.borrow_mut();
         let mut messages = self.shared.messages.borrow_mut();
-        let mut out = Outbox { trace: &mut **trace, messages: &mut messages };
+        let mut out = Outbox { trace: &mut **trace, messages: &mut messages, now_ns: self.shared.now_ns };
         self.translation.translate(request, self.memory, &mut self.ranges, &mut out)
     }
 

@@ -171,13 +171,13 @@ impl PciRoot {
     }
 
     /// Reads ECAM at byte `offset` of bus 0. No function there reads as all ones.
-    pub fn ecam_read(&mut self, offset: u64, data: &mut [u8]) {
+    pub fn ecam_read(&mut self, offset: u64, data: &mut [u8], platform: &mut Platform<'_>) {
         let (rid, register) = ecam_target(offset);
         data.fill(0xff);
         if rid == Some(0) {
             self.host_bridge.read(register, data);
         } else if let Some(endpoint) = rid.and_then(|rid| self.endpoint(rid)) {
-            endpoint.config_read(register, data);
+            endpoint.config_read(register, data, platform);
         }
     }
 
@@ -193,10 +193,10 @@ impl PciRoot {
     }
 
     /// Reads [`CONFIG_PORTS`](super::CONFIG_PORTS), from `port` on. False, with `data` untouched, when nobody answers there.
-    pub fn port_read(&mut self, port: u16, data: &mut [u8]) -> bool {
+    pub fn port_read(&mut self, port: u16, data: &mut [u8], platform: &mut Platform<'_>) -> bool {
         match self.config_address.access(port, data.len()) {
             ConfigAccess::Address => data.copy_from_slice(&self.config_address.value().to_le_bytes()),
-            ConfigAccess::Space(offset) => self.ecam_read(offset, data),
+            ConfigAccess::Space(offset) => self.ecam_read(offset, data, platform),
             ConfigAccess::Nowhere => return false,
         }
         true
@@ -243,13 +243,15 @@ impl PciRoot {
 
     /// Reads a BAR at `address`. False, with `data` untouched, when no BAR decodes it.
     pub fn read(&mut self, space: Space, address: u64, data: &mut [u8], platform: &mut Platform<'_>) -> bool {
-        self.endpoints.iter_mut().any(|endpoint| match endpoint.decode(space, address) {
+        let answered = self.endpoints.iter_mut().any(|endpoint| match endpoint.decode(space, address) {
             Some((bar, offset)) => {
                 endpoint.read(bar, offset, data, platform);
                 true
             }
             None => false,
-        })
+        });
+        self.heed_faults();
+        answered
     }
 
     /// Writes a BAR at `address`. False when no BAR decodes it.
@@ -261,13 +263,23 @@ impl PciRoot {
         if msix == Some(true) {
             self.revision = self.revision.wrapping_add(1);
         }
+        self.heed_faults();
         msix.is_some()
+    }
+
+    /// A fault may have changed where a function is, or what its vectors send.
+    fn heed_faults(&mut self) {
+        let rerouted = |endpoint: &mut Endpoint| std::mem::take(&mut endpoint.rerouted);
+        if self.endpoints.iter_mut().map(rerouted).fold(false, |any, it| any | it) {
+            self.revision = self.revision.wrapping_add(1);
+        }
     }
 
     /// Makes the call that `rid` asked its clock for. Unknown requester ids are ignored.
     pub fn timer(&mut self, rid: u16, token: u32, platform: &mut Platform<'_>) {
         if let Some(endpoint) = self.endpoint(rid) {
             endpoint.timer(token, platform);
+            self.heed_faults();
         }
     }
 

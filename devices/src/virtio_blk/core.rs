@@ -1,6 +1,6 @@
 //! The device: one queue of requests, served one after the other.
 
-use fencepost_trace::{EngineSpec, JobKind, Role};
+use fencepost_trace::{EngineSpec, FaultKind, JobKind, Role};
 
 use super::config::{BlkConfig, PARAMETERS, Writes};
 use super::disk::{Disk, DiskError, NoDisk, Wanted};
@@ -108,6 +108,8 @@ impl Blk {
             Ok(work) => work,
             Err(fault) => return io.fault(fault),
         };
+        let failed = io.ports.fault(FaultKind::IoError).is_some();
+        let work = if failed { Work::Refuse(Status::Error) } else { work };
         io.job_starts(REQUESTS, self.counts.requests, kind(&work));
         let bytes = work.moved_bytes();
         let now_ns = io.ports.clock.now().ns;

@@ -74,6 +74,7 @@ static int fpcam_start_streaming(struct vb2_queue *queue, unsigned int count)
 	ret = fpcam_stream(cam);
 	if (!ret) {
 		cam->streaming = true;
+		fpcam_watch_start(cam);
 		return 0;
 	}
 	fpcam_halt(cam);

@@ -23,7 +23,7 @@ static irqreturn_t fpcam_error_irq(int irq, void *data)
 	if (code)
 		dev_err_ratelimited(&cam->pdev->dev, "error %u at address %#llx\n", code, iova);
 	if (fpcam_read(cam, FPCAM_STATUS) & FPCAM_STATUS_HALTED)
-		vb2_queue_error(&cam->queue);
+		fpcam_watch_now(cam);
 	return IRQ_HANDLED;
 }
 
@@ -143,6 +143,7 @@ static int fpcam_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	cam->pdev = pdev;
 	mutex_init(&cam->lock);
 	spin_lock_init(&cam->ring_lock);
+	fpcam_watch_init(cam);
 	cam->v4l2.release = fpcam_release;
 	ret = v4l2_device_register(&pdev->dev, &cam->v4l2);
 	if (ret) {
@@ -180,6 +181,7 @@ static void fpcam_remove(struct pci_dev *pdev)
 
 	/* Stops the stream and frees the buffers, whoever has the device open. */
 	vb2_video_unregister_device(&cam->vdev);
+	cancel_delayed_work_sync(&cam->watch);
 	fpcam_rings_forget(cam);
 	fpcam_free_irqs(cam);
 	v4l2_device_disconnect(&cam->v4l2);
@@ -190,6 +192,7 @@ static void fpcam_shutdown(struct pci_dev *pdev)
 {
 	struct fpcam_device *cam = pci_get_drvdata(pdev);
 
+	cancel_delayed_work_sync(&cam->watch);
 	mutex_lock(&cam->lock);
 	fpcam_pause(cam);
 	mutex_unlock(&cam->lock);

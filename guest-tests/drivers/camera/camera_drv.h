@@ -6,6 +6,7 @@
 #include <linux/mutex.h>
 #include <linux/pci.h>
 #include <linux/spinlock.h>
+#include <linux/workqueue.h>
 #include <media/v4l2-dev.h>
 #include <media/v4l2-device.h>
 #include <media/videobuf2-v4l2.h>
@@ -58,6 +59,11 @@ struct fpcam_device {
 	struct v4l2_pix_format pix;
 	struct v4l2_fract interval;
 	bool streaming;
+	/* Looks whether frames come: camera_watch.c. */
+	struct delayed_work watch;
+	u32 watched_sequence;
+	u32 restarted_at;
+	unsigned int restarts;
 	/* The device counts frames anew after a pause; this is the number of its frame 0. */
 	u32 first_sequence;
 
@@ -115,6 +121,12 @@ irqreturn_t fpcam_frame_done_irq(int irq, void *data);
 extern const struct dev_pm_ops fpcam_pm_ops;
 extern const struct pci_error_handlers fpcam_err_handlers;
 void fpcam_pause(struct fpcam_device *cam);
+int fpcam_resume(struct fpcam_device *cam);
+
+/* camera_watch.c: a stream that stands still is started again */
+void fpcam_watch_init(struct fpcam_device *cam);
+void fpcam_watch_start(struct fpcam_device *cam);
+void fpcam_watch_now(struct fpcam_device *cam);
 
 /* camera_video.c: the video device and its ioctls */
 int fpcam_video_register(struct fpcam_device *cam);

@@ -22,7 +22,7 @@ void fpcam_pause(struct fpcam_device *cam)
 }
 
 /* Goes on with a device that may have lost all its registers. Under cam->lock. */
-static int fpcam_resume(struct fpcam_device *cam)
+int fpcam_resume(struct fpcam_device *cam)
 {
 	int ret = 0;
 

@@ -134,6 +134,14 @@ void fpcam_empty(struct fpcam_device *cam, enum vb2_buffer_state state)
 	spin_unlock_irqrestore(&cam->ring_lock, flags);
 }
 
+/* Whether the device says that a frame is a whole picture. */
+static bool fpcam_is_whole(struct fpcam_device *cam, const struct fencepost_camera_frame *frame)
+{
+	if (!FENCEPOST_RECOVERY)
+		return true;
+	return !frame->status && frame->bytes == cam->pix.sizeimage;
+}
+
 /* Gives the buffer of one record back to vb2. */
 static void fpcam_complete(struct fpcam_device *cam, const struct fpcam_record *record)
 {
@@ -170,7 +178,7 @@ static void fpcam_complete(struct fpcam_device *cam, const struct fpcam_record *
 	buffer->vb.vb2_buf.timestamp = ktime_get_ns();
 	vb2_set_plane_payload(&buffer->vb.vb2_buf, 0, buffer->frame.bytes);
 	vb2_buffer_done(&buffer->vb.vb2_buf,
-			buffer->frame.status ? VB2_BUF_STATE_ERROR : VB2_BUF_STATE_DONE);
+			fpcam_is_whole(cam, &buffer->frame) ? VB2_BUF_STATE_DONE : VB2_BUF_STATE_ERROR);
 }
 
 /* Gives back the buffers of all records that are there. */

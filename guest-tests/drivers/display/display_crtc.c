@@ -36,7 +36,7 @@ static enum drm_mode_status fpdisp_crtc_mode_valid(struct drm_crtc *crtc,
 	return MODE_OK;
 }
 
-static void fpdisp_start_raster(struct fpdisp_device *disp, const struct drm_display_mode *mode)
+void fpdisp_start_raster(struct fpdisp_device *disp, const struct drm_display_mode *mode)
 {
 	fpdisp_write(disp, FPDISP_MODE_ACTIVE, FPDISP_SIZE(mode->hdisplay, mode->vdisplay));
 	fpdisp_write(disp, FPDISP_MODE_TOTAL, FPDISP_SIZE(mode->htotal, mode->vtotal));
@@ -52,6 +52,7 @@ static void fpdisp_crtc_atomic_enable(struct drm_crtc *crtc, struct drm_atomic_s
 	struct fpdisp_device *disp = to_fpdisp(crtc->dev);
 	int idx;
 
+	disp->mode = crtc->state->adjusted_mode;
 	if (drm_dev_enter(&disp->drm, &idx)) {
 		fpdisp_start_raster(disp, &crtc->state->adjusted_mode);
 		drm_dev_exit(idx);
@@ -95,7 +96,7 @@ static void fpdisp_crtc_atomic_disable(struct drm_crtc *crtc, struct drm_atomic_
 }
 
 /* Hands a commit to the device, which takes it at the next vertical blank; false if it does not. */
-static bool fpdisp_commit(struct fpdisp_device *disp, u64 number)
+bool fpdisp_commit(struct fpdisp_device *disp, u64 number)
 {
 	int idx;
 
@@ -123,7 +124,9 @@ static void fpdisp_crtc_atomic_flush(struct drm_crtc *crtc, struct drm_atomic_st
 	accepted = fpdisp_commit(disp, number);
 	spin_unlock_irq(&crtc->dev->event_lock);
 
-	if (!accepted)
+	if (accepted)
+		fpdisp_flip_watch_start(disp);
+	else
 		fpdisp_crtc_complete_flip(disp);
 }
 

@@ -96,6 +96,8 @@ static int fpdisp_modeset_init(struct fpdisp_device *disp)
 	if (!ret)
 		ret = fpdisp_plane_init(disp);
 	if (!ret)
+		ret = fpdisp_flip_watch_init(disp);
+	if (!ret)
 		ret = fpdisp_crtc_init(disp);
 	if (!ret)
 		ret = fpdisp_output_init(disp);

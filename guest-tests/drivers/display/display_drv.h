@@ -46,6 +46,10 @@ struct fpdisp_device {
 	/* COMMIT_ACCEPTED; only commits touch it, one at a time. */
 	u64 accepted;
 
+	/* Looks whether the commit that the device has is taken, and the mode with which it should. */
+	struct delayed_work flip_watch;
+	struct drm_display_mode mode;
+
 	/* VBLANK_COUNT when it could last be read. */
 	u32 vblank_count;
 	/* The device's clock when the raster was last started. */
@@ -87,6 +91,10 @@ static inline void fpdisp_write(struct fpdisp_device *disp, u32 reg, u32 value)
 
 int fpdisp_crtc_init(struct fpdisp_device *disp);
 void fpdisp_crtc_complete_flip(struct fpdisp_device *disp);
+void fpdisp_start_raster(struct fpdisp_device *disp, const struct drm_display_mode *mode);
+bool fpdisp_commit(struct fpdisp_device *disp, u64 number);
+int fpdisp_flip_watch_init(struct fpdisp_device *disp);
+void fpdisp_flip_watch_start(struct fpdisp_device *disp);
 int fpdisp_plane_init(struct fpdisp_device *disp);
 int fpdisp_output_init(struct fpdisp_device *disp);
 struct drm_gem_object *fpdisp_bo_alloc(struct drm_device *drm, size_t size);

@@ -247,6 +247,22 @@ static int fpgpu_init_pci(struct fpgpu_device *gpu, struct pci_dev *pdev)
 	return 0;
 }
 
+static void fpgpu_forget_config(struct drm_device *drm, void *data)
+{
+	kfree(data);
+}
+
+/* For a device whose link is reset behind the driver's back. */
+static int fpgpu_save_config(struct fpgpu_device *gpu, struct pci_dev *pdev)
+{
+	int ret = pci_save_state(pdev);
+
+	if (ret)
+		return ret;
+	gpu->saved = pci_store_saved_state(pdev);
+	return gpu->saved ? drmm_add_action_or_reset(&gpu->drm, fpgpu_forget_config, gpu->saved) : -ENOMEM;
+}
+
 static int fpgpu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
 	struct fpgpu_device *gpu;
@@ -267,6 +283,8 @@ static int fpgpu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		ret = fpgpu_init_rings(gpu);
 	if (!ret)
 		ret = fpgpu_init_interrupts(gpu, pdev);
+	if (!ret)
+		ret = fpgpu_save_config(gpu, pdev);
 	if (!ret)
 		ret = drm_dev_register(&gpu->drm, 0);
 	return ret;

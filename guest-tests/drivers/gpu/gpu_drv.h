@@ -94,6 +94,8 @@ struct fpgpu_device {
 	bool has_tail_words;
 	struct fpgpu_ring ring[FPGPU_MAX_RINGS];
 	int error_irq;
+	/* Configuration space as the driver set it up. */
+	struct pci_saved_state *saved;
 
 	struct fencepost_bos bos;
 
@@ -186,6 +188,7 @@ int fpgpu_ring_init(struct fpgpu_device *gpu, unsigned int index);
 void fpgpu_ring_emit(struct fpgpu_ring *ring, struct fpgpu_job *job);
 void fpgpu_ring_emit_rest(struct fpgpu_ring *ring, struct fpgpu_job *job);
 void fpgpu_ring_retire(struct fpgpu_ring *ring);
+void fpgpu_ring_retire_done(struct fpgpu_ring *ring);
 void fpgpu_ring_fail(struct fpgpu_ring *ring, struct fpgpu_fence *fence, int error);
 void fpgpu_ring_fail_all(struct fpgpu_ring *ring, int error);
 bool fpgpu_ring_is_idle(struct fpgpu_ring *ring);

@@ -4,6 +4,7 @@
  * and around sleep and function-level reset.
  */
 #include <linux/interrupt.h>
+#include <linux/pci.h>
 
 #include <drm/drm_print.h>
 
@@ -77,6 +78,30 @@ static int fpgpu_ring_go_on(struct fpgpu_ring *ring, int error)
 }
 
 /*
+ * The device does not answer: its link was reset, and it is as after power-on. What of the jobs it
+ * had done nobody knows, so they run again. If it is gone, they fail.
+ */
+static void fpgpu_reconnect(struct fpgpu_ring *ring, struct drm_sched_job *suspect)
+{
+	struct fpgpu_device *gpu = ring->gpu;
+	struct pci_dev *pdev = to_pci_dev(gpu->drm.dev);
+	unsigned int i;
+
+	drm_err_ratelimited(&gpu->drm, "no answer, the device is set up again\n");
+	for (i = 0; i < gpu->info.rings; i++) {
+		struct fpgpu_ring *each = &gpu->ring[i];
+
+		fpgpu_ring_retire(each);
+		drm_sched_stop(&each->sched, each == ring ? suspect : NULL);
+		each->error = 0;
+		each->done = 0;
+	}
+	if (!pci_load_saved_state(pdev, gpu->saved))
+		pci_restore_state(pdev);
+	fpgpu_resume(gpu);
+}
+
+/*
  * Resets and restarts a ring that halted or hangs; @suspect is the oldest job, which drm_sched took
  * off its list. On gpu->recovery, between drm_dev_enter() and drm_dev_exit().
  */
@@ -84,8 +109,13 @@ void fpgpu_ring_recover(struct fpgpu_ring *ring, struct drm_sched_job *suspect)
 {
 	int error;
 
+	if (readl(ring->gpu->regs + FPGPU_ID) == U32_MAX) {
+		fpgpu_reconnect(ring, suspect);
+		return;
+	}
 	/* Jobs that the device has done are not to be run again. */
 	fpgpu_ring_retire(ring);
+	fpgpu_ring_retire_done(ring);
 	drm_sched_stop(&ring->sched, suspect);
 	if (fpgpu_ring_is_idle(ring)) {
 		fpgpu_ring_replay(ring, 0);

@@ -42,6 +42,22 @@ void fpgpu_ring_retire(struct fpgpu_ring *ring)
 	fpgpu_fences_signal(&done, 0);
 }
 
+/*
+ * Signals what the device says in its register that it has done: the word in memory may have been
+ * written out of order.
+ */
+void fpgpu_ring_retire_done(struct fpgpu_ring *ring)
+{
+	LIST_HEAD(done);
+	u64 seqno = fpgpu_read64(ring->regs + FPGPU_RING_SEQNO);
+
+	/* Nothing answers. */
+	if (seqno == U64_MAX)
+		return;
+	fpgpu_ring_take(ring, seqno, &done);
+	fpgpu_fences_signal(&done, 0);
+}
+
 /* Signals one fence with @error, unless it has signalled. */
 void fpgpu_ring_fail(struct fpgpu_ring *ring, struct fpgpu_fence *fence, int error)
 {

@@ -25,7 +25,8 @@ impl Machine {
     /// Reads `data.len()` bytes from a port. Ports are a byte wide: a wider access reads those that follow.
     pub fn read_port(&mut self, first: u16, data: &mut [u8]) {
         // The two targets whose registers are wider than a byte: an access means something as a whole.
-        if CONFIG_PORTS.contains(&first) && self.pci.port_read(first, data) {
+        if CONFIG_PORTS.contains(&first) && self.on_bus(|pci, platform| pci.port_read(first, data, platform))
+        {
             return self.flush_messages();
         }
         if layout::PCI_PORTS.contains(&first) && self.read_bar(Space::Ports, first.into(), data) {
@@ -104,7 +105,7 @@ impl Machine {
         let answered = match mmio(gpa) {
             Some((MmioTarget::PciWindow, _)) => self.read_bar(Space::Memory, gpa, data),
             Some((MmioTarget::Ecam, offset)) => {
-                self.pci.ecam_read(offset, data);
+                self.on_bus(|pci, platform| pci.ecam_read(offset, data, platform));
                 true
             }
             Some((MmioTarget::IoApic, offset)) => {

@@ -20,6 +20,9 @@ impl Call {
         Call { rid: u16::MAX, token: port as u32 }
     }
 
+    /// The IOMMU goes on with its queue. No function has this requester id either.
+    pub const IOMMU: Call = Call { rid: u16::MAX - 1, token: 0 };
+
     /// Whether it is a serial port's next character.
     pub fn is_serial(self) -> bool {
         self.rid == u16::MAX

@@ -1,11 +1,12 @@
 //! Faults on request (docs/faults.md): who was told of them, and those that wait for a mark of the guest's.
 
-use fencepost_devices::faults::FaultSpec;
+use fencepost_devices::faults::{FaultSpec, Told};
 use rand_xoshiro::SplitMix64;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use super::Machine;
+use super::remap::Remapping;
 
 /// What is kept of faults beside what bus and IOMMU hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,7 +50,7 @@ impl Machine {
     pub fn give_fault(&mut self, spec: &FaultSpec) -> Result<(), String> {
         let seed = self.faults.seeds.next_u64();
         if spec.mark().is_some() {
-            self.pci.check_fault(spec)?;
+            self.check_fault(spec)?;
             self.faults.at_marks.push((spec.clone(), seed));
             return Ok(());
         }
@@ -57,7 +58,20 @@ impl Machine {
     }
 
     fn give_fault_now(&mut self, spec: &FaultSpec, seed: u64) -> Result<(), String> {
-        self.on_bus(|pci, platform| pci.give_fault(spec, seed, platform))
+        self.check_fault(spec)?;
+        let now_ns = self.now().ns;
+        match &mut self.iommu {
+            Remapping::On(unit) if spec.told() == Told::Iommu => unit.requested.give(spec, seed, now_ns),
+            _ => self.on_bus(|pci, platform| pci.give_fault(spec, seed, platform)),
+        }
+    }
+
+    fn check_fault(&self, spec: &FaultSpec) -> Result<(), String> {
+        match (&self.iommu, spec.told()) {
+            (Remapping::On(_), Told::Iommu) => Ok(()),
+            (Remapping::Off, Told::Iommu) => Err(format!("{spec}: the machine has no IOMMU")),
+            _ => self.pci.check_fault(spec),
+        }
     }
 
     /// The guest has written `mark`.
@@ -83,7 +97,7 @@ impl Machine {
 
     /// Each fault that was asked for, and what became of it; why some could not be given.
     pub fn fault_counts(&self) -> (Vec<FaultCount>, Vec<String>) {
-        let given = self.pci.faults().into_iter();
+        let given = self.pci.faults().into_iter().chain(self.iommu.faults());
         let given = given.map(|(spec, occasions, struck)| FaultCount { spec, occasions, struck });
         let waiting = self.faults.at_marks.iter();
         let waiting = waiting.map(|(spec, _)| FaultCount { spec: spec.clone(), occasions: 0, struck: 0 });

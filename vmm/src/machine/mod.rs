@@ -56,7 +56,7 @@ use crate::error::HostError;
 use crate::outlet::{Full, Gate};
 use crate::panic::Panics;
 use clock::Clock;
-use events::{Due, EventQueue};
+use events::{Call, Due, EventQueue};
 use faults::{FaultCount, Faults};
 pub use guest_trace::GuestRefused;
 use guest_trace::GuestTrace;
@@ -418,6 +418,7 @@ impl Machine {
         while let Some(due) = self.queue.pop_due(now_ns, round) {
             match due {
                 Due::Call(call) if call.is_serial() => self.serial_character(call.token as u8),
+                Due::Call(Call::IOMMU) => self.remapping_goes_on(),
                 Due::Call(call) => self.call(call),
                 Due::Message(message) => self.interrupts.msi(message),
             }

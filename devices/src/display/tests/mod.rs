@@ -1,6 +1,7 @@
 //! The display through its registers, as a driver sees it. Offsets and bits are restated from docs/display.md.
 
 mod random;
+mod requested;
 mod state;
 
 use std::sync::{Arc, Mutex};

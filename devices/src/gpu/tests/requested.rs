@@ -34,3 +34,46 @@ fn a_saved_hang_still_hangs() {
     assert_eq!(driver.world.clock.pending(0), None);
     assert_eq!(again.save_state(), pack(&driver.gpu));
 }
+
+#[test]
+fn a_job_that_fails_halts_its_ring_with_the_engines_code() {
+    let mut driver = Driver::new();
+    driver.world.give_fault("gpu:job-error,after=2");
+    driver.run(0, &[fence(1), fence(2), fence(3)]);
+    assert_eq!((driver.word(fence_word(0)), driver.read(0, ERROR_CODE)), (1, 8));
+    assert_eq!(driver.read(0, ERROR_PACKET), 1);
+    assert_eq!(driver.world.take_raised(), [0, 2], "the fence, then the error's vector");
+}
+
+#[test]
+fn a_slow_job_takes_as_many_times_as_long() {
+    let fixed = GpuConfig::default().fixed_cycles;
+    let mut driver = Driver::new();
+    driver.world.give_fault("gpu:slow,factor=7");
+    driver.submit(0, &[fence(1)]);
+    driver.wait_ns(7 * fixed - 1);
+    assert_eq!(driver.word(fence_word(0)), 0);
+    driver.wait_ns(1);
+    assert_eq!(driver.word(fence_word(0)), 1);
+}
+
+#[test]
+fn a_fence_out_of_order_is_written_behind_the_next() {
+    let mut driver = Driver::new();
+    driver.world.give_fault("gpu:out-of-order,after=2");
+    driver.run(0, &[fence(1), fence(2)]);
+    assert_eq!(driver.word(fence_word(0)), 1);
+    driver.run(0, &[fence(3)]);
+    assert_eq!((driver.word(fence_word(0)), driver.read64(0, SEQNO)), (2, 3));
+    driver.run(0, &[fence(4)]);
+    assert_eq!(driver.word(fence_word(0)), 4);
+}
+
+#[test]
+fn a_descriptor_that_cannot_be_read_halts_the_ring_at_its_address() {
+    let mut driver = Driver::new();
+    driver.world.give_fault("gpu:descriptor-error,after=2");
+    driver.run(0, &[fence(1), fence(2)]);
+    assert_eq!((driver.word(fence_word(0)), driver.read(0, ERROR_CODE)), (1, 5));
+    assert_eq!(driver.read64(0, ERROR_ADDRESS), ring_base(0) + 128);
+}

@@ -3,6 +3,7 @@
 mod faults;
 mod invalidation;
 mod random;
+mod requested;
 mod state;
 mod translation;
 mod with_bus;
@@ -87,7 +88,7 @@ impl Bench {
     fn write(&mut self, offset: u64, data: &[u8]) {
         let unit = &mut self.unit;
         self.platform.lend(|p| {
-            let out = Outbox { trace: p.trace, messages: p.messages };
+            let out = Outbox { trace: p.trace, messages: p.messages, now_ns: p.clock.now().ns };
             unit.write(offset, data, &mut Surroundings { memory: p.memory, written: p.written, out });
         });
     }
@@ -101,7 +102,7 @@ impl Bench {
     ) -> Result<Vec<(u64, u64)>, DmaFault> {
         let unit = &mut self.unit;
         self.platform.lend(|p| {
-            let mut out = Outbox { trace: p.trace, messages: p.messages };
+            let mut out = Outbox { trace: p.trace, messages: p.messages, now_ns: p.clock.now().ns };
             let mut ranges = Vec::new();
             let request = DmaRequest { rid, iova: Iova(iova), len, access };
             unit.translate(&request, p.memory, &mut ranges, &mut out)?;

@@ -29,7 +29,7 @@ impl Machine {
     /// The guest writes a register of the remapping unit.
     fn unit_write(&mut self, offset: u64, data: &[u8]) {
         let FakePlatform { memory, translation, trace, messages, .. } = &mut self.platform;
-        let out = Outbox { trace, messages };
+        let out = Outbox { trace, messages, now_ns: 0 };
         translation.write(offset, data, &mut Surroundings { memory, written: &|_, _| (), out });
     }
 

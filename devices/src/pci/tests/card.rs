@@ -35,7 +35,8 @@ impl Bench {
 
     fn config(&mut self, register: u64) -> u32 {
         let mut data = [0; 4];
-        self.root.ecam_read((u64::from(SLOT) << 15) + register, &mut data);
+        let root = &mut self.root;
+        self.platform.lend(|p| root.ecam_read((u64::from(SLOT) << 15) + register, &mut data, p));
         u32::from_le_bytes(data)
     }
 

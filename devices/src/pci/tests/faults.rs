@@ -106,3 +106,50 @@ fn a_fault_that_no_function_can_have_is_refused() {
         assert!(why.contains(said), "{why}");
     }
 }
+
+#[test]
+fn dma_fails_in_the_direction_that_is_named() {
+    let mut bench = with(&["1:dma-error,access=write"]);
+    bench.write(BAR0_BASE, 0x2000);
+    bench.write(BAR0_BASE + 0x14, 0);
+    assert_eq!(bench.read(BAR0_BASE + 0x08), 0, "a read passes");
+    bench.write(BAR0_BASE + 0x08, 7);
+    assert_eq!((bench.read(BAR0_BASE + 0x08), bench.platform.read_u64(0x2000)), (1, 0));
+    bench.write(BAR0_BASE + 0x08, 7);
+    assert_eq!((bench.read(BAR0_BASE + 0x08), bench.platform.read_u64(0x2000)), (0, 7));
+}
+
+#[test]
+fn a_function_that_is_removed_answers_nowhere() {
+    for spec in ["1:removal,at=5us", "1:removal,after=1"] {
+        let mut bench = with(&[spec]);
+        let before = bench.root.revision();
+        bench.advance_to(5000);
+        let mut data = [0; 4];
+        let root = &mut bench.root;
+        bench.platform.lend(|p| root.read(Space::Memory, BAR0_BASE, &mut data, p));
+        assert_ne!(bench.root.revision(), before, "{spec}");
+        assert_eq!(bench.config_read(0, 4), u32::MAX, "{spec}");
+        bench.config_write(0x04, 2, 6);
+        assert!(!bench.root.decodes(BAR0_BASE) && bench.root.open_vectors().count() == 0, "{spec}");
+    }
+}
+
+#[test]
+fn a_link_that_is_reset_leaves_the_function_as_after_power_on() {
+    let mut bench = with(&["1:link-reset,after=2"]);
+    let id = bench.config_read(0, 4);
+    bench.read(BAR0_BASE);
+    let mut data = [0; 4];
+    let root = &mut bench.root;
+    bench.platform.lend(|p| root.read(Space::Memory, BAR0_BASE, &mut data, p));
+    assert_eq!(data, [0xff; 4], "nobody completes the read at which it happens");
+    assert_eq!((bench.config_read(0, 4), bench.config_read(0x04, 2), bench.config_read(0x10, 4)), (id, 0, 0));
+}
+
+#[test]
+fn a_read_of_configuration_space_returns_all_ones_once() {
+    let mut bench = with(&["1:config-ones,after=2"]);
+    let id = bench.config_read(0, 4);
+    assert_eq!([bench.config_read(0, 4), bench.config_read(0, 4)], [u32::MAX, id]);
+}

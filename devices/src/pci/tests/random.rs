@@ -9,7 +9,8 @@ const BAR2: u64 = 0xc000_1000;
 
 fn word(root: &mut PciRoot, register: u64) -> u32 {
     let mut data = [0; 4];
-    root.ecam_read((1 << 15) + register, &mut data);
+    let read = |p: &mut Platform<'_>| root.ecam_read((1 << 15) + register, &mut data, p);
+    FakePlatform::new(0x1000, Untranslated).lend(read);
     u32::from_le_bytes(data)
 }
 

@@ -3,6 +3,7 @@
 mod array;
 mod overlay;
 mod refusals;
+mod requested;
 mod requests;
 mod states;
 
