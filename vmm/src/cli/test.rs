@@ -1,12 +1,15 @@
 //! `fencepost test`: its options, and what it does.
 
-use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use clap::Args;
+use fencepost_report::merge::merge_files;
+use fencepost_report::reports::Reports;
+use fencepost_report::shard::{Shard, durations};
 use fencepost_report::{Suite, write};
 
 use super::root::watch;
@@ -14,7 +17,7 @@ use super::values::whole;
 use crate::control::Control;
 use crate::error::{HostError, plain};
 use crate::say;
-use crate::scenario::{Found, Scenario};
+use crate::scenario::Found;
 use crate::signals;
 use crate::suite::{self, Wanted, worker};
 
@@ -22,7 +25,7 @@ use crate::suite::{self, Wanted, worker};
 #[derive(Clone, Debug, Args)]
 pub struct TestArgs {
     /// Scenarios, and folders in which they are looked for (each *.toml with a line [scenario]). With --module: the command
-    /// that the guest runs, for its /bin/sh
+    /// that the guest runs, for its /bin/sh. `merge` and JSON reports: join the reports of all parts of a suite (--shard)
     #[arg(value_name = "PATH", required = true)]
     pub paths: Vec<PathBuf>,
     /// No scenario: build the kernel module in this folder (Kbuild) and run a command in a guest that can load it
@@ -58,7 +61,13 @@ pub struct TestArgs {
     /// Boot each scenario's machine, instead of starting it from the snapshot of one that was booted before
     #[arg(long)]
     pub boot_each: bool,
-    /// Write the outcomes into this file as JSON; - is standard output
+    /// Run only part K of N of the suite: each scenario is in one part, in the same one on every host
+    #[arg(long, value_name = "K/N")]
+    pub shard: Option<Shard>,
+    /// Balance the parts of --shard by what this earlier report says of durations: the same file for all parts
+    #[arg(long, value_name = "JSON", requires = "shard")]
+    pub durations: Option<PathBuf>,
+    /// Write the outcomes into this file as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Write them as JUnit's XML
@@ -67,6 +76,17 @@ pub struct TestArgs {
     /// Write them as KTAP
     #[arg(long, value_name = "FILE")]
     pub ktap: Option<PathBuf>,
+}
+
+/// What a report says of durations.
+fn recorded(path: &Path) -> Result<BTreeMap<String, u64>, HostError> {
+    let fix = "name a file that --json wrote";
+    let text =
+        std::fs::read_to_string(path).map_err(|error| HostError::file("--durations", path, &error, fix))?;
+    let suite = write::json::read(&text);
+    let suite =
+        suite.map_err(|error| HostError::Input(format!("--durations {}: {error}", path.display())))?;
+    Ok(durations(&suite))
 }
 
 /// `fencepost exec`.
@@ -104,6 +124,13 @@ pub fn exec(args: &ExecArgs) -> Result<i32, HostError> {
 /// Bad input, or the harness could not begin.
 pub fn test(args: &TestArgs) -> Result<i32, HostError> {
     let signal = watch().map_err(|error| HostError::Host(format!("signals: {}", plain(&error))))?;
+    if let ([first, reports @ ..], None) = (&args.paths[..], &args.module)
+        && first == Path::new("merge")
+        && !reports.is_empty()
+    {
+        let merged = merge_files(reports).map_err(|error| HostError::Input(error.to_string()))?;
+        return finish(args, &merged);
+    }
     let wanted = args.wanted()?;
     if args.list {
         return list(&wanted);
@@ -139,22 +166,11 @@ fn list(wanted: &Wanted) -> Result<i32, HostError> {
 
 /// Writes the reports, and says what came of it.
 fn finish(args: &TestArgs, suite: &Suite) -> Result<i32, HostError> {
-    let reports: [(&str, &Option<PathBuf>, Writer); 3] = [
-        ("--json", &args.json, |suite, to| write::json::write(suite, to)),
-        ("--junit", &args.junit, |suite, to| write::junit::write(suite, to)),
-        ("--ktap", &args.ktap, |suite, to| write::ktap::write(suite, to)),
-    ];
-    let mut failed = None;
-    for (option, path, writer) in reports {
-        if let Some(path) = path
-            && let Err(error) = write_whole(path, |to| writer(suite, to))
-        {
-            let fix = "name a file in a folder that can be written";
-            // The others, and the summary, are wanted all the same.
-            failed = failed.or(Some(HostError::output(option, path, &error, fix)));
-        }
-    }
-    if std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true") {
+    let github = std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true");
+    let step_summary = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|_| github).map(PathBuf::from);
+    let (json, junit, ktap) = (args.json.clone(), args.junit.clone(), args.ktap.clone());
+    let written = Reports { json, junit, ktap, step_summary }.write(suite);
+    if github {
         annotate(suite)?;
     }
     let mut text = Vec::new();
@@ -162,7 +178,8 @@ fn finish(args: &TestArgs, suite: &Suite) -> Result<i32, HostError> {
     if write::summary::write(suite, style, &mut text).is_ok() {
         String::from_utf8_lossy(&text).lines().for_each(tell);
     }
-    failed.map_or(Ok(suite.status()), Err)
+    written.map_err(|error| HostError::Input(error.to_string()))?;
+    Ok(suite.status())
 }
 
 /// How wide the user's terminal is.
@@ -170,34 +187,12 @@ fn columns() -> usize {
     rustix::termios::tcgetwinsize(std::io::stderr()).map_or(100, |size| usize::from(size.ws_col).max(40))
 }
 
-/// Writes a suite in one form.
-type Writer = fn(&Suite, &mut Vec<u8>) -> std::io::Result<()>;
-
-/// Writes a file, whole or not at all; `-` is standard output.
-fn write_whole(path: &Path, write: impl FnOnce(&mut Vec<u8>) -> std::io::Result<()>) -> std::io::Result<()> {
-    let mut text = Vec::new();
-    write(&mut text)?;
-    if path == Path::new("-") {
-        return say::list(&String::from_utf8_lossy(&text)).map(drop).map_err(std::io::Error::other);
-    }
-    let folder = Scenario::folder_of(path);
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(&text)?;
-    let readable = std::fs::Permissions::from_mode(0o644);
-    file.as_file().set_permissions(readable)?;
-    file.persist(path).map(drop).map_err(|error| error.error)
-}
-
-/// What GitHub shows beside the code, and on the run's page.
+/// What GitHub shows beside the code.
 fn annotate(suite: &Suite) -> Result<(), HostError> {
     let mut text = Vec::new();
     let host = |error: std::io::Error| HostError::Host(format!("GitHub's annotations: {}", plain(&error)));
     write::github::annotations(suite, &mut text).map_err(host)?;
     say::list(&String::from_utf8_lossy(&text))?;
-    if let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY") {
-        let mut file = std::fs::File::options().append(true).create(true).open(path).map_err(host)?;
-        file.write_all(write::github::summary(suite).as_bytes()).map_err(host)?;
-    }
     Ok(())
 }
 
@@ -212,6 +207,8 @@ impl TestArgs {
             kernels: self.kernel.clone(),
             repeat: self.repeat,
             seed: self.seed,
+            shard: self.shard,
+            durations: self.durations.as_deref().map(recorded).transpose()?.unwrap_or_default(),
             jobs: if self.shell { 1 } else { self.jobs.map_or(cpus, |jobs| jobs as usize) },
             shell: self.shell,
             keep: self.keep,

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use fencepost_devices::faults::FaultSpec;
+use fencepost_trace::conditions::{Condition, ConditionError};
 use regex::Regex;
 use toml::Spanned;
 
@@ -139,6 +140,10 @@ pub(super) fn parse(text: &str) -> Result<Scenario, Wrong> {
     scenario.kernel.names().map_err(|why| (heading(text, "[kernel]"), why))?;
     if let Some(MachineAt::Here(machine)) = &scenario.machine {
         machine.check().map_err(|why| (heading(text, "[machine]"), why))?;
+    }
+    for sentence in &scenario.expect.trace {
+        let wrong = |error: ConditionError| (heading(text, "[expect]"), error.to_string());
+        sentence.parse::<Condition>().map(drop).map_err(wrong)?;
     }
     let allowed = |known: &[Allowed]| known.iter().try_for_each(|it| pattern(&it.pattern));
     let expect = &scenario.expect;

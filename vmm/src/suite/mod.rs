@@ -16,11 +16,13 @@ mod stage;
 mod tasks;
 pub mod worker;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicI32;
 use std::time::Instant;
 
 use fencepost_report::outcome::VERSION;
+use fencepost_report::shard::Shard;
 use fencepost_report::{Outcome, Suite};
 use sha2::{Digest, Sha256};
 
@@ -47,6 +49,10 @@ pub struct Wanted {
     pub repeat: u32,
     /// Varies the machines. The seed of a repetition is so much more.
     pub seed: Option<u64>,
+    /// The part of the suite that is run.
+    pub shard: Option<Shard>,
+    /// Milliseconds that scenarios took before, by which the parts are balanced.
+    pub durations: BTreeMap<String, u64>,
     /// How many run at a time.
     pub jobs: usize,
     /// Keeps the evidence of those that passed, too.
@@ -82,14 +88,20 @@ pub fn list(wanted: &Wanted) -> Result<Vec<Item>, HostError> {
 /// Bad input, or the host failed before any ran. What fails in one scenario is in its outcome.
 pub fn run(wanted: &Wanted, signal: &AtomicI32, tell: &dyn Fn(&str)) -> Result<Suite, HostError> {
     let start = Instant::now();
-    let items = list(wanted)?;
+    let mut items = list(wanted)?;
+    let digest = digest(&items);
+    if let Some(shard) = wanted.shard {
+        let names: Vec<&str> = items.iter().map(|item| item.name.as_str()).collect();
+        let mine: BTreeSet<String> =
+            shard.of(&names, &wanted.durations).into_iter().map(str::to_string).collect();
+        items.retain(|item| mine.contains(&item.name));
+    }
     let cache = cache::folder().ok_or_else(|| {
         HostError::input("there is no cache folder without HOME", "set HOME, or FENCEPOST_CACHE to a folder")
     })?;
     let progress = Progress::new(items.len(), wanted.shell);
     let say = |text: &str| progress.line(text, tell);
     let job = Job::new(signal, &say);
-    let digest = digest(&items);
     let mut outcomes: Vec<Outcome> = Vec::new();
     let mut ready = Vec::new();
     let mut preparing = prepare::Preparing::new(&cache, &job, wanted);
@@ -106,7 +118,7 @@ pub fn run(wanted: &Wanted, signal: &AtomicI32, tell: &dyn Fn(&str)) -> Result<S
     outcomes.sort_by(|a, b| a.name.cmp(&b.name));
     progress.finish();
     let wall_ms = start.elapsed().as_millis() as u64;
-    Ok(Suite { version: VERSION, suite: digest, shard: None, wall_ms, outcomes })
+    Ok(Suite { version: VERSION, suite: digest, shard: wanted.shard.map(Shard::pair), wall_ms, outcomes })
 }
 
 /// What the scenarios are, in one word.

@@ -14,13 +14,13 @@ use super::plan::Item;
 use super::stage::Stage;
 use super::{Wanted, pool};
 use crate::error::{HostError, plain};
-use crate::kbuild::{KernelTree, index_with, kernel_of, order};
+use crate::kbuild::{self, KernelTree, index_with, kernel_of, order};
 use crate::machine::log::hex;
 use crate::root::initramfs::{Place as RootAt, Task};
 use crate::root::output::Output;
 use crate::root::process::Job;
 use crate::root::{Request, boot, build};
-use crate::scenario::KernelName;
+use crate::scenario::{KernelName, Scenario};
 
 /// In every scenario's root, beside what every Debian has.
 const PACKAGES: [&str; 1] = ["kmod"];
@@ -73,7 +73,13 @@ impl<'a> Preparing<'a> {
         let scenario = &item.found.scenario;
         let kernel = self.kernel(&item.kernel)?;
         let root = self.root(&scenario.guest.packages)?;
-        let modules = order(&scenario.modules.files, &kernel)?;
+        let modules = match self.modules(scenario, &kernel) {
+            Ok(modules) => modules,
+            Err(error) if self.job.go_on().is_ok() => {
+                return Ok(Prepared::Over(Box::new(over(&item, Verdict::Broken, &error.to_string()))));
+            }
+            Err(error) => return Err(error),
+        };
         let index = index_with(&kernel, &modules, self.cache, self.job)?;
         let stage = Stage::new(&self.folder("stages")?, scenario)?;
         let mut shares = scenario.guest.share.clone();
@@ -117,6 +123,15 @@ impl<'a> Preparing<'a> {
             save: true,
         };
         Ok(Prepared::Ready(Box::new(Ready { item, play, stage })))
+    }
+
+    /// The scenario's own modules, built where they have to be, in the order in which they need each other.
+    fn modules(&self, scenario: &Scenario, kernel: &KernelTree) -> Result<Vec<PathBuf>, HostError> {
+        let mut files = scenario.modules.files.clone();
+        if let Some(dir) = &scenario.modules.build {
+            files.extend(kbuild::build(dir, kernel, self.cache, self.job)?);
+        }
+        order(&files, kernel)
     }
 
     fn folder(&self, name: &str) -> Result<PathBuf, HostError> {

@@ -1,16 +1,20 @@
 //! A worker: does one [`Order`] in a process of its own.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufReader, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use fencepost_report::dmesg::{self, Allowed, Policy};
 use fencepost_report::ktap::Known;
 use fencepost_report::{Judged, Outcome as Report, Verdict};
+use fencepost_trace::conditions::{Condition, Finding};
+use fencepost_trace::file::TraceFile;
+use fencepost_trace::journey::Journeys;
 
 use super::frames::Seeing;
-use super::guest::channel_slot;
+use super::guest::{BEGINS, channel_slot};
 use super::heard::Heard;
 use super::judge;
 use super::order::{Boot, Order, Play};
@@ -31,6 +35,8 @@ use crate::terminal::RawTerminal;
 
 /// The longest that a kernel may take to its agent, in the guest's time and in the host's.
 const BOOT_LIMIT: Duration = Duration::from_secs(600);
+/// The run's trace in the folder of evidence.
+const TRACE: &str = "trace.fptrace";
 /// Lines of the console that a report shows.
 const CONSOLE_LINES: usize = 15;
 /// The most of the console that is kept in the evidence.
@@ -159,6 +165,9 @@ pub(super) fn play(order: &Play, control: &Arc<Control>) -> Result<Report, HostE
     let mut launch = Launch::new(order.machine.clone());
     launch.restore = order.restore.clone();
     launch.restored_seed = order.seed;
+    if !found.scenario.expect.trace.is_empty() {
+        launch.machine.tracing.file = Some(order.folder.join(TRACE));
+    }
     launch.timeout = (!order.shell).then_some(about.wall_timeout.0);
     launch.realtime = order.shell;
     launch.on_panic = Some(OnPanic::Exit);
@@ -171,6 +180,8 @@ pub(super) fn play(order: &Play, control: &Arc<Control>) -> Result<Report, HostE
     steps.into_iter().for_each(|(_, judged)| all.append(judged));
     all.append(unfinished(&found, &record)?);
     all.append(ending(&found, &record, &outcome));
+    all.append(messages(&found, &record)?);
+    all.append(conditions(&found, &order.folder)?);
     all.append(seeing.judge(&found.scenario.expect.frames, &order.folder));
     Ok(Report {
         name: order.name.clone(),
@@ -227,6 +238,51 @@ fn unfinished(found: &Found, record: &Record) -> Result<Judged, HostError> {
         let known = known(found)?;
         let running = record.played.iter().filter(|played| played.ended.is_none());
         running.for_each(|played| judged.append(judge_task(found, &known, played)));
+    }
+    Ok(judged)
+}
+
+/// Looks at what the kernel has said since the scenario began. A guest that ended before it was asked has a failure already, or was
+/// to end.
+fn messages(found: &Found, record: &Record) -> Result<Judged, HostError> {
+    let wanted = &found.scenario.expect.dmesg;
+    let last = tasks::STEPS_FROM + found.scenario.steps.len();
+    let said = record.played.iter().find(|played| played.task == last);
+    let Some(said) = said.filter(|_| wanted.clean) else { return Ok(Judged::default()) };
+    if said.ended != Some(Ended::Status(0)) {
+        let mut judged = Judged::default();
+        judged.failed("the kernel's messages", "that the guest tells them", "it does not", Vec::new());
+        return Ok(judged);
+    }
+    let text = String::from_utf8_lossy(&said.output.bytes);
+    // Without that line the guest was not made ready, and all counts.
+    let text = text.rsplit_once(BEGINS).map_or(&*text, |(_, behind)| behind);
+    let allowed = wanted.allow.iter().map(|it| Allowed::new(&it.pattern, it.reason.clone()));
+    let allowed = allowed.collect::<Result<_, _>>().map_err(|error| HostError::Input(error.to_string()))?;
+    Ok(dmesg::judge(&dmesg::find(text), &Policy { errors: false, allowed }, "the kernel's messages"))
+}
+
+/// Holds the trace against the sentences about it.
+fn conditions(found: &Found, folder: &Path) -> Result<Judged, HostError> {
+    let mut judged = Judged::default();
+    if found.scenario.expect.trace.is_empty() {
+        return Ok(judged);
+    }
+    let path = folder.join(TRACE);
+    let failed = |why: String| HostError::Host(format!("{}: {why}", path.display()));
+    let file = File::open(&path).map_err(|error| failed(plain(&error)))?;
+    let trace = TraceFile::read(BufReader::new(file)).map_err(|error| failed(error.to_string()))?;
+    let journeys = Journeys::build(&trace);
+    for sentence in &found.scenario.expect.trace {
+        let condition: Condition = sentence.parse().map_err(|error| HostError::Input(format!("{error}")))?;
+        let name = format!("trace: {condition}");
+        match condition.check(&trace, &journeys) {
+            Finding::Holds(says) => judged.passed(name, says),
+            Finding::Broken { says, .. } => judged.failed(name, sentence.as_str(), says, Vec::new()),
+            Finding::Unknown(why) => {
+                judged.failed(name, sentence.as_str(), format!("the trace does not tell: {why}"), Vec::new());
+            }
+        }
     }
     Ok(judged)
 }
