@@ -152,7 +152,8 @@ impl Asked<'_> {
     }
 
     fn subcommands(&self) -> String {
-        let names: Vec<_> = self.command.get_subcommands().map(Command::get_name).collect();
+        let names: Vec<_> =
+            self.command.get_subcommands().filter(|it| !it.is_hide_set()).map(Command::get_name).collect();
         names.join(", ")
     }
 

@@ -179,7 +179,12 @@ fn options_and_commands_that_are_not_there() {
         &[
             (
                 "fly",
-                &["'fencepost'", "'fly'", "run, demo, doctor, root, cache, trace", "see 'fencepost --help'"],
+                &[
+                    "'fencepost'",
+                    "'fly'",
+                    "run, demo, doctor, root, cache, test, exec, trace",
+                    "see 'fencepost --help'",
+                ],
             ),
             ("rum", &["'rum'", "did you mean run?"]),
             ("demo --wings", &["see 'fencepost demo --help'"]),

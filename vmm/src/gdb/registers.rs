@@ -53,11 +53,11 @@ impl Registers for AllRegisters {
 
     fn gdb_deserialize(&mut self, bytes: &[u8]) -> Result<(), ()> {
         let (core, more) = bytes.split_at_checked(CORE_BYTES).ok_or(())?;
-        self.core.gdb_deserialize(core)?;
-        let places = self.bases.iter_mut().chain(&mut self.control);
         if more.len() != 8 * 9 {
             return Err(());
         }
+        self.core.gdb_deserialize(core)?;
+        let places = self.bases.iter_mut().chain(&mut self.control);
         for (place, bytes) in places.zip(more.chunks_exact(8)) {
             *place = u64::from_le_bytes(bytes.try_into().map_err(|_| ())?);
         }

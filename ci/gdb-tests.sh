@@ -1,0 +1,79 @@
+# Debian's gdb and Debian's kernel (docs/gdb.md), sourced by ci/guest-tests.sh.
+# gdb has variables of its own.
+# shellcheck shell=bash disable=SC2154,SC2016
+
+# An ELF file with functions of the kernel at their addresses, which its own /proc/kallsyms tells: the package of the kernel has no
+# symbols. `symbols NAME FUNCTION...`; leaves $logs/NAME.elf.
+symbols() {
+    local name=$1 names address function text
+    shift
+    names=$(IFS='|' && echo "$*")
+    { echo "grep -E ' [tT] (_stext|$names)\$' /proc/kallsyms"; echo "reboot -f"; } | shell "$name" || return 1
+    grep -oE "[0-9a-f]{16} [tT] ($names|_stext)\$" "$logs/$name.text" >"$logs/$name.symbols"
+    [ "$(wc -l <"$logs/$name.symbols")" = $(($# + 1)) ] || return 1
+    text=$(awk '$3 == "_stext" { print $1 }' "$logs/$name.symbols")
+    {
+        printf '.section .kernel,"ax",@nobits\n_stext: .skip 0x2000000\n'
+        while read -r address _ function; do
+            [ "$function" = _stext ] ||
+                printf '.globl %s\n.type %s,@function\n.set %s, _stext + (0x%s - 0x%s)\n' "$function" "$function" "$function" "$address" "$text"
+        done <"$logs/$name.symbols"
+    } | as -o "$logs/$name.o" - && ld --section-start=.kernel="0x$text" -e 0 -o "$logs/$name.elf" "$logs/$name.o"
+}
+
+# gdb on the run that listens at a socket: `with_gdb SOCKET ELF COMMAND...`.
+with_gdb() {
+    local socket=$1 elf=$2 command commands=()
+    shift 2
+    for _ in $(seq 600); do
+        [ -S "$socket" ] && break
+        sleep 0.1
+    done
+    for command in "$@"; do commands+=(-ex "$command"); done
+    timeout 300 gdb -q -nx -batch -ex "set pagination off" -ex "target remote $socket" "${commands[@]}" "$elf" 2>&1
+}
+
+# The machine's own words that must be the same: instructions, events, memory.
+of_the_run() { grep -E 'sha256|guest instructions' "$1" | sed 's/, [0-9.]* MIPS//'; }
+
+# Breakpoints, a watchpoint, steps and a mark; the run is the one without: `gdb_kernel NAME`.
+gdb_kernel() {
+    local name=$1 socket=$logs/$1.socket run
+    symbols "$name-symbols" do_init_module vfs_open || return 1
+    run=("$FENCEPOST" run --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd" --accel soft --timeout 300 --memory-hash --stats
+        --append "$GUEST_COMMAND_LINE fencepost.run=\"test_panic\"")
+    "${run[@]}" </dev/null >"$logs/$name-alone" 2>"$logs/$name-alone.host" || true
+    rm -f "$socket"
+    "${run[@]}" --gdb "unix:$socket" </dev/null >"$logs/$name" 2>"$logs/$name.host" &
+    with_gdb "$socket" "$logs/$name-symbols.elf" "break do_init_module" continue 'p $cs & 3' "x/8xb \$rdi" "delete" \
+        "hbreak vfs_open" continue 'stepi 20' 'p $cr0 & 1' 'eval "watch *(long*)%lu", $rsp - 8' continue delete detach >"$logs/$name.gdb"
+    wait "$!"
+    cat "$logs/$name.gdb" "$logs/$name.host"
+    grep -q 'Breakpoint 1, 0x.* in do_init_module ()' "$logs/$name.gdb" &&
+        grep -q 'Breakpoint 2, 0x.* in vfs_open ()' "$logs/$name.gdb" &&
+        grep -q '^New value = ' "$logs/$name.gdb" && grep -q '= 1$' "$logs/$name.gdb" && cmp "$logs/$name-alone" "$logs/$name" &&
+        [ "$(of_the_run "$logs/$name.host" | wc -l)" = 3 ] &&
+        diff <(of_the_run "$logs/$name-alone.host") <(of_the_run "$logs/$name.host")
+}
+
+# A panic stops the guest for gdb; when that has gone, the guest goes on to its end: `gdb_at_panic NAME`.
+gdb_at_panic() {
+    local name=$1 status=0 socket
+    : >"$logs/$name.host"
+    "$FENCEPOST" run --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd" --accel soft --timeout 300 --on-panic gdb \
+        --append "${GUEST_COMMAND_LINE/panic=-1/panic=0} fencepost.run=\"test_panic sysrq\"" </dev/null >"$logs/$name" 2>"$logs/$name.host" &
+    for _ in $(seq 600); do
+        grep -q 'waits for: gdb' "$logs/$name.host" && break
+        sleep 0.1
+    done
+    socket=$(sed -n "s/.*target remote \([^']*\)'.*/\1/p" "$logs/$name.host")
+    with_gdb "$socket" "$logs/gdb-kernel-symbols.elf" 'p/x $rip' 'x/2i $pc' detach >"$logs/$name.gdb"
+    wait "$!" || status=$?
+    cat "$logs/$name.gdb" "$logs/$name.host"
+    [ "$status" = 5 ] && grep -qE '^\$1 = 0xffffffff[0-9a-f]{8}$' "$logs/$name.gdb" && grep -q 'end Kernel panic' "$logs/$name"
+}
+
+for on in "" on_stable; do
+    check "gdb: Debian's kernel, stopped and unchanged${on:+, 6.1}" $on gdb_kernel "gdb-kernel${on:+-stable}"
+    check "gdb: at a panic${on:+, 6.1}" $on gdb_at_panic "gdb-panic${on:+-stable}"
+done
