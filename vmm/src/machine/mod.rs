@@ -15,6 +15,7 @@ mod line;
 pub mod log;
 pub mod map;
 pub mod memory;
+mod pauses;
 mod ports;
 pub mod recent;
 pub mod recorded;
@@ -63,6 +64,7 @@ use guest_trace::GuestTrace;
 use inbox::Inboxes;
 use irq::InterruptController;
 use log::EventLog;
+pub use pauses::Pauses;
 use recent::{Exit, ExitKind, Recent};
 use recorded::Taken;
 use remap::Remapping;
@@ -124,15 +126,6 @@ pub struct Parts {
     pub pci: PciRoot,
     /// From I/O virtual to guest-physical addresses.
     pub iommu: Remapping,
-}
-
-/// Where a guest is stopped for the host.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Pauses {
-    /// When it writes one of these to the mark port.
-    pub marks: BTreeSet<u8>,
-    /// At the first stop of the CPU at or after each of these times, in nanoseconds.
-    pub at_ns: BTreeSet<u64>,
 }
 
 /// The machine.
@@ -285,50 +278,12 @@ impl Machine {
         &self.code
     }
 
-    /// The marks at which the back end's part ends; the guest passes all others.
-    pub fn stop_at(&mut self, marks: impl IntoIterator<Item = u8>) {
-        self.marks = marks.into_iter().collect();
-    }
-
-    /// Where the guest is to be stopped for the host, each once.
-    pub fn pause_at(&mut self, pauses: Pauses) {
-        self.pauses = pauses;
-    }
-
-    /// Whether the guest has reached a point at which the host wants it stopped.
-    pub fn is_pausing(&mut self) -> bool {
-        let now_ns = self.time.now().ns;
-        if self.pauses.at_ns.first().is_some_and(|&at_ns| at_ns <= now_ns) {
-            self.pauses.at_ns.retain(|&at_ns| at_ns > now_ns);
-            self.set_end(GuestEnd::Pause);
-        }
-        self.end == Some(GuestEnd::Pause)
-    }
-
-    /// The guest has reached a mark: ends or pauses it if the host asked for that.
-    fn reach_mark(&mut self, mark: u8) {
-        self.reach_timed(mark);
-        self.reach_faults(mark);
-        if self.marks.contains(&mark) {
-            self.set_end(GuestEnd::Mark(mark));
-        } else if self.pauses.marks.remove(&mark) {
-            self.set_end(GuestEnd::Pause);
-        }
-    }
-
     /// Another back end takes over: its time, which continues from the old one's, and its interrupt delivery.
     pub fn resume_with(&mut self, time: TimeBase, interrupts: Box<dyn InterruptController>) {
         self.time = time;
         self.interrupts = interrupts;
         self.drive_all_lines();
         self.pass_mark();
-    }
-
-    /// The guest continues after the mark that it has reached.
-    pub fn pass_mark(&mut self) {
-        if matches!(self.end, Some(GuestEnd::Mark(_) | GuestEnd::Pause)) {
-            self.end = None;
-        }
     }
 
     /// The I/O APIC, when nothing that the machine has sent is on its way any more.
