@@ -32,7 +32,7 @@ impl ConsoleLog {
 
     /// A writer to `screen` and to the file.
     pub fn beside(&self, screen: Box<dyn Write + Send>, full: Full) -> Box<dyn Write + Send> {
-        Box::new(Both { screen, log: Box::new(self.0.writer(full)) })
+        Both::of(screen, Box::new(self.0.writer(full)))
     }
 
     /// Its bound.
@@ -46,9 +46,17 @@ impl ConsoleLog {
     }
 }
 
-struct Both {
+/// Writes to a screen and to a log.
+pub struct Both {
     screen: Box<dyn Write + Send>,
     log: Box<dyn Write + Send>,
+}
+
+impl Both {
+    /// A writer to both.
+    pub fn of(screen: Box<dyn Write + Send>, log: Box<dyn Write + Send>) -> Box<dyn Write + Send> {
+        Box::new(Both { screen, log })
+    }
 }
 
 impl Write for Both {

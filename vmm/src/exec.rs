@@ -6,14 +6,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
-use data_encoding::BASE64;
-
+use crate::agent::{self, BEGIN, MARK_MAX_BYTES, Mark};
 use crate::error::{HostError, plain};
 
-/// What a mark of the agent's begins with.
-const BEGIN: &[u8] = b"\x1efencepost ";
-/// A mark is no longer than this.
-const MARK_MAX_BYTES: usize = 64;
 /// How often it is seen whether the user wants to end.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -31,11 +26,10 @@ pub fn exec(socket: &Path, command: &str, out: &mut dyn Write, signal: &AtomicI3
     stream.set_read_timeout(Some(LOOK)).map_err(failed)?;
     let number = std::process::id();
     // What an earlier command has left to say ends with the answer to this.
-    stream.write_all(format!("hello {number}\n").as_bytes()).map_err(failed)?;
+    stream.write_all(agent::hello(number).as_bytes()).map_err(failed)?;
     let mut marks = Marks::default();
     until(&mut stream, &mut marks, number, &mut std::io::sink(), signal)?;
-    let order = format!("run {number} {}\n", BASE64.encode(command.as_bytes()));
-    stream.write_all(order.as_bytes()).map_err(failed)?;
+    stream.write_all(agent::run(number, command).as_bytes()).map_err(failed)?;
     until(&mut stream, &mut marks, number, out, signal)
 }
 
@@ -50,9 +44,9 @@ fn until(
     let number = number.to_string();
     let mut buffer = [0; 16 * 1024];
     loop {
-        while let Some((order, status)) = marks.next(out)? {
-            if order == number {
-                return Ok(status);
+        while let Some(mark) = marks.next(out)? {
+            if mark.order == number {
+                return Ok(mark.status.into());
             }
         }
         if signal.load(Ordering::Relaxed) != 0 {
@@ -80,8 +74,8 @@ fn until(
 struct Marks(Vec<u8>);
 
 impl Marks {
-    /// The next mark's order and status; what comes before it goes to `out`, and so does all that cannot be part of one.
-    fn next(&mut self, out: &mut dyn Write) -> Result<Option<(String, i32)>, HostError> {
+    /// The next mark; what comes before it goes to `out`, and so does all that cannot be part of one.
+    fn next(&mut self, out: &mut dyn Write) -> Result<Option<Mark>, HostError> {
         let mut write = |bytes: &[u8]| {
             let written = out.write_all(bytes).and_then(|()| out.flush());
             written.map_err(|error| HostError::Host(format!("standard output: {}", plain(&error))))
@@ -93,7 +87,7 @@ impl Marks {
             };
             let rest = &self.0[at..];
             match memchr::memchr(b'\n', &rest[..rest.len().min(MARK_MAX_BYTES)]) {
-                Some(end) => match parse(&rest[..end]) {
+                Some(end) => match Mark::parse(&rest[..end]) {
                     Some(mark) => break (at, Some((at + end + 1, mark))),
                     None => from = at + 1,
                 },
@@ -105,12 +99,6 @@ impl Marks {
         self.0.drain(..found.as_ref().map_or(cut, |(end, _)| *end));
         Ok(found.map(|(_, mark)| mark))
     }
-}
-
-fn parse(line: &[u8]) -> Option<(String, i32)> {
-    let text = std::str::from_utf8(line.strip_prefix(BEGIN)?).ok()?;
-    let (order, status) = text.split_once(' ')?;
-    Some((order.to_string(), status.parse::<u8>().ok()?.into()))
 }
 
 #[cfg(test)]
@@ -125,7 +113,7 @@ mod tests {
             for part in all.chunks(size) {
                 marks.0.extend_from_slice(part);
                 while let Some(mark) = marks.next(&mut out).unwrap() {
-                    found.push(mark);
+                    found.push((mark.order, mark.status));
                 }
             }
             assert_eq!(found, [("7".to_string(), 3), ("8".to_string(), 0)], "{size}");

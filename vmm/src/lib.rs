@@ -22,6 +22,7 @@
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod accel;
+pub mod agent;
 pub mod backend;
 pub mod cache;
 pub mod cache_contents;

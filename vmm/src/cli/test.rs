@@ -14,6 +14,7 @@ use fencepost_report::{Suite, write};
 
 use super::root::watch;
 use super::values::whole;
+use crate::console_size::ConsoleSize;
 use crate::control::Control;
 use crate::error::{HostError, plain};
 use crate::say;
@@ -174,17 +175,15 @@ fn finish(args: &TestArgs, suite: &Suite) -> Result<i32, HostError> {
         annotate(suite)?;
     }
     let mut text = Vec::new();
-    let style = write::summary::Style { columns: columns(), ..Default::default() };
+    let style = write::summary::Style {
+        columns: ConsoleSize::of_terminal().map_or(100, |size| usize::from(size.columns).max(40)),
+        ..Default::default()
+    };
     if write::summary::write(suite, style, &mut text).is_ok() {
         String::from_utf8_lossy(&text).lines().for_each(tell);
     }
     written.map_err(|error| HostError::Input(error.to_string()))?;
     Ok(suite.status())
-}
-
-/// How wide the user's terminal is.
-fn columns() -> usize {
-    rustix::termios::tcgetwinsize(std::io::stderr()).map_or(100, |size| usize::from(size.ws_col).max(40))
 }
 
 /// What GitHub shows beside the code.
@@ -218,7 +217,7 @@ impl TestArgs {
         })
     }
 
-    /// This command without paths and filters.
+    /// This command without filters and scenarios.
     fn again(&self) -> String {
         let mut words = vec!["fencepost test".to_string()];
         words.extend(self.seed.map(|seed| format!("--seed {seed}")));
@@ -227,6 +226,11 @@ impl TestArgs {
         }
         if self.repeat > 1 {
             words.push(format!("--repeat {}", self.repeat));
+        }
+        if let Some(dir) = &self.module {
+            let command: Vec<_> = self.paths.iter().map(|path| path.display().to_string()).collect();
+            let (dir, command) = (dir.display().to_string(), command.join(" "));
+            words.push(format!("--module {} {}", suite::quoted(&dir), suite::quoted(&command)));
         }
         words.join(" ")
     }

@@ -72,7 +72,7 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, HostError> {
         collect(path, MOST_DEPTH, &mut found).map_err(failed)?;
         if found.len() == before {
             let why = format!("test {}: no scenario in it: no *.toml with a line [scenario]", path.display());
-            return Err(HostError::input(why, "write one with `fencepost new scenario`"));
+            return Err(HostError::input(why, "write one (docs/scenarios.md)"));
         }
     }
     if found.len() > MOST_FOUND {

@@ -82,7 +82,7 @@ pub fn command_line(scenario: &Scenario) -> String {
 }
 
 /// A word of a shell script.
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 

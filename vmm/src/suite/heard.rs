@@ -3,23 +3,11 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::agent::{BEGIN, MARK_MAX_BYTES, Mark};
 use crate::control::Control;
 
-/// What a mark begins with (vmm/src/root/agent.sh).
-const BEGIN: &[u8] = b"\x1efencepost ";
-/// A mark is no longer than this.
-const MARK_MAX_BYTES: usize = 64;
 /// What is kept of the output of one command: the rest is counted.
 pub const KEPT_MAX_BYTES: usize = 8 << 20;
-
-/// A mark of the agent's.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mark {
-    /// The number of the order, or `ready`.
-    pub order: String,
-    /// The exit status.
-    pub status: u8,
-}
 
 #[derive(Debug, Default)]
 struct State {
@@ -90,21 +78,16 @@ impl State {
         }
     }
 
-    /// A line is whole: a mark may be its end.
+    /// A line is whole, with the end that it has: a mark may stand there.
     fn end_line(&mut self) {
         let from = self.output.len().saturating_sub(MARK_MAX_BYTES);
         let Some(at) = memchr::memmem::rfind(&self.output[from..], BEGIN).map(|at| at + from) else { return };
-        let Some(mark) = parse(&self.output[at + BEGIN.len()..]) else { return };
+        let line = &self.output[at..self.output.len() - 1];
+        let Some(mark) = Mark::parse(line) else { return };
         self.output.truncate(at);
         let output = self.take_output();
         self.marks.push((mark, output));
     }
-}
-
-fn parse(rest: &[u8]) -> Option<Mark> {
-    let text = std::str::from_utf8(rest.strip_suffix(b"\n")?).ok()?;
-    let (order, status) = text.split_once(' ')?;
-    Some(Mark { order: order.to_string(), status: status.parse().ok()? })
 }
 
 impl Write for Heard {

@@ -31,6 +31,7 @@ use crate::error::HostError;
 use crate::machine::log::hex;
 use crate::root::process::Job;
 use crate::scenario::{self, Found};
+pub use guest::quoted;
 use plan::Item;
 use progress::Progress;
 
@@ -63,8 +64,20 @@ pub struct Wanted {
     pub shell: bool,
     /// Boots each scenario's machine instead of starting from a snapshot.
     pub boot_each: bool,
-    /// How this command was called, without paths and filters, for the commands that run one scenario again.
+    /// How this command was called, without filters and scenarios, for the commands that run one again.
     pub again: String,
+}
+
+impl Wanted {
+    /// The command that runs just this one again.
+    fn command_for(&self, item: &Item) -> String {
+        let filter = quoted(&item.name);
+        match self.module {
+            // It has no file.
+            Some(_) => format!("{} --filter {filter}", self.again),
+            None => format!("{} {} --filter {filter}", self.again, item.found.path.display()),
+        }
+    }
 }
 
 /// The scenarios that are wanted, in order.

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use fencepost_report::{Failure, Outcome, Verdict};
+
 use super::Wanted;
 use crate::error::HostError;
 use crate::scenario::{Found, KernelName};
@@ -18,6 +20,27 @@ pub struct Item {
     pub kernel: KernelName,
     /// Its seed.
     pub seed: Option<u64>,
+}
+
+impl Item {
+    /// The outcome where there was no run, or none that was judged: `came`, at `at`, instead of what was `expected`.
+    pub fn without_run(&self, verdict: Verdict, at: &str, expected: &str, came: &str) -> Outcome {
+        let (at, expected, came) = (at.to_string(), expected.to_string(), came.to_string());
+        Outcome {
+            name: self.name.clone(),
+            file: Some(self.found.path.clone()),
+            kernel: None,
+            seed: self.seed,
+            verdict,
+            wall_ms: 0,
+            guest_ns: 0,
+            checks: Vec::new(),
+            failures: vec![Failure { at, line: None, expected, came, output: Vec::new() }],
+            console: Vec::new(),
+            evidence: None,
+            reproduce: String::new(),
+        }
+    }
 }
 
 /// All runs of the scenarios, by name.

@@ -9,10 +9,10 @@ use fencepost_devices::virtio_console::Port;
 use fencepost_devices::virtio_console::message::{DATA_MAX_BYTES, Message};
 
 use super::heard::{Heard, Output};
+use crate::agent;
 use crate::conductor::{Conductor, Save};
 use crate::control::{Control, StopReason};
 use crate::machine::{Machine, Pauses};
-use data_encoding::BASE64;
 
 /// The number of the shell among the orders.
 const SHELL: usize = usize::MAX;
@@ -217,6 +217,8 @@ impl Player {
         while self.ready && self.runs.is_none() {
             if self.failed {
                 if let Some(script) = self.wanted.shell.take() {
+                    // From here on the user takes the time.
+                    self.wanted.limit_ns = u64::MAX;
                     return self.begin(SHELL, &script, now_ns, machine);
                 }
                 // What the kernel has said is asked for in any case.
@@ -241,7 +243,7 @@ impl Player {
 
     fn begin(&mut self, number: usize, script: &str, now_ns: u64, machine: &mut Machine) {
         self.runs = Some((number, now_ns));
-        self.send(machine, &format!("run {number} {}\n", BASE64.encode(script.as_bytes())));
+        self.send(machine, &agent::run(number, script));
     }
 
     fn finish(&mut self, machine: &mut Machine, save: &mut Save<'_>) {
@@ -252,10 +254,6 @@ impl Player {
 
     /// Ends what takes too long. Gives the time at which that is to be looked at again.
     fn limit(&mut self, began_ns: u64, now_ns: u64, machine: &mut Machine, save: &mut Save<'_>) -> u64 {
-        let in_shell = self.runs.is_some_and(|(task, _)| task == SHELL);
-        if in_shell {
-            return u64::MAX;
-        }
         let end_ns = began_ns.saturating_add(self.wanted.limit_ns);
         let due_ns = self.limit_of_running().map_or(end_ns, |of_task| of_task.min(end_ns));
         if due_ns > now_ns {
@@ -272,6 +270,15 @@ impl Player {
         }
         self.control.stop(StopReason::Timeout);
         u64::MAX
+    }
+
+    /// When the command that runs has taken too long.
+    fn limit_of_running(&self) -> Option<u64> {
+        let (task, since) = self.runs?;
+        match self.wanted.tasks.get(task) {
+            Some(Task::Command { limit_ns, .. }) => limit_ns.map(|limit| since.saturating_add(limit)),
+            _ => None,
+        }
     }
 }
 
@@ -295,17 +302,6 @@ impl Conductor for Player {
         let task_due = self.limit_of_running();
         let at_ns: BTreeSet<u64> = timed.chain([due_ns]).chain(task_due).filter(|ns| *ns > now_ns).collect();
         machine.pause_at(Pauses { at_ns, ..Pauses::default() });
-    }
-}
-
-impl Player {
-    /// When the command that runs has taken too long.
-    fn limit_of_running(&self) -> Option<u64> {
-        let (task, since) = self.runs?;
-        match self.wanted.tasks.get(task) {
-            Some(Task::Command { limit_ns, .. }) => limit_ns.map(|limit| since.saturating_add(limit)),
-            _ => None,
-        }
     }
 }
 

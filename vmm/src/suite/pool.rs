@@ -10,9 +10,10 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use fencepost_report::{Failure, Outcome, Verdict};
+use fencepost_report::{Outcome, Verdict};
 
 use super::order::{COMMAND, Order, Play};
+use super::plan::Item;
 use super::prepare::Ready;
 use super::progress::Progress;
 use super::{Wanted, worker};
@@ -33,6 +34,20 @@ const ANSWER_MAX_BYTES: u64 = 256 << 20;
 ///
 /// A signal, or the folder of evidence cannot be written.
 pub fn run(
+    ready: Vec<Ready>,
+    wanted: &Wanted,
+    signal: &AtomicI32,
+    progress: &Progress,
+    tell: &dyn Fn(&str),
+) -> Result<Vec<Outcome>, HostError> {
+    fs::create_dir_all(&wanted.results).map_err(|error| unwritable(&wanted.results, &error))?;
+    let outcomes = run_all(ready, wanted, signal, progress, tell);
+    // Where nothing failed, nothing is left.
+    let _ = fs::remove_dir(&wanted.results);
+    outcomes
+}
+
+fn run_all(
     ready: Vec<Ready>,
     wanted: &Wanted,
     signal: &AtomicI32,
@@ -79,17 +94,10 @@ pub fn run(
 fn one(ready: Ready, wanted: &Wanted, signal: &AtomicI32) -> Result<Outcome, HostError> {
     let Ready { item, mut play, stage } = ready;
     let start = Instant::now();
-    let failed = |path: &Path, error: &std::io::Error| {
-        HostError::input(
-            format!("{}: {}", path.display(), plain(error)),
-            "name a folder that can be written with --results",
-        )
-    };
-    fs::create_dir_all(&wanted.results).map_err(|error| failed(&wanted.results, &error))?;
     let folder = tempfile::Builder::new()
         .prefix(".running-")
         .tempdir_in(&wanted.results)
-        .map_err(|error| failed(&wanted.results, &error))?;
+        .map_err(|error| unwritable(&wanted.results, &error))?;
     play.folder = folder.path().to_path_buf();
     let limit = item.found.scenario.scenario.wall_timeout.0 + GRACE;
     let answered = match play.shell {
@@ -105,18 +113,21 @@ fn one(ready: Ready, wanted: &Wanted, signal: &AtomicI32) -> Result<Outcome, Hos
         Err(why) => broken(&item, &why),
     };
     outcome.wall_ms = start.elapsed().as_millis() as u64;
-    outcome.reproduce = format!("{} {} --filter '{}'", wanted.again, item.found.path.display(), outcome.name);
+    outcome.reproduce = wanted.command_for(&item);
     let keep = wanted.keep || outcome.verdict > Verdict::Skipped;
     if keep {
         let to = wanted.results.join(file_name(&outcome.name));
         let _ = fs::remove_dir_all(&to);
-        fs::rename(folder.path(), &to).map_err(|error| failed(&to, &error))?;
+        fs::rename(folder.path(), &to).map_err(|error| unwritable(&to, &error))?;
         let _ = folder.keep();
         outcome.evidence = Some(to);
     }
-    // Where nothing failed, nothing is left.
-    let _ = fs::remove_dir(&wanted.results);
     Ok(outcome)
+}
+
+fn unwritable(path: &Path, error: &std::io::Error) -> HostError {
+    let what = format!("{}: {}", path.display(), plain(error));
+    HostError::input(what, "name a folder that can be written with --results")
 }
 
 /// Plays in this process, whose terminal the guest has at a step that fails.
@@ -134,27 +145,8 @@ fn file_name(name: &str) -> String {
     if name.starts_with('.') { format!("_{name}") } else { name }
 }
 
-fn broken(item: &super::plan::Item, why: &str) -> Outcome {
-    Outcome {
-        name: item.name.clone(),
-        file: Some(item.found.path.clone()),
-        kernel: None,
-        seed: item.seed,
-        verdict: Verdict::Broken,
-        wall_ms: 0,
-        guest_ns: 0,
-        checks: Vec::new(),
-        failures: vec![Failure {
-            at: "the harness".to_string(),
-            line: None,
-            expected: "that it runs the scenario".to_string(),
-            came: why.to_string(),
-            output: Vec::new(),
-        }],
-        console: Vec::new(),
-        evidence: None,
-        reproduce: String::new(),
-    }
+fn broken(item: &Item, why: &str) -> Outcome {
+    item.without_run(Verdict::Broken, "the harness", "that it runs the scenario", why)
 }
 
 /// Has a worker do an order, and waits for it; gives what it answered, or why it failed.

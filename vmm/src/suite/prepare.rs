@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use fencepost_report::{Failure, Outcome, Verdict};
+use fencepost_report::{Outcome, Verdict};
 use sha2::{Digest, Sha256};
 
 use super::base::{Key, Place};
@@ -246,25 +246,5 @@ fn load(item: &Item, modules: &[PathBuf]) -> Vec<(String, String)> {
 
 /// The outcome of a scenario that was not run.
 fn over(item: &Item, verdict: Verdict, why: &str) -> Outcome {
-    let failure = Failure {
-        at: "before the first step".to_string(),
-        line: None,
-        expected: "that it can be run".to_string(),
-        came: why.to_string(),
-        output: Vec::new(),
-    };
-    Outcome {
-        name: item.name.clone(),
-        file: Some(item.found.path.clone()),
-        kernel: None,
-        seed: item.seed,
-        verdict,
-        wall_ms: 0,
-        guest_ns: 0,
-        checks: Vec::new(),
-        failures: vec![failure],
-        console: Vec::new(),
-        evidence: None,
-        reproduce: String::new(),
-    }
+    item.without_run(verdict, "before the first step", "that it can be run", why)
 }

@@ -1,21 +1,41 @@
 //! What a scenario's steps are to the player: tasks.
 
 use fencepost_devices::faults::FaultSpec;
+use toml::Spanned;
 
 use super::order::Play;
 use super::play::{HostTask, Task, Wanted};
 use crate::error::HostError;
 use crate::input_script;
-use crate::scenario::{Action, Found};
+use crate::scenario::{Action, Found, Step};
 
 /// The number of the first step: the task before it makes the guest ready.
-pub const STEPS_FROM: usize = 1;
+const STEPS_FROM: usize = 1;
 /// A shell on the console, in the scenario's folder.
 const SHELL: &str = "cd /work; export HOME=/root TERM=vt102
     echo 'fencepost: a shell at the step that failed; exit ends the scenario' >/dev/console
     exec /run/fencepost/busybox cttyhack /bin/bash -l </dev/console >/dev/console 2>&1\n";
 /// How long the guest may take to say what its kernel has said.
 const DMESG_LIMIT_NS: u64 = 10_000_000_000;
+
+/// The step that a task is, if it is one.
+pub fn step(found: &Found, task: usize) -> Option<&Spanned<Step>> {
+    found.scenario.steps.get(task.checked_sub(STEPS_FROM)?)
+}
+
+/// The number of the last task: the kernel's messages.
+pub fn last(found: &Found) -> usize {
+    STEPS_FROM + found.scenario.steps.len()
+}
+
+/// What a task is called.
+pub fn title(found: &Found, task: usize) -> String {
+    match step(found, task) {
+        Some(step) => step.get_ref().title(),
+        None if task < STEPS_FROM => "the guest is made ready".to_string(),
+        None => "the kernel's messages".to_string(),
+    }
+}
 
 /// The tasks of an order: the guest is made ready, the steps, the kernel's messages.
 ///

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufReader, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fencepost_report::dmesg::{self, Allowed, Policy};
 use fencepost_report::ktap::Known;
@@ -21,6 +21,7 @@ use super::order::{Boot, Order, Play};
 use super::play::{Ended, Judge, Played, Player, Record, SaveAt, Wanted};
 use super::tasks;
 use crate::console::{self, Eof};
+use crate::console_log::Both;
 use crate::control::Control;
 use crate::error::{HostError, plain};
 use crate::launch::Launch;
@@ -84,7 +85,7 @@ fn boot(order: Boot, control: &Arc<Control>) -> Result<(), HostError> {
         how_it_ended(&outcome),
         said.unwrap_or_default()
     );
-    Err(HostError::input(why, "see the console's file in the folder of results"))
+    Err(HostError::input(why, format!("see {}", order.console.display())))
 }
 
 /// Runs a machine with a player; gives its record, how the run ended, and the end of its console.
@@ -116,7 +117,7 @@ fn on_terminal(launch: &Launch, mut hooks: Hooks, tail: &Tail) -> Result<Outcome
     let control = Arc::clone(&hooks.control);
     let screen = say::output(&control)
         .map_err(|error| HostError::Host(format!("standard output: {}", plain(&error))))?;
-    hooks.console = Box::new(Both(Box::new(screen.writer(Full::Wait)), tail.clone()));
+    hooks.console = Both::of(Box::new(screen.writer(Full::Wait)), Box::new(tail.clone()));
     hooks.gates.push(Arc::clone(screen.gate()));
     let terminal = RawTerminal::enter();
     let reader = console::read_stdin(Arc::clone(&control), terminal.is_some(), Eof::Send);
@@ -127,21 +128,6 @@ fn on_terminal(launch: &Launch, mut hooks: Hooks, tail: &Tail) -> Result<Outcome
     Ok(outcome)
 }
 
-/// The user's terminal and the console's file.
-struct Both(Box<dyn Write + Send>, Tail);
-
-impl Write for Both {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.1.write_all(bytes)?;
-        self.0.write_all(bytes)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.0.flush()
-    }
-}
-
 fn how_it_ended(outcome: &Outcome) -> String {
     let lines = report::lines(&Launch::new(Default::default()), false, outcome);
     let line = lines.iter().find_map(|line| line.strip_prefix("fencepost: ")).map(str::to_string);
@@ -150,7 +136,6 @@ fn how_it_ended(outcome: &Outcome) -> String {
 
 /// Plays a scenario.
 pub(super) fn play(order: &Play, control: &Arc<Control>) -> Result<Report, HostError> {
-    let start = Instant::now();
     let found = Found::of(&order.path, &order.text)?;
     let about = &found.scenario.scenario;
     let seeing = Seeing::default();
@@ -189,7 +174,8 @@ pub(super) fn play(order: &Play, control: &Arc<Control>) -> Result<Report, HostE
         kernel: Some(order.release.clone()),
         seed: order.seed,
         verdict: if all.failures.is_empty() { Verdict::Passed } else { Verdict::Failed },
-        wall_ms: start.elapsed().as_millis() as u64,
+        // Whoever gave the order measures that.
+        wall_ms: 0,
         guest_ns: record.last_ns.saturating_sub(record.began_ns.unwrap_or(record.last_ns)),
         checks: all.checks,
         failures: all.failures,
@@ -218,14 +204,13 @@ fn known(found: &Found) -> Result<Vec<Known>, HostError> {
 }
 
 fn judge_task(found: &Found, known: &[Known], played: &Played) -> Judged {
-    let at = played.task.checked_sub(tasks::STEPS_FROM).and_then(|index| found.scenario.steps.get(index));
-    match at {
+    match tasks::step(found, played.task) {
         Some(step) => {
-            let name = format!("step {}: {}", played.task, step.get_ref().title());
+            let name = format!("step {}: {}", played.task, tasks::title(found, played.task));
             judge::step(step.get_ref(), &name, Some(found.line(step)), known, played)
         }
         None if played.task == 0 => {
-            judge::step(&Default::default(), "the guest is made ready", None, known, played)
+            judge::step(&Default::default(), &tasks::title(found, 0), None, known, played)
         }
         None => Judged::default(),
     }
@@ -246,12 +231,12 @@ fn unfinished(found: &Found, record: &Record) -> Result<Judged, HostError> {
 /// to end.
 fn messages(found: &Found, record: &Record) -> Result<Judged, HostError> {
     let wanted = &found.scenario.expect.dmesg;
-    let last = tasks::STEPS_FROM + found.scenario.steps.len();
+    let last = tasks::last(found);
     let said = record.played.iter().find(|played| played.task == last);
     let Some(said) = said.filter(|_| wanted.clean) else { return Ok(Judged::default()) };
     if said.ended != Some(Ended::Status(0)) {
         let mut judged = Judged::default();
-        judged.failed("the kernel's messages", "that the guest tells them", "it does not", Vec::new());
+        judged.failed(tasks::title(found, last), "that the guest tells them", "it does not", Vec::new());
         return Ok(judged);
     }
     let text = String::from_utf8_lossy(&said.output.bytes);
@@ -259,7 +244,7 @@ fn messages(found: &Found, record: &Record) -> Result<Judged, HostError> {
     let text = text.rsplit_once(BEGINS).map_or(&*text, |(_, behind)| behind);
     let allowed = wanted.allow.iter().map(|it| Allowed::new(&it.pattern, it.reason.clone()));
     let allowed = allowed.collect::<Result<_, _>>().map_err(|error| HostError::Input(error.to_string()))?;
-    Ok(dmesg::judge(&dmesg::find(text), &Policy { errors: false, allowed }, "the kernel's messages"))
+    Ok(dmesg::judge(&dmesg::find(text), &Policy { errors: false, allowed }, &tasks::title(found, last)))
 }
 
 /// Holds the trace against the sentences about it.
@@ -336,14 +321,7 @@ fn write_output(found: &Found, record: &Record, folder: &Path) -> Result<(), Hos
     let write = || -> std::io::Result<()> {
         let mut file = std::io::BufWriter::new(File::create(&path)?);
         for played in &record.played {
-            let index = played.task.checked_sub(tasks::STEPS_FROM);
-            let step = index.and_then(|index| found.scenario.steps.get(index));
-            let name = match (step, played.task) {
-                (Some(step), _) => step.get_ref().title(),
-                (None, 0) => "the guest is made ready".to_string(),
-                (None, _) => "the kernel's messages".to_string(),
-            };
-            writeln!(file, "== {}: {name}", played.task)?;
+            writeln!(file, "== {}: {}", played.task, tasks::title(found, played.task))?;
             file.write_all(&played.output.bytes)?;
             if played.output.lost > 0 {
                 writeln!(file, "[{} bytes left out]", played.output.lost)?;
