@@ -25,7 +25,7 @@ use crate::suite::{self, Wanted, worker};
 /// `fencepost test`.
 #[derive(Clone, Debug, Args)]
 pub struct TestArgs {
-    /// Scenarios, and folders in which they are looked for (each *.toml with a line [scenario]). With --module: the command
+    /// Scenarios, and folders in which they are looked for (each *.toml with a table "scenario"). With --module: the command
     /// that the guest runs, for its /bin/sh. `merge` and JSON reports: join the reports of all parts of a suite (--shard)
     #[arg(value_name = "PATH", required = true)]
     pub paths: Vec<PathBuf>,

@@ -1,7 +1,7 @@
 //! A server of the GDB remote protocol (docs/gdb.md), by the crate `gdbstub`.
 //!
-//! A thread listens and reads ([`door`]); the machine's own thread works on what was said while the machine stands still
-//! ([`session`]), on plain data ([`subject`]). Nothing here runs the guest: that is the back ends' business, by
+//! A thread listens and reads (`door`); the machine's own thread works on what was said while the machine stands still
+//! (`session`), on plain data (`subject`). Nothing here runs the guest: that is the back ends' business, by
 //! [`crate::debug`].
 
 mod address;

@@ -1,8 +1,8 @@
 //! Kernels by name, and modules for them: what a driver's test needs of the host.
 //!
 //! A name becomes a kernel with its modules ([`tree`]); the files of modules are put into the order in which they can be loaded
-//! ([`order`]); and the guest's `modprobe` finds those and the kernel's own by an index ([`kept`], [`depmod`]). Modules are built of
-//! their sources ([`build`]) with the kernel's headers ([`headers`]).
+//! ([`mod@order`]); and the guest's `modprobe` finds those and the kernel's own by an index ([`kept`], [`depmod`]). Modules are built of
+//! their sources ([`mod@build`]) with the kernel's headers ([`mod@headers`]).
 
 pub mod build;
 pub mod depmod;

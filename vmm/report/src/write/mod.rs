@@ -1,4 +1,4 @@
-//! A [`Suite`](crate::Suite) in the forms that other programs, and people, read.
+//! A [`Suite`] in the forms that other programs, and people, read.
 
 pub mod github;
 pub mod json;
