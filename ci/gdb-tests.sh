@@ -67,7 +67,7 @@ gdb_at_panic() {
         sleep 0.1
     done
     socket=$(sed -n "s/.*target remote \([^']*\)'.*/\1/p" "$logs/$name.host")
-    with_gdb "$socket" "$logs/gdb-kernel-symbols.elf" 'p/x $rip' 'x/2i $pc' detach >"$logs/$name.gdb"
+    with_gdb "$socket" "$logs/${name/panic/kernel}-symbols.elf" 'p/x $rip' 'x/2i $pc' detach >"$logs/$name.gdb"
     wait "$!" || status=$?
     cat "$logs/$name.gdb" "$logs/$name.host"
     [ "$status" = 5 ] && grep -qE '^\$1 = 0xffffffff[0-9a-f]{8}$' "$logs/$name.gdb" && grep -q 'end Kernel panic' "$logs/$name"

@@ -375,6 +375,7 @@ check "console: input without end" endless
 
 . "$ROOT/ci/console-tests.sh"
 . "$ROOT/ci/share-tests.sh"
+. "$ROOT/ci/gdb-tests.sh"
 
 # Debian's own i386 programs as they come, static and dynamic, and exceptions of C++ through the unwinder of libgcc.
 #   debian NAME KERNEL
