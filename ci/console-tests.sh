@@ -2,6 +2,52 @@
 # The guest's shell is to expand what is typed.
 # shellcheck shell=bash disable=SC2154,SC2016
 
+# A guest with a shell on the console, whose input is this one's: `shell NAME [OPTION...]`; leaves $logs/NAME.text.
+shell() {
+    local name=$1 status=0
+    shift
+    "$FENCEPOST" run --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd-shell" --accel soft --memory 256M --timeout 300 \
+        --append "$GUEST_COMMAND_LINE reboot=acpi fencepost.run=sh" "$@" >"$logs/$name" 2>"$logs/$name.host" || status=$?
+    tr -d '\r' <"$logs/$name" >"$logs/$name.text"
+    # The guest resets when it is done.
+    [ "$status" = 4 ] && return
+    tail -n 20 "$logs/$name.text" "$logs/$name.host"
+    return 1
+}
+
+# A script for it, which the console's driver and the shell's start must not cost a byte. The console's echo of it has sums where
+# the shell's answers have numbers: the two come mixed.
+script() {
+    local number
+    for number in {0..60}; do echo "echo done-\$((1000 + $number))"; done
+    echo "reboot -f"
+}
+script >"$logs/script"
+
+# Whether a shell has done each line of the script, in order, once: `done_by NAME`.
+done_by() {
+    grep -oE 'done-[0-9]+' "$logs/$1.text" | diff - <(seq -f 'done-%g' 1000 1060)
+}
+
+piped() { script | shell "$1" && done_by "$1"; }
+check "console: a script that is piped in from the start" piped piped
+check "console: a script that is piped in, on the 6.1 kernel" on_stable piped stable-piped
+
+# From a file it comes at the same cycles in every run.
+from_file() {
+    local turn
+    for turn in 1 2; do shell "file-$turn" --memory-hash <"$logs/script" && done_by "file-$turn" || return 1; done
+    grep -q '^guest memory: sha256' "$logs/file-1.host" && cmp "$logs/file-1" "$logs/file-2" &&
+        cmp "$logs/file-1.host" "$logs/file-2.host"
+}
+check "determinism: a script from a file twice" from_file
+
+# Input that never ends comes no faster than the line: the shell gets on with its work.
+# The guest's shell expands it.
+# shellcheck disable=SC2016
+endless() { shell endless < <(yes 'N=$((N+1)); [ $N -lt 20 ] || reboot -f'); }
+check "console: input without end" endless
+
 # A guest on a pseudo-terminal: `on_terminal NAME INITRD RUN STATUS [OPTION...] -- STEP...`, with the steps of ci/terminal.py.
 on_terminal() {
     local name=$1 initrd=$2 run=$3 wanted=$4 status=0 options=()

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Modules of the guest's initramfs. Functions return 0 on success and a negative errno on failure. */
+/* Modules of the guest's. Functions return 0 on success and a negative errno on failure. */
 #ifndef FENCEPOST_MODULE_H
 #define FENCEPOST_MODULE_H
 
-/* Loads /modules/NAME.ko with these parameters. */
+/* Loads /modules/NAME.ko, or the one that `fencepost test` brings, with these parameters. */
 int module_load(const char *name, const char *parameters);
 
 /* Unloads a module; -EAGAIN if it is in use. */

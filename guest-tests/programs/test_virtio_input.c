@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The stock drivers virtio_input and evdev on a virtio-keyboard and a virtio-tablet, in KTAP: what they say of themselves, and the
- * events of the host's script that begins at mark 1 (guest-tests/input/keys).
+ * events that the host brings in (guest-tests/scenarios/virtio-input.toml).
  */
 #include <fcntl.h>
 #include <linux/input.h>
@@ -132,8 +132,11 @@ int main(void)
 	ktap_result(has_axis(tablet, ABS_X) && has_axis(tablet, ABS_Y), "the axes have their ranges");
 	ktap_result(ioctl(tablet, EVIOCGPROP(sizeof(properties)), properties) >= 0 &&
 		    properties[0] == 1 << INPUT_PROP_POINTER, "the tablet is a pointer");
+	/* The host begins by a mark, or when it reads this. */
 	if (ioperm(MARK_PORT, 1, 1) == 0)
 		outb(MARK, MARK_PORT);
+	ktap_note("ready");
+	fflush(stdout);
 	ktap_result(arrive(keyboard, keys, COUNT(keys)), "the keys arrive");
 	ktap_result(arrive(tablet, moves, COUNT(moves)), "the pointer's events arrive");
 	ktap_result(write(keyboard, &led, sizeof(led)) == sizeof(led), "caps lock is lit");

@@ -18,6 +18,18 @@ fi
 # For what the root does not have, such as poweroff.
 mkdir -p /run/fencepost/bin
 $busybox --install -s /run/fencepost/bin
+# Takes the host's folders away from the guest. What is still open there fails from then on.
+cat >/run/fencepost/bin/fencepost-unmount <<'END'
+#!/bin/sh
+cd /
+awk '$3 == "virtiofs" || $2 == "/work" || $2 ~ "^/lib/modules/" { print $2 }' /proc/mounts | tac | while read -r where; do
+    umount -l "$where" || exit 1
+done || exit 1
+for device in /sys/bus/virtio/drivers/virtiofs/virtio*; do
+    if [ -e "$device" ]; then echo "${device##*/}" >/sys/bus/virtio/drivers/virtiofs/unbind || exit 1; fi
+done
+END
+chmod +x /run/fencepost/bin/fencepost-unmount
 PATH=$PATH:/run/fencepost/bin
 export PATH
 while :; do

@@ -21,6 +21,10 @@ done </modules/order
 /bin/busybox mount -o move /dev /root/dev
 /bin/busybox mount -t proc proc /root/proc
 /bin/busybox mount -o move /sys /root/sys
+# A kernel may lack some of these.
+for kind in debugfs:debug tracefs:tracing configfs:config; do
+    /bin/busybox mount -t ${kind%:*} ${kind%:*} "/root/sys/kernel/${kind#*:}" 2>/dev/null
+done
 /bin/busybox mount -t tmpfs -o mode=755,nosuid,nodev run /root/run
 /bin/busybox mount -t tmpfs -o mode=1777,nosuid,nodev tmp /root/tmp
 /bin/busybox mkdir /root/dev/pts /root/dev/shm /root/run/lock /root/run/fencepost

@@ -55,8 +55,8 @@ const TEXTS: [(&str, &str); 4] = [
     ("/etc/resolv.conf", ""),
 ];
 
-/// Folders to mount on, and their modes.
-const FOLDERS: [(&str, u16); 8] = [
+/// Folders to mount on, and those that base-files makes for the system's owner, with their modes.
+const FOLDERS: [(&str, u16); 11] = [
     ("/dev", 0o755),
     ("/proc", 0o555),
     ("/sys", 0o555),
@@ -65,6 +65,9 @@ const FOLDERS: [(&str, u16); 8] = [
     ("/root", 0o700),
     ("/mnt", 0o755),
     ("/var/lib/dpkg/updates", 0o755),
+    ("/usr/local/bin", 0o755),
+    ("/usr/local/lib", 0o755),
+    ("/usr/local/sbin", 0o755),
 ];
 
 impl Unpacked<'_> {

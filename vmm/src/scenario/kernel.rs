@@ -75,7 +75,7 @@ impl Kernel {
 }
 
 /// `[modules]`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Modules {
     /// A folder with a Kbuild file or a Makefile, built against the kernel's headers.

@@ -4,6 +4,7 @@
 mod duration;
 mod expect;
 mod kernel;
+mod names;
 mod read;
 mod step;
 #[cfg(test)]

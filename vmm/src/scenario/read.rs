@@ -9,7 +9,7 @@ use fencepost_trace::conditions::{Condition, ConditionError};
 use regex::Regex;
 use toml::Spanned;
 
-use super::{Action, Allowed, MachineAt, Scenario};
+use super::{Action, Allowed, MachineAt, Scenario, names};
 use crate::config::{self, in_our_words, line_of};
 use crate::error::{HostError, plain};
 use crate::files::open_input;
@@ -187,7 +187,10 @@ fn complete(scenario: &mut Scenario, path: &Path) -> Result<(), HostError> {
     let single = [&mut kernel.path, &mut modules.build, &mut expect.frames.png].into_iter().flatten();
     let several = modules.files.iter_mut().chain(guest.files.values_mut()).chain(guest.share.values_mut());
     for name in single.chain(several) {
-        let there = folder.join(&*name);
+        let expanded = names::expand(name, |variable| std::env::var(variable).ok());
+        let expanded = expanded
+            .map_err(|why| HostError::Input(format!("{}: {}: {why}", path.display(), name.display())))?;
+        let there = folder.join(expanded);
         *name = std::fs::canonicalize(&there).map_err(|error| {
             let why = format!("{}: {}: {}", path.display(), there.display(), plain(&error));
             HostError::input(why, "name what is there; names are from the scenario's folder")

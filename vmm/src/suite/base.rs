@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -16,8 +17,9 @@ use crate::config::MachineConfig;
 use crate::error::{HostError, plain};
 use crate::machine::log::hex;
 
-/// Snapshots that are kept at most: those that were used last.
-const MOST_KEPT: usize = 12;
+/// Snapshots that are kept at most, and what they may take of the disk together: those that were used last. Those in use stay.
+const MOST_KEPT: usize = 64;
+const MOST_BYTES: u64 = 6 << 30;
 
 /// What a booted machine is made of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +89,9 @@ fn digest(path: &Path) -> Result<String, HostError> {
     Ok(hex(&Sha256::digest(bytes)))
 }
 
+/// Keeps a snapshot from being removed, by this process and by others, until it is dropped.
+pub struct Hold(#[expect(dead_code, reason = "its lock is what is kept")] File);
+
 /// A place for a snapshot.
 pub struct Place {
     folder: PathBuf,
@@ -109,14 +114,16 @@ impl Place {
     }
 
     /// The snapshot, if it is there. It is the newest from now on.
-    pub fn find(&self) -> Option<PathBuf> {
-        let path = self.path();
-        let there = self.list().is_file() && path.is_file();
-        if there {
-            // Only the order of removal depends on it.
-            let _ = File::open(self.list()).and_then(|file| file.set_modified(SystemTime::now()));
+    pub fn find(&self) -> Option<Hold> {
+        let list = File::open(self.list()).ok()?;
+        flock(&list, FlockOperation::NonBlockingLockShared).ok()?;
+        // Who removes one takes the list away first, and the rest with the lock.
+        if !self.list().is_file() || !self.path().is_file() {
+            return None;
         }
-        there.then_some(path)
+        // Only the order of removal depends on it.
+        let _ = list.set_modified(SystemTime::now());
+        Some(Hold(list))
     }
 
     /// Why a snapshot of the same thing, made before, does not do; nothing if there is none.
@@ -147,23 +154,24 @@ impl Place {
         fs::create_dir_all(&self.folder).map_err(|error| cannot(&self.folder, &error))
     }
 
-    /// Says that the snapshot is whole; removes those that were used longest ago.
+    /// Says that the snapshot is whole, and holds it; removes others that were used longest ago.
     ///
     /// # Errors
     ///
     /// The list cannot be written.
-    pub fn keep(&self) -> Result<(), HostError> {
+    pub fn keep(&self) -> Result<Hold, HostError> {
         let text =
             serde_json::to_vec_pretty(&self.key).map_err(|error| HostError::Host(error.to_string()))?;
         let list = self.list();
         let write = || {
             let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
             std::io::Write::write_all(&mut file, &text)?;
-            file.persist(&list).map(drop).map_err(|error| error.error)
+            flock(file.as_file(), FlockOperation::NonBlockingLockShared)?;
+            file.persist(&list).map_err(|error| error.error)
         };
-        write().map_err(|error| cannot(&list, &error))?;
+        let hold = Hold(write().map_err(|error| cannot(&list, &error))?);
         self.sweep();
-        Ok(())
+        Ok(hold)
     }
 
     fn sweep(&self) {
@@ -173,11 +181,25 @@ impl Place {
             .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
             .collect();
         lists.sort_unstable_by(|a, b| b.cmp(a));
-        for (_, list) in lists.into_iter().skip(MOST_KEPT) {
-            // Somebody else may have been quicker.
-            let _ = fs::remove_file(&list);
-            let _ = fs::remove_file(list.with_extension("snapshot"));
+        let (mut count, mut bytes) = (0, 0);
+        for (_, list) in lists {
+            let snapshot = list.with_extension("snapshot");
+            count += 1;
+            bytes += fs::metadata(&snapshot).map_or(0, |data| data.blocks() * 512);
+            if count > MOST_KEPT || bytes > MOST_BYTES {
+                remove(&list, &snapshot);
+            }
         }
+    }
+}
+
+/// Removes a snapshot that nobody uses.
+fn remove(list: &Path, snapshot: &Path) {
+    let Ok(file) = File::open(list) else { return };
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+        // Somebody else may have been quicker.
+        let _ = fs::remove_file(list);
+        let _ = fs::remove_file(snapshot);
     }
 }
 
@@ -201,29 +223,34 @@ mod tests {
     fn a_snapshot_is_found_by_all_that_it_is_made_of_and_a_change_is_named() {
         let cache = tempfile::tempdir().unwrap();
         let place = Place::new(cache.path(), key("one"));
-        assert_eq!((place.find(), place.stale()), (None, None));
+        assert!(place.find().is_none());
+        assert_eq!(place.stale(), None);
         place.make_room().unwrap();
         std::fs::write(place.path(), "machine").unwrap();
         // Without its list it may be half a snapshot.
-        assert_eq!(place.find(), None);
-        place.keep().unwrap();
-        assert_eq!(place.find(), Some(place.path()));
+        assert!(place.find().is_none());
+        drop(place.keep().unwrap());
+        assert!(place.find().is_some());
         let other = Place::new(cache.path(), key("two"));
-        assert_eq!(other.find(), None);
+        assert!(other.find().is_none());
         assert_eq!(other.stale().unwrap(), "the kernel is not what it was");
     }
 
     #[test]
-    fn the_oldest_go() {
+    fn the_oldest_go_but_for_those_in_use() {
         let cache = tempfile::tempdir().unwrap();
+        let mut first = None;
         for number in 0..MOST_KEPT + 3 {
             let place = Place::new(cache.path(), key(&number.to_string()));
             place.make_room().unwrap();
             std::fs::write(place.path(), "machine").unwrap();
-            place.keep().unwrap();
-            assert!(place.find().is_some());
+            let hold = place.keep().unwrap();
+            first = first.or(Some(hold));
         }
-        let count = std::fs::read_dir(cache.path().join("booted")).unwrap().count();
-        assert_eq!(count, 2 * MOST_KEPT);
+        let there = |number: usize| Place::new(cache.path(), key(&number.to_string())).find().is_some();
+        let there: Vec<usize> = (0..MOST_KEPT + 3).filter(|number| there(*number)).collect();
+        assert_eq!(there[..2], [0, 3]);
+        assert_eq!(there.len(), MOST_KEPT + 1);
+        drop(first);
     }
 }

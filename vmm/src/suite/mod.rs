@@ -2,6 +2,7 @@
 //! its own.
 
 mod base;
+mod booting;
 mod frames;
 mod guest;
 mod heard;
@@ -12,6 +13,7 @@ mod play;
 mod pool;
 mod prepare;
 mod progress;
+mod queue;
 mod stage;
 mod tasks;
 pub mod worker;
@@ -21,9 +23,9 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicI32;
 use std::time::Instant;
 
+use fencepost_report::Suite;
 use fencepost_report::outcome::VERSION;
 use fencepost_report::shard::Shard;
-use fencepost_report::{Outcome, Suite};
 use sha2::{Digest, Sha256};
 
 use crate::cache;
@@ -33,7 +35,8 @@ use crate::root::process::Job;
 use crate::scenario::{self, Found};
 pub use guest::quoted;
 use plan::Item;
-use progress::Progress;
+use progress::{Tell, Telling};
+use queue::Queue;
 
 /// What is to be run, and how.
 #[derive(Clone, Debug)]
@@ -99,7 +102,7 @@ pub fn list(wanted: &Wanted) -> Result<Vec<Item>, HostError> {
 /// # Errors
 ///
 /// Bad input, or the host failed before any ran. What fails in one scenario is in its outcome.
-pub fn run(wanted: &Wanted, signal: &AtomicI32, tell: &dyn Fn(&str)) -> Result<Suite, HostError> {
+pub fn run(wanted: &Wanted, signal: &AtomicI32, tell: Tell<'_>) -> Result<Suite, HostError> {
     let start = Instant::now();
     let mut items = list(wanted)?;
     let digest = digest(&items);
@@ -112,24 +115,28 @@ pub fn run(wanted: &Wanted, signal: &AtomicI32, tell: &dyn Fn(&str)) -> Result<S
     let cache = cache::folder().ok_or_else(|| {
         HostError::input("there is no cache folder without HOME", "set HOME, or FENCEPOST_CACHE to a folder")
     })?;
-    let progress = Progress::new(items.len(), wanted.shell);
-    let say = |text: &str| progress.line(text, tell);
-    let job = Job::new(signal, &say);
-    let mut outcomes: Vec<Outcome> = Vec::new();
-    let mut ready = Vec::new();
-    let mut preparing = prepare::Preparing::new(&cache, &job, wanted);
-    for item in items {
-        match preparing.item(item)? {
-            prepare::Prepared::Ready(one) => ready.push(*one),
-            prepare::Prepared::Over(outcome) => {
-                progress.done(&outcome, tell);
-                outcomes.push(*outcome);
+    let telling = Telling::new(items.len(), wanted.shell, tell);
+    let queue = Queue::default();
+    let mut over = Vec::new();
+    let fill = || {
+        let say = |text: &str| telling.line(text);
+        let job = Job::new(signal, &say);
+        let mut preparing = prepare::Preparing::new(&cache, &job, wanted);
+        for item in items {
+            match preparing.item(item)? {
+                prepare::Prepared::Ready(ready) => queue.push(*ready),
+                prepare::Prepared::Over(outcome) => {
+                    telling.done(&outcome);
+                    over.push(*outcome);
+                }
             }
         }
-    }
-    outcomes.extend(pool::run(ready, wanted, signal, &progress, tell)?);
+        Ok(())
+    };
+    let mut outcomes = pool::run(&queue, wanted, signal, &telling, fill)?;
+    outcomes.append(&mut over);
     outcomes.sort_by(|a, b| a.name.cmp(&b.name));
-    progress.finish();
+    telling.finish();
     let wall_ms = start.elapsed().as_millis() as u64;
     Ok(Suite { version: VERSION, suite: digest, shard: wanted.shard.map(Shard::pair), wall_ms, outcomes })
 }

@@ -1,6 +1,5 @@
 //! Workers: processes of this program, as many at a time as are wanted.
 
-use std::collections::VecDeque;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
@@ -15,7 +14,8 @@ use fencepost_report::{Outcome, Verdict};
 use super::order::{COMMAND, Order, Play};
 use super::plan::Item;
 use super::prepare::Ready;
-use super::progress::Progress;
+use super::progress::Telling;
+use super::queue::Queue;
 use super::{Wanted, worker};
 use crate::control::Control;
 use crate::error::{HostError, plain};
@@ -28,71 +28,85 @@ const GRACE: Duration = Duration::from_secs(20);
 /// The most that a worker answers.
 const ANSWER_MAX_BYTES: u64 = 256 << 20;
 
-/// Runs scenarios; their outcomes come in any order.
+/// Runs what comes by the queue until that is closed, as many at a time as are wanted; whoever fills it does so by `fill`.
 ///
 /// # Errors
 ///
-/// A signal, or the folder of evidence cannot be written.
+/// A signal, or the folder of evidence cannot be written. Nothing more is run then.
 pub fn run(
-    ready: Vec<Ready>,
+    queue: &Queue<Ready>,
     wanted: &Wanted,
     signal: &AtomicI32,
-    progress: &Progress,
-    tell: &dyn Fn(&str),
+    telling: &Telling<'_>,
+    fill: impl FnOnce() -> Result<(), HostError>,
 ) -> Result<Vec<Outcome>, HostError> {
     fs::create_dir_all(&wanted.results).map_err(|error| unwritable(&wanted.results, &error))?;
-    let outcomes = run_all(ready, wanted, signal, progress, tell);
+    let outcomes = Mutex::new(Ok(Vec::new()));
+    let filled = std::thread::scope(|scope| {
+        for _ in 0..wanted.jobs {
+            scope.spawn(|| work(queue, wanted, signal, telling, &outcomes));
+        }
+        let filled = fill();
+        match filled {
+            Ok(()) => queue.close(),
+            Err(_) => queue.stop(),
+        }
+        filled
+    });
     // Where nothing failed, nothing is left.
     let _ = fs::remove_dir(&wanted.results);
-    outcomes
+    let outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner)?;
+    match signal.load(Ordering::Relaxed) {
+        0 => filled.map(|()| outcomes),
+        _ => Err(HostError::Host(format!("stopped by a signal; {} scenarios were run", outcomes.len()))),
+    }
 }
 
-fn run_all(
-    ready: Vec<Ready>,
+/// Runs one after the other.
+fn work(
+    queue: &Queue<Ready>,
     wanted: &Wanted,
     signal: &AtomicI32,
-    progress: &Progress,
-    tell: &dyn Fn(&str),
-) -> Result<Vec<Outcome>, HostError> {
-    let count = ready.len();
-    let waiting = Mutex::new(VecDeque::from(ready));
-    let (sender, receiver) = std::sync::mpsc::channel();
-    std::thread::scope(|scope| {
-        for _ in 0..wanted.jobs.min(count) {
-            let (waiting, sender) = (&waiting, sender.clone());
-            scope.spawn(move || {
-                let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-                while let Some(ready) = next() {
-                    if signal.load(Ordering::Relaxed) != 0 {
-                        break;
-                    }
-                    progress.begun(&ready.item.name);
-                    if sender.send(one(ready, wanted, signal)).is_err() {
-                        break;
-                    }
-                }
-            });
+    telling: &Telling<'_>,
+    outcomes: &Mutex<Result<Vec<Outcome>, HostError>>,
+) {
+    while let Some(ready) = queue.take(Ready::is_booting) {
+        if signal.load(Ordering::Relaxed) != 0 {
+            return queue.stop();
         }
-        drop(sender);
-        let mut outcomes = Vec::new();
-        for outcome in receiver {
-            let outcome = outcome?;
-            progress.done(&outcome, tell);
-            outcomes.push(outcome);
+        telling.begun(&ready.item.name);
+        let ended = one(ready, wanted, signal, telling);
+        let stopped = ended.is_err();
+        if let Ok(outcome) = &ended {
+            telling.done(outcome);
         }
-        match signal.load(Ordering::Relaxed) {
-            0 => Ok(outcomes),
-            _ => Err(HostError::Host(format!(
-                "stopped by a signal; {} of {count} scenarios were run",
-                outcomes.len()
-            ))),
+        let mut outcomes = outcomes.lock().unwrap_or_else(PoisonError::into_inner);
+        match (ended, &mut *outcomes) {
+            (Ok(outcome), Ok(all)) => all.push(outcome),
+            // A signal is told by whoever started this.
+            (Err(error), Ok(_)) if signal.load(Ordering::Relaxed) == 0 => *outcomes = Err(error),
+            _ => {}
         }
-    })
+        if stopped {
+            return queue.stop();
+        }
+    }
 }
 
 /// Runs one scenario in a worker.
-fn one(ready: Ready, wanted: &Wanted, signal: &AtomicI32) -> Result<Outcome, HostError> {
-    let Ready { item, mut play, stage } = ready;
+fn one(
+    ready: Ready,
+    wanted: &Wanted,
+    signal: &AtomicI32,
+    telling: &Telling<'_>,
+) -> Result<Outcome, HostError> {
+    let Ready { item, mut play, stage, base } = ready;
+    if let Some(base) = &base {
+        match base.snapshot(signal, &|text| telling.line(text))? {
+            Ok(path) => play.restore = Some(path),
+            Err(why) => return Ok(broken(&item, &why)),
+        }
+    }
     let start = Instant::now();
     let folder = tempfile::Builder::new()
         .prefix(".running-")
@@ -104,7 +118,7 @@ fn one(ready: Ready, wanted: &Wanted, signal: &AtomicI32) -> Result<Outcome, Hos
         true => here(&play),
         false => answer(&Order::Play(Box::new(play)), Some(limit), signal)?,
     };
-    drop(stage);
+    drop((stage, base));
     let mut outcome = match answered {
         Ok(text) => match serde_json::from_str::<Outcome>(&text) {
             Ok(outcome) => outcome,

@@ -3,16 +3,19 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use fencepost_report::{Outcome, Verdict};
 use sha2::{Digest, Sha256};
 
+use super::Wanted;
 use super::base::{Key, Place};
+use super::booting::Base;
 use super::guest::{self, HostSide};
-use super::order::{Boot, Order, Play};
+use super::order::Play;
 use super::plan::Item;
 use super::stage::Stage;
-use super::{Wanted, pool};
+use crate::config::MachineConfig;
 use crate::error::{HostError, plain};
 use crate::kbuild::{self, KernelTree, index_with, kernel_of, order};
 use crate::machine::log::hex;
@@ -20,8 +23,10 @@ use crate::root::initramfs::{Place as RootAt, Task};
 use crate::root::output::Output;
 use crate::root::process::Job;
 use crate::root::{Request, boot, build};
-use crate::scenario::{KernelName, Scenario};
+use crate::scenario::{KernelName, Modules, Scenario};
 
+/// Counts changes of what `fencepost root` makes of the same packages: a root that was made before must not be taken for one.
+const ROOTS_VERSION: u32 = 2;
 /// In every scenario's root, beside what every Debian has.
 const PACKAGES: [&str; 1] = ["kmod"];
 
@@ -29,10 +34,19 @@ const PACKAGES: [&str; 1] = ["kmod"];
 pub struct Ready {
     /// Which.
     pub item: Item,
-    /// What the worker is told, but for the folder of evidence.
+    /// What the worker is told, but for the folder of evidence and the snapshot.
     pub play: Play,
     /// Kept as long as it runs.
     pub stage: Stage,
+    /// The machine from which it starts; it boots one of its own without.
+    pub base: Option<Arc<Base>>,
+}
+
+impl Ready {
+    /// Whether its machine is booted by somebody else now.
+    pub fn is_booting(&self) -> bool {
+        self.base.as_ref().is_some_and(|base| base.is_booting())
+    }
 }
 
 /// What became of a scenario here.
@@ -43,44 +57,55 @@ pub enum Prepared {
     Over(Box<Outcome>),
 }
 
+/// A scenario's own modules, and the folder with the lists by which the guest finds them.
+#[derive(Clone)]
+struct Built {
+    modules: Vec<PathBuf>,
+    index: PathBuf,
+}
+
 /// Prepares one scenario after the other, and what they share once.
 pub struct Preparing<'a> {
     cache: &'a Path,
     job: &'a Job<'a>,
     wanted: &'a Wanted,
-    kernels: BTreeMap<KernelName, KernelTree>,
-    roots: BTreeMap<Vec<String>, PathBuf>,
-    booted: BTreeMap<PathBuf, Result<(), String>>,
+    kernels: BTreeMap<KernelName, Result<KernelTree, String>>,
+    roots: BTreeMap<Vec<String>, Result<PathBuf, String>>,
+    built: Vec<((Modules, String), Result<Built, String>)>,
+    bases: BTreeMap<PathBuf, Arc<Base>>,
 }
 
 impl<'a> Preparing<'a> {
     /// Nothing is prepared.
     pub fn new(cache: &'a Path, job: &'a Job<'a>, wanted: &'a Wanted) -> Self {
-        let (kernels, roots, booted) = Default::default();
-        Preparing { cache, job, wanted, kernels, roots, booted }
+        let (kernels, roots, built, bases) = Default::default();
+        Preparing { cache, job, wanted, kernels, roots, built, bases }
     }
 
-    /// Prepares one.
+    /// Prepares one. What it cannot have is its own outcome, and nothing else's.
     ///
     /// # Errors
     ///
-    /// Bad input, and a signal. A machine that does not boot, or a module that does not build, is an outcome.
+    /// A signal.
     pub fn item(&mut self, item: Item) -> Result<Prepared, HostError> {
-        self.job.go_on().map_err(|error| HostError::Host(error.to_string()))?;
         if let Some(why) = &item.found.scenario.scenario.skip {
             return Ok(Prepared::Over(Box::new(over(&item, Verdict::Skipped, why))));
         }
+        match self.ready(&item) {
+            Ok(ready) => Ok(Prepared::Ready(Box::new(ready))),
+            Err(error) if self.job.go_on().is_ok() => {
+                Ok(Prepared::Over(Box::new(over(&item, Verdict::Broken, &error.to_string()))))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn ready(&mut self, item: &Item) -> Result<Ready, HostError> {
+        self.job.go_on().map_err(|error| HostError::Host(error.to_string()))?;
         let scenario = &item.found.scenario;
         let kernel = self.kernel(&item.kernel)?;
         let root = self.root(&scenario.guest.packages)?;
-        let modules = match self.modules(scenario, &kernel) {
-            Ok(modules) => modules,
-            Err(error) if self.job.go_on().is_ok() => {
-                return Ok(Prepared::Over(Box::new(over(&item, Verdict::Broken, &error.to_string()))));
-            }
-            Err(error) => return Err(error),
-        };
-        let index = index_with(&kernel, &modules, self.cache, self.job)?;
+        let Built { modules, index } = self.modules(scenario, &kernel)?;
         let stage = Stage::new(&self.folder("stages")?, scenario)?;
         let mut shares = scenario.guest.share.clone();
         let work =
@@ -99,21 +124,18 @@ impl<'a> Preparing<'a> {
         machine.kernel.path = Some(kernel.image.clone());
         machine.kernel.initramfs = vec![initramfs];
         machine.kernel.command_line = Some(guest::command_line(scenario));
-        let load = load(&item, &modules);
+        let load = load(item, &modules);
         let prepare = guest::prepare(scenario, &kernel.release, &stage.copies, &load);
-        let restore = match self.wanted.boot_each {
+        let base = match self.wanted.boot_each {
             true => None,
-            false => match self.booted(&machine, &kernel.release)? {
-                Ok(path) => Some(path),
-                Err(why) => return Ok(Prepared::Over(Box::new(over(&item, Verdict::Broken, &why)))),
-            },
+            false => Some(self.base(&machine, &kernel.release)?),
         };
         let play = Play {
             name: item.name.clone(),
             path: item.found.path.clone(),
             text: item.found.text.clone(),
             machine,
-            restore,
+            restore: None,
             seed: item.seed,
             release: kernel.release.clone(),
             prepare,
@@ -122,16 +144,30 @@ impl<'a> Preparing<'a> {
             shell: self.wanted.shell,
             save: true,
         };
-        Ok(Prepared::Ready(Box::new(Ready { item, play, stage })))
+        Ok(Ready { item: item.clone(), play, stage, base })
     }
 
     /// The scenario's own modules, built where they have to be, in the order in which they need each other.
-    fn modules(&self, scenario: &Scenario, kernel: &KernelTree) -> Result<Vec<PathBuf>, HostError> {
-        let mut files = scenario.modules.files.clone();
-        if let Some(dir) = &scenario.modules.build {
-            files.extend(kbuild::build(dir, kernel, self.cache, self.job)?);
+    fn modules(&mut self, scenario: &Scenario, kernel: &KernelTree) -> Result<Built, HostError> {
+        // How they are loaded makes no difference to the files.
+        let files = Modules { parameters: BTreeMap::new(), load: true, ..scenario.modules.clone() };
+        let key = (files, kernel.release.clone());
+        if let Some((_, built)) = self.built.iter().find(|(other, _)| *other == key) {
+            return again(built);
         }
-        order(&files, kernel)
+        let (cache, job) = (self.cache, self.job);
+        let build = || {
+            let mut files = scenario.modules.files.clone();
+            if let Some(dir) = &scenario.modules.build {
+                files.extend(kbuild::build(dir, kernel, cache, job)?);
+            }
+            let modules = order(&files, kernel)?;
+            let index = index_with(kernel, &modules, cache, job)?;
+            Ok(Built { modules, index })
+        };
+        let built = build().map_err(|error: HostError| error.to_string());
+        self.built.push((key, built.clone()));
+        again(&built)
     }
 
     fn folder(&self, name: &str) -> Result<PathBuf, HostError> {
@@ -144,16 +180,13 @@ impl<'a> Preparing<'a> {
     }
 
     fn kernel(&mut self, name: &KernelName) -> Result<KernelTree, HostError> {
-        if let Some(kernel) = self.kernels.get(name) {
-            return Ok(kernel.clone());
-        }
         let text = match name {
             KernelName::Package(package) => package.clone(),
             KernelName::Path(path) => path.display().to_string(),
         };
-        let kernel = kernel_of(&text, false, self.cache, self.job)?;
-        self.kernels.insert(name.clone(), kernel.clone());
-        Ok(kernel)
+        let (cache, job) = (self.cache, self.job);
+        let find = || kernel_of(&text, false, cache, job).map_err(|error| error.to_string());
+        again(self.kernels.entry(name.clone()).or_insert_with(find))
     }
 
     /// The image with these packages.
@@ -163,14 +196,21 @@ impl<'a> Preparing<'a> {
         all.sort();
         all.dedup();
         if let Some(root) = self.roots.get(&all) {
-            return Ok(root.clone());
+            return again(root);
         }
-        let name = &hex(&Sha256::digest(all.join(",")))[..24];
+        let root = self.make_root(&all).map_err(|error| error.to_string());
+        self.roots.insert(all, root.clone());
+        again(&root)
+    }
+
+    fn make_root(&self, packages: &[String]) -> Result<PathBuf, HostError> {
+        let key = format!("{ROOTS_VERSION} {}", packages.join(","));
+        let name = &hex(&Sha256::digest(key))[..24];
         let path = self.folder("roots")?.join(format!("{name}.img"));
         if !path.is_file() {
-            self.job.say(&format!("a root of {} is made", all.join(", ")));
+            self.job.say(&format!("a root of {} is made", packages.join(", ")));
             let request = Request {
-                packages: all.clone(),
+                packages: packages.to_vec(),
                 architecture: "amd64".to_string(),
                 suite: None,
                 sources: None,
@@ -178,56 +218,26 @@ impl<'a> Preparing<'a> {
             };
             build(&request, &Output::Image(path.clone()), self.cache, self.job)?;
         }
-        self.roots.insert(all, path.clone());
         Ok(path)
     }
 
-    /// The snapshot of a machine whose agent waits; why there is none if it does not boot.
-    fn booted(
-        &mut self,
-        machine: &crate::config::MachineConfig,
-        release: &str,
-    ) -> Result<Result<PathBuf, String>, HostError> {
+    /// The machine from which the scenario starts, the same for all that have the same.
+    fn base(&mut self, machine: &MachineConfig, release: &str) -> Result<Arc<Base>, HostError> {
         let place = Place::new(self.cache, Key::of(machine, release)?);
-        let path = place.path();
-        if let Some(before) = self.booted.get(&path) {
-            return Ok(before.clone().map(|()| path));
+        if let Some(base) = self.bases.get(&place.path()) {
+            return Ok(Arc::clone(base));
         }
-        let made = match place.find() {
-            Some(_) => Ok(()),
-            None => self.boot(machine, release, &place)?,
-        };
-        self.booted.insert(path.clone(), made.clone());
-        Ok(made.map(|()| path))
-    }
-
-    fn boot(
-        &self,
-        machine: &crate::config::MachineConfig,
-        release: &str,
-        place: &Place,
-    ) -> Result<Result<(), String>, HostError> {
-        let why = place.stale().map(|why| format!(" anew: {why}")).unwrap_or_default();
-        self.job.say(&format!("booting {release}{why}"));
-        place.make_room()?;
-        let console = place.path().with_extension("console");
-        let mut machine = machine.clone();
         let nothing = self.folder("nothing")?;
-        for device in machine.devices.iter_mut().filter(|device| device.kind == "virtio-fs") {
-            device.parameters.insert(
-                "dir".to_string(),
-                fencepost_devices::parameters::Value::Text(nothing.display().to_string()),
-            );
-        }
-        let order = Order::Boot(Box::new(Boot { machine, to: place.path(), console: console.clone() }));
-        match pool::alone(&order, self.job.signal)? {
-            Ok(_) => {
-                let _ = fs::remove_file(console);
-                place.keep().map(Ok)
-            }
-            Err(why) => Ok(Err(why)),
-        }
+        let path = place.path();
+        let base = Arc::new(Base::new(machine, release, place, &nothing.display().to_string()));
+        self.bases.insert(path, Arc::clone(&base));
+        Ok(base)
     }
+}
+
+/// What was found for one scenario holds for the next.
+fn again<T: Clone>(found: &Result<T, String>) -> Result<T, HostError> {
+    found.clone().map_err(HostError::Input)
 }
 
 /// The modules that are loaded before the first step, with their parameters.

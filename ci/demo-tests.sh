@@ -1,0 +1,195 @@
+# The demo, whose every pixel the host checks, and what must not change a run; sourced by ci/guest-tests.sh.
+# ci/test sets `logs`, and ci/lib.sh the paths; options have commas in them.
+# shellcheck shell=bash disable=SC2154,SC2054
+
+# Screens and pictures of the flows that `flows` makes.
+flow_sizes=(--display width=160,height=120 --camera width=320,height=120)
+# The whole flow with every pixel checked by the host: `demo NAME [OPTION...]`.
+demo() {
+    local name=$1
+    shift
+    "$FENCEPOST" demo --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd" --append "$GUEST_COMMAND_LINE" \
+        --accel soft --timeout 900 --frames 30 --out "$logs/$name" "$@" </dev/null
+}
+
+# A video of random noise, so that no two pixels agree by chance: `noise COLOURSPACE BYTES_A_FRAME`, 96x64.
+noise() {
+    perl -e '
+        srand(7);
+        print "YUV4MPEG2 W96 H64 F30:1 Ip A1:1 C$ARGV[0]\n";
+        for (1 .. 5) { print "FRAME\n", pack("C*", map { int rand 256 } 1 .. $ARGV[1]) }' "$1" "$2"
+}
+
+noise 420jpeg 9216 >"$logs/full.y4m"
+noise 422 12288 >"$logs/limited.y4m"
+check "demo: test pattern as NV12" demo pattern
+check "demo: 4:2:0 full range as YUYV" demo full --format yuyv --camera-source "$logs/full.y4m"
+check "demo: 4:2:2 limited range as NV12" demo limited --camera-source "$logs/limited.y4m"
+
+# Whether standard input has events with these words, the first of each at a later cycle than, or that of, the one before.
+in_order() {
+    perl -e '
+        my @lines = grep { /"cycles":/ } <STDIN>;
+        my $before = 0;
+        for my $word (@ARGV) {
+            my ($line) = grep { index($_, $word) >= 0 } @lines or die "nothing has $word\n";
+            my ($at) = $line =~ /"cycles":(\d+)/ or die "no cycles: $line";
+            die "$word at $at is before $before\n" if $at < $before;
+            $before = $at;
+        }' -- "$@"
+}
+
+# The flow itself under this host's KVM, on a machine that was booted under soft: the drivers' interrupts, the fences and
+# the flips, with every pixel checked. The kernel must trust the TSC to leave periodic ticks, which on a KVM that emulates
+# kernel code cost more than there is between them; the two features would each be an assist at every reading of the clock.
+#   moved NAME [OPTION...]
+moved() {
+    local name=$1
+    shift
+    demo "$name" --accel soft --rate 2 --frames 5 --timeout 240 --move 1=kvm --move 2=soft --append \
+        "$GUEST_COMMAND_LINE tsc=reliable nowatchdog clearcpuid=rdtscp,lfence_rdtsc" "$@" 2>"$logs/$name-said" || {
+        cat "$logs/$name-said"
+        return 1
+    }
+    cat "$logs/$name-said"
+    grep -q "moves to kvm: 1" "$logs/$name-said" && grep -q "moves to soft: 1" "$logs/$name-said"
+}
+
+# The same traced, with the agent in the guest: nothing of what it sent is left out, both kinds of stamps are named, each
+# frame's journey is complete over both back ends, and the guest's own events under KVM lie where they belong.
+moved_traced() {
+    local trace=$logs/moved.trace
+    moved moved-traced --trace "$trace" || return 1
+    ! grep -E '^trace: .*(lost|left out)' "$logs/moved-traced-said" || return 1
+    "$FENCEPOST" trace report "$trace" --check --complete 5 >"$logs/moved.report" || {
+        cat "$logs/moved.report"
+        return 1
+    }
+    cat "$logs/moved.report"
+    grep -q '^Stamps: .*by turns.*moved between soft and kvm 2 times' "$logs/moved.report" || return 1
+    "$FENCEPOST" trace convert "$trace" --to jsonl -o "$logs/moved.jsonl" || return 1
+    # Between the two moves, by their stamps: what the camera did and what the guest saw of it.
+    sed -n '/"Moved":{"to":"Kvm"}/,/"Moved":{"to":"Soft"}/p' "$logs/moved.jsonl" >"$logs/moved.kvm"
+    in_order '"Moved":{"to":"Kvm"}' '"FrameEnd"' '"vb2_buf_done"' '"Latch"' '"Moved":{"to":"Soft"}' \
+        <"$logs/moved.kvm" || return 1
+    "$FENCEPOST" trace query --json --fence ring0:3 "$trace" |
+        in_order '"FenceWrite"' '"MsiRaised"' '"name":"dma_fence_signaled"'
+}
+if [ -r /dev/kvm ] && [ -w /dev/kvm ]; then
+    check "demo: the flow moves to kvm and back" moved moved
+    check "trace: the flow that moves to kvm and back" moved_traced
+else
+    skipped+=("demo: the flow moves to kvm and back: /dev/kvm cannot be opened")
+    skipped+=("trace: the flow that moves to kvm and back: /dev/kvm cannot be opened")
+fi
+
+check "demo: on the 6.1 kernel" on_stable demo stable
+
+# The same inputs must give the same event log, console and guest memory, to the byte.
+deterministic() {
+    local turn
+    for turn in 1 2; do
+        demo "turn-$turn" --camera-source "$logs/full.y4m" --trace "$logs/events-$turn" \
+            --memory-hash 2>"$logs/said-$turn" || return 1
+        grep -oE 'sha256 [0-9a-f]{64}' "$logs/said-$turn" >"$logs/hash-$turn"
+    done
+    [ "$(wc -l <"$logs/hash-1")" = 2 ] || { echo "the log's and the memory's hashes were not printed"; return 1; }
+    [ -s "$logs/events-1" ] || { echo "no event was logged"; return 1; }
+    cmp "$logs/events-1" "$logs/events-2" && diff "$logs/hash-1" "$logs/hash-2" &&
+        cmp "$logs/turn-1/console.log" "$logs/turn-2/console.log"
+}
+check "determinism: the demo run twice" deterministic
+
+# The host's recorder shows nowhere in the guest: the same events, memory and console with it and without.
+unseen() {
+    demo unrecorded --frames 6 --memory-hash 2>"$logs/said-unrecorded" || return 1
+    demo recorded --frames 6 --memory-hash --trace "$logs/recorded.trace" --trace-categories all,-guest \
+        2>"$logs/said-recorded" || return 1
+    local which
+    for which in recorded unrecorded; do grep -oE 'sha256 [0-9a-f]{64}' "$logs/said-$which" >"$logs/hash-$which"; done
+    [ "$(wc -l <"$logs/hash-recorded")" = 2 ] || { echo "the hashes were not printed"; return 1; }
+    diff "$logs/hash-recorded" "$logs/hash-unrecorded" && cmp "$logs/recorded/console.log" "$logs/unrecorded/console.log"
+}
+check "determinism: a recorded run is the unrecorded one" unseen
+
+# A seed varies what hardware may vary: every pixel is still right, the same seed gives the same run, others other runs.
+seeds() {
+    local seed turn
+    for turn in 1 2 3 3-again; do
+        seed=${turn%-again}
+        demo "seed-$turn" --frames 6 --camera-source "$logs/full.y4m" --seed "$seed" --memory-hash \
+            2>"$logs/said-seed-$turn" || return 1
+        grep -oE 'sha256 [0-9a-f]{64}' "$logs/said-seed-$turn" >"$logs/hash-seed-$turn"
+        [ "$(wc -l <"$logs/hash-seed-$turn")" = 2 ] || { echo "the hashes were not printed"; return 1; }
+    done
+    diff "$logs/hash-seed-3" "$logs/hash-seed-3-again" || return 1
+    [ "$(cat "$logs"/hash-seed-[123] | sort -u | wc -l)" = 6 ] || { echo "two seeds gave the same run"; return 1; }
+}
+check "determinism: the demo with seeds" seeds
+# Linux saved in the middle of the flow and restored is Linux that was not: the same memory at the end, the same console and
+# the same events, those of the guest's own kernel among them, from the snapshot on.
+snapshots() {
+    local flow=("$FENCEPOST" run --accel soft --timeout 900 --memory-hash) name cycle
+    local boot=(--kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd" --memory 256M --display width=320,height=240
+        --append "$GUEST_COMMAND_LINE fencepost.run=\"flow --frames 6\"")
+    saved_run() {
+        local name=$1
+        shift
+        "${flow[@]}" --trace "$logs/$name.trace" "$@" >"$logs/$name.console" 2>"$logs/$name.said" </dev/null || {
+            cat "$logs/$name.said"
+            return 1
+        }
+        sed -n 's/^guest memory: //p' "$logs/$name.said" >"$logs/$name.memory"
+        [ -s "$logs/$name.memory" ] || { echo "the memory's hash was not printed"; return 1; }
+        "$FENCEPOST" trace convert "$logs/$name.trace" --to jsonl -o - | grep '"cycles":' >"$logs/$name.events"
+    }
+    saved_run snap-none "${boot[@]}" || return 1
+    saved_run snap-saved "${boot[@]}" --snapshot "$logs/flow.snapshot" --snapshot-at mark:1 || return 1
+    saved_run snap-restored --restore "$logs/flow.snapshot" || return 1
+    for name in snap-saved snap-restored; do
+        cmp "$logs/snap-none.memory" "$logs/$name.memory" || return 1
+    done
+    cmp "$logs/snap-none.events" "$logs/snap-saved.events" || return 1
+    grep -q '"dma_fence_signaled"' "$logs/snap-restored.events" || { echo "no guest events after the restore"; return 1; }
+    # The guest's agent sends events some time after they happened: those from before the snapshot are only some of them.
+    cycle=$("$FENCEPOST" trace report "$logs/snap-restored.trace" | sed -n 's/^Began: at a snapshot, at cycle \([0-9]*\);.*/\1/p')
+    [ -n "$cycle" ] || { echo "the report does not say where the trace began"; return 1; }
+    for name in snap-none snap-restored; do
+        awk -F '[:,]' -v cycle="$cycle" '$2 + 0 >= cycle + 0' "$logs/$name.events" >"$logs/$name.after"
+    done
+    [ "$(wc -l <"$logs/snap-none.after")" -gt 100 ] || { echo "nothing happened after the snapshot"; return 1; }
+    cmp "$logs/snap-none.after" "$logs/snap-restored.after" || return 1
+    tail -c "$(wc -c <"$logs/snap-restored.console")" "$logs/snap-none.console" | cmp - "$logs/snap-restored.console"
+}
+check "snapshot: Linux restored in the middle of the flow" snapshots
+
+# Linux that is returned to that snapshot does the same again, three times, to the byte, and no page is forgotten.
+resets() {
+    cargo build --quiet --release --manifest-path "$ROOT/Cargo.toml" --example reset || return 1
+    "${FENCEPOST%/*}/examples/reset" check "$logs/flow.snapshot" 3 >"$logs/resets" || return 1
+    [ "$(grep -c "Exit(0)" "$logs/resets")" = 4 ] && [ "$(grep -c " 0 forgotten" "$logs/resets")" = 4 ]
+}
+check "snapshot: Linux returned to it in the middle of the flow" resets
+
+# Who shows a guest changes nothing in it: the same memory and console with a live view, and with the pace that comes with it, as without.
+viewed() {
+    local flow=("$FENCEPOST" run --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd" --accel soft --memory 256M --timeout 300 --memory-hash
+        --append "$GUEST_COMMAND_LINE fencepost.run=\"flows compositor\"" "${flow_sizes[@]}") which
+    for which in unviewed viewed; do
+        if [ "$which" = viewed ]; then flow+=(--view --vnc); fi
+        "${flow[@]}" </dev/null >"$logs/$which" 2>"$logs/$which.host" || { cat "$logs/$which.host"; return 1; }
+        grep -oE 'sha256 [0-9a-f]{64}' "$logs/$which.host" >"$logs/$which.hash"
+    done
+    [ "$(wc -l <"$logs/viewed.hash")" = 2 ] || { echo "the hashes were not printed"; return 1; }
+    diff "$logs/unviewed.hash" "$logs/viewed.hash" && cmp "$logs/unviewed" "$logs/viewed"
+}
+check "determinism: a run with a live view is the run without" viewed
+
+# What a traced demo's outputs are to other decoders.
+say "outputs of a traced demo"
+if demo traced --trace "$logs/traced.fpt" >"$logs/check" 2>&1; then
+    lines_of "$ROOT/ci/outputs-test" "$logs/traced.fpt" "$logs/outputs"
+else
+    tail -n 20 "$logs/check" >&2
+    fail "demo: traced"
+fi
