@@ -152,9 +152,7 @@ pub(crate) fn powered_on(
     if let Some(date) = config.date {
         machine.run_clock_from(date);
     }
-    if config.tracing.file.is_some() && config.tracing.categories.list().contains(&Category::Guest) {
-        machine.trace_guest();
-    }
+    trace_guest(&mut machine, launch);
     Ok(assembly.ready(machine, (config, accel), back_end, 0))
 }
 
@@ -184,9 +182,19 @@ pub(crate) fn restored(
         machine.vary(seed);
         machine.seed_faults(seed);
     }
+    // A program that the guest starts from here on may ask.
+    trace_guest(&mut machine, launch);
     // Those of the saved machine are in its state.
     give_faults(&mut machine, &launch.machine.faults)?;
     Ok(assembly.ready(machine, (config, accel), Box::new(back_end), cpu.state.retired))
+}
+
+/// Has the trace port say that the guest's own events are wanted, if they are.
+fn trace_guest(machine: &mut Machine, launch: &Launch) {
+    let tracing = &launch.machine.tracing;
+    if tracing.file.is_some() && tracing.categories.list().contains(&Category::Guest) {
+        machine.trace_guest();
+    }
 }
 
 fn give_faults(machine: &mut Machine, faults: &[FaultSpec]) -> Result<(), HostError> {

@@ -79,6 +79,11 @@ impl fmt::Display for Condition {
 }
 
 impl Condition {
+    /// Whether it is about events that the guest's own kernel records.
+    pub fn needs_guest(&self) -> bool {
+        matches!(self.what, What::NoFenceWaits { .. })
+    }
+
     /// What `trace`, whose journeys are `journeys`, says to it. Where events are missing that could contradict it, the trace does not tell.
     pub fn check(&self, trace: &TraceFile, journeys: &Journeys) -> Finding {
         check::check(&self.what, trace, journeys)

@@ -28,7 +28,7 @@ pub struct GuestRefused {
 impl Machine {
     /// Has the trace port ask for the guest's trace.
     pub fn trace_guest(&mut self) {
-        self.guest_trace = Some(GuestTrace { decoder: Decoder::new(), misplaced: 0 });
+        self.guest_trace.get_or_insert_with(|| GuestTrace { decoder: Decoder::new(), misplaced: 0 });
     }
 
     /// How much of what the guest wrote to the trace port was left out.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use fencepost_devices::parameters;
 use fencepost_devices::registry::find;
+use fencepost_trace::conditions::Condition;
 
 use crate::config::{Accel, DeviceConfig, MachineConfig, Plug, Size};
 use crate::error::HostError;
@@ -86,6 +87,35 @@ pub fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
+/// The trace agent in the stage.
+pub const TRACE_AGENT: &str = "trace-agent";
+/// Starts it. It stops itself when all that happens from then on is recorded.
+const START_TRACE: &str = "cp stage/trace-agent $own/trace-agent
+$own/trace-agent >$own/trace-agent.log &
+echo $! >$own/trace-agent.pid
+until grep -q '^State:.T' /proc/$!/status; do
+    if ! [ -d /proc/$! ] || grep -q '^State:.Z' /proc/$!/status; then cat $own/trace-agent.log; exit 1; fi
+    sleep 0.01
+done
+kill -CONT $!";
+/// Ends it when it has handed over everything.
+const END_TRACE: &str = "read -r agent </run/fencepost/trace-agent.pid
+kill $agent
+while grep -q '^State:.[^Z]' /proc/$agent/status; do sleep 0.01; done
+";
+
+/// Whether the guest's kernel is to record its own events.
+pub fn is_traced(scenario: &Scenario) -> bool {
+    let needs = |sentence: &String| sentence.parse::<Condition>().is_ok_and(|it| it.needs_guest());
+    scenario.expect.trace.iter().any(needs)
+}
+
+/// What has the guest tell what its kernel has said, at the end.
+pub fn ending(scenario: &Scenario) -> String {
+    let trace = if is_traced(scenario) { END_TRACE } else { "" };
+    format!("exec 2>&1\n{trace}/run/fencepost/busybox dmesg -r\n")
+}
+
 /// What makes the guest ready for the first step: `copies` are files of the stage and where they go, `load` the modules to be
 /// loaded, in order, each with its parameters.
 pub fn prepare(
@@ -118,6 +148,9 @@ pub fn prepare(
     for (from, to) in copies {
         let (from, to) = (quoted(&format!("stage/{from}")), quoted(to));
         lines.push(format!("mkdir -p \"$(dirname {to})\"; cp -RT {from} {to}"));
+    }
+    if is_traced(scenario) {
+        lines.push(START_TRACE.to_string());
     }
     // What comes from here on is the scenario's doing.
     lines.push(format!("echo {} >/dev/kmsg", quoted(BEGINS)));

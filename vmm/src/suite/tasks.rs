@@ -16,7 +16,7 @@ const SHELL: &str = "cd /work; export HOME=/root TERM=vt102
     echo 'fencepost: a shell at the step that failed; exit ends the scenario' >/dev/console
     exec /run/fencepost/busybox cttyhack /bin/bash -l </dev/console >/dev/console 2>&1\n";
 /// How long the guest may take to say what its kernel has said.
-const DMESG_LIMIT_NS: u64 = 10_000_000_000;
+const ENDING_LIMIT_NS: u64 = 10_000_000_000;
 
 /// The step that a task is, if it is one.
 pub fn step(found: &Found, task: usize) -> Option<&Spanned<Step>> {
@@ -82,8 +82,10 @@ pub fn wanted(order: &Play, found: &Found) -> Result<Wanted, HostError> {
             (task, _) => tasks.push(task),
         }
     }
-    let dmesg = "exec 2>&1\n/run/fencepost/busybox dmesg -r\n".to_string();
-    tasks.push(Task::Command { script: dmesg, limit_ns: Some(DMESG_LIMIT_NS) });
+    tasks.push(Task::Command {
+        script: super::guest::ending(&found.scenario),
+        limit_ns: Some(ENDING_LIMIT_NS),
+    });
     Ok(Wanted {
         tasks,
         timed,

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /*
  * The machine's trace port (docs/trace-agent.md): frames of a header and a payload, written as 32-bit words.
  */

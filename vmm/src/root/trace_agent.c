@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: Apache-2.0 OR MIT
 /*
  * Has the kernel record its own tracepoints and hands them to the machine through the trace port, until SIGTERM.
  * Stops itself (SIGSTOP) when everything is recorded from then on; init continues it and starts the job.
