@@ -56,7 +56,7 @@ fn is_lower_bound(what: &What) -> bool {
 }
 
 /// The categories that a condition is about.
-fn needs(what: &What) -> &'static [Category] {
+pub fn needs(what: &What) -> &'static [Category] {
     match what {
         // The buffer that is shown is known by DMA.
         What::EveryFrameShown { .. } | What::NoFrameLost { .. } | What::Causality => {

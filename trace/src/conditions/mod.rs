@@ -23,6 +23,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::Stamp;
+use crate::event::Category;
 use crate::file::TraceFile;
 use crate::journey::Journeys;
 
@@ -81,7 +82,7 @@ impl fmt::Display for Condition {
 impl Condition {
     /// Whether it is about events that the guest's own kernel records.
     pub fn needs_guest(&self) -> bool {
-        matches!(self.what, What::NoFenceWaits { .. })
+        check::needs(&self.what).contains(&Category::Guest)
     }
 
     /// What `trace`, whose journeys are `journeys`, says to it. Where events are missing that could contradict it, the trace does not tell.

@@ -56,4 +56,6 @@ pub struct Play {
     pub shell: bool,
     /// Whether the machine is saved when something has failed.
     pub save: bool,
+    /// Whether all that shows what happened is kept even when nothing has failed.
+    pub keep: bool,
 }

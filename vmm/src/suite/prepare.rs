@@ -143,6 +143,7 @@ impl<'a> Preparing<'a> {
             folder: PathBuf::new(),
             shell: self.wanted.shell,
             save: true,
+            keep: self.wanted.keep,
         };
         Ok(Ready { item: item.clone(), play, stage, base })
     }

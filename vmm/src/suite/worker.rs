@@ -20,6 +20,7 @@ use super::judge;
 use super::order::{Boot, Order, Play};
 use super::play::{Ended, Judge, Played, Player, Record, SaveAt, Wanted};
 use super::tasks;
+use crate::config::Size;
 use crate::console::{self, Eof};
 use crate::console_log::Both;
 use crate::control::Control;
@@ -38,6 +39,8 @@ use crate::terminal::RawTerminal;
 const BOOT_LIMIT: Duration = Duration::from_secs(600);
 /// The run's trace in the folder of evidence.
 const TRACE: &str = "trace.fptrace";
+/// The most of a trace that is kept for its own sake.
+const EVIDENCE_TRACE: Size = Size(64 << 20);
 /// Lines of the console that a report shows.
 const CONSOLE_LINES: usize = 15;
 /// The most of the console that is kept in the evidence.
@@ -150,8 +153,9 @@ pub(super) fn play(order: &Play, control: &Arc<Control>) -> Result<Report, HostE
     let mut launch = Launch::new(order.machine.clone());
     launch.restore = order.restore.clone();
     launch.restored_seed = order.seed;
-    if !found.scenario.expect.trace.is_empty() {
-        launch.machine.tracing.file = Some(order.folder.join(TRACE));
+    launch.machine.tracing.file = Some(order.folder.join(TRACE));
+    if found.scenario.expect.trace.is_empty() {
+        launch.machine.tracing.limit = EVIDENCE_TRACE;
     }
     launch.timeout = (!order.shell).then_some(about.wall_timeout.0);
     launch.realtime = order.shell;
@@ -167,7 +171,10 @@ pub(super) fn play(order: &Play, control: &Arc<Control>) -> Result<Report, HostE
     all.append(ending(&found, &record, &outcome));
     all.append(messages(&found, &record)?);
     all.append(conditions(&found, &order.folder)?);
-    all.append(seeing.judge(&found.scenario.expect.frames, &order.folder));
+    all.append(seeing.judge(&found.scenario.expect.frames));
+    if order.keep || !all.failures.is_empty() {
+        seeing.keep(&order.folder)?;
+    }
     Ok(Report {
         name: order.name.clone(),
         file: Some(order.path.clone()),
