@@ -39,6 +39,8 @@ impl Iommu {
             let stopped = self.file.word(FAULT_STATUS) & QUEUE_STOPPED != 0;
             let (head, tail) = (self.file.word64(QUEUE_HEAD), self.file.word64(QUEUE_TAIL));
             if !enabled || stopped || head == tail {
+                // The descriptor that took long was taken away.
+                self.waits_until_ns = None;
                 return;
             }
             if self.waits_until_ns.is_some_and(|until_ns| around.out.now_ns < until_ns) {

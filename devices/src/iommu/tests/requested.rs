@@ -41,13 +41,31 @@ fn a_slow_wait_holds_the_queue_for_its_time_and_ends_once() {
     bench.queue(5 | 1 << 5 | 7 << 32, STATUS);
     assert_eq!((bench.platform.read_u64(STATUS), bench.unit.goes_on_ns()), (0, Some(5000)));
     for (now_ns, status) in [(4999, 0), (5000, 7), (9000, 7)] {
-        bench.platform.clock.now_ns = now_ns;
-        let unit = &mut bench.unit;
-        bench.platform.lend(|p| {
-            let out = Outbox { trace: p.trace, messages: p.messages, now_ns };
-            unit.go_on(&mut Surroundings { memory: p.memory, written: p.written, out });
-        });
+        go_on(&mut bench, now_ns);
         assert_eq!(bench.platform.read_u64(STATUS) as u32, status, "{now_ns}");
     }
     assert_eq!(bench.unit.goes_on_ns(), None);
+}
+
+#[test]
+fn a_slow_wait_that_is_taken_away_is_waited_for_no_longer() {
+    // The queue is switched off; its tail is put back to its head.
+    for (register, value) in [(0x18, 1u32 << 31), (0x88, 0)] {
+        let mut bench = with("iommu:slow-invalidation,for=5us");
+        bench.queue(5 | 1 << 5 | 7 << 32, STATUS);
+        assert_eq!(bench.unit.goes_on_ns(), Some(5000));
+        bench.write32(register, value);
+        go_on(&mut bench, 6000);
+        assert_eq!(bench.unit.goes_on_ns(), None, "the clock would call for ever");
+        assert_eq!(bench.platform.read_u64(STATUS), 0);
+    }
+}
+
+fn go_on(bench: &mut Bench, now_ns: u64) {
+    bench.platform.clock.now_ns = now_ns;
+    let unit = &mut bench.unit;
+    bench.platform.lend(|p| {
+        let out = Outbox { trace: p.trace, messages: p.messages, now_ns };
+        unit.go_on(&mut Surroundings { memory: p.memory, written: p.written, out });
+    });
 }
