@@ -56,3 +56,17 @@ pub enum FaultKind {
     /// Reads of configuration space that return all ones.
     ConfigOnes,
 }
+
+impl FaultKind {
+    /// Its name in docs/faults.md: lower case, words joined by hyphens.
+    pub fn name(self) -> String {
+        let mut name = String::new();
+        for letter in format!("{self:?}").chars() {
+            if letter.is_ascii_uppercase() && !name.is_empty() {
+                name.push('-');
+            }
+            name.push(letter.to_ascii_lowercase());
+        }
+        name
+    }
+}

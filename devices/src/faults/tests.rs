@@ -80,7 +80,7 @@ fn mistakes_are_named_with_what_is_near() {
     for (text, said) in [
         ("hang", "'hang' is not TARGET:KIND; write one such as gpu:hang"),
         ("gup:hang", "did you mean gpu?"),
-        ("32:hang", "there is no '32' that could fail"),
+        ("32:hang", "there is no '32' here"),
         ("gpu:hnag", "did you mean hang?"),
         ("camera:hang", "a camera has no 'hang', there are "),
         ("gpu:hang,aftr=1", "did you mean after?"),
@@ -101,6 +101,7 @@ fn mistakes_are_named_with_what_is_near() {
 #[test]
 fn every_kind_has_a_name_of_its_own_and_keys_that_are_not_common() {
     for (index, kind) in KINDS.iter().enumerate() {
+        assert_eq!(kind.kind.name(), kind.name, "a trace calls it so");
         assert!(
             KINDS[..index].iter().all(|other| other.name != kind.name || other.on != kind.on),
             "{}",

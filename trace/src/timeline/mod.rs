@@ -7,6 +7,7 @@ mod arrows;
 mod buffers;
 mod cpu;
 mod engines;
+mod faults;
 mod guest;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -231,6 +232,7 @@ impl Timeline {
         let span = (at(0), at(trace.records.len().saturating_sub(1)));
         let scene = Scene { trace, journeys, frames: FrameIndex::new(journeys), end: span.1 };
         let mut lanes = engines::lanes(&scene);
+        lanes.extend(faults::lanes(&scene));
         lanes.extend(buffers::lanes(&scene));
         lanes.extend(guest::fence_lanes(&scene));
         lanes.extend(buffers::handoff_lanes(&scene));

@@ -146,3 +146,29 @@ fn an_interrupt_whose_end_is_not_traced_takes_no_time() {
     let ticks = cpu.rows.iter().flatten().filter(|slice| slice.name == "vector 0xec");
     assert!(ticks.map(|slice| slice.to.stamp.cycles - slice.from.stamp.cycles).eq([0, 0, 0]));
 }
+
+#[test]
+fn faults_and_marks_stand_where_they_took_place() {
+    use crate::FaultKind;
+    let mut trace = trace(2, false);
+    let stamp = |ns| Stamp { cycles: ns, ns };
+    let last = trace.records.last().map(|one| one.stamp.ns).unwrap_or_default();
+    let gpu = crate::testing::GPU_ENGINE.rid;
+    for (after, rid, kind, occasion) in
+        [(1, gpu, FaultKind::OutOfOrder, 7), (2, 0, FaultKind::Stale, 1), (3, gpu, FaultKind::Hang, 2)]
+    {
+        trace
+            .records
+            .push(Record { stamp: stamp(last + after), event: Event::Fault { rid, kind, occasion } });
+    }
+    trace.records.push(Record { stamp: stamp(last + 4), event: Event::Mark { text: HOSTILE.into() } });
+    let timeline = Timeline::build(&trace, &Journeys::build(&trace));
+    let marks = |name: &str| -> Vec<(String, u64)> {
+        lane(&timeline, name).marks.iter().map(|mark| (mark.name.clone(), mark.at.stamp.ns - last)).collect()
+    };
+    assert_eq!(marks("faults of gpu"), [("out-of-order".into(), 1), ("hang".into(), 3)]);
+    assert_eq!(marks("faults of iommu"), [("stale".into(), 2)]);
+    assert_eq!(marks("marks"), [(HOSTILE.to_string(), 4)]);
+    let faults = lane(&timeline, "faults of gpu");
+    assert!(faults.marks.iter().all(|mark| mark.tone == Tone::Bad && mark.details.len() == 1));
+}
