@@ -61,6 +61,7 @@ models! {
     virtio_blk: VirtioBlk,
 }
 
+pub mod changes;
 pub mod cost;
 pub mod crc;
 pub mod faults;

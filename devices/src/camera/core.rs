@@ -2,14 +2,16 @@
 
 use fencepost_trace::{EngineSpec, Event, Role};
 
-use super::config::CameraParts;
+use super::config::{CameraConfig, CameraParts};
 use super::convert::{MAX_STRIDE, STRIDE_ALIGN};
 use super::error::{ErrorCode, Failure};
 use super::registers::{self, Reg};
 use super::source::{FrameSource, Range};
 use super::state::{CameraState, Stream};
+use crate::changes::{Changes, changed};
 use crate::cost::CostModel;
 use crate::function::{Counter, Doorbell, Function, Identity, Ids, Inbox, Registers, Words};
+use crate::parameters::Parameters;
 use crate::ports::{DmaExt, Iova, Ports};
 use crate::registers::{Access, Half};
 use crate::state::{SavedState, pack};
@@ -280,4 +282,15 @@ impl Function for Camera {
 fn cancel_timers(ports: &mut Ports<'_>) {
     ports.clock.cancel(TIMER_READ_OUT);
     ports.clock.cancel(TIMER_END);
+}
+
+impl Changes for Camera {
+    const KEYS: &'static [&'static str] = &["latency", "bytes-per-cycle"];
+
+    fn change(&mut self, changes: &Parameters) -> Result<(), String> {
+        let CostModel { fixed_cycles: latency, bytes_per_cycle } = self.cost;
+        let config = CameraConfig { latency, bytes_per_cycle, ..CameraConfig::default() };
+        self.cost = changed(&config, changes)?.cost();
+        Ok(())
+    }
 }

@@ -36,6 +36,17 @@ pub enum ScanOut {
     OnFlip,
 }
 
+/// What is at the connector.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Monitor {
+    /// A monitor.
+    #[default]
+    Connected,
+    /// Nothing.
+    Absent,
+}
+
 /// The monitor and the fetch engine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -49,6 +60,8 @@ pub struct Config {
     /// Preferred refresh rate, hertz.
     #[serde(rename = "hz")]
     pub refresh_hz: u16,
+    /// What is at the connector.
+    pub monitor: Monitor,
     /// When frames are fetched.
     #[serde(rename = "scanout")]
     pub scan_out: ScanOut,
@@ -66,6 +79,7 @@ impl Default for Config {
             width_px: 1024,
             height_px: 768,
             refresh_hz: 60,
+            monitor: Monitor::Connected,
             scan_out: ScanOut::Always,
             fixed_cycles: 1000,
             bytes_per_cycle: NonZeroU32::MIN.saturating_add(3),
@@ -140,6 +154,11 @@ impl Model for Display {
         Parameter { key: "height", takes: SIDE, about: "height of the preferred mode, lines" },
         Parameter { key: "hz", takes: Takes::Whole { min: 1, max: 1000 }, about: "refreshes a second" },
         Parameter {
+            key: "monitor",
+            takes: Takes::Word(&["connected", "absent"]),
+            about: "whether a monitor is at the connector",
+        },
+        Parameter {
             key: "scanout",
             takes: Takes::Word(&["always", "on-flip"]),
             about: "when a frame is fetched: at each refresh, or after a commit",
@@ -185,11 +204,12 @@ mod tests {
             width_px: 320,
             height_px: 240,
             refresh_hz: 50,
+            monitor: Monitor::Absent,
             scan_out: ScanOut::OnFlip,
             fixed_cycles: 7,
             bytes_per_cycle: 16.try_into().unwrap(),
         };
-        let text = "width=320,height=240,hz=50,scanout=on-flip,latency=7,bytes-per-cycle=16";
+        let text = "width=320,height=240,hz=50,monitor=absent,scanout=on-flip,latency=7,bytes-per-cycle=16";
         assert_eq!(config(text), expected);
         assert_eq!(config(""), Config::default());
     }

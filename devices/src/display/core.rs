@@ -2,12 +2,14 @@
 
 use fencepost_trace::{EngineSpec, Role};
 
-use super::config::{ConfigError, DisplayParts};
+use super::config::{ConfigError, DisplayParts, Monitor};
 use super::edid;
 use super::engine::Core;
 use super::registers::{self, ErrorBits, Irq, Reg, Size};
 use super::state::DisplayState;
+use crate::changes::{Changes, changed};
 use crate::function::{Counter, Doorbell, Function, Identity, Ids, Inbox, Registers, Words};
+use crate::parameters::Parameters;
 use crate::ports::Ports;
 use crate::registers::{Access, Half, Register};
 use crate::state::{SavedState, pack};
@@ -84,14 +86,15 @@ impl Display {
             Reg::PlaneOffset => state.staged.offset_bytes,
             Reg::PlanePitch => state.staged.pitch_bytes,
             Reg::PlaneSize => state.staged.size.bits(),
-            Reg::Connector => 1,
+            Reg::Connector => u32::from(self.core.config.monitor == Monitor::Connected),
             Reg::Edid => 0,
         };
         word.into()
     }
 
     fn edid_word(&self, index: usize) -> u32 {
-        let bytes = self.edid.chunks_exact(4).nth(index);
+        let connected = self.core.config.monitor == Monitor::Connected;
+        let bytes = self.edid.chunks_exact(4).nth(index).filter(|_| connected);
         bytes.and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes)
     }
 
@@ -200,5 +203,14 @@ impl Function for Display {
 
     fn as_any(&mut self) -> &mut dyn std::any::Any {
         self
+    }
+}
+
+impl Changes for Display {
+    const KEYS: &'static [&'static str] = &["monitor", "scanout", "latency", "bytes-per-cycle"];
+
+    fn change(&mut self, changes: &Parameters) -> Result<(), String> {
+        self.core.config = changed(&self.core.config, changes)?;
+        Ok(())
     }
 }

@@ -24,3 +24,4 @@ pub use fencepost_trace::FaultKind;
 pub use kinds::{COMMON, KINDS, Kind, On};
 pub use set::{FaultSet, Struck};
 pub use spec::{FaultSpec, IOMMU, Told};
+pub(crate) use spec::{target_of, told_of};

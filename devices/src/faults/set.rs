@@ -78,9 +78,9 @@ impl Armed {
 }
 
 impl FaultSet {
-    /// Whether there is nothing that could take place.
+    /// Whether there is nothing that could take place, and nothing has that lasts.
     pub fn is_empty(&self) -> bool {
-        self.armed.is_empty()
+        self.armed.is_empty() && !self.gone
     }
 
     /// From now on `spec` takes place when it says, with draws by `seed`.

@@ -44,11 +44,7 @@ impl FaultSpec {
 
     /// In what.
     pub fn told(&self) -> Told<'_> {
-        match self.target.parse() {
-            Ok(slot) => Told::Slot(slot),
-            Err(_) if self.target == IOMMU => Told::Iommu,
-            Err(_) => Told::Model(&self.target),
-        }
+        told_of(&self.target)
     }
 
     /// What is known of its kind.
@@ -153,8 +149,17 @@ impl FromStr for FaultSpec {
     }
 }
 
+/// What a target that [`target_of`] gave is.
+pub(crate) fn told_of(target: &str) -> Told<'_> {
+    match target.parse() {
+        Ok(slot) => Told::Slot(slot),
+        Err(_) if target == IOMMU => Told::Iommu,
+        Err(_) => Told::Model(target),
+    }
+}
+
 /// The target that `name` is, by its full name.
-fn target_of(name: &str) -> Result<&str, String> {
+pub(crate) fn target_of(name: &str) -> Result<&str, String> {
     let full = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, full)| full);
     let slot = full.parse::<u8>().is_ok_and(|slot| (1..32).contains(&slot));
     if slot || full == IOMMU || MODELS.iter().any(|model| model.kind == full) {
@@ -162,7 +167,7 @@ fn target_of(name: &str) -> Result<&str, String> {
     }
     let known = MODELS.iter().map(|model| model.kind).chain([IOMMU]).chain(ALIASES.iter().map(|it| it.0));
     let near = did_you_mean(name, known);
-    Err(format!("there is no '{name}' that could fail; write a kind of device, its slot or iommu{near}"))
+    Err(format!("there is no '{name}' here; write a kind of device, its slot or iommu{near}"))
 }
 
 /// "there are ..." of the kinds that `target` can have.

@@ -7,8 +7,10 @@ use fencepost_trace::{EngineSpec, Role};
 use super::config::GpuConfig;
 use super::registers::{self, Global, Reg};
 use super::ring::{Context, NEVER_NS, Outcome, Ring};
+use crate::changes::{Changes, changed};
 use crate::cost::CostModel;
 use crate::function::{Counter, Doorbell, Function, Identity, Ids, Inbox, Registers, Words};
+use crate::parameters::Parameters;
 use crate::ports::Ports;
 use crate::sg;
 use crate::state::{SavedState, pack};
@@ -158,5 +160,15 @@ impl Function for Gpu {
 
     fn as_any(&mut self) -> &mut dyn Any {
         self
+    }
+}
+
+impl Changes for Gpu {
+    const KEYS: &'static [&'static str] = &["latency", "bytes-per-cycle"];
+
+    fn change(&mut self, changes: &Parameters) -> Result<(), String> {
+        let CostModel { fixed_cycles, bytes_per_cycle } = self.cost;
+        self.cost = changed(&GpuConfig { fixed_cycles, bytes_per_cycle }, changes)?.cost();
+        Ok(())
     }
 }

@@ -63,9 +63,9 @@ fn spurious_vector(struck: &Struck) -> u16 {
 }
 
 impl Endpoint {
-    /// Whether it is what a fault is told to.
-    pub fn is_told(&self, spec: &FaultSpec) -> bool {
-        match spec.told() {
+    /// Whether it is what somebody is told of.
+    pub fn is(&self, told: Told<'_>) -> bool {
+        match told {
             Told::Model(model) => self.name() == model,
             Told::Slot(slot) => self.rid == requester_id(slot),
             Told::Iommu => false,
@@ -112,6 +112,18 @@ impl Endpoint {
             platform.trace.record(Event::Fault { rid, kind, occasion: struck.occasion });
         }
         struck.is_some() || faults.gone
+    }
+
+    /// Takes the function from the bus, or puts it back as it is after power-on; false if it is so already.
+    pub fn set_there(&mut self, there: bool, platform: &mut Platform<'_>) -> bool {
+        let changes = self.faults.get_mut().gone == there;
+        match (changes, there) {
+            (false, _) => {}
+            (true, false) => self.remove(platform),
+            // It was reset when it went.
+            (true, true) => self.faults.get_mut().gone = false,
+        }
+        changes
     }
 
     /// Nobody is in the slot any more: nothing decodes, and nothing is sent.

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::changes::{Change, Presence};
 use crate::faults::FaultSpec;
 use crate::function::{Counter, Function, Identity, Pin};
+use crate::parameters::Parameters;
 use crate::ports::Ports;
 use crate::registers::RegisterFile;
 use crate::state::{StateError, Stateful, require};
@@ -140,7 +142,7 @@ impl PciRoot {
         platform: &mut Platform<'_>,
     ) -> Result<(), String> {
         self.check_fault(spec)?;
-        let endpoint = self.endpoints.iter_mut().find(|endpoint| endpoint.is_told(spec));
+        let endpoint = self.endpoints.iter_mut().find(|endpoint| endpoint.is(spec.told()));
         endpoint.map_or(Ok(()), |endpoint| endpoint.give_fault(spec, seed, platform))
     }
 
@@ -151,8 +153,36 @@ impl PciRoot {
     /// Why not, as part of a line.
     pub fn check_fault(&self, spec: &FaultSpec) -> Result<(), String> {
         let none = || format!("{spec}: the machine has no such device");
-        let endpoint = self.endpoints.iter().find(|endpoint| endpoint.is_told(spec)).ok_or_else(none)?;
+        let endpoint = self.endpoints.iter().find(|endpoint| endpoint.is(spec.told())).ok_or_else(none)?;
         spec.check_model(endpoint.name())
+    }
+
+    /// Gives parameters of a function other values; its slot, and the values.
+    ///
+    /// # Errors
+    ///
+    /// There is no such function, or it does not take them: as part of a line.
+    pub fn change(&mut self, change: &Change) -> Result<(u8, Parameters), String> {
+        let none = || format!("{change}: the machine has no such device");
+        let endpoint =
+            self.endpoints.iter_mut().find(|endpoint| endpoint.is(change.told())).ok_or_else(none)?;
+        let parameters = change.make(endpoint.function_mut())?;
+        Ok(((endpoint.rid >> 3) as u8, parameters))
+    }
+
+    /// Takes a function from the bus, or puts it back as it is after power-on. Nobody tells the guest.
+    ///
+    /// # Errors
+    ///
+    /// There is no such function, or it is so already: as part of a line.
+    pub fn set_there(&mut self, presence: &Presence, platform: &mut Platform<'_>) -> Result<(), String> {
+        let none = || format!("{presence}: the machine has no such device");
+        let mut endpoints = self.endpoints.iter_mut();
+        let endpoint = endpoints.find(|endpoint| endpoint.is(presence.told())).ok_or_else(none)?;
+        let changes = endpoint.set_there(presence.there, platform);
+        self.heed_faults();
+        let already = if presence.there { "there" } else { "gone" };
+        changes.then_some(()).ok_or_else(|| format!("{presence}: it is {already} already"))
     }
 
     /// What each function was told to have, how many occasions that has seen, and how often it took place.

@@ -3,6 +3,7 @@
 //! One thread at a time works on it. Under `soft` there is only one; under `kvm` a mutex sees to it.
 
 mod bus;
+pub mod changes;
 mod clock;
 mod console;
 pub mod events;
@@ -56,6 +57,7 @@ use crate::control::Control;
 use crate::error::HostError;
 use crate::outlet::{Full, Gate};
 use crate::panic::Panics;
+use changes::Changes;
 use clock::Clock;
 use events::{Call, Due, EventQueue};
 use faults::{FaultCount, Faults};
@@ -154,6 +156,7 @@ pub struct Machine {
     record: Option<Box<dyn Write + Send>>,
     taken: Taken,
     faults: Faults,
+    changes: Changes,
     /// When what was due was done last, and whether something for a device waits for the cycle behind it.
     due_at: Option<Cycles>,
     delivery_held: bool,
@@ -200,6 +203,7 @@ impl Machine {
             record: None,
             taken: Taken::default(),
             faults: Faults::default(),
+            changes: Changes::default(),
             due_at: None,
             delivery_held: false,
             timed: Timed::default(),

@@ -71,7 +71,8 @@ pub fn save(
     let unencodable = |error: &dyn std::fmt::Display| {
         HostError::Host(format!("the machine's state cannot be encoded: {error}"))
     };
-    let config = serde_json::to_string(&config.without_host_files()).map_err(|error| unencodable(&error))?;
+    let config = machine.described_by(config.without_host_files());
+    let config = serde_json::to_string(&config).map_err(|error| unencodable(&error))?;
     let contents = Contents { config, cpu, machine: machine.save()? };
     let bytes = postcard::to_stdvec(&(VERSION, &contents)).map_err(|error| unencodable(&error))?;
     let written = file::write(path, machine.memory(), &bytes);

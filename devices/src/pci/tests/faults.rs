@@ -153,3 +153,27 @@ fn a_read_of_configuration_space_returns_all_ones_once() {
     let id = bench.config_read(0, 4);
     assert_eq!([bench.config_read(0, 4), bench.config_read(0, 4)], [u32::MAX, id]);
 }
+
+#[test]
+fn a_function_goes_and_comes_back_as_after_power_on() {
+    let mut bench = Bench::running();
+    let id = bench.config_read(0, 4);
+    let set = |bench: &mut Bench, what: &str| {
+        let (root, presence) = (&mut bench.root, what.parse().unwrap());
+        bench.platform.lend(|p| root.set_there(&presence, p))
+    };
+    assert!(set(&mut bench, "add 1").is_err_and(|why| why.contains("it is there already")));
+    assert!(set(&mut bench, "remove 2").is_err_and(|why| why.contains("no such device")));
+    let before = bench.root.revision();
+    set(&mut bench, "remove 1").unwrap();
+    assert_ne!(bench.root.revision(), before, "its doorbells are nowhere");
+    assert_eq!(bench.config_read(0, 4), u32::MAX);
+    bench.config_write(0x04, 2, 6);
+    assert!(!bench.root.decodes(BAR0_BASE) && bench.root.open_vectors().count() == 0);
+    assert!(set(&mut bench, "remove 1").is_err_and(|why| why.contains("it is gone already")));
+    set(&mut bench, "add 1").unwrap();
+    assert_eq!((bench.config_read(0, 4), bench.config_read(0x04, 2), bench.config_read(0x10, 4)), (id, 0, 0));
+    bench.config_write(0x10, 4, BAR0_BASE as u32);
+    bench.config_write(0x04, 2, 6);
+    assert!(bench.root.decodes(BAR0_BASE));
+}
