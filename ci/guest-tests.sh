@@ -37,6 +37,8 @@ scenarios scenarios
 # A seed varies what hardware may vary.
 scenarios seeded --kernel 6.12 --seed 7
 
+. "$ROOT/ci/fault-tests.sh"
+
 . "$ROOT/ci/demo-tests.sh"
 . "$ROOT/ci/virtio-tests.sh"
 

@@ -191,7 +191,7 @@ fn drivers_are_built_ordered_and_found_by_modprobe() -> Tested {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("../guest-tests/drivers");
     let before = listing(&sources);
     let cache = cache_for(&kernel);
-    let built = with_job(|job| kbuild::build(&sources, &kernel, cache.path(), job));
+    let built = with_job(|job| kbuild::build(&sources, &[], &kernel, cache.path(), job));
     let order = kbuild::order(&built, &kernel).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(order.len(), built.len());
     // Unchanged sources are not compiled again.
@@ -200,7 +200,7 @@ fn drivers_are_built_ordered_and_found_by_modprobe() -> Tested {
         fs::metadata(work.join("tree/drivers/gpu/gpu_drv.o")).expect("built").modified().expect("a time")
     };
     let first = object();
-    assert_eq!(with_job(|job| kbuild::build(&sources, &kernel, cache.path(), job)), built);
+    assert_eq!(with_job(|job| kbuild::build(&sources, &[], &kernel, cache.path(), job)), built);
     assert_eq!(object(), first);
     assert_eq!(listing(&sources), before, "nothing is written into the sources");
     let index = with_job(|job| kbuild::index_with(&kernel, &order, cache.path(), job));
@@ -232,15 +232,15 @@ fn a_kbuild_file_alone_is_enough_and_an_error_has_its_line() -> Tested {
     };
     source("int broken = missing + MINE;");
     let signal = AtomicI32::new(0);
-    let failed =
-        kbuild::build(&driver, &kernel, cache.path(), &Job::new(&signal, &|_| ())).expect_err("an error");
+    let failed = kbuild::build(&driver, &[], &kernel, cache.path(), &Job::new(&signal, &|_| ()))
+        .expect_err("an error");
     let line = failed.to_string();
     assert!(line.contains("/driver: mine.c:3:14: error: ") && line.contains("missing"), "{line}");
     assert!(line.len() < 300 && failed.status() == 2, "{line}");
     let log = line.rsplit("; see ").next().expect("a path");
     assert!(fs::read_to_string(log).expect("the log").contains("mine.c:3"), "{line}");
     source("int whole = MINE;");
-    let built = with_job(|job| kbuild::build(&driver, &kernel, cache.path(), job));
+    let built = with_job(|job| kbuild::build(&driver, &[], &kernel, cache.path(), job));
     assert_eq!(kbuild::order(&built, &kernel).unwrap_or_else(|error| panic!("{error}")), built);
     let index = with_job(|job| kbuild::index_with(&kernel, &built, cache.path(), job));
     assert_eq!(loads(guest_root(&index, &kernel).path(), &kernel.release, "mine"), ["/updates/mine.ko"]);

@@ -2,6 +2,7 @@
 //! compared with the machine's answers to accesses. A page and the machine cannot disagree.
 
 mod contracts;
+mod faults;
 mod headers;
 mod machine_file;
 mod pci;

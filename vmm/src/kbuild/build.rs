@@ -45,13 +45,19 @@ const NOT_HANDED_ON: [&str; 8] = [
 const MESSAGE_MAX: usize = 110;
 
 /// Builds the modules of `dir`, which has a `Kbuild` file or a `Makefile`, for `kernel`, and gives their files, without debug
-/// information. Nothing is written into `dir`.
+/// information. Nothing is written into `dir`. `variables` are for `make`, each `NAME=VALUE`; those with others are built beside.
 ///
 /// # Errors
 ///
 /// The first error of the compiler with its file and line, and where the whole output is; what the host lacks; or a signal came, which
 /// ends `make` with all that it started.
-pub fn build(dir: &Path, kernel: &KernelTree, cache: &Path, job: &Job) -> Result<Vec<PathBuf>, HostError> {
+pub fn build(
+    dir: &Path,
+    variables: &[String],
+    kernel: &KernelTree,
+    cache: &Path,
+    job: &Job,
+) -> Result<Vec<PathBuf>, HostError> {
     let from = fs::canonicalize(dir).map_err(|error| unusable(dir, &error))?;
     let style = Style::of(dir, &from)?;
     let headers = headers(kernel, cache, job)?;
@@ -61,6 +67,7 @@ pub fn build(dir: &Path, kernel: &KernelTree, cache: &Path, job: &Job) -> Result
         key.update(part.as_encoded_bytes());
         key.update([0]);
     }
+    variables.iter().for_each(|variable| key.update(format!("{variable}\0")));
     let builds = cache.join(FOLDER);
     let work = builds.join(&hex(&key.finalize())[..16]);
     let _lock = lock(&work, job)?;
@@ -78,8 +85,9 @@ pub fn build(dir: &Path, kernel: &KernelTree, cache: &Path, job: &Job) -> Result
         fs::remove_file(list).map_err(written)?;
     }
     let output = File::create(&log).map_err(written)?;
-    job.say(&format!("building {} for {}", dir.display(), kernel.release));
-    if !job.run_group(style.command(&copy, &headers, pahole), &output)? {
+    let with: String = variables.iter().map(|variable| format!(" {variable}")).collect();
+    job.say(&format!("building {}{with} for {}", dir.display(), kernel.release));
+    if !job.run_group(style.command(&copy, &headers, pahole, variables), &output)? {
         let text = fs::read(&log).map_err(written)?;
         return Err(failed(dir, &copy, &String::from_utf8_lossy(&text), &log));
     }
@@ -131,7 +139,7 @@ impl Style {
     }
 
     /// The make that builds `copy`.
-    fn command(&self, copy: &Path, headers: &Path, pahole: bool) -> Command {
+    fn command(&self, copy: &Path, headers: &Path, pahole: bool, variables: &[String]) -> Command {
         let mut command = Command::new("make");
         for name in NOT_HANDED_ON {
             command.env_remove(name);
@@ -139,6 +147,8 @@ impl Style {
         // Many makefiles take the folder from there.
         command.env("PWD", copy).env("LC_ALL", "C").current_dir(copy);
         command.arg(format!("-j{}", std::thread::available_parallelism().map_or(1, usize::from)));
+        // Of two that give one variable the last counts.
+        command.args(variables);
         if !pahole {
             // Type information for BPF needs it, and a driver does not need that.
             command.arg("CONFIG_DEBUG_INFO_BTF_MODULES=");

@@ -28,9 +28,14 @@ impl Place {
     }
 
     fn build(&self) -> Result<Vec<PathBuf>, String> {
+        self.build_with(&[])
+    }
+
+    fn build_with(&self, variables: &[&str]) -> Result<Vec<PathBuf>, String> {
         let job = Job::new(&self.signal, &|_| ());
         let (dir, cache) = (self.folder.path().join("driver"), self.folder.path().join("cache"));
-        build(&dir, &self.kernel, &cache, &job).map_err(|error| error.to_string())
+        let variables: Vec<String> = variables.iter().map(|it| it.to_string()).collect();
+        build(&dir, &variables, &self.kernel, &cache, &job).map_err(|error| error.to_string())
     }
 
     fn put(&self, name: &str, text: &str) {
@@ -55,6 +60,20 @@ fn a_folder_with_a_kbuild_file_is_built_in_a_copy() {
     let mut left: Vec<_> = fs::read_dir(place.folder.path().join("driver")).expect("a folder").collect();
     left.retain(|entry| !entry.as_ref().expect("an entry").file_name().to_string_lossy().ends_with(".tmp"));
     assert_eq!(left.len(), 2, "{left:?}");
+}
+
+#[test]
+fn what_is_built_with_other_variables_is_beside() {
+    let place = Place::new(&BUILDS.replace("one.c ", "$(WHICH).c "));
+    place.put("two.c", "");
+    fs::copy(place.folder.path().join("driver/one.c"), place.folder.path().join("driver/two.c"))
+        .expect("copied");
+    let one = place.build_with(&["WHICH=one"]).expect("built");
+    let two = place.build_with(&["WHICH=two"]).expect("built");
+    assert_ne!(one, two);
+    assert_eq!(place.build_with(&["WHICH=one", "M=/nowhere"]).expect("M is ours").len(), 1);
+    assert!(place.build_with(&["WHICH=none"]).is_err());
+    assert!(one[0].is_file() && two[0].is_file());
 }
 
 #[test]

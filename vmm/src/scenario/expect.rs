@@ -10,6 +10,8 @@ use serde::Deserialize;
 pub struct Expect {
     /// How the guest ends; without it, it is still there after the last step.
     pub end: Option<Ending>,
+    /// The scenario fails, by this failure: a test of what is wrong, or of the test itself.
+    pub fails: Option<Allowed>,
     /// Of the tests that steps report as KTAP.
     pub ktap: Ktap,
     /// Of the kernel's messages.

@@ -80,6 +80,8 @@ impl Kernel {
 pub struct Modules {
     /// A folder with a Kbuild file or a Makefile, built against the kernel's headers.
     pub build: Option<PathBuf>,
+    /// Variables for `make`, each `NAME=VALUE`.
+    pub make: Vec<String>,
     /// Modules that are built already.
     pub files: Vec<PathBuf>,
     /// Parameters by the module's name, as `modprobe` takes them.
@@ -90,6 +92,7 @@ pub struct Modules {
 
 impl Default for Modules {
     fn default() -> Self {
-        Modules { build: None, files: Vec::new(), parameters: BTreeMap::new(), load: true }
+        let (make, files, parameters) = Default::default();
+        Modules { build: None, make, files, parameters, load: true }
     }
 }

@@ -9,6 +9,7 @@ mod read;
 mod step;
 #[cfg(test)]
 mod tests;
+mod variant;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ pub use expect::{Allowed, Dmesg, Ending, Expect, Frames, Ktap};
 pub use kernel::{Kernel, KernelName, Modules, Preset};
 pub use read::{Found, find, read};
 pub use step::{Action, Step};
+pub use variant::Variant;
 
 /// A scenario as its file has it. Names of files in it are absolute once it is read.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -44,6 +46,9 @@ pub struct Scenario {
     pub steps: Vec<Spanned<Step>>,
     /// What is expected, beside what each step expects.
     pub expect: Expect,
+    /// The same with other modules: each is run beside the scenario itself.
+    #[serde(rename = "variant")]
+    pub variants: Vec<Variant>,
 }
 
 /// `[scenario]`.

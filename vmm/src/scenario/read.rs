@@ -4,6 +4,7 @@ use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use fencepost_devices::changes::{Change, Presence};
 use fencepost_devices::faults::FaultSpec;
 use fencepost_trace::conditions::{Condition, ConditionError};
 use regex::Regex;
@@ -47,6 +48,22 @@ impl Found {
         })?;
         complete(&mut scenario, path)?;
         Ok(Found { path: path.to_path_buf(), scenario, text: text.to_string() })
+    }
+
+    /// What it is as `variant`.
+    pub fn as_variant(self, variant: Option<&str>) -> Found {
+        let scenario = match variant {
+            Some(name) => self.scenario.as_variant(name),
+            None => self.scenario,
+        };
+        Found { scenario, ..self }
+    }
+
+    /// The scenario itself, then each of its variants with its name.
+    pub fn variants(&self) -> Vec<(Option<String>, Found)> {
+        let names = self.scenario.variants.iter().map(|variant| Some(variant.name.clone()));
+        let all = std::iter::once(None).chain(names);
+        all.map(|name| (name.clone(), self.clone().as_variant(name.as_deref()))).collect()
     }
 
     /// The line at which something of it stands, counted from 1.
@@ -147,6 +164,9 @@ pub(super) fn parse(text: &str) -> Result<Scenario, Wrong> {
     }
     let allowed = |known: &[Allowed]| known.iter().try_for_each(|it| pattern(&it.pattern));
     let expect = &scenario.expect;
+    scenario.check_variants().map_err(|why| (heading(text, "[[variant]]"), why))?;
+    let fails = expect.fails.iter().chain(scenario.variants.iter().filter_map(|it| it.fails.as_ref()));
+    fails.map(|it| &it.pattern).try_for_each(|it| pattern(it)).map_err(|why| (None, why))?;
     allowed(&expect.ktap.known).map_err(|why| (heading(text, "[expect.ktap]"), why))?;
     allowed(&expect.dmesg.allow).map_err(|why| (heading(text, "[expect.dmesg]"), why))?;
     Ok(scenario)
@@ -156,6 +176,8 @@ pub(super) fn parse(text: &str) -> Result<Scenario, Wrong> {
 fn possible(action: Action<'_>) -> Result<(), String> {
     match action {
         Action::Fault(text) => text.parse::<FaultSpec>().map(drop),
+        Action::Set(text) => text.parse::<Change>().map(drop),
+        Action::Hotplug(text) => text.parse::<Presence>().map(drop),
         Action::Input(line) => input_script::check(line),
         Action::Run(_) | Action::Snapshot(_) => Ok(()),
     }

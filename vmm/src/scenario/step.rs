@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::Length;
 
-/// One thing that is done: exactly one of `run`, `fault`, `input` and `snapshot`.
+/// One thing that is done: exactly one of `run` and the host's actions.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Step {
@@ -16,6 +16,10 @@ pub struct Step {
     pub run: Option<String>,
     /// A fault of the machine's, as `--fault` takes it (docs/faults.md).
     pub fault: Option<String>,
+    /// Other values for parameters of a device: `TARGET:KEY=VALUE`.
+    pub set: Option<String>,
+    /// Takes a function from its bus or puts it back: `remove TARGET`, `add TARGET`.
+    pub hotplug: Option<String>,
     /// What is done at keyboard and tablet, a line of `--input` without a time.
     pub input: Option<String>,
     /// Saves the machine to a file in the folder of evidence, under this name.
@@ -39,6 +43,10 @@ pub enum Action<'a> {
     Run(&'a str),
     /// A fault.
     Fault(&'a str),
+    /// Parameters.
+    Set(&'a str),
+    /// A function that goes or comes.
+    Hotplug(&'a str),
     /// Input.
     Input(&'a str),
     /// A snapshot.
@@ -55,12 +63,15 @@ impl Step {
         let all = [
             self.run.as_deref().map(Action::Run),
             self.fault.as_deref().map(Action::Fault),
+            self.set.as_deref().map(Action::Set),
+            self.hotplug.as_deref().map(Action::Hotplug),
             self.input.as_deref().map(Action::Input),
             self.snapshot.as_deref().map(Action::Snapshot),
         ];
         let mut given = all.into_iter().flatten();
         let (Some(action), None) = (given.next(), given.next()) else {
-            return Err("a step does one thing; write one of run, fault, input and snapshot".to_string());
+            return Err("a step does one thing; write one of run, fault, set, hotplug, input and snapshot"
+                .to_string());
         };
         let of_commands = [
             ("status", self.status.is_some()),
@@ -85,6 +96,8 @@ impl Step {
         let long = || match self.action() {
             Ok(Action::Run(command)) => command.trim().lines().next().unwrap_or_default().to_string(),
             Ok(Action::Fault(spec)) => format!("fault {spec}"),
+            Ok(Action::Set(change)) => format!("set {change}"),
+            Ok(Action::Hotplug(what)) => format!("hotplug {what}"),
             Ok(Action::Input(line)) => format!("input {line}"),
             Ok(Action::Snapshot(name)) => format!("snapshot {}", name.display()),
             Err(_) => String::new(),

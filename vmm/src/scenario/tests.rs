@@ -66,6 +66,8 @@ fn what_is_wrong_is_said_with_its_line_and_the_nearest_name() {
         ("both", "status = 4", "fault = \"gpu:hang\"", Some(27), "one of run, fault"),
         ("action", "at = \"100ms\"", "status = 1", Some(23), "only a command has 'status'"),
         ("fault", "gpu:hang,count=1", "gpu:hangg", Some(23), "did you mean hang?"),
+        ("set", "fault = \"gpu:hang,count=1\"", "set = \"gpu:latncy=1\"", Some(23), "did you mean latency?"),
+        ("hotplug", "fault = \"gpu:hang,count=1\"", "hotplug = \"add gpuu\"", Some(23), "did you mean gpu?"),
         (
             "twice",
             "matrix = [\"6.12\", \"6.1\"]",

@@ -1,11 +1,12 @@
 //! Compares what a run gave with what its scenario expects.
 
-use fencepost_report::Judged;
 use fencepost_report::ktap::{self, Known, Ktap};
+use fencepost_report::{Failure, Judged, Verdict};
 use regex::bytes::Regex;
 
 use super::play::{Ended, Played};
-use crate::scenario::Step;
+use crate::error::HostError;
+use crate::scenario::{Allowed, Step};
 
 /// Lines of a step's output that a failure shows.
 const SHOWN_LINES: usize = 12;
@@ -47,6 +48,33 @@ pub fn step(step: &Step, name: &str, line: Option<u32>, known: &[Known], played:
     }
     judged.failures.iter_mut().for_each(|failure| failure.line = line);
     judged
+}
+
+/// What becomes of `judged` where a failure is expected: one of those that there are is that failure, and then no failure counts.
+///
+/// # Errors
+///
+/// `fails` has no regular expression.
+pub fn as_failing(mut judged: Judged, fails: &Allowed) -> Result<Judged, HostError> {
+    let pattern = Regex::new(&fails.pattern).map_err(|error| HostError::Input(error.to_string()))?;
+    let is_it = |failure: &Failure| {
+        pattern.is_match(failure.came.as_bytes()) || pattern.is_match(failure.output.join("\n").as_bytes())
+    };
+    let name = "the failure that is expected";
+    let expected = || format!("a failure that matches '{}': {}", fails.pattern, fails.reason);
+    if judged.failures.is_empty() {
+        judged.failed(name, expected(), "nothing failed", Vec::new());
+    } else if !judged.failures.iter().any(is_it) {
+        judged.failed(name, expected(), "another failure", Vec::new());
+    } else {
+        for check in judged.checks.iter_mut().filter(|check| check.verdict == Verdict::Failed) {
+            check.verdict = Verdict::Passed;
+            check.message = format!("it fails as it should: {}", check.message);
+        }
+        judged.failures.clear();
+        judged.passed(name, fails.reason.as_str());
+    }
+    Ok(judged)
 }
 
 /// The results in a step's output, if it is KTAP.
@@ -117,6 +145,31 @@ mod tests {
             }
             assert_eq!(judged.checks.len(), 1);
         }
+    }
+
+    #[test]
+    fn a_failure_that_is_expected_is_that_one() {
+        let fails = Allowed { pattern: "NOT (done|seen)".into(), reason: "it cannot".into() };
+        let of = |failures: &[(&str, &str)]| {
+            let mut judged = Judged::default();
+            judged.passed("step 1", "");
+            for (came, output) in failures {
+                judged.failed("step 2", "x", *came, vec![output.to_string()]);
+            }
+            as_failing(judged, &fails).unwrap()
+        };
+        for good in
+            [&[("NOT done", "")][..], &[("status 1", "it is NOT seen")], &[("other", ""), ("NOT done", "")]]
+        {
+            let judged = of(good);
+            assert!(
+                judged.failures.is_empty() && judged.checks.iter().all(|it| it.verdict == Verdict::Passed)
+            );
+            assert_eq!(judged.checks.last().map(|it| it.message.as_str()), Some("it cannot"));
+        }
+        assert_eq!(of(&[]).failures[0].came, "nothing failed");
+        let other = of(&[("status 1", "segmentation fault")]);
+        assert_eq!((other.failures.len(), other.failures[1].came.as_str()), (2, "another failure"));
     }
 
     #[test]

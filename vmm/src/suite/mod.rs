@@ -3,6 +3,7 @@
 
 mod base;
 mod booting;
+mod faults;
 mod frames;
 mod guest;
 mod heard;

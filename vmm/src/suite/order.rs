@@ -38,6 +38,8 @@ pub struct Play {
     pub path: PathBuf,
     /// Its text.
     pub text: String,
+    /// The variant that is played.
+    pub variant: Option<String>,
     /// The machine.
     pub machine: MachineConfig,
     /// The snapshot that [`Boot`] made of it; power-on without one.

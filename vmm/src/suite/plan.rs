@@ -1,4 +1,4 @@
-//! Which scenarios run: each on each of its kernels, as often as it is wanted.
+//! Which scenarios run: each and its variants on each of its kernels, as often as it is wanted.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,8 +14,10 @@ use crate::scenario::{Found, KernelName};
 pub struct Item {
     /// Its name in reports.
     pub name: String,
-    /// The scenario.
+    /// The scenario; if this is a variant, that.
     pub found: Found,
+    /// Which variant it is.
+    pub variant: Option<String>,
     /// Its kernel.
     pub kernel: KernelName,
     /// Its seed.
@@ -61,14 +63,18 @@ pub fn plan(found: Vec<Found>, wanted: &Wanted) -> Result<Vec<Item>, HostError> 
             true => found.scenario.kernel.names().map_err(HostError::Input)?,
             false => wanted.kernels.iter().cloned().map(KernelName::Package).collect(),
         };
-        for kernel in &kernels {
-            for round in 0..wanted.repeat {
-                items.push(Item {
-                    name: run_name(&name, kernel, kernels.len() > 1, round, wanted.repeat),
-                    found: found.clone(),
-                    kernel: kernel.clone(),
-                    seed: wanted.seed.map(|seed| seed.wrapping_add(u64::from(round))),
-                });
+        for (variant, found) in found.variants() {
+            let name = variant.iter().fold(name.clone(), |name, variant| format!("{name}[{variant}]"));
+            for kernel in &kernels {
+                for round in 0..wanted.repeat {
+                    items.push(Item {
+                        name: run_name(&name, kernel, kernels.len() > 1, round, wanted.repeat),
+                        found: found.clone(),
+                        variant: variant.clone(),
+                        kernel: kernel.clone(),
+                        seed: wanted.seed.map(|seed| seed.wrapping_add(u64::from(round))),
+                    });
+                }
             }
         }
     }

@@ -137,6 +137,7 @@ impl<'a> Preparing<'a> {
             machine,
             restore: None,
             seed: item.seed,
+            variant: item.variant.clone(),
             release: kernel.release.clone(),
             prepare,
             preamble: guest::preamble(scenario, item.seed),
@@ -160,7 +161,7 @@ impl<'a> Preparing<'a> {
         let build = || {
             let mut files = scenario.modules.files.clone();
             if let Some(dir) = &scenario.modules.build {
-                files.extend(kbuild::build(dir, kernel, cache, job)?);
+                files.extend(kbuild::build(dir, &scenario.modules.make, kernel, cache, job)?);
             }
             let modules = order(&files, kernel)?;
             let index = index_with(kernel, &modules, cache, job)?;

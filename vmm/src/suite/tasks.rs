@@ -1,5 +1,6 @@
 //! What a scenario's steps are to the player: tasks.
 
+use fencepost_devices::changes::{Change, Presence};
 use fencepost_devices::faults::FaultSpec;
 use toml::Spanned;
 
@@ -71,6 +72,14 @@ pub fn wanted(order: &Play, found: &Found) -> Result<Wanted, HostError> {
             Action::Fault(text) => {
                 let spec: FaultSpec = text.parse().map_err(refused)?;
                 Task::Host(Box::new(move |machine, _| machine.give_fault(&spec)))
+            }
+            Action::Set(text) => {
+                let change: Change = text.parse().map_err(refused)?;
+                Task::Host(Box::new(move |machine, _| machine.change(&change)))
+            }
+            Action::Hotplug(text) => {
+                let presence: Presence = text.parse().map_err(refused)?;
+                Task::Host(Box::new(move |machine, _| machine.set_there(&presence)))
             }
         };
         match (task, wanted.at) {

@@ -13,6 +13,7 @@ use fencepost_trace::conditions::{Condition, Finding};
 use fencepost_trace::file::TraceFile;
 use fencepost_trace::journey::Journeys;
 
+use super::faults;
 use super::frames::Seeing;
 use super::guest::{BEGINS, channel_slot};
 use super::heard::Heard;
@@ -139,15 +140,17 @@ fn how_it_ended(outcome: &Outcome) -> String {
 
 /// Plays a scenario.
 pub(super) fn play(order: &Play, control: &Arc<Control>) -> Result<Report, HostError> {
-    let found = Found::of(&order.path, &order.text)?;
+    let found = Found::of(&order.path, &order.text)?.as_variant(order.variant.as_deref());
     let about = &found.scenario.scenario;
+    // A failure that is expected is nothing to look into.
+    let save = order.save && found.scenario.expect.fails.is_none();
     let seeing = Seeing::default();
     let judged: Arc<Mutex<Vec<(usize, Judged)>>> = Arc::default();
     let wanted = Wanted {
         waiting: order.restore.is_some(),
         limit_ns: about.timeout.ns(),
         judge: judge_into(&found, &judged)?,
-        save: order.save.then(|| (order.folder.join("failure.snapshot"), SaveAt::Failure)),
+        save: save.then(|| (order.folder.join("failure.snapshot"), SaveAt::Failure)),
         ..tasks::wanted(order, &found)?
     };
     let mut launch = Launch::new(order.machine.clone());
@@ -163,15 +166,13 @@ pub(super) fn play(order: &Play, control: &Arc<Control>) -> Result<Report, HostE
     let (record, outcome, tail) =
         run_player(&launch, wanted, (&order.folder.join("console.txt"), Some(&seeing)), control)?;
     write_output(&found, &record, &order.folder)?;
-    let mut all = Judged::default();
-    let mut steps = std::mem::take(&mut *judged.lock().unwrap_or_else(PoisonError::into_inner));
-    steps.sort_by_key(|(task, _)| *task);
-    steps.into_iter().for_each(|(_, judged)| all.append(judged));
-    all.append(unfinished(&found, &record)?);
-    all.append(ending(&found, &record, &outcome));
-    all.append(messages(&found, &record)?);
-    all.append(conditions(&found, &order.folder)?);
+    let steps = std::mem::take(&mut *judged.lock().unwrap_or_else(PoisonError::into_inner));
+    let mut all = judge_all(&found, steps, (&record, &outcome), order)?;
     all.append(seeing.judge(&found.scenario.expect.frames));
+    let all = match &found.scenario.expect.fails {
+        Some(fails) => judge::as_failing(all, fails)?,
+        None => all,
+    };
     if order.keep || !all.failures.is_empty() {
         seeing.keep(&order.folder)?;
     }
@@ -190,6 +191,25 @@ pub(super) fn play(order: &Play, control: &Arc<Control>) -> Result<Report, HostE
         evidence: None,
         reproduce: String::new(),
     })
+}
+
+/// What the steps gave, and what of the run is judged at its end.
+fn judge_all(
+    found: &Found,
+    mut steps: Vec<(usize, Judged)>,
+    (record, outcome): (&Record, &Outcome),
+    order: &Play,
+) -> Result<Judged, HostError> {
+    let mut all = Judged::default();
+    steps.sort_by_key(|(task, _)| *task);
+    steps.into_iter().for_each(|(_, judged)| all.append(judged));
+    all.append(unfinished(found, record)?);
+    all.append(ending(found, record, outcome));
+    all.append(messages(found, record)?);
+    all.append(conditions(found, &order.folder)?);
+    let stats = &outcome.stats;
+    all.append(faults::judge(found, &record.played, &stats.faults, &stats.faults_refused));
+    Ok(all)
 }
 
 /// Judges each task as it ends, and keeps what came of it.

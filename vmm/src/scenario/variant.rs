@@ -1,0 +1,113 @@
+//! `[[variant]]`: a scenario once more, with its modules built otherwise.
+
+use serde::Deserialize;
+
+use super::{Allowed, Scenario};
+
+/// What is another than in the scenario itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Variant {
+    /// Its name, which stands behind the scenario's in reports.
+    pub name: String,
+    /// Variables for `make`, behind those of `[modules]`.
+    pub make: Vec<String>,
+    /// It fails, by this failure.
+    pub fails: Option<Allowed>,
+}
+
+impl Scenario {
+    /// The scenario with what the variant `name` changes; itself if there is none of that name.
+    pub fn as_variant(mut self, name: &str) -> Scenario {
+        let variants = std::mem::take(&mut self.variants);
+        if let Some(variant) = variants.into_iter().find(|variant| variant.name == name) {
+            self.modules.make.extend(variant.make);
+            self.expect.fails = variant.fails;
+        }
+        self
+    }
+
+    /// Refuses variants, and variables for `make`, that cannot be.
+    ///
+    /// # Errors
+    ///
+    /// Why, as part of a line.
+    pub(super) fn check_variants(&self) -> Result<(), String> {
+        for (index, Variant { name, .. }) in self.variants.iter().enumerate() {
+            let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            if name.is_empty() || !name.chars().all(good) {
+                return Err(format!("the variant's name '{name}' is not letters, digits, - _ . alone"));
+            }
+            if self.variants[..index].iter().any(|other| other.name == *name) {
+                return Err(format!("there are two variants {name}; give one another name"));
+            }
+        }
+        let of_variants = self.variants.iter().flat_map(|variant| &variant.make);
+        let mut make = self.modules.make.iter().chain(of_variants).peekable();
+        if make.peek().is_some() && self.modules.build.is_none() {
+            return Err("'make' is for modules that are built; add [modules] build = \"DIR\"".to_string());
+        }
+        match make.find(|text| !is_assignment(text)) {
+            Some(text) => Err(format!("'{text}' is not NAME=VALUE; write a variable for make so")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether `make` takes a word as a variable's value, and no shell, and no other part of the line, is meant by it.
+fn is_assignment(text: &str) -> bool {
+    let Some((name, value)) = text.split_once('=') else { return false };
+    let letter = |c: char| c.is_ascii_alphabetic() || c == '_';
+    name.starts_with(letter)
+        && name.chars().all(|c| letter(c) || c.is_ascii_digit())
+        && !value.chars().any(|c| c.is_control() || c == '$')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::read::parse;
+
+    const SCENARIO: &str = r#"[scenario]
+[modules]
+build = "."
+make = ["A=1"]
+[[variant]]
+name = "bare"
+make = ["B=2 3"]
+fails = { pattern = "lost", reason = "it has no time-out" }
+[[variant]]
+name = "other"
+[[step]]
+run = "true"
+"#;
+
+    #[test]
+    fn a_variant_is_the_scenario_but_for_what_it_says() {
+        let scenario = parse(SCENARIO).unwrap();
+        assert_eq!(scenario.variants.len(), 2);
+        let bare = scenario.clone().as_variant("bare");
+        assert_eq!(bare.modules.make, ["A=1", "B=2 3"]);
+        assert_eq!(bare.expect.fails.unwrap().pattern, "lost");
+        let other = scenario.clone().as_variant("other");
+        assert_eq!((other.modules.make.len(), other.expect.fails, other.steps.len()), (1, None, 1));
+        assert_eq!(scenario.as_variant("none").modules.make.len(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        for (from, to, words) in [
+            ("other", "bare", "two variants bare"),
+            ("other", "x y", "letters, digits"),
+            ("other", "", "letters, digits"),
+            ("A=1", "-k", "'-k' is not NAME=VALUE"),
+            ("A=1", "A", "is not NAME=VALUE"),
+            ("B=2 3", "B=$(shell true)", "is not NAME=VALUE"),
+            ("build = \".\"\n", "", "for modules that are built"),
+            ("lost", "(", "no regular expression"),
+            ("fails =", "fail =", "did you mean fails?"),
+        ] {
+            let (_, why) = parse(&SCENARIO.replacen(from, to, 1)).expect_err(to);
+            assert!(why.contains(words), "{to}: {why}");
+        }
+    }
+}
