@@ -1,9 +1,10 @@
 //! `[kernel]` and `[modules]`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use serde::de::{SeqAccess, Visitor};
 
 /// `[kernel]`: at most one of `package`, `path` and `matrix`; without any it is [`KernelName::DEFAULT`].
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -86,13 +87,48 @@ pub struct Modules {
     pub files: Vec<PathBuf>,
     /// Parameters by the module's name, as `modprobe` takes them.
     pub parameters: BTreeMap<String, String>,
-    /// Whether they are loaded before the first step, in the order in which they need each other.
-    pub load: bool,
+    /// Which of them are loaded before the first step, in the order in which they need each other.
+    pub load: Load,
+}
+
+/// `load`: `true`, `false`, or names of modules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Load {
+    /// All of them.
+    All,
+    /// These, by their names as the kernel has them, with `_` for `-`.
+    These(BTreeSet<String>),
+}
+
+impl<'de> Deserialize<'de> for Load {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+        impl<'de> Visitor<'de> for Either {
+            type Value = Load;
+
+            fn expecting(&self, to: &mut std::fmt::Formatter) -> std::fmt::Result {
+                to.write_str("true, false, or an array of modules' names")
+            }
+
+            fn visit_bool<E>(self, all: bool) -> Result<Load, E> {
+                Ok(if all { Load::All } else { Load::These(BTreeSet::new()) })
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut names: A) -> Result<Load, A::Error> {
+                let mut these = BTreeSet::new();
+                while let Some(name) = names.next_element::<String>()? {
+                    these.insert(name.replace('-', "_"));
+                }
+                Ok(Load::These(these))
+            }
+        }
+        deserializer.deserialize_any(Either)
+    }
 }
 
 impl Default for Modules {
     fn default() -> Self {
         let (make, files, parameters) = Default::default();
-        Modules { build: None, make, files, parameters, load: true }
+        Modules { build: None, make, files, parameters, load: Load::All }
     }
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicI32;
-use std::sync::{Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 use fencepost_devices::parameters::Value;
 
@@ -16,27 +16,43 @@ use crate::error::HostError;
 /// The machine that several scenarios share.
 pub struct Base {
     machine: MachineConfig,
-    release: String,
+    what: String,
     place: Place,
+    /// The machine that this one goes on from, and by which script; it is booted without.
+    from: Option<(Arc<Base>, String)>,
     made: Mutex<Option<Result<Hold, String>>>,
 }
 
 impl Base {
-    /// The machine whose snapshot is, or will be, in `place`. `nothing` is an empty folder: scenarios bring their own shared ones.
-    pub fn new(machine: &MachineConfig, release: &str, place: Place, nothing: &str) -> Base {
+    /// The machine whose snapshot is, or will be, in `place`; `what` says which for people. `nothing` is an empty folder: scenarios bring
+    /// their own shared ones in the place of those for which `brought` is true.
+    pub fn new(
+        machine: &MachineConfig,
+        (what, place): (String, Place),
+        from: Option<(Arc<Base>, String)>,
+        nothing: &str,
+        brought: impl Fn(&str) -> bool,
+    ) -> Base {
         let mut machine = machine.clone();
         for device in machine.devices.iter_mut().filter(|device| device.kind == "virtio-fs") {
-            device.parameters.insert("dir".to_string(), Value::Text(nothing.to_string()));
+            let of_scenario = match device.parameters.get("tag") {
+                Some(Value::Text(tag)) => brought(tag),
+                _ => true,
+            };
+            if of_scenario {
+                device.parameters.insert("dir".to_string(), Value::Text(nothing.to_string()));
+            }
         }
-        Base { machine, release: release.to_string(), place, made: Mutex::default() }
+        Base { machine, what, place, from, made: Mutex::default() }
     }
 
-    /// Whether somebody boots it now.
+    /// Whether somebody makes it now.
     pub fn is_booting(&self) -> bool {
-        matches!(self.made.try_lock(), Err(TryLockError::WouldBlock))
+        let below = self.from.as_ref().is_some_and(|(base, _)| base.is_booting());
+        below || matches!(self.made.try_lock(), Err(TryLockError::WouldBlock))
     }
 
-    /// The snapshot, which stays until this is dropped; or why the machine does not boot.
+    /// The snapshot, which stays until this is dropped; or why there is none.
     ///
     /// # Errors
     ///
@@ -50,25 +66,33 @@ impl Base {
         if made.is_none() {
             *made = Some(match self.place.find() {
                 Some(hold) => Ok(hold),
-                None => self.boot(signal, say)?,
+                None => self.make(signal, say)?,
             });
         }
         let why = made.as_ref().and_then(|made| made.as_ref().err().cloned());
         Ok(why.map_or_else(|| Ok(self.place.path()), Err))
     }
 
-    fn boot(&self, signal: &AtomicI32, say: &dyn Fn(&str)) -> Result<Result<Hold, String>, HostError> {
+    fn make(&self, signal: &AtomicI32, say: &dyn Fn(&str)) -> Result<Result<Hold, String>, HostError> {
+        let from = match &self.from {
+            None => None,
+            Some((base, script)) => match base.snapshot(signal, say)? {
+                Ok(path) => Some((path, script.clone())),
+                Err(why) => return Ok(Err(why)),
+            },
+        };
         let why = self.place.stale().map(|why| format!(" anew: {why}")).unwrap_or_default();
-        say(&format!("booting {}{why}", self.release));
+        say(&format!("{}{why}", self.what));
         self.place.make_room()?;
         let console = self.place.path().with_extension("console");
-        let machine = self.machine.clone();
-        let order = Order::Boot(Box::new(Boot { machine, to: self.place.path(), console: console.clone() }));
-        match pool::alone(&order, signal)? {
-            Ok(_) => {
-                let _ = fs::remove_file(console);
-                self.place.keep().map(Ok)
-            }
+        let (machine, to) = (self.machine.clone(), self.place.path());
+        let order = Order::Boot(Box::new(Boot { machine, from, to, console: console.clone() }));
+        let ended = pool::alone(&order, signal)?;
+        if ended.is_ok() || self.from.is_some() {
+            let _ = fs::remove_file(console);
+        }
+        match ended {
+            Ok(_) => self.place.keep().map(Ok),
             Err(why) => Ok(Err(why)),
         }
     }

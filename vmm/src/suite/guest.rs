@@ -116,28 +116,30 @@ pub fn ending(scenario: &Scenario) -> String {
     format!("exec 2>&1\n{trace}/run/fencepost/busybox dmesg -r\n")
 }
 
-/// What makes the guest ready for the first step: `copies` are files of the stage and where they go, `load` the modules to be
-/// loaded, in order, each with its parameters.
-pub fn prepare(
-    scenario: &Scenario,
-    release: &str,
-    copies: &[(String, String)],
-    load: &[(String, String)],
-) -> String {
+/// What stands before each part of what makes the guest ready.
+const BEGIN: &str = "set -e
+exec 2>&1
+own=/run/fencepost
+cd $own
+";
+
+/// What lets the guest find the kernel's modules and those of the scenario.
+fn modules(release: &str) -> String {
+    format!(
+        "mkdir -p kernel index lists/upper lists/work /lib/modules/{release}
+mount -t virtiofs -o ro {MODULES} kernel
+mount -t virtiofs -o ro {INDEX} index
+mount -t overlay -o lowerdir=index,upperdir=lists/upper,workdir=lists/work lists /lib/modules/{release}
+ln -s $own/kernel/kernel /lib/modules/{release}/kernel
+"
+    )
+}
+
+/// Brings in the scenario's folders and files; `copies` are files of the stage and where they go.
+fn files(scenario: &Scenario, copies: &[(String, String)]) -> String {
     let mut lines = vec![
-        "set -e".to_string(),
-        "exec 2>&1".into(),
-        "own=/run/fencepost".into(),
-        "cd $own".into(),
-        "mkdir -p stage kernel index below over/upper over/work lists/upper lists/work /work".into(),
+        "mkdir -p stage below over/upper over/work /work".to_string(),
         format!("mount -t virtiofs -o ro {STAGE} stage"),
-        format!("mount -t virtiofs -o ro {MODULES} kernel"),
-        format!("mount -t virtiofs -o ro {INDEX} index"),
-        format!("mkdir -p /lib/modules/{release}"),
-        format!(
-            "mount -t overlay -o lowerdir=index,upperdir=lists/upper,workdir=lists/work lists /lib/modules/{release}"
-        ),
-        format!("ln -s $own/kernel/kernel /lib/modules/{release}/kernel"),
         format!("mount -t virtiofs -o ro {WORK} below"),
         "mount -t overlay -o lowerdir=below,upperdir=over/upper,workdir=over/work work /work".into(),
     ];
@@ -149,13 +151,45 @@ pub fn prepare(
         let (from, to) = (quoted(&format!("stage/{from}")), quoted(to));
         lines.push(format!("mkdir -p \"$(dirname {to})\"; cp -RT {from} {to}"));
     }
-    if is_traced(scenario) {
-        lines.push(START_TRACE.to_string());
-    }
-    // What comes from here on is the scenario's doing.
-    lines.push(format!("echo {} >/dev/kmsg", quoted(BEGINS)));
+    lines.extend(is_traced(scenario).then(|| START_TRACE.to_string()));
+    lines.join("\n") + "\n"
+}
+
+/// What comes from here on is the scenario's doing; the first of it is that `load`, modules with their parameters, are loaded in this
+/// order.
+fn load(load: &[(String, String)]) -> String {
+    let mut lines = vec![format!("echo {} >/dev/kmsg", quoted(BEGINS))];
     lines.extend(load.iter().map(|(name, parameters)| format!("modprobe {name} {parameters}")));
     lines.join("\n") + "\n"
+}
+
+/// The scripts that make a guest ready for the first step.
+pub struct Scripts {
+    /// All of it.
+    pub whole: String,
+    /// What does not depend on the scenario's files, its seed and its trace, and can be done once for all scenarios with the same modules;
+    /// and the rest of it. Nothing where no module is loaded, or where the load may find files of the scenario's.
+    pub once: Option<(String, String)>,
+}
+
+/// Folders where a driver, or `modprobe`, looks when a module is loaded.
+const READ_BY_LOADING: [&str; 3] = ["/lib/firmware/", "/usr/lib/firmware/", "/etc/"];
+
+/// What makes the guest ready; `copies` are files of the stage and where they go, `modules` those to be loaded.
+pub fn prepare(
+    scenario: &Scenario,
+    release: &str,
+    copies: &[(String, String)],
+    load_list: &[(String, String)],
+) -> Scripts {
+    let (modules, files, load) = (modules(release), files(scenario, copies), load(load_list));
+    let read = |to: &String| READ_BY_LOADING.iter().any(|folder| format!("{to}/").starts_with(folder));
+    let alone =
+        !load_list.is_empty() && scenario.expect.trace.is_empty() && !copies.iter().any(|(_, to)| read(to));
+    Scripts {
+        whole: format!("{BEGIN}{modules}{files}{load}"),
+        once: alone.then(|| (format!("{BEGIN}{modules}{load}"), format!("{BEGIN}{files}"))),
+    }
 }
 
 /// The line among the kernel's messages behind which the scenario begins.
@@ -180,6 +214,32 @@ mod tests {
             let script = format!("printf %s {}", quoted(text));
             let ran = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
             assert_eq!(String::from_utf8(ran.stdout).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn modules_are_loaded_once_unless_the_load_may_see_what_is_the_scenarios_own() {
+        let load = [("driver".to_string(), "a=1".to_string())];
+        let copy = |to: &str| vec![("files/0".to_string(), to.to_string())];
+        let scenario = |text: &str| toml::from_str::<Scenario>(text).unwrap();
+        let plain = scenario("[scenario]");
+        let traced = scenario("[expect]\ntrace = ['no IOMMU fault']");
+        let once = |of: &Scenario, copies: &[(String, String)], load: &[(String, String)]| {
+            prepare(of, "6.12", copies, load).once
+        };
+        let (first, rest) = once(&plain, &copy("/work/check.sh"), &load).unwrap();
+        assert!(first.ends_with("/dev/kmsg\nmodprobe driver a=1\n"), "{first}");
+        assert!(
+            !first.contains("stage") && !rest.contains("modprobe") && rest.contains("check.sh"),
+            "{rest}"
+        );
+        let whole = prepare(&plain, "6.12", &copy("/etc/x"), &load).whole;
+        let at = |text: &str| whole.find(text).unwrap();
+        assert!(at("index") < at("cp -RT") && at("cp -RT") < at("modprobe"));
+        assert!(once(&plain, &[], &[]).is_none());
+        assert!(once(&traced, &[], &load).is_none());
+        for to in ["/lib/firmware/a.bin", "/etc/modprobe.d/a.conf", "/etc", "/usr/lib/firmware"] {
+            assert!(once(&plain, &copy(to), &load).is_none(), "{to}");
         }
     }
 }

@@ -12,7 +12,7 @@ pub const COMMAND: &str = "test-worker";
 /// One order, which a worker reads as JSON from its standard input.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Order {
-    /// Boots a machine until its agent waits for orders, and saves it.
+    /// Brings a machine to where its agent waits for orders, and saves it.
     Boot(Box<Boot>),
     /// Plays a scenario. The worker writes its [`Outcome`](fencepost_report::Outcome) as JSON to its standard output.
     Play(Box<Play>),
@@ -23,6 +23,8 @@ pub enum Order {
 pub struct Boot {
     /// The machine.
     pub machine: MachineConfig,
+    /// A snapshot of it whose agent waits, and the script that the guest runs from there on; power-on without.
+    pub from: Option<(PathBuf, String)>,
     /// The snapshot's file.
     pub to: PathBuf,
     /// The file that gets the console's output.

@@ -100,9 +100,15 @@ fn one(
     signal: &AtomicI32,
     telling: &Telling<'_>,
 ) -> Result<Outcome, HostError> {
-    let Ready { item, mut play, stage, base } = ready;
-    if let Some(base) = &base {
-        match base.snapshot(signal, &|text| telling.line(text))? {
+    let Ready { item, mut play, stage, base, loaded } = ready;
+    let say = |text: &str| telling.line(text);
+    if let Some((loaded, rest)) = &loaded
+        && let Ok(path) = loaded.snapshot(signal, &say)?
+    {
+        (play.restore, play.prepare) = (Some(path), rest.clone());
+    } else if let Some(base) = &base {
+        // What is wrong with its modules the scenario itself shows.
+        match base.snapshot(signal, &say)? {
             Ok(path) => play.restore = Some(path),
             Err(why) => return Ok(broken(&item, &why)),
         }
@@ -118,7 +124,7 @@ fn one(
         true => here(&play),
         false => answer(&Order::Play(Box::new(play)), Some(limit), signal)?,
     };
-    drop((stage, base));
+    drop((stage, base, loaded));
     let mut outcome = match answered {
         Ok(text) => match serde_json::from_str::<Outcome>(&text) {
             Ok(outcome) => outcome,

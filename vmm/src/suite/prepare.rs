@@ -23,7 +23,7 @@ use crate::root::initramfs::{Place as RootAt, Task};
 use crate::root::output::Output;
 use crate::root::process::Job;
 use crate::root::{Request, boot, build};
-use crate::scenario::{KernelName, Modules, Scenario};
+use crate::scenario::{KernelName, Load, Modules, Scenario};
 
 /// Counts changes of what `fencepost root` makes of the same packages: a root that was made before must not be taken for one.
 const ROOTS_VERSION: u32 = 2;
@@ -40,12 +40,15 @@ pub struct Ready {
     pub stage: Stage,
     /// The machine from which it starts; it boots one of its own without.
     pub base: Option<Arc<Base>>,
+    /// The same with its modules loaded, and the script for what is left to do.
+    pub loaded: Option<(Arc<Base>, String)>,
 }
 
 impl Ready {
     /// Whether its machine is booted by somebody else now.
     pub fn is_booting(&self) -> bool {
-        self.base.as_ref().is_some_and(|base| base.is_booting())
+        let loaded = self.loaded.as_ref().map(|(base, _)| base);
+        loaded.or(self.base.as_ref()).is_some_and(|base| base.is_booting())
     }
 }
 
@@ -115,7 +118,7 @@ impl<'a> Preparing<'a> {
         shares.extend([
             (guest::STAGE.to_string(), stage.path().to_path_buf()),
             (guest::MODULES.to_string(), kernel.modules.clone()),
-            (guest::INDEX.to_string(), index),
+            (guest::INDEX.to_string(), index.clone()),
             (guest::WORK.to_string(), work),
         ]);
         let (mut machine, disk) = guest::machine(scenario, &HostSide { root: &root, shares })?;
@@ -124,11 +127,20 @@ impl<'a> Preparing<'a> {
         machine.kernel.path = Some(kernel.image.clone());
         machine.kernel.initramfs = vec![initramfs];
         machine.kernel.command_line = Some(guest::command_line(scenario));
-        let load = load(item, &modules);
-        let prepare = guest::prepare(scenario, &kernel.release, &stage.copies, &load);
+        let load = load(item, &modules)?;
+        let scripts = guest::prepare(scenario, &kernel.release, &stage.copies, &load);
         let base = match self.wanted.boot_each {
             true => None,
             false => Some(self.base(&machine, &kernel.release)?),
+        };
+        let loaded = match (&base, scripts.once) {
+            // A seed is to vary what the drivers do from their start.
+            (Some(base), Some((once, rest))) if item.seed.is_none() => {
+                let names = load.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+                let what = format!("loading {names} on {}", kernel.release);
+                Some((self.loaded(&machine, &kernel.release, base, (what, once, &index))?, rest))
+            }
+            _ => None,
         };
         let play = Play {
             name: item.name.clone(),
@@ -139,20 +151,20 @@ impl<'a> Preparing<'a> {
             seed: item.seed,
             variant: item.variant.clone(),
             release: kernel.release.clone(),
-            prepare,
+            prepare: scripts.whole,
             preamble: guest::preamble(scenario, item.seed),
             folder: PathBuf::new(),
             shell: self.wanted.shell,
             save: true,
             keep: self.wanted.keep,
         };
-        Ok(Ready { item: item.clone(), play, stage, base })
+        Ok(Ready { item: item.clone(), play, stage, base, loaded })
     }
 
     /// The scenario's own modules, built where they have to be, in the order in which they need each other.
     fn modules(&mut self, scenario: &Scenario, kernel: &KernelTree) -> Result<Built, HostError> {
         // How they are loaded makes no difference to the files.
-        let files = Modules { parameters: BTreeMap::new(), load: true, ..scenario.modules.clone() };
+        let files = Modules { parameters: BTreeMap::new(), load: Load::All, ..scenario.modules.clone() };
         let key = (files, kernel.release.clone());
         if let Some((_, built)) = self.built.iter().find(|(other, _)| *other == key) {
             return again(built);
@@ -229,9 +241,35 @@ impl<'a> Preparing<'a> {
         if let Some(base) = self.bases.get(&place.path()) {
             return Ok(Arc::clone(base));
         }
-        let nothing = self.folder("nothing")?;
+        let nothing = self.folder("nothing")?.display().to_string();
         let path = place.path();
-        let base = Arc::new(Base::new(machine, release, place, &nothing.display().to_string()));
+        let what = format!("booting {release}");
+        let base = Arc::new(Base::new(machine, (what, place), None, &nothing, |_| true));
+        self.bases.insert(path, Arc::clone(&base));
+        Ok(base)
+    }
+
+    /// The same machine with modules loaded by `script`, which finds them by `index`.
+    fn loaded(
+        &mut self,
+        machine: &MachineConfig,
+        release: &str,
+        base: &Arc<Base>,
+        (what, script, index): (String, String, &Path),
+    ) -> Result<Arc<Base>, HostError> {
+        let mut key = Key::of(machine, release)?;
+        key.what = format!("{}, {what}", key.what);
+        // The folder's name is a digest of what is in it.
+        key.parts.insert("the modules".to_string(), format!("{} {script}", index.display()));
+        let place = Place::new(self.cache, key);
+        if let Some(base) = self.bases.get(&place.path()) {
+            return Ok(Arc::clone(base));
+        }
+        let nothing = self.folder("nothing")?.display().to_string();
+        let path = place.path();
+        let from = Some((Arc::clone(base), script));
+        let of_scenario = |tag: &str| tag != guest::MODULES && tag != guest::INDEX;
+        let base = Arc::new(Base::new(machine, (what, place), from, &nothing, of_scenario));
         self.bases.insert(path, Arc::clone(&base));
         Ok(base)
     }
@@ -243,17 +281,28 @@ fn again<T: Clone>(found: &Result<T, String>) -> Result<T, HostError> {
 }
 
 /// The modules that are loaded before the first step, with their parameters.
-fn load(item: &Item, modules: &[PathBuf]) -> Vec<(String, String)> {
+///
+/// # Errors
+///
+/// One that is named is not among them.
+fn load(item: &Item, modules: &[PathBuf]) -> Result<Vec<(String, String)>, HostError> {
     let of = &item.found.scenario.modules;
-    if !of.load {
-        return Vec::new();
-    }
     let name = |path: &PathBuf| {
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         file.split(".ko").next().unwrap_or_default().replace('-', "_")
     };
-    let names = modules.iter().map(name);
-    names.map(|name| (name.clone(), of.parameters.get(&name).cloned().unwrap_or_default())).collect()
+    let names: Vec<String> = modules.iter().map(name).collect();
+    if let Load::These(these) = &of.load
+        && let Some(missing) = these.iter().find(|name| !names.contains(name))
+    {
+        let why = format!("{}: modules.load: there is no {missing}", item.found.path.display());
+        return Err(HostError::input(why, format!("there are {}", names.join(", "))));
+    }
+    let wanted = names.into_iter().filter(|name| match &of.load {
+        Load::All => true,
+        Load::These(these) => these.contains(name),
+    });
+    Ok(wanted.map(|name| (name.clone(), of.parameters.get(&name).cloned().unwrap_or_default())).collect())
 }
 
 /// The outcome of a scenario that was not run.

@@ -19,7 +19,7 @@ use super::guest::{BEGINS, channel_slot};
 use super::heard::Heard;
 use super::judge;
 use super::order::{Boot, Order, Play};
-use super::play::{Ended, Judge, Played, Player, Record, SaveAt, Wanted};
+use super::play::{Ended, Judge, Played, Player, Record, SaveAt, Task, Wanted};
 use super::tasks;
 use crate::config::Size;
 use crate::console::{self, Eof};
@@ -62,18 +62,22 @@ pub fn work(order: Order, control: &Arc<Control>) -> Result<String, HostError> {
     }
 }
 
-/// Boots a machine and saves it when its agent waits.
+/// Brings a machine to where its agent waits, and saves it.
 fn boot(order: Boot, control: &Arc<Control>) -> Result<(), HostError> {
+    let (restore, script) = order.from.unzip();
+    let tasks: Vec<Task> =
+        script.into_iter().map(|script| Task::Command { script, limit_ns: None }).collect();
     let wanted = Wanted {
-        tasks: Vec::new(),
+        tasks,
         timed: Vec::new(),
         limit_ns: BOOT_LIMIT.as_nanos() as u64,
-        waiting: false,
-        judge: Box::new(|_| true),
+        waiting: restore.is_some(),
+        judge: Box::new(|played| played.ended == Some(Ended::Status(0))),
         shell: None,
-        save: Some((order.to, SaveAt::End)),
+        save: Some((order.to.clone(), SaveAt::End)),
     };
     let mut launch = Launch::new(order.machine);
+    launch.restore = restore;
     launch.timeout = Some(BOOT_LIMIT);
     launch.on_panic = Some(OnPanic::Exit);
     let (record, outcome, tail) = run_player(&launch, wanted, (&order.console, None), control)?;
@@ -81,7 +85,12 @@ fn boot(order: Boot, control: &Arc<Control>) -> Result<(), HostError> {
         return Err(HostError::Host(error));
     }
     if record.finished {
-        return Ok(());
+        let Some(bad) = record.played.iter().find(|it| it.ended != Some(Ended::Status(0))) else {
+            return Ok(());
+        };
+        let _ = std::fs::remove_file(&order.to);
+        let last = judge::lines(&bad.output.bytes, 1).pop().unwrap_or_default();
+        return Err(HostError::Input(format!("the guest's modules were not loaded: {last}")));
     }
     let said = judge::lines(&tail.bytes(), 1).pop().map(|line| format!("; its console: {line}"));
     let why = format!(
