@@ -1,7 +1,8 @@
 //! The list of device models: who can be plugged, where, with which parameters.
 //!
-//! A model is a folder of this crate and its line in `lib.rs`. It says about itself what [`Model`] asks, and nothing else
-//! in the program knows it by name: the command line, a machine's file, the bus and snapshots go by this list.
+//! A model is a folder of this crate and its line in `lib.rs`, or of another crate and [added](add) by its program. It says about
+//! itself what [`Model`] asks, and nothing else in the program knows it by name: the command line, a machine's file, the bus and
+//! snapshots go by this list.
 //!
 //! ```
 //! use fencepost_devices::parameters::Parameters;
@@ -13,6 +14,8 @@
 //! let again = model.restore(&Parameters::new(), &mut NoHost, &saved).unwrap();
 //! assert_eq!(again.save_state(), saved);
 //! ```
+
+mod added;
 
 use std::path::Path;
 
@@ -33,6 +36,7 @@ use crate::virtio_fs::{FileServer, NoFiles, Share};
 use crate::virtio_net::{Unplugged, Wire};
 
 pub use crate::MODELS;
+pub use added::{add, models};
 
 /// What a device may ask of the host when it is built.
 pub trait Host {
@@ -120,7 +124,7 @@ pub trait Model: Function + Stateful + 'static {
     ///
     /// As [`Self::parts`].
     fn power_on(parts: Self::Parts) -> Result<Self, String>;
-    /// The registers of BAR 0, those that its page `docs/KIND.md` lists.
+    /// The registers of BAR 0: of this crate's models those that the page `docs/KIND.md` lists.
     fn register_table() -> Vec<Register>;
     /// The cost model of its engine, if it has one.
     fn cost(config: &Self::Config) -> Option<CostModel>;
@@ -230,8 +234,8 @@ impl Entry {
 ///
 /// Which kinds there are, as part of a line.
 pub fn find(kind: &str) -> Result<&'static Entry, String> {
-    MODELS.iter().find(|entry| entry.kind == kind).ok_or_else(|| {
-        let kinds: Vec<_> = MODELS.iter().map(|entry| entry.kind).collect();
+    models().find(|entry| entry.kind == kind).ok_or_else(|| {
+        let kinds: Vec<_> = models().map(|entry| entry.kind).collect();
         let near = did_you_mean(kind, kinds.iter().copied());
         let there = if near.is_empty() { format!(", there are {}", kinds.join(", ")) } else { near };
         format!("there is no device '{kind}'{there}")

@@ -112,7 +112,11 @@ pub fn decode<S: Stateful>(saved: &SavedState) -> Result<S::State, StateError> {
 }
 
 /// Refuses a state of `S` for the reason `why` unless it is `possible`.
-pub(crate) fn require<S: Stateful>(possible: bool, why: &'static str) -> Result<(), StateError> {
+///
+/// # Errors
+///
+/// [`StateError::Impossible`].
+pub fn require<S: Stateful>(possible: bool, why: &'static str) -> Result<(), StateError> {
     if possible { Ok(()) } else { Err(StateError::Impossible { kind: S::KIND, why }) }
 }
 

@@ -23,5 +23,6 @@ mod tests;
 pub use fencepost_trace::FaultKind;
 pub use kinds::{COMMON, KINDS, Kind, On};
 pub use set::{FaultSet, Struck};
+pub(crate) use spec::means_other_than_a_model;
 pub use spec::{FaultSpec, IOMMU, Told};
 pub(crate) use spec::{target_of, told_of};

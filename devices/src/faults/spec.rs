@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kinds::{COMMON, KINDS, Kind, On};
 use crate::parameters::{self, Parameter, Parameters, Value, did_you_mean};
-use crate::registry::MODELS;
+use crate::registry::models;
 
 /// The target that is the IOMMU.
 pub const IOMMU: &str = "iommu";
@@ -158,14 +158,19 @@ pub(crate) fn told_of(target: &str) -> Told<'_> {
     }
 }
 
+/// Whether a target of this name is something else than the device of a model.
+pub fn means_other_than_a_model(name: &str) -> bool {
+    name == IOMMU || ALIASES.iter().any(|(alias, _)| *alias == name)
+}
+
 /// The target that `name` is, by its full name.
 pub(crate) fn target_of(name: &str) -> Result<&str, String> {
     let full = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, full)| full);
     let slot = full.parse::<u8>().is_ok_and(|slot| (1..32).contains(&slot));
-    if slot || full == IOMMU || MODELS.iter().any(|model| model.kind == full) {
+    if slot || full == IOMMU || models().any(|model| model.kind == full) {
         return Ok(full);
     }
-    let known = MODELS.iter().map(|model| model.kind).chain([IOMMU]).chain(ALIASES.iter().map(|it| it.0));
+    let known = models().map(|model| model.kind).chain([IOMMU]).chain(ALIASES.iter().map(|it| it.0));
     let near = did_you_mean(name, known);
     Err(format!("there is no '{name}' here; write a kind of device, its slot or iommu{near}"))
 }

@@ -11,10 +11,7 @@ use crate::pci;
 use crate::registry::{self, MODELS, NoHost};
 use crate::state::{SavedState, pack};
 use crate::testing::World;
-use crate::testing::page::{Row, Table, number, page};
-
-/// The columns of every register table.
-const COLUMNS: [&str; 6] = ["offset", "bytes", "name", "access", "reset", "meaning"];
+use crate::testing::page::{number, page, registers_and_resets};
 
 /// The tables of the models and of the IOMMU: whose, the rows, and how many bytes registers can be in.
 fn tables() -> Vec<(&'static str, Vec<Register>, usize)> {
@@ -41,40 +38,9 @@ fn page_of(kind: &str) -> String {
     common + &page(&format!("{kind}.md"))
 }
 
-/// `0x100`, or `0x100 + 16n, n < 8`: offset, distance and number.
-fn places(cell: &str) -> (usize, usize, usize) {
-    let value = |text: &str| number(text).unwrap_or_else(|| panic!("{text} in {cell}")) as usize;
-    let Some((first, rest)) = cell.split_once(" + ") else { return (value(cell), 0, 1) };
-    let (stride, count) = rest.split_once("n, n < ").unwrap();
-    (value(first), value(stride), value(count))
-}
-
-/// A row of a page.
-fn documented(row: &Row<'_>) -> Register {
-    let (offset, stride, count) = places(&row.cell("offset"));
-    let width: usize = row.cell("bytes").parse().unwrap();
-    let access = row.cell("access");
-    let (kind, bits) = match access.split_once(" 0x") {
-        Some((kind, digits)) => (kind, u64::from_str_radix(digits, 16).unwrap()),
-        None => (access.as_str(), all(width)),
-    };
-    let (access, writable, clear) = match kind {
-        "RO" => (Access::ReadOnly, 0, 0),
-        "RW" => (Access::ReadWrite, bits, 0),
-        "RW, acts" => (Access::Acting, bits, 0),
-        "RW, locked" => (Access::Locked, bits, 0),
-        "WO" => (Access::WriteOnly, bits, 0),
-        "W1C" => (Access::ClearByOnes, 0, bits),
-        other => panic!("unknown access {other}"),
-    };
-    let (name, reset) = (row.cell("name").leak(), number(&row.cell("reset")));
-    Register { id: (), name, offset, width, count, stride, access, reset, writable, clear }
-}
-
 /// The rows of a page, with what they state of the reset value.
 fn documented_rows(name: &str) -> Vec<(Register, String)> {
-    let tables = Table::with_columns(&page_of(name), &COLUMNS);
-    tables.iter().flat_map(Table::rows).map(|row| (documented(&row), row.cell("reset"))).collect()
+    registers_and_resets(&page_of(name))
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Fakes of the four ports, for device tests and for anyone who writes a device.
 
+pub mod conformance;
 pub mod page;
 
 use std::cell::RefCell;

@@ -3,6 +3,11 @@
 // A page that is not as expected ends the test.
 #![allow(clippy::arithmetic_side_effects)]
 
+use crate::registers::{Access, Register, all};
+
+/// The columns of every register table.
+pub const COLUMNS: [&str; 6] = ["offset", "bytes", "name", "access", "reset", "meaning"];
+
 /// The page's text.
 pub fn page(name: &str) -> String {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
@@ -97,4 +102,50 @@ pub fn number_after(page: &str, words: &str) -> u64 {
     let rest = page[at + words.len()..].trim_start_matches([' ', '`', '(', '\n']);
     let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
     number(&rest[..end]).unwrap_or_else(|| panic!("no number behind \"{words}\": {}", &rest[..end]))
+}
+
+/// `0x100`, or `0x100 + 16n, n < 8`: offset, distance and number.
+fn places(cell: &str) -> (usize, usize, usize) {
+    let value = |text: &str| number(text).unwrap_or_else(|| panic!("{text} in {cell}")) as usize;
+    let Some((first, rest)) = cell.split_once(" + ") else { return (value(cell), 0, 1) };
+    let (stride, count) = rest
+        .split_once("n, n < ")
+        .unwrap_or_else(|| panic!("{cell} is not \"OFFSET + DISTANCEn, n < COUNT\""));
+    (value(first), value(stride), value(count))
+}
+
+/// A row of a register table.
+fn register(row: &Row<'_>) -> Register {
+    let (offset, stride, count) = places(&row.cell("offset"));
+    let (name, width, access) = (row.cell("name"), row.cell("bytes"), row.cell("access"));
+    let width = number(&width).unwrap_or_else(|| panic!("{name}: {width} bytes")) as usize;
+    let (kind, bits) = match access.split_once(" 0x") {
+        Some((kind, digits)) => {
+            (kind, u64::from_str_radix(digits, 16).unwrap_or_else(|_| panic!("{access}")))
+        }
+        None => (access.as_str(), all(width)),
+    };
+    let (access, writable, clear) = match kind {
+        "RO" => (Access::ReadOnly, 0, 0),
+        "RW" => (Access::ReadWrite, bits, 0),
+        "RW, acts" => (Access::Acting, bits, 0),
+        "RW, locked" => (Access::Locked, bits, 0),
+        "WO" => (Access::WriteOnly, bits, 0),
+        "W1C" => (Access::ClearByOnes, 0, bits),
+        other => panic!("{name}: unknown access {other}"),
+    };
+    let (name, reset) = (name.leak(), number(&row.cell("reset")));
+    Register { id: (), name, offset, width, count, stride, access, reset, writable, clear }
+}
+
+/// The registers of a page's register tables, those with [`COLUMNS`], to be compared with a model's own. `access` is `RO`, `RW`, `WO`, `W1C`,
+/// `RW, acts` or `RW, locked`, and the bits if they are not all.
+pub fn registers(page: &str) -> Vec<Register> {
+    registers_and_resets(page).into_iter().map(|(register, _)| register).collect()
+}
+
+/// The same, with what each row states of the value after reset.
+pub fn registers_and_resets(page: &str) -> Vec<(Register, String)> {
+    let tables = Table::with_columns(page, &COLUMNS);
+    tables.iter().flat_map(Table::rows).map(|row| (register(&row), row.cell("reset"))).collect()
 }

@@ -3,12 +3,12 @@
 
 use fencepost_firmware::layout;
 
-use super::page::{Table, number, number_after, page};
+use super::page::{COLUMNS, Table, number, number_after, page};
 use super::{FUNCTIONS, bar0, config, machine, read};
 
 /// The register tables of a page.
 pub fn tables(name: &str) -> Vec<Table> {
-    Table::with_columns(&page(name), &["offset", "bytes", "name", "access", "reset", "meaning"])
+    Table::with_columns(&page(name), &COLUMNS)
 }
 
 /// The offset and the reset value of `register` on a page.
