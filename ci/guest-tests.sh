@@ -88,6 +88,8 @@ debian debian kernel
 debian stable-debian kernel-stable
 
 . "$ROOT/ci/root-tests.sh"
+# What a newcomer does.
+. "$ROOT/ci/guide-tests.sh"
 
 . "$ROOT/ci/trace-tests.sh"
 

@@ -7,6 +7,7 @@ mod errors;
 mod fault;
 mod foreign;
 mod links;
+pub mod new;
 pub mod root;
 mod run;
 pub mod test;
@@ -79,6 +80,8 @@ pub enum Command {
     /// A scenario is a TOML file (docs/scenarios.md): a kernel, modules, what is done in the guest and on the host, and what is
     /// expected. The exit status is 0 if all passed, 1 if one failed, 2 for bad input, 3 if the harness failed.
     Test(Box<test::TestArgs>),
+    /// Write a starting point: a test of a driver, or a device of your own, with tests that pass
+    New(new::NewArgs),
     /// Run a command in a running guest
     ///
     /// The guest was started with `fencepost run --root ROOT --agent PATH`. What the command writes is shown as it comes; its exit

@@ -2,7 +2,8 @@
 //!
 //! Below the command line it is a library: a [`MachineConfig`](config::MachineConfig) describes a machine, a
 //! [`Launch`](launch::Launch) what to do with it, [`Hooks`](run::Hooks) connect it with the caller, and [`run`](run::run)
-//! runs it to its end. `vmm/examples/plug.rs` plugs a device of its own.
+//! runs it to its end. `vmm/examples/plug.rs` plugs a device of its own. [`main_with`] is the whole command, with device models of
+//! the caller's beside its own.
 //!
 //! ```no_run
 //! use fencepost::config::{Accel, DeviceConfig, MachineConfig};
@@ -29,6 +30,7 @@ pub mod cache_contents;
 pub mod channel;
 mod claims;
 pub mod cli;
+pub mod command;
 pub mod conductor;
 pub mod config;
 pub mod console;
@@ -65,6 +67,7 @@ mod loading;
 pub mod machine;
 pub mod modules;
 pub mod net_at;
+pub mod new;
 mod outcome;
 pub mod outlet;
 pub mod paging;
@@ -92,6 +95,8 @@ pub mod tracing;
 mod unix_socket;
 pub mod view;
 pub mod wire;
+
+pub use command::main_with;
 
 #[cfg(test)]
 mod docs_tests;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The command line and its commands, which may use everything.
-const ABOVE: [&str; 5] = ["cli", "demo", "trace_cli", "docs_tests", "main"];
+const ABOVE: [&str; 6] = ["cli", "command", "demo", "trace_cli", "docs_tests", "main"];
 
 fn sources(path: &Path, found: &mut Vec<PathBuf>) {
     if path.is_dir() {

@@ -182,7 +182,7 @@ fn options_and_commands_that_are_not_there() {
                 &[
                     "'fencepost'",
                     "'fly'",
-                    "run, demo, doctor, root, cache, test, exec, trace",
+                    "run, demo, doctor, root, cache, test, new, exec, trace",
                     "see 'fencepost --help'",
                 ],
             ),

@@ -79,6 +79,13 @@ pub struct TestArgs {
     pub ktap: Option<PathBuf>,
 }
 
+/// How this program is called: a program with devices of its own has another name.
+fn program() -> String {
+    let called = std::env::args_os().next().unwrap_or_default();
+    let own = Path::new(&called).file_name().is_some_and(|name| name != "fencepost");
+    if own { called.to_string_lossy().into_owned() } else { "fencepost".to_string() }
+}
+
 /// What a report says of durations.
 fn recorded(path: &Path) -> Result<BTreeMap<String, u64>, HostError> {
     let fix = "name a file that --json wrote";
@@ -219,7 +226,7 @@ impl TestArgs {
 
     /// This command without filters and scenarios.
     fn again(&self) -> String {
-        let mut words = vec!["fencepost test".to_string()];
+        let mut words = vec![format!("{} test", program())];
         words.extend(self.seed.map(|seed| format!("--seed {seed}")));
         if !self.kernel.is_empty() {
             words.push(format!("--kernel {}", self.kernel.join(",")));

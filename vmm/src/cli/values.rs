@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use fencepost_devices::parameters::{self, Parameters};
-use fencepost_devices::registry::{Entry, MODELS, find};
+use fencepost_devices::registry::{Entry, find, models};
 
 use crate::config::{Accel, Plug, SLOTS, Size, bad_slot};
 use crate::launch::ConsoleAt;
@@ -146,7 +146,7 @@ fn slot_of(text: &str) -> Result<u8, String> {
 
 /// All models with their slots and keys, as `--device help` shows them.
 pub fn device_help() -> String {
-    MODELS.iter().map(describe).collect::<Vec<_>>().join("\n")
+    models().map(describe).collect::<Vec<_>>().join("\n")
 }
 
 fn describe(model: &Entry) -> String {

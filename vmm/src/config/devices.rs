@@ -3,14 +3,14 @@
 use std::path::Path;
 
 use fencepost_devices::parameters::{self, Parameters, Value};
-use fencepost_devices::registry::{Entry, MODELS, find};
+use fencepost_devices::registry::{Entry, find, models};
 use serde::{Deserialize, Serialize};
 
 use super::MachineConfig;
 
 /// The devices that every machine has unless told otherwise.
 pub(super) fn standard() -> Vec<DeviceConfig> {
-    MODELS.iter().filter_map(|model| Some(DeviceConfig::new(model.kind, model.slot?))).collect()
+    models().filter_map(|model| Some(DeviceConfig::new(model.kind, model.slot?))).collect()
 }
 
 /// A device and where it is plugged.
@@ -130,7 +130,7 @@ impl MachineConfig {
     /// A bad or taken slot, as part of a line.
     pub fn plug(&mut self, plug: &Plug) -> Result<(), String> {
         let user = |slot: u8| self.devices.iter().find(|device| device.slot == slot);
-        let own = MODELS.iter().find(|model| model.kind == plug.model).and_then(|model| model.slot);
+        let own = models().find(|model| model.kind == plug.model).and_then(|model| model.slot);
         let slot = match plug.slot {
             Some(slot) if !SLOTS.contains(&slot) => return Err(bad_slot(&slot.to_string())),
             Some(slot) => match user(slot) {
