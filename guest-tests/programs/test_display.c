@@ -104,6 +104,45 @@ static void test_vblanks(void)
 	ktap_result(llabs(times_us[1] - times_us[0]) <= 3, "vertical blanks are a frame apart");
 }
 
+/* Explicit synchronisation asks the node that shows the picture for syncobjs. */
+static void test_syncobjs(void)
+{
+	struct drm_syncobj_create create = { 0 };
+	uint64_t point = 3;
+	int ret = display_ioctl(display.fd, DRM_IOCTL_SYNCOBJ_CREATE, &create);
+	struct drm_syncobj_timeline_array signal = {
+		.handles = (uintptr_t)&create.handle,
+		.points = (uintptr_t)&point,
+		.count_handles = 1,
+	};
+	struct drm_syncobj_timeline_wait wait = {
+		.handles = (uintptr_t)&create.handle,
+		.points = (uintptr_t)&point,
+		.count_handles = 1,
+		.flags = DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT,
+	};
+	int early = ret ? ret : display_ioctl(display.fd, DRM_IOCTL_SYNCOBJ_TIMELINE_WAIT, &wait);
+
+	if (!ret)
+		ret = display_ioctl(display.fd, DRM_IOCTL_SYNCOBJ_TIMELINE_SIGNAL, &signal);
+	if (!ret)
+		ret = display_ioctl(display.fd, DRM_IOCTL_SYNCOBJ_TIMELINE_WAIT, &wait);
+	ktap_result(!ret && early == -ETIME, "the display has timelines (%d, early %d)", ret, early);
+}
+
+/* What changes in a picture that is shown: told by DIRTYFB, whose clips must lie in the picture. */
+static void test_dirty(const struct display_fb *fb)
+{
+	struct drm_clip_rect clip = { .x1 = 1, .y1 = 2, .x2 = 30, .y2 = 40 };
+	struct drm_mode_fb_dirty_cmd dirty = { .fb_id = fb->fb, .clips_ptr = (uintptr_t)&clip, .num_clips = 1 };
+	int ret = display_ioctl(display.fd, DRM_IOCTL_MODE_DIRTYFB, &dirty);
+
+	ktap_result(!ret, "a clip of a picture is marked as changed (%d)", ret);
+	dirty.fb_id = 0;
+	ret = display_ioctl(display.fd, DRM_IOCTL_MODE_DIRTYFB, &dirty);
+	ktap_result(ret == -ENOENT, "of a picture that is not there it is refused (%d)", ret);
+}
+
 /* A dma-buf of ordinary pages, which lie anywhere in memory, as another driver would export it. */
 static int make_scattered(size_t size, uint8_t **pixels)
 {
@@ -235,7 +274,7 @@ int main(void)
 	uint32_t crcs[2] = { 0 };
 	int ret;
 
-	ktap_plan(21);
+	ktap_plan(24);
 	ret = display_open(&display, FENCEPOST_DISPLAY_DRIVER_NAME);
 	if (!ktap_result(ret == 0, "the display opens (%d)", ret))
 		return ktap_finish();
@@ -249,6 +288,8 @@ int main(void)
 	test_flips(fbs, crcs);
 	test_fences(fbs);
 	test_vblanks();
+	test_syncobjs();
+	test_dirty(&fbs[0]);
 	test_refusals(&fbs[0]);
 	test_import();
 

@@ -25,7 +25,8 @@
 DEFINE_DRM_GEM_FOPS(fpdisp_fops);
 
 static const struct drm_driver fpdisp_drm_driver = {
-	.driver_features = DRIVER_GEM | DRIVER_MODESET | DRIVER_ATOMIC,
+	.driver_features = DRIVER_GEM | DRIVER_MODESET | DRIVER_ATOMIC | DRIVER_SYNCOBJ |
+			   DRIVER_SYNCOBJ_TIMELINE,
 	.fops = &fpdisp_fops,
 	.dumb_create = drm_gem_shmem_dumb_create,
 	.gem_create_object = fpdisp_bo_alloc,

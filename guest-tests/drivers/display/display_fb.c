@@ -25,5 +25,6 @@ struct drm_framebuffer *fpdisp_fb_create(struct drm_device *drm, struct drm_file
 		return ERR_PTR(-EINVAL);
 	if (cmd->pitches[0] % FPDISP_ALIGNMENT || cmd->offsets[0] % FPDISP_ALIGNMENT)
 		return ERR_PTR(-EINVAL);
-	return drm_gem_fb_create(drm, file, cmd);
+	/* The device reads the whole picture for each frame, so a clip needs no more than a commit. */
+	return drm_gem_fb_create_with_dirty(drm, file, cmd);
 }

@@ -106,7 +106,9 @@ int fpdisp_plane_init(struct fpdisp_device *disp)
 					   fpdisp_formats, ARRAY_SIZE(fpdisp_formats), NULL,
 					   DRM_PLANE_TYPE_PRIMARY, NULL);
 
-	if (!ret)
-		drm_plane_helper_add(&disp->primary, &fpdisp_plane_helper_funcs);
-	return ret;
+	if (ret)
+		return ret;
+	drm_plane_helper_add(&disp->primary, &fpdisp_plane_helper_funcs);
+	drm_plane_enable_fb_damage_clips(&disp->primary);
+	return 0;
 }

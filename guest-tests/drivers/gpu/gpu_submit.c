@@ -49,6 +49,12 @@ static int fpgpu_submit_wait_fd(struct fpgpu_submission *sub)
 	return drm_sched_job_add_dependency(&sub->job->base, fence);
 }
 
+static u64 fpgpu_submit_wait_flags(const struct drm_fencepost_gpu_sync *sync)
+{
+	return sync->flags & FENCEPOST_GPU_SYNC_WAIT_FOR_SUBMIT ?
+	       DRM_SYNCOBJ_WAIT_FLAGS_WAIT_FOR_SUBMIT : 0;
+}
+
 static int fpgpu_submit_wait_syncs(struct fpgpu_submission *sub)
 {
 	struct drm_fencepost_gpu_sync *syncs;
@@ -63,10 +69,10 @@ static int fpgpu_submit_wait_syncs(struct fpgpu_submission *sub)
 	if (IS_ERR(syncs))
 		return PTR_ERR(syncs);
 	for (i = 0; !ret && i < sub->args->in_sync_count; i++) {
-		ret = syncs[i].pad ? -EINVAL : 0;
+		ret = syncs[i].flags & ~FENCEPOST_GPU_SYNC_WAIT_FOR_SUBMIT ? -EINVAL : 0;
 		if (!ret)
-			ret = drm_syncobj_find_fence(sub->file, syncs[i].handle, syncs[i].point, 0,
-						     &fence);
+			ret = drm_syncobj_find_fence(sub->file, syncs[i].handle, syncs[i].point,
+						     fpgpu_submit_wait_flags(&syncs[i]), &fence);
 		if (!ret)
 			ret = drm_sched_job_add_dependency(&sub->job->base, fence);
 	}
@@ -77,7 +83,7 @@ static int fpgpu_submit_wait_syncs(struct fpgpu_submission *sub)
 static int fpgpu_submit_find_sync(struct fpgpu_submission *sub, struct fpgpu_out_sync *out,
 				  const struct drm_fencepost_gpu_sync *sync)
 {
-	if (sync->pad)
+	if (sync->flags)
 		return -EINVAL;
 	out->point = sync->point;
 	out->syncobj = drm_syncobj_find(sub->file, sync->handle);

@@ -260,7 +260,7 @@ impl<'a> Preparing<'a> {
         let mut key = Key::of(machine, release)?;
         key.what = format!("{}, {what}", key.what);
         // The folder's name is a digest of what is in it.
-        key.parts.insert("the modules".to_string(), format!("{} {script}", index.display()));
+        key.parts.insert("the set of modules".to_string(), format!("{} {script}", index.display()));
         let place = Place::new(self.cache, key);
         if let Some(base) = self.bases.get(&place.path()) {
             return Ok(Arc::clone(base));

@@ -201,12 +201,18 @@ struct drm_fencepost_gpu_command {
 	__u64 value;
 };
 
+/*
+ * An in-sync without a fence yet is waited for, up to the kernel's limit of five seconds, instead of
+ * refused with -EINVAL. The thread that submits sleeps meanwhile.
+ */
+#define FENCEPOST_GPU_SYNC_WAIT_FOR_SUBMIT	(1 << 0)
+
 /** struct drm_fencepost_gpu_sync - a syncobj, and a point on it */
 struct drm_fencepost_gpu_sync {
 	/** @handle: of the syncobj */
 	__u32 handle;
-	/** @pad: zero */
-	__u32 pad;
+	/** @flags: FENCEPOST_GPU_SYNC_..., zero for an out-sync */
+	__u32 flags;
 	/** @point: timeline point, 0 for a binary syncobj */
 	__u64 point;
 };
