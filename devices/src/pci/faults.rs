@@ -171,6 +171,7 @@ impl Endpoint {
         }
         let gates = self.gates();
         while let Some(vector) = self.faults.get_mut().take_late(now_ns) {
+            platform.trace.record(Event::MsiRaised { rid: self.rid, vector });
             let sent = self.interrupts.raise(vector, &gates);
             platform.messages.extend(sent.map(|outgoing| outgoing.sent_by(self.rid)));
         }

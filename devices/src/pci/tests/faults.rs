@@ -75,6 +75,21 @@ fn a_spurious_interrupt_comes_at_its_time_or_behind_another() {
 }
 
 #[test]
+fn each_message_that_may_arrive_is_in_the_trace() {
+    for (specs, messages, raised) in [
+        (&["1:irq-twice"][..], 2, 2),
+        (&["1:irq-late,for=1us"], 1, 2),
+        (&["1:irq-spurious,for=1us,vector=0"], 2, 2),
+        (&["1:irq-lost"], 0, 1),
+    ] {
+        let mut bench = with(specs);
+        assert_eq!(bench.raise() + bench.advance_to(1000), messages, "{specs:?}");
+        let told = |event: &&Event| matches!(event, Event::MsiRaised { rid: 8, vector: 0 });
+        assert_eq!(bench.platform.trace.events.iter().filter(told).count(), raised, "{specs:?}");
+    }
+}
+
+#[test]
 fn a_fault_is_one_vectors_if_it_says_so() {
     let mut bench = with(&["1:irq-lost,vector=1,every=1"]);
     assert_eq!(bench.raise(), 1);
