@@ -3,12 +3,14 @@
 use fencepost_trace::Event;
 
 use super::config::monitor;
-use super::pixels::{Format, PIXEL_BYTES};
+use super::moves::{self, Move};
+use super::pixels::Format;
 use super::resource::{Backing, Content, MEMORY_MAX_BYTES, PIXELS_MAX, picture_bytes};
 use super::scanout::View;
 use super::state::GpuState;
+use super::wire::place::{BEHIND_RECT, BEHIND_RECT_AND_WORD, FIRST, SECOND};
 use super::wire::{
-    EDID_ROOM_BYTES, ENTRY_BYTES, HEADER_BYTES, OK_DISPLAY_INFO, OK_EDID, OK_NODATA, Rect, Refusal, Request,
+    EDID_ROOM_BYTES, ENTRY_BYTES, OK_DISPLAY_INFO, OK_EDID, OK_NODATA, Rect, Refusal, Request,
     SCANOUTS_IN_INFO, command,
 };
 use crate::display::{PictureSink, edid};
@@ -18,12 +20,6 @@ use crate::virtio::Chain;
 /// A response's type and what follows its header.
 pub type Answer = Result<(u32, Vec<u8>), Refusal>;
 
-/// Offsets behind the header that most commands share: their first words, and what is behind a rectangle.
-const FIRST: usize = HEADER_BYTES;
-const SECOND: usize = FIRST + 4;
-const BEHIND_RECT: usize = FIRST + 16;
-const BEHIND_RECT_AND_WORD: usize = BEHIND_RECT + 4;
-const BEHIND_RECT_AND_LONG: usize = BEHIND_RECT + 8;
 /// Of RESOURCE_CREATE_BLOB: the size, and how long it is without its entries.
 const BLOB_SIZE: usize = 48;
 const BLOB_BYTES: u64 = 56;
@@ -41,24 +37,6 @@ pub struct Desk<'a, 'p> {
     pub ports: &'a mut Ports<'p>,
 }
 
-/// Bytes of pixels that `request` moves, for the cost model: as many as it says, if that is possible at all.
-pub fn moved_bytes(state: &GpuState, request: &Request<'_>) -> u64 {
-    let rect = request.rect(FIRST);
-    match request.command() {
-        command::TRANSFER_TO_HOST_2D => rect.area().min(PIXELS_MAX).saturating_mul(PIXEL_BYTES as u64),
-        command::RESOURCE_FLUSH => {
-            let id = request.word(BEHIND_RECT);
-            let views =
-                state.scanouts.iter().filter_map(|it| it.view.as_ref()).filter(|it| it.resource == id);
-            let parts =
-                views.filter_map(|view| if view.is_new { Some(view.rect) } else { view.rect.and(&rect) });
-            parts.fold(0, |sum, part| sum.saturating_add(part.area().saturating_mul(PIXEL_BYTES as u64)))
-        }
-        command::UPDATE_CURSOR => super::cursor::BYTES as u64,
-        _ => 0,
-    }
-}
-
 impl Desk<'_, '_> {
     /// Carries out a command of the control queue.
     pub fn control(&mut self, request: &Request<'_>, chain: &Chain) -> Answer {
@@ -67,12 +45,10 @@ impl Desk<'_, '_> {
             command::RESOURCE_CREATE_2D => self.create_2d(request),
             command::RESOURCE_UNREF => self.unref(request.word(FIRST)),
             command::SET_SCANOUT => self.set_scanout(request),
-            command::RESOURCE_FLUSH => self.flush(request),
-            command::TRANSFER_TO_HOST_2D => {
-                let resource = self.state.resources.get_mut(request.word(BEHIND_RECT_AND_LONG))?;
-                resource.transfer(self.ports.dma, &request.rect(FIRST), request.long(BEHIND_RECT))?;
-                DONE
-            }
+            // What it shows was fetched and shown before.
+            command::RESOURCE_FLUSH => moves::flush(self.state, request).and(DONE),
+            // What it copies was moved before.
+            command::TRANSFER_TO_HOST_2D => moves::transfer(self.state, request).and(DONE),
             command::RESOURCE_ATTACH_BACKING => self.attach(request, chain),
             command::RESOURCE_DETACH_BACKING => self.detach(request.word(FIRST)),
             command::GET_EDID => self.edid(request.word(FIRST)),
@@ -98,7 +74,9 @@ impl Desk<'_, '_> {
             }
         }
         (scanout.cursor.x, scanout.cursor.y) = (request.word(SECOND) as i32, request.word(SECOND + 4) as i32);
-        if update || scanout.cursor.is_visible() {
+        // A picture that is half fetched is shown with its cursor once it is whole.
+        let half = self.state.jobs.iter().flatten().any(|job| job.fetches(number));
+        if (update || scanout.cursor.is_visible()) && !half {
             scanout.show_again(number, self.sink, self.ports);
         }
         DONE
@@ -234,29 +212,28 @@ impl Desk<'_, '_> {
         DONE
     }
 
-    /// Every scan-out that shows a part of what has changed fetches it and shows it.
-    fn flush(&mut self, request: &Request<'_>) -> Answer {
-        let (rect, id) = (request.rect(FIRST), request.word(BEHIND_RECT));
-        let resource = self.state.resources.get(id)?;
-        if let Content::Host { width, height, .. } = resource.content
-            && !rect.is_within(width, height)
-        {
-            return Err(Refusal::Parameter);
-        }
+    /// A scan-out begins to fetch what has changed.
+    pub fn latch(&mut self, it: &Move) {
+        let Some(number) = it.scanout else { return };
+        let Some(scanout) = self.state.scanouts.get(number as usize) else { return };
         let engine = self.ports.engine(super::core::ENGINE);
-        for (number, scanout) in (0u32..).zip(&mut self.state.scanouts) {
-            let Some(view) = scanout.view.as_ref().filter(|view| view.resource == id) else { continue };
-            let Some(part) = view.changed(&rect) else { continue };
-            let (size, flips) = ((view.rect.width, view.rect.height), view.is_new);
-            let frame = scanout.shown.saturating_add(1);
-            self.ports.trace.record(Event::Latch { engine, frame, commit: frame });
-            if flips {
-                self.ports.trace.record(Event::Flip { engine, frame, flip: frame });
-            }
-            scanout.fetch(&part, resource, self.ports.dma)?;
+        let (frame, flip) = (scanout.shown.saturating_add(1), scanout.flips.saturating_add(1));
+        self.ports.trace.record(Event::Latch { engine, frame, commit: flip });
+        if scanout.view.as_ref().is_some_and(|view| view.is_new) {
+            self.ports.trace.record(Event::Flip { engine, frame, flip });
+        }
+    }
+
+    /// A scan-out has fetched what has changed, and shows it.
+    pub fn show_fetched(&mut self, it: &Move) {
+        if let Some(number) = it.scanout
+            && let Some(scanout) = self.state.scanouts.get_mut(number as usize)
+            && let Some(view) = &mut scanout.view
+        {
+            view.is_new = false;
+            let size = (view.rect.width, view.rect.height);
             scanout.show(number, size, self.sink, self.ports);
         }
-        DONE
     }
 
     /// The memory entries behind the first `skip` bytes of a command.

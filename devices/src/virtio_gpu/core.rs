@@ -2,12 +2,14 @@
 
 use fencepost_trace::{EngineSpec, Event, JobKind, Role};
 
-use super::commands::{Answer, Desk, moved_bytes};
+use super::commands::{Answer, Desk};
 use super::config::{PARAMETERS, VirtioGpuConfig, monitor};
 use super::cursor;
+use super::moves::{self, Move};
 use super::resource::{MEMORY_MAX_BYTES, PIXELS_MAX, picture_bytes};
+use super::scanout::Scanout;
 use super::state::{GpuState, Job};
-use super::wire::{REQUEST_MAX_BYTES, Refusal, Request, SCANOUTS_IN_INFO};
+use super::wire::{REQUEST_MAX_BYTES, Refusal, Request, SCANOUTS_IN_INFO, command};
 use crate::cost::CostModel;
 use crate::display::PictureSink;
 use crate::function::Counter;
@@ -60,18 +62,64 @@ impl Virtio2d {
             Err(fault) => return io.fault(fault),
         };
         io.job_starts(queue, self.state.counts.commands, JobKind::Copy);
-        let bytes = moved_bytes(&self.state, &Request(&request));
-        let due_ns = io.ports.job_end_ns(self.config.cost().cycles(bytes));
-        if let Some(job) = self.state.jobs.get_mut(usize::from(queue)) {
-            *job = Some(Job { chain, request, due_ns });
-        }
-        io.ports.clock.call_at(due_ns, queue.into());
+        let (moves, bytes) = self.moved(queue, &Request(&request));
+        let start_ns = io.ports.clock.now().ns;
+        let all_ns = io.ports.job_end_ns(self.config.cost().cycles(bytes)).saturating_sub(start_ns);
+        self.wait(queue, Job { chain, request, start_ns, all_ns, due_ns: start_ns, moves }, io);
     }
 
-    fn end(&mut self, queue: u16, io: &mut Io<'_, '_>) {
-        let Some(job) = self.state.jobs.get_mut(usize::from(queue)).and_then(Option::take) else { return };
+    /// What a command moves, and its bytes for the cost model.
+    fn moved(&self, queue: u16, request: &Request<'_>) -> (Vec<Move>, u64) {
+        match queue {
+            CONTROL => {
+                let moves = moves::moves(&self.state, request);
+                let bytes = moves::bytes(&moves);
+                (moves, bytes)
+            }
+            _ if request.command() == command::UPDATE_CURSOR => (Vec::new(), cursor::BYTES as u64),
+            _ => (Vec::new(), 0),
+        }
+    }
+
+    /// Waits for the next piece of `job`, or its end.
+    fn wait(&mut self, queue: u16, mut job: Job, io: &mut Io<'_, '_>) {
+        job.plan();
+        io.ports.clock.call_at(job.due_ns, queue.into());
+        if let Some(place) = self.state.jobs.get_mut(usize::from(queue)) {
+            *place = Some(job);
+        }
+    }
+
+    /// Goes on with the command of `queue`.
+    fn go_on(&mut self, queue: u16, io: &mut Io<'_, '_>) {
+        let Some(mut job) = self.state.jobs.get_mut(usize::from(queue)).and_then(Option::take) else {
+            return;
+        };
+        let moved = self.step(&mut job, io);
+        if moved.is_ok() && job.next_move().is_some() {
+            return self.wait(queue, job, io);
+        }
+        let answer = moved.and_then(|()| self.carry_out(queue, &job, io));
+        self.end(queue, &job, answer, io);
+    }
+
+    /// Moves the next piece of `job`, if one is left; a scan-out that has all of its own shows it.
+    fn step(&mut self, job: &mut Job, io: &mut Io<'_, '_>) -> Result<(), Refusal> {
+        let Job { request, moves, .. } = job;
+        let Some(it) = moves.iter_mut().find(|it| !it.is_done()) else { return Ok(()) };
+        let mut desk = Desk { state: &mut self.state, sink: &mut *self.sink, ports: io.ports };
+        if it.done == 0 {
+            desk.latch(it);
+        }
+        moves::step(desk.state, it, &Request(request), desk.ports.dma)?;
+        if it.is_done() {
+            desk.show_fetched(it);
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, queue: u16, job: &Job, answer: Answer, io: &mut Io<'_, '_>) {
         let request = Request(&job.request);
-        let answer = self.carry_out(queue, &job, io);
         let (seqno, ok) = (self.state.counts.commands, answer.is_ok());
         self.state.counts.commands = seqno.saturating_add(1);
         self.state.counts.refused = self.state.counts.refused.saturating_add(u64::from(!ok));
@@ -116,7 +164,7 @@ impl Virtio2d {
 impl Device for Virtio2d {
     const KIND: &'static str = "virtio-gpu";
     const ABOUT: &'static str = "virtio GPU without 3D, with monitors";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const TYPE: u16 = 16;
     /// Display controller, other.
     const CLASS: u32 = 0x03_80_00;
@@ -169,7 +217,7 @@ impl Device for Virtio2d {
     }
 
     fn timer(&mut self, token: u32, io: &mut Io<'_, '_>) {
-        self.end(if token == u32::from(CONTROL) { CONTROL } else { CURSOR }, io);
+        self.go_on(if token == u32::from(CONTROL) { CONTROL } else { CURSOR }, io);
     }
 
     /// Words of the host about its monitors, 12 bytes each; what is none is dropped.
@@ -198,6 +246,7 @@ impl Device for Virtio2d {
                 old.show(number, size, &mut *self.sink, io.ports);
             }
             (new.preferred, new.shown) = (old.preferred, old.shown);
+            (new.flips, new.crc) = (old.flips, old.crc);
         }
         self.state = new;
     }
@@ -222,11 +271,15 @@ impl Device for Virtio2d {
     }
 
     fn counters(&self) -> Vec<Counter> {
-        let shown = self.state.scanouts.iter().fold(0u64, |sum, it| sum.saturating_add(it.shown));
+        let sum = |of: fn(&Scanout) -> u64| {
+            self.state.scanouts.iter().fold(0u64, |sum, it| sum.saturating_add(of(it)))
+        };
+        let flips = sum(|it| it.flips);
         vec![
             Counter { name: "commands", value: self.state.counts.commands },
             Counter { name: "refused", value: self.state.counts.refused },
-            Counter { name: "pictures", value: shown },
+            Counter { name: "pictures", value: flips },
+            Counter { name: "cursors", value: sum(|it| it.shown).saturating_sub(flips) },
             Counter { name: "resources", value: self.state.resources.0.len() as u64 },
             Counter { name: "picture-bytes", value: self.state.host_bytes() },
             Counter { name: "malformed", value: self.state.counts.malformed },
@@ -257,7 +310,11 @@ fn impossible(config: &VirtioGpuConfig, state: &GpuState) -> Option<&'static str
         });
         sized && matches!(scanout.cursor.pixels.len(), 0 | cursor::BYTES)
     });
+    let moved = state.jobs.iter().flatten().all(|job| {
+        let area = |it: &Move| it.rect.area() <= PIXELS_MAX && it.done <= it.rect.area();
+        job.moves.len() <= SCANOUTS_IN_INFO && job.moves.iter().all(area)
+    });
     let bounded =
         state.host_bytes() <= MEMORY_MAX_BYTES && state.resources.0.len() <= super::resource::RESOURCES_MAX;
-    (!pictures || !views || !bounded).then_some("pictures")
+    (!pictures || !views || !bounded || !moved).then_some("pictures")
 }

@@ -4,6 +4,7 @@ mod commands;
 mod config;
 mod core;
 mod cursor;
+mod moves;
 mod pixels;
 mod resource;
 mod scanout;

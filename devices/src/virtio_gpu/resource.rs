@@ -128,27 +128,46 @@ impl Resource {
         }
     }
 
-    /// Copies `rect` from guest memory, where it starts at `offset`, and a row is as long as one of the picture.
-    pub fn transfer(&mut self, dma: &mut dyn Dma, rect: &Rect, offset: u64) -> Result<(), Refusal> {
-        let Content::Host { width, height, pixels, .. } = &mut self.content else {
-            // Guest memory is where it is.
-            return Ok(());
-        };
-        if !rect.is_within(*width, *height) {
+    /// Whether a transfer of `rect`, whose guest memory starts at `offset`, copies anything: guest memory is where it is.
+    ///
+    /// # Errors
+    ///
+    /// A rectangle outside the picture, or less guest memory than it takes.
+    pub fn check_transfer(&self, rect: &Rect, offset: u64) -> Result<bool, Refusal> {
+        let Content::Host { width, height, .. } = self.content else { return Ok(false) };
+        if !rect.is_within(width, height) {
             return Err(Refusal::Parameter);
         }
-        let stride = picture_bytes(*width, 1);
-        let row = picture_bytes(rect.width, 1);
-        let end = stride
+        let end = picture_bytes(width, 1)
             .checked_mul(u64::from(rect.height).saturating_sub(1))
-            .and_then(|last| last.checked_add(row));
-        if end.and_then(|end| end.checked_add(offset)).is_none_or(|end| end > self.backing.bytes()) {
-            return Err(Refusal::Parameter);
+            .and_then(|last| last.checked_add(picture_bytes(rect.width, 1)));
+        match end.and_then(|end| end.checked_add(offset)).is_some_and(|end| end <= self.backing.bytes()) {
+            true => Ok(true),
+            false => Err(Refusal::Parameter),
         }
-        let first = picture_bytes(rect.x, 1).saturating_add(stride.saturating_mul(rect.y.into()));
+    }
+
+    /// Copies `piece` of `rect` from guest memory, where the rectangle starts at `offset`, and a row is as long as one of the picture.
+    pub fn transfer(
+        &mut self,
+        dma: &mut dyn Dma,
+        rect: &Rect,
+        piece: &Rect,
+        offset: u64,
+    ) -> Result<(), Refusal> {
+        if !self.check_transfer(rect, offset)? {
+            return Ok(());
+        }
+        let Content::Host { width, pixels, .. } = &mut self.content else { return Ok(()) };
+        let stride = picture_bytes(*width, 1);
+        let row = picture_bytes(piece.width, 1);
+        let behind = |x: u32, y: u32| picture_bytes(x, 1).saturating_add(stride.saturating_mul(y.into()));
+        let offset =
+            offset.saturating_add(behind(piece.x.saturating_sub(rect.x), piece.y.saturating_sub(rect.y)));
+        let first = behind(piece.x, piece.y);
         // Rows without gaps are one long row.
         let (rows, row) =
-            if row == stride { (1, row.saturating_mul(rect.height.into())) } else { (rect.height, row) };
+            if row == stride { (1, row.saturating_mul(piece.height.into())) } else { (piece.height, row) };
         for index in 0..u64::from(rows) {
             let behind = stride.saturating_mul(index);
             let (from, to) = (offset.saturating_add(behind), first.saturating_add(behind) as usize);

@@ -52,6 +52,10 @@ pub struct Scanout {
     pub cursor: Cursor,
     /// Pictures that the host was shown.
     pub shown: u64,
+    /// Of these, those that brought something new: all but those that show the cursor alone anew.
+    pub flips: u64,
+    /// CRC-32 of the last one.
+    pub crc: u32,
     /// Width and height that the host prefers; zero: the monitor is not there.
     pub preferred: (u32, u32),
 }
@@ -59,7 +63,7 @@ pub struct Scanout {
 impl Scanout {
     /// Fetches `part` of the resource, which is in the view.
     pub fn fetch(&mut self, part: &Rect, resource: &Resource, dma: &mut dyn Dma) -> Result<(), Refusal> {
-        let Some(view) = &mut self.view else { return Ok(()) };
+        let Some(view) = &self.view else { return Ok(()) };
         let row = picture_bytes(part.width, 1) as usize;
         for y in part.y..part.y.saturating_add(part.height) {
             let (column, line) = (part.x.saturating_sub(view.rect.x), y.saturating_sub(view.rect.y));
@@ -70,7 +74,6 @@ impl Scanout {
                 view.format.to_xrgb(to);
             }
         }
-        view.is_new = false;
         Ok(())
     }
 
@@ -81,15 +84,27 @@ impl Scanout {
         Some((view.rect.width, view.rect.height))
     }
 
-    /// Shows the host the picture with the cursor on it, as scan-out `number`.
-    pub fn show(
+    /// Shows the host what is new, with the cursor on it, as scan-out `number`.
+    pub fn show(&mut self, number: u32, size: Size, sink: &mut dyn PictureSink, ports: &mut Ports<'_>) {
+        self.flips = self.flips.saturating_add(1);
+        self.send(number, size, true, sink, ports);
+    }
+
+    /// Shows it again if it is on and was shown, and looks different: the cursor is another or elsewhere.
+    pub fn show_again(&mut self, number: u32, sink: &mut dyn PictureSink, ports: &mut Ports<'_>) {
+        if let Some(View { rect, is_new: false, .. }) = self.view {
+            self.send(number, (rect.width, rect.height), false, sink, ports);
+        }
+    }
+
+    fn send(
         &mut self,
         number: u32,
-        (width, height): (u32, u32),
+        (width, height): Size,
+        fresh: bool,
         sink: &mut dyn PictureSink,
         ports: &mut Ports<'_>,
     ) {
-        self.shown = self.shown.saturating_add(1);
         let mut composed = Vec::new();
         let mut xrgb = &self.picture;
         if self.view.is_some() && self.cursor.is_visible() {
@@ -97,25 +112,17 @@ impl Scanout {
             self.cursor.draw(&mut composed, width, height);
             xrgb = &composed;
         }
-        let (engine, frame, crc) = (ports.engine(super::core::ENGINE), self.shown, crc32(xrgb));
-        ports.trace.record(Event::ScanOut { engine, frame, crc });
-        sink.picture(&Scanned {
-            scanout: number,
-            frame,
-            flip: frame,
-            fresh: true,
-            crc,
-            now: ports.clock.now(),
-            width_px: width,
-            height_px: height,
-            xrgb,
-        });
-    }
-
-    /// Shows it again if it is on and was shown: the cursor is another or elsewhere.
-    pub fn show_again(&mut self, number: u32, sink: &mut dyn PictureSink, ports: &mut Ports<'_>) {
-        if let Some(View { rect, is_new: false, .. }) = self.view {
-            self.show(number, (rect.width, rect.height), sink, ports);
+        let crc = crc32(xrgb);
+        if !fresh && crc == self.crc {
+            return;
         }
+        (self.shown, self.crc) = (self.shown.saturating_add(1), crc);
+        let (engine, frame, flip) = (ports.engine(super::core::ENGINE), self.shown, self.flips);
+        ports.trace.record(Event::ScanOut { engine, frame, crc });
+        let (now, width_px, height_px) = (ports.clock.now(), width, height);
+        sink.picture(&Scanned { scanout: number, frame, flip, fresh, crc, now, width_px, height_px, xrgb });
     }
 }
+
+/// Width and height in pixels.
+type Size = (u32, u32);

@@ -30,6 +30,20 @@ pub mod command {
     pub const MOVE_CURSOR: u32 = 0x301;
 }
 
+/// Offsets in a command: behind the header the first words that most commands share, and what is behind a rectangle.
+pub mod place {
+    /// Behind the header.
+    pub const FIRST: usize = super::HEADER_BYTES;
+    /// Behind the first word.
+    pub const SECOND: usize = FIRST + 4;
+    /// Behind a rectangle.
+    pub const BEHIND_RECT: usize = FIRST + 16;
+    /// Behind a rectangle and a word of 32 bits.
+    pub const BEHIND_RECT_AND_WORD: usize = BEHIND_RECT + 4;
+    /// Behind a rectangle and one of 64 bits.
+    pub const BEHIND_RECT_AND_LONG: usize = BEHIND_RECT + 8;
+}
+
 /// Done, and nothing to say.
 pub const OK_NODATA: u32 = 0x1100;
 /// [`command::GET_DISPLAY_INFO`]'s answer.

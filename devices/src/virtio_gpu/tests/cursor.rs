@@ -39,7 +39,7 @@ fn a_cursor_is_cut_at_the_edges() {
         (70, 60, Some((70, 60, 79, 69))),
         (-60, -63, Some((0, 0, 3, 0))),
         (80, 0, None),
-        (0, -64, None),
+        (79, -63, Some((79, 0, 79, 0))),
         (i32::MIN, i32::MAX, None),
     ];
     for (x, y, expected) in places {
@@ -48,6 +48,28 @@ fn a_cursor_is_cut_at_the_edges() {
         assert_eq!(extent(&shot, &[10, 20, 30, 0]), expected, "{x} {y}");
         assert_eq!(shot.crc, crc32fast::hash(&shot.pixels));
     }
+}
+
+#[test]
+fn a_cursor_that_moves_is_no_new_picture() {
+    let mut bench = bench([10, 20, 30, 0], [1, 2, 3, 255]);
+    let seen = |bench: &mut Bench| {
+        bench.shots().iter().map(|shot| (shot.frame, shot.flip, shot.fresh)).collect::<Vec<_>>()
+    };
+    assert_eq!(bench.cursor(0x300, &[0, 1, 1, 0, 2, 0, 0, 0]), OK);
+    assert_eq!(bench.cursor(0x301, &[0, 7, 5, 0, 0, 0, 0, 0]), OK);
+    assert_eq!(seen(&mut bench), [(2, 1, false), (3, 1, false)]);
+    // Nothing looks different: it is where it was, goes from one place outside to another, or has the same pixels.
+    assert_eq!(bench.cursor(0x301, &[0, 7, 5, 0, 0, 0, 0, 0]), OK);
+    assert_eq!(bench.cursor(0x300, &[0, 7, 5, 0, 2, 9, 9, 0]), OK);
+    assert_eq!(seen(&mut bench), []);
+    assert_eq!(bench.cursor(0x301, &[0, 80, 0, 0, 0, 0, 0, 0]), OK);
+    assert_eq!(bench.cursor(0x301, &[0, 0, 70, 0, 0, 0, 0, 0]), OK);
+    assert_eq!(seen(&mut bench), [(4, 1, false)]);
+    // A flush is one, though its pixels are those that were there.
+    assert_eq!(bench.send(0x104, &[0, 0, 80, 70, 1, 0]), OK);
+    assert_eq!(seen(&mut bench), [(5, 2, true)]);
+    assert_eq!((bench.counter("pictures"), bench.counter("cursors")), (2, 3));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod commands;
 mod cursor;
 mod lives;
+mod pieces;
 mod random;
 
 use std::sync::{Arc, Mutex};
@@ -30,6 +31,8 @@ const PARAMETER: u32 = 0x1205;
 struct Shot {
     scanout: u32,
     frame: u64,
+    flip: u64,
+    fresh: bool,
     size: (u32, u32),
     crc: u32,
     pixels: Vec<u8>,
@@ -41,8 +44,8 @@ struct Shots(Arc<Mutex<Vec<Shot>>>);
 impl PictureSink for Shots {
     fn picture(&mut self, it: &Scanned<'_>) {
         let size = (it.width_px, it.height_px);
-        assert!(it.fresh && it.flip == it.frame);
-        let shot = Shot { scanout: it.scanout, frame: it.frame, size, crc: it.crc, pixels: it.xrgb.to_vec() };
+        let &Scanned { scanout, frame, flip, fresh, crc, .. } = it;
+        let shot = Shot { scanout, frame, flip, fresh, size, crc, pixels: it.xrgb.to_vec() };
         self.0.lock().unwrap().push(shot);
     }
 }
