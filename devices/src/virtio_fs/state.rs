@@ -4,17 +4,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::virtio::Chain;
 
-/// A request that has been answered, and whose reply is on its way.
+/// A request in hand. It comes in part by part, is answered when it is whole, and its reply goes out part by part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
     /// Its queue.
     pub queue: u16,
     /// Its buffer.
     pub chain: Chain,
-    /// When the reply is there, in nanoseconds.
+    /// When the next part has come or gone, in nanoseconds.
     pub due_ns: u64,
-    /// The reply.
-    pub reply: Vec<u8>,
+    /// What has come of it.
+    pub request: Vec<u8>,
+    /// The reply, once the request is whole.
+    pub reply: Option<Vec<u8>>,
+    /// Bytes of the reply that have gone.
+    pub gone: usize,
 }
 
 /// All that a file system device is, but for its configuration and its queues.
