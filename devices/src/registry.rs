@@ -34,6 +34,7 @@ use crate::virtio_blk::{Disk, Wanted};
 use crate::virtio_console::{ByteSink, NoReader, Port};
 use crate::virtio_fs::{FileServer, NoFiles, Share};
 use crate::virtio_net::{Unplugged, Wire};
+use crate::virtio_rng::Entropy;
 
 pub use crate::MODELS;
 pub use added::{add, models};
@@ -66,6 +67,8 @@ pub trait Host {
     ///
     /// As [`Self::pictures`].
     fn disk(&mut self, wanted: Wanted<'_>) -> Result<Box<dyn Disk>, String>;
+    /// The host's random numbers; none where the guest's run must not depend on them.
+    fn entropy(&mut self) -> Option<Box<dyn Entropy>>;
 }
 
 /// A host that has no files, and nobody who looks at a screen.
@@ -98,6 +101,10 @@ impl Host for NoHost {
 
     fn disk(&mut self, wanted: Wanted<'_>) -> Result<Box<dyn Disk>, String> {
         Err(format!("{}: there are no files here; leave it out", wanted.path.display()))
+    }
+
+    fn entropy(&mut self) -> Option<Box<dyn Entropy>> {
+        None
     }
 }
 

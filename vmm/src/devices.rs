@@ -15,14 +15,16 @@ use fencepost_devices::virtio_blk::{Disk, Wanted};
 use fencepost_devices::virtio_console::{ByteSink, NoReader, Port};
 use fencepost_devices::virtio_fs::{FileServer, Share};
 use fencepost_devices::virtio_net::{Unplugged, Wire};
+use fencepost_devices::virtio_rng::Entropy;
 
 use crate::config::{DeviceConfig, MachineConfig};
 use crate::disk;
-use crate::error::HostError;
+use crate::error::{HostError, plain};
 use crate::failures::Failures;
 use crate::frames::{Frame, FrameSink, ScreenName, Watcher};
 use crate::machine::map::pci_windows;
 use crate::panic::{Console, Panics};
+use crate::random;
 use crate::share;
 use crate::source;
 
@@ -107,6 +109,7 @@ pub struct HostFiles {
     terminal: Option<Box<dyn Write + Send>>,
     channel: Option<Box<dyn Write + Send>>,
     wire: Option<Box<dyn Wire>>,
+    random: bool,
 }
 
 impl HostFiles {
@@ -136,6 +139,11 @@ impl HostFiles {
     #[must_use]
     pub fn wired(self, wire: Option<Box<dyn Wire>>) -> Self {
         HostFiles { wire, ..self }
+    }
+
+    /// Whether the guest gets the host's random numbers: its run is not one that can be had again then.
+    pub fn be_random(&mut self, random: bool) {
+        self.random = random;
     }
 
     /// What the host fails to do for the devices.
@@ -181,6 +189,21 @@ impl Host for HostFiles {
 
     fn disk(&mut self, wanted: Wanted<'_>) -> Result<Box<dyn Disk>, String> {
         disk::open(wanted, self.failures.clone())
+    }
+
+    fn entropy(&mut self) -> Option<Box<dyn Entropy>> {
+        self.random.then(|| Box::new(HostEntropy(self.failures.clone())) as Box<dyn Entropy>)
+    }
+}
+
+/// The host's generator.
+struct HostEntropy(Failures);
+
+impl Entropy for HostEntropy {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        if let Err(error) = random::fill(bytes) {
+            self.0.add("the host's random numbers", &plain(&error), "requests that the guest got as zeros");
+        }
     }
 }
 

@@ -72,6 +72,7 @@ mod outcome;
 pub mod outlet;
 pub mod paging;
 pub mod panic;
+mod random;
 mod ready;
 pub mod report;
 pub mod root;

@@ -131,8 +131,9 @@ pub(crate) fn powered_on(
     let config = launch.machine.clone();
     let mut assembly = Assembly::new(launch, trace_file, hooks);
     let others = std::mem::take(&mut assembly.hooks.devices);
-    let pci = devices::plug(&config, &mut assembly.host, others)?;
     let (accel, why) = accel::choose(accel::with_seed(config.accel, config.seed)?)?;
+    assembly.host.be_random(accel == Chosen::Kvm);
+    let pci = devices::plug(&config, &mut assembly.host, others)?;
     let plan = plan(launch)?;
     why.iter().for_each(|why| (assembly.hooks.say)(why));
     let code = Arc::new(CodePages::new(memory::end(&memory)));
@@ -171,6 +172,7 @@ pub(crate) fn restored(
     let Saved { config, cpu, machine: state, .. } = saved;
     let config = launch.machine.run_as(config);
     let mut assembly = Assembly::new(launch, trace_file, hooks);
+    assembly.host.be_random(accel == Chosen::Kvm);
     let pci = devices::restore(&config, &mut assembly.host, &state.pci).map_err(refused)?;
     let code = Arc::new(CodePages::new(memory::end(&memory)));
     let resumed = backend::resume(accel, &memory, &code, &cpu, &state, &assembly.hooks.control);

@@ -64,6 +64,10 @@ impl Host for Turns {
         NoHost.disk(wanted)
     }
 
+    fn entropy(&mut self) -> Option<Box<dyn crate::virtio_rng::Entropy>> {
+        NoHost.entropy()
+    }
+
     fn share(&mut self, _: Share<'_>) -> Result<Box<dyn FileServer>, String> {
         Ok(Box::new(Turned::default()))
     }
@@ -104,6 +108,35 @@ fn a_reply_takes_its_time() {
     assert_eq!(driver.used(1), []);
     driver.wait(1);
     assert_eq!(driver.used(1).len(), 1);
+}
+
+#[test]
+fn a_large_request_comes_and_goes_in_parts() {
+    let mut driver = driver();
+    let (request, reply, bytes) = (0x1000, 0x4_0000, 0x1_8000);
+    driver.store(request, &vec![1; bytes as usize]);
+    driver.add(1, &[Part::Read(request, bytes), Part::Write(reply, bytes)]);
+    driver.kick(1);
+    // The first 64 KiB are in; the rest comes later, and is what it is then.
+    driver.store(request, &vec![2; bytes as usize]);
+    driver.wait(2000 + 0x1_0000 / 8 - 1);
+    let state = device(&mut driver).save();
+    assert_eq!(
+        (state.job.as_ref().map(|job| job.request.len()), &state.server[..]),
+        (Some(0x1_0000), &[0][..])
+    );
+    // Then come the rest, and the first 64 KiB of the reply.
+    driver.wait(0x1_8000 / 8);
+    assert_eq!(device(&mut driver).save().server, [1]);
+    assert_eq!(driver.load(reply, 1), [0]);
+    driver.wait(1);
+    let parts = (driver.load(reply, 0x8000), driver.load(reply + 0x8000, 0x8000));
+    assert_eq!(parts, (vec![2; 0x8000], vec![1; 0x8000]));
+    assert_eq!((driver.load(reply + 0x1_0000, 1), driver.used(1)), (vec![0], vec![]));
+    driver.wait(0x8000 / 8);
+    assert_eq!(driver.load(reply + 0x1_0000, 0x8000), vec![1; 0x8000]);
+    assert_eq!(driver.used(1).iter().map(|(_, written)| *written).collect::<Vec<_>>(), [bytes]);
+    assert_eq!((counter(&driver, "requests"), counter(&driver, "bytes")), (1, 2 * u64::from(bytes)));
 }
 
 #[test]
@@ -179,7 +212,16 @@ fn states_that_cannot_be_are_refused() {
     let (mut queues, mut server) = (saved(), saved());
     queues.common.queues.clear();
     server.device.server.clear();
-    for state in [queues, server] {
+    // A request and a reply that are longer than they can be, and more gone than there is.
+    let job = |request: usize, reply: usize, gone: usize| {
+        let (chain, reply) = (Default::default(), Some(vec![0; reply]));
+        let job = super::state::Job { queue: 1, chain, due_ns: 0, request: vec![0; request], reply, gone };
+        let mut state = saved();
+        state.device.job = Some(job);
+        state
+    };
+    assert!(<VirtioFs as Stateful>::restore(parts(), job(0, 8, 8)).is_ok());
+    for state in [queues, server, job(1, 8, 0), job(0, 8, 9), job(0, 257 * 4096 + 1, 0)] {
         let restored = <VirtioFs as Stateful>::restore(parts(), state);
         assert!(matches!(restored, Err(StateError::Impossible { kind: "virtio-fs", .. })));
     }

@@ -11,8 +11,8 @@ use crate::parameters::{Parameter, Takes};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RngConfig {
-    /// What the numbers are made from.
-    pub seed: u64,
+    /// What the numbers are made from; none: the host's where it gives some, else 0.
+    pub seed: Option<u64>,
     /// Guest cycles of every request.
     #[serde(rename = "latency")]
     pub fixed_cycles: u64,
@@ -23,7 +23,7 @@ pub struct RngConfig {
 
 impl Default for RngConfig {
     fn default() -> Self {
-        RngConfig { seed: 0, fixed_cycles: 1000, bytes_per_cycle: NonZeroU32::MIN }
+        RngConfig { seed: None, fixed_cycles: 1000, bytes_per_cycle: NonZeroU32::MIN }
     }
 }
 
@@ -39,7 +39,7 @@ pub const PARAMETERS: &[Parameter] = &[
     Parameter {
         key: "seed",
         takes: Takes::Whole { min: 0, max: i64::MAX as u64 },
-        about: "what its numbers are made from",
+        about: "what its numbers are made from, under kvm too; kvm has the host's without it, soft 0",
     },
     Parameter { key: "latency", takes: Takes::LATENCY, about: "cycles of each request, whatever its size" },
     Parameter { key: "bytes-per-cycle", takes: Takes::RATE, about: "bytes made in a cycle" },

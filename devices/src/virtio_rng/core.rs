@@ -19,10 +19,24 @@ const TIMER_JOB: u32 = 0;
 /// The most bytes that one request gets: a device may give fewer than there is room for.
 const JOB_MAX_BYTES: usize = 4096;
 
+/// Numbers that nobody can foresee.
+pub trait Entropy: Send {
+    /// Fills `bytes` with some.
+    fn fill(&mut self, bytes: &mut [u8]);
+}
+
+/// What the device is built from.
+pub struct RngParts {
+    /// Configuration.
+    pub config: RngConfig,
+    /// The host's numbers; none: the generator's.
+    pub entropy: Option<Box<dyn Entropy>>,
+}
+
 /// The device core.
-#[derive(Debug)]
 pub struct Rng {
     config: RngConfig,
+    entropy: Option<Box<dyn Entropy>>,
     state: RngState,
 }
 
@@ -47,7 +61,10 @@ impl Rng {
     fn end(&mut self, io: &mut Io<'_, '_>) {
         let Some((chain, _)) = self.state.job.take() else { return };
         let mut data = vec![0; bytes_of(&chain)];
-        self.state.generator.fill_bytes(&mut data);
+        match &mut self.entropy {
+            Some(entropy) => entropy.fill(&mut data),
+            None => self.state.generator.fill_bytes(&mut data),
+        }
         let written = chain.write(io.ports.dma, 0, &data);
         io.job_ends(REQUESTS, self.state.requests, written.is_ok());
         self.state.requests = self.state.requests.saturating_add(1);
@@ -59,7 +76,7 @@ impl Rng {
 
 impl Device for Rng {
     const KIND: &'static str = "virtio-rng";
-    const ABOUT: &'static str = "virtio entropy device with a seed";
+    const ABOUT: &'static str = "virtio entropy device";
     const VERSION: u32 = 1;
     const TYPE: u16 = 4;
     /// Other, of no programming interface.
@@ -68,15 +85,16 @@ impl Device for Rng {
     const ENGINES: &'static [EngineSpec] = &[EngineSpec { name: "virtio-rng", role: Role::Other }];
     const PARAMETERS: &'static [Parameter] = PARAMETERS;
     type Config = RngConfig;
-    type Parts = RngConfig;
+    type Parts = RngParts;
     type State = RngState;
 
-    fn parts(config: RngConfig, _: &mut dyn Host) -> Result<RngConfig, String> {
-        Ok(config)
+    fn parts(config: RngConfig, host: &mut dyn Host) -> Result<RngParts, String> {
+        let entropy = if config.seed.is_none() { host.entropy() } else { None };
+        Ok(RngParts { config, entropy })
     }
 
-    fn power_on(config: RngConfig) -> Result<Self, String> {
-        Ok(Rng { config, state: RngState::new(config.seed) })
+    fn power_on(RngParts { config, entropy }: RngParts) -> Result<Self, String> {
+        Ok(Rng { config, entropy, state: RngState::new(config.seed.unwrap_or(0)) })
     }
 
     fn cost(config: &RngConfig) -> Option<CostModel> {
@@ -101,8 +119,8 @@ impl Device for Rng {
         self.state.clone()
     }
 
-    fn restore(config: RngConfig, state: RngState) -> Result<Self, StateError> {
-        Ok(Rng { config, state })
+    fn restore(RngParts { config, entropy }: RngParts, state: RngState) -> Result<Self, StateError> {
+        Ok(Rng { config, entropy, state })
     }
 
     fn rearm(&self, io: &mut Io<'_, '_>) {

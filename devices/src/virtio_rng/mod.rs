@@ -1,6 +1,6 @@
 //! The virtio entropy device (Virtual I/O Device 1.2, 5.4; docs/virtio-rng.md).
 //!
-//! Its numbers come from a generator with a seed, so that two runs give a guest the same ones.
+//! Its numbers come from a generator with a seed, so that two runs give a guest the same ones, or from the host.
 
 mod config;
 mod core;
@@ -9,7 +9,7 @@ mod state;
 mod tests;
 
 pub use config::RngConfig;
-pub use core::Rng;
+pub use core::{Entropy, Rng, RngParts};
 pub use state::RngState;
 
 /// The model.

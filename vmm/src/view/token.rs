@@ -2,32 +2,19 @@
 
 use std::io;
 
-use rustix::rand::{GetRandomFlags, getrandom};
+use crate::random;
 
 /// The letters of a password that a person may have to type: 64, so that each is 6 bits.
 const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-/// Fills `bytes` with what nobody can guess.
-///
-/// # Errors
-///
-/// The system has no random numbers.
-pub fn fill(bytes: &mut [u8]) -> io::Result<()> {
-    let mut done = 0;
-    while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
-        done += getrandom(rest, GetRandomFlags::empty())?;
-    }
-    Ok(())
-}
 
 /// A secret of `letters` letters, 6 bits each, that stands in an address as it is.
 ///
 /// # Errors
 ///
-/// As [`fill`].
+/// The system has no random numbers.
 pub fn secret(letters: usize) -> io::Result<String> {
     let mut bytes = vec![0; letters];
-    fill(&mut bytes)?;
+    random::fill(&mut bytes)?;
     Ok(bytes.iter().map(|byte| char::from(LETTERS[usize::from(byte % 64)])).collect())
 }
 

@@ -8,10 +8,11 @@ use crate::registry::{Model, NoHost, find};
 use crate::virtio::registers::Id;
 use crate::virtio::testing::{Driver, Part};
 use crate::virtio::{ACCESS_PLATFORM, EVENT_IDX, INDIRECT_DESC, VERSION_1};
-use crate::virtio_rng::{RngConfig, VirtioRng};
+use crate::virtio_rng::{RngConfig, RngParts, VirtioRng};
 
 fn driver() -> Driver {
-    Driver::new(Box::new(VirtioRng::power_on(RngConfig::default()).unwrap()), 0)
+    let parts = RngParts { config: RngConfig::default(), entropy: None };
+    Driver::new(Box::new(VirtioRng::power_on(parts).unwrap()), 0)
 }
 
 #[test]

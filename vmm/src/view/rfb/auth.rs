@@ -5,6 +5,7 @@ use std::io;
 use des::Des;
 use des::cipher::{BlockCipherEncrypt, KeyInit};
 
+use crate::random;
 use crate::view::token;
 
 /// Letters of a password: VNC looks at no more.
@@ -21,7 +22,7 @@ impl Challenge {
     /// The system has no random numbers.
     pub fn new() -> io::Result<Self> {
         let mut bytes = [0; 16];
-        token::fill(&mut bytes)?;
+        random::fill(&mut bytes)?;
         Ok(Challenge(bytes))
     }
 
