@@ -153,9 +153,10 @@ impl Console {
         io: &mut Io<'_, '_>,
     ) -> Result<(bool, usize), DmaFault> {
         let (mut moved, mut buffers) = (0usize, 0);
-        let Some(port) = self.state.ports.get_mut(index) else { return Ok((false, 0)) };
         // Without several ports the one is a terminal, and nobody says that it is open.
-        let listens = port.open || index == 0;
+        let alone = index == 0 && io.features() & F_MULTIPORT == 0;
+        let Some(port) = self.state.ports.get_mut(index) else { return Ok((false, 0)) };
+        let listens = port.open || alone;
         while listens && !port.input.is_empty() && buffers < LOOK_MAX_INPUT {
             let Some(chain) = io.pop(queue) else { break };
             buffers = buffers.saturating_add(1);

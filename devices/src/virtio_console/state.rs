@@ -17,7 +17,7 @@ pub const CONTROL_MAX: usize = 64;
 pub struct PortState {
     /// What waits for the guest.
     pub input: VecDeque<u8>,
-    /// A program has it open. The terminal counts as open.
+    /// The driver has opened it: a program has the channel open, or the terminal is ready. Nobody says it of one port alone.
     pub open: bool,
 }
 

@@ -38,20 +38,25 @@ const SOON: u64 = 1_000_000;
 
 impl Bench {
     fn new() -> Self {
+        Bench::without(0)
+    }
+
+    /// One whose driver does not take these features.
+    fn without(features: u64) -> Self {
         let (terminal, channel) = (Heard::default(), Heard::default());
         let parts = ConsoleParts {
             config: ConsoleConfig::default(),
             terminal: Box::new(terminal.clone()),
             channel: Box::new(channel.clone()),
         };
-        let driver = Driver::new(Box::new(VirtioConsole::power_on(parts).unwrap()), 0);
+        let driver = Driver::new(Box::new(VirtioConsole::power_on(parts).unwrap()), features);
         Bench { driver, terminal, channel }
     }
 
-    /// One whose driver has added both ports, and opened the channel.
+    /// One whose driver has added both ports, and opened them.
     fn ready() -> Self {
         let mut bench = Bench::new();
-        for (port, event, value) in [(0, 0, 1), (0, 3, 1), (1, 3, 1), (1, 6, 1)] {
+        for (port, event, value) in [(0, 0, 1), (0, 3, 1), (1, 3, 1), (0, 6, 1), (1, 6, 1)] {
             bench.say(port, event, value);
         }
         assert!(bench.hear().len() >= 6);
@@ -136,6 +141,25 @@ fn input_waits_for_a_buffer_and_for_a_program_that_listens() {
     bench.driver.wait(SOON);
     assert_eq!(bench.driver.used(4).len(), 1);
     assert_eq!(bench.driver.load(0x2800, 5), b"early");
+}
+
+/// Linux throws away what comes for a terminal that it has not opened yet.
+#[test]
+fn the_terminals_input_waits_for_its_opening() {
+    let mut bench = Bench::new();
+    bench.say(0, 0, 1);
+    bench.say(0, 3, 1);
+    bench.hear();
+    assert_eq!(bench.deliver(&Message::Data(Port::Terminal, b"ls")), 3);
+    assert_eq!(bench.take(0), None);
+    bench.say(0, 6, 1);
+    bench.driver.wait(SOON);
+    assert_eq!(bench.driver.used(0).len(), 1);
+    assert_eq!(bench.driver.load(0x2000, 2), b"ls");
+    // A driver without several ports never says so.
+    bench = Bench::without(1 << 1);
+    assert_eq!(bench.deliver(&Message::Data(Port::Terminal, b"ls")), 3);
+    assert_eq!(bench.take(0), Some(b"ls".to_vec()));
 }
 
 #[test]
