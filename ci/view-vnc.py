@@ -1,8 +1,9 @@
 """Runs a guest with a VNC server and looks at it with a VNC client that is not Fencepost's: asyncvnc.
 
-  view-vnc.py FOLDER EVENTS SCRIPT COMMAND...     COMMAND is `fencepost run` with a shell on the console, which runs SCRIPT
+  view-vnc.py FOLDER EVENTS SCRIPT COLUMNS COMMAND...     COMMAND is `fencepost run` with a shell on the console, which runs SCRIPT
 
-The client's pictures must be pictures that `--frames` wrote, and a wrong password must be refused. "a" is typed and the middle of the picture clicked when the
+The client's pictures must be pictures that `--frames` wrote, and beside them COLUMNS columns of a second screen, whose bytes are the letter Z. A wrong
+password must be refused. "a" is typed and the middle of the picture clicked when the
 guest has said "ready for input" on its console, and the guest must then say what each line of EVENTS, a regular expression, matches. FOLDER gets the
 frames and what the guest said. Prints one line of what was seen; the exit status is 1, and the line says what is wrong, if something is.
 """
@@ -59,14 +60,23 @@ async def until_said(said, pattern):
         await asyncio.sleep(0.05)
 
 
-async def look(host, port, password, said, events):
-    """The CRCs of pictures on the screen that are not black; then types and clicks."""
+def check_second(picture):
+    """Whether most of a screen is the letter Z: the kernel's console may have its cursor there."""
+    letters = (picture[:, :, :3] == ord("Z")).mean()
+    if letters < 0.9:
+        sys.exit(f"wrong: of the second screen {letters:.0%} is what was written there")
+
+
+async def look(host, port, password, said, events, columns):
+    """The CRCs of pictures on the first screen that are not black; then types and clicks."""
     seen = set()
     async with asyncvnc.connect(host, port, password=password) as client:
         while len(seen) < PICTURES:
-            picture = await client.screenshot()
+            both = await client.screenshot()
+            picture = both[:, : both.shape[1] - columns]
             if picture[:, :, :3].any():
                 seen.add(zlib.crc32(xrgb(picture)))
+                check_second(both[:, both.shape[1] - columns :])
         await until_said(said, "ready for input")
         client.keyboard.press("a")
         client.mouse.move(client.video.width // 2, client.video.height // 2)
@@ -84,7 +94,7 @@ async def refused(host, port):
         return True
 
 
-async def main(folder, events, script, *command):
+async def main(folder, events, script, columns, *command):
     frames = pathlib.Path(folder, "frames")
     frames.mkdir(parents=True, exist_ok=True)
     pipe = subprocess.PIPE
@@ -99,10 +109,10 @@ async def main(folder, events, script, *command):
         readers = [asyncio.create_task(keep(stream, said)) for stream in (guest.stdout, guest.stderr)]
         if not await refused(host, port):
             sys.exit("wrong: a wrong password is taken")
-        # This client cannot follow the screen to another size: it comes when there is one.
+        # This client cannot follow the screen to another size: it comes when there is one. The second screen was there before.
         while not any(frames.glob("flip-*.png")):
             await asyncio.sleep(0.05)
-        seen = await look(host, port, password, said, events)
+        seen = await look(host, port, password, said, events, int(columns))
         guest.send_signal(signal.SIGTERM)
         status = await guest.wait()
         await asyncio.gather(*readers)
@@ -115,7 +125,7 @@ async def main(folder, events, script, *command):
     files = {crc_of_file(path) for path in frames.glob("flip-*.png")}
     if strange := seen - files:
         sys.exit(f"wrong: pictures that no file has: {sorted(map(hex, strange))}")
-    print(f"{len(seen)} pictures, as in {len(files)} files; a wrong password is refused, a key and a click reached the guest")
+    print(f"{len(seen)} pictures, as in {len(files)} files, a second screen beside them; a wrong password is refused, a key and a click reached the guest")
 
 
 asyncio.run(asyncio.wait_for(main(*sys.argv[1:]), LIMIT_S))

@@ -13,7 +13,7 @@ pub struct ViewArgs {
     /// (docs/view.md). The page's address, with its token, is printed on standard error. Without a port, any free one of 127.0.0.1
     #[arg(long, value_name = "[ADDR:]PORT", num_args = 0..=1, require_equals = true, default_missing_value = "0", value_parser = loopback)]
     pub view: Option<SocketAddr>,
-    /// Show the first screen to VNC viewers on this computer (RFB 3.8); address and password are printed on standard error
+    /// Show the screens, side by side, to VNC viewers on this computer (RFB 3.8); address and password are printed on standard error
     #[arg(long, value_name = "[ADDR:]PORT", num_args = 0..=1, require_equals = true, default_missing_value = "0", value_parser = loopback)]
     pub vnc: Option<SocketAddr>,
 }

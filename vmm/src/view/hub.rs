@@ -99,6 +99,14 @@ impl Hub {
         found.or_else(first).map(|(name, shown)| (name.clone(), shown.clone()))
     }
 
+    /// What all screens show: the first one's, then the others in the order of their names.
+    pub fn all(&self) -> Vec<Arc<Picture>> {
+        let state = self.state();
+        let mut all: Vec<_> = state.screens.iter().collect();
+        all.sort_by_key(|(name, _)| !name.first);
+        all.into_iter().map(|(_, shown)| Arc::clone(&shown.picture)).collect()
+    }
+
     /// A new waiter, who is told of news until it is taken away by [`Hub::forget`].
     ///
     /// # Errors
@@ -242,6 +250,7 @@ mod tests {
         assert_eq!(hub.shown(None).map(|(name, _)| name), Some(first()));
         assert_eq!(hub.shown(Some(&second)).map(|(name, _)| name), Some(second.clone()));
         assert_eq!(hub.screens(), [second, first()]);
+        assert_eq!(hub.all().iter().map(|picture| picture.xrgb[0]).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(first().to_string(), "display@3");
     }
 

@@ -6,6 +6,7 @@
 
 mod changes;
 mod connection;
+mod desktop;
 mod door;
 mod http;
 pub mod hub;

@@ -1,6 +1,6 @@
-//! The screen for VNC viewers: RFB 3.8 (RFC 6143), and 3.7 and 3.3, which differ in how they begin.
+//! The screens for VNC viewers: RFB 3.8 (RFC 6143), and 3.7 and 3.3, which differ in how they begin.
 //!
-//! One session shows one screen, the machine's first. Pictures go out as they are (Raw), the part that has changed, when the viewer asks.
+//! One session shows all screens side by side. Pictures go out as they are (Raw), the part that has changed, when the viewer asks.
 
 mod auth;
 pub mod messages;
@@ -15,6 +15,7 @@ use messages::{Asked, DESKTOP_SIZE, NotRfb, PixelFormat, RAW, parse};
 
 use super::changes::Area;
 use super::connection::{Connection, END_LIMIT, SEND_LIMIT, Woken};
+use super::desktop;
 use super::hub::Picture;
 use super::keys;
 use crate::input::{ABSOLUTE_MAX, Button, Hands, Input, InputDevices};
@@ -55,6 +56,8 @@ struct Session<'c> {
     /// The viewer waits for a picture; true: it has what it was sent.
     asked: Option<bool>,
     sent: Arc<Picture>,
+    /// The screens' pictures, and they side by side.
+    joined: (Vec<Arc<Picture>>, Option<Arc<Picture>>),
     buttons: u8,
     hands: Hands,
 }
@@ -76,6 +79,7 @@ pub fn serve(connection: &Connection, password: &str, devices: InputDevices) -> 
         follows_size: false,
         asked: None,
         sent: Arc::new(nothing()),
+        joined: Default::default(),
         buttons: 0,
         hands: Hands::new(devices),
     };
@@ -240,19 +244,26 @@ impl Session<'_> {
         self.buttons = buttons;
     }
 
-    /// The newest picture. One that is too large for the protocol is left out: viewers keep what they had.
-    fn newest(&self) -> Option<Arc<Picture>> {
-        let (_, shown) = self.connection.hub.shown(None)?;
-        let fits = |side: u32| (1..=SIDE_MAX_PX).contains(&side);
-        Some(shown.picture).filter(|picture| fits(picture.width) && fits(picture.height))
+    /// The newest pictures, side by side. What is too large for the protocol is left out: viewers keep what they had.
+    fn newest(&mut self) -> Option<Arc<Picture>> {
+        let screens = self.connection.hub.all();
+        let (before, joined) = &mut self.joined;
+        let same =
+            before.len() == screens.len() && before.iter().zip(&screens).all(|(a, b)| Arc::ptr_eq(a, b));
+        if !same {
+            *joined = desktop::joined(&screens, SIDE_MAX_PX);
+            *before = screens;
+        }
+        joined.clone()
     }
 
     /// Prepares what the viewer has asked for, if there is anything.
     fn send_news(&mut self) -> io::Result<()> {
         let Some(incremental) = self.asked else { return Ok(()) };
+        let newest = self.newest();
         // What was only announced has no pixels that could be sent again.
         let old = || Some(Arc::clone(&self.sent)).filter(|sent| !sent.xrgb.is_empty());
-        let Some(picture) = self.newest().or_else(old) else { return Ok(()) };
+        let Some(picture) = newest.or_else(old) else { return Ok(()) };
         if (picture.width, picture.height) != (self.sent.width, self.sent.height) {
             if !self.follows_size {
                 return Err(NotRfb("the size has changed, which this viewer cannot follow").into());

@@ -87,6 +87,33 @@ fn open_view() -> (View, Arc<Kept>) {
 }
 
 #[test]
+fn a_second_screen_stands_beside_the_first() {
+    let (view, kept) = open_view();
+    let second = crate::frames::ScreenName { slot: 6, first: false, kind: "virtio-gpu".into(), scanout: 1 };
+    show(&view.hub(), &first(), 1, 2, &[1; 2 * 2 * 4]);
+    let (mut viewer, size) = Viewer::enter(&view, b"RFB 003.008\n");
+    assert_eq!(size, (2, 2));
+    // It follows the size.
+    viewer.write(&[2, 0, 0, 2, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0x21]);
+    show(&view.hub(), &second, 1, 1, &[2; 4]);
+    viewer.ask(true);
+    assert_eq!(viewer.rectangle(), ([0, 0, 3, 2], DESKTOP_SIZE));
+    viewer.ask(true);
+    assert_eq!(viewer.rectangle(), ([0, 0, 3, 2], RAW));
+    let blue: Vec<u8> = viewer.read::<24>().iter().step_by(4).copied().collect();
+    assert_eq!(blue, [1, 1, 2, 1, 1, 0]);
+    // What changes on the second is sent alone, and the pointer is over both.
+    show(&view.hub(), &second, 2, 1, &[3; 4]);
+    viewer.ask(true);
+    assert_eq!((viewer.rectangle(), viewer.read::<4>()), (([2, 0, 1, 1], RAW), [3, 3, 3, 0]));
+    viewer.write(&[5, 0, 0, 2, 0, 0]);
+    viewer.ask(false);
+    viewer.rectangle();
+    // EV_ABS, ABS_X: the right edge of both.
+    assert!(kept.events().iter().any(|(_, kind, code, value)| (*kind, *code, *value) == (3, 0, 32767)));
+}
+
+#[test]
 fn every_version_lets_in_with_the_password_and_none_without() {
     let (view, _) = open_view();
     for version in [b"RFB 003.008\n", b"RFB 003.007\n", b"RFB 003.003\n"] {
