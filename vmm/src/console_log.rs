@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::control::Control;
 use crate::error::HostError;
 use crate::outlet::bytes::Bytes;
-use crate::outlet::{Delivery, Full, Gate, open};
+use crate::outlet::{Delivery, Full, Gate};
 
 /// The file, and the thread that writes it.
 pub struct ConsoleLog(Bytes);
@@ -22,12 +22,8 @@ impl ConsoleLog {
         let refused = |error: io::Error| {
             HostError::output("--console-log", path, &error, "name a file that can be written")
         };
-        let file = open::for_writing(path, control).map_err(refused)?;
-        if file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-            file.set_len(0).map_err(refused)?;
-        }
         let name = format!("--console-log {}", path.display());
-        Bytes::start(&name, file.into(), control).map(ConsoleLog).map_err(refused)
+        Bytes::create(path, &name, control).map(ConsoleLog).map_err(refused)
     }
 
     /// A writer to `screen` and to the file.

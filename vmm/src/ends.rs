@@ -13,6 +13,7 @@ use crate::input::InputDevices;
 use crate::input_script;
 use crate::inputs;
 use crate::launch::Launch;
+use crate::machine::recorded::Recording;
 use crate::machine::{Machine, Timed};
 use crate::outcome::Outcome;
 use crate::outlet::bytes::Bytes;
@@ -29,6 +30,7 @@ pub(crate) struct Ends {
     console_log: Option<ConsoleLog>,
     serial: SerialLines,
     record: Option<Bytes>,
+    recording: Option<Recording>,
     script: Option<Timed>,
 }
 
@@ -40,7 +42,8 @@ struct Live {
 }
 
 impl Ends {
-    /// Opens all that `launch` names and connects it with `hooks`. `machine`: the one that runs, which may be a snapshot's.
+    /// Opens all that `launch` names and connects it with `hooks`. `machine`: the one that runs, which may be a snapshot's; `recording`:
+    /// what `--replay-input` brings it.
     ///
     /// # Errors
     ///
@@ -48,6 +51,7 @@ impl Ends {
     pub(crate) fn open(
         launch: &Launch,
         machine: &MachineConfig,
+        recording: Option<Recording>,
         hooks: &mut Hooks,
     ) -> Result<Self, HostError> {
         let script = launch.input.as_deref().map(|path| input_script::read(path, machine)).transpose()?;
@@ -58,16 +62,17 @@ impl Ends {
         let _wire = wire::connect(launch, machine, hooks)?;
         let record = inputs::open(launch, machine, &hooks.control)?;
         let _channel = channel::connect(launch, machine, hooks)?;
-        Ok(Ends { live: Live { _view, _channel, _wire }, frames, console_log, serial, record, script })
+        let live = Live { _view, _channel, _wire };
+        Ok(Ends { live, frames, console_log, serial, record, recording, script })
     }
 
     /// Leads what comes to `machine`'s devices.
     ///
     /// # Errors
     ///
-    /// A record of input that cannot be read.
+    /// A record of input that is not of this run.
     pub(crate) fn bring(&mut self, launch: &Launch, machine: &mut Machine) -> Result<(), HostError> {
-        inputs::connect(launch, self.record.as_ref(), machine)?;
+        inputs::connect(launch, self.record.as_ref(), self.recording.take(), machine)?;
         self.script.take().into_iter().for_each(|timed| machine.deliver_at(timed));
         Ok(())
     }

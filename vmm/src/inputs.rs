@@ -1,7 +1,6 @@
 //! `--record-input` and `--replay-input`: the files of what the host brings devices.
 
-use std::fs::{self, File};
-use std::os::fd::OwnedFd;
+use std::fs;
 use std::sync::Arc;
 
 use crate::config::{Accel, MachineConfig};
@@ -9,12 +8,13 @@ use crate::control::Control;
 use crate::error::HostError;
 use crate::launch::Launch;
 use crate::machine::Machine;
-use crate::machine::recorded::parse;
+use crate::machine::recorded::{Recording, parse};
 use crate::outlet::Full;
 use crate::outlet::bytes::Bytes;
 
 /// The longest record that is read: some hours of typing, or a gigabyte that went over a network.
 const REPLAY_MAX_BYTES: u64 = 2 << 30;
+const FIX: &str = "name a file that --record-input made";
 
 /// The file to record in, if there is to be one.
 ///
@@ -33,30 +33,44 @@ pub fn open(
         ));
     }
     let Some(path) = &launch.record_input else { return Ok(None) };
-    let failed = |error| HostError::file("the record of input", path, &error, "name another file");
-    let file = File::create(path).map_err(failed)?;
-    Bytes::start("the record of input", OwnedFd::from(file), control).map(Some).map_err(failed)
+    let failed =
+        |error: std::io::Error| HostError::output("--record-input", path, &error, "name another file");
+    Bytes::create(path, "the record of input", control).map(Some).map_err(failed)
+}
+
+/// What was recorded, if the machine is to get that.
+///
+/// # Errors
+///
+/// A record that cannot be read: which line, and why.
+pub fn read(launch: &Launch) -> Result<Option<Recording>, HostError> {
+    let Some(path) = &launch.replay_input else { return Ok(None) };
+    let failed = |error| HostError::file("the record of input", path, &error, FIX);
+    if fs::metadata(path).map_err(failed)?.len() > REPLAY_MAX_BYTES {
+        return Err(HostError::input(format!("{}: it is longer than 2 GiB", path.display()), FIX));
+    }
+    let text = fs::read_to_string(path).map_err(failed)?;
+    let recording = parse(&text).map_err(|(line, why)| {
+        HostError::input(format!("--replay-input {}:{line}: {why}", path.display()), FIX)
+    })?;
+    Ok(Some(recording))
 }
 
 /// Has `machine` record what it gets, or get what was recorded.
 ///
 /// # Errors
 ///
-/// A record that cannot be read: which line, and why; one that is not of the machine's run.
-pub fn connect(launch: &Launch, record: Option<&Bytes>, machine: &mut Machine) -> Result<(), HostError> {
+/// A record that is not of the machine's run.
+pub fn connect(
+    launch: &Launch,
+    record: Option<&Bytes>,
+    recording: Option<Recording>,
+    machine: &mut Machine,
+) -> Result<(), HostError> {
     if let Some(record) = record {
         machine.record_input(Box::new(record.writer(Full::Wait)));
     }
-    let Some(path) = &launch.replay_input else { return Ok(()) };
-    let fix = "name a file that --record-input made";
-    let failed = |error| HostError::file("the record of input", path, &error, fix);
-    if fs::metadata(path).map_err(failed)?.len() > REPLAY_MAX_BYTES {
-        return Err(HostError::input(format!("{}: it is longer than 2 GiB", path.display()), fix));
-    }
-    let text = fs::read_to_string(path).map_err(failed)?;
-    let recording = parse(&text).map_err(|(line, why)| {
-        HostError::input(format!("--replay-input {}:{line}: {why}", path.display()), fix)
-    })?;
+    let (Some(path), Some(recording)) = (&launch.replay_input, recording) else { return Ok(()) };
     if machine.replay(recording) {
         return Ok(());
     }

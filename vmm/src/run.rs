@@ -14,6 +14,7 @@ use crate::error::HostError;
 use crate::footprint;
 use crate::gdb::{Ended, Gdb};
 pub use crate::hooks::Hooks;
+use crate::inputs;
 use crate::launch::Launch;
 use crate::loading::load;
 use crate::machine::{GuestEnd, memory};
@@ -37,6 +38,7 @@ pub fn run(launch: &Launch, mut hooks: Hooks) -> Result<Outcome, HostError> {
     }
     let control = Arc::clone(&hooks.control);
     launch.snapshot.as_deref().map_or(Ok(()), snapshot::check)?;
+    let recording = inputs::read(launch)?;
     let source = match &launch.restore {
         None => Source::Boot(load(&launch.machine, launch.console_size, &mut hooks.say)?),
         Some(file) => Source::Saved(Box::new(snapshot::open(file)?)),
@@ -46,7 +48,7 @@ pub fn run(launch: &Launch, mut hooks: Hooks) -> Result<Outcome, HostError> {
         control.set_limit(start + limit);
     }
     let trace_file = tracing::create(launch, &control)?;
-    let mut ends = Ends::open(launch, source.machine(launch), &mut hooks)?;
+    let mut ends = Ends::open(launch, source.machine(launch), recording, &mut hooks)?;
     let conductor = hooks.conductor.take();
     let gdb = serve_debugger(launch, &mut hooks)?;
     let mut ready = match source {

@@ -21,7 +21,7 @@ use crate::config::SerialEnd;
 use crate::control::Control;
 use crate::error::HostError;
 use crate::outlet::bytes::Bytes;
-use crate::outlet::{Delivery, Full, Gate, open};
+use crate::outlet::{Delivery, Full, Gate};
 use crate::unix_socket::UnixSocket;
 
 /// Between two looks at who is there, and whether the machine is over.
@@ -60,7 +60,7 @@ impl SerialLines {
             match end {
                 SerialEnd::Null => lines.outs.push(Box::new(io::sink())),
                 SerialEnd::File(path) => {
-                    let file = file(path, &name_of(number, end), control);
+                    let file = Bytes::create(path, &name_of(number, end), control);
                     let file = file.map_err(|error| refused(error, "name a file that can be written"))?;
                     lines.outs.push(Box::new(file.writer(full)));
                     lines.files.push(file);
@@ -87,10 +87,12 @@ impl SerialLines {
     fn listen(&mut self, number: u8, peer: Peer, control: &Arc<Control>, full: Full) -> io::Result<()> {
         let peer = Arc::new(peer);
         self.outs.push(Box::new(ToPeer { peer: Arc::clone(&peer), control: Arc::clone(control), full }));
-        let (reader, control) = (Arc::clone(&peer), Arc::clone(control));
-        let reader = move || reader.read_for(number, &control);
+        let (reader, guest) = (Arc::clone(&peer), Arc::clone(control));
+        let reader = move || reader.read_for(number, &guest);
         let thread = std::thread::Builder::new().name(format!("ttyS{number}")).spawn(reader)?;
-        self.peers.push(Listening { peer, thread: Some(thread) });
+        // A guest that waits for what comes there is not dead.
+        control.set_others(true);
+        self.peers.push(Listening { peer, control: Arc::clone(control), thread: Some(thread) });
         Ok(())
     }
 
@@ -110,22 +112,16 @@ impl SerialLines {
     }
 }
 
-fn file(path: &Path, name: &str, control: &Arc<Control>) -> io::Result<Bytes> {
-    let file = open::for_writing(path, control)?;
-    if file.metadata()?.is_file() {
-        file.set_len(0)?;
-    }
-    Bytes::start(name, file.into(), control)
-}
-
-/// A line's reader; it ends when this is dropped.
+/// A line's reader; it ends when this is dropped, and nothing comes there any more.
 struct Listening {
     peer: Arc<Peer>,
+    control: Arc<Control>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Drop for Listening {
     fn drop(&mut self) {
+        self.control.set_others(false);
         self.peer.state().over = true;
         // It looks around often, cannot panic, and there is nothing to be told.
         let _ = self.thread.take().map(JoinHandle::join);
@@ -274,5 +270,26 @@ impl Write for ToPeer {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_may_wait_for_whoever_comes_to_a_line() {
+        let control = Arc::<Control>::default();
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let open = |end: SerialEnd| {
+            let lines = SerialLines::open(&[SerialEnd::Null, end], &control, Full::Wait, &mut |_| ());
+            let lines = lines.expect("it can be had");
+            let may_come = control.input_open();
+            drop(lines);
+            (may_come, control.input_open())
+        };
+        assert_eq!(open(SerialEnd::Pty), (true, false));
+        assert_eq!(open(SerialEnd::Unix(folder.path().join("line"))), (true, false));
+        assert_eq!(open(SerialEnd::File(folder.path().join("log"))), (false, false));
     }
 }

@@ -54,6 +54,15 @@ fn content(paths: &[PathBuf]) -> Vec<Vec<u8>> {
     paths.iter().map(|path| fs::read(path).expect("readable")).collect()
 }
 
+/// Long before the machine is there, which may take seconds.
+#[test]
+fn a_record_that_cannot_be_replayed_is_refused_before_the_kernel_is_read() {
+    let folder = Folder::new();
+    fs::write(folder.path("bad"), "no record\n").expect("written");
+    folder.refused("fencepost run --kernel source.y4m --replay-input nosuch", &["nosuch", "No such file"]);
+    folder.refused("fencepost run --kernel source.y4m --replay-input bad", &["--replay-input bad:1"]);
+}
+
 #[test]
 fn no_output_overwrites_an_input_or_another_output() {
     let folder = Folder::new();

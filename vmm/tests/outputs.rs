@@ -172,6 +172,10 @@ fn a_fifo_that_nobody_opens_is_reported_at_the_time_limit() {
     std::thread::sleep(Duration::from_millis(500));
     kill(&child, libc::SIGTERM);
     check(&child.wait_with_output().expect("it ends"), 143, &[]);
+    // The same for a record of input.
+    let options = ["--timeout", "0.5", "--record-input", name];
+    let output = command(folder.path(), "soft", &HI, &options).output().expect("it starts");
+    check(&output, 124, &["--record-input", "nobody has opened this FIFO"]);
     // A reader that comes late gets everything.
     let child = command(folder.path(), "soft", &HI, &["--timeout", "300", "--trace", name]).spawn();
     std::thread::sleep(Duration::from_millis(200));

@@ -186,6 +186,9 @@ fn what_is_wrong_is_one_line() {
     place.refused(&["--packages", "tool"], &["--output"]);
     place.refused(&["-o", "x"], &["--packages"]);
     place.refused(&["--packages", "tool", "-o", "none/x"], &["-o none/x", "No such file"]);
+    // Before a package is looked for.
+    place.refused(&["--packages", "toll", "-o", "/proc/x"], &["-o /proc/x", "where you may write"]);
+    place.refused(&["--packages", "toll", "-o", "/proc/x/"], &["-o /proc/x/", "where you may write"]);
     place.refused(&["--packages", "tool", "-o", "/dev/full"], &["/dev/full", "is there already"]);
     place.refused(&["--packages", "tool", "-o", "archive/"], &["archive", "folder with files"]);
     place.refused(&["--kernel-package", "tool"], &["--kernel-package tool", "kernel"]);

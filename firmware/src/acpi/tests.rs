@@ -92,7 +92,31 @@ fn the_mcfg_and_the_dmar_point_to_the_layout() {
 #[test]
 fn the_tables_of_the_largest_machine_fit() {
     let room = layout::ACPI_TABLES.end - layout::ACPI_TABLES.start;
-    assert!((build(crate::MAX_VCPUS as u8, true, 0, BASE).len() as u64) < room);
+    let most = build(crate::MAX_VCPUS as u8, true, layout::MORE_SERIAL_MAX, BASE);
+    assert!((most.len() as u64) < room);
+}
+
+/// ACPI 6.4: an I/O descriptor (6.4.2.5) and an extended interrupt (6.4.3.6) of each port, as PCs have them.
+#[test]
+fn the_dsdt_has_every_serial_port() {
+    let ports: [(&[u8], u16, u8); 4] =
+        [(b"COM1", 0x3f8, 4), (b"COM2", 0x2f8, 3), (b"COM3", 0x3e8, 4), (b"COM4", 0x2e8, 3)];
+    for more in 0..ports.len() {
+        let dsdt = table(&build(1, true, more, BASE), "DSDT");
+        let place = |name: &[u8]| dsdt.windows(4).position(|found| found == name);
+        for (index, (name, port, interrupt)) in ports.iter().enumerate() {
+            assert_eq!(place(name).is_some(), index <= more, "{more} more");
+            let Some(at) = place(name) else { continue };
+            let device = &dsdt[at..dsdt.len().min(at + 80)];
+            let has = |bytes: &[u8]| device.windows(bytes.len()).any(|found| found == bytes);
+            let [low, high] = port.to_le_bytes();
+            assert!(has(&[0x47, 1, low, high, low, high, 1, 8]), "{port:x}: {device:x?}");
+            // Consumer, edge; shared where another port has the same.
+            let shared = ports[..=more].iter().filter(|(_, _, other)| other == interrupt).count() > 1;
+            let flags = 0b11 | u8::from(shared) << 3;
+            assert!(has(&[0x89, 6, 0, flags, 1, *interrupt, 0, 0, 0]), "{port:x}: {device:x?}");
+        }
+    }
 }
 
 #[test]
@@ -101,7 +125,7 @@ fn iasl_disassembles_every_table_without_a_complaint() -> Tested {
         return Tested::skipped("iasl is not installed");
     }
     let folder = tempfile::tempdir().unwrap();
-    for (name, bytes) in tables(&build(2, true, 0, BASE)) {
+    for (name, bytes) in tables(&build(2, true, layout::MORE_SERIAL_MAX, BASE)) {
         let path = folder.path().join(format!("{name}.aml"));
         std::fs::write(&path, bytes).unwrap();
         let run = Command::new("iasl").arg("-d").arg(&path).output().unwrap();
@@ -116,6 +140,7 @@ fn iasl_disassembles_every_table_without_a_complaint() -> Tested {
                 "Device (PCI0)",
                 "PNP0A08",
                 "PNP0501",
+                "Device (COM4)",
                 "Name (_S5",
                 "0xC0000000",
                 "0xDFFFFFFF",

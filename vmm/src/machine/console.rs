@@ -98,3 +98,7 @@ impl Machine {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "console_tests.rs"]
+mod tests;

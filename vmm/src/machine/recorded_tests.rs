@@ -4,18 +4,11 @@ use std::sync::{Arc, Mutex};
 
 use fencepost_firmware::layout;
 use fencepost_softcpu::bus::Bus;
-use fencepost_softcpu::code::CodePages;
 use fencepost_time::Cycles;
 
-use super::super::irq::SoftInterrupts;
-use super::super::log::EventLog;
-use super::super::remap::Remapping;
 use super::super::saved::MachineState;
-use super::super::time::TimeBase;
-use super::super::{Parts, memory, testing};
+use super::super::testing::{self, restored};
 use super::*;
-use crate::config::MachineConfig;
-use crate::devices::HostFiles;
 
 /// A record in memory.
 #[derive(Clone, Default)]
@@ -158,24 +151,6 @@ fn a_replayed_machine_gets_what_the_recorded_one_got_and_nothing_of_its_host() {
     assert!(machine.replay(parse(&text).expect("a record")));
     let again = run(&mut machine, 0..200, |_, machine| machine.control.push_input(b"x"));
     assert_eq!(again, got);
-}
-
-/// The machine that goes on from `state`.
-fn restored(state: MachineState) -> Machine {
-    let memory = memory::map(memory::MEMORY_MIN_BYTES).expect("mapped");
-    let pci = crate::devices::restore(&MachineConfig::default(), &mut HostFiles::default(), &state.pci);
-    let parts = Parts {
-        code: Arc::new(CodePages::new(memory::end(&memory))),
-        memory,
-        time: TimeBase::resume(&state.time).expect("possible"),
-        interrupts: Box::new(SoftInterrupts::restore(&state.ioapic).expect("possible")),
-        console: Box::new(std::io::sink()),
-        control: Arc::default(),
-        log: EventLog::new(1000),
-        pci: pci.expect("possible"),
-        iommu: Remapping::Off,
-    };
-    Machine::restore(parts, state).expect("possible")
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! A machine for tests.
+//! Machines for tests.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use fencepost_softcpu::code::CodePages;
 use super::irq::SoftInterrupts;
 use super::log::EventLog;
 use super::remap::Remapping;
+use super::saved::MachineState;
 use super::time::TimeBase;
 use super::{Machine, Parts, memory};
 use crate::config::MachineConfig;
@@ -29,4 +30,22 @@ pub fn standard() -> Machine {
         pci,
         iommu: Remapping::new(true),
     })
+}
+
+/// The machine that goes on from `state`, which is one of [`standard`]'s.
+pub fn restored(state: MachineState) -> Machine {
+    let memory = memory::map(memory::MEMORY_MIN_BYTES).expect("mapped");
+    let pci = crate::devices::restore(&MachineConfig::default(), &mut HostFiles::default(), &state.pci);
+    let parts = Parts {
+        code: Arc::new(CodePages::new(memory::end(&memory))),
+        memory,
+        time: TimeBase::resume(&state.time).expect("possible"),
+        interrupts: Box::new(SoftInterrupts::restore(&state.ioapic).expect("possible")),
+        console: Box::new(std::io::sink()),
+        control: Arc::default(),
+        log: EventLog::new(1000),
+        pci: pci.expect("possible"),
+        iommu: Remapping::Off,
+    };
+    Machine::restore(parts, state).expect("possible")
 }

@@ -2,12 +2,13 @@
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
-use super::{Delivery, Finished, Full, Gate, Handle, Items, Load, Outlet};
+use super::{Delivery, Finished, Full, Gate, Handle, Items, Load, Outlet, open};
 use crate::control::Control;
 use crate::error::plain;
 
@@ -30,6 +31,20 @@ pub struct Bytes {
 }
 
 impl Bytes {
+    /// Opens the file `path`, which the user knows as `name`, and starts the thread that writes to it. What was in it is gone; a FIFO's reader is
+    /// waited for, as [`open::for_writing`] does.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be made or written.
+    pub fn create(path: &Path, name: &str, control: &Arc<Control>) -> io::Result<Self> {
+        let file = open::for_writing(path, control)?;
+        if file.metadata()?.is_file() {
+            file.set_len(0)?;
+        }
+        Bytes::start(name, file.into(), control)
+    }
+
     /// Starts the thread that writes to `to`, which the user knows as `name`.
     pub fn start(name: &str, to: OwnedFd, control: &Arc<Control>) -> io::Result<Self> {
         let gate = Gate::new(control, BOUND_BYTES);

@@ -37,7 +37,10 @@ impl Output {
         let there = fs::symlink_metadata(&plain_path);
         let empty = fs::read_dir(&plain_path).is_ok_and(|mut entries| entries.next().is_none());
         match there {
-            Ok(metadata) if metadata.is_dir() && empty => return Ok(Output::Folder(plain_path)),
+            Ok(metadata) if metadata.is_dir() && empty => {
+                check_room(path, folder_of(&plain_path))?;
+                return Ok(Output::Folder(plain_path));
+            }
             Ok(metadata) => {
                 let what =
                     if metadata.is_dir() { "is a folder with files in it" } else { "is there already" };
@@ -53,6 +56,7 @@ impl Output {
         if let Err(error) = &metadata {
             return Err(HostError::file(ROLE, path, error, "name a place in a folder that is there"));
         }
+        check_room(path, parent)?;
         Ok(if slash { Output::Folder(plain_path) } else { Output::Image(plain_path) })
     }
 
@@ -73,6 +77,20 @@ impl Output {
     }
 }
 
+/// Sees whether something can be put into `folder`: what it is for takes long to make.
+fn check_room(path: &Path, folder: &Path) -> Result<(), HostError> {
+    let made = partial().tempfile_in(folder);
+    made.map(drop)
+        .map_err(|error| HostError::file(ROLE, path, &error, "name a place in a folder where you may write"))
+}
+
+/// What has the name of something that is being written.
+fn partial() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".fencepost-root-");
+    builder
+}
+
 /// The folder in which a path is.
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
@@ -80,10 +98,7 @@ fn folder_of(path: &Path) -> &Path {
 
 fn write_image(path: &Path, tree: &Tree, spool: &Spool, job: &Job) -> io::Result<u64> {
     let image = Image::new(tree, spool)?;
-    let file = tempfile::Builder::new()
-        .prefix(".fencepost-root-")
-        .permissions(Permissions::from_mode(0o644))
-        .tempfile_in(folder_of(path))?;
+    let file = partial().permissions(Permissions::from_mode(0o644)).tempfile_in(folder_of(path))?;
     let mut buffered = BufWriter::with_capacity(1 << 20, file);
     image.write(&mut buffered, &|| job.go_on())?;
     let file = buffered.into_inner().map_err(io::IntoInnerError::into_error)?;
@@ -92,7 +107,7 @@ fn write_image(path: &Path, tree: &Tree, spool: &Spool, job: &Job) -> io::Result
 }
 
 fn write_folder(path: &Path, tree: &Tree, spool: &Spool, job: &Job) -> io::Result<u64> {
-    let partial = tempfile::Builder::new().prefix(".fencepost-root-").tempdir_in(folder_of(path))?;
+    let partial = partial().tempdir_in(folder_of(path))?;
     let mut bytes = 0;
     let paths = tree.paths();
     let mut written = vec![None; tree.len()];
