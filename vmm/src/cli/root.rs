@@ -13,7 +13,7 @@ use crate::cache;
 use crate::config::{MachineConfig, Plug};
 use crate::error::{HostError, plain};
 use crate::root::boot;
-use crate::root::initramfs::{Place, Task};
+use crate::root::initramfs::{Beside, Place, Task};
 use crate::root::output::Output;
 use crate::root::process::Job;
 use crate::root::{Request, build};
@@ -74,12 +74,17 @@ impl BootArgs {
     }
 
     /// Gives a machine the root, and what it takes to get there. With `plain_line` nobody has chosen a kernel command
-    /// line; with `agent` the guest takes commands of `fencepost exec`.
+    /// line; `beside` is what the guest has beside its task.
     ///
     /// # Errors
     ///
     /// There is no such root, no kernel for it, or none of its modules.
-    pub fn boot(&self, machine: &mut MachineConfig, plain_line: bool, agent: bool) -> Result<(), HostError> {
+    pub fn boot(
+        &self,
+        machine: &mut MachineConfig,
+        plain_line: bool,
+        beside: Beside,
+    ) -> Result<(), HostError> {
         let Some(root) = &self.root else { return Ok(()) };
         let fix = "make it with `fencepost root`";
         let metadata =
@@ -100,7 +105,7 @@ impl BootArgs {
         };
         let signal = AtomicI32::new(0);
         let job = Job::new(&signal, &tell);
-        machine.kernel.initramfs = vec![boot::initramfs(&kernel, &place, (&task, agent), &cache, &job)?];
+        machine.kernel.initramfs = vec![boot::initramfs(&kernel, &place, (&task, beside), &cache, &job)?];
         machine.kernel.path = Some(kernel);
         if plain_line && machine.kernel.command_line.is_none() {
             machine.kernel.command_line = Some(boot::COMMAND_LINE.to_string());

@@ -26,6 +26,7 @@ use crate::gdb::GdbAt;
 use crate::launch::{Launch, MoveAt, SnapshotAt};
 use crate::outlet::Full;
 use crate::panic::OnPanic;
+use crate::root::initramfs::Beside;
 use crate::snapshot;
 
 /// `fencepost run`.
@@ -234,7 +235,9 @@ impl RunArgs {
         machine.faults.extend(self.faults.iter().filter_map(FaultOption::spec).cloned());
         self.plug(&mut machine)?;
         self.plug_pvpanic(&mut machine);
-        self.root.boot(&mut machine, self.append.is_none(), self.links.agent.is_some())?;
+        let network = self.links.net.is_some() || machine.devices.iter().any(|it| it.kind == "virtio-net");
+        let beside = Beside { agent: self.links.agent.is_some(), network };
+        self.root.boot(&mut machine, self.append.is_none(), beside)?;
         if self.restore.is_none() {
             self.links.plug(&mut machine)?;
         }

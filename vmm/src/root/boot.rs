@@ -11,7 +11,7 @@ use fencepost_firmware::packed::Packed;
 use sha2::{Digest, Sha256};
 
 use super::apt::{Apt, Package, Setting};
-use super::initramfs::{self, Place, Task};
+use super::initramfs::{self, Beside, Place, Task};
 use super::modules::Modules;
 use super::output::Output;
 use super::package::Unpacked;
@@ -35,8 +35,7 @@ const BUSYBOX: &str = "busybox-static";
 /// Initramfs that are kept at most, each of 3 MiB or so: the ones that were used last.
 const MOST_KEPT: usize = 8;
 
-/// The initramfs that boots `kernel` into a root, in a file in the cache folder. With `agent` the guest runs commands of the host's
-/// beside its task.
+/// The initramfs that boots `kernel` into a root, in a file in the cache folder.
 ///
 /// # Errors
 ///
@@ -44,14 +43,14 @@ const MOST_KEPT: usize = 8;
 pub fn initramfs(
     kernel: &Path,
     place: &Place,
-    (task, agent): (&Task, bool),
+    (task, beside): (&Task, Beside),
     cache: &Path,
     job: &Job,
 ) -> Result<PathBuf, HostError> {
     let release = release("--kernel", kernel)?;
     let modules = Modules::open(&modules_of("--kernel", kernel, &release, cache)?)?;
     let busybox = busybox(None, cache, job)?;
-    let bytes = initramfs::build(&modules, &busybox, place, (task, agent))?;
+    let bytes = initramfs::build(&modules, &busybox, place, (task, beside))?;
     let kept = folder(cache).join("initramfs");
     let path = kept.join(hex(&Sha256::digest(&bytes)));
     if fs::read(&path).is_ok_and(|there| there == bytes) {

@@ -31,7 +31,7 @@ done
 /bin/busybox mount -t devpts -o mode=620,ptmxmode=666 pts /root/dev/pts
 /bin/busybox mount -t tmpfs -o mode=1777,nosuid,nodev shm /root/dev/shm
 /bin/busybox cp -a /bin/busybox /start /command /root/run/fencepost/
-if [ -f /agent ]; then
-    /bin/busybox cp -a /agent /root/run/fencepost/
-fi
+for script in /agent /network; do
+    if [ -f "$script" ]; then /bin/busybox cp -a "$script" /root/run/fencepost/; fi
+done
 exec /bin/busybox switch_root /root /run/fencepost/busybox sh /run/fencepost/start

@@ -13,6 +13,7 @@ const INIT: &str = include_str!("init.sh");
 const START: &str = include_str!("start.sh");
 /// Runs the commands of `fencepost test`.
 const AGENT: &str = include_str!("agent.sh");
+const NETWORK: &str = include_str!("network.sh");
 
 /// Where the guest finds its root.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +78,25 @@ impl Task {
     }
 }
 
-/// The initramfs for a kernel with `modules`; `busybox` is a static one. With `agent` the guest runs commands of the host's beside its task.
+/// What the guest has beside its task.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Beside {
+    /// It runs commands of the host's, as [`Task::Agent`] does.
+    pub agent: bool,
+    /// Its network devices get addresses by DHCP.
+    pub network: bool,
+}
+
+impl Beside {
+    /// The modules for it.
+    fn modules(self) -> Vec<&'static str> {
+        let agent = if self.agent { Task::Agent.modules() } else { &[] };
+        let network: &[_] = if self.network { &["virtio_net"] } else { &[] };
+        [agent, network].concat()
+    }
+}
+
+/// The initramfs for a kernel with `modules`; `busybox` is a static one.
 ///
 /// # Errors
 ///
@@ -86,7 +105,7 @@ pub fn build(
     modules: &Modules,
     busybox: &[u8],
     place: &Place,
-    (task, agent): (&Task, bool),
+    (task, beside): (&Task, Beside),
 ) -> Result<Vec<u8>, HostError> {
     let mut cpio = Cpio::default();
     ["bin", "dev", "lower", "modules", "root", "sys", "written"]
@@ -97,12 +116,14 @@ pub fn build(
     cpio.file("mount", 0o644, place.script().as_bytes());
     cpio.file("start", 0o644, START.as_bytes());
     cpio.file("command", 0o644, task.script().as_bytes());
-    if agent {
+    if beside.agent {
         cpio.file("agent", 0o644, AGENT.as_bytes());
     }
-    let of_agent = if agent { Task::Agent.modules() } else { &[] };
+    if beside.network {
+        cpio.file("network", 0o755, NETWORK.as_bytes());
+    }
     let mut order = String::new();
-    for module in modules.closure(&[place.modules(), task.modules(), of_agent].concat())? {
+    for module in modules.closure(&[place.modules(), task.modules(), &beside.modules()].concat())? {
         cpio.file(&format!("modules/{}.ko", module.name), 0o644, without_signature(&module.bytes));
         order.push_str(&format!("{}.ko\n", module.name));
     }

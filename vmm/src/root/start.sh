@@ -7,6 +7,9 @@ PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LAN
 export PATH HOME LANG TERM
 $busybox hostname -F /etc/hostname 2>/dev/null
 cd /root || cd /
+if [ -f /run/fencepost/network ]; then
+    /run/fencepost/network
+fi
 if [ -f /run/fencepost/agent ]; then
     /bin/sh /run/fencepost/agent &
 fi

@@ -19,7 +19,7 @@ use crate::config::MachineConfig;
 use crate::error::{HostError, plain};
 use crate::kbuild::{self, KernelTree, index_with, kernel_of, order};
 use crate::machine::log::hex;
-use crate::root::initramfs::{Place as RootAt, Task};
+use crate::root::initramfs::{Beside, Place as RootAt, Task};
 use crate::root::output::Output;
 use crate::root::process::Job;
 use crate::root::{Request, boot, build};
@@ -122,8 +122,13 @@ impl<'a> Preparing<'a> {
             (guest::WORK.to_string(), work),
         ]);
         let (mut machine, disk) = guest::machine(scenario, &HostSide { root: &root, shares })?;
-        let initramfs =
-            boot::initramfs(&kernel.image, &RootAt::Disk(disk), (&Task::Agent, false), self.cache, self.job)?;
+        let initramfs = boot::initramfs(
+            &kernel.image,
+            &RootAt::Disk(disk),
+            (&Task::Agent, Beside::default()),
+            self.cache,
+            self.job,
+        )?;
         machine.kernel.path = Some(kernel.image.clone());
         machine.kernel.initramfs = vec![initramfs];
         machine.kernel.command_line = Some(guest::command_line(scenario));
