@@ -15,11 +15,31 @@ use serde::Serialize;
 use crate::cache;
 use crate::error::HostError;
 
-/// Folders of Fencepost's own, whose entries are listed one by one: name, and what an entry is.
-const OWN: [(&str, &str); 3] = [
-    ("kernels", "unpacked kernel"),
-    ("root", "packages and parts of guest roots"),
-    ("snapshots", "mark of a snapshot that was checked"),
+/// A folder of Fencepost's own.
+struct Group {
+    name: &'static str,
+    /// What an entry of it is, or all of it together.
+    kind: &'static str,
+    /// Whether its entries are listed one by one; else the folder is an entry: it holds many small files.
+    apart: bool,
+}
+
+impl Group {
+    const fn new(name: &'static str, kind: &'static str, apart: bool) -> Self {
+        Group { name, kind, apart }
+    }
+}
+
+/// All of them.
+const OWN: [Group; 8] = [
+    Group::new("booted", "machines that tests begin with", false),
+    Group::new("kernels", "unpacked kernel", true),
+    Group::new("module-builds", "modules built for tests", true),
+    Group::new("module-index", "index of a kernel's modules", true),
+    Group::new("root", "packages and parts of guest roots", true),
+    Group::new("roots", "guest roots of tests", false),
+    Group::new("snapshots", "marks of snapshots that were checked", false),
+    Group::new("stages", "files for guests of tests", false),
 ];
 /// Everything else is the scripts'.
 const OTHER: &str = "of the scripts in ci";
@@ -51,11 +71,15 @@ pub struct Entry {
 pub fn list(folder: &Path) -> Result<Vec<Entry>, HostError> {
     let mut entries = Vec::new();
     for (name, metadata) in children(folder)? {
-        match OWN.iter().find(|(own, _)| *own == name).filter(|_| metadata.is_dir()) {
-            Some((_, kind)) => {
+        match OWN.iter().find(|group| group.name == name).filter(|_| metadata.is_dir()) {
+            Some(group) if group.apart => {
                 for (inner, metadata) in children(&folder.join(&name))? {
-                    entries.push(entry(folder, format!("{name}/{inner}"), kind, &metadata, true));
+                    entries.push(entry(folder, format!("{name}/{inner}"), group.kind, &metadata, true));
                 }
+            }
+            Some(group) => {
+                let whole = entry(folder, name, group.kind, &metadata, true);
+                entries.extend(Some(whole).filter(|whole| whole.files > 0));
             }
             None => entries.push(entry(folder, name, OTHER, &metadata, false)),
         }
@@ -122,7 +146,7 @@ fn named(all: &[Entry], name: &str) -> Result<Vec<usize>, HostError> {
     let inside = format!("{name}/");
     let whole = matching(&|entry| entry == name || entry.starts_with(&inside));
     // A group of Fencepost's own may be empty.
-    if !whole.is_empty() || OWN.iter().any(|(own, _)| *own == name) {
+    if !whole.is_empty() || OWN.iter().any(|group| group.name == name) {
         return Ok(whole);
     }
     let refused = |why: &str| {

@@ -18,6 +18,12 @@ fn filled() -> tempfile::TempDir {
         (KERNELS[1], 2000),
         (&*format!("kernels/partial-{}-x", std::process::id()), 5),
         ("snapshots/cc33", 10),
+        ("snapshots/dd44", 20),
+        ("booted/ee55.snapshot", 500),
+        ("booted/ee55.json", 3),
+        ("module-builds/ff66/log", 7),
+        ("module-index/6.1-77", 8),
+        ("module-index/lock", 0),
         ("root/archives/a.deb", 100),
         ("root/archives/deep/b.deb", 200),
         ("root/lock", 0),
@@ -35,21 +41,25 @@ fn names(entries: &[Entry]) -> Vec<&str> {
 }
 
 #[test]
-fn own_folders_are_listed_by_entry_and_others_whole() {
+fn own_folders_are_listed_by_entry_where_these_are_few_and_others_whole() {
     let folder = filled();
+    fs::create_dir(folder.path().join("stages")).expect("made");
     let listed = list(folder.path()).expect("readable");
     let partial = format!("kernels/partial-{}-x", std::process::id());
-    let expected =
-        ["kernel", "kernel-6.1", KERNELS[0], KERNELS[1], &partial, "root/archives", "snapshots/cc33"];
-    assert_eq!(names(&listed), expected);
-    let archives = &listed[5];
-    assert_eq!((archives.files, archives.bytes, archives.own), (2, 300, true));
-    assert_eq!((listed[1].files, listed[1].bytes, listed[1].own), (1, 50, false));
-    assert_eq!(
-        (listed[0].files, listed[0].bytes),
-        (1, "kernel-6.1".len() as u64),
-        "the link, not the folder"
-    );
+    let expected = [
+        ("booted", 2, 503, true),
+        ("kernel", 1, "kernel-6.1".len() as u64, false),
+        ("kernel-6.1", 1, 50, false),
+        (KERNELS[0], 1, 1000, true),
+        (KERNELS[1], 1, 2000, true),
+        (&partial, 1, 5, true),
+        ("module-builds/ff66", 1, 7, true),
+        ("module-index/6.1-77", 1, 8, true),
+        ("root/archives", 2, 300, true),
+        ("snapshots", 2, 30, true),
+    ];
+    let seen = listed.iter().map(|it| (it.name.as_str(), it.files, it.bytes, it.own)).collect::<Vec<_>>();
+    assert_eq!(seen, expected, "of `kernel` the link, not the folder");
     assert_eq!(list(&folder.path().join("nowhere")).expect("nothing"), []);
     assert!(list(&folder.path().join("kernel-6.1/vmlinuz")).is_err(), "a file is no cache");
 }
@@ -58,7 +68,16 @@ fn own_folders_are_listed_by_entry_and_others_whole() {
 fn without_names_all_of_fenceposts_own_is_removed() {
     let folder = filled();
     let removed = clear(folder.path(), &[]).expect("ours");
-    assert_eq!(names(&removed), [KERNELS[0], KERNELS[1], "root/archives", "snapshots/cc33"]);
+    let expected = [
+        "booted",
+        KERNELS[0],
+        KERNELS[1],
+        "module-builds/ff66",
+        "module-index/6.1-77",
+        "root/archives",
+        "snapshots",
+    ];
+    assert_eq!(names(&removed), expected);
     assert_eq!(names(&list(folder.path()).expect("readable"))[..2], ["kernel", "kernel-6.1"]);
     for left in
         [format!("kernels/partial-{}-x", std::process::id()), "root/lock".into(), "kernel.lock".into()]
@@ -113,6 +132,7 @@ fn a_name_that_is_not_listed_removes_nothing() {
         assert!(line.contains(said) && refused.status() == 2 && !line.contains('\n'), "{line}");
     }
     assert_eq!(list(folder.path()).expect("readable"), before);
+    assert!(clear(folder.path(), &["snapshots/cc33".to_owned()]).is_err(), "marks are one entry");
     fs::remove_dir_all(folder.path().join("snapshots")).expect("ours");
     assert_eq!(clear(folder.path(), &["snapshots".to_owned()]).expect("an empty group"), []);
 }
