@@ -158,9 +158,6 @@ impl Inbox {
         let news = news.or_else(|| std::mem::take(&mut waiting.gone).then_some(News::Gone));
         let more = waiting.came.is_some() || !waiting.bytes.is_empty() || waiting.gone;
         self.calls.store(more, Ordering::Release);
-        if matches!(news, Some(News::Byte(_))) && waiting.bytes.len() == BYTES_MAX - 1 {
-            self.changed.notify_all();
-        }
         news
     }
 

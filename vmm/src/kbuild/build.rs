@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::headers::headers;
 use super::kept::{sweep, used};
 use super::mirror::mirror;
+use super::order::numbers;
 use super::tree::KernelTree;
 use crate::error::{HostError, plain};
 use crate::machine::log::hex;
@@ -98,6 +99,8 @@ pub fn build(
             "write a line such as `obj-m := NAME.o` into its Kbuild file",
         ));
     }
+    // Stripped, they are in one folder.
+    numbers(&modules)?;
     strip(&modules, &work.join("modules"), job)
 }
 
@@ -220,7 +223,7 @@ fn failed(dir: &Path, copy: &Path, text: &str, log: &Path) -> HostError {
 /// The line of a build's output that says best what is wrong.
 fn first_error(text: &str) -> &str {
     let marks: [&dyn Fn(&str) -> bool; 5] = [
-        &|line| line.contains(" error: ") && line.contains(':'),
+        &|line| line.contains(" error: "),
         &|line| line.contains("ERROR: modpost:"),
         // A program of the kernel's build that lacks a library.
         &|line| line.contains("error while loading shared libraries") || line.contains(": not found"),

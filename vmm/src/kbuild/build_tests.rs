@@ -112,6 +112,14 @@ fn the_compilers_first_error_is_told_with_its_line_and_the_log() {
 }
 
 #[test]
+fn two_modules_of_one_name_are_refused() {
+    let makes = "modules:\n\tmkdir -p $(M)/a $(M)/b && cp $(M)/one.c $(M)/a/one.ko && cp $(M)/one.c $(M)/b/one.ko && \
+                 printf '$(M)/a/one.o\\n$(M)/b/one.o\\n' >$(M)/modules.order\n";
+    let line = Place::new(makes).line();
+    assert!(line.contains("a/one.ko and ") && line.contains("both are one"), "{line}");
+}
+
+#[test]
 fn a_build_without_a_module_says_so() {
     let line = Place::new("modules:\n\t@true\n").line();
     assert!(line.contains("there is none") && line.contains("obj-m := NAME.o"), "{line}");
