@@ -101,10 +101,27 @@ disks() {
     check "disk: $name boots from it" disk_boots "$logs/disk.img"
 }
 
+# A block device of the host's: a loop device. `disk_on_device NAME`.
+disk_on_device() {
+    local name=$1 device=
+    check "disk: an ext4 file system for $name" make_disk
+    if ! device=$(as_root losetup -f --show "$logs/disk.img" 2>"$logs/losetup") || [ ! -w "$device" ]; then
+        if [ -n "$device" ]; then as_root losetup -d "$device"; fi
+        skipped+=("disk: a block device of the host's, $name: no loop device for this user: $(head -n 1 "$logs/losetup")")
+        return
+    fi
+    with_virtio guest "$name" 300 "virtio_blk write" --disk "$device" --stats
+    as_root losetup -d "$device"
+    check "disk: what $name wrote is behind the block device" disk_was_written "$logs/disk.img"
+    check "disk: what $name flushed was flushed on the host" disk_was_flushed "$name"
+}
+
 disks disk
+disk_on_device disk-device
 check "disk: a full host is I/O errors and a line" disk_is_full
 check "disk: two runs are equal" disk_runs_are_equal
 on_stable disks stable-disk
+on_stable disk_on_device stable-disk-device
 if [ -r /dev/kvm ] && [ -w /dev/kvm ]; then
     check "disk: under kvm" disk_under_kvm disk-kvm
 else

@@ -7,11 +7,17 @@ root_image() {
     "$FENCEPOST" root --packages bash,v4l-utils,perl-base -o "$logs/root.img"
 }
 
-# Boots it and runs a command: `in_root NAME STATUS COMMAND [OPTION...]`; leaves $logs/NAME.text.
+# The same as a folder.
+root_folder() {
+    rm -rf "$logs/root.dir"
+    "$FENCEPOST" root --packages bash,v4l-utils,perl-base -o "$logs/root.dir/"
+}
+
+# Boots the image, or the folder that ROOT_DIR names, and runs a command: `in_root NAME STATUS COMMAND [OPTION...]`; leaves $logs/NAME.text.
 in_root() {
     local name=$1 wanted=$2 command=$3 status=0
     shift 3
-    "$FENCEPOST" run --kernel "$KERNEL/vmlinuz" --root "$logs/root.img" --root-cmd "$command" --accel soft --memory 256M --timeout 600 \
+    "$FENCEPOST" run --kernel "$KERNEL/vmlinuz" --root "${ROOT_DIR:-$logs/root.img}" --root-cmd "$command" --accel soft --memory 256M --timeout 600 \
         "$@" </dev/null >"$logs/$name" 2>"$logs/$name.host" || status=$?
     tr -d '\r' <"$logs/$name" >"$logs/$name.text"
     [ "$status" = "$wanted" ] && return
@@ -64,6 +70,35 @@ root_quick() {
     [ "$took" -le "$most" ]
 }
 
+# A root that is shared by virtio-fs: the same programs, and two runs with the same memory.
+root_shared() {
+    local ROOT_DIR=$logs/root.dir run
+    root_programs "$1" || return 1
+    for run in 1 2; do
+        in_root "$1-$run" 0 'ls -lR /usr/share/doc | md5sum; cat /usr/bin/perl | md5sum' --memory-hash --stats || return 1
+        { cat "$logs/$1-$run.text" && grep -E 'sha256|guest instructions|virtio-fs' "$logs/$1-$run.host"; } |
+            sed 's/, [0-9.]* MIPS//' >"$logs/$1-$run.said"
+    done
+    cat "$logs/$1-1.said"
+    [ "$(grep -c sha256 "$logs/$1-1.said")" = 2 ] && cmp "$logs/$1-1.said" "$logs/$1-2.said"
+}
+
+# With a wire the guest has an address, a way out and name servers before its command starts.
+root_network() {
+    local server port status=0
+    "$ROOT/ci/network-server.py" 127.0.0.1 >"$logs/$1-port" &
+    server=$!
+    until [ -s "$logs/$1-port" ]; do sleep 0.1; done
+    port=$(cat "$logs/$1-port")
+    # shellcheck disable=SC2016
+    in_root "$1" 0 'PATH=$PATH:/run/fencepost; busybox ip addr show | grep -c "inet .*global"; grep -c "^nameserver" /etc/resolv.conf
+        gateway=$(busybox ip route | busybox sed -n "s/^default via \([0-9.]*\).*/\1/p")
+        busybox wget -q -O /tmp/data "http://$gateway:'"$port"'/data" && stat -c %s /tmp/data' --net passt || status=1
+    kill "$server"
+    cat "$logs/$1.text"
+    [ "$status" = 0 ] && [ "$(sed -n '1p;$p' "$logs/$1.text" | tr '\n' ' ')" = "1 1500000 " ]
+}
+
 # A shell on the console takes its commands from there, and its status is the machine's.
 root_shell() {
     local status=0
@@ -80,5 +115,10 @@ check "root: programs of the packages run" root_programs root
 check "root: the same on the 6.1 kernel" on_stable root_programs stable-root
 check "root: every file is what its package says" root_files root-files
 check "root: a shell on the console" root_shell root-shell
+check "root: a folder of Debian's packages" root_folder
+check "root: the folder by virtio-fs, twice the same" root_shared root-shared
+check "root: the same on the 6.1 kernel, by virtio-fs" on_stable root_shared stable-root-shared
+check "root: a network" root_network root-network
+check "root: a network on the 6.1 kernel" on_stable root_network stable-root-network
 check "root: few instructions from start to end" root_quick root-quick
 check "root: the same on the 6.1 kernel, few instructions" on_stable root_quick stable-root-quick

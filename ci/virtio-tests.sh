@@ -22,8 +22,7 @@ check "channel: the harness's words" channel virtio-console
 check "channel: the same on the 6.1 kernel" on_stable channel stable-virtio-console
 # The console's input goes to hvc0.
 hvc0() {
-    # The kernel's driver drops what is typed before a program has the terminal open. The guest's shell is to work the sum out; the
-    # console is read while it is written.
+    # The guest's shell is to work the sum out; the console is read while it is written.
     # shellcheck disable=SC2016,SC2094
     {
         for _ in $(seq 600); do
@@ -38,6 +37,18 @@ hvc0() {
     grep -q 'typed 42' "$logs/hvc0"
 }
 check "console: a shell on hvc0" hvc0
+# What is typed before the guest's driver has opened the terminal is there when a program does: `hvc0_early NAME`.
+hvc0_early() {
+    # The guest's shell is to work the sum out.
+    # shellcheck disable=SC2016
+    echo 'echo "early $((6 * 7))"; exit' >"$logs/$1-typed"
+    timeout 100 "$FENCEPOST" run --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd-virtio" --accel soft --console hvc0 \
+        --append "$GUEST_COMMAND_LINE fencepost.run=\"getty_hvc0\"" <"$logs/$1-typed" >"$logs/$1" 2>&1
+    cat "$logs/$1"
+    grep -q 'early 42' "$logs/$1"
+}
+check "console: what is typed before hvc0 is opened" hvc0_early hvc0-early
+check "console: the same on the 6.1 kernel" on_stable hvc0_early stable-hvc0-early
 # More serial ports, whose other ends are files: `serial_ports NAME`.
 serial_ports() {
     local ends=("$logs/$1-1" "$logs/$1-2")
@@ -102,6 +113,25 @@ virtio_seeds() {
     ! diff <(virtio_numbers virtio-rng) <(virtio_numbers virtio-rng-seed) >"$logs/diff" && [ -n "$(virtio_numbers virtio-rng-seed)" ]
 }
 check "determinism: the entropy device's seed" virtio_seeds
+# A machine that is restored twice has the same numbers under soft, and the host's under KVM.
+rng_restored() {
+    local name=$1 run of
+    local GUEST_COMMAND_LINE="$GUEST_COMMAND_LINE tsc=reliable nowatchdog clearcpuid=rdtscp,lfence_rdtsc"
+    with_virtio guest "$name" 300 "virtio_rng kept" --device virtio-rng,slot=7 --snapshot "$logs/$name.snapshot" --snapshot-at mark:9
+    for run in soft-1 soft-2 kvm-1 kvm-2; do
+        "$FENCEPOST" run --restore "$logs/$name.snapshot" --accel "${run%-*}" --timeout 240 </dev/null >"$logs/$name-$run" 2>"$logs/$name-$run.host" ||
+            { cat "$logs/$name-$run" "$logs/$name-$run.host" && return 1; }
+        grep -qE '^# numbers [0-9a-f]{64}' "$logs/$name-$run" || return 1
+    done
+    rm "$logs/$name.snapshot"
+    of=("$logs/$name-soft-1" "$logs/$name-kvm-1" "$logs/$name-kvm-2")
+    cmp "$logs/$name-soft-1" "$logs/$name-soft-2" && [ "$(cat "${of[@]}" | grep '^# numbers' | sort -u | wc -l)" = 3 ]
+}
+if [ -r /dev/kvm ] && [ -w /dev/kvm ]; then
+    check "virtio-rng: the generator under soft, the host's numbers under kvm" rng_restored rng-kvm
+else
+    skipped+=("virtio-rng: the host's numbers under kvm: /dev/kvm cannot be opened")
+fi
 # Shared directories by the kernel's own driver, on a tree of random files: the host compares what the guest wrote and listed.
 #   share_tree DIR ORDER   the same files made in another order, with ORDER a command that orders lines
 share_tree() {
@@ -155,3 +185,19 @@ virtio_pictures() {
 }
 check "virtio-gpu: what was painted is on the screens" virtio_pictures "$logs/scenarios/virtio-gpu[6.12]"
 check "virtio-gpu: the same on the 6.1 kernel" virtio_pictures "$logs/scenarios/virtio-gpu[6.1]"
+# Our GPU draws into the stock driver's buffers, which wait for its fences: each picture is on the screen, and its journey in the trace.
+#   gpu_to_virtio NAME
+gpu_to_virtio() {
+    local name=$1 evidence=$logs/$1 text
+    mkdir -p "$evidence"
+    cat "$GUEST/initrd-virtio" "$GUEST/initrd-shell" >"$GUEST/initrd-both"
+    INITRD=initrd-both guest "$name" 300 gpu_to_virtio --device virtio-gpu,slot=6,width=320,height=240 --trace "$evidence/trace.fptrace"
+    cp "$logs/guest-$name.text" "$evidence/output.txt"
+    virtio_pictures "$evidence" && "$FENCEPOST" trace report "$evidence/trace.fptrace" --check >"$logs/$name.report" || return 1
+    cat "$logs/$name.report"
+    for text in "6 went program -> gpu -> virtio-gpu" "fence -> virtio-gpu" "virtio-gpu -> fence"; do
+        grep -qF -- "$text" "$logs/$name.report" || return 1
+    done
+}
+check "trace: journeys through our GPU to virtio-gpu" gpu_to_virtio gpu-to-virtio
+check "trace: the same on the 6.1 kernel" on_stable gpu_to_virtio stable-gpu-to-virtio
