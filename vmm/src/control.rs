@@ -318,12 +318,17 @@ impl Control {
     }
 
     /// Console input, and the console's size now and whenever it changes, go to a device from now on.
+    /// What was typed before goes there too.
     pub fn route_console(&self, route: Route) {
         let size = {
             let mut notes = self.notes();
             notes.route = Some(route);
+            let typed = notes.lines.take_characters(0);
+            typed.chunks(ROUTED_MAX_BYTES).for_each(|part| notes.bring(route.slot, (route.characters)(part)));
             notes.console_size
         };
+        // Whoever waited for room on the line goes on.
+        self.raise();
         size.into_iter().for_each(|size| self.deliver(route.slot, (route.size)(size)));
     }
 
@@ -338,11 +343,15 @@ impl Control {
     /// Adds console input; waits while the guest is far behind.
     pub fn push_input(&self, bytes: &[u8]) {
         let mut notes = self.notes();
-        if let Some(Route { slot, characters, .. }) = notes.route {
-            drop(notes);
-            return bytes.chunks(ROUTED_MAX_BYTES).for_each(|part| self.deliver(slot, characters(part)));
-        }
-        while notes.lines.waiting(0) >= INPUT_MAX_BYTES && notes.stop.is_none() && !notes.input_closed {
+        loop {
+            if let Some(Route { slot, characters, .. }) = notes.route {
+                drop(notes);
+                return bytes.chunks(ROUTED_MAX_BYTES).for_each(|part| self.deliver(slot, characters(part)));
+            }
+            let full = notes.lines.waiting(0) >= INPUT_MAX_BYTES;
+            if !full || notes.stop.is_some() || notes.input_closed {
+                break;
+            }
             notes = self.changed.wait(notes).unwrap_or_else(|poisoned| poisoned.into_inner());
         }
         if !notes.host_ignored {

@@ -87,6 +87,9 @@ fn a_device_that_is_the_console_gets_its_input_and_its_sizes() {
     let control = Control::default();
     let size = |columns| ConsoleSize { columns, rows: 25 };
     control.set_console_size(size(80));
+    // Typed before anybody knew where it goes.
+    control.push_input(b"ear");
+    control.push_input(b"ly");
     control.route_console(Route {
         slot: 9,
         characters: |bytes| bytes.to_vec(),
@@ -97,6 +100,6 @@ fn a_device_that_is_the_console_gets_its_input_and_its_sizes() {
     control.set_console_size(size(100));
     let got: Vec<(u8, usize)> =
         std::iter::from_fn(|| control.take_delivery()).map(|(slot, data)| (slot, data.len())).collect();
-    assert_eq!(got, [(9, 2), (9, 4096), (9, 904), (9, 2)]);
+    assert_eq!(got, [(9, 5), (9, 2), (9, 4096), (9, 904), (9, 2)]);
     assert!(!control.has_input(), "the serial line gets none");
 }

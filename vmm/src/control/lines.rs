@@ -59,6 +59,17 @@ impl Lines {
         *self = Lines::default();
     }
 
+    /// All characters that wait, which are not shown any more.
+    pub(super) fn take_characters(&mut self, port: u8) -> Vec<u8> {
+        let character = |received| match received {
+            Received::Character(byte) => Some(byte),
+            Received::Break => None,
+        };
+        let all = self.input.get_mut(usize::from(port)).map(std::mem::take);
+        self.shown.iter_mut().for_each(|shown| shown[usize::from(port)] = 0);
+        all.into_iter().flatten().filter_map(character).collect()
+    }
+
     fn take(&mut self, port: u8) -> Option<Received> {
         let at = usize::from(port);
         if !self.has(port) {
