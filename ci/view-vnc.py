@@ -22,6 +22,9 @@ from pictures import png
 
 LIMIT_S = 240
 PICTURES = 3
+# The first screen's; those of others have their names in them.
+FIRST = "flip-[0-9]*.png"
+SECOND = "flip-virtio-gpu@6-*.png"
 
 
 def crc_of_file(path):
@@ -109,8 +112,8 @@ async def main(folder, events, script, columns, *command):
         readers = [asyncio.create_task(keep(stream, said)) for stream in (guest.stdout, guest.stderr)]
         if not await refused(host, port):
             sys.exit("wrong: a wrong password is taken")
-        # This client cannot follow the screen to another size: it comes when there is one. The second screen was there before.
-        while not any(frames.glob("flip-*.png")):
+        # This client cannot follow the screen to another size: it comes when both screens have shown something.
+        while not (any(frames.glob(FIRST)) and any(frames.glob(SECOND))):
             await asyncio.sleep(0.05)
         seen = await look(host, port, password, said, events, int(columns))
         guest.send_signal(signal.SIGTERM)
@@ -122,7 +125,7 @@ async def main(folder, events, script, columns, *command):
         pathlib.Path(folder, "guest.log").write_bytes(said)
     if status != 143:
         sys.exit(f"wrong: the guest ended with {status}")
-    files = {crc_of_file(path) for path in frames.glob("flip-*.png")}
+    files = {crc_of_file(path) for path in frames.glob(FIRST)}
     if strange := seen - files:
         sys.exit(f"wrong: pictures that no file has: {sorted(map(hex, strange))}")
     print(f"{len(seen)} pictures, as in {len(files)} files, a second screen beside them; a wrong password is refused, a key and a click reached the guest")

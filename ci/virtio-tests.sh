@@ -113,25 +113,6 @@ virtio_seeds() {
     ! diff <(virtio_numbers virtio-rng) <(virtio_numbers virtio-rng-seed) >"$logs/diff" && [ -n "$(virtio_numbers virtio-rng-seed)" ]
 }
 check "determinism: the entropy device's seed" virtio_seeds
-# A machine that is restored twice has the same numbers under soft, and the host's under KVM.
-rng_restored() {
-    local name=$1 run of
-    local GUEST_COMMAND_LINE="$GUEST_COMMAND_LINE tsc=reliable nowatchdog clearcpuid=rdtscp,lfence_rdtsc"
-    with_virtio guest "$name" 300 "virtio_rng kept" --device virtio-rng,slot=7 --snapshot "$logs/$name.snapshot" --snapshot-at mark:9
-    for run in soft-1 soft-2 kvm-1 kvm-2; do
-        "$FENCEPOST" run --restore "$logs/$name.snapshot" --accel "${run%-*}" --timeout 240 </dev/null >"$logs/$name-$run" 2>"$logs/$name-$run.host" ||
-            { cat "$logs/$name-$run" "$logs/$name-$run.host" && return 1; }
-        grep -qE '^# numbers [0-9a-f]{64}' "$logs/$name-$run" || return 1
-    done
-    rm "$logs/$name.snapshot"
-    of=("$logs/$name-soft-1" "$logs/$name-kvm-1" "$logs/$name-kvm-2")
-    cmp "$logs/$name-soft-1" "$logs/$name-soft-2" && [ "$(cat "${of[@]}" | grep '^# numbers' | sort -u | wc -l)" = 3 ]
-}
-if [ -r /dev/kvm ] && [ -w /dev/kvm ]; then
-    check "virtio-rng: the generator under soft, the host's numbers under kvm" rng_restored rng-kvm
-else
-    skipped+=("virtio-rng: the host's numbers under kvm: /dev/kvm cannot be opened")
-fi
 # Shared directories by the kernel's own driver, on a tree of random files: the host compares what the guest wrote and listed.
 #   share_tree DIR ORDER   the same files made in another order, with ORDER a command that orders lines
 share_tree() {

@@ -272,3 +272,24 @@ impl ByteSink for Reader {
         let _ = self.0.write_all(bytes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hosts_numbers_are_there_for_a_random_run_only() {
+        let mut host = HostFiles::default();
+        assert!(host.entropy().is_none(), "a run under soft can be had again");
+        host.be_random(true);
+        let mut entropy = host.entropy().expect("the host has some");
+        let mut numbers = || {
+            let mut bytes = [0; 4096];
+            entropy.fill(&mut bytes);
+            bytes
+        };
+        let (one, other) = (numbers(), numbers());
+        assert!(one != other && one[4000..] != [0; 96]);
+        assert_eq!(host.failures().lines(), [""; 0]);
+    }
+}

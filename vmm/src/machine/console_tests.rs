@@ -8,7 +8,8 @@ use super::*;
 
 fn read(machine: &mut Machine, port: u16) -> u8 {
     let mut byte = [0];
-    machine.port_read(machine.time.now().cycles, port, &mut byte);
+    let now = Cycles(machine.time.now().cycles);
+    machine.port_read(now, port, &mut byte);
     byte[0]
 }
 
