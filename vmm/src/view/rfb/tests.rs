@@ -105,7 +105,7 @@ fn a_second_screen_stands_beside_the_first() {
     // What changes on the second is sent alone, and the pointer is over both.
     show(&view.hub(), &second, 2, 1, &[3; 4]);
     viewer.ask(true);
-    assert_eq!((viewer.rectangle(), viewer.read::<4>()), (([2, 0, 1, 1], RAW), [3, 3, 3, 0]));
+    assert_eq!((viewer.rectangle(), viewer.read::<4>()), (([2, 0, 1, 1], RAW), [3; 4]));
     viewer.write(&[5, 0, 0, 2, 0, 0]);
     viewer.ask(false);
     viewer.rectangle();
