@@ -1,12 +1,13 @@
 //! `fencepost test`: its options, and what it does.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use fencepost_report::merge::merge_files;
 use fencepost_report::reports::Reports;
 use fencepost_report::shard::{Shard, durations};
@@ -24,9 +25,17 @@ use crate::suite::{self, Wanted, worker};
 
 /// `fencepost test`.
 #[derive(Clone, Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    disable_help_subcommand = true
+)]
 pub struct TestArgs {
+    /// What to do instead.
+    #[command(subcommand)]
+    pub command: Option<TestCommand>,
     /// Scenarios, and folders in which they are looked for (each *.toml with a table "scenario"). With --module: the command
-    /// that the guest runs, for its /bin/sh. `merge` and JSON reports: join the reports of all parts of a suite (--shard)
+    /// that the guest runs, for its /bin/sh
     #[arg(value_name = "PATH", required = true)]
     pub paths: Vec<PathBuf>,
     /// No scenario: build the kernel module in this folder (Kbuild) and run a command in a guest that can load it
@@ -68,6 +77,35 @@ pub struct TestArgs {
     /// Balance the parts of --shard by what this earlier report says of durations: the same file for all parts
     #[arg(long, value_name = "JSON", requires = "shard")]
     pub durations: Option<PathBuf>,
+    /// The reports.
+    #[command(flatten)]
+    pub reports: ReportArgs,
+}
+
+/// What is done with suites beside running them.
+#[derive(Clone, Debug, Subcommand)]
+pub enum TestCommand {
+    /// Join the reports of all parts of a suite (--shard) into one
+    ///
+    /// Prints the summary of the whole. The exit status is that of the whole suite, or 2 for a report that is missing, of another
+    /// suite, or there twice.
+    Merge(MergeArgs),
+}
+
+/// `fencepost test merge`.
+#[derive(Clone, Debug, Args)]
+pub struct MergeArgs {
+    /// The file that each part wrote with --json
+    #[arg(value_name = "REPORT", required = true)]
+    pub parts: Vec<PathBuf>,
+    /// The reports.
+    #[command(flatten)]
+    pub reports: ReportArgs,
+}
+
+/// The files in which outcomes are told.
+#[derive(Clone, Debug, Args)]
+pub struct ReportArgs {
     /// Write the outcomes into this file as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -132,19 +170,17 @@ pub fn exec(args: &ExecArgs) -> Result<i32, HostError> {
 /// Bad input, or the harness could not begin.
 pub fn test(args: &TestArgs) -> Result<i32, HostError> {
     let signal = watch().map_err(|error| HostError::Host(format!("signals: {}", plain(&error))))?;
-    if let ([first, reports @ ..], None) = (&args.paths[..], &args.module)
-        && first == Path::new("merge")
-        && !reports.is_empty()
-    {
-        let merged = merge_files(reports).map_err(|error| HostError::Input(error.to_string()))?;
-        return finish(args, &merged);
+    if let Some(TestCommand::Merge(merge)) = &args.command {
+        let merged = merge_files(&merge.parts).map_err(|error| HostError::Input(error.to_string()))?;
+        return finish(&merge.reports, &merged);
     }
+    args.reports.check()?;
     let wanted = args.wanted()?;
     if args.list {
         return list(&wanted);
     }
     match suite::run(&wanted, &signal, &tell) {
-        Ok(suite) => finish(args, &suite),
+        Ok(suite) => finish(&args.reports, &suite),
         Err(error) if signal.load(Ordering::Relaxed) != 0 => {
             tell(&format!("fencepost: {error}"));
             Ok(128 + signal.load(Ordering::Relaxed))
@@ -152,11 +188,14 @@ pub fn test(args: &TestArgs) -> Result<i32, HostError> {
         // Bad input is 2, a harness that failed 3.
         Err(HostError::Host(why)) => {
             tell(&format!("fencepost: {why}"));
-            Ok(3)
+            Ok(HARNESS_FAILED)
         }
         Err(error) => Err(error),
     }
 }
+
+/// The exit status where it is not a test that failed.
+const HARNESS_FAILED: i32 = 3;
 
 fn tell(text: &str) {
     say::line(text);
@@ -173,33 +212,57 @@ fn list(wanted: &Wanted) -> Result<i32, HostError> {
 }
 
 /// Writes the reports, and says what came of it.
-fn finish(args: &TestArgs, suite: &Suite) -> Result<i32, HostError> {
+fn finish(args: &ReportArgs, suite: &Suite) -> Result<i32, HostError> {
     let github = std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true");
     let step_summary = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|_| github).map(PathBuf::from);
     let (json, junit, ktap) = (args.json.clone(), args.junit.clone(), args.ktap.clone());
     let written = Reports { json, junit, ktap, step_summary }.write(suite);
-    if github {
-        annotate(suite)?;
-    }
     let mut text = Vec::new();
     let style = write::summary::Style {
         columns: ConsoleSize::of_terminal().map_or(100, |size| usize::from(size.columns).max(40)),
         ..Default::default()
     };
     if write::summary::write(suite, style, &mut text).is_ok() {
-        String::from_utf8_lossy(&text).lines().for_each(tell);
+        let text = String::from_utf8_lossy(&text);
+        match github {
+            true => annotate(suite, &text)?,
+            false => text.lines().for_each(tell),
+        }
     }
-    written.map_err(|error| HostError::Input(error.to_string()))?;
+    if let Err(error) = written {
+        tell(&format!("fencepost: {error}"));
+        return Ok(HARNESS_FAILED);
+    }
     Ok(suite.status())
 }
 
-/// What GitHub shows beside the code.
-fn annotate(suite: &Suite) -> Result<(), HostError> {
+/// What GitHub shows beside the code, and behind it the summary, in which a guest's words are no commands of the runner's. Both go the same
+/// way, so that they are read in this order.
+fn annotate(suite: &Suite, summary: &str) -> Result<(), HostError> {
     let mut text = Vec::new();
     let host = |error: std::io::Error| HostError::Host(format!("GitHub's annotations: {}", plain(&error)));
     write::github::annotations(suite, &mut text).map_err(host)?;
-    say::list(&String::from_utf8_lossy(&text))?;
+    // Nobody who wrote a part of the summary knows it.
+    let token = format!("{:016x}", RandomState::new().hash_one(std::process::id()));
+    say::list(&format!("{}{}", String::from_utf8_lossy(&text), write::github::quoted(&token, summary)))?;
     Ok(())
+}
+
+impl ReportArgs {
+    /// Refuses files that could not be written, before anything runs.
+    fn check(&self) -> Result<(), HostError> {
+        let all = [("--json", &self.json), ("--junit", &self.junit), ("--ktap", &self.ktap)];
+        for (option, path) in all.into_iter().filter_map(|(option, path)| Some((option, path.as_ref()?))) {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let folder = folder.unwrap_or(Path::new("."));
+            let fix = "name a file in a folder that is there";
+            if path.is_dir() {
+                return Err(HostError::input(format!("{option} {}: is a folder", path.display()), fix));
+            }
+            std::fs::read_dir(folder).map_err(|error| HostError::file(option, path, &error, fix))?;
+        }
+        Ok(())
+    }
 }
 
 impl TestArgs {

@@ -6,6 +6,7 @@ mod expect;
 mod kernel;
 mod names;
 mod read;
+mod refuse;
 mod step;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use fencepost_trace::conditions::{Condition, ConditionError};
 use regex::Regex;
 use toml::Spanned;
 
-use super::{Action, Allowed, MachineAt, Scenario, names};
+use super::{Action, Allowed, MachineAt, Scenario, names, refuse};
 use crate::config::{self, in_our_words, line_of};
 use crate::error::{HostError, plain};
 use crate::files::open_input;
@@ -47,6 +47,10 @@ impl Found {
             None => HostError::Input(format!("{}: {why}", path.display())),
         })?;
         complete(&mut scenario, path)?;
+        refuse::check(&scenario).map_err(|(name, why)| match assigned(text, &name) {
+            Some(line) => HostError::Input(format!("{}:{line}: {why}", path.display())),
+            None => HostError::Input(format!("{}: {why}", path.display())),
+        })?;
         Ok(Found { path: path.to_path_buf(), scenario, text: text.to_string() })
     }
 
@@ -191,6 +195,11 @@ fn pattern(text: &str) -> Result<(), String> {
 /// The line of a table's heading, if the file has it as a line of its own.
 fn heading(text: &str, heading: &str) -> Option<usize> {
     text.lines().position(|line| line.trim().starts_with(heading.trim_end_matches(']'))).map(|at| at + 1)
+}
+
+/// The first line that gives something to `name`, or `name` to something, if there is one.
+fn assigned(text: &str, name: &str) -> Option<usize> {
+    text.lines().position(|line| line.contains('=') && line.contains(name)).map(|at| at + 1)
 }
 
 /// Names of files are from the folder of the scenario's file; what is missing on the host is found here.

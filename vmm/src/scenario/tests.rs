@@ -126,3 +126,31 @@ fn folders_are_searched_for_scenarios() {
     let missing = read(&at("files.toml")).expect_err("missing").to_string();
     assert!(missing.contains("nowhere") && missing.contains("scenario's folder"), "{missing}");
 }
+
+#[test]
+fn names_that_the_guest_could_not_use_are_refused_with_their_line() {
+    let machine = "[machine]\n[[machine.devices]]\nkind = 'virtio-fs'\nslot = 9\nparameters = { tag = 'fencepost-x', dir = '.' }";
+    let cases = [
+        ("[guest]\nshare = { fencepost-work = '.' }", 2, "is for `fencepost test` itself"),
+        ("[guest.share]\n'a,b' = '.'", 2, "the tag 'a,b' is not possible"),
+        ("[guest.share]\n\"..\" = '.'", 2, "the tag '..' is not possible"),
+        ("[guest.env]\nGOOD = '1'\n'A B' = '2'", 3, "'A B' is no name of a variable"),
+        ("[guest]\nenv = { 1A = '2' }", 2, "'1A' is no name of a variable"),
+        ("[machine]\naccel = 'kvm'", 2, "scenarios run under soft"),
+        (machine, 5, "is for `fencepost test` itself"),
+        (&machine.replace("fencepost-x", "t") as &str, 5, "is that of a device and of a folder"),
+    ];
+    for (text, line, words) in cases {
+        let text = format!("{text}\n[scenario]\n[[step]]\nrun = 'true'\n");
+        let text =
+            if words.contains("of a device") { format!("{text}[guest.share]\nt = '.'\n") } else { text };
+        let why = Found::of(Path::new("x.toml"), &text).expect_err(words).to_string();
+        assert!(
+            why.starts_with(&format!("x.toml:{line}: ")) && why.contains(words) && why.len() < 300,
+            "{why}"
+        );
+    }
+    let good =
+        "[scenario]\n[guest]\nshare = { a-b_1 = '.' }\nenv = { A_1 = 'x y' }\n[[step]]\nrun = 'true'\n";
+    assert!(Found::of(Path::new("x.toml"), good).is_ok());
+}

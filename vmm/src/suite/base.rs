@@ -56,8 +56,9 @@ impl Key {
                 // A run brings its own folders.
                 device.parameters.remove("dir");
             }
-            for (path, _) in device.files() {
-                parts.insert(format!("{} of the {}", path.display(), device.kind), identity(path)?);
+            for (number, (path, _)) in device.files().into_iter().enumerate() {
+                // A root of other packages has another name, and is the same part.
+                parts.insert(format!("file {number} of {}@{}", device.kind, device.slot), identity(path)?);
             }
         }
         let text = serde_json::to_string(&machine).map_err(|error| HostError::Host(error.to_string()))?;

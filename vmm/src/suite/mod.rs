@@ -7,6 +7,7 @@ mod faults;
 mod frames;
 mod guest;
 mod heard;
+mod held;
 mod judge;
 pub mod order;
 mod plan;
@@ -20,7 +21,7 @@ mod tasks;
 pub mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicI32;
 use std::time::Instant;
 
@@ -38,6 +39,9 @@ pub use guest::quoted;
 use plan::Item;
 use progress::{Tell, Telling};
 use queue::Queue;
+
+/// The folder for stages in the cache folder.
+const STAGES: &str = "stages";
 
 /// What is to be run, and how.
 #[derive(Clone, Debug)]
@@ -79,9 +83,16 @@ impl Wanted {
         match self.module {
             // It has no file.
             Some(_) => format!("{} --filter {filter}", self.again),
-            None => format!("{} {} --filter {filter}", self.again, item.found.path.display()),
+            None => format!("{} {} --filter {filter}", self.again, shown(&item.found.path)),
         }
     }
+}
+
+/// A file as a word of the shell's, in quotes where it needs some.
+fn shown(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+@%".contains(c);
+    if text.chars().all(plain) { text } else { quoted(&text) }
 }
 
 /// The scenarios that are wanted, in order.
@@ -116,6 +127,7 @@ pub fn run(wanted: &Wanted, signal: &AtomicI32, tell: Tell<'_>) -> Result<Suite,
     let cache = cache::folder().ok_or_else(|| {
         HostError::input("there is no cache folder without HOME", "set HOME, or FENCEPOST_CACHE to a folder")
     })?;
+    stage::sweep_killed(&cache.join(STAGES));
     let telling = Telling::new(items.len(), wanted.shell, tell);
     let queue = Queue::default();
     let mut over = Vec::new();
@@ -137,7 +149,6 @@ pub fn run(wanted: &Wanted, signal: &AtomicI32, tell: Tell<'_>) -> Result<Suite,
     let mut outcomes = pool::run(&queue, wanted, signal, &telling, fill)?;
     outcomes.append(&mut over);
     outcomes.sort_by(|a, b| a.name.cmp(&b.name));
-    telling.finish();
     let wall_ms = start.elapsed().as_millis() as u64;
     Ok(Suite { version: VERSION, suite: digest, shard: wanted.shard.map(Shard::pair), wall_ms, outcomes })
 }

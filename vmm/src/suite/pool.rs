@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use fencepost_report::{Outcome, Verdict};
 
+use super::held::{Held, sweep};
 use super::order::{COMMAND, Order, Play};
 use super::plan::Item;
 use super::prepare::Ready;
@@ -28,6 +29,9 @@ const GRACE: Duration = Duration::from_secs(20);
 /// The most that a worker answers.
 const ANSWER_MAX_BYTES: u64 = 256 << 20;
 
+/// What the folder of a scenario that runs is called.
+const RUNNING: &str = ".running-";
+
 /// Runs what comes by the queue until that is closed, as many at a time as are wanted; whoever fills it does so by `fill`.
 ///
 /// # Errors
@@ -40,7 +44,9 @@ pub fn run(
     telling: &Telling<'_>,
     fill: impl FnOnce() -> Result<(), HostError>,
 ) -> Result<Vec<Outcome>, HostError> {
-    fs::create_dir_all(&wanted.results).map_err(|error| unwritable(&wanted.results, &error))?;
+    fs::create_dir_all(&wanted.results)
+        .map_err(|error| HostError::Input(unwritable(&wanted.results, &error)))?;
+    sweep(&wanted.results, RUNNING);
     let outcomes = Mutex::new(Ok(Vec::new()));
     let filled = std::thread::scope(|scope| {
         for _ in 0..wanted.jobs {
@@ -93,7 +99,7 @@ fn work(
     }
 }
 
-/// Runs one scenario in a worker.
+/// Runs one scenario in a worker, and keeps its evidence.
 fn one(
     ready: Ready,
     wanted: &Wanted,
@@ -102,52 +108,69 @@ fn one(
 ) -> Result<Outcome, HostError> {
     let Ready { item, mut play, stage, base, loaded } = ready;
     let say = |text: &str| telling.line(text);
+    let mut refused = None;
     if let Some((loaded, rest)) = &loaded
-        && let Ok(path) = loaded.snapshot(signal, &say)?
+        && let Ok(Ok(path)) = loaded.snapshot(signal, &say)
     {
         (play.restore, play.prepare) = (Some(path), rest.clone());
     } else if let Some(base) = &base {
         // What is wrong with its modules the scenario itself shows.
-        match base.snapshot(signal, &say)? {
-            Ok(path) => play.restore = Some(path),
-            Err(why) => return Ok(broken(&item, &why)),
+        match base.snapshot(signal, &say) {
+            Ok(Ok(path)) => play.restore = Some(path),
+            Ok(Err(why)) => refused = Some(broken(&item, &why)),
+            Err(error) if signal.load(Ordering::Relaxed) == 0 => {
+                refused = Some(broken(&item, &error.to_string()));
+            }
+            Err(error) => return Err(error),
         }
     }
     let start = Instant::now();
-    let folder = tempfile::Builder::new()
-        .prefix(".running-")
-        .tempdir_in(&wanted.results)
-        .map_err(|error| unwritable(&wanted.results, &error))?;
-    play.folder = folder.path().to_path_buf();
+    let mut outcome = match refused {
+        Some(outcome) => outcome,
+        None => with_evidence(&item, play, wanted, signal)?,
+    };
+    drop((stage, base, loaded));
+    outcome.wall_ms = start.elapsed().as_millis() as u64;
+    outcome.reproduce = wanted.command_for(&item);
+    Ok(outcome)
+}
+
+/// Runs one scenario, and keeps its evidence where it is wanted.
+fn with_evidence(item: &Item, play: Play, wanted: &Wanted, signal: &AtomicI32) -> Result<Outcome, HostError> {
+    let folder = match Held::new(&wanted.results, RUNNING) {
+        Ok(folder) => folder,
+        Err(error) => return Ok(broken(item, &unwritable(&wanted.results, &error))),
+    };
+    let mut outcome = in_folder(item, play, folder.path(), signal)?;
+    if wanted.keep || outcome.verdict > Verdict::Skipped {
+        let to = wanted.results.join(file_name(&outcome.name));
+        let _ = fs::remove_dir_all(&to);
+        match folder.keep_as(&to) {
+            Ok(()) => outcome.evidence = Some(to),
+            Err(error) => return Ok(broken(item, &unwritable(&to, &error))),
+        }
+    }
+    Ok(outcome)
+}
+
+/// Runs one scenario, whose evidence goes into `folder`.
+fn in_folder(item: &Item, mut play: Play, folder: &Path, signal: &AtomicI32) -> Result<Outcome, HostError> {
+    play.folder = folder.to_path_buf();
     let limit = item.found.scenario.scenario.wall_timeout.0 + GRACE;
     let answered = match play.shell {
         true => here(&play),
         false => answer(&Order::Play(Box::new(play)), Some(limit), signal)?,
     };
-    drop((stage, base, loaded));
-    let mut outcome = match answered {
-        Ok(text) => match serde_json::from_str::<Outcome>(&text) {
-            Ok(outcome) => outcome,
-            Err(error) => broken(&item, &format!("the worker's answer makes no sense: {error}")),
-        },
-        Err(why) => broken(&item, &why),
-    };
-    outcome.wall_ms = start.elapsed().as_millis() as u64;
-    outcome.reproduce = wanted.command_for(&item);
-    let keep = wanted.keep || outcome.verdict > Verdict::Skipped;
-    if keep {
-        let to = wanted.results.join(file_name(&outcome.name));
-        let _ = fs::remove_dir_all(&to);
-        fs::rename(folder.path(), &to).map_err(|error| unwritable(&to, &error))?;
-        let _ = folder.keep();
-        outcome.evidence = Some(to);
-    }
-    Ok(outcome)
+    Ok(match answered {
+        Ok(text) => serde_json::from_str::<Outcome>(&text)
+            .unwrap_or_else(|error| broken(item, &format!("the worker's answer makes no sense: {error}"))),
+        Err(why) => broken(item, &why),
+    })
 }
 
-fn unwritable(path: &Path, error: &std::io::Error) -> HostError {
-    let what = format!("{}: {}", path.display(), plain(error));
-    HostError::input(what, "name a folder that can be written with --results")
+/// Why there is no evidence, in one line.
+fn unwritable(path: &Path, error: &std::io::Error) -> String {
+    format!("{}: {}; make room there, or name another folder with --results", path.display(), plain(error))
 }
 
 /// Plays in this process, whose terminal the guest has at a step that fails.

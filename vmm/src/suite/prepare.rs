@@ -97,7 +97,9 @@ impl<'a> Preparing<'a> {
         match self.ready(&item) {
             Ok(ready) => Ok(Prepared::Ready(Box::new(ready))),
             Err(error) if self.job.go_on().is_ok() => {
-                Ok(Prepared::Over(Box::new(over(&item, Verdict::Broken, &error.to_string()))))
+                let mut outcome = over(&item, Verdict::Broken, &error.to_string());
+                outcome.reproduce = self.wanted.command_for(&item);
+                Ok(Prepared::Over(Box::new(outcome)))
             }
             Err(error) => Err(error),
         }
@@ -109,7 +111,7 @@ impl<'a> Preparing<'a> {
         let kernel = self.kernel(&item.kernel)?;
         let root = self.root(&scenario.guest.packages)?;
         let Built { modules, index } = self.modules(scenario, &kernel)?;
-        let stage = Stage::new(&self.folder("stages")?, scenario)?;
+        let stage = Stage::new(&self.folder(super::STAGES)?, scenario)?;
         let mut shares = scenario.guest.share.clone();
         let work =
             fs::canonicalize(crate::scenario::Scenario::folder_of(&item.found.path)).map_err(|error| {
@@ -235,7 +237,7 @@ impl<'a> Preparing<'a> {
                 sources: None,
                 update: false,
             };
-            build(&request, &Output::Image(path.clone()), self.cache, self.job)?;
+            build(&request, &Output::Image(path.clone()), self.cache, self.job).map_err(of_packages)?;
         }
         Ok(path)
     }
@@ -277,6 +279,17 @@ impl<'a> Preparing<'a> {
         let base = Arc::new(Base::new(machine, (what, place), from, &nothing, of_scenario));
         self.bases.insert(path, Arc::clone(&base));
         Ok(base)
+    }
+}
+
+/// An error that names options of `fencepost root`.
+fn of_packages(error: HostError) -> HostError {
+    match error {
+        HostError::Input(line) => {
+            let line = line.replacen("--packages ", "guest.packages: ", 1);
+            HostError::Input(line.replace("add --update", "call `fencepost root` with --update"))
+        }
+        other => other,
     }
 }
 

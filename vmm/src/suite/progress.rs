@@ -56,9 +56,11 @@ impl<'a> Telling<'a> {
         self.line(&format!("{word:7} {} ({seconds:.1} s){why}", outcome.name));
         self.bar.inc(1);
     }
+}
 
-    /// All are done.
-    pub fn finish(&self) {
+impl Drop for Telling<'_> {
+    /// Nothing of the line is left on the terminal, however the suite ended.
+    fn drop(&mut self) {
         self.bar.finish_and_clear();
     }
 }

@@ -4,18 +4,24 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use tempfile::TempDir;
-
 use super::guest::{TRACE_AGENT, is_traced};
+use super::held::{Held, sweep};
 use crate::error::{HostError, plain};
 use crate::scenario::Scenario;
 
 /// The program that hands the guest's own events over (docs/trace-agent.md); empty where it could not be built.
 const AGENT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/trace_agent"));
 
+const PREFIX: &str = "stage-";
+
+/// Removes the stages below `parent` of commands that were killed.
+pub fn sweep_killed(parent: &Path) {
+    sweep(parent, PREFIX);
+}
+
 /// A folder that is gone when this is dropped.
 pub struct Stage {
-    folder: TempDir,
+    folder: Held,
     /// What the guest is to copy: from where in the stage, and where to.
     pub copies: Vec<(String, String)>,
 }
@@ -33,10 +39,7 @@ impl Stage {
                 "make room there, or see to its rights",
             )
         };
-        let folder = tempfile::Builder::new()
-            .prefix("stage-")
-            .tempdir_in(parent)
-            .map_err(|error| failed(parent, &error))?;
+        let folder = Held::new(parent, PREFIX).map_err(|error| failed(parent, &error))?;
         fs::create_dir(folder.path().join("files")).map_err(|error| failed(folder.path(), &error))?;
         let mut copies = Vec::new();
         for (number, (to, from)) in scenario.guest.files.iter().enumerate() {

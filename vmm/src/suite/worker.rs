@@ -80,7 +80,8 @@ fn boot(order: Boot, control: &Arc<Control>) -> Result<(), HostError> {
     launch.restore = restore;
     launch.timeout = Some(BOOT_LIMIT);
     launch.on_panic = Some(OnPanic::Exit);
-    let (record, outcome, tail) = run_player(&launch, wanted, (&order.console, None), control)?;
+    let tail = Tail::in_memory();
+    let (record, outcome) = run_player(&launch, wanted, (&tail, None), control)?;
     if let Some(error) = record.save_error {
         return Err(HostError::Host(error));
     }
@@ -92,6 +93,9 @@ fn boot(order: Boot, control: &Arc<Control>) -> Result<(), HostError> {
         let last = judge::lines(&bad.output.bytes, 1).pop().unwrap_or_default();
         return Err(HostError::Input(format!("the guest's modules were not loaded: {last}")));
     }
+    // Only here has anybody a use for it.
+    std::fs::write(&order.console, tail.bytes())
+        .map_err(|error| HostError::file("console", &order.console, &error, "make room there"))?;
     let said = judge::lines(&tail.bytes(), 1).pop().map(|line| format!("; its console: {line}"));
     let why = format!(
         "the guest has not come to its first command: {}{}",
@@ -101,17 +105,15 @@ fn boot(order: Boot, control: &Arc<Control>) -> Result<(), HostError> {
     Err(HostError::input(why, format!("see {}", order.console.display())))
 }
 
-/// Runs a machine with a player; gives its record, how the run ended, and the end of its console.
+/// Runs a machine with a player; gives its record, and how the run ended. `tail` gets its console.
 fn run_player(
     launch: &Launch,
     wanted: Wanted,
-    (console, seeing): (&Path, Option<&Seeing>),
+    (tail, seeing): (&Tail, Option<&Seeing>),
     control: &Arc<Control>,
-) -> Result<(Record, Outcome, Tail), HostError> {
+) -> Result<(Record, Outcome), HostError> {
     let slot = channel_slot(&launch.machine)
         .ok_or_else(|| HostError::Host("the scenario's machine has no channel".to_string()))?;
-    let failed = |error: std::io::Error| HostError::file("console", console, &error, "make room there");
-    let tail = Tail::new(File::create(console).map_err(failed)?, CONSOLE_MAX_BYTES);
     let shell = wanted.shell.is_some();
     let heard = Heard::new(control);
     let record = Arc::new(Mutex::new(Record::default()));
@@ -120,9 +122,9 @@ fn run_player(
     hooks.channel = Some(Box::new(heard.clone()));
     hooks.frames = seeing.map(|seeing| Box::new(seeing.clone()) as _);
     hooks.conductor = Some(Box::new(Player::new(wanted, heard, control, slot, &record)));
-    let outcome = if shell { on_terminal(launch, hooks, &tail)? } else { run(launch, hooks)? };
+    let outcome = if shell { on_terminal(launch, hooks, tail)? } else { run(launch, hooks)? };
     let record = std::mem::take(&mut *record.lock().unwrap_or_else(PoisonError::into_inner));
-    Ok((record, outcome, tail))
+    Ok((record, outcome))
 }
 
 /// Runs a machine with its console on the user's terminal.
@@ -172,8 +174,11 @@ pub(super) fn play(order: &Play, control: &Arc<Control>) -> Result<Report, HostE
     launch.timeout = (!order.shell).then_some(about.wall_timeout.0);
     launch.realtime = order.shell;
     launch.on_panic = Some(OnPanic::Exit);
-    let (record, outcome, tail) =
-        run_player(&launch, wanted, (&order.folder.join("console.txt"), Some(&seeing)), control)?;
+    let console = order.folder.join("console.txt");
+    let unwritten = |error: std::io::Error| HostError::file("evidence", &console, &error, "make room there");
+    let tail = Tail::new(File::create(&console).map_err(unwritten)?, CONSOLE_MAX_BYTES);
+    let (record, outcome) = run_player(&launch, wanted, (&tail, Some(&seeing)), control)?;
+    tail.finish().map_err(unwritten)?;
     write_output(&found, &record, &order.folder)?;
     let steps = std::mem::take(&mut *judged.lock().unwrap_or_else(PoisonError::into_inner));
     let mut all = judge_all(&found, steps, (&record, &outcome), order)?;
@@ -216,6 +221,7 @@ fn judge_all(
     all.append(ending(found, record, outcome));
     all.append(messages(found, record)?);
     all.append(conditions(found, &order.folder)?);
+    all.append(unsaved(record));
     let stats = &outcome.stats;
     all.append(faults::judge(found, &record.played, &stats.faults, &stats.faults_refused));
     Ok(all)
@@ -250,6 +256,15 @@ fn judge_task(found: &Found, known: &[Known], played: &Played) -> Judged {
         }
         None => Judged::default(),
     }
+}
+
+/// The machine that was to be saved, and was not.
+fn unsaved(record: &Record) -> Judged {
+    let mut judged = Judged::default();
+    if let Some(error) = &record.save_error {
+        judged.failed("the machine at the failure", "that it is saved", error.as_str(), Vec::new());
+    }
+    judged
 }
 
 /// The step that was running when the guest ended.
