@@ -107,8 +107,10 @@ fn random_buffers_do_no_harm_and_restoring_makes_no_difference() {
 
 #[test]
 fn the_driver_is_told_of_what_it_broke() {
+    // VIRTIO_CONSOLE_F_MULTIPORT: with it a console looks at the first queue once the driver has opened its port.
+    const MULTIPORT: u64 = 1 << 1;
     for model in models() {
-        let mut driver = Driver::new(power_on(model), 0);
+        let mut driver = Driver::new(power_on(model), MULTIPORT);
         let queues = driver.function.doorbells().len() as u64;
         // An index far ahead of what the queue has room for.
         driver.store(Driver::RINGS + 0x4000 + 2, &0x7000u16.to_le_bytes());
