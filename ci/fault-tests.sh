@@ -19,7 +19,8 @@ fault_seeds() {
     local turn
     for turn in 7 7-again 8; do
         fault_scenarios "faults-$turn" --filter seeded --seed "${turn%-again}" || return 1
-        [ "$("$FENCEPOST" trace query "$logs/faults-$turn/seeded/trace.fptrace" | grep -c ' Fault ')" -gt 3 ] || return 1
+        "$FENCEPOST" trace convert "$logs/faults-$turn/seeded/trace.fptrace" --to jsonl -o "$logs/faults-$turn.jsonl" || return 1
+        [ "$(grep -c '"Fault"' "$logs/faults-$turn.jsonl")" -gt 3 ] || return 1
     done
     cmp "$logs"/faults-{7,7-again}/seeded/trace.fptrace && ! cmp -s "$logs"/faults-{7,8}/seeded/trace.fptrace
 }
