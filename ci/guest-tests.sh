@@ -38,6 +38,7 @@ scenarios scenarios
 scenarios seeded --kernel 6.12 --seed 7
 
 . "$ROOT/ci/fault-tests.sh"
+. "$ROOT/ci/scenario-tests.sh"
 
 . "$ROOT/ci/demo-tests.sh"
 . "$ROOT/ci/virtio-tests.sh"

@@ -2,15 +2,16 @@
 # shellcheck shell=bash disable=SC2154,SC2153
 
 harness=$ROOT/guest-tests/scenarios/harness
-scenario_logs=$logs/scenarios
+scenario_logs=$logs/harness
 mkdir "$scenario_logs"
 
-# Runs scenarios of the harness's folder whose names have NAME in them; `scenarios NAME,... STATUS [OPTION...]`.
-scenarios() {
+# Runs scenarios of the harness's folder whose names have NAME in them; `wrong NAME,... STATUS [OPTION...]`.
+wrong() {
     local filters=() name expected=$2 status=0
     for name in ${1//,/ }; do filters+=(--filter "$name"); done
     shift 2
-    "$FENCEPOST" test "$harness" "${filters[@]}" --results "$scenario_logs/results" "$@" </dev/null >"$scenario_logs/said" 2>&1 || status=$?
+    [[ " $* " == *' --results '* ]] || set -- --results "$scenario_logs/results" "$@"
+    "$FENCEPOST" test "$harness" "${filters[@]}" "$@" </dev/null >"$scenario_logs/said" 2>&1 || status=$?
     cat "$scenario_logs/said"
     [ "$status" = "$expected" ] || { echo "status $status, not $expected"; return 1; }
 }
@@ -22,7 +23,7 @@ one_line() {
 
 say "scenarios that go wrong"
 harness_reports=("$scenario_logs/report.json" "$scenario_logs/report.xml" "$scenario_logs/report.ktap")
-check "scenarios: the whole folder ends with the harness's status" scenarios "" 3 --json "${harness_reports[0]}" \
+check "scenarios: the whole folder ends with the harness's status" wrong "" 3 --json "${harness_reports[0]}" \
     --junit "${harness_reports[1]}" --ktap "${harness_reports[2]}"
 lines_of "$ROOT/ci/scenario-check.py" verdicts "${harness_reports[0]}" "$harness"
 lines_of "$ROOT/ci/scenario-check.py" reports "${harness_reports[@]}"
@@ -31,7 +32,7 @@ lines_of "$ROOT/ci/scenario-check.py" reports "${harness_reports[@]}"
 #   seeded NAME SEED
 seeded() {
     mkdir "$scenario_logs/$1"
-    scenarios seeded 1 --keep --seed "$2" --results "$scenario_logs/$1" --json "$scenario_logs/$1/report.json"
+    wrong seeded 1 --keep --seed "$2" --results "$scenario_logs/$1" --json "$scenario_logs/$1/report.json"
 }
 check "scenarios: a seed" seeded seed 7
 check "scenarios: the same seed" seeded again 7
@@ -43,10 +44,10 @@ selection() {
     "$FENCEPOST" test "$harness" --list >"$scenario_logs/all" || return 1
     "$FENCEPOST" test "$harness" --list --filter 'hang[6.1]' --filter known >"$scenario_logs/some" || return 1
     [ "$(wc -l <"$scenario_logs/all")" -gt 30 ] && [ "$(cut -d' ' -f1 "$scenario_logs/some" | tr '\n' ' ')" = "hang[6.1] known " ] || return 1
-    scenarios status 1 --repeat 3 --seed 1 --json "$scenario_logs/repeat.json" || return 1
+    wrong status 1 --repeat 3 --seed 1 --json "$scenario_logs/repeat.json" || return 1
     [ "$(grep -oE '"name": ?"status#[0-9]+"|"seed": ?[0-9]+' "$scenario_logs/repeat.json" | tr -d ' ' | tr '\n' ' ')" = \
         '"name":"status#1" "seed":1 "name":"status#2" "seed":2 "name":"status#3" "seed":3 ' ] || return 1
-    scenarios no-such-name 2 && one_line "--filter no-such-name"
+    wrong no-such-name 2 && one_line "--filter no-such-name"
 }
 check "scenarios: --list, --filter and --repeat" selection
 
@@ -79,7 +80,7 @@ check "scenarios: a missing part is refused" refused "part 3 of 4 is missing" "$
 check "scenarios: a part that is there twice is refused" refused "name each part once" "$scenario_logs"/part-?.json "$scenario_logs/part-4.json"
 check "scenarios: the report of a whole suite is refused" refused "is not of a part" "$scenario_logs"/part-?.json "$scenario_logs/repeat.json"
 foreign() {
-    scenarios known 1 --shard 1/4 --json "$scenario_logs/foreign.json" || scenarios known 0 --shard 1/4 --json "$scenario_logs/foreign.json" || return 1
+    wrong known 1 --shard 1/4 --json "$scenario_logs/foreign.json" || wrong known 0 --shard 1/4 --json "$scenario_logs/foreign.json" || return 1
     refused "of other scenarios" "$scenario_logs"/part-[234].json "$scenario_logs/foreign.json"
 }
 check "scenarios: a foreign part is refused" foreign
@@ -88,12 +89,12 @@ check "scenarios: a foreign part is refused" foreign
 full_disk() {
     local mounted=$scenario_logs/small status=0
     mkdir "$mounted"
-    as_root mount -t tmpfs -o size=200k,mode=1777 none "$mounted" || return 1
-    # The machine at the failure does not fit, nor does the flood.
-    scenarios "status,pass[6.12],flood-output" 3 --keep --results "$mounted/results" --json "$mounted/report.json" &&
-        one_line "flood-output" || status=1
+    as_root mount -t tmpfs -o size=3m,mode=1777 none "$mounted" || return 1
+    # Neither the machine at a failure nor the flood fits, and the report comes last.
+    wrong "status,pass[6.12],flood-output" 3 --keep --results "$mounted/results" --json "$mounted/report.json" &&
+        one_line "BROKEN  flood-output (" && one_line "passed  pass[6.12] (" && one_line "FAILED  status (" || status=1
     head -c 1M /dev/zero >"$mounted/full" 2>/dev/null
-    FENCEPOST_CACHE=$mounted/cache scenarios pass[6.12] 3 && grep -q "No space left on device; make room" "$scenario_logs/said" || status=1
+    FENCEPOST_CACHE=$mounted/cache wrong pass[6.12] 3 && grep -q "No space left on device; make room" "$scenario_logs/said" || status=1
     as_root umount "$mounted"
     return "$status"
 }

@@ -25,7 +25,14 @@ impl Held {
     /// The host's file system.
     pub fn new(parent: &Path, prefix: &str) -> io::Result<Held> {
         for _ in 0..TRIES {
-            let folder = tempfile::Builder::new().prefix(prefix).tempdir_in(parent)?;
+            let folder = match tempfile::Builder::new().prefix(prefix).tempdir_in(parent) {
+                // Another process had nothing to leave there, and took it away.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    fs::create_dir_all(parent)?;
+                    continue;
+                }
+                made => made?,
+            };
             // Between these two lines another process may take it for one that was left.
             if let Some(lock) = locked(folder.path()) {
                 return Ok(Held { folder, _lock: lock });
@@ -79,6 +86,8 @@ mod tests {
     #[test]
     fn what_nobody_holds_is_swept_and_nothing_else() {
         let parent = tempfile::tempdir().unwrap();
+        let parent_of_its_own = parent.path().join("new/parent");
+        assert!(Held::new(&parent_of_its_own, "x").unwrap().path().starts_with(&parent_of_its_own));
         let held = Held::new(parent.path(), "stage-").unwrap();
         let left = parent.path().join("stage-left");
         fs::create_dir_all(left.join("files")).unwrap();
