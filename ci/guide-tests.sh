@@ -18,7 +18,11 @@ guide_block() {
     (
         cd "$(cat "$guide/folder")" || exit
         export CLONE=$ROOT FENCEPOST_CACHE=$CACHE CARGO_INSTALL_ROOT=$guide/home PATH=$guide/home/bin:$PATH
-        unset CARGO_TARGET_DIR
+        # What is installed is what ci/test has built.
+        case $1 in
+        */01) export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$ROOT/target} ;;
+        *) unset CARGO_TARGET_DIR ;;
+        esac
         # The shell that runs the block takes these names, and not this one.
         # shellcheck disable=SC2016
         bash -euxo pipefail -c 'trap "pwd >\"$2\"" EXIT; . "$1"' guide "$1" "$guide/folder"

@@ -122,9 +122,9 @@ check "scenarios: no /dev/kvm" without_kvm
 
 # A command in a machine that runs.
 executed() {
-    local socket=$scenario_logs/agent root running status=0
-    root=$(find "$CACHE/roots" -name '*.img' -printf '%T@ %p\n' | sort -n | tail -1 | cut -d' ' -f2-)
-    "$FENCEPOST" run --root "$root" --agent "$socket" --accel soft --memory 256M --timeout 300 </dev/null >"$scenario_logs/run" 2>&1 &
+    local socket=$scenario_logs/agent image running status=0
+    image=$(find "$CACHE/roots" -name '*.img' -printf '%T@ %p\n' | sort -n | tail -1 | cut -d' ' -f2-)
+    "$FENCEPOST" run --root "$image" --agent "$socket" --accel soft --memory 256M --timeout 300 </dev/null >"$scenario_logs/run" 2>&1 &
     running=$!
     until [ -S "$socket" ]; do kill -0 "$running" || return 1; sleep 0.05; done
     # The guest's shell is to work it out.
