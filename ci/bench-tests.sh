@@ -35,20 +35,21 @@ milliseconds() {
 }
 
 test_cost() {
-    local folder turns alone line
+    local folder turns each alone line
     folder=$(mktemp -d)
     # From the scenario's start to its end, the first line of which came before.
     line="echo the first line"
     make_scenarios "$folder/line" 20 "$line"
     timed_scenarios "first boot, and 20 scenarios of one line, one at a time" "$folder/line" --jobs 1
     timed_scenarios "20 scenarios of one line, one at a time" "$folder/line" --jobs 1
+    each=$(($(milliseconds "$folder/line") / 20))
     timed_scenarios "the same, booted each time" "$folder/line" --jobs 1 --boot-each
     # As much work as one second of this host's takes, when nothing else runs.
     turns=20000
     work() { echo "n=0; while [ \$n -lt $1 ]; do n=\$((n + 1)); done"; }
     make_scenarios "$folder/one" 1 "$(work "$turns")"
     timed_scenarios "$turns turns of a shell's loop" "$folder/one"
-    alone=$(($(milliseconds "$folder/one") - $(milliseconds "$folder/line") / 20))
+    alone=$(($(milliseconds "$folder/one") - each))
     turns=$((turns * 1000 / alone))
     make_scenarios "$folder/fifty" 50 "$(work "$turns")"
     timed_scenarios "50 scenarios of one second's work on $(nproc) processors" "$folder/fifty"

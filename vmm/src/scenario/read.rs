@@ -199,7 +199,13 @@ fn heading(text: &str, heading: &str) -> Option<usize> {
 
 /// The first line that gives something to `name`, or `name` to something, if there is one.
 fn assigned(text: &str, name: &str) -> Option<usize> {
-    text.lines().position(|line| line.contains('=') && line.contains(name)).map(|at| at + 1)
+    // As a word of its own: a short name is a part of many others.
+    let part = |c: char| c.is_alphanumeric() || "_-".contains(c);
+    let alone = |line: &str| {
+        line.match_indices(name)
+            .any(|(at, found)| !line[..at].ends_with(part) && !line[at + found.len()..].starts_with(part))
+    };
+    text.lines().position(|line| line.contains('=') && alone(line)).map(|at| at + 1)
 }
 
 /// Names of files are from the folder of the scenario's file; what is missing on the host is found here.
