@@ -86,8 +86,6 @@ mod tests {
     #[test]
     fn what_nobody_holds_is_swept_and_nothing_else() {
         let parent = tempfile::tempdir().unwrap();
-        let parent_of_its_own = parent.path().join("new/parent");
-        assert!(Held::new(&parent_of_its_own, "x").unwrap().path().starts_with(&parent_of_its_own));
         let held = Held::new(parent.path(), "stage-").unwrap();
         let left = parent.path().join("stage-left");
         fs::create_dir_all(left.join("files")).unwrap();
@@ -100,5 +98,12 @@ mod tests {
         assert!(!path.exists() && to.is_dir());
         drop(Held::new(parent.path(), "stage-").unwrap());
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_parent_that_another_process_took_away_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let parent = folder.path().join("results/here");
+        assert!(Held::new(&parent, "stage-").unwrap().path().starts_with(&parent));
     }
 }
