@@ -1,5 +1,6 @@
 //! What can go wrong on the host, each as one line that names the thing and the fix.
 
+pub use fencepost_report::text::plain;
 use std::path::Path;
 
 use crate::control::StopReason;
@@ -44,14 +45,5 @@ impl HostError {
             HostError::Host(_) => 1,
             HostError::TimedOut(_) => StopReason::Timeout.status(),
         }
-    }
-}
-
-/// An I/O error without "(os error N)".
-pub fn plain(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    match text.find(" (os error") {
-        Some(end) => text[..end].to_string(),
-        None => text,
     }
 }

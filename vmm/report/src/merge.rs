@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::outcome::{Suite, VERSION};
+use crate::text::plain;
 use crate::write::json::{ReadError, read};
 
 /// Why reports are not the parts of one suite.
@@ -13,7 +14,7 @@ pub enum MergeError {
     #[error("no report is named; name the file that each part wrote with --json")]
     Nothing,
     /// A file cannot be read.
-    #[error("the report {0}: {1}; name a file that `fencepost test --json` wrote")]
+    #[error("the report {0}: {reason}; name a file that `fencepost test --json` wrote", reason = plain(.1))]
     File(PathBuf, std::io::Error),
     /// A file is no report.
     #[error("the report {0}: {1}")]

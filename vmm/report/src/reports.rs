@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::outcome::Suite;
+use crate::text::plain;
 use crate::write::{github, json, junit, ktap};
 
 /// Which files are wanted.
@@ -22,7 +23,7 @@ pub struct Reports {
 
 /// A file that could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("{option} {}: {error}; name a file in a folder that can be written and has room", path.display())]
+#[error("{option} {}: {}; name a file in a folder that can be written and has room", path.display(), plain(error))]
 pub struct ReportError {
     option: &'static str,
     path: PathBuf,
@@ -96,7 +97,10 @@ mod tests {
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 4);
         let bad = Reports { json: Some("/dev/full".into()), ktap: at("e.ktap"), ..Reports::default() };
         let error = bad.write(&suite()).unwrap_err().to_string();
-        assert!(error.contains("--json /dev/full: No space left") && read("e.ktap").len() > 10, "{error}");
+        assert!(
+            error.contains("--json /dev/full: No space left on device; name") && read("e.ktap").len() > 10,
+            "{error}"
+        );
         let bad = Reports { junit: at("none/b.xml"), ..Reports::default() };
         let error = bad.write(&suite()).unwrap_err().to_string();
         assert!(error.contains("--junit") && error.contains("No such file"), "{error}");

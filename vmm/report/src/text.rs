@@ -1,4 +1,5 @@
-//! Texts of a guest's, made safe to print: a guest must not steer the terminal or the report's reader.
+//! Texts as people are to read them: those of a guest's made safe to print, since a guest must not steer the terminal or the report's
+//! reader; and errors.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
@@ -84,6 +85,15 @@ pub fn wrap(text: &str, columns: usize) -> Vec<String> {
 pub fn at_most(text: &str, bytes: usize) -> &str {
     let end = (0..=bytes.min(text.len())).rev().find(|&end| text.is_char_boundary(end));
     text.get(..end.unwrap_or(0)).unwrap_or_default()
+}
+
+/// An I/O error without "(os error N)".
+pub fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_string(),
+        None => text,
+    }
 }
 
 #[cfg(test)]
