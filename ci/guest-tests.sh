@@ -24,18 +24,21 @@ on_stable() {
 }
 check "build: the guest of the 6.1 kernel" "$ROOT/ci/guest" --stable --shell
 
-# The scenarios of the drivers, each thing that they look at a test: `scenarios NAME [OPTION...]`. Leaves $logs/NAME.
-scenarios() {
+# Runs scenarios: `run_scenarios NAME PATH... [OPTION...]`. Leaves $logs/NAME.json, and what each of them left in $logs/NAME.
+run_scenarios() {
     local name=$1
     shift
-    say "scenarios: $name"
-    GUEST_PROGRAMS=$GUEST/programs "$FENCEPOST" test "$ROOT"/guest-tests/scenarios/*.toml --keep --results "$logs/$name" \
-        --json "$logs/$name.json" "$@" >&2 || true
-    lines_of "$ROOT/ci/scenario-results.py" "$logs/$name.json"
+    GUEST_PROGRAMS=$GUEST/programs "$FENCEPOST" test "$@" --keep --results "$logs/$name" --json "$logs/$name.json" >&2
 }
-scenarios scenarios
+# The same, each thing that they look at a test.
+scenarios() {
+    say "scenarios: $1"
+    run_scenarios "$@" || true
+    lines_of "$ROOT/ci/scenario-results.py" "$logs/$1.json"
+}
+scenarios scenarios "$ROOT"/guest-tests/scenarios/*.toml
 # A seed varies what hardware may vary.
-scenarios seeded --kernel 6.12 --seed 7
+scenarios seeded "$ROOT"/guest-tests/scenarios/*.toml --kernel 6.12 --seed 7
 
 . "$ROOT/ci/fault-tests.sh"
 . "$ROOT/ci/scenario-tests.sh"

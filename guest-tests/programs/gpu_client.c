@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -168,4 +169,16 @@ struct drm_fencepost_gpu_command gpu_sem_wait(const struct gpu_buffer *semaphore
 		.dst.handle = semaphore->handle,
 		.value = value,
 	};
+}
+
+bool gpu_is_filled(const uint8_t *bytes, size_t size, uint32_t pattern)
+{
+	for (size_t i = 0; i < size; i += 4) {
+		uint32_t word;
+
+		memcpy(&word, bytes + i, 4);
+		if (word != pattern)
+			return false;
+	}
+	return true;
 }

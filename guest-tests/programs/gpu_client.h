@@ -8,6 +8,8 @@
 #ifndef FENCEPOST_GPU_CLIENT_H
 #define FENCEPOST_GPU_CLIENT_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <uapi/fencepost.h>
@@ -67,5 +69,8 @@ struct drm_fencepost_gpu_command gpu_copy(const struct gpu_buffer *dst,
 
 /* The command that waits until the first 64-bit word of a buffer is at least value. */
 struct drm_fencepost_gpu_command gpu_sem_wait(const struct gpu_buffer *semaphore, uint64_t value);
+
+/* Whether each 32-bit word of so many bytes is the pattern. */
+bool gpu_is_filled(const uint8_t *bytes, size_t size, uint32_t pattern);
 
 #endif /* FENCEPOST_GPU_CLIENT_H */

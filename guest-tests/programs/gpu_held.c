@@ -39,10 +39,7 @@ void gpu_held_unmap(void)
 
 bool gpu_held_is_filled(const uint8_t *bytes, uint32_t pattern)
 {
-	for (size_t i = 0; i < GPU_HELD_BYTES; i += 4)
-		if (memcmp(bytes + i, &pattern, 4))
-			return false;
-	return true;
+	return gpu_is_filled(bytes, GPU_HELD_BYTES, pattern);
 }
 
 int gpu_held_open(void)

@@ -62,18 +62,6 @@ static struct drm_fencepost_gpu_command convert(uint32_t flags)
 	return command;
 }
 
-static bool is_filled(const uint8_t *bytes, size_t size, uint32_t pattern)
-{
-	for (size_t i = 0; i < size; i += 4) {
-		uint32_t word;
-
-		memcpy(&word, bytes + i, 4);
-		if (word != pattern)
-			return false;
-	}
-	return true;
-}
-
 static void scramble(uint8_t *bytes, size_t size)
 {
 	uint32_t state = 12345;
@@ -101,7 +89,7 @@ static void test_fill(void)
 	struct drm_fencepost_gpu_command command = gpu_fill(&a, BUFFER_BYTES, 0x11223344);
 	int ret = gpu_run(gpu, 0, &command);
 
-	ktap_result(!ret && is_filled(a.map, BUFFER_BYTES, 0x11223344), "a fill fills (%d)", ret);
+	ktap_result(!ret && gpu_is_filled(a.map, BUFFER_BYTES, 0x11223344), "a fill fills (%d)", ret);
 }
 
 static void test_implicit(void)
@@ -114,7 +102,7 @@ static void test_implicit(void)
 	first_fence = gpu_submit(gpu, 0, &first, 1, -1);
 	close(gpu_submit(gpu, 1, &second, 1, -1));
 	ret = gpu_buffer_wait(gpu, &b, TIMEOUT_MS);
-	ktap_result(!ret && gpu_fence_is_done(first_fence) && is_filled(b.map, BUFFER_BYTES, 0x55667788),
+	ktap_result(!ret && gpu_fence_is_done(first_fence) && gpu_is_filled(b.map, BUFFER_BYTES, 0x55667788),
 		    "a copy on one ring waits implicitly for a fill on the other (%d)", ret);
 	close(first_fence);
 }
@@ -170,7 +158,7 @@ static void test_semaphore(void)
 	ret = gpu_ioctl(gpu, DRM_IOCTL_FENCEPOST_GPU_SUBMIT, &submit);
 	if (!ret)
 		ret = gpu_fence_wait(fence, TIMEOUT_MS);
-	ktap_result(!ret && !early && is_filled(a.map, 4096, 7),
+	ktap_result(!ret && !early && gpu_is_filled(a.map, 4096, 7),
 		    "a semaphore signalled on one ring releases the other (%d)", ret);
 }
 
@@ -184,12 +172,12 @@ static void test_explicit(void)
 	first = gpu_submit(gpu, 0, &blocker, 1, -1);
 	second = gpu_submit(gpu, 1, &late, 1, first);
 	usleep(2000);
-	early = gpu_fence_is_done(second) || !is_filled(b.map, 4096, 0);
+	early = gpu_fence_is_done(second) || !gpu_is_filled(b.map, 4096, 0);
 	/* The semaphore is plain memory: the CPU signals it, and the device polls. */
 	__atomic_store_n((uint64_t *)(semaphore.map + 16), 1, __ATOMIC_RELEASE);
 	ret = gpu_fence_wait(second, TIMEOUT_MS);
 	close(first);
-	ktap_result(!ret && !early && is_filled(b.map, 4096, 0xabcdef01),
+	ktap_result(!ret && !early && gpu_is_filled(b.map, 4096, 0xabcdef01),
 		    "a job waits for the sync_file it is given (%d)", ret);
 }
 
@@ -206,7 +194,7 @@ static void test_prime(void)
 	command = gpu_fill(&imported, 4096, 0x600d600d);
 	if (!ret)
 		ret = gpu_run(other, 0, &command);
-	ktap_result(!ret && is_filled(a.map, 4096, 0x600d600d),
+	ktap_result(!ret && gpu_is_filled(a.map, 4096, 0x600d600d),
 		    "a buffer is exported and imported by another file (%d)", ret);
 	close(dmabuf);
 	close(other);
@@ -235,7 +223,7 @@ static void test_import(void)
 		ret = gpu_run(gpu, 1, &command);
 	if (!ret)
 		ret = gpu_ioctl(heap.fd, DMA_BUF_IOCTL_SYNC, &sync);
-	ktap_result(!ret && map != MAP_FAILED && is_filled(map, BUFFER_BYTES, 0x0ff1ce00), "%s (%d)",
+	ktap_result(!ret && map != MAP_FAILED && gpu_is_filled(map, BUFFER_BYTES, 0x0ff1ce00), "%s (%d)",
 		    name, ret);
 	gpu_buffer_destroy(gpu, &imported);
 	close(heap.fd);
@@ -260,8 +248,8 @@ static void fail_between(uint32_t ring, const struct drm_fencepost_gpu_command *
 	ktap_note("results %d %d %d; %u resets, error %u at %#llx", results[0], results[1], results[2],
 		  info.resets, info.last_error, (unsigned long long)info.last_error_address);
 	ktap_result(!results[0] && results[1] == error && !results[2] && !ret &&
-		    info.last_error == code && is_filled(a.map, 4096, 0xbef0be) &&
-		    is_filled(b.map, 4096, 0xaf7e4), "%s", name);
+		    info.last_error == code && gpu_is_filled(a.map, 4096, 0xbef0be) &&
+		    gpu_is_filled(b.map, 4096, 0xaf7e4), "%s", name);
 }
 
 static void test_fault(void)
@@ -337,7 +325,7 @@ static void test_many(void)
 	}
 	if (!ret)
 		ret = gpu_fence_wait(fence, TIMEOUT_MS);
-	ktap_result(!ret && is_filled(b.map, 64, JOBS - 1), "%d jobs on both rings keep their order (%d)",
+	ktap_result(!ret && gpu_is_filled(b.map, 64, JOBS - 1), "%d jobs on both rings keep their order (%d)",
 		    JOBS, ret);
 }
 
@@ -373,7 +361,7 @@ static void test_killed(void)
 		ret = -ECHILD;
 	if (!ret)
 		ret = gpu_run(gpu, 1, &command);
-	ktap_result(!ret && is_filled(a.map, 4096, 0xdeadbeef),
+	ktap_result(!ret && gpu_is_filled(a.map, 4096, 0xdeadbeef),
 		    "a process killed with jobs on a ring does not stop the others (%d)", ret);
 	close(pipes[0]);
 	close(pipes[1]);

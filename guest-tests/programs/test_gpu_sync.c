@@ -4,7 +4,6 @@
  * submitted yet.
  */
 #include <errno.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,16 +19,6 @@
 
 static int gpu;
 static struct gpu_buffer a, b;
-
-static bool is_filled(const struct gpu_buffer *buffer, uint32_t pattern)
-{
-	const uint32_t *words = (const uint32_t *)buffer->map;
-
-	for (unsigned int i = 0; i < BUFFER_BYTES / sizeof(*words); i++)
-		if (words[i] != pattern)
-			return false;
-	return true;
-}
 
 static uint32_t create_syncobj(void)
 {
@@ -53,7 +42,7 @@ static int wait_syncobj(uint32_t handle, uint64_t point)
 
 static void test_syncobj(void)
 {
-	struct drm_fencepost_gpu_command first = gpu_fill(&a, 4096, 1), second = gpu_fill(&b, 4096, 2);
+	struct drm_fencepost_gpu_command first = gpu_fill(&a, BUFFER_BYTES, 1), second = gpu_fill(&b, BUFFER_BYTES, 2);
 	struct drm_fencepost_gpu_sync binary = { .handle = create_syncobj() };
 	struct drm_fencepost_gpu_sync timeline = { .handle = create_syncobj(), .point = 5 };
 	struct drm_fencepost_gpu_submit submit = {
@@ -73,14 +62,14 @@ static void test_syncobj(void)
 		ret = gpu_ioctl(gpu, DRM_IOCTL_FENCEPOST_GPU_SUBMIT, &submit);
 	if (!ret)
 		ret = wait_syncobj(timeline.handle, timeline.point);
-	ktap_result(!ret && is_filled(&a, 1) && is_filled(&b, 2),
+	ktap_result(!ret && gpu_is_filled(a.map, BUFFER_BYTES, 1) && gpu_is_filled(b.map, BUFFER_BYTES, 2),
 		    "syncobjs, binary in and timeline out (%d)", ret);
 }
 
 /* A job that waits for a point which another process has not submitted yet. */
 static void test_wait_before_submit(void)
 {
-	struct drm_fencepost_gpu_command first = gpu_fill(&a, 4096, 7), second = gpu_copy(&b, &a, 4096);
+	struct drm_fencepost_gpu_command first = gpu_fill(&a, BUFFER_BYTES, 7), second = gpu_copy(&b, &a, BUFFER_BYTES);
 	struct drm_fencepost_gpu_sync point = { .handle = create_syncobj(), .point = 9 };
 	struct drm_fencepost_gpu_submit signals = {
 		.commands = (uintptr_t)&first,
@@ -102,7 +91,7 @@ static void test_wait_before_submit(void)
 
 	ktap_result(refused == -EINVAL, "a point without a fence is refused (%d)", refused);
 	wait.flags = FENCEPOST_GPU_SYNC_WAIT_FOR_SUBMIT;
-	memset(b.map, 0, 4096);
+	memset(b.map, 0, BUFFER_BYTES);
 	fflush(stdout);
 	child = fork();
 	if (!child)
@@ -114,7 +103,7 @@ static void test_wait_before_submit(void)
 	waitpid(child, &status, 0);
 	if (!ret)
 		ret = gpu_buffer_wait(gpu, &b, TIMEOUT_MS);
-	ktap_result(!ret && !status && is_filled(&b, 7),
+	ktap_result(!ret && !status && gpu_is_filled(b.map, BUFFER_BYTES, 7),
 		    "and the job runs behind it (%d, status %d)", ret, status);
 	wait.flags = 1u << 31;
 	ret = gpu_ioctl(gpu, DRM_IOCTL_FENCEPOST_GPU_SUBMIT, &waits);
