@@ -19,6 +19,7 @@
 #include <linux/dma-mapping.h>
 #include <linux/dma-resv.h>
 #include <linux/list.h>
+#include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/slab.h>
 
@@ -26,6 +27,7 @@
 #include <drm/drm_drv.h>
 #include <drm/drm_gem_shmem_helper.h>
 #include <drm/drm_prime.h>
+#include <drm/drm_vma_manager.h>
 
 #include <fencepost_sg.h>
 
@@ -138,6 +140,50 @@ static inline void fencepost_bo_free(struct drm_gem_object *obj)
 	kfree(bo);
 }
 
+/*
+ * The page at a place of a mapping. The helper's own counts from the mapping's start, which is wrong
+ * for a dma-buf that is mapped from an offset on, and for what is left of a mapping whose start was
+ * unmapped.
+ */
+static inline vm_fault_t fencepost_bo_fault(struct vm_fault *vmf)
+{
+	struct drm_gem_object *obj = vmf->vma->vm_private_data;
+	struct drm_gem_shmem_object *shmem = to_drm_gem_shmem_obj(obj);
+	pgoff_t page = vmf->pgoff - drm_vma_node_start(&obj->vma_node);
+
+	/* The mapping holds the pages. */
+	if (page >= obj->size >> PAGE_SHIFT || !shmem->pages)
+		return VM_FAULT_SIGBUS;
+	return vmf_insert_pfn(vmf->vma, vmf->address, page_to_pfn(shmem->pages[page]));
+}
+
+static inline void fencepost_bo_vm_open(struct vm_area_struct *vma)
+{
+	drm_gem_shmem_vm_ops.open(vma);
+}
+
+static inline void fencepost_bo_vm_close(struct vm_area_struct *vma)
+{
+	drm_gem_shmem_vm_ops.close(vma);
+}
+
+static const struct vm_operations_struct fencepost_bo_vm_ops = {
+	.fault = fencepost_bo_fault,
+	.open = fencepost_bo_vm_open,
+	.close = fencepost_bo_vm_close,
+};
+
+/* The offset of the mapping includes the object's own, of a DRM file and of a dma-buf alike. */
+static inline int fencepost_bo_mmap(struct drm_gem_object *obj, struct vm_area_struct *vma)
+{
+	int ret = drm_gem_shmem_mmap(to_drm_gem_shmem_obj(obj), vma);
+
+	/* An import's mapping is its exporter's. */
+	if (!ret && !obj->import_attach)
+		vma->vm_ops = &fencepost_bo_vm_ops;
+	return ret;
+}
+
 static const struct drm_gem_object_funcs fencepost_bo_funcs = {
 	.free = fencepost_bo_free,
 	.print_info = drm_gem_shmem_object_print_info,
@@ -146,8 +192,8 @@ static const struct drm_gem_object_funcs fencepost_bo_funcs = {
 	.get_sg_table = drm_gem_shmem_object_get_sg_table,
 	.vmap = drm_gem_shmem_object_vmap,
 	.vunmap = drm_gem_shmem_object_vunmap,
-	.mmap = drm_gem_shmem_object_mmap,
-	.vm_ops = &drm_gem_shmem_vm_ops,
+	.mmap = fencepost_bo_mmap,
+	.vm_ops = &fencepost_bo_vm_ops,
 };
 
 /*
