@@ -16,6 +16,8 @@ use crate::sg::{SgError, SgList};
 struct Outcome {
     sequence: u32,
     start_cycles: u64,
+    /// The number of the set of controls.
+    controls: u32,
     /// Bytes and CRC, or why there are none.
     result: Result<(u32, u32), Failure>,
 }
@@ -49,7 +51,8 @@ impl Camera {
 
     /// Takes the next descriptor and starts writing the frame.
     fn begin(&mut self, sequence: u32, ports: &mut Ports<'_>) {
-        let start_cycles = ports.clock.now().cycles;
+        let (start_cycles, taken_with) = (ports.clock.now().cycles, self.state.latched);
+        let controls = taken_with.number;
         let at = self.state.slot(self.state.queue_base, self.state.queue_head);
         let mut bytes = [0; RECORD_BYTES as usize];
         if let Err(fault) = ports.fetch(at, &mut bytes) {
@@ -60,18 +63,24 @@ impl Camera {
             Ok(descriptor) => descriptor,
             Err((cookie, index)) => {
                 let result = Err(Failure::plain(ErrorCode::BadDescriptor));
-                return self.complete(cookie, index, Outcome { sequence, start_cycles, result }, ports);
+                return self.complete(
+                    cookie,
+                    index,
+                    Outcome { sequence, start_cycles, controls, result },
+                    ports,
+                );
             }
         };
         let (engine, buffer) = (ports.engine(ENGINE), Some(descriptor.index));
         ports.trace.record(Event::FrameStart { engine, sequence, buffer });
         match self.fetch(&descriptor, ports) {
             Ok((first, second)) => {
-                let frame = InFlight { sequence, descriptor, start_cycles, end_ns: 0, first, second };
+                let frame =
+                    InFlight { sequence, descriptor, start_cycles, end_ns: 0, taken_with, first, second };
                 self.launch(frame, ports);
             }
             Err(failure) => {
-                let outcome = Outcome { sequence, start_cycles, result: Err(failure) };
+                let outcome = Outcome { sequence, start_cycles, controls, result: Err(failure) };
                 self.complete(descriptor.cookie, descriptor.index, outcome, ports);
             }
         }
@@ -127,14 +136,17 @@ impl Camera {
             return;
         };
         let result = self.write_pixels(&frame, ports);
-        let outcome = Outcome { sequence: frame.sequence, start_cycles: frame.start_cycles, result };
+        let controls = frame.taken_with.number;
+        let outcome =
+            Outcome { sequence: frame.sequence, start_cycles: frame.start_cycles, controls, result };
         self.complete(frame.descriptor.cookie, frame.descriptor.index, outcome, ports);
     }
 
     /// Writes the frame; returns its bytes and CRC.
     fn write_pixels(&mut self, frame: &InFlight, ports: &mut Ports<'_>) -> Result<(u32, u32), Failure> {
         let layout = self.layout()?;
-        let picture = self.source.frame(frame.sequence, layout.size).map_err(|_| {
+        let taken = frame.taken_with.controls.take(self.source.as_mut(), frame.sequence, layout.size);
+        let picture = taken.map_err(|_| {
             self.state.source_error_count = self.state.source_error_count.saturating_add(1);
             Failure::plain(ErrorCode::Source)
         })?;
@@ -170,7 +182,7 @@ impl Camera {
 
     /// Writes a completion record and raises the vectors.
     fn complete(&mut self, cookie: u64, index: u32, outcome: Outcome, ports: &mut Ports<'_>) {
-        let Outcome { sequence, start_cycles, result } = outcome;
+        let Outcome { sequence, start_cycles, controls, result } = outcome;
         let (bytes, crc) = result.unwrap_or((0, 0));
         let failure = result.err();
         let record = Completion {
@@ -184,7 +196,7 @@ impl Camera {
             crc: crc.into(),
             dropped: self.state.overrun_count.into(),
             fault_iova: failure.map_or(0, |failure| failure.iova).into(),
-            reserved: 0.into(),
+            controls: controls.into(),
             ordinal: self.state.completed.wrapping_add(1).into(),
         };
         if let Err(failure) = self.write_record(&record, ports) {

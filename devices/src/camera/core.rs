@@ -165,9 +165,30 @@ impl Camera {
             Reg::ErrorCount => state.error_count,
             Reg::OverrunCount => state.overrun_count,
             Reg::FrameCount => state.frame_count,
+            Reg::Brightness => state.controls.brightness,
+            Reg::Contrast => state.controls.contrast,
+            Reg::Exposure => state.controls.exposure,
+            Reg::Gain => state.controls.gain,
+            Reg::Flip => state.controls.flip,
+            Reg::Pattern => state.controls.pattern,
+            Reg::ControlsLatch => 0,
+            Reg::ControlsCount => state.latched.number,
             source_limit => self.limit(source_limit),
         };
         word.into()
+    }
+
+    fn set_control(&mut self, register: Reg, value: u32) {
+        let controls = &mut self.state.controls;
+        match register {
+            Reg::Brightness => controls.brightness = value,
+            Reg::Contrast => controls.contrast = value,
+            Reg::Exposure => controls.exposure = value,
+            Reg::Gain => controls.gain = value,
+            Reg::Flip => controls.flip = value,
+            Reg::Pattern => controls.pattern = value,
+            _ => {}
+        }
     }
 
     fn set_locked(&mut self, register: Reg, half: Half, value: u32) {
@@ -201,6 +222,8 @@ impl Words for Camera {
                 self.fail(Failure::plain(ErrorCode::Locked), ports);
             }
             (Access::Locked, register) => self.set_locked(register, place.half, value),
+            (Access::ReadWrite, register) => self.set_control(register, value),
+            (_, Reg::ControlsLatch) => self.state.latched = self.state.latched.next(self.state.controls),
             (_, Reg::QueueDoorbell) => self.doorbell(ports),
             (_, Reg::Control) => self.control(value, ports),
             (_, Reg::QueueTail) => self.advance(value, ports),

@@ -3,7 +3,9 @@
 //! `docs/camera.md` is the register map and the contract with the driver.
 
 mod capture;
+mod chart;
 mod config;
+mod controls;
 mod convert;
 mod core;
 mod error;

@@ -6,7 +6,7 @@ use super::source::{
 
 /// The bars' colours as (Y, Cb, Cr): white, yellow, cyan, green, magenta, red, blue, black at 75 % in limited
 /// range (ITU-R BT.471-1, 75/0/75/0 bars; BT.601 codes).
-const BARS: [(u8, u8, u8); 8] = [
+pub(super) const BARS: [(u8, u8, u8); 8] = [
     (180, 128, 128),
     (162, 44, 142),
     (131, 156, 44),

@@ -1,14 +1,15 @@
 //! The register map of docs/camera.md, as one table.
 
+use super::controls::{CONTRAST_UNIT, LIGHT_UNIT};
 use super::convert::{MAX_STRIDE, PixelFormat, STRIDE_ALIGN};
-use crate::registers::{Map, Register, acting, all, locked, read_only, write_only};
+use crate::registers::{Map, Register, acting, all, locked, read_only, read_write, write_only};
 
 /// Size of BAR 0 in bytes.
 pub const BAR_BYTES: u32 = 4096;
 /// Value of ID: "FCAM".
 pub const ID: u32 = u32::from_le_bytes(*b"FCAM");
 /// Value of VERSION.
-pub const VERSION: u32 = 0x0001_0001;
+pub const VERSION: u32 = 0x0001_0002;
 /// Value of FORMATS.
 pub const FORMATS: u32 = 0x3;
 /// Value of SIZE_STEP, pixels.
@@ -79,6 +80,14 @@ pub enum Reg {
     ErrorCount,
     OverrunCount,
     FrameCount,
+    Brightness,
+    Contrast,
+    Exposure,
+    Gain,
+    Flip,
+    Pattern,
+    ControlsLatch,
+    ControlsCount,
 }
 
 /// BAR 0.
@@ -124,4 +133,12 @@ const REGISTERS: &[Register<Reg>] = &[
     read_only("ERROR_COUNT", 0x10c, 4, 0).id(Reg::ErrorCount),
     read_only("OVERRUN_COUNT", 0x110, 4, 0).id(Reg::OverrunCount),
     read_only("FRAME_COUNT", 0x114, 4, 0).id(Reg::FrameCount),
+    read_write("BRIGHTNESS", 0x140, 4, 0, all(4)).id(Reg::Brightness),
+    read_write("CONTRAST", 0x144, 4, CONTRAST_UNIT as u64, all(4)).id(Reg::Contrast),
+    read_write("EXPOSURE", 0x148, 4, LIGHT_UNIT as u64, all(4)).id(Reg::Exposure),
+    read_write("GAIN", 0x14c, 4, LIGHT_UNIT as u64, all(4)).id(Reg::Gain),
+    read_write("FLIP", 0x150, 4, 0, 3).id(Reg::Flip),
+    read_write("PATTERN", 0x154, 4, 0, all(4)).id(Reg::Pattern),
+    write_only("CONTROLS_LATCH", 0x158, 4, all(4)).id(Reg::ControlsLatch),
+    read_only("CONTROLS_COUNT", 0x15c, 4, 0).id(Reg::ControlsCount),
 ];

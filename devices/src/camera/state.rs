@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::config::CameraParts;
+use super::controls::Controls;
 use super::convert::{FrameLayout, PixelFormat};
 use super::core::Camera;
 use super::registers::{MAX_RATE, MAX_RATE_PART, MAX_RING_ENTRIES, SIZE_STEP};
@@ -36,7 +37,26 @@ pub struct CameraState {
     pub(super) frame_count: u32,
     /// Pictures that the source could not deliver; among `error_count`.
     pub(super) source_error_count: u32,
+    /// The registers of the controls.
+    pub(super) controls: Controls,
+    /// What the next frame is taken with.
+    pub(super) latched: Latched,
     pub(super) stream: Option<Stream>,
+}
+
+/// A set of controls that was latched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Latched {
+    pub controls: Controls,
+    /// How many sets there were before it, modulo 2^32.
+    pub number: u32,
+}
+
+impl Latched {
+    /// The set after this one.
+    pub fn next(self, controls: Controls) -> Self {
+        Latched { controls, number: self.number.wrapping_add(1) }
+    }
 }
 
 /// A stream that is on.
@@ -59,13 +79,14 @@ pub(super) struct InFlight {
     pub descriptor: Descriptor,
     pub start_cycles: u64,
     pub end_ns: u64,
+    pub taken_with: Latched,
     pub first: SgList,
     pub second: Option<SgList>,
 }
 
 impl Stateful for Camera {
     const KIND: &'static str = "camera";
-    const VERSION: u32 = 5;
+    const VERSION: u32 = 6;
     type Parts = CameraParts;
     type State = CameraState;
 
@@ -108,6 +129,8 @@ impl CameraState {
             overrun_count: 0,
             frame_count: 0,
             source_error_count: 0,
+            controls: Controls::default(),
+            latched: Latched::default(),
             stream: None,
         }
     }

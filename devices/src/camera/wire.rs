@@ -90,7 +90,7 @@ pub struct Completion {
     pub crc: U32,
     pub dropped: U32,
     pub fault_iova: U64,
-    pub reserved: U32,
+    pub controls: U32,
     pub ordinal: U32,
 }
 

@@ -107,6 +107,7 @@ static void fpcam_release(struct v4l2_device *v4l2)
 {
 	struct fpcam_device *cam = container_of(v4l2, struct fpcam_device, v4l2);
 
+	v4l2_ctrl_handler_free(&cam->handler);
 	v4l2_device_unregister(&cam->v4l2);
 	mutex_destroy(&cam->lock);
 	kfree(cam);
@@ -157,6 +158,9 @@ static int fpcam_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	ret = fpcam_capture_init(cam);
 	if (ret)
 		goto put;
+	ret = fpcam_controls_init(cam);
+	if (ret)
+		goto forget_rings;
 	ret = fpcam_request_irqs(cam);
 	if (ret)
 		goto forget_rings;

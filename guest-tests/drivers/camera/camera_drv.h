@@ -7,6 +7,7 @@
 #include <linux/pci.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
+#include <media/v4l2-ctrls.h>
 #include <media/v4l2-dev.h>
 #include <media/v4l2-device.h>
 #include <media/videobuf2-v4l2.h>
@@ -46,6 +47,17 @@ struct fpcam_limits {
 	struct v4l2_fract native_interval;
 };
 
+/* One cluster: the first is its master. */
+struct fpcam_controls {
+	struct v4l2_ctrl *brightness;
+	struct v4l2_ctrl *contrast;
+	struct v4l2_ctrl *exposure;
+	struct v4l2_ctrl *gain;
+	struct v4l2_ctrl *hflip;
+	struct v4l2_ctrl *vflip;
+	struct v4l2_ctrl *pattern;
+};
+
 struct fpcam_device {
 	struct pci_dev *pdev;
 	void __iomem *regs;
@@ -53,6 +65,9 @@ struct fpcam_device {
 	struct v4l2_device v4l2;
 	struct video_device vdev;
 	struct vb2_queue queue;
+	/* Has a lock of its own, which is taken inside the one below. */
+	struct v4l2_ctrl_handler handler;
+	struct fpcam_controls controls;
 
 	/* Serializes ioctls, the queue, sleep and reset; guards what is below. */
 	struct mutex lock;
@@ -105,6 +120,10 @@ extern const struct vb2_mem_ops fpcam_memops;
 /* camera_capture.c: the queue */
 int fpcam_capture_init(struct fpcam_device *cam);
 int fpcam_stream(struct fpcam_device *cam);
+
+/* camera_controls.c: what changes the picture */
+int fpcam_controls_init(struct fpcam_device *cam);
+int fpcam_controls_restore(struct fpcam_device *cam);
 
 /* camera_rings.c: the rings */
 int fpcam_rings_init(struct fpcam_device *cam);

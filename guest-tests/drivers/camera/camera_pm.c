@@ -30,6 +30,8 @@ int fpcam_resume(struct fpcam_device *cam)
 	if (fpcam_read(cam, FPCAM_ID) != FPCAM_ID_VALUE)
 		ret = -ENODEV;
 	fpcam_rings_program(cam);
+	if (!ret)
+		ret = fpcam_controls_restore(cam);
 	fpcam_repost(cam);
 	if (!ret && cam->streaming)
 		ret = fpcam_stream(cam);

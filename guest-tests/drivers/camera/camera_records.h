@@ -33,7 +33,7 @@ struct fpcam_record {
 	__le32 crc;
 	__le32 dropped;
 	__le64 fault_iova;
-	__le32 reserved;
+	__le32 controls;
 	__le32 ordinal;
 };
 

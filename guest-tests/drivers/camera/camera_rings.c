@@ -170,6 +170,7 @@ static void fpcam_complete(struct fpcam_device *cam, const struct fpcam_record *
 		.dropped = le32_to_cpu(record->dropped),
 		.start_cycles = le64_to_cpu(record->start_cycles),
 		.end_cycles = le64_to_cpu(record->end_cycles),
+		.controls = le32_to_cpu(record->controls),
 		.fault_iova = le64_to_cpu(record->fault_iova),
 	};
 	buffer->has_frame = true;

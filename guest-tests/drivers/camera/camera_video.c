@@ -3,6 +3,7 @@
 
 #include <linux/math64.h>
 #include <media/v4l2-common.h>
+#include <media/v4l2-event.h>
 #include <media/v4l2-ioctl.h>
 
 #include "camera_drv.h"
@@ -168,7 +169,6 @@ static int fpcam_g_parm(struct file *file, void *priv, struct v4l2_streamparm *p
 		return -EINVAL;
 	parm->parm.capture.capability = V4L2_CAP_TIMEPERFRAME;
 	parm->parm.capture.timeperframe = cam->interval;
-	parm->parm.capture.readbuffers = 2;
 	return 0;
 }
 
@@ -230,7 +230,7 @@ static int fpcam_log_status(struct file *file, void *priv)
 	v4l2_info(&cam->v4l2, "%u frames, %u dropped, %u errors, status %#x\n",
 		  fpcam_read(cam, FPCAM_FRAME_COUNT), fpcam_read(cam, FPCAM_OVERRUN_COUNT),
 		  fpcam_read(cam, FPCAM_ERROR_COUNT), fpcam_read(cam, FPCAM_STATUS));
-	return 0;
+	return v4l2_ctrl_log_status(file, priv);
 }
 
 /*
@@ -283,6 +283,8 @@ static const struct v4l2_ioctl_ops fpcam_ioctl_ops = {
 	.vidioc_g_input = fpcam_g_input,
 	.vidioc_s_input = fpcam_s_input,
 	.vidioc_log_status = fpcam_log_status,
+	.vidioc_subscribe_event = v4l2_ctrl_subscribe_event,
+	.vidioc_unsubscribe_event = v4l2_event_unsubscribe,
 	.vidioc_default = fpcam_default,
 	.vidioc_reqbufs = vb2_ioctl_reqbufs,
 	.vidioc_create_bufs = vb2_ioctl_create_bufs,
@@ -317,6 +319,7 @@ int fpcam_video_register(struct fpcam_device *cam)
 	vdev->v4l2_dev = &cam->v4l2;
 	vdev->queue = &cam->queue;
 	vdev->lock = &cam->lock;
+	vdev->ctrl_handler = &cam->handler;
 	vdev->fops = &fpcam_file_ops;
 	vdev->ioctl_ops = &fpcam_ioctl_ops;
 	vdev->device_caps = V4L2_CAP_VIDEO_CAPTURE | V4L2_CAP_STREAMING;

@@ -12,6 +12,8 @@
 #define FPCAM_VERSION			0x004
 /* The first with a tail word. */
 #define   FPCAM_VERSION_TAIL_WORD	0x00010001
+/* The first with controls. */
+#define   FPCAM_VERSION_CONTROLS	0x00010002
 #define FPCAM_FORMATS			0x008
 #define   FPCAM_FORMATS_YUYV		0x1
 #define   FPCAM_FORMATS_NV12		0x2
@@ -51,6 +53,20 @@
 #define FPCAM_ERROR_COUNT		0x10c
 #define FPCAM_OVERRUN_COUNT		0x110
 #define FPCAM_FRAME_COUNT		0x114
+
+#define FPCAM_BRIGHTNESS		0x140
+#define FPCAM_CONTRAST			0x144
+#define   FPCAM_CONTRAST_UNIT		128
+#define FPCAM_EXPOSURE			0x148
+#define FPCAM_GAIN			0x14c
+#define   FPCAM_LIGHT_MIN		16
+#define   FPCAM_LIGHT_UNIT		256
+#define   FPCAM_LIGHT_MAX		4096
+#define FPCAM_FLIP			0x150
+#define   FPCAM_FLIP_HORIZONTAL		0x1
+#define   FPCAM_FLIP_VERTICAL		0x2
+#define FPCAM_PATTERN			0x154
+#define FPCAM_CONTROLS_LATCH		0x158
 
 /* Entries of a scatter-gather list at most. */
 #define   FPCAM_SG_MAX_ENTRIES		32768

@@ -1,6 +1,7 @@
 //! The camera through its registers and guest memory, as a driver sees it. Addresses, offsets and codes are those of
 //! `docs/camera.md`, restated here.
 
+mod controls;
 mod doorbells;
 mod pictures;
 mod random;
@@ -167,7 +168,7 @@ fn the_identity_and_limits_are_the_pages() {
     let mut bench = Bench::new();
     let values: Vec<u32> = (0..17).map(|i| bench.read(i * 4)).collect();
     let expected =
-        [0x4d41_4346, 0x1_0001, 3, 1, 32, 32, 16, 16, 2, 4, 16384, 240, 30, 1, 256, 100, 4].to_vec();
+        [0x4d41_4346, 0x1_0002, 3, 1, 32, 32, 16, 16, 2, 4, 16384, 240, 30, 1, 256, 100, 4].to_vec();
     assert_eq!(values, expected);
     assert_eq!(bench.read(0x8c), 64);
 }

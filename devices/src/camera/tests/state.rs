@@ -8,8 +8,17 @@ fn run(cut: bool) -> (Vec<u8>, Vec<u16>, CameraState) {
     bench.configure(NV12, 32);
     bench.post(0, 0xc00);
     bench.post(1, 0xc00);
-    bench.stream_on();
-    bench.world.advance_to(PERIOD_NS + 50, &mut bench.camera);
+    // The frame that is cut has a set of its own, another is latched, and a third one written.
+    for brightness in [11, 22, 33] {
+        bench.write(0x140, brightness);
+        if brightness == 11 {
+            bench.write(0x158, 0);
+            bench.stream_on();
+            bench.world.advance_to(PERIOD_NS + 50, &mut bench.camera);
+        } else if brightness == 22 {
+            bench.write(0x158, 0);
+        }
+    }
     if cut {
         let saved = serde_json::to_string(&bench.camera.save()).unwrap();
         for token in 0..2 {

@@ -307,6 +307,10 @@ struct fencepost_camera_frame {
 	__u64 end_cycles;
 	/** @fault_iova: out, the I/O virtual address that was refused, or 0 */
 	__u64 fault_iova;
+	/** @controls: out, number of the set of controls that the frame was taken with */
+	__u32 controls;
+	/** @reserved: out, zero */
+	__u32 reserved;
 };
 
 #define FENCEPOST_CAMERA_IOC_FRAME \
