@@ -59,9 +59,8 @@ int display_open_node(const char *node, const char *driver)
 	return -ENODEV;
 }
 
-/* The id of an object's property, or 0. */
-static uint32_t find_property(int fd, uint32_t object, uint32_t type,
-			      const char *name, uint64_t *value)
+uint32_t display_property(int fd, uint32_t object, uint32_t type, const char *name,
+			  uint64_t *value)
 {
 	uint32_t ids[MAX_PROPERTIES];
 	uint64_t values[MAX_PROPERTIES];
@@ -92,7 +91,7 @@ static uint32_t find_property(int fd, uint32_t object, uint32_t type,
 static int look_up(int fd, uint32_t object, uint32_t type, const char *name,
 		   uint32_t *id)
 {
-	*id = find_property(fd, object, type, name, NULL);
+	*id = display_property(fd, object, type, name, NULL);
 	return *id ? 0 : -ENOENT;
 }
 
@@ -183,7 +182,7 @@ static int find_primary_plane(struct display *d)
 		if (display_ioctl(d->fd, DRM_IOCTL_MODE_GETPLANE, &plane) ||
 		    !(plane.possible_crtcs & (1u << d->crtc_index)))
 			continue;
-		find_property(d->fd, planes[i], DRM_MODE_OBJECT_PLANE, "type", &type);
+		display_property(d->fd, planes[i], DRM_MODE_OBJECT_PLANE, "type", &type);
 		if (type == PLANE_TYPE_PRIMARY) {
 			d->plane = planes[i];
 			return 0;

@@ -58,6 +58,13 @@ void display_close(struct display *display);
  */
 int display_open_node(const char *node, const char *driver);
 
+/*
+ * The id of an object's property, or 0; its value goes to *value, unless that
+ * is NULL. type: DRM_MODE_OBJECT_*.
+ */
+uint32_t display_property(int fd, uint32_t object, uint32_t type, const char *name,
+			  uint64_t *value);
+
 /* An ioctl that is repeated when a signal interrupts it. */
 int display_ioctl(int fd, unsigned long request, void *arg);
 

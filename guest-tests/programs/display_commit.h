@@ -15,7 +15,7 @@ struct display_flip {
 };
 
 /* Properties of one commit, above what any test changes. */
-#define DISPLAY_MAX_CHANGES 16
+#define DISPLAY_MAX_CHANGES 96
 
 /* The properties of one atomic commit, in the order they were added. */
 struct display_change {

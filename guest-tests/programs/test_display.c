@@ -199,7 +199,7 @@ static void test_refusals(struct display_fb *fb)
 	struct drm_mode_fb_cmd2 add = {
 		.width = fb->width,
 		.height = fb->height,
-		.pixel_format = 0x36314752, /* RG16 */
+		.pixel_format = 0x30335258, /* XR30 */
 		.handles = { fb->handle },
 		.pitches = { fb->pitch },
 	};

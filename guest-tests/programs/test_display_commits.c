@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Which atomic commits the display takes, in KTAP. What each must give is what the kernel's own virtual driver (vkms of
- * Linux 6.12) gave for it: the two differ only where a plane does not cover the screen, which this device does not have.
+ * Linux 6.12) gave for it.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -30,6 +30,7 @@ enum change {
 	CROP = 1 << 6,		/* a source that is one pixel to the right */
 	SCALE = 1 << 7,		/* a source half as wide */
 	OFFSCREEN = 1 << 8,	/* a place beyond the screen */
+	PART = 1 << 9,		/* the left half of the picture on the left half of the screen */
 	ALL = CONNECTOR | MODE | ACTIVE,
 };
 
@@ -60,6 +61,7 @@ static const struct {
 	{ SHOWING, "a source beyond the framebuffer", CROP, 0, TEST, -ENOSPC },
 	{ SHOWING, "a source that must be scaled", SCALE, 0, TEST, -ERANGE },
 	{ SHOWING, "a plane beyond the screen", OFFSCREEN, 0, TEST, 0 },
+	{ SHOWING, "a plane that covers a part of the screen", PART, 0, TEST, 0 },
 	{ SHOWING, "an event of a test", PLANE, 0, TEST | DRM_MODE_PAGE_FLIP_EVENT, -EINVAL },
 	{ SHOWING, "an immediate flip", PLANE, 0, TEST | DRM_MODE_PAGE_FLIP_ASYNC, -EINVAL },
 	{ ASLEEP, "a plane", PLANE, 0, TEST, 0 },
@@ -103,6 +105,10 @@ static void add_changes(struct display_change *c, int changes, bool on)
 		display_add(c, display.plane, p->plane_src_x, 1 << 16);
 	if (changes & SCALE)
 		display_add(c, display.plane, p->plane_src_w, (display.mode.hdisplay / 2) << 16);
+	if (changes & PART) {
+		display_add(c, display.plane, p->plane_src_w, (display.mode.hdisplay / 2) << 16);
+		display_add(c, display.plane, p->plane_crtc_w, display.mode.hdisplay / 2);
+	}
 	if (changes & OFFSCREEN)
 		display_add(c, display.plane, p->plane_crtc_x, 5000);
 }

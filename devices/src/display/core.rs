@@ -6,6 +6,7 @@ use super::config::{ConfigError, DisplayParts, Monitor};
 use super::edid;
 use super::engine::Core;
 use super::registers::{self, ErrorBits, Irq, Reg, Size};
+use super::scan::Scratch;
 use super::state::DisplayState;
 use crate::changes::{Changes, changed};
 use crate::function::{Counter, Doorbell, Function, Identity, Ids, Inbox, Registers, Words};
@@ -31,7 +32,7 @@ impl Display {
     pub(super) fn with_state(parts: DisplayParts, state: DisplayState) -> Self {
         let DisplayParts { config, sink } = parts;
         let edid = edid::build(&config);
-        Display { core: Core { config, state, sink, picture: Vec::new() }, edid }
+        Display { core: Core { config, state, sink, picture: Vec::new(), scratch: Scratch::default() }, edid }
     }
 
     /// Everything needed to go on elsewhere; also the counters.
@@ -53,7 +54,7 @@ impl Display {
         half.of(value)
     }
 
-    /// What the registers hold, but for the EDID.
+    /// What the registers hold, but for the EDID and the planes.
     fn value(&self, register: Reg, ports: &Ports<'_>) -> u64 {
         let state = &self.core.state;
         let word = match register {
@@ -66,7 +67,6 @@ impl Display {
             Reg::VblankNs => return self.core.last_vblank(ports.clock).ns,
             Reg::CrcFrame => return state.crc.frame,
             Reg::FaultIova => return state.fault_iova,
-            Reg::PlaneTable => return state.staged.table,
             Reg::Id => registers::ID_VALUE,
             Reg::MaxSize => registers::MAX_SIZE.bits(),
             Reg::IrqStatus => state.irq_status.bits(),
@@ -80,14 +80,9 @@ impl Display {
             Reg::CrcValue => state.latch.crc,
             Reg::Underruns => state.underruns,
             Reg::Refused => state.refused,
-            Reg::PlaneControl => u32::from(state.staged.on),
-            Reg::PlaneFormat => state.staged.format,
-            Reg::PlaneEntries => state.staged.entries,
-            Reg::PlaneOffset => state.staged.offset_bytes,
-            Reg::PlanePitch => state.staged.pitch_bytes,
-            Reg::PlaneSize => state.staged.size.bits(),
             Reg::Connector => u32::from(self.core.config.monitor == Monitor::Connected),
-            Reg::Edid => 0,
+            // An EDID's bytes and a plane's registers.
+            _ => 0,
         };
         word.into()
     }
@@ -96,20 +91,6 @@ impl Display {
         let connected = self.core.config.monitor == Monitor::Connected;
         let bytes = self.edid.chunks_exact(4).nth(index).filter(|_| connected);
         bytes.and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_le_bytes)
-    }
-
-    fn write_plane(&mut self, register: Reg, half: Half, value: u32) {
-        let plane = self.core.staged();
-        match register {
-            Reg::PlaneControl => plane.on = value != 0,
-            Reg::PlaneFormat => plane.format = value,
-            Reg::PlaneTable => plane.table = half.put(plane.table, value),
-            Reg::PlaneEntries => plane.entries = value,
-            Reg::PlaneOffset => plane.offset_bytes = value,
-            Reg::PlanePitch => plane.pitch_bytes = value,
-            Reg::PlaneSize => plane.size = Size::from_bits(value),
-            _ => {}
-        }
     }
 }
 
@@ -123,7 +104,8 @@ impl Words for Display {
         if id == Reg::CrcFrame && place.half == Half::Low {
             self.core.state.latch.crc = self.core.state.crc.value;
         }
-        let value = self.value(id, ports);
+        let plane = self.core.state.staged.get(place.index).and_then(|plane| plane.register(id));
+        let value = plane.unwrap_or_else(|| self.value(id, ports));
         match (width, access) {
             (8, Access::ReadOnly) => self.read_pair(place.half, offset, value),
             _ => place.read(value),
@@ -143,7 +125,11 @@ impl Words for Display {
             Reg::ModeClock => state.mode.clock_khz = value,
             Reg::CrtcEnable => self.core.enable(value != 0, ports),
             Reg::Commit if value != 0 => self.core.commit(ports),
-            register => self.write_plane(register, place.half, value),
+            register => {
+                if let Some(plane) = self.core.staged(place.index) {
+                    plane.write(register, place.half, value);
+                }
+            }
         }
     }
 }

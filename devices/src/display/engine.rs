@@ -3,11 +3,13 @@
 use fencepost_trace::{Event, FaultKind, Stamp};
 
 use super::config::{Config, ScanOut};
-use super::plane::{FetchError, PlaneRegs};
+use super::layer::FetchError;
+use super::plane::PlaneRegs;
 use super::raster::Raster;
 use super::registers::{ErrorBits, Irq};
+use super::scan::{Scratch, Shown};
 use super::sink::{PictureSink, Scanned};
-use super::state::{DisplayState, FrameCrc, LastVblank, Offered, Shown};
+use super::state::{DisplayState, FrameCrc, LastVblank, Offered};
 use crate::crc::crc32;
 use crate::ports::{Clock, Ports};
 
@@ -27,6 +29,8 @@ pub(super) struct Core {
     pub sink: Box<dyn PictureSink>,
     /// The frame being composed; not state, since each frame is composed anew.
     pub picture: Vec<u8>,
+    /// What is fetched for it.
+    pub scratch: Scratch,
 }
 
 impl Core {
@@ -69,10 +73,10 @@ impl Core {
 
     /// `COMMIT`.
     pub fn commit(&mut self, ports: &mut Ports<'_>) {
-        let Some(raster) = self.state.raster.filter(|_| self.state.pending.is_none()) else {
+        if self.state.raster.is_none() || self.state.pending.is_some() {
             return self.refuse(ErrorBits::COMMIT_BUSY, ports);
-        };
-        if !self.state.staged.is_valid(raster.mode.active) {
+        }
+        if !self.state.staged.iter().enumerate().all(|(index, plane)| plane.is_valid(index)) {
             return self.refuse(ErrorBits::COMMIT_INVALID, ports);
         }
         self.state.accepted = self.state.accepted.saturating_add(1);
@@ -156,12 +160,10 @@ impl Core {
             self.state.stuck = true;
             return;
         }
-        let Some(plane) = self.state.pending.take() else { return };
+        let Some(planes) = self.state.pending.take() else { return };
         self.state.latched = self.state.accepted;
-        let shows = |shown: &Shown| (shown.plane.on, shown.plane.table, shown.plane.offset_bytes);
-        let before = self.state.shown.as_ref().map(shows);
-        let shown = Shown { plane, list: None, offered: Offered::Nothing };
-        let fresh = before != Some(shows(&shown));
+        let shown = Shown::new(planes);
+        let fresh = self.state.shown.as_ref().is_none_or(|before| shown.differs(before));
         self.state.shown = Some(shown);
         let engine = ports.engine(ENGINE);
         ports.trace.record(Event::Latch { engine, frame, commit: self.state.latched });
@@ -176,12 +178,9 @@ impl Core {
         if self.config.scan_out == ScanOut::OnFlip && !fresh {
             return;
         }
-        if let Some(shown) = self.state.shown.as_mut().filter(|shown| shown.plane.on && shown.list.is_none())
-        {
-            match shown.plane.fetch_list(ports) {
-                Ok(list) => shown.list = Some(list),
-                Err(error) => return self.finish(frame, Err(error), ports),
-            }
+        let lists = self.state.shown.as_mut().map_or(Ok(()), |shown| shown.fetch_lists(ports));
+        if lists.is_err() {
+            return self.finish(frame, lists, ports);
         }
         self.state.fetching = Some(frame);
     }
@@ -199,9 +198,9 @@ impl Core {
     /// Composes the picture from memory.
     fn fetch(&mut self, ports: &mut Ports<'_>) -> Result<(), FetchError> {
         self.size_picture();
-        match &self.state.shown {
-            Some(Shown { plane, list: Some(list), .. }) if plane.on => {
-                plane.fetch_pixels(list, &mut self.picture, ports)
+        match (&self.state.shown, self.state.raster) {
+            (Some(shown), Some(raster)) => {
+                shown.compose(raster.mode.active, &mut self.picture, &mut self.scratch, ports)
             }
             _ => {
                 self.picture.fill(0);
@@ -247,8 +246,7 @@ impl Core {
 
     /// When the fetch of `frame` ends by the cost model, or None if that is not before the next vertical blank.
     fn fetch_end_ns(&self, raster: &Raster, frame: u64, clock: &dyn Clock) -> Option<u64> {
-        let shown = self.state.shown.as_ref().filter(|shown| shown.plane.on);
-        let bytes = shown.map_or(0, |shown| shown.plane.span_bytes());
+        let bytes = self.state.shown.as_ref().map_or(0, Shown::span_bytes);
         let cycles = self.config.cost().cycles(bytes);
         let end_ns = raster.vblank_ns(frame)?.saturating_add(clock.cycles_to_ns(cycles));
         raster.vblank_ns(frame.saturating_add(1)).is_none_or(|next_ns| end_ns < next_ns).then_some(end_ns)
@@ -270,8 +268,8 @@ impl Core {
     }
 
     /// The registers of a plane that a commit would take now.
-    pub fn staged(&mut self) -> &mut PlaneRegs {
-        &mut self.state.staged
+    pub fn staged(&mut self, index: usize) -> Option<&mut PlaneRegs> {
+        self.state.staged.get_mut(index)
     }
 }
 

@@ -1,12 +1,16 @@
-//! The display controller (docs/display.md): one CRTC with a primary plane, scanned out by DMA.
+//! The display controller (docs/display.md): one CRTC with four planes, scanned out by DMA.
 
+mod compose;
 mod config;
 mod core;
 pub(crate) mod edid;
 mod engine;
+mod format;
+mod layer;
 mod plane;
 mod raster;
 mod registers;
+mod scan;
 mod sink;
 mod state;
 #[cfg(test)]
@@ -14,8 +18,9 @@ mod tests;
 
 pub use config::{Config, ConfigError, DisplayParts, ScanOut};
 pub use core::Display;
-pub use plane::PlaneRegs;
+pub use plane::{ChromaRegs, PlaneRegs, Planes};
 pub use raster::{Mode, Raster};
-pub use registers::Size;
+pub use registers::{Blend, Color, Point, Size};
+pub use scan::{Lists, Shown};
 pub use sink::{NoPictures, PictureSink, Scanned};
-pub use state::{DisplayState, FrameCrc, LastVblank, Offered, ReadLatch, Shown};
+pub use state::{DisplayState, FrameCrc, LastVblank, Offered, ReadLatch};

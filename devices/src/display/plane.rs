@@ -1,19 +1,29 @@
-//! The primary plane: its registers, and fetching its pixels.
+//! A plane: its registers, and which of them a commit takes.
 
 use serde::{Deserialize, Serialize};
-use vm_memory::{Bytes, VolatileSlice};
 
-use super::registers::{ErrorBits, FORMAT_XRGB8888, Size};
-use crate::ports::{Access, Iova, Ports};
-use crate::sg::{SG_MAX_ENTRIES, SgError, SgList};
+use super::format::Format;
+use super::layer::Layer;
+use super::registers::{Blend, Color, MAX_SIDE_PX, PLANES, Point, Reg, Size};
+use crate::registers::Half;
+use crate::sg::SG_MAX_ENTRIES;
 
-/// Bytes in a pixel of the only format.
-const PIXEL_BYTES: u32 = 4;
 /// Alignment of a list's address.
 const TABLE_ALIGN: u64 = 16;
+/// The overlay that can be of another size on the screen than in memory.
+const SCALING_PLANE: usize = 2;
+/// The plane of the pointer.
+const CURSOR_PLANE: usize = 3;
+/// The sides that a cursor can have.
+const CURSOR_SIDE_PX: std::ops::RangeInclusive<u16> = 64..=256;
+/// How many times larger or smaller a side is on the screen at most.
+const MAX_SCALE: u32 = 8;
 
-/// The plane registers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The registers of all planes.
+pub type Planes = [PlaneRegs; PLANES];
+
+/// The registers of a plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlaneRegs {
     /// `PLANE_CONTROL` bit 0.
     pub on: bool,
@@ -29,120 +39,190 @@ pub struct PlaneRegs {
     pub pitch_bytes: u32,
     /// `PLANE_SIZE`.
     pub size: Size,
+    /// `PLANE_CROP`.
+    pub crop: Point<u16>,
+    /// `PLANE_POSITION`.
+    pub position: Point<i16>,
+    /// `PLANE_SCREEN_SIZE`.
+    pub screen_size: Size,
+    /// `PLANE_BLEND`.
+    pub blend: Blend,
+    /// `PLANE_COLOR`.
+    pub color: Color,
+    /// `PLANE_ORDER`.
+    pub order: u8,
+    /// `PLANE_FILTER` bit 0.
+    pub nearest: bool,
+    /// `PLANE_CHROMA_*`.
+    pub chroma: ChromaRegs,
 }
 
-/// Why a frame could not be fetched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FetchError {
-    /// The status bit that says so.
-    pub bit: ErrorBits,
-    /// The refused address, if memory refused.
-    pub iova: Option<Iova>,
+/// Where the chroma is that has lines of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChromaRegs {
+    /// `PLANE_CHROMA_TABLE`.
+    pub table: u64,
+    /// `PLANE_CHROMA_ENTRIES`; zero if it is in the buffer of the luma.
+    pub entries: u32,
+    /// `PLANE_CHROMA_OFFSET`.
+    pub offset_bytes: u32,
+    /// `PLANE_CHROMA_PITCH`.
+    pub pitch_bytes: u32,
 }
 
-impl FetchError {
-    fn new(bit: ErrorBits, error: SgError) -> Self {
-        let iova = match error {
-            SgError::Count(_) | SgError::Entry(_) | SgError::Bounds { .. } => None,
-            SgError::Dma(fault) => fault.address(),
-        };
-        FetchError { bit, iova }
+impl Default for PlaneRegs {
+    fn default() -> Self {
+        PlaneRegs {
+            on: false,
+            format: 0,
+            table: 0,
+            entries: 0,
+            offset_bytes: 0,
+            pitch_bytes: 0,
+            size: Size::default(),
+            crop: Point::default(),
+            position: Point::default(),
+            screen_size: Size::default(),
+            blend: Blend::RESET,
+            color: Color::empty(),
+            order: 0,
+            nearest: false,
+            chroma: ChromaRegs::default(),
+        }
     }
 }
 
 impl PlaneRegs {
-    /// Whether a commit of these is accepted while `active` is shown (docs/display.md, "Planes and commits").
-    pub fn is_valid(&self, active: Size) -> bool {
-        let aligned = |value: u32| value % PIXEL_BYTES == 0;
+    /// What a register of it holds; none if it is none of a plane's.
+    pub(super) fn register(&self, register: Reg) -> Option<u64> {
+        let word = match register {
+            Reg::PlaneTable => return Some(self.table),
+            Reg::PlaneChromaTable => return Some(self.chroma.table),
+            Reg::PlaneControl => u32::from(self.on),
+            Reg::PlaneFormat => self.format,
+            Reg::PlaneEntries => self.entries,
+            Reg::PlaneOffset => self.offset_bytes,
+            Reg::PlanePitch => self.pitch_bytes,
+            Reg::PlaneSize => self.size.bits(),
+            Reg::PlaneCrop => self.crop.bits(),
+            Reg::PlanePosition => self.position.bits(),
+            Reg::PlaneScreenSize => self.screen_size.bits(),
+            Reg::PlaneBlend => self.blend.bits(),
+            Reg::PlaneColor => self.color.bits(),
+            Reg::PlaneOrder => self.order.into(),
+            Reg::PlaneFilter => u32::from(self.nearest),
+            Reg::PlaneChromaEntries => self.chroma.entries,
+            Reg::PlaneChromaOffset => self.chroma.offset_bytes,
+            Reg::PlaneChromaPitch => self.chroma.pitch_bytes,
+            _ => return None,
+        };
+        Some(word.into())
+    }
+
+    /// Writes half of a register of it.
+    pub(super) fn write(&mut self, register: Reg, half: Half, value: u32) {
+        match register {
+            Reg::PlaneTable => self.table = half.put(self.table, value),
+            Reg::PlaneChromaTable => self.chroma.table = half.put(self.chroma.table, value),
+            Reg::PlaneControl => self.on = value != 0,
+            Reg::PlaneFormat => self.format = value,
+            Reg::PlaneEntries => self.entries = value,
+            Reg::PlaneOffset => self.offset_bytes = value,
+            Reg::PlanePitch => self.pitch_bytes = value,
+            Reg::PlaneSize => self.size = Size::from_bits(value),
+            Reg::PlaneCrop => self.crop = Point::<u16>::from_bits(value),
+            Reg::PlanePosition => self.position = Point::<i16>::from_bits(value),
+            Reg::PlaneScreenSize => self.screen_size = Size::from_bits(value),
+            Reg::PlaneBlend => self.blend = Blend::from_bits(value),
+            Reg::PlaneColor => self.color = Color::from_bits_truncate(value),
+            Reg::PlaneOrder => self.order = value as u8,
+            Reg::PlaneFilter => self.nearest = value != 0,
+            Reg::PlaneChromaEntries => self.chroma.entries = value,
+            Reg::PlaneChromaOffset => self.chroma.offset_bytes = value,
+            Reg::PlaneChromaPitch => self.chroma.pitch_bytes = value,
+            _ => {}
+        }
+    }
+
+    /// Whether a commit of these as plane `index` is accepted (docs/display.md, "Planes and commits").
+    pub fn is_valid(&self, index: usize) -> bool {
+        let format = Format::of(self.format).filter(|&format| takes(index, format));
         !self.on
-            || (self.format == FORMAT_XRGB8888
-                && self.size == active
-                && self.pitch_bytes >= self.row_bytes()
-                && aligned(self.pitch_bytes)
-                && aligned(self.offset_bytes)
-                && self.table % TABLE_ALIGN == 0
-                && (1..=SG_MAX_ENTRIES).contains(&self.entries))
+            || (format.is_some()
+                && self.sizes_are_valid(index)
+                && self.blend.mode <= Blend::COVERAGE
+                && is_list(self.table, self.entries)
+                && (self.chroma.entries == 0
+                    || self.chroma_layer().is_none()
+                    || is_list(self.chroma.table, self.chroma.entries))
+                && self.layers().all(|layer| layer.is_valid()))
     }
 
-    fn row_bytes(&self) -> u32 {
-        u32::from(self.size.width_px).saturating_mul(PIXEL_BYTES)
+    fn sizes_are_valid(&self, index: usize) -> bool {
+        let (size, screen) = (self.size, self.size_on_screen());
+        let sides = if index == CURSOR_PLANE { CURSOR_SIDE_PX } else { 1..=MAX_SIDE_PX };
+        let scales = |from: u16, to: u16| {
+            let (from, to) = (u32::from(from), u32::from(to));
+            (1..=u32::from(MAX_SIDE_PX)).contains(&to)
+                && to <= from.saturating_mul(MAX_SCALE)
+                && from <= to.saturating_mul(MAX_SCALE)
+        };
+        sides.contains(&size.width_px)
+            && sides.contains(&size.height_px)
+            && (screen == size
+                || (index == SCALING_PLANE
+                    && scales(size.width_px, screen.width_px)
+                    && scales(size.height_px, screen.height_px)))
     }
 
-    /// Bytes from the first of the first line to the last of the last.
+    /// The rectangle that it has on the screen.
+    pub fn size_on_screen(&self) -> Size {
+        if self.screen_size == Size::default() { self.size } else { self.screen_size }
+    }
+
+    /// Where its pixels, or their luma, lie in their buffer.
+    pub fn pixel_layer(&self) -> Option<Layer> {
+        let layout = Format::of(self.format)?.layout();
+        Some(Layer::new(layout, self.crop, self.size, self.offset_bytes, self.pitch_bytes))
+    }
+
+    /// Where its chroma lies, if that has lines of its own.
+    pub fn chroma_layer(&self) -> Option<Layer> {
+        let layout = Format::of(self.format)?.chroma_layout()?;
+        let ChromaRegs { offset_bytes, pitch_bytes, .. } = self.chroma;
+        Some(Layer::new(layout, self.crop, self.size, offset_bytes, pitch_bytes))
+    }
+
+    fn layers(&self) -> impl Iterator<Item = Layer> {
+        self.pixel_layer().into_iter().chain(self.chroma_layer())
+    }
+
+    /// Bytes that are read for a frame.
     pub fn span_bytes(&self) -> u64 {
-        let lines = u64::from(self.size.height_px).saturating_sub(1);
-        u64::from(self.pitch_bytes).saturating_mul(lines).saturating_add(u64::from(self.row_bytes()))
+        self.layers().fold(0, |bytes, layer| bytes.saturating_add(layer.span_bytes()))
     }
 
-    /// Whether the whole picture lies in `list`'s buffer.
-    pub fn is_covered_by(&self, list: &SgList) -> bool {
-        u64::from(self.offset_bytes).saturating_add(self.span_bytes()) <= list.len_bytes()
-    }
-
-    /// Reads the list and checks that it covers the picture.
-    pub fn fetch_list(&self, ports: &mut Ports<'_>) -> Result<SgList, FetchError> {
-        let list = SgList::fetch(Iova(self.table), self.entries, ports)
-            .map_err(|error| FetchError::new(ErrorBits::TABLE, error))?;
-        if !self.is_covered_by(&list) {
-            return Err(FetchError { bit: ErrorBits::TABLE, iova: None });
-        }
-        Ok(list)
-    }
-
-    /// Reads the pixels into `picture`, packed, padding bytes zero.
-    pub fn fetch_pixels(
-        &self,
-        list: &SgList,
-        picture: &mut [u8],
-        ports: &mut Ports<'_>,
-    ) -> Result<(), FetchError> {
-        let (start, len) = (u64::from(self.offset_bytes), self.span_bytes());
-        let mut rows = Rows::new(self, picture);
-        list.visit(start, len, Access::Read, ports, &mut |span| rows.take(span))
-            .map_err(|error| FetchError::new(ErrorBits::FETCH, error))?;
-        for pixel in picture.chunks_exact_mut(PIXEL_BYTES as usize) {
-            if let Some(padding) = pixel.last_mut() {
-                *padding = 0;
-            }
-        }
-        Ok(())
+    /// Whether it is what the screen shows, pixel by pixel, if nothing lies above it.
+    pub fn fills(&self, active: Size) -> bool {
+        Format::of(self.format) == Some(Format::Xrgb8888)
+            && self.size == active
+            && self.size_on_screen() == active
+            && self.position == Point::default()
+            && self.blend.alpha == u8::MAX
     }
 }
 
-/// Drops the bytes between lines from a run of spans.
-struct Rows<'a> {
-    picture: &'a mut [u8],
-    row: usize,
-    pitch: usize,
-    column: usize,
-    written: usize,
+fn takes(index: usize, format: Format) -> bool {
+    index != CURSOR_PLANE || format == Format::Argb8888
 }
 
-impl<'a> Rows<'a> {
-    fn new(plane: &PlaneRegs, picture: &'a mut [u8]) -> Self {
-        let (row, pitch) = (plane.row_bytes() as usize, plane.pitch_bytes as usize);
-        // Lines without gaps are one long line.
-        let (row, pitch) = if row == pitch { (usize::MAX, usize::MAX) } else { (row, pitch) };
-        Rows { picture, row, pitch, column: 0, written: 0 }
-    }
+fn is_list(table: u64, entries: u32) -> bool {
+    table % TABLE_ALIGN == 0 && (1..=SG_MAX_ENTRIES).contains(&entries)
+}
 
-    fn take(&mut self, span: VolatileSlice<'_>) {
-        let mut at = 0usize;
-        while at < span.len() {
-            let left = span.len().saturating_sub(at);
-            let in_row = self.row.saturating_sub(self.column).min(left);
-            let step = if in_row > 0 { in_row } else { self.pitch.saturating_sub(self.column).min(left) };
-            let end = self.written.saturating_add(in_row);
-            if let Some(row) = self.picture.get_mut(self.written..end) {
-                // Within the span by construction; a span shorter than it says would leave the row as it was.
-                let _ = span.read_slice(row, at);
-                self.written = end;
-            }
-            at = at.saturating_add(step);
-            self.column = self.column.saturating_add(step);
-            if self.column >= self.pitch {
-                self.column = 0;
-            }
-        }
-    }
+/// The planes that are on, with their numbers, the lowest first.
+pub(super) fn from_below(planes: &Planes) -> Vec<(usize, &PlaneRegs)> {
+    let mut stack: Vec<_> = planes.iter().enumerate().filter(|(_, plane)| plane.on).collect();
+    stack.sort_by_key(|(_, plane)| plane.order);
+    stack
 }

@@ -12,8 +12,10 @@ pub const ID_VALUE: u32 = u32::from_le_bytes(*b"FPD1");
 pub const MAX_SIDE_PX: u16 = 4096;
 /// Value of `MAX_SIZE`.
 pub const MAX_SIZE: Size = Size { width_px: MAX_SIDE_PX, height_px: MAX_SIDE_PX };
-/// The only format: DRM fourcc "XR24", XRGB8888 (drm_fourcc.h).
-pub const FORMAT_XRGB8888: u32 = u32::from_le_bytes(*b"XR24");
+/// How many planes there are: a primary one, two overlays and a cursor, in this order.
+pub const PLANES: usize = 4;
+/// Bytes from one plane's registers to the next one's.
+const PLANE_STRIDE: usize = 0x80;
 
 /// BAR 0 size.
 pub const BAR0_BYTES: u32 = 0x1000;
@@ -36,6 +38,15 @@ bitflags! {
         const TABLE = 1 << 3;
         const FETCH = 1 << 4;
         const LATE = 1 << 5;
+    }
+
+    /// `PLANE_COLOR`: how YCbCr is meant.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+    pub struct Color: u32 {
+        /// By BT.709, and not BT.601.
+        const BT709 = 1 << 0;
+        /// In full range, and not limited.
+        const FULL_RANGE = 1 << 1;
     }
 }
 
@@ -72,6 +83,69 @@ impl Size {
     }
 }
 
+/// A place packed in one register: low and high half.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Point<T> {
+    /// Pixels from the left.
+    pub x: T,
+    /// Lines from the top.
+    pub y: T,
+}
+
+impl Point<u16> {
+    /// From the register.
+    pub fn from_bits(bits: u32) -> Self {
+        Point { x: bits as u16, y: (bits >> 16) as u16 }
+    }
+
+    /// To the register.
+    pub fn bits(self) -> u32 {
+        u32::from(self.x) | u32::from(self.y) << 16
+    }
+}
+
+impl Point<i16> {
+    /// From the register, whose halves have signs.
+    pub fn from_bits(bits: u32) -> Self {
+        Point { x: bits as i16, y: (bits >> 16) as i16 }
+    }
+
+    /// To the register.
+    pub fn bits(self) -> u32 {
+        u32::from(self.x as u16) | u32::from(self.y as u16) << 16
+    }
+}
+
+/// `PLANE_BLEND`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Blend {
+    /// What alpha pixels have: one of the modes below, or 3, which there is not.
+    pub mode: u8,
+    /// The alpha of the plane.
+    pub alpha: u8,
+}
+
+impl Blend {
+    /// Pixels have no alpha of their own.
+    pub const NONE: u8 = 0;
+    /// Their colours are multiplied by it already.
+    pub const PREMULTIPLIED: u8 = 1;
+    /// They are not.
+    pub const COVERAGE: u8 = 2;
+    /// The register after reset.
+    pub const RESET: Blend = Blend { mode: Blend::NONE, alpha: 0xff };
+
+    /// From the register.
+    pub fn from_bits(bits: u32) -> Self {
+        Blend { mode: bits as u8 & 3, alpha: (bits >> 8) as u8 }
+    }
+
+    /// To the register.
+    pub const fn bits(self) -> u32 {
+        self.mode as u32 | (self.alpha as u32) << 8
+    }
+}
+
 /// A register, by its name in docs/display.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reg {
@@ -104,6 +178,17 @@ pub enum Reg {
     PlaneOffset,
     PlanePitch,
     PlaneSize,
+    PlaneCrop,
+    PlanePosition,
+    PlaneScreenSize,
+    PlaneBlend,
+    PlaneColor,
+    PlaneOrder,
+    PlaneFilter,
+    PlaneChromaTable,
+    PlaneChromaEntries,
+    PlaneChromaOffset,
+    PlaneChromaPitch,
     Connector,
     Edid,
 }
@@ -134,13 +219,36 @@ const REGISTERS: &[Register<Reg>] = &[
     read_only("UNDERRUNS", 0x150, 4, 0).id(Reg::Underruns),
     read_only("REFUSED", 0x154, 4, 0).id(Reg::Refused),
     read_only("FAULT_IOVA", 0x158, 8, 0).id(Reg::FaultIova),
-    read_write("PLANE_CONTROL", 0x400, 4, 0, 1).id(Reg::PlaneControl),
-    read_write("PLANE_FORMAT", 0x404, 4, 0, all(4)).id(Reg::PlaneFormat),
-    read_write("PLANE_TABLE", 0x408, 8, 0, all(8)).id(Reg::PlaneTable),
-    read_write("PLANE_ENTRIES", 0x410, 4, 0, all(4)).id(Reg::PlaneEntries),
-    read_write("PLANE_OFFSET", 0x414, 4, 0, all(4)).id(Reg::PlaneOffset),
-    read_write("PLANE_PITCH", 0x418, 4, 0, all(4)).id(Reg::PlanePitch),
-    read_write("PLANE_SIZE", 0x41c, 4, 0, all(4)).id(Reg::PlaneSize),
+    read_write("PLANE_CONTROL", 0x400, 4, 0, 1).each(PLANES, PLANE_STRIDE).id(Reg::PlaneControl),
+    read_write("PLANE_FORMAT", 0x404, 4, 0, all(4)).each(PLANES, PLANE_STRIDE).id(Reg::PlaneFormat),
+    read_write("PLANE_TABLE", 0x408, 8, 0, all(8)).each(PLANES, PLANE_STRIDE).id(Reg::PlaneTable),
+    read_write("PLANE_ENTRIES", 0x410, 4, 0, all(4)).each(PLANES, PLANE_STRIDE).id(Reg::PlaneEntries),
+    read_write("PLANE_OFFSET", 0x414, 4, 0, all(4)).each(PLANES, PLANE_STRIDE).id(Reg::PlaneOffset),
+    read_write("PLANE_PITCH", 0x418, 4, 0, all(4)).each(PLANES, PLANE_STRIDE).id(Reg::PlanePitch),
+    read_write("PLANE_SIZE", 0x41c, 4, 0, all(4)).each(PLANES, PLANE_STRIDE).id(Reg::PlaneSize),
+    read_write("PLANE_CROP", 0x420, 4, 0, all(4)).each(PLANES, PLANE_STRIDE).id(Reg::PlaneCrop),
+    read_write("PLANE_POSITION", 0x424, 4, 0, all(4)).each(PLANES, PLANE_STRIDE).id(Reg::PlanePosition),
+    read_write("PLANE_SCREEN_SIZE", 0x428, 4, 0, all(4)).each(PLANES, PLANE_STRIDE).id(Reg::PlaneScreenSize),
+    read_write("PLANE_BLEND", 0x42c, 4, Blend::RESET.bits() as u64, 0xff03)
+        .each(PLANES, PLANE_STRIDE)
+        .id(Reg::PlaneBlend),
+    read_write("PLANE_COLOR", 0x430, 4, 0, Color::all().bits() as u64)
+        .each(PLANES, PLANE_STRIDE)
+        .id(Reg::PlaneColor),
+    read_write("PLANE_ORDER", 0x434, 4, 0, 3).each(PLANES, PLANE_STRIDE).id(Reg::PlaneOrder),
+    read_write("PLANE_FILTER", 0x438, 4, 0, 1).each(PLANES, PLANE_STRIDE).id(Reg::PlaneFilter),
+    read_write("PLANE_CHROMA_TABLE", 0x440, 8, 0, all(8))
+        .each(PLANES, PLANE_STRIDE)
+        .id(Reg::PlaneChromaTable),
+    read_write("PLANE_CHROMA_ENTRIES", 0x448, 4, 0, all(4))
+        .each(PLANES, PLANE_STRIDE)
+        .id(Reg::PlaneChromaEntries),
+    read_write("PLANE_CHROMA_OFFSET", 0x44c, 4, 0, all(4))
+        .each(PLANES, PLANE_STRIDE)
+        .id(Reg::PlaneChromaOffset),
+    read_write("PLANE_CHROMA_PITCH", 0x450, 4, 0, all(4))
+        .each(PLANES, PLANE_STRIDE)
+        .id(Reg::PlaneChromaPitch),
     read_only("CONNECTOR", 0x800, 4, 1).id(Reg::Connector),
     read_only("EDID", 0x900, 4, 0).each(EDID_BYTES / 4, 4).configured().id(Reg::Edid),
 ];

@@ -4,15 +4,15 @@ use serde::{Deserialize, Serialize};
 
 use super::config::DisplayParts;
 use super::core::Display;
-use super::plane::PlaneRegs;
+use super::plane::Planes;
 use super::raster::{Mode, Raster};
 use super::registers::{ErrorBits, Irq};
-use crate::sg::SgList;
+use super::scan::Shown;
 use crate::state::{StateError, Stateful, require};
 
 impl Stateful for Display {
     const KIND: &'static str = "display";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
     type Parts = DisplayParts;
     type State = DisplayState;
 
@@ -28,16 +28,13 @@ impl Stateful for Display {
             "a mode that cannot be shown",
         )?;
         require::<Display>(active.is_some() || !scans_out, "a plane is shown while the CRTC is off")?;
-        let planes = state.pending.iter().chain(state.shown.as_ref().map(|shown| &shown.plane));
-        let fit = active.is_none_or(|active| planes.into_iter().all(|plane| plane.is_valid(active)));
+        let mut commits = state.pending.iter().chain(state.shown.as_ref().map(|shown| &shown.planes));
+        let fit = commits.all(|planes| planes.iter().enumerate().all(|(index, plane)| plane.is_valid(index)));
         require::<Display>(fit, "a plane that a commit would have refused")?;
-        let lists = state
-            .shown
-            .iter()
-            .filter(|shown| shown.plane.on)
-            .filter_map(|shown| Some((shown, shown.list.as_ref()?)));
-        let covered = lists.into_iter().all(|(shown, list)| shown.plane.is_covered_by(list));
-        require::<Display>(covered, "a scatter-gather list shorter than the picture")?;
+        require::<Display>(
+            state.shown.as_ref().is_none_or(Shown::is_covered),
+            "a scatter-gather list shorter than the picture",
+        )?;
         Ok(Display::with_state(parts, state))
     }
 }
@@ -54,7 +51,7 @@ pub struct DisplayState {
     /// `MODE_*`, as written.
     pub mode: Mode,
     /// `PLANE_*`, as written.
-    pub staged: PlaneRegs,
+    pub staged: Planes,
     /// The scan-out, if on.
     pub raster: Option<Raster>,
     /// The last vertical blank before the present scan-out (or now, if off).
@@ -62,7 +59,7 @@ pub struct DisplayState {
     /// The newest vertical blank that was acted upon.
     pub handled: u64,
     /// The commit that waits.
-    pub pending: Option<PlaneRegs>,
+    pub pending: Option<Planes>,
     /// It is not taken before the scan-out is switched off and on.
     pub stuck: bool,
     /// `COMMIT_ACCEPTED`.
@@ -105,17 +102,6 @@ pub struct FrameCrc {
     pub value: u32,
 }
 
-/// A latched commit.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shown {
-    /// Its registers.
-    pub plane: PlaneRegs,
-    /// Its list, once read.
-    pub list: Option<SgList>,
-    /// What the host has been given of it.
-    pub offered: Offered,
-}
-
 /// What the host has been given of a commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Offered {
@@ -145,7 +131,7 @@ impl Default for DisplayState {
             irq_enable: Irq::empty(),
             errors: ErrorBits::empty(),
             mode: Mode::default(),
-            staged: PlaneRegs::default(),
+            staged: Planes::default(),
             raster: None,
             last_vblank: LastVblank::default(),
             handled: 0,

@@ -1,10 +1,10 @@
-//! The fixed-point form of the BT.601 equations.
+//! The fixed-point form of the equations.
 
-use super::Range;
+use super::{Encoding, Range};
 
 /// Coefficients in units of 1/65536.
 #[derive(Clone, Copy)]
-pub(super) struct Coefficients {
+pub struct Coefficients {
     luma: i32,
     luma_zero: i32,
     red_cr: i32,
@@ -25,8 +25,8 @@ pub(super) struct Chroma {
 
 const ONE_HALF: i32 = 32_768;
 
-/// 255/219; 1.402, 0.344136, 0.714136 and 1.772, each times 255/224.
-const LIMITED: Coefficients = Coefficients {
+/// BT.601 limited: 255/219; 1.402, 0.344136, 0.714136 and 1.772, each times 255/224.
+const LIMITED_601: Coefficients = Coefficients {
     luma: 76_309,
     luma_zero: 16,
     red_cr: 104_597,
@@ -35,8 +35,8 @@ const LIMITED: Coefficients = Coefficients {
     blue_cb: 132_201,
 };
 
-/// 1; 1.402, 0.344136, 0.714136 and 1.772.
-const FULL: Coefficients = Coefficients {
+/// BT.601 full: 1; 1.402, 0.344136, 0.714136 and 1.772.
+const FULL_601: Coefficients = Coefficients {
     luma: 65_536,
     luma_zero: 0,
     red_cr: 91_881,
@@ -45,14 +45,43 @@ const FULL: Coefficients = Coefficients {
     blue_cb: 116_130,
 };
 
+/// BT.709 limited: 255/219; 1.5748, 0.187324, 0.468124 and 1.8556, each times 255/224.
+const LIMITED_709: Coefficients = Coefficients {
+    luma: 76_309,
+    luma_zero: 16,
+    red_cr: 117_489,
+    green_cb: 13_975,
+    green_cr: 34_925,
+    blue_cb: 138_438,
+};
+
+/// BT.709 full: 1; 1.5748, 0.187324, 0.468124 and 1.8556.
+const FULL_709: Coefficients = Coefficients {
+    luma: 65_536,
+    luma_zero: 0,
+    red_cr: 103_206,
+    green_cb: 12_276,
+    green_cr: 30_679,
+    blue_cb: 121_609,
+};
+
 // Samples are bytes and coefficients below 2^18, so every product is below 2^26 and every sum below 2^28: the wrapping
 // operations never wrap.
 impl Coefficients {
-    pub(super) fn of(range: Range) -> Self {
-        match range {
-            Range::Limited => LIMITED,
-            Range::Full => FULL,
+    /// Those of an encoding in a range.
+    pub fn of(encoding: Encoding, range: Range) -> Self {
+        match (encoding, range) {
+            (Encoding::Bt601, Range::Limited) => LIMITED_601,
+            (Encoding::Bt601, Range::Full) => FULL_601,
+            (Encoding::Bt709, Range::Limited) => LIMITED_709,
+            (Encoding::Bt709, Range::Full) => FULL_709,
         }
+    }
+
+    /// Red, green and blue of a sample.
+    #[inline]
+    pub fn rgb(&self, y: u8, cb: u8, cr: u8) -> [u8; 3] {
+        self.chroma(cb, cr).rgb(y)
     }
 
     #[inline]

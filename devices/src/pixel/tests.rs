@@ -1,8 +1,7 @@
 use super::*;
 
-/// The equations of BT.601 in real numbers, from Kr and Kb alone.
-fn exact(range: Range, y: u8, cb: u8, cr: u8) -> [f64; 3] {
-    let (kr, kb) = (0.299, 0.114);
+/// The equations in real numbers, from Kr and Kb alone.
+fn exact((kr, kb): (f64, f64), range: Range, y: u8, cb: u8, cr: u8) -> [f64; 3] {
     let kg = 1.0 - kr - kb;
     let (y, cb, cr) = (f64::from(y), f64::from(cb) - 128.0, f64::from(cr) - 128.0);
     let (y, cb, cr) = match range {
@@ -15,21 +14,27 @@ fn exact(range: Range, y: u8, cb: u8, cr: u8) -> [f64; 3] {
     [red, green, blue].map(|colour| colour.clamp(0.0, 255.0))
 }
 
-#[test]
-fn every_sample_is_the_nearest_integer_to_the_exact_equations() {
+fn every_sample_is_near(encoding: Encoding, luma: (f64, f64)) {
     // The rounding of the coefficients may move a sum by 256 * 3 * 0.5 / 65536 = 0.006 at most.
     let most = 0.5 + 0.006;
     for range in [Range::Limited, Range::Full] {
+        let coefficients = Coefficients::of(encoding, range);
         for y in 0..=255 {
             for cb in 0..=255 {
                 for cr in 0..=255 {
-                    let (got, want) = (ycbcr_to_rgb(range, y, cb, cr), exact(range, y, cb, cr));
+                    let (got, want) = (coefficients.rgb(y, cb, cr), exact(luma, range, y, cb, cr));
                     let near = got.iter().zip(want).all(|(&got, want)| (f64::from(got) - want).abs() <= most);
                     assert!(near, "{range:?} {y} {cb} {cr}: {got:?} is not {want:?}");
                 }
             }
         }
     }
+}
+
+#[test]
+fn every_sample_is_the_nearest_integer_to_the_exact_equations() {
+    every_sample_is_near(Encoding::Bt601, (0.299, 0.114));
+    every_sample_is_near(Encoding::Bt709, (0.2126, 0.0722));
 }
 
 #[test]

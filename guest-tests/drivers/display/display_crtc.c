@@ -54,6 +54,7 @@ static void fpdisp_crtc_atomic_enable(struct drm_crtc *crtc, struct drm_atomic_s
 
 	disp->mode = crtc->state->adjusted_mode;
 	if (drm_dev_enter(&disp->drm, &idx)) {
+		fpdisp_planes_clear(disp);
 		fpdisp_start_raster(disp, &crtc->state->adjusted_mode);
 		drm_dev_exit(idx);
 	}
@@ -274,8 +275,8 @@ static const struct drm_crtc_funcs fpdisp_crtc_funcs = {
 
 int fpdisp_crtc_init(struct fpdisp_device *disp)
 {
-	int ret = drmm_crtc_init_with_planes(&disp->drm, &disp->crtc, &disp->primary, NULL,
-					     &fpdisp_crtc_funcs, NULL);
+	int ret = drmm_crtc_init_with_planes(&disp->drm, &disp->crtc, &disp->planes[0],
+					     &disp->planes[FPDISP_CURSOR_PLANE], &fpdisp_crtc_funcs, NULL);
 
 	if (ret)
 		return ret;

@@ -60,13 +60,22 @@ static int fpdisp_atomic_commit(struct drm_device *drm, struct drm_atomic_state 
 	return ret ? ret : drm_atomic_helper_commit(drm, state, nonblock);
 }
 
+static int fpdisp_atomic_check(struct drm_device *drm, struct drm_atomic_state *state)
+{
+	int ret = drm_atomic_helper_check(drm, state);
+
+	/* A cursor changes with a commit, and the device takes one a vblank: whoever moves it waits for that. */
+	state->legacy_cursor_update = false;
+	return ret;
+}
+
 static const struct drm_mode_config_helper_funcs fpdisp_mode_config_helper_funcs = {
 	.atomic_commit_tail = fpdisp_commit_tail,
 };
 
 static const struct drm_mode_config_funcs fpdisp_mode_config_funcs = {
 	.fb_create = fpdisp_fb_create,
-	.atomic_check = drm_atomic_helper_check,
+	.atomic_check = fpdisp_atomic_check,
 	.atomic_commit = fpdisp_atomic_commit,
 };
 
@@ -84,7 +93,10 @@ static int fpdisp_mode_config_init(struct fpdisp_device *disp)
 	config->min_height = 1;
 	config->max_width = disp->max_width;
 	config->max_height = disp->max_height;
+	config->cursor_width = FPDISP_CURSOR_MAX;
+	config->cursor_height = FPDISP_CURSOR_MAX;
 	config->preferred_depth = 24;
+	config->normalize_zpos = true;
 	config->funcs = &fpdisp_mode_config_funcs;
 	config->helper_private = &fpdisp_mode_config_helper_funcs;
 	return 0;
@@ -95,7 +107,7 @@ static int fpdisp_modeset_init(struct fpdisp_device *disp)
 	int ret = fpdisp_mode_config_init(disp);
 
 	if (!ret)
-		ret = fpdisp_plane_init(disp);
+		ret = fpdisp_planes_init(disp);
 	if (!ret)
 		ret = fpdisp_flip_watch_init(disp);
 	if (!ret)

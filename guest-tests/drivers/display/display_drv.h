@@ -35,7 +35,7 @@ struct fpdisp_device {
 	void __iomem *regs;
 	u32 max_width;
 	u32 max_height;
-	struct drm_plane primary;
+	struct drm_plane planes[FPDISP_PLANES];
 	struct drm_crtc crtc;
 	struct drm_encoder encoder;
 	struct drm_connector connector;
@@ -89,13 +89,22 @@ static inline void fpdisp_write(struct fpdisp_device *disp, u32 reg, u32 value)
 	writel(value, disp->regs + reg);
 }
 
+/* Which of the device's planes it is. */
+static inline unsigned int fpdisp_plane_index(const struct drm_plane *plane)
+{
+	return plane - to_fpdisp(plane->dev)->planes;
+}
+
 int fpdisp_crtc_init(struct fpdisp_device *disp);
 void fpdisp_crtc_complete_flip(struct fpdisp_device *disp);
 void fpdisp_start_raster(struct fpdisp_device *disp, const struct drm_display_mode *mode);
 bool fpdisp_commit(struct fpdisp_device *disp, u64 number);
 int fpdisp_flip_watch_init(struct fpdisp_device *disp);
 void fpdisp_flip_watch_start(struct fpdisp_device *disp);
-int fpdisp_plane_init(struct fpdisp_device *disp);
+int fpdisp_planes_init(struct fpdisp_device *disp);
+int fpdisp_plane_prepare_fb(struct drm_plane *plane, struct drm_plane_state *new);
+void fpdisp_plane_atomic_update(struct drm_plane *plane, struct drm_atomic_state *state);
+void fpdisp_planes_clear(struct fpdisp_device *disp);
 int fpdisp_output_init(struct fpdisp_device *disp);
 struct drm_gem_object *fpdisp_bo_alloc(struct drm_device *drm, size_t size);
 struct drm_framebuffer *fpdisp_fb_create(struct drm_device *drm, struct drm_file *file,

@@ -4,6 +4,7 @@
  * What cannot be shown is refused when it is made, not when it is shown.
  */
 
+#include <drm/drm_fourcc.h>
 #include <drm/drm_gem_framebuffer_helper.h>
 #include <drm/drm_plane.h>
 
@@ -14,8 +15,19 @@ struct drm_gem_object *fpdisp_bo_alloc(struct drm_device *drm, size_t size)
 	return fencepost_bo_alloc(&to_fpdisp(drm)->bos);
 }
 
-/* PLANE_OFFSET and PLANE_PITCH take multiples of this. */
-#define FPDISP_ALIGNMENT 4
+/* Offsets and pitches are multiples of what the device reads at once: a pixel, or a pair with its chroma. */
+static bool fpdisp_is_aligned(const struct drm_format_info *info, const struct drm_mode_fb_cmd2 *cmd)
+{
+	int i;
+
+	for (i = 0; i < info->num_planes; i++) {
+		u32 unit = info->cpp[i] * (info->num_planes == 1 ? info->hsub : 1);
+
+		if (cmd->pitches[i] % unit || cmd->offsets[i] % unit)
+			return false;
+	}
+	return true;
+}
 
 struct drm_framebuffer *fpdisp_fb_create(struct drm_device *drm, struct drm_file *file,
 					 const struct drm_mode_fb_cmd2 *cmd)
@@ -23,7 +35,7 @@ struct drm_framebuffer *fpdisp_fb_create(struct drm_device *drm, struct drm_file
 	/* Newer kernels ask this themselves; Linux 6.1 leaves it to the driver. */
 	if (!drm_any_plane_has_format(drm, cmd->pixel_format, cmd->modifier[0]))
 		return ERR_PTR(-EINVAL);
-	if (cmd->pitches[0] % FPDISP_ALIGNMENT || cmd->offsets[0] % FPDISP_ALIGNMENT)
+	if (!fpdisp_is_aligned(drm_get_format_info(drm, cmd), cmd))
 		return ERR_PTR(-EINVAL);
 	/* The device reads the whole picture for each frame, so a clip needs no more than a commit. */
 	return drm_gem_fb_create_with_dirty(drm, file, cmd);

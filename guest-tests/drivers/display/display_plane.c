@@ -1,87 +1,75 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The primary plane. */
+/* The planes: what each can do, and which states of it the device takes. */
 
 #include <drm/drm_atomic.h>
 #include <drm/drm_atomic_helper.h>
+#include <drm/drm_blend.h>
+#include <drm/drm_color_mgmt.h>
 #include <drm/drm_drv.h>
 #include <drm/drm_fourcc.h>
 #include <drm/drm_framebuffer.h>
 #include <drm/drm_gem_atomic_helper.h>
-#include <drm/drm_gem_framebuffer_helper.h>
 
 #include "display_drv.h"
 
-static const u32 fpdisp_formats[] = { DRM_FORMAT_XRGB8888 };
+static const u32 fpdisp_formats[] = {
+	DRM_FORMAT_XRGB8888, DRM_FORMAT_ARGB8888, DRM_FORMAT_XBGR8888,
+	DRM_FORMAT_RGB565,   DRM_FORMAT_NV12,	  DRM_FORMAT_YUYV,
+};
 
-/*
- * The byte of the buffer at which the shown rectangle begins. It fits: DRM takes no framebuffer
- * that ends beyond 4 GiB.
- */
-static u32 fpdisp_first_byte(const struct drm_plane_state *state)
+static const u32 fpdisp_cursor_formats[] = { DRM_FORMAT_ARGB8888 };
+
+/* In the device's order. The highest number that a plane may have in the order of all is the cursor's alone. */
+static const enum drm_plane_type fpdisp_plane_types[FPDISP_PLANES] = {
+	DRM_PLANE_TYPE_PRIMARY,
+	DRM_PLANE_TYPE_OVERLAY,
+	DRM_PLANE_TYPE_OVERLAY,
+	DRM_PLANE_TYPE_CURSOR,
+};
+
+static bool fpdisp_scales(const struct drm_plane *plane)
 {
-	const struct drm_framebuffer *fb = state->fb;
+	return fpdisp_plane_index(plane) == FPDISP_SCALING_PLANE;
+}
 
-	return fb->offsets[0] + (state->src.y1 >> 16) * fb->pitches[0] +
-	       (state->src.x1 >> 16) * fb->format->cpp[0];
+static bool fpdisp_is_side(const struct drm_plane *plane, u32 px)
+{
+	if (plane->type == DRM_PLANE_TYPE_CURSOR)
+		return px >= FPDISP_CURSOR_MIN && px <= FPDISP_CURSOR_MAX;
+	return px >= 1;
+}
+
+static bool fpdisp_is_scale(u32 from, u32 to, u32 max)
+{
+	return from && to <= max && to <= from * FPDISP_MAX_SCALE && from <= to * FPDISP_MAX_SCALE;
 }
 
 /* A plane may keep its framebuffer while the CRTC is off, and get another one. */
 static int fpdisp_plane_atomic_check(struct drm_plane *plane, struct drm_atomic_state *state)
 {
 	struct drm_plane_state *new = drm_atomic_get_new_plane_state(state, plane);
+	struct fpdisp_device *disp = to_fpdisp(plane->dev);
+	int min = DRM_PLANE_NO_SCALING, max = DRM_PLANE_NO_SCALING, ret;
+	/* The device has no parts of pixels. */
+	u32 width = new->src_w >> 16, height = new->src_h >> 16;
 	struct drm_crtc_state *crtc_state;
 
 	if (!new->crtc)
 		return 0;
+	if (fpdisp_scales(plane)) {
+		min = DRM_PLANE_NO_SCALING / FPDISP_MAX_SCALE;
+		max = DRM_PLANE_NO_SCALING * FPDISP_MAX_SCALE;
+	}
 	crtc_state = drm_atomic_get_new_crtc_state(state, new->crtc);
-	return drm_atomic_helper_check_plane_state(new, crtc_state, DRM_PLANE_NO_SCALING,
-						   DRM_PLANE_NO_SCALING, false, true);
-}
-
-static int fpdisp_plane_prepare_fb(struct drm_plane *plane, struct drm_plane_state *new)
-{
-	int ret, idx;
-
-	if (!new->fb)
-		return 0;
-	if (!drm_dev_enter(plane->dev, &idx))
-		return -ENODEV;
-	ret = fencepost_bo_map(to_fencepost_bo(new->fb->obj[0]), FPDISP_SG_MAX_ENTRIES);
-	drm_dev_exit(idx);
-	if (ret)
+	ret = drm_atomic_helper_check_plane_state(new, crtc_state, min, max, true, true);
+	if (ret || !new->visible)
 		return ret;
-	/* Has the commit wait for the buffer's own fences, unless it brings an explicit one. */
-	return drm_gem_plane_helper_prepare_fb(plane, new);
-}
-
-static void fpdisp_show(struct fpdisp_device *disp, const struct drm_plane_state *new)
-{
-	const struct fencepost_bo *bo = to_fencepost_bo(new->fb->obj[0]);
-
-	fpdisp_write(disp, FPDISP_PLANE_FORMAT, new->fb->format->format);
-	fpdisp_write(disp, FPDISP_PLANE_TABLE, lower_32_bits(bo->sg.dma));
-	fpdisp_write(disp, FPDISP_PLANE_TABLE + 4, upper_32_bits(bo->sg.dma));
-	fpdisp_write(disp, FPDISP_PLANE_ENTRIES, bo->sg.count);
-	fpdisp_write(disp, FPDISP_PLANE_OFFSET, fpdisp_first_byte(new));
-	fpdisp_write(disp, FPDISP_PLANE_PITCH, new->fb->pitches[0]);
-	fpdisp_write(disp, FPDISP_PLANE_SIZE, FPDISP_SIZE(drm_rect_width(&new->dst),
-							  drm_rect_height(&new->dst)));
-	fpdisp_write(disp, FPDISP_PLANE_CONTROL, 1);
-}
-
-static void fpdisp_plane_atomic_update(struct drm_plane *plane, struct drm_atomic_state *state)
-{
-	struct drm_plane_state *new = drm_atomic_get_new_plane_state(state, plane);
-	struct fpdisp_device *disp = to_fpdisp(plane->dev);
-	int idx;
-
-	if (!drm_dev_enter(plane->dev, &idx))
-		return;
-	if (new->fb && new->visible)
-		fpdisp_show(disp, new);
-	else
-		fpdisp_write(disp, FPDISP_PLANE_CONTROL, 0);
-	drm_dev_exit(idx);
+	if (!fpdisp_is_side(plane, width) || !fpdisp_is_side(plane, height))
+		return -EINVAL;
+	if (!fpdisp_is_scale(width, new->crtc_w, disp->max_width) ||
+	    !fpdisp_is_scale(height, new->crtc_h, disp->max_height))
+		return -ERANGE;
+	return 0;
 }
 
 static const struct drm_plane_helper_funcs fpdisp_plane_helper_funcs = {
@@ -100,15 +88,60 @@ static const struct drm_plane_funcs fpdisp_plane_funcs = {
 	.atomic_destroy_state = drm_atomic_helper_plane_destroy_state,
 };
 
-int fpdisp_plane_init(struct fpdisp_device *disp)
+static int fpdisp_plane_add_blending(struct drm_plane *plane, unsigned int index)
 {
-	int ret = drm_universal_plane_init(&disp->drm, &disp->primary, BIT(0), &fpdisp_plane_funcs,
-					   fpdisp_formats, ARRAY_SIZE(fpdisp_formats), NULL,
-					   DRM_PLANE_TYPE_PRIMARY, NULL);
+	int ret = drm_plane_create_alpha_property(plane);
+
+	if (!ret)
+		ret = drm_plane_create_blend_mode_property(plane, BIT(DRM_MODE_BLEND_PIXEL_NONE) |
+							   BIT(DRM_MODE_BLEND_PREMULTI) |
+							   BIT(DRM_MODE_BLEND_COVERAGE));
+	if (ret)
+		return ret;
+	if (plane->type == DRM_PLANE_TYPE_CURSOR)
+		return drm_plane_create_zpos_immutable_property(plane, index);
+	return drm_plane_create_zpos_property(plane, index, 0, FPDISP_PLANES - 2);
+}
+
+static int fpdisp_plane_add_colors(struct drm_plane *plane)
+{
+	return drm_plane_create_color_properties(plane,
+						 BIT(DRM_COLOR_YCBCR_BT601) | BIT(DRM_COLOR_YCBCR_BT709),
+						 BIT(DRM_COLOR_YCBCR_LIMITED_RANGE) |
+						 BIT(DRM_COLOR_YCBCR_FULL_RANGE),
+						 DRM_COLOR_YCBCR_BT601, DRM_COLOR_YCBCR_LIMITED_RANGE);
+}
+
+static int fpdisp_plane_add(struct fpdisp_device *disp, unsigned int index)
+{
+	struct drm_plane *plane = &disp->planes[index];
+	bool cursor = fpdisp_plane_types[index] == DRM_PLANE_TYPE_CURSOR;
+	int ret = drm_universal_plane_init(&disp->drm, plane, BIT(0), &fpdisp_plane_funcs,
+					   cursor ? fpdisp_cursor_formats : fpdisp_formats,
+					   cursor ? ARRAY_SIZE(fpdisp_cursor_formats) :
+						    ARRAY_SIZE(fpdisp_formats),
+					   NULL, fpdisp_plane_types[index], NULL);
 
 	if (ret)
 		return ret;
-	drm_plane_helper_add(&disp->primary, &fpdisp_plane_helper_funcs);
-	drm_plane_enable_fb_damage_clips(&disp->primary);
-	return 0;
+	drm_plane_helper_add(plane, &fpdisp_plane_helper_funcs);
+	drm_plane_enable_fb_damage_clips(plane);
+	ret = fpdisp_plane_add_blending(plane, index);
+	if (!ret && !cursor)
+		ret = fpdisp_plane_add_colors(plane);
+	if (!ret && fpdisp_scales(plane))
+		ret = drm_plane_create_scaling_filter_property(plane,
+							       BIT(DRM_SCALING_FILTER_DEFAULT) |
+							       BIT(DRM_SCALING_FILTER_NEAREST_NEIGHBOR));
+	return ret;
+}
+
+int fpdisp_planes_init(struct fpdisp_device *disp)
+{
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; i < FPDISP_PLANES && !ret; i++)
+		ret = fpdisp_plane_add(disp, i);
+	return ret;
 }

@@ -31,6 +31,7 @@
 #define FPDISP_UNDERRUNS		0x150
 #define FPDISP_REFUSED			0x154
 #define FPDISP_FAULT_IOVA		0x158
+/* Of the first plane; those of the others are FPDISP_PLANE_STRIDE further on each. */
 #define FPDISP_PLANE_CONTROL		0x400
 #define FPDISP_PLANE_FORMAT		0x404
 #define FPDISP_PLANE_TABLE		0x408
@@ -38,12 +39,40 @@
 #define FPDISP_PLANE_OFFSET		0x414
 #define FPDISP_PLANE_PITCH		0x418
 #define FPDISP_PLANE_SIZE		0x41c
+#define FPDISP_PLANE_CROP		0x420
+#define FPDISP_PLANE_POSITION		0x424
+#define FPDISP_PLANE_SCREEN_SIZE	0x428
+#define FPDISP_PLANE_BLEND		0x42c
+#define   FPDISP_BLEND_NONE		0
+#define   FPDISP_BLEND_PREMULTIPLIED	1
+#define   FPDISP_BLEND_COVERAGE		2
+#define   FPDISP_BLEND_ALPHA_SHIFT	8
+#define FPDISP_PLANE_COLOR		0x430
+#define   FPDISP_COLOR_BT709		0x1
+#define   FPDISP_COLOR_FULL_RANGE	0x2
+#define FPDISP_PLANE_ORDER		0x434
+#define FPDISP_PLANE_FILTER		0x438
+#define FPDISP_PLANE_CHROMA_TABLE	0x440
+#define FPDISP_PLANE_CHROMA_ENTRIES	0x448
+#define FPDISP_PLANE_CHROMA_OFFSET	0x44c
+#define FPDISP_PLANE_CHROMA_PITCH	0x450
 #define FPDISP_CONNECTOR		0x800
 /* A block of bytes. */
 #define   FPDISP_EDID			0x900
 
 /* Two 16-bit halves of one register. */
 #define   FPDISP_SIZE(width, height)	((unsigned int)(height) << 16 | (unsigned int)(width))
+
+/* The planes: a primary one, two overlays, of which the second scales, and a cursor. */
+#define   FPDISP_PLANES			4
+#define   FPDISP_PLANE_STRIDE		0x80
+#define   FPDISP_SCALING_PLANE		2
+#define   FPDISP_CURSOR_PLANE		3
+/* Sides of a cursor, pixels. */
+#define   FPDISP_CURSOR_MIN		64
+#define   FPDISP_CURSOR_MAX		256
+/* How many times larger or smaller a scaled side is at most. */
+#define   FPDISP_MAX_SCALE		8
 
 /* Entries of a scatter-gather list at most. */
 #define   FPDISP_SG_MAX_ENTRIES		32768

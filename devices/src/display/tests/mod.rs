@@ -1,5 +1,6 @@
 //! The display through its registers, as a driver sees it. Offsets and bits are restated from docs/display.md.
 
+mod planes;
 mod random;
 mod requested;
 mod state;
@@ -267,12 +268,14 @@ fn a_pitch_shorter_than_a_line_is_refused() {
 }
 
 #[test]
-fn a_plane_of_another_size_is_refused() {
-    let mut bench = Bench::on("");
-    bench.stage();
-    bench.write(0x41c, WIDTH | (HEIGHT - 1) << 16);
-    bench.write(COMMIT, 1);
-    assert_eq!(bench.errors(), 1 << 2);
+fn a_plane_of_no_size_or_beyond_the_limits_is_refused() {
+    for size in [0, WIDTH, HEIGHT << 16, WIDTH | 4097 << 16] {
+        let mut bench = Bench::on("");
+        bench.stage();
+        bench.write(0x41c, size);
+        bench.write(COMMIT, 1);
+        assert_eq!(bench.errors(), 1 << 2, "{size:#x}");
+    }
 }
 
 #[test]

@@ -23,7 +23,8 @@ const VALUES: [u32; 14] = [
 
 /// One random step: a register write, a read or a pause.
 fn step(dice: &mut Random, world: &mut World, display: &mut Display) {
-    let offset = (dice.pick(&[0, 0x100, 0x400, 0x800]) + (dice.bits() % 0x60) as u32) & !3;
+    let offset =
+        (dice.pick(&[0, 0x100, 0x400, 0x480, 0x500, 0x580, 0x800]) + (dice.bits() % 0x60) as u32) & !3;
     match dice.bits() % 8 {
         0 => drop(display.read(offset, &mut world.ports())),
         1 => {
@@ -50,7 +51,23 @@ fn commit_something(dice: &mut Random, world: &mut World, display: &mut Display)
         (0x414, dice.pick(&[0, 4, 0xffff_fffc])),
         (0x418, dice.pick(&[256, 260, 0xffff_fffc])),
         (0x41c, 64 | 48 << 16),
+        (0x420, dice.pick(&[0, 0, 0, 1 | 1 << 16])),
+        (0x428, 0),
+        (0x42c, dice.pick(&[0xff00, 0xff00, 0x8002, 3])),
         (0x400, 1),
+        // An overlay as it was, at a place of its own.
+        (0x480, dice.pick(&[0, 0, 0, 1])),
+        (0x484, dice.pick(&[0x3432_5258, 0x3231_564e, 0x5659_5559])),
+        (0x488, 0x1000),
+        (0x490, 2),
+        (0x498, 64),
+        (0x49c, 8 | 8 << 16),
+        (0x4a4, dice.bits() as u32),
+        (0x4a8, 0),
+        (0x4ac, 0xff00),
+        (0x4d0, 64),
+        (0x500, 0),
+        (0x580, 0),
         (0x110, 1),
     ];
     for (offset, value) in writes {

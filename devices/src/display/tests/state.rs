@@ -35,6 +35,6 @@ fn states_that_cannot_be_are_refused() {
     assert!(!refused(&|_| {}));
     assert!(refused(&|state| state.raster.as_mut().unwrap().mode.active.width_px = 0xffff));
     assert!(refused(&|state| state.raster = None));
-    assert!(refused(&|state| state.shown.as_mut().unwrap().plane.pitch_bytes = 3));
-    assert!(refused(&|state| state.shown.as_mut().unwrap().list = Some(SgList::default())));
+    assert!(refused(&|state| state.shown.as_mut().unwrap().planes[0].pitch_bytes = 3));
+    assert!(refused(&|state| state.shown.as_mut().unwrap().lists[0].pixels = Some(SgList::default())));
 }

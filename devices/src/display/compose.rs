@@ -1,0 +1,159 @@
+//! One picture of several planes: scaling and blending, line by line. docs/display.md has the equations.
+
+use super::format::{Bgra, Decoder, Format};
+use super::plane::PlaneRegs;
+use super::registers::{Blend, Size};
+
+/// Alphas of pixel and plane multiply to this.
+const ONE: u32 = 255 * 255;
+/// Places between two pixels that a scaled pixel can have, as a power of two.
+const PHASE_BITS: u32 = 8;
+const PHASES: u32 = 1 << PHASE_BITS;
+
+/// A plane's bytes, as fetched: lines without gaps.
+pub(super) struct Fetched<'a> {
+    pub pixels: &'a [u8],
+    pub pixel_row: usize,
+    pub chroma: &'a [u8],
+    pub chroma_row: usize,
+}
+
+impl Fetched<'_> {
+    /// Its colours in line `y`, counted from its crop.
+    fn line(&self, plane: &PlaneRegs, decoder: &Decoder, y: u32, out: &mut [Bgra]) {
+        let row = |bytes: &[u8], len: usize, number: u32| -> std::ops::Range<usize> {
+            let start = len.saturating_mul(number as usize).min(bytes.len());
+            start..start.saturating_add(len).min(bytes.len())
+        };
+        let top = u32::from(plane.crop.y);
+        let chroma_y = (top.saturating_add(y) / 2).saturating_sub(top / 2);
+        let pixels = row(self.pixels, self.pixel_row, y);
+        let chroma = row(self.chroma, self.chroma_row, chroma_y);
+        decoder.line(&self.pixels[pixels], &self.chroma[chroma], out);
+    }
+}
+
+/// Puts a plane, whose format is `format`, over what is in `picture`, which is `active` large.
+pub(super) fn put(
+    plane: &PlaneRegs,
+    format: Format,
+    fetched: &Fetched<'_>,
+    picture: &mut [u8],
+    active: Size,
+) {
+    let decoder = Decoder::new(format, plane);
+    let screen = plane.size_on_screen();
+    let (left, columns) = visible(plane.position.x, screen.width_px, active.width_px);
+    let (top, lines) = visible(plane.position.y, screen.height_px, active.height_px);
+    let mut scaler = Scaler::new(plane);
+    let rows = picture.chunks_exact_mut(usize::from(active.width_px).saturating_mul(4)).skip(top);
+    for (row, y) in rows.zip(lines) {
+        let line = scaler.line(y, &mut |y, out| fetched.line(plane, &decoder, y, out));
+        let under = row.chunks_exact_mut(4).skip(left);
+        let over = line.get(columns.start as usize..columns.end as usize).unwrap_or_default();
+        for (under, over) in under.zip(over) {
+            blend(plane.blend, *over, under);
+        }
+    }
+}
+
+/// The first place on the screen that a plane has, and which of its own places lie on the screen.
+fn visible(position: i16, length: u16, active: u16) -> (usize, std::ops::Range<u32>) {
+    let (position, length, active) = (i32::from(position), i32::from(length), i32::from(active));
+    let hidden = position.saturating_neg().clamp(0, length);
+    let end = active.saturating_sub(position).clamp(hidden, length);
+    (position.max(0) as usize, hidden as u32..end as u32)
+}
+
+/// Mixes a pixel into the one under it, whose fourth byte stays zero.
+fn blend(blend: Blend, over: Bgra, under: &mut [u8]) {
+    let plane_alpha = u32::from(blend.alpha);
+    let [b, g, r, alpha] = over;
+    let alpha = if blend.mode == Blend::NONE { 255 } else { u32::from(alpha) }.saturating_mul(plane_alpha);
+    let weight = if blend.mode == Blend::COVERAGE { alpha } else { plane_alpha.saturating_mul(255) };
+    let rest = ONE.saturating_sub(alpha);
+    for (under, over) in under.iter_mut().zip([b, g, r]) {
+        let sum = weight.saturating_mul(over.into()).saturating_add(rest.saturating_mul((*under).into()));
+        *under = (sum.saturating_add(ONE / 2) / ONE).min(255) as u8;
+    }
+}
+
+/// Where on the source a scaled pixel lies: the two pixels around it, and the share of the second, in 256ths.
+#[derive(Clone, Copy)]
+struct Sample {
+    first: u32,
+    second: u32,
+    share: u32,
+}
+
+/// Makes lines of a plane's size on the screen from lines of its size in memory.
+struct Scaler {
+    columns: Option<Vec<Sample>>,
+    height: u32,
+    screen_height: u32,
+    nearest: bool,
+    lines: [Vec<Bgra>; 2],
+    out: Vec<Bgra>,
+}
+
+impl Scaler {
+    fn new(plane: &PlaneRegs) -> Self {
+        let (size, screen, nearest) = (plane.size, plane.size_on_screen(), plane.nearest);
+        let (from, to) = (u32::from(size.width_px), u32::from(screen.width_px));
+        let columns = (size != screen).then(|| (0..to).map(|x| sample(x, from, to, nearest)).collect());
+        let line = || vec![[0; 4]; from as usize];
+        Scaler {
+            columns,
+            height: size.height_px.into(),
+            screen_height: screen.height_px.into(),
+            nearest,
+            lines: [line(), line()],
+            out: vec![[0; 4]; to as usize],
+        }
+    }
+
+    /// Line `y` on the screen; `source` gives a line of the memory's.
+    fn line(&mut self, y: u32, source: &mut dyn FnMut(u32, &mut [Bgra])) -> &[Bgra] {
+        let [upper, lower] = &mut self.lines;
+        let Some(columns) = &self.columns else {
+            source(y, upper);
+            return upper;
+        };
+        let row = sample(y, self.height, self.screen_height, self.nearest);
+        source(row.first, upper);
+        source(row.second, lower);
+        for (out, column) in self.out.iter_mut().zip(columns) {
+            let at = |line: &[Bgra], x: u32| line.get(x as usize).copied().unwrap_or_default();
+            let (a, b) = (at(upper, column.first), at(upper, column.second));
+            let (c, d) = (at(lower, column.first), at(lower, column.second));
+            *out = std::array::from_fn(|i| mix([a[i], b[i], c[i], d[i]], column.share, row.share));
+        }
+        &self.out
+    }
+}
+
+/// The source of pixel `at` of `to`, from `from` pixels.
+fn sample(at: u32, from: u32, to: u32, nearest: bool) -> Sample {
+    let middle = u64::from(at).saturating_mul(2).saturating_add(1).saturating_mul(from.into());
+    let over_twice = |value: u64| value.checked_div(u64::from(to).saturating_mul(2)).unwrap_or(0) as u32;
+    if nearest {
+        let first = over_twice(middle);
+        return Sample { first, second: first, share: 0 };
+    }
+    let last = from.saturating_sub(1);
+    let place = over_twice(middle.saturating_mul(PHASES.into()));
+    let place = place.saturating_sub(PHASES / 2).min(last.saturating_mul(PHASES));
+    let first = place >> PHASE_BITS;
+    Sample { first, second: first.saturating_add(1).min(last), share: place & (PHASES.saturating_sub(1)) }
+}
+
+/// The mean of four neighbours, by the shares of the right and the lower ones, rounded to nearest.
+fn mix([a, b, c, d]: [u8; 4], right: u32, low: u32) -> u8 {
+    let across = |left: u8, other: u8| {
+        let left_share = PHASES.saturating_sub(right).saturating_mul(left.into());
+        left_share.saturating_add(right.saturating_mul(other.into()))
+    };
+    let upper = PHASES.saturating_sub(low).saturating_mul(across(a, b));
+    let sum = upper.saturating_add(low.saturating_mul(across(c, d)));
+    (sum.saturating_add(1 << 15) >> 16) as u8
+}

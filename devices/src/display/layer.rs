@@ -1,0 +1,150 @@
+//! A rectangle of samples in a buffer: where its bytes are, and fetching them.
+
+use vm_memory::{Bytes, VolatileSlice};
+
+use super::format::Layout;
+use super::registers::{ErrorBits, Point, Size};
+use crate::ports::{Access, Iova, Ports};
+use crate::sg::{SgError, SgList};
+
+/// Lines of units at equal distances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// What the distances are multiples of.
+    unit_bytes: u32,
+    /// The buffer's byte at which the picture begins, which may be larger than the rectangle.
+    offset_bytes: u32,
+    /// From there to the rectangle.
+    crop_bytes: u64,
+    /// Bytes from the first of a line to the last that is read.
+    row_end_bytes: u64,
+    /// Bytes of a line.
+    pub row_bytes: u32,
+    pitch_bytes: u32,
+    lines: u32,
+}
+
+/// Why a frame could not be fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FetchError {
+    /// The status bit that says so.
+    pub bit: ErrorBits,
+    /// The refused address, if memory refused.
+    pub iova: Option<Iova>,
+}
+
+impl FetchError {
+    /// What `error` means to the guest.
+    pub fn new(bit: ErrorBits, error: SgError) -> Self {
+        let iova = match error {
+            SgError::Count(_) | SgError::Entry(_) | SgError::Bounds { .. } => None,
+            SgError::Dma(fault) => fault.address(),
+        };
+        FetchError { bit, iova }
+    }
+}
+
+impl Layer {
+    /// The units that a rectangle touches.
+    pub(super) fn new(
+        layout: Layout,
+        crop: Point<u16>,
+        size: Size,
+        offset_bytes: u32,
+        pitch_bytes: u32,
+    ) -> Self {
+        let (x, width) = units(crop.x, size.width_px, layout.across);
+        let (y, lines) = units(crop.y, size.height_px, layout.down);
+        let bytes = |units: u32| units.saturating_mul(layout.unit_bytes);
+        let crop_bytes = u64::from(pitch_bytes).saturating_mul(y.into()).saturating_add(u64::from(bytes(x)));
+        Layer {
+            unit_bytes: layout.unit_bytes,
+            offset_bytes,
+            crop_bytes,
+            row_end_bytes: u64::from(bytes(x.saturating_add(width))),
+            row_bytes: bytes(width),
+            pitch_bytes,
+            lines,
+        }
+    }
+
+    /// Whether the lines are apart, and all is aligned.
+    pub fn is_valid(&self) -> bool {
+        let aligned = |bytes: u32| bytes.checked_rem(self.unit_bytes) == Some(0);
+        u64::from(self.pitch_bytes) >= self.row_end_bytes
+            && aligned(self.pitch_bytes)
+            && aligned(self.offset_bytes)
+    }
+
+    /// Bytes from the first of the first line to the last of the last.
+    pub fn span_bytes(&self) -> u64 {
+        let lines = u64::from(self.lines).saturating_sub(1);
+        u64::from(self.pitch_bytes).saturating_mul(lines).saturating_add(u64::from(self.row_bytes))
+    }
+
+    fn start(&self) -> u64 {
+        u64::from(self.offset_bytes).saturating_add(self.crop_bytes)
+    }
+
+    /// Bytes of all lines without what is between them.
+    pub fn packed_bytes(&self) -> usize {
+        u64::from(self.row_bytes).saturating_mul(self.lines.into()) as usize
+    }
+
+    /// Whether all of it lies in `list`'s buffer.
+    pub fn is_covered_by(&self, list: &SgList) -> bool {
+        self.start().saturating_add(self.span_bytes()) <= list.len_bytes()
+    }
+
+    /// Reads the lines into `packed`, one after the other.
+    pub fn fetch(&self, list: &SgList, packed: &mut [u8], ports: &mut Ports<'_>) -> Result<(), FetchError> {
+        let mut rows = Rows::new(self, packed);
+        list.visit(self.start(), self.span_bytes(), Access::Read, ports, &mut |span| rows.take(span))
+            .map_err(|error| FetchError::new(ErrorBits::FETCH, error))
+    }
+}
+
+/// The first unit, and how many, that `length` pixels from `start` touch.
+fn units(start: u16, length: u16, pixels: u32) -> (u32, u32) {
+    let (start, end) = (u32::from(start), u32::from(start).saturating_add(length.into()));
+    let first = start.checked_div(pixels).unwrap_or(start);
+    (first, end.div_ceil(pixels.max(1)).saturating_sub(first))
+}
+
+/// Drops the bytes between lines from a run of spans.
+struct Rows<'a> {
+    packed: &'a mut [u8],
+    row: usize,
+    pitch: usize,
+    column: usize,
+    written: usize,
+}
+
+impl<'a> Rows<'a> {
+    fn new(layer: &Layer, packed: &'a mut [u8]) -> Self {
+        let (row, pitch) = (layer.row_bytes as usize, layer.pitch_bytes as usize);
+        // Lines without gaps are one long line.
+        let (row, pitch) = if row == pitch { (usize::MAX, usize::MAX) } else { (row, pitch) };
+        Rows { packed, row, pitch, column: 0, written: 0 }
+    }
+
+    fn take(&mut self, span: VolatileSlice<'_>) {
+        let mut at = 0usize;
+        while at < span.len() {
+            let left = span.len().saturating_sub(at);
+            let in_row = self.row.saturating_sub(self.column).min(left);
+            let step = if in_row > 0 { in_row } else { self.pitch.saturating_sub(self.column).min(left) };
+            let end = self.written.saturating_add(in_row);
+            if let Some(row) = self.packed.get_mut(self.written..end) {
+                // Within the span by construction; a span shorter than it says would leave the row as it was.
+                let _ = span.read_slice(row, at);
+                self.written = end;
+            }
+            at = at.saturating_add(step);
+            self.column = self.column.saturating_add(step);
+            if self.column >= self.pitch {
+                self.column = 0;
+            }
+        }
+    }
+}
