@@ -21,7 +21,7 @@
 #define RING_TAIL_ADDR (FPGPU_RING(0) + FPGPU_RING_TAIL_ADDR)
 #define RING_DOORBELL (FPGPU_RING(0) + FPGPU_RING_DOORBELL)
 #define GPU_VECTOR_RING 0
-#define GPU_VECTOR_ERROR 2
+#define GPU_VECTOR_ERROR 3
 
 struct gpu_operand {
 	uint64_t table;

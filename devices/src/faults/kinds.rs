@@ -70,6 +70,9 @@ const VECTOR: Parameter = Parameter {
     about: "interrupts of this vector alone",
 };
 
+const RING: Parameter =
+    Parameter { key: "ring", takes: Takes::Whole { min: 0, max: 2 }, about: "packets of this ring alone" };
+
 const LATE: Parameter =
     Parameter { key: "for", takes: Takes::Time { relative: false }, about: "how late; 1ms unless set" };
 
@@ -195,7 +198,7 @@ pub const KINDS: &[Kind] = &[
         name: "hang",
         on: On::Model("gpu"),
         occasion: "job",
-        keys: &[],
+        keys: &[RING],
         timed: false,
     },
     Kind {
@@ -203,7 +206,7 @@ pub const KINDS: &[Kind] = &[
         name: "job-error",
         on: On::Model("gpu"),
         occasion: "job",
-        keys: &[],
+        keys: &[RING],
         timed: false,
     },
     Kind {
@@ -211,11 +214,14 @@ pub const KINDS: &[Kind] = &[
         name: "slow",
         on: On::Model("gpu"),
         occasion: "job",
-        keys: &[Parameter {
-            key: "factor",
-            takes: Takes::Whole { min: 2, max: 1_000_000 },
-            about: "how many times as long; 10 unless set",
-        }],
+        keys: &[
+            RING,
+            Parameter {
+                key: "factor",
+                takes: Takes::Whole { min: 2, max: 1_000_000 },
+                about: "how many times as long; 10 unless set",
+            },
+        ],
         timed: false,
     },
     Kind {
@@ -223,7 +229,7 @@ pub const KINDS: &[Kind] = &[
         name: "out-of-order",
         on: On::Model("gpu"),
         occasion: "fence",
-        keys: &[],
+        keys: &[RING],
         timed: false,
     },
     Kind {

@@ -67,6 +67,7 @@ impl Gpu {
             Global::PollCycles => registers::POLL_CYCLES.into(),
             Global::ErrorRings => self.error_rings().into(),
             Global::Control => 0,
+            Global::CopyRings => registers::COPY_RINGS_VALUE.into(),
         }
     }
 

@@ -39,7 +39,7 @@ pub enum Job {
     /// Write a semaphore.
     SemSignal { address: Iova, value: u64 },
     /// Write the fence word.
-    Fence { seqno: u64 },
+    Fence { seqno: u64, cycles_at: Option<Iova> },
 }
 
 impl Window {
@@ -115,7 +115,7 @@ impl Job {
             }
             Packet::SemWait { address, condition } => Job::SemWait { address, condition },
             Packet::SemSignal { address, value } => Job::SemSignal { address, value },
-            Packet::Fence { seqno } => Job::Fence { seqno },
+            Packet::Fence { seqno, cycles_at } => Job::Fence { seqno, cycles_at },
         })
     }
 

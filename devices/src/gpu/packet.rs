@@ -6,7 +6,7 @@ use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::error::GpuError;
-use super::registers::MAX_DIMENSION_PX;
+use super::registers::{MAX_DIMENSION_PX, ring_takes};
 use crate::pixel::Range;
 use crate::ports::Iova;
 
@@ -124,8 +124,8 @@ pub enum Packet {
     SemWait { address: Iova, condition: Condition },
     /// Write a semaphore.
     SemSignal { address: Iova, value: u64 },
-    /// Write the fence word.
-    Fence { seqno: u64 },
+    /// Write the fence word, and before it where it is asked for how busy the ring was.
+    Fence { seqno: u64, cycles_at: Option<Iova> },
 }
 
 impl RawPacket {
@@ -143,8 +143,14 @@ impl RawPacket {
         }
     }
 
+    /// As [`Self::parse`], and whether ring `index` takes it.
+    pub fn parse_for(&self, index: u32) -> Result<Packet, GpuError> {
+        let packet = self.parse()?;
+        if ring_takes(index, self.opcode.get()) { Ok(packet) } else { Err(GpuError::Opcode) }
+    }
+
     /// Checks everything that can be checked without memory.
-    pub fn parse(&self) -> Result<Packet, GpuError> {
+    fn parse(&self) -> Result<Packet, GpuError> {
         let packet = match self.opcode.get() {
             0 => Packet::Nop,
             1 => self.fill()?,
@@ -152,7 +158,10 @@ impl RawPacket {
             3 => self.convert()?,
             4 => Packet::SemWait { address: self.semaphore()?, condition: self.condition() },
             5 => Packet::SemSignal { address: self.semaphore()?, value: self.value.get() },
-            6 => Packet::Fence { seqno: self.seqno.get() },
+            6 => {
+                let at = self.semaphore()?;
+                Packet::Fence { seqno: self.seqno.get(), cycles_at: (at.0 != 0).then_some(at) }
+            }
             _ => return Err(GpuError::Opcode),
         };
         let rest = self.without_fields_of(&packet);
@@ -218,7 +227,8 @@ impl RawPacket {
         let none = RawOperand::default();
         let (width, height, value, address) = (U32::ZERO, U32::ZERO, U64::ZERO, U64::ZERO);
         match packet {
-            Packet::Nop | Packet::Fence { .. } => rest,
+            Packet::Nop => rest,
+            Packet::Fence { .. } => RawPacket { address, ..rest },
             Packet::Fill { .. } => RawPacket { dst: none, width, height, value, ..rest },
             Packet::Copy { .. } => RawPacket { dst: none, src: none, width, height, ..rest },
             Packet::Convert { src, .. } => {

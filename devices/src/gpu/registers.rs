@@ -6,15 +6,19 @@ use crate::sg::SG_MAX_ENTRIES;
 /// Size of BAR 0 in bytes.
 pub const REGISTERS_BYTES: u32 = 0x1000;
 /// Number of rings.
-pub const RINGS: u32 = 2;
+pub const RINGS: u32 = 3;
+/// `COPY_RINGS`: ring 2 only copies.
+pub const COPY_RINGS_VALUE: u32 = 1 << 2;
+/// The opcodes that a copy ring takes, a bit each: `NOP`, `FILL`, `COPY`, `SEM_WAIT`, `SEM_SIGNAL` and `FENCE`.
+const COPY_OPCODES: u32 = 0b111_0111;
 /// The vector of errors; ring `n`'s fences raise vector `n`.
 pub const ERROR_VECTOR: u16 = RINGS as u16;
 /// Number of MSI-X vectors.
 pub const VECTORS: u16 = ERROR_VECTOR.wrapping_add(1);
 /// `ID`: "FGPU" in memory order.
 pub const ID_VALUE: u32 = u32::from_le_bytes(*b"FGPU");
-/// `VERSION`: 1.1.
-pub const VERSION_VALUE: u32 = 0x0001_0001;
+/// `VERSION`: 1.2.
+pub const VERSION_VALUE: u32 = 0x0001_0002;
 /// `CAPS`: opcodes 0 to 6.
 pub const CAPS_VALUE: u32 = 0x7f;
 /// `RING_MAX_PACKETS`.
@@ -70,6 +74,7 @@ pub enum Global {
     PollCycles,
     ErrorRings,
     Control,
+    CopyRings,
 }
 
 /// A register of each ring, by its name in docs/gpu.md.
@@ -91,6 +96,13 @@ pub enum Ring {
     Packets,
     TailAddress,
     Doorbell,
+    Busy,
+}
+
+/// Whether ring `index` takes packets of `opcode`, which the device has.
+pub fn ring_takes(index: u32, opcode: u32) -> bool {
+    let has = |bits: u32, at: u32| bits.checked_shr(at).is_some_and(|bits| bits & 1 != 0);
+    !has(COPY_RINGS_VALUE, index) || has(COPY_OPCODES, opcode)
 }
 
 const fn global(id: Global, register: Register) -> Register<Reg> {
@@ -120,6 +132,7 @@ const REGISTERS: &[Register<Reg>] = &[
     global(Global::PollCycles, read_only("POLL_CYCLES", 0x02c, 4, POLL_CYCLES as u64)),
     global(Global::ErrorRings, read_only("ERROR_RINGS", 0x030, 4, 0)),
     global(Global::Control, write_only("CONTROL", 0x034, 4, CONTROL_RESET as u64)),
+    global(Global::CopyRings, read_only("COPY_RINGS", 0x038, 4, COPY_RINGS_VALUE as u64)),
     ring(Ring::Base, locked("RING_BASE", 0x00, 8, 0)),
     ring(Ring::Size, locked("RING_SIZE", 0x08, 4, 0)),
     ring(Ring::Head, read_only("RING_HEAD", 0x0c, 4, 0)),
@@ -136,4 +149,5 @@ const REGISTERS: &[Register<Reg>] = &[
     ring(Ring::Packets, read_only("RING_PACKETS", 0x48, 8, 0)),
     ring(Ring::TailAddress, locked("RING_TAIL_ADDR", 0x50, 8, 0)),
     ring(Ring::Doorbell, write_only("RING_DOORBELL", 0x58, 4, all(4))),
+    ring(Ring::Busy, read_only("RING_BUSY_CYCLES", 0x60, 8, 0)),
 ];

@@ -9,6 +9,7 @@ use super::job::Job;
 use super::packet::{Condition, PACKET_BYTES, RawPacket};
 use super::registers;
 use crate::cost::CostModel;
+use crate::faults::Struck;
 use crate::ports::{DmaExt, Iova, Ports};
 use crate::registers::Half;
 
@@ -62,6 +63,8 @@ pub struct Active {
     pub deadline_ns: Option<u64>,
     /// Whether it is a semaphore wait that has looked in vain.
     pub waiting: bool,
+    /// What it counts in [`Ring::busy_cycles`] when it is done.
+    pub cycles: u64,
 }
 
 /// A ring. All fields are what docs/gpu.md calls them.
@@ -80,6 +83,8 @@ pub struct Ring {
     pub wait_timeout_us: u32,
     pub packets: u64,
     pub active: Option<Active>,
+    /// Cycles that the completed packets took, semaphore waits without their waiting.
+    pub busy_cycles: u64,
     /// A fence that was passed over, and is written behind the next.
     pub held_fence: Option<u64>,
 }
@@ -100,6 +105,7 @@ impl Default for Ring {
             wait_timeout_us: registers::WAIT_TIMEOUT_US,
             packets: 0,
             active: None,
+            busy_cycles: 0,
             held_fence: None,
         }
     }
@@ -125,6 +131,7 @@ impl Ring {
             registers::Ring::Packets => self.packets,
             registers::Ring::TailAddress => self.tail_address,
             registers::Ring::Doorbell => 0,
+            registers::Ring::Busy => self.busy_cycles,
         }
     }
 
@@ -281,7 +288,8 @@ impl Ring {
             seqno,
             kind: raw.kind(),
         });
-        match raw.parse().and_then(|packet| Job::fetch(packet, cx.ports)) {
+        let known = raw.parse_for(cx.index);
+        match known.and_then(|packet| Job::fetch(packet, cx.ports)) {
             Ok(job) => self.activate(seqno, job, cx),
             Err(error) => {
                 cx.job_end(seqno, false);
@@ -295,17 +303,18 @@ impl Ring {
         let timeout_ns = u64::from(self.wait_timeout_us).saturating_mul(1000);
         let waits = matches!(job, Job::SemWait { .. }) && timeout_ns > 0;
         let deadline_ns = waits.then(|| now_ns.saturating_add(timeout_ns));
-        if cx.ports.fault(FaultKind::Hang).is_some() {
+        if cx.fault(FaultKind::Hang).is_some() {
             cx.ports.clock.cancel(cx.index);
-            self.active = Some(Active { seqno, job, due_ns: NEVER_NS, deadline_ns: None, waiting: false });
+            let (due_ns, deadline_ns) = (NEVER_NS, None);
+            self.active = Some(Active { seqno, job, due_ns, deadline_ns, waiting: false, cycles: 0 });
             return;
         }
-        let slow = cx.ports.fault(FaultKind::Slow);
+        let slow = cx.fault(FaultKind::Slow);
         let factor = slow.map_or(1, |struck| struck.spec.number("factor").unwrap_or(SLOW_FACTOR));
         let cycles = cx.ports.clock.vary(cx.cost.cycles(job.bytes()).saturating_mul(factor));
         let due_ns = now_ns.saturating_add(cx.ports.clock.cycles_to_ns(cycles));
         cx.ports.clock.call_at(due_ns, cx.index);
-        self.active = Some(Active { seqno, job, due_ns, deadline_ns, waiting: false });
+        self.active = Some(Active { seqno, job, due_ns, deadline_ns, waiting: false, cycles });
     }
 
     /// The ring's timer: the packet in execution ends, or its wait looks again.
@@ -316,23 +325,28 @@ impl Ring {
                 self.look(active, address, condition, cx);
                 Outcome::Quiet
             }
-            _ if cx.ports.fault(FaultKind::JobError).is_some() => {
-                self.end(active.seqno, Err(GpuError::Engine), cx);
+            _ if cx.fault(FaultKind::JobError).is_some() => {
+                self.end(&active, Err(GpuError::Engine), cx);
                 Outcome::Quiet
             }
-            Job::Fence { seqno } => {
-                let written = self.write_fence(seqno, cx);
-                self.end(active.seqno, written, cx);
+            Job::Fence { seqno, cycles_at } => {
+                let written = self.write_busy(cycles_at, cx).and_then(|()| self.write_fence(seqno, cx));
+                self.end(&active, written, cx);
                 Outcome::Quiet
             }
             _ => self.complete(&active, cx),
         }
     }
 
+    /// Writes how busy the ring was, if a fence asks for that.
+    fn write_busy(&self, at: Option<Iova>, cx: &mut Context<'_, '_>) -> Result<(), GpuError> {
+        at.map_or(Ok(()), |at| Ok(cx.ports.dma.write_u64(at, self.busy_cycles)?))
+    }
+
     /// Writes a fence, unless it is to come behind the one that follows; then the fence that waited for that.
     fn write_fence(&mut self, seqno: u64, cx: &mut Context<'_, '_>) -> Result<(), GpuError> {
         let waiting = self.held_fence.take();
-        if waiting.is_none() && cx.ports.fault(FaultKind::OutOfOrder).is_some() {
+        if waiting.is_none() && cx.fault(FaultKind::OutOfOrder).is_some() {
             self.held_fence = Some(seqno);
             return Ok(());
         }
@@ -361,17 +375,17 @@ impl Ring {
     fn look(&mut self, mut active: Active, address: Iova, condition: Condition, cx: &mut Context<'_, '_>) {
         let now_ns = cx.ports.clock.now().ns;
         match cx.ports.dma.read_u64(address) {
-            Err(fault) => self.end(active.seqno, Err(fault.into()), cx),
+            Err(fault) => self.end(&active, Err(fault.into()), cx),
             Ok(word) if condition.holds(word) => {
                 cx.ports.trace.record(Event::SemaphoreAcquire {
                     engine: cx.ports.engine(ENGINE),
                     iova: address.0,
                     value: word,
                 });
-                self.end(active.seqno, Ok(()), cx);
+                self.end(&active, Ok(()), cx);
             }
             Ok(_) if active.deadline_ns.is_some_and(|deadline| now_ns >= deadline) => {
-                self.end(active.seqno, Err(GpuError::Timeout), cx);
+                self.end(&active, Err(GpuError::Timeout), cx);
             }
             Ok(_) => {
                 let poll_ns = cx.ports.clock.cycles_to_ns(u64::from(registers::POLL_CYCLES)).max(1);
@@ -397,20 +411,21 @@ impl Ring {
             }),
             ref job => {
                 let result = job.run(cx.ports);
-                self.end(active.seqno, result, cx);
+                self.end(active, result, cx);
                 return outcome;
             }
         };
-        self.end(active.seqno, result.map_err(GpuError::from), cx);
+        self.end(active, result.map_err(GpuError::from), cx);
         outcome
     }
 
     /// Ends the packet at the head, and starts the next one or halts.
-    fn end(&mut self, seqno: u64, result: Result<(), GpuError>, cx: &mut Context<'_, '_>) {
+    fn end(&mut self, active: &Active, result: Result<(), GpuError>, cx: &mut Context<'_, '_>) {
         cx.ports.clock.cancel(cx.index);
-        cx.job_end(seqno, result.is_ok());
+        cx.job_end(active.seqno, result.is_ok());
         match result {
             Ok(()) => {
+                self.busy_cycles = self.busy_cycles.saturating_add(active.cycles);
                 self.packets = self.packets.saturating_add(1);
                 // The size is a power of two.
                 self.head = self.head.wrapping_add(1) & self.size.wrapping_sub(1);
@@ -422,6 +437,12 @@ impl Ring {
 }
 
 impl Context<'_, '_> {
+    /// An occasion for a fault of this ring, or of any.
+    fn fault(&mut self, kind: FaultKind) -> Option<Struck> {
+        let index = u64::from(self.index);
+        self.ports.fault_where(kind, |spec| spec.number("ring").is_none_or(|ring| ring == index))
+    }
+
     fn job_end(&mut self, seqno: u64, ok: bool) {
         let engine = self.ports.engine(ENGINE);
         self.ports.trace.record(Event::JobEnd { engine, queue: self.index, seqno, ok });

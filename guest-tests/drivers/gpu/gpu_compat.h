@@ -13,6 +13,8 @@
 
 #ifdef FENCEPOST_LINUX_6_1
 
+#define FPGPU_COMPAT_PRIORITY_LOW	DRM_SCHED_PRIORITY_MIN
+
 static inline void __iomem *fpgpu_compat_iomap(struct pci_dev *pdev, int bar, const char *name)
 {
 	int ret = pcim_iomap_regions(pdev, BIT(bar), name);
@@ -53,6 +55,8 @@ static inline void fpgpu_compat_sched_start(struct drm_gpu_scheduler *sched)
 }
 
 #else
+
+#define FPGPU_COMPAT_PRIORITY_LOW	DRM_SCHED_PRIORITY_LOW
 
 static inline void __iomem *fpgpu_compat_iomap(struct pci_dev *pdev, int bar, const char *name)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The Fencepost GPU's DRM render driver: the PCI device, its interrupts, and the file operations.
+ * The Fencepost GPU's DRM render driver: the PCI device and its interrupts.
  */
 #include <linux/dma-mapping.h>
 #include <linux/interrupt.h>
@@ -71,58 +71,6 @@ static int fpgpu_ioctl_ring_info(struct drm_device *drm, void *data, struct drm_
 	mutex_unlock(&ring->stats_lock);
 	drm_dev_exit(idx);
 	return 0;
-}
-
-static void fpgpu_file_release(struct kref *refs)
-{
-	struct fpgpu_file *file_priv = container_of(refs, struct fpgpu_file, refs);
-
-	mutex_destroy(&file_priv->lock);
-	kfree(file_priv);
-}
-
-void fpgpu_file_put(struct fpgpu_file *file_priv)
-{
-	kref_put(&file_priv->refs, fpgpu_file_release);
-}
-
-/* Its jobs may outlive the file. */
-static void fpgpu_file_close(struct fpgpu_file *file_priv, unsigned int entities)
-{
-	WRITE_ONCE(file_priv->closed, true);
-	while (entities--)
-		drm_sched_entity_destroy(&file_priv->entity[entities]);
-	fpgpu_file_put(file_priv);
-}
-
-static int fpgpu_open(struct drm_device *drm, struct drm_file *file)
-{
-	struct fpgpu_device *gpu = to_fpgpu(drm);
-	struct fpgpu_file *file_priv = kzalloc(sizeof(*file_priv), GFP_KERNEL);
-	unsigned int i;
-	int ret;
-
-	if (!file_priv)
-		return -ENOMEM;
-	kref_init(&file_priv->refs);
-	mutex_init(&file_priv->lock);
-	for (i = 0; i < gpu->info.rings; i++) {
-		struct drm_gpu_scheduler *sched = &gpu->ring[i].sched;
-
-		ret = drm_sched_entity_init(&file_priv->entity[i], DRM_SCHED_PRIORITY_NORMAL,
-					    &sched, 1, NULL);
-		if (ret) {
-			fpgpu_file_close(file_priv, i);
-			return ret;
-		}
-	}
-	file->driver_priv = file_priv;
-	return 0;
-}
-
-static void fpgpu_postclose(struct drm_device *drm, struct drm_file *file)
-{
-	fpgpu_file_close(file->driver_priv, to_fpgpu(drm)->info.rings);
 }
 
 static const struct drm_ioctl_desc fpgpu_ioctls[] = {
@@ -200,6 +148,8 @@ static int fpgpu_init_device(struct fpgpu_device *gpu)
 	info->bytes_per_cycle = readl(gpu->regs + FPGPU_BYTES_PER_CYCLE);
 	info->fixed_cycles = fpgpu_read64(gpu->regs + FPGPU_FIXED_CYCLES);
 	gpu->has_tail_words = info->version >= FPGPU_VERSION_TAIL_WORD;
+	if (info->version >= FPGPU_VERSION_COPY_RING)
+		info->copy_rings = readl(gpu->regs + FPGPU_COPY_RINGS);
 	gpu->max_sg_entries = readl(gpu->regs + FPGPU_SG_MAX_ENTRIES);
 	if (!info->rings || readl(gpu->regs + FPGPU_VECTORS) < info->rings + 1 ||
 	    readl(gpu->regs + FPGPU_RING_MAX_PACKETS) < FPGPU_RING_SLOTS)

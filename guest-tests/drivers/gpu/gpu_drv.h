@@ -111,6 +111,14 @@ struct fpgpu_device {
 	struct work_struct free;
 };
 
+/* A job's, among those that wait for the same ring. */
+enum fpgpu_priority {
+	FPGPU_PRIORITY_LOW,
+	FPGPU_PRIORITY_NORMAL,
+	FPGPU_PRIORITY_HIGH,
+	FPGPU_PRIORITIES,
+};
+
 struct fpgpu_file {
 	/* The open file and each of its jobs. */
 	struct kref refs;
@@ -118,7 +126,7 @@ struct fpgpu_file {
 	bool closed;
 	/* Jobs of one file are armed and pushed in one order. */
 	struct mutex lock;
-	struct drm_sched_entity entity[FPGPU_MAX_RINGS];
+	struct drm_sched_entity entity[FPGPU_MAX_RINGS][FPGPU_PRIORITIES];
 };
 
 struct fpgpu_job {
@@ -126,6 +134,8 @@ struct fpgpu_job {
 	struct fpgpu_ring *ring;
 	struct fpgpu_file *file;
 	struct fpgpu_fence *fence;
+	/* The process that submitted it. */
+	pid_t pid;
 	/* The number of its first packet among those of fpgpu_ring.emitted. */
 	u64 first;
 
@@ -161,8 +171,20 @@ static inline void fpgpu_write64(void __iomem *at, u64 value)
 	writel(upper_32_bits(value), at + 4);
 }
 
-/* gpu_drv.c */
+static inline bool fpgpu_ring_only_copies(const struct fpgpu_ring *ring)
+{
+	return ring->gpu->info.copy_rings & BIT(ring->index);
+}
+
+/* gpu_file.c */
+int fpgpu_open(struct drm_device *drm, struct drm_file *file);
+void fpgpu_postclose(struct drm_device *drm, struct drm_file *file);
 void fpgpu_file_put(struct fpgpu_file *file_priv);
+
+/* gpu_dump.c */
+void fpgpu_dump(struct fpgpu_ring *ring);
+
+/* gpu_drv.c */
 int fpgpu_check_device(struct fpgpu_device *gpu);
 
 /* gpu_fence.c */

@@ -161,6 +161,8 @@ static int fpgpu_job_encode(struct fpgpu_job *job, struct drm_file *file,
 			    struct fpgpu_packet *packet,
 			    const struct drm_fencepost_gpu_command *cmd)
 {
+	if (cmd->opcode == FENCEPOST_GPU_CMD_CONVERT && fpgpu_ring_only_copies(job->ring))
+		return -EINVAL;
 	packet->opcode = cpu_to_le32(cmd->opcode);
 	packet->flags = cpu_to_le32(cmd->flags);
 	packet->width = cpu_to_le32(cmd->width);
@@ -214,6 +216,7 @@ struct fpgpu_job *fpgpu_job_create(struct fpgpu_ring *ring, struct drm_file *fil
 	job->ring = ring;
 	job->file = file->driver_priv;
 	kref_get(&job->file->refs);
+	job->pid = task_tgid_nr(current);
 	job->packet_count = count;
 	job->fence = fpgpu_fence_alloc(ring->gpu);
 	if (!job->fence)

@@ -123,6 +123,7 @@ void fpgpu_ring_recover(struct fpgpu_ring *ring, struct drm_sched_job *suspect)
 		return;
 	}
 	error = fpgpu_ring_report(ring);
+	fpgpu_dump(ring);
 	fpgpu_ring_stop(ring);
 	fpgpu_ring_retire(ring);
 	fpgpu_ring_go_on(ring, error);

@@ -3,6 +3,7 @@
  * DRM_IOCTL_FENCEPOST_GPU_SUBMIT: a job, the fences it waits for, and the places its own fence goes
  * to.
  */
+#include <linux/capability.h>
 #include <linux/dma-fence-chain.h>
 #include <linux/dma-resv.h>
 #include <linux/file.h>
@@ -18,7 +19,8 @@
 
 #define FPGPU_SUBMIT_FLAGS	(FENCEPOST_GPU_SUBMIT_FENCE_FD_IN | \
 				 FENCEPOST_GPU_SUBMIT_FENCE_FD_OUT | \
-				 FENCEPOST_GPU_SUBMIT_NO_IMPLICIT)
+				 FENCEPOST_GPU_SUBMIT_NO_IMPLICIT | \
+				 FENCEPOST_GPU_SUBMIT_LOW | FENCEPOST_GPU_SUBMIT_HIGH)
 
 /* A syncobj that is to get the job's fence. */
 struct fpgpu_out_sync {
@@ -234,14 +236,31 @@ static int fpgpu_submit_job(struct fpgpu_submission *sub, s32 *fence_fd)
 	return ret;
 }
 
+static int fpgpu_submit_priority(u32 flags)
+{
+	switch (flags & (FENCEPOST_GPU_SUBMIT_LOW | FENCEPOST_GPU_SUBMIT_HIGH)) {
+	case 0:
+		return FPGPU_PRIORITY_NORMAL;
+	case FENCEPOST_GPU_SUBMIT_LOW:
+		return FPGPU_PRIORITY_LOW;
+	case FENCEPOST_GPU_SUBMIT_HIGH:
+		return capable(CAP_SYS_NICE) ? FPGPU_PRIORITY_HIGH : -EPERM;
+	default:
+		return -EINVAL;
+	}
+}
+
 static struct fpgpu_job *fpgpu_submit_make_job(struct fpgpu_ring *ring, struct drm_file *file,
 					       const struct drm_fencepost_gpu_submit *args)
 {
 	struct fpgpu_file *file_priv = file->driver_priv;
 	struct drm_fencepost_gpu_command *commands;
 	struct fpgpu_job *job = ERR_PTR(-ENODEV);
+	int priority = fpgpu_submit_priority(args->flags);
 	int idx, ret;
 
+	if (priority < 0)
+		return ERR_PTR(priority);
 	commands = memdup_array_user(u64_to_user_ptr(args->commands), args->command_count,
 				     sizeof(*commands));
 	if (IS_ERR(commands))
@@ -255,7 +274,7 @@ static struct fpgpu_job *fpgpu_submit_make_job(struct fpgpu_ring *ring, struct d
 	if (IS_ERR(job))
 		return job;
 	/* A credit is a packet: one for each command, and the fence. */
-	ret = fpgpu_compat_job_init(&job->base, &file_priv->entity[ring->index],
+	ret = fpgpu_compat_job_init(&job->base, &file_priv->entity[ring->index][priority],
 				    args->command_count + 1, file);
 	if (ret) {
 		fpgpu_job_free(job);

@@ -13,6 +13,8 @@
 #define   FPGPU_VERSION_MAJOR		1
 /* The first with tail words. */
 #define   FPGPU_VERSION_TAIL_WORD	0x00010001
+/* The first with copy rings, and rings that count their cycles. */
+#define   FPGPU_VERSION_COPY_RING	0x00010002
 #define FPGPU_CAPS			0x008
 #define FPGPU_RINGS			0x00c
 #define FPGPU_RING_MAX_PACKETS		0x010
@@ -24,6 +26,8 @@
 #define FPGPU_ERROR_RINGS		0x030
 #define FPGPU_CONTROL			0x034
 #define   FPGPU_CONTROL_RESET		0x1
+/* Since version 1.2. */
+#define FPGPU_COPY_RINGS		0x038
 
 /* Each ring has a block of registers; those of ring n are at FPGPU_RING(n). */
 #define   FPGPU_RING(n)			(FPGPU_RING_STEP * ((n) + 1))
@@ -45,6 +49,8 @@
 #define FPGPU_RING_PACKETS		0x48
 #define FPGPU_RING_TAIL_ADDR		0x50
 #define FPGPU_RING_DOORBELL		0x58
+/* Since version 1.2. */
+#define FPGPU_RING_BUSY_CYCLES		0x60
 
 /* What a packet does; user space has the same numbers, but for the last. */
 enum fpgpu_opcode {

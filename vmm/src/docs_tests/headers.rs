@@ -37,7 +37,7 @@ fn registers(name: &str) -> BTreeMap<String, u64> {
     let place = |row: &Row<'_>| {
         let offset = row.cell("offset");
         match offset.split_once(" + ") {
-            Some((first, "0x100n, n < 2")) => number(first).map(|first| first % 0x100),
+            Some((first, "0x100n, n < 3")) => number(first).map(|first| first % 0x100),
             Some((first, _)) => number(first),
             None => number(&offset),
         }

@@ -44,8 +44,10 @@ fn each_functions_page_states_its_identity() {
         machine.write_mmio(config(slot, 0x10), &[0xff; 4]);
         assert_eq!(read(&mut machine, config(slot, 0x10), 4), 0xffff_f000, "{name}: 4096 bytes");
         let msix = read(&mut machine, config(slot, 0x52), 2) & 0x7ff;
-        let vectors = ["table (3 vectors)", "table, 3 vectors", "table with 3 vectors"];
-        assert!(msix == 2 && vectors.iter().any(|words| page.contains(words)), "{name}: {msix}");
+        let vectors = msix + 1;
+        let words = ["table (N vectors)", "table, N vectors", "table with N vectors"];
+        let stated = words.iter().any(|words| page.contains(&words.replace('N', &vectors.to_string())));
+        assert!(stated, "{name}: {vectors}");
     }
 }
 

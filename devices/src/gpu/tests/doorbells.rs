@@ -100,7 +100,7 @@ fn a_refused_tail_word_halts_the_ring() {
     assert_eq!((driver.read(0, ERROR_CODE), driver.read64(0, ERROR_ADDRESS)), (DMA, tail_word(0)));
     assert_eq!(driver.read(0, ERROR_PACKET), 1);
     driver.wait_ns(5000);
-    assert_eq!((driver.world.take_raised(), driver.word(fence_word(0))), (vec![0, 2], 1));
+    assert_eq!((driver.world.take_raised(), driver.word(fence_word(0))), (vec![0, ERRORS], 1));
     // Halted, it does not look again.
     driver.write(0, DOORBELL, 0);
     assert_eq!(driver.read(0, ERROR_COUNT), 1);
@@ -146,5 +146,5 @@ fn the_address_is_checked_when_the_ring_is_enabled_and_locked_from_then_on() {
 fn the_doorbells_are_the_pages_registers() {
     let doorbells = driver().gpu.doorbells();
     let any = |offset| Doorbell { offset, bytes: 4, value: None };
-    assert_eq!(doorbells, [any(0x158), any(0x258)]);
+    assert_eq!(doorbells, [any(0x158), any(0x258), any(0x358)]);
 }

@@ -21,7 +21,7 @@ fn halts(mut driver: Driver, bad: RawPacket, code: u32, why: &str) {
     assert_eq!(driver.read(0, ERROR_CODE), code, "{why}");
     assert_eq!((driver.read(0, ERROR_PACKET), driver.read(0, HEAD)), (1, 1), "{why}");
     assert_eq!(driver.read(0, STATUS), ENABLED | ERROR, "{why}");
-    assert_eq!(driver.world.take_raised(), [2], "{why}");
+    assert_eq!(driver.world.take_raised(), [ERRORS], "{why}");
     assert_eq!(driver.word(fence_word(0)), 0, "{why}");
     recovers(&mut driver, 0);
 }
@@ -124,13 +124,13 @@ fn a_refused_fence_word_halts_the_ring_without_its_vector() {
     driver.world.refuse(fence_word(0), fence_word(0) + 8);
     driver.run(0, &[fence(1)]);
     assert_eq!((driver.read(0, ERROR_CODE), driver.read64(0, SEQNO)), (DMA, 0));
-    assert_eq!(driver.world.take_raised(), [2]);
+    assert_eq!(driver.world.take_raised(), [ERRORS]);
 }
 
 #[test]
 fn one_rings_error_leaves_the_other_alone() {
     let mut driver = Driver::new();
-    driver.run(0, &[packet(9)]);
+    driver.run(0, &[packet(99)]);
     driver.run(1, &[fence(3)]);
     assert_eq!(driver.word(fence_word(1)), 3);
     assert_eq!(driver.gpu.read(0x030, &mut driver.world.ports()), 0b01);
@@ -140,7 +140,7 @@ fn one_rings_error_leaves_the_other_alone() {
 fn errors_are_counted_over_resets() {
     let mut driver = Driver::new();
     for count in 1..=3 {
-        driver.run(1, &[packet(9)]);
+        driver.run(1, &[packet(99)]);
         assert_eq!(driver.read(1, ERROR_COUNT), count);
         driver.write(1, CONTROL, 2);
         driver.enable(1);
@@ -150,7 +150,7 @@ fn errors_are_counted_over_resets() {
 #[test]
 fn a_halted_ring_ignores_doorbells_and_enabling() {
     let mut driver = Driver::new();
-    driver.run(0, &[packet(9)]);
+    driver.run(0, &[packet(99)]);
     driver.write(0, CONTROL, 1);
     driver.run(0, &[fence(1)]);
     assert_eq!((driver.read(0, STATUS), driver.word(fence_word(0))), (ENABLED | ERROR, 0));
@@ -159,7 +159,7 @@ fn a_halted_ring_ignores_doorbells_and_enabling() {
 #[test]
 fn a_stopped_ring_keeps_its_error_until_it_is_reset() {
     let mut driver = Driver::new();
-    driver.run(0, &[packet(9)]);
+    driver.run(0, &[packet(99)]);
     driver.write(0, CONTROL, 0);
     assert_eq!((driver.read(0, STATUS), driver.read(0, ERROR_CODE)), (ERROR, OPCODE));
     driver.write(0, CONTROL, 3);
@@ -196,7 +196,7 @@ fn a_ring_that_is_not_valid_does_not_enable() {
         driver.write64(0, 0x20, fence);
         driver.write(0, CONTROL, 1);
         assert_eq!((driver.read(0, STATUS), driver.read(0, ERROR_CODE)), (ERROR, RING), "{why}");
-        assert_eq!(driver.world.take_raised(), [2], "{why}");
+        assert_eq!(driver.world.take_raised(), [ERRORS], "{why}");
     }
 }
 

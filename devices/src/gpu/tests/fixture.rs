@@ -28,11 +28,17 @@ pub const ERROR_COUNT: u32 = 0x40;
 pub const WAIT_TIMEOUT: u32 = 0x44;
 pub const TAIL_ADDR: u32 = 0x50;
 pub const DOORBELL: u32 = 0x58;
+pub const BUSY_CYCLES: u32 = 0x60;
+
+/// The ring that only copies.
+pub const COPY_RING: u32 = 2;
+/// The vector of errors.
+pub const ERRORS: u16 = 3;
 
 pub struct Driver {
     pub gpu: Gpu,
     pub world: World,
-    tails: [u32; 2],
+    tails: [u32; 3],
     next_table: u64,
 }
 
@@ -48,11 +54,11 @@ pub fn ring_base(ring: u32) -> u64 {
 }
 
 pub fn fence_word(ring: u32) -> u64 {
-    0x6000 + 8 * u64::from(ring)
+    0x7000 + 8 * u64::from(ring)
 }
 
 pub fn tail_word(ring: u32) -> u64 {
-    0x6100 + 4 * u64::from(ring)
+    0x7100 + 4 * u64::from(ring)
 }
 
 pub fn packet(opcode: u32) -> RawPacket {
@@ -71,6 +77,10 @@ pub fn signal(value: u64) -> RawPacket {
     RawPacket { address: U64::new(SEMAPHORE), value: U64::new(value), ..packet(5) }
 }
 
+pub fn copy(dst: RawOperand, src: RawOperand, width: u32, height: u32) -> RawPacket {
+    RawPacket { dst, src, width: U32::new(width), height: U32::new(height), ..packet(2) }
+}
+
 pub fn fill(dst: RawOperand, width: u32, height: u32, value: u64) -> RawPacket {
     RawPacket { dst, width: U32::new(width), height: U32::new(height), value: U64::new(value), ..packet(1) }
 }
@@ -87,16 +97,15 @@ impl List {
 }
 
 impl Driver {
-    /// Both rings enabled, default configuration.
+    /// All rings enabled, default configuration.
     pub fn new() -> Self {
         let mut driver = Driver::disabled(GpuConfig::default());
-        driver.enable(0);
-        driver.enable(1);
+        (0..3).for_each(|ring| driver.enable(ring));
         driver
     }
 
     pub fn disabled(config: GpuConfig) -> Self {
-        Driver { gpu: Gpu::new(config), world: World::new(MEMORY_BYTES), tails: [0; 2], next_table: 0x1_0000 }
+        Driver { gpu: Gpu::new(config), world: World::new(MEMORY_BYTES), tails: [0; 3], next_table: 0x1_0000 }
     }
 
     pub fn enable(&mut self, ring: u32) {

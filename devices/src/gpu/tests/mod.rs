@@ -7,6 +7,7 @@ mod packets;
 mod random;
 mod registers;
 mod requested;
+mod rings;
 mod semaphores;
 mod state;
 mod timing;

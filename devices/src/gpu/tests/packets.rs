@@ -6,10 +6,6 @@ use crate::pixel::{self, Range};
 use crate::testing::FakeTrace;
 use fencepost_trace::{EngineId, Event, JobKind};
 
-fn copy(dst: RawOperand, src: RawOperand, width: u32, height: u32) -> RawPacket {
-    RawPacket { dst, src, width: U32::new(width), height: U32::new(height), ..packet(2) }
-}
-
 fn convert(flags: u32, planes: [RawOperand; 3], width: u32, height: u32) -> RawPacket {
     let [dst, src, src2] = planes;
     let (width, height) = (U32::new(width), U32::new(height));

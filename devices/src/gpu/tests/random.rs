@@ -46,7 +46,7 @@ fn a_driver_that_writes_anything_breaks_nothing_and_can_be_saved_at_any_time() {
         }
     }
     // The counters do not tell: the driver resets the function now and then.
-    let errors = driver.world.take_raised().iter().filter(|&&vector| vector == 2).count();
+    let errors = driver.world.take_raised().iter().filter(|&&vector| vector == ERRORS).count();
     assert!(errors > 100, "{errors} errors");
     recovers(&mut driver, 0);
 }

@@ -7,7 +7,7 @@ use crate::state::Stateful;
 fn unknown_offsets_read_as_zero_and_ignore_writes() {
     let mut driver = Driver::disabled(GpuConfig::default());
     let before = driver.gpu.save();
-    let holes = [0x038, 0x0fc, 0x11c, 0x15c, 0x1fc, 0x300, 0xffc, 0x1000, 0xffff_fffc];
+    let holes = [0x03c, 0x0fc, 0x11c, 0x15c, 0x1fc, 0x400, 0xffc, 0x1000, 0xffff_fffc];
     for offset in holes {
         driver.gpu.write(offset, u32::MAX, &mut driver.world.ports());
         assert_eq!(driver.gpu.read(offset, &mut driver.world.ports()), 0, "{offset:#x}");

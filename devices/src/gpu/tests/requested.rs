@@ -42,7 +42,7 @@ fn a_job_that_fails_halts_its_ring_with_the_engines_code() {
     driver.run(0, &[fence(1), fence(2), fence(3)]);
     assert_eq!((driver.word(fence_word(0)), driver.read(0, ERROR_CODE)), (1, 8));
     assert_eq!(driver.read(0, ERROR_PACKET), 1);
-    assert_eq!(driver.world.take_raised(), [0, 2], "the fence, then the error's vector");
+    assert_eq!(driver.world.take_raised(), [0, ERRORS], "the fence, then the error's vector");
 }
 
 #[test]

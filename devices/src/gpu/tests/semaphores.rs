@@ -70,7 +70,7 @@ fn a_wait_that_nobody_satisfies_times_out_to_the_nanosecond() {
     assert_eq!(driver.read(0, ERROR_CODE), 0);
     driver.wait_ns(1);
     assert_eq!((driver.read(0, ERROR_CODE), driver.read(0, ERROR_PACKET)), (6, 1));
-    assert_eq!(driver.world.take_raised(), [2]);
+    assert_eq!(driver.world.take_raised(), [ERRORS]);
 }
 
 #[test]

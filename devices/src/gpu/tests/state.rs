@@ -48,7 +48,7 @@ fn a_restored_gpu_finishes_what_was_begun() {
 #[test]
 fn restoring_raises_no_vector() {
     let mut driver = Driver::new();
-    driver.run(0, &[packet(9)]);
+    driver.run(0, &[packet(99)]);
     driver.world.take_raised();
     driver.gpu = restored(&driver);
     driver.gpu.rearm(&mut driver.world.ports());

@@ -51,6 +51,13 @@ struct drm_fencepost_gpu_info {
 	__u32 bytes_per_cycle;
 	/** @fixed_cycles: out, the device's cost model */
 	__u64 fixed_cycles;
+	/**
+	 * @copy_rings: out, bit n set: ring n takes NOP, FILL, COPY and semaphores alone. An older
+	 * driver leaves this and what follows zero, for a caller that zeroed it.
+	 */
+	__u32 copy_rings;
+	/** @pad: out, zero */
+	__u32 pad;
 };
 
 /**
@@ -85,6 +92,7 @@ enum fencepost_gpu_error {
 	FENCEPOST_GPU_ERROR_DMA = 5,
 	FENCEPOST_GPU_ERROR_TIMEOUT = 6,
 	FENCEPOST_GPU_ERROR_RING = 7,
+	FENCEPOST_GPU_ERROR_ENGINE = 8,
 };
 
 /**
@@ -226,6 +234,14 @@ struct drm_fencepost_gpu_sync {
  * buffers. The job's own fence is added to them all the same.
  */
 #define FENCEPOST_GPU_SUBMIT_NO_IMPLICIT	0x4
+/**
+ * FENCEPOST_GPU_SUBMIT_LOW, FENCEPOST_GPU_SUBMIT_HIGH - the job's priority, if not normal. Of the jobs
+ * that are ready and wait for room on the ring, one of the highest priority is next; a job that is on
+ * the ring already is not overtaken. Jobs of one file and one priority keep their order.
+ * FENCEPOST_GPU_SUBMIT_HIGH needs CAP_SYS_NICE.
+ */
+#define FENCEPOST_GPU_SUBMIT_LOW	0x8
+#define FENCEPOST_GPU_SUBMIT_HIGH	0x10
 
 /**
  * struct drm_fencepost_gpu_submit - queue commands as one job
@@ -235,10 +251,12 @@ struct drm_fencepost_gpu_sync {
  * sync_file that is given back, and into the reservation object of every buffer
  * it names: as a write for each dst but SEM_WAIT's, as a read for the others.
  *
- * DRM_IOCTL_FENCEPOST_GPU_SUBMIT: -EINVAL for an unknown ring, opcode or flag,
- * no or too many commands or syncs, or an operand that does not fit its buffer;
- * -ENOENT for an unknown handle, -EBADF for a bad fence_fd, -EFAULT, -ENOMEM,
- * -EPERM for FENCEPOST_GPU_RAW_ADDRESS without the capability, -ERESTARTSYS.
+ * DRM_IOCTL_FENCEPOST_GPU_SUBMIT: -EINVAL for an unknown ring, opcode or flag, an
+ * opcode that a copy ring does not take, both priorities, no or too many commands
+ * or syncs, or an operand that does not fit its buffer; -ENOENT for an unknown
+ * handle, -EBADF for a bad fence_fd, -EFAULT, -ENOMEM, -EPERM for
+ * FENCEPOST_GPU_RAW_ADDRESS or FENCEPOST_GPU_SUBMIT_HIGH without the capability,
+ * -ERESTARTSYS.
  * A job that fails on the device signals its fence with -EIO, or with
  * -ETIME if it hung.
  */
