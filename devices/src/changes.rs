@@ -7,8 +7,8 @@
 //!
 //! let change: Change = "gpu:latency=20000".parse().unwrap();
 //! assert_eq!(change.to_string(), "gpu:latency=20000");
-//! let wrong = "display:width=640".parse::<Change>().unwrap_err();
-//! assert!(wrong.contains("width of a display does not change while it runs"), "{wrong}");
+//! let wrong = "camera:width=640".parse::<Change>().unwrap_err();
+//! assert!(wrong.contains("width of a camera does not change while it runs"), "{wrong}");
 //! assert!("remove gpu".parse::<Presence>().is_ok());
 //! ```
 
@@ -21,32 +21,34 @@ use crate::faults::{IOMMU, Told, target_of, told_of};
 use crate::function::Function;
 use crate::gpu::Gpu;
 use crate::parameters::{self, Parameters, Value, did_you_mean};
+use crate::ports::Ports;
 use crate::registry::{self, Model};
 
 /// A model of which something changes while it runs.
 pub trait Changes: Model {
     /// The parameters that do, none of which names a file.
     const KEYS: &'static [&'static str];
-    /// Takes other values for some of them. What has begun goes on as it was begun.
+    /// Takes other values for some of them, and tells the guest if the device tells of that. What has begun goes on as it
+    /// was begun.
     ///
     /// # Errors
     ///
     /// Values that do not go together, as part of a line: then nothing is changed.
-    fn change(&mut self, changes: &Parameters) -> Result<(), String>;
+    fn change(&mut self, changes: &Parameters, ports: &mut Ports<'_>) -> Result<(), String>;
 }
 
 /// A model in the list.
 struct Changing {
     kind: &'static str,
     keys: &'static [&'static str],
-    change: fn(&mut dyn Function, &Parameters) -> Result<(), String>,
+    change: fn(&mut dyn Function, &Parameters, &mut Ports<'_>) -> Result<(), String>,
 }
 
 impl Changing {
     const fn of<M: Changes>() -> Self {
-        let change = |function: &mut dyn Function, changes: &Parameters| {
+        let change = |function: &mut dyn Function, changes: &Parameters, ports: &mut Ports<'_>| {
             let other = || "the device is another's".to_string();
-            function.as_any().downcast_mut::<M>().ok_or_else(other)?.change(changes)
+            function.as_any().downcast_mut::<M>().ok_or_else(other)?.change(changes, ports)
         };
         Changing { kind: M::KIND, keys: M::KEYS, change }
     }
@@ -99,12 +101,12 @@ impl Change {
     /// # Errors
     ///
     /// As [`Self::parameters`], or they do not go together.
-    pub fn make(&self, function: &mut dyn Function) -> Result<Parameters, String> {
+    pub fn make(&self, function: &mut dyn Function, ports: &mut Ports<'_>) -> Result<Parameters, String> {
         let kind = function.identity().name;
         let values = self.parameters(kind)?;
         let none = || format!("{self}: nothing of a {kind} changes while it runs");
         let changing = CHANGING.iter().find(|it| it.kind == kind).ok_or_else(none)?;
-        (changing.change)(function, &values).map_err(|why| format!("{self}: {why}"))?;
+        (changing.change)(function, &values, ports).map_err(|why| format!("{self}: {why}"))?;
         Ok(values)
     }
 }
@@ -230,7 +232,7 @@ mod tests {
             ("gpu:latency=x", "a whole number"),
             ("gpuu:latency=1", "did you mean gpu?"),
             ("iommu:latency=1", "no device"),
-            ("display:width=640", "what does is"),
+            ("camera:width=640", "what does is"),
             ("virtio-rng:seed=1", "nothing of a virtio-rng changes"),
         ] {
             let why = text.parse::<Change>().expect_err(text);
@@ -250,6 +252,8 @@ mod tests {
     #[test]
     fn every_key_that_changes_is_a_parameter_and_is_taken() {
         use crate::registry::NoHost;
+        use crate::testing::World;
+        let mut world = World::new(0x1000);
         for changing in CHANGING {
             let model = registry::find(changing.kind).unwrap();
             let mut device = model.build(&Parameters::new(), &mut NoHost).unwrap();
@@ -258,11 +262,11 @@ mod tests {
                 let parameter = model.parameters.iter().find(|it| it.key == *key).expect("a parameter");
                 assert!(!parameter.takes.is_file(), "{key}: the host would have to open it");
                 let text = format!("{}:{key}={}", model.kind, model.default_of(key).expect("a default"));
-                text.parse::<Change>().unwrap().make(&mut *device).unwrap();
+                text.parse::<Change>().unwrap().make(&mut *device, &mut world.ports()).unwrap();
             }
             assert_eq!(device.save_state(), before, "what it was given is no state of its own");
         }
         let mut other = registry::find("virtio-rng").unwrap().build(&Parameters::new(), &mut NoHost).unwrap();
-        assert!("gpu:latency=1".parse::<Change>().unwrap().make(&mut *other).is_err());
+        assert!("gpu:latency=1".parse::<Change>().unwrap().make(&mut *other, &mut world.ports()).is_err());
     }
 }

@@ -224,14 +224,32 @@ static int find_pipeline(struct display *d)
 	return -ENOENT;
 }
 
+static void drop_mode(struct display *d)
+{
+	struct drm_mode_destroy_blob blob = { .blob_id = d->mode_blob };
+
+	if (d->mode_blob)
+		display_ioctl(d->fd, DRM_IOCTL_MODE_DESTROYPROPBLOB, &blob);
+	d->mode_blob = 0;
+}
+
+int display_use_mode(struct display *d, const struct drm_mode_modeinfo *mode)
+{
+	struct drm_mode_create_blob blob = { .data = (uintptr_t)mode, .length = sizeof(*mode) };
+	int ret = display_ioctl(d->fd, DRM_IOCTL_MODE_CREATEPROPBLOB, &blob);
+
+	if (ret)
+		return ret;
+	drop_mode(d);
+	d->mode = *mode;
+	d->mode_blob = blob.blob_id;
+	return 0;
+}
+
 static int set_up(struct display *d)
 {
 	struct drm_set_client_cap planes = { DRM_CLIENT_CAP_UNIVERSAL_PLANES, 1 };
 	struct drm_set_client_cap atomic = { DRM_CLIENT_CAP_ATOMIC, 1 };
-	struct drm_mode_create_blob blob = {
-		.data = (uintptr_t)&d->mode,
-		.length = sizeof(d->mode),
-	};
 	int ret = display_ioctl(d->fd, DRM_IOCTL_SET_CLIENT_CAP, &planes);
 
 	if (!ret)
@@ -244,8 +262,7 @@ static int set_up(struct display *d)
 	if (!ret)
 		ret = look_up_properties(d);
 	if (!ret)
-		ret = display_ioctl(d->fd, DRM_IOCTL_MODE_CREATEPROPBLOB, &blob);
-	d->mode_blob = blob.blob_id;
+		ret = display_use_mode(d, &d->mode);
 	return ret;
 }
 
@@ -265,10 +282,8 @@ int display_open(struct display *display, const char *driver)
 
 void display_close(struct display *display)
 {
-	struct drm_mode_destroy_blob blob = { .blob_id = display->mode_blob };
-
 	display_off(display);
-	display_ioctl(display->fd, DRM_IOCTL_MODE_DESTROYPROPBLOB, &blob);
+	drop_mode(display);
 	close(display->fd);
 	display->fd = -1;
 }

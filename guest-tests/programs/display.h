@@ -49,6 +49,9 @@ struct display {
  */
 int display_open(struct display *display, const char *driver);
 
+/* Has the display use another mode from its next modeset on. */
+int display_use_mode(struct display *display, const struct drm_mode_modeinfo *mode);
+
 /* Switches the screen off and closes. */
 void display_close(struct display *display);
 

@@ -10,11 +10,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-
-#include <linux/netlink.h>
 
 #include <fencepost_pci.h>
 
@@ -24,6 +21,7 @@
 #include "display_picture.h"
 #include "ktap.h"
 #include "life.h"
+#include "uevents.h"
 
 #define XRGB8888 0x34325258
 /* A tiled layout of some other vendor's. */
@@ -289,47 +287,30 @@ static void test_vblanks_go_on(const char *name, bool reset)
 		    "the next one after %s is a frame from it", name);
 }
 
-/* Whether the kernel has announced a lease by now. */
-static bool is_lease_announced(int events)
-{
-	char event[4096];
-	ssize_t len;
-
-	while ((len = recv(events, event, sizeof(event) - 1, MSG_DONTWAIT)) > 0) {
-		event[len] = '\0';
-		for (char *word = event; word < event + len; word += strlen(word) + 1)
-			if (!strcmp(word, "LEASE=1"))
-				return true;
-	}
-	return false;
-}
-
 /*
  * A lessor that does not know of planes leases a CRTC with the planes that belong to it. The
  * kernel announces a lease's end. It does not announce its start, for any driver.
  */
 static void test_leases(void)
 {
-	struct sockaddr_nl address = { .nl_family = AF_NETLINK, .nl_groups = 1 };
-	int events = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT);
+	int events = uevents_open();
 	uint32_t objects[16] = { display.crtc, display.connector };
 	struct drm_mode_create_lease lease = { .object_ids = (uintptr_t)objects, .object_count = 2 };
 	struct drm_mode_get_lease get = { .objects_ptr = (uintptr_t)objects, .count_objects = 16 };
 	struct drm_mode_cursor cursor = { .flags = DRM_MODE_CURSOR_BO, .crtc_id = display.crtc };
 	int plain, ret;
 
-	bind(events, (struct sockaddr *)&address, sizeof(address));
 	ret = display_ioctl(display.fd, DRM_IOCTL_DROP_MASTER, NULL);
 	plain = display_open_node("card", FENCEPOST_DISPLAY_DRIVER_NAME);
 	if (!ret)
 		ret = display_ioctl(plain, DRM_IOCTL_MODE_CREATE_LEASE, &lease);
 	ktap_result(!ret, "a CRTC and a connector are leased (%d)", ret);
-	ktap_note("the kernel %s of a lease that begins", is_lease_announced(events) ? "tells" : "does not tell");
+	ktap_note("the kernel %s of a lease that begins", uevents_wait(events, "LEASE=1", 0) ? "tells" : "does not tell");
 	ret = display_ioctl(lease.fd, DRM_IOCTL_MODE_GET_LEASE, &get);
 	ktap_result(!ret && get.count_objects == 4, "and with them the primary plane and the cursor's");
 	ktap_result(!display_ioctl(lease.fd, DRM_IOCTL_MODE_CURSOR, &cursor), "the lessee has the cursor");
 	close(lease.fd);
-	ktap_result(is_lease_announced(events), "the kernel announces a lease that ends");
+	ktap_result(uevents_wait(events, "LEASE=1", 0), "the kernel announces a lease that ends");
 	close(plain);
 	close(events);
 	ktap_result(!display_ioctl(display.fd, DRM_IOCTL_SET_MASTER, NULL), "the first file is master again");
@@ -360,15 +341,12 @@ static int sleep_deeply(void)
  */
 static int set_fast_mode(void)
 {
-	struct drm_mode_create_blob blob = { .data = (uintptr_t)&display.mode, .length = sizeof(display.mode) };
+	struct drm_mode_modeinfo fast = display.mode;
 	int ret;
 
-	display.mode.clock = display.mode.htotal * display.mode.vtotal;
-	ret = display_ioctl(display.fd, DRM_IOCTL_MODE_CREATEPROPBLOB, &blob);
-	if (ret)
-		return ret;
-	display.mode_blob = blob.blob_id;
-	return display_modeset(&display, fbs[1].fb);
+	fast.clock = fast.htotal * fast.vtotal;
+	ret = display_use_mode(&display, &fast);
+	return ret ? ret : display_modeset(&display, fbs[1].fb);
 }
 
 /* Sleep and resets, with the screen on and off, one after the other. */

@@ -310,7 +310,7 @@ fn cancel_timers(ports: &mut Ports<'_>) {
 impl Changes for Camera {
     const KEYS: &'static [&'static str] = &["latency", "bytes-per-cycle"];
 
-    fn change(&mut self, changes: &Parameters) -> Result<(), String> {
+    fn change(&mut self, changes: &Parameters, _: &mut Ports<'_>) -> Result<(), String> {
         let CostModel { fixed_cycles: latency, bytes_per_cycle } = self.cost;
         let config = CameraConfig { latency, bytes_per_cycle, ..CameraConfig::default() };
         self.cost = changed(&config, changes)?.cost();

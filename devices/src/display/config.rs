@@ -147,7 +147,7 @@ impl Config {
 }
 
 impl Model for Display {
-    const ABOUT: &'static str = "display controller with a monitor and a plane";
+    const ABOUT: &'static str = "display controller with a monitor and four planes";
     const SLOT: Option<u8> = Some(3);
     const PARAMETERS: &'static [Parameter] = &[
         Parameter { key: "width", takes: SIDE, about: "width of the preferred mode, pixels" },

@@ -2,9 +2,9 @@
 
 use fencepost_trace::{EngineSpec, Role};
 
-use super::config::{ConfigError, DisplayParts, Monitor};
-use super::edid;
+use super::config::{Config, ConfigError, DisplayParts, Monitor};
 use super::engine::Core;
+use super::monitor::{self, EDID_BYTES};
 use super::registers::{self, ErrorBits, Irq, Reg, Size};
 use super::scan::Scratch;
 use super::state::DisplayState;
@@ -18,7 +18,7 @@ use crate::state::{SavedState, pack};
 /// The display as a PCI function's core.
 pub struct Display {
     core: Core,
-    edid: [u8; edid::EDID_BYTES],
+    edid: [u8; EDID_BYTES],
 }
 
 impl Display {
@@ -31,7 +31,7 @@ impl Display {
     /// A display in `state`.
     pub(super) fn with_state(parts: DisplayParts, state: DisplayState) -> Self {
         let DisplayParts { config, sink } = parts;
-        let edid = edid::build(&config);
+        let edid = monitor::edid(&config);
         Display { core: Core { config, state, sink, picture: Vec::new(), scratch: Scratch::default() }, edid }
     }
 
@@ -142,7 +142,7 @@ impl Function for Display {
             class: 0x03_80_00,
             revision: 1,
             engines: &[EngineSpec { name: "display", role: Role::Sink }],
-            ..Identity::registers_and_msix(registers::BAR0_BYTES, 3)
+            ..Identity::registers_and_msix(registers::BAR0_BYTES, 4)
         }
     }
 
@@ -193,10 +193,21 @@ impl Function for Display {
 }
 
 impl Changes for Display {
-    const KEYS: &'static [&'static str] = &["monitor", "scanout", "latency", "bytes-per-cycle"];
+    const KEYS: &'static [&'static str] =
+        &["width", "height", "hz", "monitor", "scanout", "latency", "bytes-per-cycle"];
 
-    fn change(&mut self, changes: &Parameters) -> Result<(), String> {
-        self.core.config = changed(&self.core.config, changes)?;
+    fn change(&mut self, changes: &Parameters, ports: &mut Ports<'_>) -> Result<(), String> {
+        let config: Config = changed(&self.core.config, changes)?;
+        config.check().map_err(|error| error.to_string())?;
+        let edid = monitor::edid(&config);
+        // Of a monitor that is not there nobody sees another EDID.
+        let told = config.monitor != self.core.config.monitor
+            || (config.monitor == Monitor::Connected && edid != self.edid);
+        self.edid = edid;
+        self.core.config = config;
+        if told {
+            self.core.signal(Irq::HOTPLUG, ports);
+        }
         Ok(())
     }
 }

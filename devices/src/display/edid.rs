@@ -2,18 +2,30 @@
 
 use super::config::{Config, HORIZONTAL_BLANK_PX, VERTICAL_BLANK_LINES};
 
-/// Bytes in the block.
-pub const EDID_BYTES: usize = 128;
+/// Bytes in a block.
+pub const BLOCK_BYTES: usize = 128;
 
-/// Front porch and sync width of the preferred mode (VESA CVT 1.2 reduced blanking).
+/// A detailed timing (section 3.10.2), with the porches and syncs of VESA CVT 1.2's reduced blanking.
+pub(super) struct Timing {
+    pub clock_10khz: u16,
+    pub width_px: u16,
+    pub height_px: u16,
+    pub blank_px: u16,
+    pub blank_lines: u16,
+    /// Vertical sync, which tells the picture's shape.
+    pub sync_lines: u8,
+}
+
+/// Front porch and sync width, and the lines before vertical sync.
 const H_FRONT_PX: u8 = 48;
 const H_SYNC_PX: u8 = 32;
 const V_FRONT_LINES: u8 = 3;
+/// Vertical sync of the preferred mode, whatever its shape.
 const V_SYNC_LINES: u8 = 4;
 
 /// Builds the block for the preferred mode of a checked `config`.
-pub fn build(config: &Config) -> [u8; EDID_BYTES] {
-    let mut block = [0; EDID_BYTES];
+pub fn build(config: &Config) -> [u8; BLOCK_BYTES] {
+    let mut block = [0; BLOCK_BYTES];
     // Section 3.3: header; 3.4: vendor "FNP" in three 5-bit letters, product 3, year 2026 - 1990; 3.5: version 1.4.
     put(&mut block, 0, &[0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0]);
     put(&mut block, 8, &letters(*b"FNP").to_be_bytes());
@@ -27,34 +39,46 @@ pub fn build(config: &Config) -> [u8; EDID_BYTES] {
     put(&mut block, 25, &[0xee, 0x91, 0xa3, 0x54, 0x4c, 0x99, 0x26, 0x0f, 0x50, 0x54]);
     // Section 3.9: no standard timing is marked by 01 01.
     put(&mut block, 38, &[1; 16]);
-    put(&mut block, 54, &detailed_timing(config, width_mm, height_mm));
+    let preferred = Timing {
+        clock_10khz: u16::try_from(config.clock_khz() / 10).unwrap_or(u16::MAX),
+        width_px: config.width_px,
+        height_px: config.height_px,
+        blank_px: HORIZONTAL_BLANK_PX,
+        blank_lines: VERTICAL_BLANK_LINES,
+        sync_lines: V_SYNC_LINES,
+    };
+    put(&mut block, 54, &detailed_timing(&preferred, width_mm, height_mm));
     put(&mut block, 72, &text_descriptor(0xfc, b"Fencepost"));
     // Section 3.10.3: tag 10h is a dummy descriptor.
     put(&mut block, 93, &[0x10]);
     put(&mut block, 111, &[0x10]);
-    let sum = block.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte));
-    put(&mut block, 127, &[sum.wrapping_neg()]);
+    seal(&mut block);
     block
 }
 
-/// Section 3.10.2: the detailed timing of the preferred mode.
-fn detailed_timing(config: &Config, width_mm: u16, height_mm: u16) -> [u8; 18] {
-    let clock_10khz = u16::try_from(config.clock_khz() / 10).unwrap_or(u16::MAX);
-    let [clock_low, clock_high] = clock_10khz.to_le_bytes();
+/// Section 3.11: the last byte makes the sum of all zero.
+pub(super) fn seal(block: &mut [u8; BLOCK_BYTES]) {
+    let sum = block.iter().take(BLOCK_BYTES.saturating_sub(1)).fold(0u8, |sum, byte| sum.wrapping_add(*byte));
+    put(block, 127, &[sum.wrapping_neg()]);
+}
+
+/// Section 3.10.2: the timing, and the picture's size.
+pub(super) fn detailed_timing(timing: &Timing, width_mm: u16, height_mm: u16) -> [u8; 18] {
+    let [clock_low, clock_high] = timing.clock_10khz.to_le_bytes();
     let low = |value: u16| value as u8;
     let high_pair = |upper: u16, lower: u16| ((upper >> 8) as u8) << 4 | ((lower >> 8) as u8 & 0xf);
     [
         clock_low,
         clock_high,
-        low(config.width_px),
-        low(HORIZONTAL_BLANK_PX),
-        high_pair(config.width_px, HORIZONTAL_BLANK_PX),
-        low(config.height_px),
-        low(VERTICAL_BLANK_LINES),
-        high_pair(config.height_px, VERTICAL_BLANK_LINES),
+        low(timing.width_px),
+        low(timing.blank_px),
+        high_pair(timing.width_px, timing.blank_px),
+        low(timing.height_px),
+        low(timing.blank_lines),
+        high_pair(timing.height_px, timing.blank_lines),
         H_FRONT_PX,
         H_SYNC_PX,
-        V_FRONT_LINES << 4 | V_SYNC_LINES,
+        V_FRONT_LINES << 4 | timing.sync_lines,
         0,
         low(width_mm),
         low(height_mm),
@@ -80,11 +104,11 @@ fn letters(name: [u8; 3]) -> u16 {
 }
 
 /// The size of `pixels` at 96 dots an inch, within the 12 bits of the field.
-fn millimetres(pixels: u16) -> u16 {
+pub(super) fn millimetres(pixels: u16) -> u16 {
     (u32::from(pixels).saturating_mul(254) / 960).clamp(1, 4095) as u16
 }
 
-fn put(block: &mut [u8], at: usize, bytes: &[u8]) {
+pub(super) fn put(block: &mut [u8], at: usize, bytes: &[u8]) {
     for (slot, byte) in block.iter_mut().skip(at).zip(bytes) {
         *slot = *byte;
     }
@@ -94,7 +118,7 @@ fn put(block: &mut [u8], at: usize, bytes: &[u8]) {
 mod tests {
     use super::*;
 
-    fn vga() -> [u8; EDID_BYTES] {
+    fn vga() -> [u8; BLOCK_BYTES] {
         build(&crate::display::config::config("width=320,height=240"))
     }
 

@@ -262,7 +262,7 @@ impl Core {
         self.signal(Irq::ERROR, ports);
     }
 
-    fn signal(&mut self, irq: Irq, ports: &mut Ports<'_>) {
+    pub fn signal(&mut self, irq: Irq, ports: &mut Ports<'_>) {
         self.state.irq_status |= irq;
         raise(irq.intersection(self.state.irq_enable), ports);
     }

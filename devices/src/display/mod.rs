@@ -7,6 +7,7 @@ pub(crate) mod edid;
 mod engine;
 mod format;
 mod layer;
+mod monitor;
 mod plane;
 mod raster;
 mod registers;

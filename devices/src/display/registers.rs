@@ -3,7 +3,7 @@
 use bitflags::bitflags;
 use serde::{Deserialize, Serialize};
 
-use super::edid::EDID_BYTES;
+use super::monitor::EDID_BYTES;
 use crate::registers::{Map, Register, acting, all, clear_by_ones, read_only, read_write};
 
 /// Value of `ID`: "FPD1".
@@ -27,6 +27,7 @@ bitflags! {
         const VBLANK = 1 << 0;
         const FLIP_DONE = 1 << 1;
         const ERROR = 1 << 2;
+        const HOTPLUG = 1 << 3;
     }
 
     /// `ERROR_STATUS`.
@@ -53,7 +54,7 @@ bitflags! {
 impl Irq {
     /// The MSI-X vector of each single bit: the bit's number.
     pub fn vectors(self) -> impl Iterator<Item = u16> {
-        (0u16..3).filter(move |&vector| self.bits() & (1u32 << vector) != 0)
+        (0u16..4).filter(move |&vector| self.bits() & (1u32 << vector) != 0)
     }
 }
 

@@ -167,7 +167,7 @@ impl Function for Gpu {
 impl Changes for Gpu {
     const KEYS: &'static [&'static str] = &["latency", "bytes-per-cycle"];
 
-    fn change(&mut self, changes: &Parameters) -> Result<(), String> {
+    fn change(&mut self, changes: &Parameters, _: &mut Ports<'_>) -> Result<(), String> {
         let CostModel { fixed_cycles, bytes_per_cycle } = self.cost;
         self.cost = changed(&GpuConfig { fixed_cycles, bytes_per_cycle }, changes)?.cost();
         Ok(())

@@ -162,11 +162,15 @@ impl PciRoot {
     /// # Errors
     ///
     /// There is no such function, or it does not take them: as part of a line.
-    pub fn change(&mut self, change: &Change) -> Result<(u8, Parameters), String> {
+    pub fn change(
+        &mut self,
+        change: &Change,
+        platform: &mut Platform<'_>,
+    ) -> Result<(u8, Parameters), String> {
         let none = || format!("{change}: the machine has no such device");
         let endpoint =
             self.endpoints.iter_mut().find(|endpoint| endpoint.is(change.told())).ok_or_else(none)?;
-        let parameters = change.make(endpoint.function_mut())?;
+        let parameters = endpoint.with_ports(platform, |function, ports| change.make(function, ports))?;
         Ok(((endpoint.rid >> 3) as u8, parameters))
     }
 

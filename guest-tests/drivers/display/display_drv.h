@@ -2,6 +2,7 @@
 #ifndef FENCEPOST_DISPLAY_DRV_H
 #define FENCEPOST_DISPLAY_DRV_H
 
+#include <linux/irqreturn.h>
 #include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
@@ -106,6 +107,7 @@ int fpdisp_plane_prepare_fb(struct drm_plane *plane, struct drm_plane_state *new
 void fpdisp_plane_atomic_update(struct drm_plane *plane, struct drm_atomic_state *state);
 void fpdisp_planes_clear(struct fpdisp_device *disp);
 int fpdisp_output_init(struct fpdisp_device *disp);
+irqreturn_t fpdisp_hotplug(int irq, void *arg);
 struct drm_gem_object *fpdisp_bo_alloc(struct drm_device *drm, size_t size);
 struct drm_framebuffer *fpdisp_fb_create(struct drm_device *drm, struct drm_file *file,
 					 const struct drm_mode_fb_cmd2 *cmd);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The three interrupts. */
+/* The interrupts. */
 
 #include <linux/interrupt.h>
 #include <linux/pci.h>
@@ -85,15 +85,22 @@ static irqreturn_t fpdisp_error_irq(int irq, void *arg)
 	return IRQ_HANDLED;
 }
 
+static irqreturn_t fpdisp_hotplug_irq(int irq, void *arg)
+{
+	fpdisp_write(arg, FPDISP_IRQ_STATUS, FPDISP_IRQ_HOTPLUG);
+	return IRQ_WAKE_THREAD;
+}
+
 int fpdisp_irq_init(struct fpdisp_device *disp, struct pci_dev *pdev)
 {
 	static const struct {
-		irq_handler_t handler;
+		irq_handler_t handler, thread;
 		const char *name;
 	} vectors[FPDISP_VECTORS] = {
-		[FPDISP_VECTOR_VBLANK] = { fpdisp_vblank_irq, "fpdisp-vblank" },
-		[FPDISP_VECTOR_FLIP_DONE] = { fpdisp_flip_done_irq, "fpdisp-flip" },
-		[FPDISP_VECTOR_ERROR] = { fpdisp_error_irq, "fpdisp-error" },
+		[FPDISP_VECTOR_VBLANK] = { fpdisp_vblank_irq, NULL, "fpdisp-vblank" },
+		[FPDISP_VECTOR_FLIP_DONE] = { fpdisp_flip_done_irq, NULL, "fpdisp-flip" },
+		[FPDISP_VECTOR_ERROR] = { fpdisp_error_irq, NULL, "fpdisp-error" },
+		[FPDISP_VECTOR_HOTPLUG] = { fpdisp_hotplug_irq, fpdisp_hotplug, "fpdisp-hotplug" },
 	};
 	int i, ret;
 
@@ -102,8 +109,9 @@ int fpdisp_irq_init(struct fpdisp_device *disp, struct pci_dev *pdev)
 	if (ret < 0)
 		return ret;
 	for (i = 0; i < FPDISP_VECTORS; i++) {
-		ret = devm_request_irq(&pdev->dev, pci_irq_vector(pdev, i), vectors[i].handler, 0,
-				       vectors[i].name, disp);
+		ret = devm_request_threaded_irq(&pdev->dev, pci_irq_vector(pdev, i),
+						vectors[i].handler, vectors[i].thread, 0,
+						vectors[i].name, disp);
 		if (ret)
 			return ret;
 	}

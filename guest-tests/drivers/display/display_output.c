@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The encoder, and the connector with its monitor. */
 
+#include <linux/interrupt.h>
 #include <linux/minmax.h>
 
 #include <drm/drm_atomic_helper.h>
@@ -19,12 +20,14 @@ static int fpdisp_read_edid_block(void *context, u8 *buf, unsigned int block, si
 	size_t at;
 	int idx;
 
-	if (block || len > EDID_LENGTH)
+	u32 start = block * EDID_LENGTH;
+
+	if (start + len > FPDISP_EDID_BYTES)
 		return -EINVAL;
 	if (!drm_dev_enter(&disp->drm, &idx))
 		return -ENODEV;
 	for (at = 0; at < len; at += sizeof(__le32)) {
-		__le32 word = cpu_to_le32(fpdisp_read(disp, FPDISP_EDID + at));
+		__le32 word = cpu_to_le32(fpdisp_read(disp, FPDISP_EDID + start + at));
 
 		memcpy(buf + at, &word, min(len - at, sizeof(word)));
 	}
@@ -63,6 +66,24 @@ static enum drm_connector_status fpdisp_connector_detect(struct drm_connector *c
 	return status;
 }
 
+/*
+ * The connector or its monitor is another one than before. The kernel looks at the connector, and tells user space, which
+ * asks for the modes. In a thread, since it waits for those who set a mode.
+ */
+irqreturn_t fpdisp_hotplug(int irq, void *arg)
+{
+	struct fpdisp_device *disp = arg;
+	int idx;
+
+	if (!drm_dev_enter(&disp->drm, &idx))
+		return IRQ_HANDLED;
+	/* It does not tell when one monitor took the place of another. */
+	if (disp->drm.registered && !drm_connector_helper_hpd_irq_event(&disp->connector))
+		drm_kms_helper_connector_hotplug_event(&disp->connector);
+	drm_dev_exit(idx);
+	return IRQ_HANDLED;
+}
+
 static const struct drm_connector_helper_funcs fpdisp_connector_helper_funcs = {
 	.get_modes = fpdisp_connector_get_modes,
 };
@@ -87,5 +108,6 @@ int fpdisp_output_init(struct fpdisp_device *disp)
 	if (ret)
 		return ret;
 	drm_connector_helper_add(&disp->connector, &fpdisp_connector_helper_funcs);
+	disp->connector.polled = DRM_CONNECTOR_POLL_HPD;
 	return drm_connector_attach_encoder(&disp->connector, &disp->encoder);
 }

@@ -12,6 +12,7 @@
 #include <drm/drm_modeset_helper.h>
 #include <drm/drm_modeset_lock.h>
 #include <drm/drm_print.h>
+#include <drm/drm_probe_helper.h>
 
 #include "display_drv.h"
 
@@ -20,7 +21,8 @@ void fpdisp_hw_start(struct fpdisp_device *disp)
 {
 	fpdisp_write(disp, FPDISP_CRTC_ENABLE, 0);
 	fpdisp_write(disp, FPDISP_ERROR_STATUS, U32_MAX);
-	fpdisp_irq_mask(disp, U32_MAX, FPDISP_IRQ_FLIP_DONE | FPDISP_IRQ_ERROR);
+	fpdisp_irq_mask(disp, U32_MAX, FPDISP_IRQ_FLIP_DONE | FPDISP_IRQ_ERROR |
+				     FPDISP_IRQ_HOTPLUG);
 	disp->accepted = fpdisp_read64(disp, FPDISP_COMMIT_ACCEPTED);
 }
 
@@ -68,9 +70,13 @@ static int fpdisp_suspend(struct device *dev)
 static int fpdisp_resume(struct device *dev)
 {
 	struct drm_device *drm = dev_get_drvdata(dev);
+	int ret;
 
 	fpdisp_hw_start(to_fpdisp(drm));
-	return drm_mode_config_helper_resume(drm);
+	ret = drm_mode_config_helper_resume(drm);
+	/* Nobody listened to the connector meanwhile. */
+	drm_connector_helper_hpd_irq_event(&to_fpdisp(drm)->connector);
+	return ret;
 }
 
 const struct dev_pm_ops fpdisp_pm_ops = {

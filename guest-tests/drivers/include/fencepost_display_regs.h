@@ -15,6 +15,7 @@
 #define   FPDISP_IRQ_VBLANK		0x1
 #define   FPDISP_IRQ_FLIP_DONE		0x2
 #define   FPDISP_IRQ_ERROR		0x4
+#define   FPDISP_IRQ_HOTPLUG		0x8
 #define FPDISP_ERROR_STATUS		0x018
 #define FPDISP_NOW_NS			0x020
 #define FPDISP_CRTC_ENABLE		0x100
@@ -57,8 +58,9 @@
 #define FPDISP_PLANE_CHROMA_OFFSET	0x44c
 #define FPDISP_PLANE_CHROMA_PITCH	0x450
 #define FPDISP_CONNECTOR		0x800
-/* A block of bytes. */
+/* Bytes. */
 #define   FPDISP_EDID			0x900
+#define   FPDISP_EDID_BYTES		256
 
 /* Two 16-bit halves of one register. */
 #define   FPDISP_SIZE(width, height)	((unsigned int)(height) << 16 | (unsigned int)(width))
@@ -82,6 +84,7 @@ enum fpdisp_vector {
 	FPDISP_VECTOR_VBLANK,
 	FPDISP_VECTOR_FLIP_DONE,
 	FPDISP_VECTOR_ERROR,
+	FPDISP_VECTOR_HOTPLUG,
 	FPDISP_VECTORS,
 };
 

@@ -18,7 +18,7 @@ impl Machine {
     ///
     /// There is no such device, or it does not take them: as part of a line.
     pub fn change(&mut self, change: &Change) -> Result<(), String> {
-        let (slot, parameters) = self.on_bus(|pci, _| pci.change(change))?;
+        let (slot, parameters) = self.on_bus(|pci, platform| pci.change(change, platform))?;
         self.changes.entry(slot).or_default().extend(parameters);
         self.record_mark(&format!("set {change}"));
         Ok(())
