@@ -34,16 +34,16 @@ fn a_monitor_that_goes_comes_or_is_another_is_told_of() {
     let mut bench = Bench::new("width=320,height=240");
     let first = bench.edid();
     bench.write(IRQ_ENABLE, HOTPLUG);
-    assert_eq!(bench.set("display:latency=7,scanout=on-flip"), []);
+    assert!(bench.set("display:latency=7,scanout=on-flip").is_empty());
     assert_eq!(bench.set("display:monitor=absent"), [3]);
     assert_eq!((bench.read(IRQ_STATUS), bench.read(0x800), bench.edid()), (HOTPLUG, 0, vec![0; 256]));
-    assert_eq!(bench.set("display:width=1920,height=1080"), [], "it is not there");
+    assert!(bench.set("display:width=1920,height=1080").is_empty(), "it is not there");
     assert_eq!(bench.set("display:monitor=connected"), [3]);
     let second = bench.edid();
     assert_eq!((bench.read(0x800), u16::from(second[56]) | u16::from(second[58] >> 4) << 8), (1, 1920));
     assert_eq!(bench.set("display:width=320,height=240"), [3]);
     assert_eq!(bench.edid(), first);
-    assert_eq!(bench.set("display:width=320,height=240"), [], "it is the same");
+    assert!(bench.set("display:width=320,height=240").is_empty(), "it is the same");
 }
 
 #[test]
