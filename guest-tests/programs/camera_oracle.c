@@ -93,7 +93,7 @@ static int64_t lit(const struct camera_view *view, int64_t code, int64_t zero)
 	return byte(zero + floor_of(2 * (code - zero) * light + 65536, 2 * 65536));
 }
 
-static struct sample sample_at(const struct camera_view *view, uint32_t x, uint32_t y, uint32_t n)
+static struct sample picture_at(const struct camera_view *view, uint32_t x, uint32_t y, uint32_t n)
 {
 	const struct camera_controls *controls = &view->controls;
 	/* Pairs are mirrored whole, each with its own chroma. */
@@ -106,6 +106,18 @@ static struct sample sample_at(const struct camera_view *view, uint32_t x, uint3
 	return (struct sample){
 		byte(luma + controls->brightness), lit(view, in.cb, 128), lit(view, in.cr, 128),
 	};
+}
+
+/* A sample of the frame: of the part of the picture that is there, or black. */
+static struct sample sample_at(const struct camera_view *view, uint32_t x, uint32_t y, uint32_t n)
+{
+	if (!view->crop_width)
+		return picture_at(view, x, y, n);
+	if (x < view->compose_left || x >= view->compose_left + view->crop_width ||
+	    y < view->compose_top || y >= view->compose_top + view->crop_height)
+		return (struct sample){ view->full ? 0 : 16, 128, 128 };
+	return picture_at(view, x - view->compose_left + view->crop_left,
+			  y - view->compose_top + view->crop_top, n);
 }
 
 static uint8_t packed_at(const struct camera_view *view, bool luma_first, uint32_t x, uint32_t y,
@@ -125,6 +137,24 @@ static uint8_t nv12_chroma_at(const struct camera_view *view, uint32_t x, uint32
 	return x % 2 ? (above.cr + below.cr + 1) / 2 : (above.cb + below.cb + 1) / 2;
 }
 
+/* Whether a byte of red, green or blue, or of all three, is right. */
+static bool is_right_colour(const struct camera_view *view, uint32_t fourcc, uint32_t x, uint32_t y,
+			    uint32_t n, const uint8_t *line)
+{
+	uint32_t bytes = fourcc == V4L2_PIX_FMT_XBGR32 ? 4 : fourcc == V4L2_PIX_FMT_SRGGB10 ? 2 : 1;
+	uint32_t pixel = x / bytes, word = line[x / 2 * 2] | line[x / 2 * 2 + 1] << 8;
+	struct sample sample = sample_at(view, pixel, y, n);
+	double rgb[3], filtered;
+
+	bt601_colour(view->full, sample.luma, sample.cb, sample.cr, rgb);
+	filtered = rgb[pixel % 2 + y % 2];
+	if (fourcc == V4L2_PIX_FMT_XBGR32)
+		return x % 4 == 3 ? line[x] == 0xff : bt601_is_code(line[x], rgb[2 - x % 4]);
+	if (fourcc == V4L2_PIX_FMT_SRGGB8)
+		return bt601_is_code(line[x], filtered);
+	return bt601_is_code(word / 4, filtered) && word % 4 == word / 4 / 64;
+}
+
 /* Whether byte @x of line @y is right. */
 static bool is_right(const struct camera_view *view, uint32_t fourcc, uint32_t x, uint32_t y,
 		     uint32_t n, const uint8_t *line)
@@ -132,16 +162,30 @@ static bool is_right(const struct camera_view *view, uint32_t fourcc, uint32_t x
 	switch (fourcc) {
 	case V4L2_PIX_FMT_YUYV:
 		return line[x] == packed_at(view, true, x, y, n);
+	case V4L2_PIX_FMT_UYVY:
+		return line[x] == packed_at(view, false, x, y, n);
 	case V4L2_PIX_FMT_NV12:
+	case V4L2_PIX_FMT_NV12M:
+	case V4L2_PIX_FMT_GREY:
 		return line[x] == sample_at(view, x, y, n).luma;
 	default:
-		return false;
+		return is_right_colour(view, fourcc, x, y, n, line);
 	}
 }
 
 static uint32_t line_bytes(uint32_t fourcc, uint32_t width)
 {
-	return fourcc == V4L2_PIX_FMT_NV12 ? width : width * 2;
+	switch (fourcc) {
+	case V4L2_PIX_FMT_NV12:
+	case V4L2_PIX_FMT_NV12M:
+	case V4L2_PIX_FMT_GREY:
+	case V4L2_PIX_FMT_SRGGB8:
+		return width;
+	case V4L2_PIX_FMT_XBGR32:
+		return width * 4;
+	default:
+		return width * 2;
+	}
 }
 
 static bool luma_agrees(const struct camera_view *view, uint32_t n,

@@ -27,10 +27,14 @@ struct camera_controls {
 
 struct camera_view {
 	struct camera_controls controls;
-	/* Whether codes have the full range. */
+	/* Whether codes of YCbCr have the full range. */
 	bool full;
+	/* Of the picture. */
 	uint32_t width;
 	uint32_t height;
+	/* The part of the picture that is written, if it has a width, and where it goes in a frame of the picture's size. */
+	uint32_t crop_left, crop_top, crop_width, crop_height;
+	uint32_t compose_left, compose_top;
 };
 
 /* A frame as it lies in memory; @chroma is the second plane of NV12, wherever it is. */

@@ -55,7 +55,7 @@ static bool enumerates(uint32_t fourcc)
 
 	for (; !call(VIDIOC_ENUM_FMT, &format); format.index++)
 		found |= format.pixelformat == fourcc;
-	if (!found || format.index != 2 || call(VIDIOC_ENUM_FRAMESIZES, &size))
+	if (!found || format.index != 7 || call(VIDIOC_ENUM_FRAMESIZES, &size))
 		return false;
 	if (size.type == V4L2_FRMSIZE_TYPE_DISCRETE) {
 		interval.width = size.discrete.width;

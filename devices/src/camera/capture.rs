@@ -3,9 +3,10 @@
 use fencepost_trace::{Event, FaultKind};
 use zerocopy::IntoBytes;
 
-use super::convert::{FrameLayout, convert};
+use super::convert::convert;
 use super::core::{Camera, ENGINE, TIMER_END, TIMER_READ_OUT};
 use super::error::{ErrorCode, Failure};
+use super::format::FrameLayout;
 use super::registers::{VECTOR_FRAME_DONE, VECTOR_OVERRUN};
 use super::state::InFlight;
 use super::wire::{Completion, Descriptor, ORDINAL_OFFSET, Plane, RECORD_BYTES, parse_descriptor};
@@ -145,12 +146,15 @@ impl Camera {
     /// Writes the frame; returns its bytes and CRC.
     fn write_pixels(&mut self, frame: &InFlight, ports: &mut Ports<'_>) -> Result<(u32, u32), Failure> {
         let layout = self.layout()?;
-        let taken = frame.taken_with.controls.take(self.source.as_mut(), frame.sequence, layout.size);
+        let window = self.state.window(self.source.as_ref()).ok_or(Failure::plain(ErrorCode::BadConfig))?;
+        let taken = frame.taken_with.controls.take(self.source.as_mut(), frame.sequence, window.source);
         let picture = taken.map_err(|_| {
             self.state.source_error_count = self.state.source_error_count.saturating_add(1);
             Failure::plain(ErrorCode::Source)
         })?;
-        let mut pixels = convert(&picture, &layout).ok_or(Failure::plain(ErrorCode::Source))?;
+        let range = self.source.range();
+        let pixels = window.cut(picture, range).and_then(|picture| convert(&picture, range, &layout));
+        let mut pixels = pixels.ok_or(Failure::plain(ErrorCode::Source))?;
         let (bytes, failure) = spoil(&mut pixels, &layout, ports);
         let (first, second) = match &frame.second {
             None => (pixels.as_slice(), None),

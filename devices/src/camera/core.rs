@@ -3,8 +3,8 @@
 use fencepost_trace::{EngineSpec, Event, Role};
 
 use super::config::{CameraConfig, CameraParts};
-use super::convert::{MAX_STRIDE, STRIDE_ALIGN};
 use super::error::{ErrorCode, Failure};
+use super::format::{MAX_STRIDE, STRIDE_ALIGN};
 use super::registers::{self, Reg};
 use super::source::{FrameSource, Range};
 use super::state::{CameraState, Stream};
@@ -173,6 +173,14 @@ impl Camera {
             Reg::Pattern => state.controls.pattern,
             Reg::ControlsLatch => 0,
             Reg::ControlsCount => state.latched.number,
+            Reg::SourceWidth => state.window.source_width,
+            Reg::SourceHeight => state.window.source_height,
+            Reg::CropLeft => state.window.crop_left,
+            Reg::CropTop => state.window.crop_top,
+            Reg::CropWidth => state.window.crop_width,
+            Reg::CropHeight => state.window.crop_height,
+            Reg::ComposeLeft => state.window.compose_left,
+            Reg::ComposeTop => state.window.compose_top,
             source_limit => self.limit(source_limit),
         };
         word.into()
@@ -201,6 +209,14 @@ impl Camera {
             Reg::RateNum => state.rate_num = value,
             Reg::RateDen => state.rate_den = value,
             Reg::RingEntries => state.ring_entries = value,
+            Reg::SourceWidth => state.window.source_width = value,
+            Reg::SourceHeight => state.window.source_height = value,
+            Reg::CropLeft => state.window.crop_left = value,
+            Reg::CropTop => state.window.crop_top = value,
+            Reg::CropWidth => state.window.crop_width = value,
+            Reg::CropHeight => state.window.crop_height = value,
+            Reg::ComposeLeft => state.window.compose_left = value,
+            Reg::ComposeTop => state.window.compose_top = value,
             Reg::QueueBase => state.queue_base = half.put(state.queue_base, value),
             Reg::CompletionBase => state.completion_base = half.put(state.completion_base, value),
             Reg::QueueTailAddress => state.queue_tail_address = half.put(state.queue_tail_address, value),

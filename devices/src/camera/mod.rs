@@ -9,17 +9,20 @@ mod controls;
 mod convert;
 mod core;
 mod error;
+mod format;
 mod pattern;
 mod registers;
 mod source;
 mod state;
 #[cfg(test)]
 mod tests;
+mod window;
 mod wire;
 
 pub use config::{CameraConfig, CameraParts};
-pub use convert::{FrameLayout, PixelFormat, convert};
+pub use convert::convert;
 pub use core::Camera;
+pub use format::{FrameLayout, PixelFormat};
 pub use pattern::TestPattern;
 pub use source::{FrameSource, Picture, Range, Rate, Sampling, Size, SizeLimits, SourceError};
 pub use state::CameraState;

@@ -1,7 +1,7 @@
 //! The register map of docs/camera.md, as one table.
 
 use super::controls::{CONTRAST_UNIT, LIGHT_UNIT};
-use super::convert::{MAX_STRIDE, PixelFormat, STRIDE_ALIGN};
+use super::format::{self, MAX_STRIDE, PixelFormat, STRIDE_ALIGN};
 use crate::registers::{Map, Register, acting, all, locked, read_only, read_write, write_only};
 
 /// Size of BAR 0 in bytes.
@@ -9,9 +9,9 @@ pub const BAR_BYTES: u32 = 4096;
 /// Value of ID: "FCAM".
 pub const ID: u32 = u32::from_le_bytes(*b"FCAM");
 /// Value of VERSION.
-pub const VERSION: u32 = 0x0001_0002;
+pub const VERSION: u32 = 0x0001_0003;
 /// Value of FORMATS.
-pub const FORMATS: u32 = 0x3;
+pub const FORMATS: u32 = (1 << format::FORMATS.len()) - 1;
 /// Value of SIZE_STEP, pixels.
 pub const SIZE_STEP: u32 = 2;
 /// Value of MAX_RATE, frames a second.
@@ -88,6 +88,14 @@ pub enum Reg {
     Pattern,
     ControlsLatch,
     ControlsCount,
+    SourceWidth,
+    SourceHeight,
+    CropLeft,
+    CropTop,
+    CropWidth,
+    CropHeight,
+    ComposeLeft,
+    ComposeTop,
 }
 
 /// BAR 0.
@@ -141,4 +149,12 @@ const REGISTERS: &[Register<Reg>] = &[
     read_write("PATTERN", 0x154, 4, 0, all(4)).id(Reg::Pattern),
     write_only("CONTROLS_LATCH", 0x158, 4, all(4)).id(Reg::ControlsLatch),
     read_only("CONTROLS_COUNT", 0x15c, 4, 0).id(Reg::ControlsCount),
+    locked("SOURCE_WIDTH", 0x180, 4, 0).id(Reg::SourceWidth),
+    locked("SOURCE_HEIGHT", 0x184, 4, 0).id(Reg::SourceHeight),
+    locked("CROP_LEFT", 0x188, 4, 0).id(Reg::CropLeft),
+    locked("CROP_TOP", 0x18c, 4, 0).id(Reg::CropTop),
+    locked("CROP_WIDTH", 0x190, 4, 0).id(Reg::CropWidth),
+    locked("CROP_HEIGHT", 0x194, 4, 0).id(Reg::CropHeight),
+    locked("COMPOSE_LEFT", 0x198, 4, 0).id(Reg::ComposeLeft),
+    locked("COMPOSE_TOP", 0x19c, 4, 0).id(Reg::ComposeTop),
 ];

@@ -4,10 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::config::CameraParts;
 use super::controls::Controls;
-use super::convert::{FrameLayout, PixelFormat};
 use super::core::Camera;
-use super::registers::{MAX_RATE, MAX_RATE_PART, MAX_RING_ENTRIES, SIZE_STEP};
+use super::format::{FrameLayout, PixelFormat};
+use super::registers::{MAX_RATE, MAX_RATE_PART, MAX_RING_ENTRIES};
 use super::source::{FrameSource, Size};
+use super::window::{Window, WindowRegisters};
 use super::wire::{Descriptor, RECORD_BYTES};
 use crate::ports::Iova;
 use crate::sg::SgList;
@@ -20,6 +21,7 @@ pub struct CameraState {
     pub(super) width_px: u32,
     pub(super) height_px: u32,
     pub(super) stride_bytes: u32,
+    pub(super) window: WindowRegisters,
     pub(super) rate_num: u32,
     pub(super) rate_den: u32,
     pub(super) queue_base: u64,
@@ -86,7 +88,7 @@ pub(super) struct InFlight {
 
 impl Stateful for Camera {
     const KIND: &'static str = "camera";
-    const VERSION: u32 = 6;
+    const VERSION: u32 = 7;
     type Parts = CameraParts;
     type State = CameraState;
 
@@ -113,6 +115,7 @@ impl CameraState {
             width_px: max.width_px,
             height_px: max.height_px,
             stride_bytes: max.width_px.saturating_mul(2),
+            window: WindowRegisters::default(),
             rate_num: rate.num,
             rate_den: rate.den,
             queue_base: 0,
@@ -137,18 +140,25 @@ impl CameraState {
 
     /// The programmed frame layout, if every locked register is within its limits.
     pub(super) fn layout(&self, source: &dyn FrameSource) -> Option<FrameLayout> {
-        let sizes = source.sizes();
-        let size = Size { width_px: self.width_px, height_px: self.height_px };
-        let fits = |px: u32, min: u32, max: u32| px >= min && px <= max && px % SIZE_STEP == 0;
-        let size_is_good = fits(size.width_px, sizes.min.width_px, sizes.max.width_px)
-            && fits(size.height_px, sizes.min.height_px, sizes.max.height_px);
         let layout = FrameLayout {
             format: PixelFormat::from_fourcc(self.format)?,
-            size,
+            size: self.size(),
             stride_bytes: self.stride_bytes,
         };
-        let good = size_is_good && layout.stride_is_good() && self.rate_is_good() && self.rings_are_good();
+        let good = self.window(source).is_some()
+            && layout.stride_is_good()
+            && self.rate_is_good()
+            && self.rings_are_good();
         good.then_some(layout)
+    }
+
+    fn size(&self) -> Size {
+        Size { width_px: self.width_px, height_px: self.height_px }
+    }
+
+    /// Which part of the picture goes where, if that fits.
+    pub(super) fn window(&self, source: &dyn FrameSource) -> Option<Window> {
+        self.window.window(self.size(), &source.sizes())
     }
 
     fn rate_is_good(&self) -> bool {

@@ -10,39 +10,58 @@ static int fpcam_queue_setup(struct vb2_queue *queue, unsigned int *buffers,
 			     struct device *alloc_devs[])
 {
 	struct fpcam_device *cam = vb2_get_drv_priv(queue);
+	unsigned int plane;
 
-	if (*planes)
-		return sizes[0] < cam->pix.sizeimage ? -EINVAL : 0;
-	*planes = 1;
-	sizes[0] = cam->pix.sizeimage;
+	if (*planes && *planes != cam->format->planes)
+		return -EINVAL;
+	for (plane = 0; plane < cam->format->planes; plane++) {
+		if (!*planes)
+			sizes[plane] = fpcam_plane_bytes(cam, plane);
+		else if (sizes[plane] < fpcam_plane_bytes(cam, plane))
+			return -EINVAL;
+	}
+	*planes = cam->format->planes;
 	return 0;
-}
-
-/* Writes the buffer's SG list once: vb2 keeps the mapping as long as the buffer. */
-static int fpcam_buf_init(struct vb2_buffer *vb)
-{
-	struct fpcam_device *cam = vb2_get_drv_priv(vb->vb2_queue);
-	struct fpcam_buffer *buffer = to_fpcam_buffer(vb);
-
-	buffer->has_frame = false;
-	return fencepost_sg_build(&buffer->sg, &cam->pdev->dev, vb2_plane_cookie(vb, 0),
-				  FPCAM_SG_MAX_ENTRIES);
 }
 
 static void fpcam_buf_cleanup(struct vb2_buffer *vb)
 {
 	struct fpcam_device *cam = vb2_get_drv_priv(vb->vb2_queue);
+	unsigned int plane;
 
-	fencepost_sg_free(&to_fpcam_buffer(vb)->sg, &cam->pdev->dev);
+	for (plane = 0; plane < vb->num_planes; plane++)
+		fencepost_sg_free(&to_fpcam_buffer(vb)->sg[plane], &cam->pdev->dev);
+}
+
+/* Writes the buffer's SG lists once: vb2 keeps the mapping as long as the buffer. */
+static int fpcam_buf_init(struct vb2_buffer *vb)
+{
+	struct fpcam_device *cam = vb2_get_drv_priv(vb->vb2_queue);
+	struct fpcam_buffer *buffer = to_fpcam_buffer(vb);
+	unsigned int plane;
+	int ret = 0;
+
+	buffer->has_frame = false;
+	for (plane = 0; !ret && plane < vb->num_planes; plane++)
+		ret = fencepost_sg_build(&buffer->sg[plane], &cam->pdev->dev,
+					 vb2_plane_cookie(vb, plane), FPCAM_SG_MAX_ENTRIES);
+	if (ret)
+		fpcam_buf_cleanup(vb);
+	return ret;
 }
 
 static int fpcam_buf_prepare(struct vb2_buffer *vb)
 {
 	struct fpcam_device *cam = vb2_get_drv_priv(vb->vb2_queue);
+	unsigned int plane;
 
-	if (vb2_plane_size(vb, 0) < cam->pix.sizeimage)
+	if (vb->num_planes != cam->format->planes)
 		return -EINVAL;
-	vb2_set_plane_payload(vb, 0, cam->pix.sizeimage);
+	for (plane = 0; plane < vb->num_planes; plane++) {
+		if (vb2_plane_size(vb, plane) < fpcam_plane_bytes(cam, plane))
+			return -EINVAL;
+		vb2_set_plane_payload(vb, plane, fpcam_plane_bytes(cam, plane));
+	}
 	return 0;
 }
 
@@ -54,12 +73,13 @@ static void fpcam_buf_queue(struct vb2_buffer *vb)
 /* Switches the stream on as it is set up. */
 int fpcam_stream(struct fpcam_device *cam)
 {
-	fpcam_write(cam, FPCAM_FORMAT, cam->pix.pixelformat);
+	fpcam_write(cam, FPCAM_FORMAT, cam->format->device_fourcc);
 	fpcam_write(cam, FPCAM_WIDTH, cam->pix.width);
 	fpcam_write(cam, FPCAM_HEIGHT, cam->pix.height);
 	fpcam_write(cam, FPCAM_STRIDE, cam->pix.bytesperline);
 	fpcam_write(cam, FPCAM_RATE_NUM, cam->interval.denominator);
 	fpcam_write(cam, FPCAM_RATE_DEN, cam->interval.numerator);
+	fpcam_selection_program(cam);
 	fpcam_write(cam, FPCAM_CONTROL, FPCAM_CONTROL_STREAM);
 	return fpcam_read(cam, FPCAM_STATUS) & FPCAM_STATUS_STREAMING ? 0 : -EIO;
 }
@@ -115,8 +135,11 @@ int fpcam_capture_init(struct fpcam_device *cam)
 	/* Buffers may be posted before the stream starts, so the device gets the rings now. */
 	fpcam_rings_program(cam);
 
-	queue->type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
-	queue->io_modes = VB2_MMAP | VB2_DMABUF;
+	queue->type = cam->multiplanar ? V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE :
+					 V4L2_BUF_TYPE_VIDEO_CAPTURE;
+	queue->io_modes = VB2_MMAP | VB2_USERPTR | VB2_DMABUF;
+	if (!cam->multiplanar)
+		queue->io_modes |= VB2_READ;
 	queue->dev = &cam->pdev->dev;
 	queue->lock = &cam->lock;
 	queue->drv_priv = cam;

@@ -56,7 +56,7 @@ static int fpcam_read_limits(struct fpcam_device *cam)
 	limits->native_interval.numerator = fpcam_read(cam, FPCAM_NATIVE_RATE_DEN);
 	limits->native_interval.denominator = fpcam_read(cam, FPCAM_NATIVE_RATE_NUM);
 	/* Sizes and strides are rounded with masks. */
-	if (!(limits->formats & (FPCAM_FORMATS_YUYV | FPCAM_FORMATS_NV12)) ||
+	if (!(limits->formats & FPCAM_FORMATS_YUYV) ||
 	    !is_power_of_2(limits->size_step) || !is_power_of_2(limits->stride_align))
 		return -ENODEV;
 	return 0;
@@ -155,6 +155,7 @@ static int fpcam_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	ret = fpcam_enable(cam);
 	if (ret)
 		goto put;
+	fpcam_video_choose(cam);
 	ret = fpcam_capture_init(cam);
 	if (ret)
 		goto put;

@@ -24,10 +24,12 @@
 
 static_assert(FPCAM_RING_SLOTS > FPCAM_MAX_BUFFERS);
 
-/* A buffer of vb2, and the SG list by which the device knows it. */
+#define FPCAM_MAX_PLANES	2
+
+/* A buffer of vb2, and the SG lists by which the device knows it. */
 struct fpcam_buffer {
 	struct vb2_v4l2_buffer vb;
-	struct fencepost_sg_list sg;
+	struct fencepost_sg_list sg[FPCAM_MAX_PLANES];
 	bool has_frame;
 	struct fencepost_camera_frame frame;
 };
@@ -47,6 +49,19 @@ struct fpcam_limits {
 	struct v4l2_fract native_interval;
 };
 
+struct fpcam_format {
+	u32 fourcc;
+	/* What the device calls it, and its bit in FORMATS. */
+	u32 device_fourcc;
+	u32 bit;
+	/* Bytes in a line for each pixel, and planes that have half as many lines. */
+	u32 line_bytes;
+	u32 half_planes;
+	/* Memory planes of a buffer. */
+	u32 planes;
+	bool rgb;
+};
+
 /* One cluster: the first is its master. */
 struct fpcam_controls {
 	struct v4l2_ctrl *brightness;
@@ -62,6 +77,8 @@ struct fpcam_device {
 	struct pci_dev *pdev;
 	void __iomem *regs;
 	struct fpcam_limits limits;
+	/* V4L2's multi-planar interface. Constant. */
+	bool multiplanar;
 	struct v4l2_device v4l2;
 	struct video_device vdev;
 	struct vb2_queue queue;
@@ -71,7 +88,11 @@ struct fpcam_device {
 
 	/* Serializes ioctls, the queue, sleep and reset; guards what is below. */
 	struct mutex lock;
+	/* The format, with several planes too: all have one stride, and sizeimage is their sum. */
 	struct v4l2_pix_format pix;
+	const struct fpcam_format *format;
+	struct v4l2_rect crop;
+	struct v4l2_rect compose;
 	struct v4l2_fract interval;
 	bool streaming;
 	/* Looks whether frames come: camera_watch.c. */
@@ -117,6 +138,32 @@ static inline struct fpcam_buffer *to_fpcam_buffer(struct vb2_buffer *vb)
 /* camera_memory.c: what buffers are made of */
 extern const struct vb2_mem_ops fpcam_memops;
 
+/* camera_userptr.c: buffers of a program's own memory */
+struct fpcam_user;
+struct fpcam_user *fpcam_user_pin(unsigned long vaddr, unsigned long size, struct sg_table *sgt);
+void fpcam_user_unpin(struct fpcam_user *user, struct sg_table *sgt);
+
+/* camera_format.c: formats and sizes */
+const struct fpcam_format *fpcam_nth_format(struct fpcam_device *cam, u32 n);
+const struct fpcam_format *fpcam_find_format(struct fpcam_device *cam, u32 fourcc);
+void fpcam_adjust(struct fpcam_device *cam, struct v4l2_pix_format *pix);
+u32 fpcam_plane_bytes(struct fpcam_device *cam, unsigned int plane);
+void fpcam_pix_from_mplane(struct v4l2_pix_format *pix, const struct v4l2_pix_format_mplane *mplane);
+void fpcam_pix_to_mplane(struct fpcam_device *cam, struct v4l2_pix_format_mplane *mplane,
+			 const struct v4l2_pix_format *pix);
+int fpcam_enum_framesizes(struct file *file, void *priv, struct v4l2_frmsizeenum *sizes);
+
+/* camera_rate.c: frame intervals */
+int fpcam_enum_frameintervals(struct file *file, void *priv, struct v4l2_frmivalenum *intervals);
+int fpcam_g_parm(struct file *file, void *priv, struct v4l2_streamparm *parm);
+int fpcam_s_parm(struct file *file, void *priv, struct v4l2_streamparm *parm);
+
+/* camera_selection.c: crop and compose */
+void fpcam_selection_reset(struct fpcam_device *cam);
+void fpcam_selection_program(struct fpcam_device *cam);
+int fpcam_g_selection(struct file *file, void *priv, struct v4l2_selection *selection);
+int fpcam_s_selection(struct file *file, void *priv, struct v4l2_selection *selection);
+
 /* camera_capture.c: the queue */
 int fpcam_capture_init(struct fpcam_device *cam);
 int fpcam_stream(struct fpcam_device *cam);
@@ -148,6 +195,7 @@ void fpcam_watch_start(struct fpcam_device *cam);
 void fpcam_watch_now(struct fpcam_device *cam);
 
 /* camera_video.c: the video device and its ioctls */
+void fpcam_video_choose(struct fpcam_device *cam);
 int fpcam_video_register(struct fpcam_device *cam);
 
 #endif

@@ -26,10 +26,23 @@ struct fpcam_memory {
 	void *own;
 	struct sg_table pages;
 
+	/* A program's own memory, whose pages are in the table above; NULL for others. */
+	struct fpcam_user *user;
+
 	struct dma_buf_attachment *attach;
 	/* What the camera sees: the pages, or the attachment's mapping. */
 	struct sg_table *sgt;
 };
+
+/* Lets the camera see the pages of the table. */
+static int fpcam_memory_map_pages(struct fpcam_memory *memory)
+{
+	int ret = dma_map_sgtable(memory->dev, &memory->pages, memory->dir, 0);
+
+	if (!ret)
+		memory->sgt = &memory->pages;
+	return ret;
+}
 
 /* Lets the camera see the pages from @vaddr on. */
 static int fpcam_memory_map(struct fpcam_memory *memory, void *vaddr, unsigned long size)
@@ -47,11 +60,9 @@ static int fpcam_memory_map(struct fpcam_memory *memory, void *vaddr, unsigned l
 	kvfree(pages);
 	if (ret)
 		return ret;
-	ret = dma_map_sgtable(memory->dev, &memory->pages, memory->dir, 0);
+	ret = fpcam_memory_map_pages(memory);
 	if (ret)
 		sg_free_table(&memory->pages);
-	else
-		memory->sgt = &memory->pages;
 	return ret;
 }
 
@@ -98,6 +109,47 @@ static void fpcam_memory_put(void *priv)
 	sg_free_table(&memory->pages);
 	vb2_vmalloc_memops.put(memory->own);
 	kfree(memory);
+}
+
+static void *fpcam_memory_get_userptr(struct vb2_buffer *vb, struct device *dev, unsigned long vaddr,
+				      unsigned long size)
+{
+	struct fpcam_memory *memory = fpcam_memory_new(vb, dev);
+	struct fpcam_user *user;
+	int ret;
+
+	if (!memory)
+		return ERR_PTR(-ENOMEM);
+	user = fpcam_user_pin(vaddr, size, &memory->pages);
+	if (IS_ERR(user)) {
+		kfree(memory);
+		return ERR_CAST(user);
+	}
+	memory->user = user;
+	ret = fpcam_memory_map_pages(memory);
+	if (ret) {
+		fpcam_user_unpin(user, &memory->pages);
+		kfree(memory);
+		return ERR_PTR(ret);
+	}
+	return memory;
+}
+
+static void fpcam_memory_put_userptr(void *priv)
+{
+	struct fpcam_memory *memory = priv;
+
+	dma_unmap_sgtable(memory->dev, &memory->pages, memory->dir, 0);
+	fpcam_user_unpin(memory->user, &memory->pages);
+	kfree(memory);
+}
+
+/* For read(), which copies. */
+static void *fpcam_memory_vaddr(struct vb2_buffer *vb, void *priv)
+{
+	struct fpcam_memory *memory = priv;
+
+	return memory->own ? vb2_vmalloc_memops.vaddr(vb, memory->own) : NULL;
 }
 
 static struct dma_buf *fpcam_memory_get_dmabuf(struct vb2_buffer *vb, void *priv,
@@ -176,7 +228,7 @@ static void fpcam_memory_prepare(void *priv)
 {
 	struct fpcam_memory *memory = priv;
 
-	if (memory->own)
+	if (!memory->attach)
 		dma_sync_sgtable_for_device(memory->dev, memory->sgt, memory->dir);
 }
 
@@ -184,7 +236,7 @@ static void fpcam_memory_finish(void *priv)
 {
 	struct fpcam_memory *memory = priv;
 
-	if (memory->own)
+	if (!memory->attach)
 		dma_sync_sgtable_for_cpu(memory->dev, memory->sgt, memory->dir);
 }
 
@@ -199,6 +251,9 @@ static void *fpcam_memory_cookie(struct vb2_buffer *vb, void *priv)
 const struct vb2_mem_ops fpcam_memops = {
 	.alloc = fpcam_memory_alloc,
 	.put = fpcam_memory_put,
+	.get_userptr = fpcam_memory_get_userptr,
+	.put_userptr = fpcam_memory_put_userptr,
+	.vaddr = fpcam_memory_vaddr,
 	.get_dmabuf = fpcam_memory_get_dmabuf,
 	.mmap = fpcam_memory_mmap,
 	.num_users = fpcam_memory_num_users,

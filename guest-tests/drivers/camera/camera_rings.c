@@ -83,15 +83,18 @@ static void fpcam_doorbell(struct fpcam_device *cam)
 static void fpcam_write_descriptor(struct fpcam_device *cam, struct fpcam_buffer *buffer)
 {
 	struct fpcam_descriptor *descriptor;
+	unsigned int plane;
 
 	descriptor = &cam->descriptors[cam->posted % FPCAM_RING_SLOTS];
 	memset(descriptor, 0, sizeof(*descriptor));
 	descriptor->cookie = cpu_to_le64(cam->posted);
 	descriptor->index = cpu_to_le32(buffer->vb.vb2_buf.index);
-	descriptor->planes = cpu_to_le32(1);
-	descriptor->plane[0].table = cpu_to_le64(buffer->sg.dma);
-	descriptor->plane[0].entries = cpu_to_le32(buffer->sg.count);
-	descriptor->plane[0].len_bytes = cpu_to_le32(cam->pix.sizeimage);
+	descriptor->planes = cpu_to_le32(buffer->vb.vb2_buf.num_planes);
+	for (plane = 0; plane < buffer->vb.vb2_buf.num_planes; plane++) {
+		descriptor->plane[plane].table = cpu_to_le64(buffer->sg[plane].dma);
+		descriptor->plane[plane].entries = cpu_to_le32(buffer->sg[plane].count);
+		descriptor->plane[plane].len_bytes = cpu_to_le32(fpcam_plane_bytes(cam, plane));
+	}
 	cam->posted++;
 }
 
@@ -142,6 +145,20 @@ static bool fpcam_is_whole(struct fpcam_device *cam, const struct fencepost_came
 	return !frame->status && frame->bytes == cam->pix.sizeimage;
 }
 
+/* The device counts the bytes of all planes, the first plane first. */
+static void fpcam_set_payload(struct fpcam_device *cam, struct fpcam_buffer *buffer)
+{
+	struct vb2_buffer *vb = &buffer->vb.vb2_buf;
+	u32 left = buffer->frame.bytes, bytes;
+	unsigned int plane;
+
+	for (plane = 0; plane < vb->num_planes; plane++) {
+		bytes = min(left, fpcam_plane_bytes(cam, plane));
+		vb2_set_plane_payload(vb, plane, bytes);
+		left -= bytes;
+	}
+}
+
 /* Gives the buffer of one record back to vb2. */
 static void fpcam_complete(struct fpcam_device *cam, const struct fpcam_record *record)
 {
@@ -177,7 +194,7 @@ static void fpcam_complete(struct fpcam_device *cam, const struct fpcam_record *
 	buffer->vb.sequence = buffer->frame.sequence;
 	buffer->vb.field = V4L2_FIELD_NONE;
 	buffer->vb.vb2_buf.timestamp = ktime_get_ns();
-	vb2_set_plane_payload(&buffer->vb.vb2_buf, 0, buffer->frame.bytes);
+	fpcam_set_payload(cam, buffer);
 	vb2_buffer_done(&buffer->vb.vb2_buf,
 			fpcam_is_whole(cam, &buffer->frame) ? VB2_BUF_STATE_DONE : VB2_BUF_STATE_ERROR);
 }

@@ -1,77 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The Fencepost camera as a V4L2 device: formats, sizes, rates and the other ioctls. */
+/* The Fencepost camera as a V4L2 device: its ioctls. */
 
-#include <linux/math64.h>
+#include <linux/module.h>
 #include <media/v4l2-common.h>
 #include <media/v4l2-event.h>
 #include <media/v4l2-ioctl.h>
 
 #include "camera_drv.h"
 
-struct fpcam_format {
-	u32 fourcc;
-	u32 bit;
-	/* Bytes in a line for each pixel, and lines of the whole image for each two lines. */
-	u32 line_bytes;
-	u32 lines_of_two;
-};
-
-static const struct fpcam_format fpcam_formats[] = {
-	{ V4L2_PIX_FMT_YUYV, FPCAM_FORMATS_YUYV, 2, 2 },
-	{ V4L2_PIX_FMT_NV12, FPCAM_FORMATS_NV12, 1, 3 },
-};
-
-/* The n-th format that the device has. */
-static const struct fpcam_format *fpcam_nth_format(struct fpcam_device *cam, u32 n)
-{
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(fpcam_formats); i++)
-		if ((cam->limits.formats & fpcam_formats[i].bit) && n-- == 0)
-			return &fpcam_formats[i];
-	return NULL;
-}
-
-static const struct fpcam_format *fpcam_find_format(struct fpcam_device *cam, u32 fourcc)
-{
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(fpcam_formats); i++)
-		if ((cam->limits.formats & fpcam_formats[i].bit) &&
-		    fpcam_formats[i].fourcc == fourcc)
-			return &fpcam_formats[i];
-	return NULL;
-}
-
-/* Makes the nearest format that the device has of what was asked for. */
-static void fpcam_adjust(struct fpcam_device *cam, struct v4l2_pix_format *pix)
-{
-	const struct fpcam_limits *limits = &cam->limits;
-	const struct fpcam_format *format;
-	u32 least, most;
-
-	format = fpcam_find_format(cam, pix->pixelformat);
-	if (!format)
-		format = fpcam_nth_format(cam, 0);
-	pix->pixelformat = format->fourcc;
-	pix->width = round_down(clamp(pix->width, limits->min_width, limits->max_width),
-				limits->size_step);
-	pix->height = round_down(clamp(pix->height, limits->min_height, limits->max_height),
-				 limits->size_step);
-	least = round_up(pix->width * format->line_bytes, limits->stride_align);
-	most = round_down(limits->max_stride, limits->stride_align);
-	pix->bytesperline = clamp(pix->bytesperline, least, most);
-	pix->bytesperline = round_up(pix->bytesperline, limits->stride_align);
-	pix->sizeimage = pix->bytesperline * pix->height / 2 * format->lines_of_two;
-	pix->field = V4L2_FIELD_NONE;
-	pix->colorspace = V4L2_COLORSPACE_SMPTE170M;
-	pix->xfer_func = V4L2_XFER_FUNC_DEFAULT;
-	pix->ycbcr_enc = V4L2_YCBCR_ENC_601;
-	pix->quantization = limits->full_range ? V4L2_QUANTIZATION_FULL_RANGE :
-						 V4L2_QUANTIZATION_LIM_RANGE;
-	pix->flags = 0;
-	pix->priv = V4L2_PIX_FMT_PRIV_MAGIC;
-}
+/* As V4L2 has it: a device has the one interface or the other. */
+static bool multiplanar;
+module_param(multiplanar, bool, 0444);
+MODULE_PARM_DESC(multiplanar, "Buffers have several planes (and NV12M), in V4L2's multi-planar interface");
 
 static int fpcam_querycap(struct file *file, void *priv, struct v4l2_capability *cap)
 {
@@ -105,6 +45,13 @@ static int fpcam_try_fmt(struct file *file, void *priv, struct v4l2_format *form
 	return 0;
 }
 
+static void fpcam_set_format(struct fpcam_device *cam, const struct v4l2_pix_format *pix)
+{
+	cam->pix = *pix;
+	cam->format = fpcam_find_format(cam, pix->pixelformat);
+	fpcam_selection_reset(cam);
+}
+
 static int fpcam_s_fmt(struct file *file, void *priv, struct v4l2_format *format)
 {
 	struct fpcam_device *cam = video_drvdata(file);
@@ -112,95 +59,41 @@ static int fpcam_s_fmt(struct file *file, void *priv, struct v4l2_format *format
 	if (vb2_is_busy(&cam->queue))
 		return -EBUSY;
 	fpcam_adjust(cam, &format->fmt.pix);
-	cam->pix = format->fmt.pix;
+	fpcam_set_format(cam, &format->fmt.pix);
 	return 0;
 }
 
-static int fpcam_enum_framesizes(struct file *file, void *priv, struct v4l2_frmsizeenum *sizes)
+static int fpcam_g_fmt_mplane(struct file *file, void *priv, struct v4l2_format *format)
 {
 	struct fpcam_device *cam = video_drvdata(file);
-	const struct fpcam_limits *limits = &cam->limits;
 
-	if (sizes->index || !fpcam_find_format(cam, sizes->pixel_format))
-		return -EINVAL;
-	if (limits->min_width == limits->max_width && limits->min_height == limits->max_height) {
-		sizes->type = V4L2_FRMSIZE_TYPE_DISCRETE;
-		sizes->discrete.width = limits->max_width;
-		sizes->discrete.height = limits->max_height;
-		return 0;
-	}
-	sizes->type = V4L2_FRMSIZE_TYPE_STEPWISE;
-	sizes->stepwise.min_width = limits->min_width;
-	sizes->stepwise.max_width = limits->max_width;
-	sizes->stepwise.step_width = limits->size_step;
-	sizes->stepwise.min_height = limits->min_height;
-	sizes->stepwise.max_height = limits->max_height;
-	sizes->stepwise.step_height = limits->size_step;
+	fpcam_pix_to_mplane(cam, &format->fmt.pix_mp, &cam->pix);
 	return 0;
 }
 
-static int fpcam_enum_frameintervals(struct file *file, void *priv,
-				     struct v4l2_frmivalenum *intervals)
+static int fpcam_try_fmt_mplane(struct file *file, void *priv, struct v4l2_format *format)
 {
 	struct fpcam_device *cam = video_drvdata(file);
-	struct v4l2_pix_format pix = {
-		.pixelformat = intervals->pixel_format,
-		.width = intervals->width,
-		.height = intervals->height,
-	};
+	struct v4l2_pix_format pix;
 
-	if (intervals->index || !fpcam_find_format(cam, pix.pixelformat))
-		return -EINVAL;
+	fpcam_pix_from_mplane(&pix, &format->fmt.pix_mp);
 	fpcam_adjust(cam, &pix);
-	if (pix.width != intervals->width || pix.height != intervals->height)
-		return -EINVAL;
-	intervals->type = V4L2_FRMIVAL_TYPE_CONTINUOUS;
-	intervals->stepwise.min = (struct v4l2_fract) { 1, cam->limits.max_rate };
-	intervals->stepwise.max = (struct v4l2_fract) { 1, 1 };
-	intervals->stepwise.step = (struct v4l2_fract) { 1, 1 };
+	fpcam_pix_to_mplane(cam, &format->fmt.pix_mp, &pix);
 	return 0;
 }
 
-static int fpcam_g_parm(struct file *file, void *priv, struct v4l2_streamparm *parm)
+static int fpcam_s_fmt_mplane(struct file *file, void *priv, struct v4l2_format *format)
 {
 	struct fpcam_device *cam = video_drvdata(file);
+	struct v4l2_pix_format pix;
 
-	if (parm->type != V4L2_BUF_TYPE_VIDEO_CAPTURE)
-		return -EINVAL;
-	parm->parm.capture.capability = V4L2_CAP_TIMEPERFRAME;
-	parm->parm.capture.timeperframe = cam->interval;
-	return 0;
-}
-
-/* The nearest interval that the device has; its own for one that is none. */
-static struct v4l2_fract fpcam_adjust_interval(struct fpcam_device *cam, struct v4l2_fract interval)
-{
-	u64 shortest = interval.numerator;
-
-	if (!interval.numerator || !interval.denominator)
-		return cam->limits.native_interval;
-	if (interval.numerator >= interval.denominator)
-		return (struct v4l2_fract) { 1, 1 };
-	if (shortest * cam->limits.max_rate < interval.denominator)
-		return (struct v4l2_fract) { 1, cam->limits.max_rate };
-	if (interval.denominator > FPCAM_RATE_MAX_PART) {
-		/* Not zero: the interval is no shorter than 1 / max_rate. */
-		interval.numerator = div_u64(shortest * FPCAM_RATE_MAX_PART, interval.denominator);
-		interval.denominator = FPCAM_RATE_MAX_PART;
-	}
-	return interval;
-}
-
-static int fpcam_s_parm(struct file *file, void *priv, struct v4l2_streamparm *parm)
-{
-	struct fpcam_device *cam = video_drvdata(file);
-
-	if (parm->type != V4L2_BUF_TYPE_VIDEO_CAPTURE)
-		return -EINVAL;
-	if (vb2_is_streaming(&cam->queue))
+	if (vb2_is_busy(&cam->queue))
 		return -EBUSY;
-	cam->interval = fpcam_adjust_interval(cam, parm->parm.capture.timeperframe);
-	return fpcam_g_parm(file, priv, parm);
+	fpcam_pix_from_mplane(&pix, &format->fmt.pix_mp);
+	fpcam_adjust(cam, &pix);
+	fpcam_set_format(cam, &pix);
+	fpcam_pix_to_mplane(cam, &format->fmt.pix_mp, &pix);
+	return 0;
 }
 
 static int fpcam_enum_input(struct file *file, void *priv, struct v4l2_input *input)
@@ -269,32 +162,45 @@ static long fpcam_default(struct file *file, void *priv, bool valid_prio, unsign
 	return ret;
 }
 
+/* All but formats. */
+#define FPCAM_IOCTL_OPS						\
+	.vidioc_querycap = fpcam_querycap,			\
+	.vidioc_enum_fmt_vid_cap = fpcam_enum_fmt,		\
+	.vidioc_enum_framesizes = fpcam_enum_framesizes,	\
+	.vidioc_enum_frameintervals = fpcam_enum_frameintervals, \
+	.vidioc_g_selection = fpcam_g_selection,		\
+	.vidioc_s_selection = fpcam_s_selection,		\
+	.vidioc_g_parm = fpcam_g_parm,				\
+	.vidioc_s_parm = fpcam_s_parm,				\
+	.vidioc_enum_input = fpcam_enum_input,			\
+	.vidioc_g_input = fpcam_g_input,			\
+	.vidioc_s_input = fpcam_s_input,			\
+	.vidioc_log_status = fpcam_log_status,			\
+	.vidioc_subscribe_event = v4l2_ctrl_subscribe_event,	\
+	.vidioc_unsubscribe_event = v4l2_event_unsubscribe,	\
+	.vidioc_default = fpcam_default,			\
+	.vidioc_reqbufs = vb2_ioctl_reqbufs,			\
+	.vidioc_create_bufs = vb2_ioctl_create_bufs,		\
+	.vidioc_prepare_buf = vb2_ioctl_prepare_buf,		\
+	.vidioc_querybuf = vb2_ioctl_querybuf,			\
+	.vidioc_qbuf = vb2_ioctl_qbuf,				\
+	.vidioc_dqbuf = fpcam_dqbuf,				\
+	.vidioc_expbuf = vb2_ioctl_expbuf,			\
+	.vidioc_streamon = vb2_ioctl_streamon,			\
+	.vidioc_streamoff = vb2_ioctl_streamoff
+
 static const struct v4l2_ioctl_ops fpcam_ioctl_ops = {
-	.vidioc_querycap = fpcam_querycap,
-	.vidioc_enum_fmt_vid_cap = fpcam_enum_fmt,
+	FPCAM_IOCTL_OPS,
 	.vidioc_g_fmt_vid_cap = fpcam_g_fmt,
 	.vidioc_try_fmt_vid_cap = fpcam_try_fmt,
 	.vidioc_s_fmt_vid_cap = fpcam_s_fmt,
-	.vidioc_enum_framesizes = fpcam_enum_framesizes,
-	.vidioc_enum_frameintervals = fpcam_enum_frameintervals,
-	.vidioc_g_parm = fpcam_g_parm,
-	.vidioc_s_parm = fpcam_s_parm,
-	.vidioc_enum_input = fpcam_enum_input,
-	.vidioc_g_input = fpcam_g_input,
-	.vidioc_s_input = fpcam_s_input,
-	.vidioc_log_status = fpcam_log_status,
-	.vidioc_subscribe_event = v4l2_ctrl_subscribe_event,
-	.vidioc_unsubscribe_event = v4l2_event_unsubscribe,
-	.vidioc_default = fpcam_default,
-	.vidioc_reqbufs = vb2_ioctl_reqbufs,
-	.vidioc_create_bufs = vb2_ioctl_create_bufs,
-	.vidioc_prepare_buf = vb2_ioctl_prepare_buf,
-	.vidioc_querybuf = vb2_ioctl_querybuf,
-	.vidioc_qbuf = vb2_ioctl_qbuf,
-	.vidioc_dqbuf = fpcam_dqbuf,
-	.vidioc_expbuf = vb2_ioctl_expbuf,
-	.vidioc_streamon = vb2_ioctl_streamon,
-	.vidioc_streamoff = vb2_ioctl_streamoff,
+};
+
+static const struct v4l2_ioctl_ops fpcam_mplane_ioctl_ops = {
+	FPCAM_IOCTL_OPS,
+	.vidioc_g_fmt_vid_cap_mplane = fpcam_g_fmt_mplane,
+	.vidioc_try_fmt_vid_cap_mplane = fpcam_try_fmt_mplane,
+	.vidioc_s_fmt_vid_cap_mplane = fpcam_s_fmt_mplane,
 };
 
 static const struct v4l2_file_operations fpcam_file_ops = {
@@ -302,18 +208,27 @@ static const struct v4l2_file_operations fpcam_file_ops = {
 	.open = v4l2_fh_open,
 	.release = vb2_fop_release,
 	.unlocked_ioctl = video_ioctl2,
+	.read = vb2_fop_read,
 	.poll = vb2_fop_poll,
 	.mmap = vb2_fop_mmap,
 };
 
+/* Which interface the device is to have; before anything asks for its formats. */
+void fpcam_video_choose(struct fpcam_device *cam)
+{
+	cam->multiplanar = multiplanar;
+}
+
 int fpcam_video_register(struct fpcam_device *cam)
 {
+	struct v4l2_pix_format first = {
+		.width = cam->limits.max_width, .height = cam->limits.max_height,
+	};
 	struct video_device *vdev = &cam->vdev;
 
 	cam->interval = cam->limits.native_interval;
-	cam->pix.width = cam->limits.max_width;
-	cam->pix.height = cam->limits.max_height;
-	fpcam_adjust(cam, &cam->pix);
+	fpcam_adjust(cam, &first);
+	fpcam_set_format(cam, &first);
 
 	strscpy(vdev->name, FENCEPOST_CAMERA_DRIVER_NAME, sizeof(vdev->name));
 	vdev->v4l2_dev = &cam->v4l2;
@@ -321,8 +236,11 @@ int fpcam_video_register(struct fpcam_device *cam)
 	vdev->lock = &cam->lock;
 	vdev->ctrl_handler = &cam->handler;
 	vdev->fops = &fpcam_file_ops;
-	vdev->ioctl_ops = &fpcam_ioctl_ops;
-	vdev->device_caps = V4L2_CAP_VIDEO_CAPTURE | V4L2_CAP_STREAMING;
+	vdev->ioctl_ops = cam->multiplanar ? &fpcam_mplane_ioctl_ops : &fpcam_ioctl_ops;
+	/* vb2 has read() for one plane alone. */
+	vdev->device_caps = V4L2_CAP_STREAMING;
+	vdev->device_caps |= cam->multiplanar ? V4L2_CAP_VIDEO_CAPTURE_MPLANE :
+						V4L2_CAP_VIDEO_CAPTURE | V4L2_CAP_READWRITE;
 	/* The structure lives as long as the v4l2_device. */
 	vdev->release = video_device_release_empty;
 	video_set_drvdata(vdev, cam);

@@ -14,9 +14,16 @@
 #define   FPCAM_VERSION_TAIL_WORD	0x00010001
 /* The first with controls. */
 #define   FPCAM_VERSION_CONTROLS	0x00010002
+/* The first with SOURCE, CROP and COMPOSE. */
+#define   FPCAM_VERSION_WINDOW		0x00010003
 #define FPCAM_FORMATS			0x008
 #define   FPCAM_FORMATS_YUYV		0x1
 #define   FPCAM_FORMATS_NV12		0x2
+#define   FPCAM_FORMATS_UYVY		0x4
+#define   FPCAM_FORMATS_XRGB8888	0x8
+#define   FPCAM_FORMATS_GREY		0x10
+#define   FPCAM_FORMATS_SRGGB8		0x20
+#define   FPCAM_FORMATS_SRGGB10		0x40
 #define FPCAM_COLOUR			0x00c
 #define   FPCAM_COLOUR_FULL		0x1
 #define FPCAM_MIN_WIDTH			0x010
@@ -67,6 +74,15 @@
 #define   FPCAM_FLIP_VERTICAL		0x2
 #define FPCAM_PATTERN			0x154
 #define FPCAM_CONTROLS_LATCH		0x158
+
+#define FPCAM_SOURCE_WIDTH		0x180
+#define FPCAM_SOURCE_HEIGHT		0x184
+#define FPCAM_CROP_LEFT			0x188
+#define FPCAM_CROP_TOP			0x18c
+#define FPCAM_CROP_WIDTH		0x190
+#define FPCAM_CROP_HEIGHT		0x194
+#define FPCAM_COMPOSE_LEFT		0x198
+#define FPCAM_COMPOSE_TOP		0x19c
 
 /* Entries of a scatter-gather list at most. */
 #define   FPCAM_SG_MAX_ENTRIES		32768

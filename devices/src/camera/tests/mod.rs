@@ -3,6 +3,7 @@
 
 mod controls;
 mod doorbells;
+mod formats;
 mod pictures;
 mod random;
 mod requested;
@@ -168,7 +169,7 @@ fn the_identity_and_limits_are_the_pages() {
     let mut bench = Bench::new();
     let values: Vec<u32> = (0..17).map(|i| bench.read(i * 4)).collect();
     let expected =
-        [0x4d41_4346, 0x1_0002, 3, 1, 32, 32, 16, 16, 2, 4, 16384, 240, 30, 1, 256, 100, 4].to_vec();
+        [0x4d41_4346, 0x1_0003, 0x7f, 1, 32, 32, 16, 16, 2, 4, 16384, 240, 30, 1, 256, 100, 4].to_vec();
     assert_eq!(values, expected);
     assert_eq!(bench.read(0x8c), 64);
 }

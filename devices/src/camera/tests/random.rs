@@ -70,10 +70,10 @@ fn run(seed: u64) -> (u32, u32) {
                 camera.rearm(&mut world.ports());
             }
             4 => {
-                camera.read(random.below(0x160) as u32 & !3, &mut world.ports());
+                camera.read(random.below(0x1a0) as u32 & !3, &mut world.ports());
             }
             _ => {
-                let offset = (0x80 + random.below(0xe0)) as u32 & !3;
+                let offset = (0x80 + random.below(0x120)) as u32 & !3;
                 camera.write(offset, value(&mut random), &mut world.ports());
             }
         }
