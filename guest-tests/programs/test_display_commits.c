@@ -63,7 +63,7 @@ static const struct {
 	{ SHOWING, "a plane beyond the screen", OFFSCREEN, 0, TEST, 0 },
 	{ SHOWING, "a plane that covers a part of the screen", PART, 0, TEST, 0 },
 	{ SHOWING, "an event of a test", PLANE, 0, TEST | DRM_MODE_PAGE_FLIP_EVENT, -EINVAL },
-	{ SHOWING, "an immediate flip", PLANE, 0, TEST | DRM_MODE_PAGE_FLIP_ASYNC, -EINVAL },
+	{ SHOWING, "an immediate change of the place", PART, 0, TEST | DRM_MODE_PAGE_FLIP_ASYNC, -EINVAL },
 	{ ASLEEP, "a plane", PLANE, 0, TEST, 0 },
 	{ ASLEEP, "a source that must be scaled", SCALE, 0, TEST, -ERANGE },
 	{ ASLEEP, "an event", PLANE, 0, DRM_MODE_PAGE_FLIP_EVENT, -EINVAL },

@@ -2,10 +2,11 @@
 
 use fencepost_trace::{EngineSpec, Role};
 
+use super::color::ColorControl;
 use super::config::{Config, ConfigError, DisplayParts, Monitor};
 use super::engine::Core;
 use super::monitor::{self, EDID_BYTES};
-use super::registers::{self, ErrorBits, Irq, Reg, Size};
+use super::registers::{self, Commit, ErrorBits, Irq, Reg, Size};
 use super::scan::Scratch;
 use super::state::DisplayState;
 use crate::changes::{Changes, changed};
@@ -67,6 +68,7 @@ impl Display {
             Reg::VblankNs => return self.core.last_vblank(ports.clock).ns,
             Reg::CrcFrame => return state.crc.frame,
             Reg::FaultIova => return state.fault_iova,
+            Reg::ColorControl => state.staged.color.control.bits(),
             Reg::Id => registers::ID_VALUE,
             Reg::MaxSize => registers::MAX_SIZE.bits(),
             Reg::IrqStatus => state.irq_status.bits(),
@@ -81,7 +83,7 @@ impl Display {
             Reg::Underruns => state.underruns,
             Reg::Refused => state.refused,
             Reg::Connector => u32::from(self.core.config.monitor == Monitor::Connected),
-            // An EDID's bytes and a plane's registers.
+            // An EDID's bytes, a plane's registers, matrix and table.
             _ => 0,
         };
         word.into()
@@ -104,8 +106,13 @@ impl Words for Display {
         if id == Reg::CrcFrame && place.half == Half::Low {
             self.core.state.latch.crc = self.core.state.crc.value;
         }
-        let plane = self.core.state.staged.get(place.index).and_then(|plane| plane.register(id));
-        let value = plane.unwrap_or_else(|| self.value(id, ports));
+        let plane = self.core.state.staged.planes.get(place.index).and_then(|plane| plane.register(id));
+        let color = &self.core.state.staged.color;
+        let value = match id {
+            Reg::Gamma => u64::from(color.gamma(place.index)),
+            Reg::ColorMatrix => color.matrix.get(place.index).map_or(0, |factor| u64::from(*factor as u32)),
+            _ => plane.unwrap_or_else(|| self.value(id, ports)),
+        };
         match (width, access) {
             (8, Access::ReadOnly) => self.read_pair(place.half, offset, value),
             _ => place.read(value),
@@ -124,7 +131,19 @@ impl Words for Display {
             Reg::ModeTotal => state.mode.total = Size::from_bits(value),
             Reg::ModeClock => state.mode.clock_khz = value,
             Reg::CrtcEnable => self.core.enable(value != 0, ports),
-            Reg::Commit if value != 0 => self.core.commit(ports),
+            Reg::Commit => {
+                let how = Commit::from_bits_truncate(value);
+                if how.contains(Commit::GO) {
+                    self.core.commit(how, ports);
+                }
+            }
+            Reg::ColorControl => state.staged.color.control = ColorControl::from_bits_truncate(value),
+            Reg::ColorMatrix => {
+                if let Some(factor) = state.staged.color.matrix.get_mut(place.index) {
+                    *factor = value as i32;
+                }
+            }
+            Reg::Gamma => state.staged.color.set_gamma(place.index, value),
             register => {
                 if let Some(plane) = self.core.staged(place.index) {
                     plane.write(register, place.half, value);

@@ -6,7 +6,7 @@ use super::config::{Config, ScanOut};
 use super::layer::FetchError;
 use super::plane::PlaneRegs;
 use super::raster::Raster;
-use super::registers::{ErrorBits, Irq};
+use super::registers::{Commit, ErrorBits, Irq};
 use super::scan::{Scratch, Shown};
 use super::sink::{PictureSink, Scanned};
 use super::state::{DisplayState, FrameCrc, LastVblank, Offered};
@@ -72,18 +72,41 @@ impl Core {
     }
 
     /// `COMMIT`.
-    pub fn commit(&mut self, ports: &mut Ports<'_>) {
-        if self.state.raster.is_none() || self.state.pending.is_some() {
+    pub fn commit(&mut self, how: Commit, ports: &mut Ports<'_>) {
+        let waits = self.state.pending.is_some();
+        if self.state.raster.is_none() || (waits && !how.contains(Commit::REPLACE)) {
             return self.refuse(ErrorBits::COMMIT_BUSY, ports);
         }
-        if !self.state.staged.iter().enumerate().all(|(index, plane)| plane.is_valid(index)) {
+        let now = how.contains(Commit::NOW);
+        let shown = self.state.shown.as_ref();
+        let flips = !waits && shown.is_some_and(|shown| self.state.staged.is_flip_of(shown));
+        if !self.state.staged.is_valid() || (now && !flips) {
             return self.refuse(ErrorBits::COMMIT_INVALID, ports);
         }
         self.state.accepted = self.state.accepted.saturating_add(1);
         let commit = self.state.accepted;
         ports.trace.record(Event::Doorbell { engine: ports.engine(ENGINE), queue: 0, tail: commit });
         self.state.pending = Some(self.state.staged);
+        if now {
+            self.flip(ports);
+        }
         self.arm(ports);
+    }
+
+    /// Shows the commit that waits from the next pixel on: what of the frame is not fetched yet is fetched from its buffer.
+    fn flip(&mut self, ports: &mut Ports<'_>) {
+        let next = self.last_vblank(ports.clock).count.saturating_add(1);
+        let Some(frame) = self.state.fetching else { return self.latch(next, ports) };
+        self.latch(frame, ports);
+        let lists = self.fetch_lists(ports);
+        if lists.is_err() {
+            self.state.fetching = None;
+            self.finish(frame, lists, ports);
+        }
+    }
+
+    fn fetch_lists(&mut self, ports: &mut Ports<'_>) -> Result<(), FetchError> {
+        self.state.shown.as_mut().map_or(Ok(()), |shown| shown.fetch_lists(ports))
     }
 
     /// `IRQ_ENABLE`.
@@ -160,9 +183,9 @@ impl Core {
             self.state.stuck = true;
             return;
         }
-        let Some(planes) = self.state.pending.take() else { return };
+        let Some(commit) = self.state.pending.take() else { return };
         self.state.latched = self.state.accepted;
-        let shown = Shown::new(planes);
+        let shown = Shown::new(commit);
         let fresh = self.state.shown.as_ref().is_none_or(|before| shown.differs(before));
         self.state.shown = Some(shown);
         let engine = ports.engine(ENGINE);
@@ -178,7 +201,7 @@ impl Core {
         if self.config.scan_out == ScanOut::OnFlip && !fresh {
             return;
         }
-        let lists = self.state.shown.as_mut().map_or(Ok(()), |shown| shown.fetch_lists(ports));
+        let lists = self.fetch_lists(ports);
         if lists.is_err() {
             return self.finish(frame, lists, ports);
         }
@@ -269,7 +292,7 @@ impl Core {
 
     /// The registers of a plane that a commit would take now.
     pub fn staged(&mut self, index: usize) -> Option<&mut PlaneRegs> {
-        self.state.staged.get_mut(index)
+        self.state.staged.planes.get_mut(index)
     }
 }
 

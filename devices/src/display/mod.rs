@@ -1,5 +1,6 @@
 //! The display controller (docs/display.md): one CRTC with four planes, scanned out by DMA.
 
+mod color;
 mod compose;
 mod config;
 mod core;
@@ -17,11 +18,12 @@ mod state;
 #[cfg(test)]
 mod tests;
 
+pub use color::{ColorControl, ColorRegs};
 pub use config::{Config, ConfigError, DisplayParts, ScanOut};
 pub use core::Display;
 pub use plane::{ChromaRegs, PlaneRegs, Planes};
 pub use raster::{Mode, Raster};
 pub use registers::{Blend, Color, Point, Size};
-pub use scan::{Lists, Shown};
+pub use scan::{Lists, Shown, Staged};
 pub use sink::{NoPictures, PictureSink, Scanned};
 pub use state::{DisplayState, FrameCrc, LastVblank, Offered, ReadLatch};

@@ -3,6 +3,7 @@
 use bitflags::bitflags;
 use serde::{Deserialize, Serialize};
 
+use super::color::{COEFFICIENTS, ColorControl, ENTRIES};
 use super::monitor::EDID_BYTES;
 use crate::registers::{Map, Register, acting, all, clear_by_ones, read_only, read_write};
 
@@ -39,6 +40,17 @@ bitflags! {
         const TABLE = 1 << 3;
         const FETCH = 1 << 4;
         const LATE = 1 << 5;
+    }
+
+    /// What is written to `COMMIT`.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Commit: u32 {
+        /// The registers become a commit.
+        const GO = 1 << 0;
+        /// It is shown at once.
+        const NOW = 1 << 1;
+        /// It takes the place of one that waits.
+        const REPLACE = 1 << 2;
     }
 
     /// `PLANE_COLOR`: how YCbCr is meant.
@@ -172,6 +184,9 @@ pub enum Reg {
     Underruns,
     Refused,
     FaultIova,
+    ColorControl,
+    ColorMatrix,
+    Gamma,
     PlaneControl,
     PlaneFormat,
     PlaneTable,
@@ -209,7 +224,7 @@ const REGISTERS: &[Register<Reg>] = &[
     read_write("MODE_ACTIVE", 0x104, 4, 0, all(4)).id(Reg::ModeActive),
     read_write("MODE_TOTAL", 0x108, 4, 0, all(4)).id(Reg::ModeTotal),
     read_write("MODE_CLOCK", 0x10c, 4, 0, all(4)).id(Reg::ModeClock),
-    acting("COMMIT", 0x110, 4, 0, 1).id(Reg::Commit),
+    acting("COMMIT", 0x110, 4, 0, Commit::all().bits() as u64).id(Reg::Commit),
     read_only("COMMIT_ACCEPTED", 0x118, 8, 0).id(Reg::CommitAccepted),
     read_only("COMMIT_LATCHED", 0x120, 8, 0).id(Reg::CommitLatched),
     read_only("VBLANK_COUNT", 0x128, 8, 0).id(Reg::VblankCount),
@@ -220,6 +235,8 @@ const REGISTERS: &[Register<Reg>] = &[
     read_only("UNDERRUNS", 0x150, 4, 0).id(Reg::Underruns),
     read_only("REFUSED", 0x154, 4, 0).id(Reg::Refused),
     read_only("FAULT_IOVA", 0x158, 8, 0).id(Reg::FaultIova),
+    read_write("COLOR_CONTROL", 0x160, 4, 0, ColorControl::all().bits() as u64).id(Reg::ColorControl),
+    read_write("COLOR_MATRIX", 0x180, 4, 0, all(4)).each(COEFFICIENTS, 4).id(Reg::ColorMatrix),
     read_write("PLANE_CONTROL", 0x400, 4, 0, 1).each(PLANES, PLANE_STRIDE).id(Reg::PlaneControl),
     read_write("PLANE_FORMAT", 0x404, 4, 0, all(4)).each(PLANES, PLANE_STRIDE).id(Reg::PlaneFormat),
     read_write("PLANE_TABLE", 0x408, 8, 0, all(8)).each(PLANES, PLANE_STRIDE).id(Reg::PlaneTable),
@@ -252,4 +269,5 @@ const REGISTERS: &[Register<Reg>] = &[
         .id(Reg::PlaneChromaPitch),
     read_only("CONNECTOR", 0x800, 4, 1).id(Reg::Connector),
     read_only("EDID", 0x900, 4, 0).each(EDID_BYTES / 4, 4).configured().id(Reg::Edid),
+    read_write("GAMMA", 0xc00, 4, 0, 0xff_ffff).each(ENTRIES, 4).id(Reg::Gamma),
 ];

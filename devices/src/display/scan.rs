@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::color::ColorRegs;
 use super::compose::{self, Fetched};
 use super::format::Format;
 use super::layer::{FetchError, Layer};
@@ -11,11 +12,38 @@ use super::state::Offered;
 use crate::ports::{Iova, Ports};
 use crate::sg::SgList;
 
+/// The registers that a commit takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Staged {
+    /// `PLANE_*`.
+    pub planes: Planes,
+    /// `COLOR_*` and `GAMMA`.
+    pub color: ColorRegs,
+}
+
+impl Staged {
+    /// Whether a commit of these is accepted.
+    pub fn is_valid(&self) -> bool {
+        self.planes.iter().enumerate().all(|(index, plane)| plane.is_valid(index))
+    }
+
+    /// Whether only the primary plane's buffer is another than in `shown`.
+    pub fn is_flip_of(&self, shown: &Shown) -> bool {
+        let mut like = Staged { planes: shown.planes, color: shown.color };
+        if let (Some(to), Some(from)) = (like.planes.first_mut(), self.planes.first()) {
+            (to.table, to.entries, to.offset_bytes) = (from.table, from.entries, from.offset_bytes);
+        }
+        like == *self
+    }
+}
+
 /// A latched commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shown {
     /// Its registers.
     pub planes: Planes,
+    /// Its colours.
+    pub color: ColorRegs,
     /// The lists of each plane, once read.
     pub lists: [Lists; PLANES],
     /// What the host has been given of it.
@@ -68,8 +96,8 @@ impl Lists {
 
 impl Shown {
     /// A commit that was latched just now.
-    pub fn new(planes: Planes) -> Self {
-        Shown { planes, lists: Default::default(), offered: Offered::Nothing }
+    pub fn new(Staged { planes, color }: Staged) -> Self {
+        Shown { planes, color, lists: Default::default(), offered: Offered::Nothing }
     }
 
     fn on(&self) -> impl Iterator<Item = (&PlaneRegs, &Lists)> {
@@ -124,6 +152,7 @@ impl Shown {
                 compose::put(plane, format, &fetched, picture, active);
             }
         }
+        self.color.apply(picture);
         Ok(())
     }
 

@@ -4,15 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use super::config::DisplayParts;
 use super::core::Display;
-use super::plane::Planes;
 use super::raster::{Mode, Raster};
 use super::registers::{ErrorBits, Irq};
-use super::scan::Shown;
+use super::scan::{Shown, Staged};
 use crate::state::{StateError, Stateful, require};
 
 impl Stateful for Display {
     const KIND: &'static str = "display";
-    const VERSION: u32 = 4;
+    const VERSION: u32 = 5;
     type Parts = DisplayParts;
     type State = DisplayState;
 
@@ -28,8 +27,8 @@ impl Stateful for Display {
             "a mode that cannot be shown",
         )?;
         require::<Display>(active.is_some() || !scans_out, "a plane is shown while the CRTC is off")?;
-        let mut commits = state.pending.iter().chain(state.shown.as_ref().map(|shown| &shown.planes));
-        let fit = commits.all(|planes| planes.iter().enumerate().all(|(index, plane)| plane.is_valid(index)));
+        let shown = state.shown.as_ref().map(|shown| Staged { planes: shown.planes, color: shown.color });
+        let fit = state.pending.iter().chain(&shown).all(Staged::is_valid);
         require::<Display>(fit, "a plane that a commit would have refused")?;
         require::<Display>(
             state.shown.as_ref().is_none_or(Shown::is_covered),
@@ -50,8 +49,8 @@ pub struct DisplayState {
     pub errors: ErrorBits,
     /// `MODE_*`, as written.
     pub mode: Mode,
-    /// `PLANE_*`, as written.
-    pub staged: Planes,
+    /// What a commit would take, as written.
+    pub staged: Staged,
     /// The scan-out, if on.
     pub raster: Option<Raster>,
     /// The last vertical blank before the present scan-out (or now, if off).
@@ -59,7 +58,7 @@ pub struct DisplayState {
     /// The newest vertical blank that was acted upon.
     pub handled: u64,
     /// The commit that waits.
-    pub pending: Option<Planes>,
+    pub pending: Option<Staged>,
     /// It is not taken before the scan-out is switched off and on.
     pub stuck: bool,
     /// `COMMIT_ACCEPTED`.
@@ -131,7 +130,7 @@ impl Default for DisplayState {
             irq_enable: Irq::empty(),
             errors: ErrorBits::empty(),
             mode: Mode::default(),
-            staged: Planes::default(),
+            staged: Staged::default(),
             raster: None,
             last_vblank: LastVblank::default(),
             handled: 0,

@@ -8,6 +8,7 @@
 
 #include <drm/drm_atomic.h>
 #include <drm/drm_atomic_helper.h>
+#include <drm/drm_color_mgmt.h>
 #include <drm/drm_drv.h>
 #include <drm/drm_print.h>
 #include <drm/drm_vblank.h>
@@ -96,20 +97,54 @@ static void fpdisp_crtc_atomic_disable(struct drm_crtc *crtc, struct drm_atomic_
 	spin_unlock_irq(&crtc->dev->event_lock);
 }
 
-/* Hands a commit to the device, which takes it at the next vertical blank; false if it does not. */
-bool fpdisp_commit(struct fpdisp_device *disp, u64 number)
+/* Hands a commit to the device, which takes it at the next vertical blank, or now; false if it does not. */
+bool fpdisp_commit(struct fpdisp_device *disp, u64 number, u32 how)
 {
 	int idx;
 
 	if (!drm_dev_enter(&disp->drm, &idx))
 		return false;
-	fpdisp_write(disp, FPDISP_COMMIT, 1);
+	fpdisp_write(disp, FPDISP_COMMIT, how);
 	if (fpdisp_read64(disp, FPDISP_COMMIT_ACCEPTED) == number)
 		disp->accepted = number;
 	else
 		drm_err_ratelimited(&disp->drm, "Commit refused\n");
 	drm_dev_exit(idx);
 	return disp->accepted == number;
+}
+
+static int fpdisp_crtc_atomic_check(struct drm_crtc *crtc, struct drm_atomic_state *state)
+{
+	return fpdisp_color_check(drm_atomic_get_new_crtc_state(state, crtc));
+}
+
+/* The registers of a device that was off may be another's, or forgotten. */
+static void fpdisp_crtc_atomic_begin(struct drm_crtc *crtc, struct drm_atomic_state *state)
+{
+	struct fpdisp_device *disp = to_fpdisp(crtc->dev);
+	int idx;
+
+	if (!crtc->state->color_mgmt_changed && !drm_atomic_crtc_needs_modeset(crtc->state))
+		return;
+	if (!drm_dev_enter(&disp->drm, &idx))
+		return;
+	fpdisp_stage_color(disp, crtc->state);
+	drm_dev_exit(idx);
+}
+
+/* A cursor that moved may still wait for its vertical blank: then it goes with this commit, and nothing goes at once. */
+static u32 fpdisp_commit_how(struct fpdisp_device *disp, const struct drm_crtc_state *state)
+{
+	bool waits = false;
+	int idx;
+
+	if (drm_dev_enter(&disp->drm, &idx)) {
+		waits = fpdisp_read(disp, FPDISP_COMMIT) & FPDISP_COMMIT_GO;
+		drm_dev_exit(idx);
+	}
+	if (waits)
+		return FPDISP_COMMIT_GO | FPDISP_COMMIT_REPLACE;
+	return state->async_flip ? FPDISP_COMMIT_GO | FPDISP_COMMIT_NOW : FPDISP_COMMIT_GO;
 }
 
 static void fpdisp_crtc_atomic_flush(struct drm_crtc *crtc, struct drm_atomic_state *state)
@@ -122,7 +157,7 @@ static void fpdisp_crtc_atomic_flush(struct drm_crtc *crtc, struct drm_atomic_st
 	disp->flip_event = crtc->state->event;
 	disp->flip_number = number;
 	crtc->state->event = NULL;
-	accepted = fpdisp_commit(disp, number);
+	accepted = fpdisp_commit(disp, number, fpdisp_commit_how(disp, crtc->state));
 	spin_unlock_irq(&crtc->dev->event_lock);
 
 	if (accepted)
@@ -253,6 +288,8 @@ static int fpdisp_crtc_set_crc_source(struct drm_crtc *crtc, const char *source)
 
 static const struct drm_crtc_helper_funcs fpdisp_crtc_helper_funcs = {
 	.mode_valid = fpdisp_crtc_mode_valid,
+	.atomic_check = fpdisp_crtc_atomic_check,
+	.atomic_begin = fpdisp_crtc_atomic_begin,
 	.atomic_flush = fpdisp_crtc_atomic_flush,
 	.atomic_enable = fpdisp_crtc_atomic_enable,
 	.atomic_disable = fpdisp_crtc_atomic_disable,
@@ -281,6 +318,10 @@ int fpdisp_crtc_init(struct fpdisp_device *disp)
 	if (ret)
 		return ret;
 	drm_crtc_helper_add(&disp->crtc, &fpdisp_crtc_helper_funcs);
+	ret = drm_mode_crtc_set_gamma_size(&disp->crtc, FPDISP_GAMMA_ENTRIES);
+	if (ret)
+		return ret;
+	drm_crtc_enable_color_mgmt(&disp->crtc, 0, true, FPDISP_GAMMA_ENTRIES);
 
 	disp->accepted = fpdisp_read64(disp, FPDISP_COMMIT_ACCEPTED);
 	/* The counter and the time of the last vblank are exact with the interrupt off. */

@@ -64,8 +64,9 @@ static int fpdisp_atomic_check(struct drm_device *drm, struct drm_atomic_state *
 {
 	int ret = drm_atomic_helper_check(drm, state);
 
-	/* A cursor changes with a commit, and the device takes one a vblank: whoever moves it waits for that. */
-	state->legacy_cursor_update = false;
+	/* A cursor that does not only move changes with a commit, and the device takes one a vblank: the old ioctls wait for it. */
+	if (!state->async_update)
+		state->legacy_cursor_update = false;
 	return ret;
 }
 
@@ -97,6 +98,7 @@ static int fpdisp_mode_config_init(struct fpdisp_device *disp)
 	config->cursor_height = FPDISP_CURSOR_MAX;
 	config->preferred_depth = 24;
 	config->normalize_zpos = true;
+	config->async_page_flip = true;
 	config->funcs = &fpdisp_mode_config_funcs;
 	config->helper_private = &fpdisp_mode_config_helper_funcs;
 	return 0;

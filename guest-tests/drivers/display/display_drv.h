@@ -99,12 +99,15 @@ static inline unsigned int fpdisp_plane_index(const struct drm_plane *plane)
 int fpdisp_crtc_init(struct fpdisp_device *disp);
 void fpdisp_crtc_complete_flip(struct fpdisp_device *disp);
 void fpdisp_start_raster(struct fpdisp_device *disp, const struct drm_display_mode *mode);
-bool fpdisp_commit(struct fpdisp_device *disp, u64 number);
+bool fpdisp_commit(struct fpdisp_device *disp, u64 number, u32 how);
+int fpdisp_color_check(const struct drm_crtc_state *state);
+void fpdisp_stage_color(struct fpdisp_device *disp, const struct drm_crtc_state *state);
 int fpdisp_flip_watch_init(struct fpdisp_device *disp);
 void fpdisp_flip_watch_start(struct fpdisp_device *disp);
 int fpdisp_planes_init(struct fpdisp_device *disp);
 int fpdisp_plane_prepare_fb(struct drm_plane *plane, struct drm_plane_state *new);
 void fpdisp_plane_atomic_update(struct drm_plane *plane, struct drm_atomic_state *state);
+void fpdisp_stage(struct drm_plane *plane, const struct drm_plane_state *new);
 void fpdisp_planes_clear(struct fpdisp_device *disp);
 int fpdisp_output_init(struct fpdisp_device *disp);
 irqreturn_t fpdisp_hotplug(int irq, void *arg);

@@ -44,6 +44,60 @@ static bool fpdisp_is_scale(u32 from, u32 to, u32 max)
 	return from && to <= max && to <= from * FPDISP_MAX_SCALE && from <= to * FPDISP_MAX_SCALE;
 }
 
+static bool fpdisp_has_place(const struct drm_plane_state *a, const struct drm_plane_state *b)
+{
+	return a->src_x == b->src_x && a->src_y == b->src_y && a->src_w == b->src_w && a->src_h == b->src_h &&
+	       a->crtc_w == b->crtc_w && a->crtc_h == b->crtc_h;
+}
+
+static bool fpdisp_has_look(const struct drm_plane_state *a, const struct drm_plane_state *b)
+{
+	return a->alpha == b->alpha && a->pixel_blend_mode == b->pixel_blend_mode && a->zpos == b->zpos &&
+	       a->color_encoding == b->color_encoding && a->color_range == b->color_range &&
+	       a->scaling_filter == b->scaling_filter;
+}
+
+/* Without waiting for a vertical blank the device changes the primary plane's buffer, and no more. */
+static bool fpdisp_is_flip(const struct drm_plane *plane, const struct drm_plane_state *old,
+			   const struct drm_plane_state *new)
+{
+	return plane->type == DRM_PLANE_TYPE_PRIMARY && old->fb && new->fb && old->visible && new->visible &&
+	       old->fb->format == new->fb->format && old->fb->pitches[0] == new->fb->pitches[0] &&
+	       new->fb->format->num_planes == 1 && old->crtc_x == new->crtc_x && old->crtc_y == new->crtc_y &&
+	       fpdisp_has_place(old, new) && fpdisp_has_look(old, new);
+}
+
+/* A cursor that only moves, by the ioctls that are older than commits, waits for nothing. */
+static int fpdisp_plane_async_check(struct drm_plane *plane, struct drm_atomic_state *state)
+{
+	struct drm_plane_state *old = drm_atomic_get_old_plane_state(state, plane);
+	struct drm_plane_state *new = drm_atomic_get_new_plane_state(state, plane);
+	struct drm_crtc_commit *commit;
+
+	if (plane->type != DRM_PLANE_TYPE_CURSOR || !new->crtc || new->crtc != old->crtc || new->fb != old->fb ||
+	    !fpdisp_has_place(old, new) || !fpdisp_has_look(old, new) || !new->crtc->state->active)
+		return -EINVAL;
+	/* Another commit may be on its way to the registers. */
+	commit = new->crtc->state->commit;
+	return commit && !try_wait_for_completion(&commit->hw_done) ? -EBUSY : 0;
+}
+
+static void fpdisp_plane_async_update(struct drm_plane *plane, struct drm_atomic_state *state)
+{
+	struct drm_plane_state *new = drm_atomic_get_new_plane_state(state, plane);
+	struct fpdisp_device *disp = to_fpdisp(plane->dev);
+
+	plane->state->crtc_x = new->crtc_x;
+	plane->state->crtc_y = new->crtc_y;
+	plane->state->src = new->src;
+	plane->state->dst = new->dst;
+	plane->state->visible = new->visible;
+	fpdisp_stage(plane, plane->state);
+	spin_lock_irq(&disp->drm.event_lock);
+	fpdisp_commit(disp, disp->accepted + 1, FPDISP_COMMIT_GO | FPDISP_COMMIT_REPLACE);
+	spin_unlock_irq(&disp->drm.event_lock);
+}
+
 /* A plane may keep its framebuffer while the CRTC is off, and get another one. */
 static int fpdisp_plane_atomic_check(struct drm_plane *plane, struct drm_atomic_state *state)
 {
@@ -62,8 +116,12 @@ static int fpdisp_plane_atomic_check(struct drm_plane *plane, struct drm_atomic_
 	}
 	crtc_state = drm_atomic_get_new_crtc_state(state, new->crtc);
 	ret = drm_atomic_helper_check_plane_state(new, crtc_state, min, max, true, true);
-	if (ret || !new->visible)
+	if (ret)
 		return ret;
+	if (crtc_state->async_flip && !fpdisp_is_flip(plane, drm_atomic_get_old_plane_state(state, plane), new))
+		return -EINVAL;
+	if (!new->visible)
+		return 0;
 	if (!fpdisp_is_side(plane, width) || !fpdisp_is_side(plane, height))
 		return -EINVAL;
 	if (!fpdisp_is_scale(width, new->crtc_w, disp->max_width) ||
@@ -77,6 +135,8 @@ static const struct drm_plane_helper_funcs fpdisp_plane_helper_funcs = {
 	.atomic_check = fpdisp_plane_atomic_check,
 	.atomic_update = fpdisp_plane_atomic_update,
 	.atomic_disable = fpdisp_plane_atomic_update,
+	.atomic_async_check = fpdisp_plane_async_check,
+	.atomic_async_update = fpdisp_plane_async_update,
 };
 
 static const struct drm_plane_funcs fpdisp_plane_funcs = {

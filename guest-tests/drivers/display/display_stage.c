@@ -97,9 +97,8 @@ static void fpdisp_stage_look(struct drm_plane *plane, const struct drm_plane_st
 			   new->scaling_filter == DRM_SCALING_FILTER_NEAREST_NEIGHBOR);
 }
 
-void fpdisp_plane_atomic_update(struct drm_plane *plane, struct drm_atomic_state *state)
+void fpdisp_stage(struct drm_plane *plane, const struct drm_plane_state *new)
 {
-	struct drm_plane_state *new = drm_atomic_get_new_plane_state(state, plane);
 	bool on = new->fb && new->visible;
 	int idx;
 
@@ -112,6 +111,11 @@ void fpdisp_plane_atomic_update(struct drm_plane *plane, struct drm_atomic_state
 	}
 	fpdisp_plane_write(plane, FPDISP_PLANE_CONTROL, on);
 	drm_dev_exit(idx);
+}
+
+void fpdisp_plane_atomic_update(struct drm_plane *plane, struct drm_atomic_state *state)
+{
+	fpdisp_stage(plane, drm_atomic_get_new_plane_state(state, plane));
 }
 
 /* Planes that went while the CRTC was off are still in the registers. */

@@ -36,7 +36,7 @@ static void fpdisp_flip_again(struct fpdisp_device *disp)
 	fpdisp_write(disp, FPDISP_CRTC_ENABLE, 0);
 	fpdisp_start_raster(disp, &disp->mode);
 	disp->flip_number = disp->accepted + 1;
-	if (fpdisp_commit(disp, disp->flip_number))
+	if (fpdisp_commit(disp, disp->flip_number, FPDISP_COMMIT_GO))
 		fpdisp_flip_watch_start(disp);
 }
 

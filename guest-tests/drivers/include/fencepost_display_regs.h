@@ -23,6 +23,9 @@
 #define FPDISP_MODE_TOTAL		0x108
 #define FPDISP_MODE_CLOCK		0x10c
 #define FPDISP_COMMIT			0x110
+#define   FPDISP_COMMIT_GO		0x1
+#define   FPDISP_COMMIT_NOW		0x2
+#define   FPDISP_COMMIT_REPLACE		0x4
 #define FPDISP_COMMIT_ACCEPTED		0x118
 #define FPDISP_COMMIT_LATCHED		0x120
 #define FPDISP_VBLANK_COUNT		0x128
@@ -32,6 +35,10 @@
 #define FPDISP_UNDERRUNS		0x150
 #define FPDISP_REFUSED			0x154
 #define FPDISP_FAULT_IOVA		0x158
+#define FPDISP_COLOR_CONTROL		0x160
+#define   FPDISP_COLOR_USE_MATRIX	0x1
+#define   FPDISP_COLOR_USE_GAMMA	0x2
+#define FPDISP_COLOR_MATRIX		0x180
 /* Of the first plane; those of the others are FPDISP_PLANE_STRIDE further on each. */
 #define FPDISP_PLANE_CONTROL		0x400
 #define FPDISP_PLANE_FORMAT		0x404
@@ -61,6 +68,8 @@
 /* Bytes. */
 #define   FPDISP_EDID			0x900
 #define   FPDISP_EDID_BYTES		256
+#define FPDISP_GAMMA			0xc00
+#define   FPDISP_GAMMA_ENTRIES		256
 
 /* Two 16-bit halves of one register. */
 #define   FPDISP_SIZE(width, height)	((unsigned int)(height) << 16 | (unsigned int)(width))

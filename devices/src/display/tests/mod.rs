@@ -1,5 +1,6 @@
 //! The display through its registers, as a driver sees it. Offsets and bits are restated from docs/display.md.
 
+mod color;
 mod monitor;
 mod planes;
 mod random;
