@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
 
 #include <fencepost_pci.h>
 
@@ -17,6 +19,15 @@
 #define JOB_TIMEOUT "100"
 #define LONG_MS 1000
 #define JOBS 8
+/* A fill of so many bytes takes a quarter of a millisecond. */
+#define LARGE_BYTES (4 << 20)
+/* Until a job that was submitted is on its ring. */
+#define BEGUN_US 5000
+/* What a buffer has more than is free. */
+#define MORE_BYTES (2 << 20)
+#define REUSED_BYTES (1 << 20)
+/* What a client waits at most when it gives a buffer back. */
+#define CLOSE_MS 10
 
 static int gpu;
 static struct gpu_buffer buffer;
@@ -79,16 +90,142 @@ static bool fails(void)
 	return fails_with(-EIO);
 }
 
+static bool works_on(void)
+{
+	for (uint32_t job = 0; job < JOBS; job++)
+		if (!fills(0x100 + job))
+			return false;
+	return true;
+}
+
 /* All jobs work, the one at fault too. */
 static bool works(void)
 {
 	if (!set_up())
 		return false;
 	faults_begin();
-	for (uint32_t job = 0; job < JOBS; job++)
-		if (!fills(0x100 + job))
-			return false;
-	return true;
+	return works_on();
+}
+
+/* A job of several fills of a large buffer; its fence. */
+static int fill_large(struct gpu_buffer *large, uint32_t pattern)
+{
+	struct drm_fencepost_gpu_command commands[JOBS];
+
+	for (unsigned int i = 0; i < JOBS; i++)
+		commands[i] = gpu_fill(large, LARGE_BYTES, i + 1 == JOBS ? pattern : i);
+	return gpu_submit(gpu, 0, commands, JOBS, -1);
+}
+
+static bool large_is_done(struct gpu_buffer *large, int fence, uint32_t pattern)
+{
+	int ret = gpu_fence_wait(fence, LONG_MS);
+
+	if (ret)
+		return faults_wrong("the long job ends with %d", ret);
+	return gpu_is_filled(large->map, LARGE_BYTES, pattern) ||
+	       faults_wrong("the long job's fence has signalled, and it is not done");
+}
+
+/* A job that takes longer than a hang may, and goes on all the time. */
+static bool slow(void)
+{
+	struct gpu_buffer large;
+	int ret;
+
+	if (!set_up())
+		return false;
+	ret = gpu_buffer_create(gpu, LARGE_BYTES, &large);
+	if (ret)
+		return faults_wrong("a large buffer cannot be had: %d", ret);
+	faults_begin();
+	return large_is_done(&large, fill_large(&large, 2), 2) && fills(3);
+}
+
+/* A short job and a long one behind it: one more interrupt does not end the long one. */
+static bool ordered(void)
+{
+	struct drm_fencepost_gpu_command command;
+	struct gpu_buffer large;
+	int fence, long_fence, ret;
+
+	if (!set_up())
+		return false;
+	ret = gpu_buffer_create(gpu, LARGE_BYTES, &large);
+	if (ret)
+		return faults_wrong("a large buffer cannot be had: %d", ret);
+	faults_begin();
+	command = gpu_fill(&buffer, BYTES, 2);
+	fence = gpu_submit(gpu, 0, &command, 1, -1);
+	long_fence = fill_large(&large, 3);
+	ret = gpu_fence_wait(fence, LONG_MS);
+	if (ret)
+		return faults_wrong("the job at fault ends with %d", ret);
+	return large_is_done(&large, long_fence, 3) && works_on();
+}
+
+/* A client closes a buffer while a job copies it: the memory is nobody else's until the job has ended. */
+static bool stale(void)
+{
+	struct drm_fencepost_gpu_command command;
+	struct gpu_buffer copy, other;
+	int fence, ret;
+
+	if (!set_up())
+		return false;
+	ret = gpu_buffer_create(gpu, BYTES, &copy);
+	if (ret)
+		return faults_wrong("a second buffer cannot be had: %d", ret);
+	faults_begin();
+	command = gpu_copy(&copy, &buffer, BYTES);
+	fence = gpu_submit(gpu, 0, &command, 1, -1);
+	usleep(BEGUN_US);
+	gpu_buffer_destroy(gpu, &buffer);
+	ret = gpu_buffer_create(gpu, REUSED_BYTES, &other);
+	if (ret)
+		return faults_wrong("another buffer cannot be had: %d", ret);
+	/* It gets its memory now. */
+	memset(other.map, 0xa5, REUSED_BYTES);
+	ret = gpu_fence_wait(fence, LONG_MS);
+	if (!ret && !gpu_is_filled(copy.map, BYTES, 1))
+		return faults_wrong("the job has read memory that is another's by now");
+	return !ret || faults_wrong("the job ends with %d", ret);
+}
+
+/* Who gives a buffer back does not wait for the IOMMU. */
+static bool closes(void)
+{
+	unsigned long long begin, took;
+
+	if (!set_up())
+		return false;
+	faults_begin();
+	begin = faults_now_ms();
+	gpu_buffer_destroy(gpu, &buffer);
+	took = faults_now_ms() - begin;
+	return took <= CLOSE_MS || faults_wrong("closing a buffer takes %llu ms", took);
+}
+
+/* A buffer that is larger than what is free, while others have nearly all memory. */
+static bool memory(void)
+{
+	struct drm_fencepost_gpu_command command;
+	struct gpu_buffer large;
+	struct sysinfo info;
+	uint32_t bytes;
+	int ret;
+
+	if (!set_up() || sysinfo(&info))
+		return false;
+	bytes = info.freeram / BYTES * BYTES + MORE_BYTES;
+	ret = gpu_buffer_create(gpu, bytes, &large);
+	if (ret)
+		return faults_wrong("the buffer cannot be had: %d", ret);
+	command = gpu_fill(&large, bytes, 2);
+	ret = gpu_submit(gpu, 0, &command, 1, -1);
+	if (ret < 0)
+		return faults_wrong("the buffer's memory cannot be had: %d", ret);
+	return gpu_fence_wait(ret, LONG_MS) == 0 && gpu_is_filled(large.map, bytes, 2);
 }
 
 /* Jobs that are on the ring together all end well. */
@@ -135,12 +272,16 @@ int main(int argc, char **argv)
 		{ "translation", fails },
 		{ "removal", removal },
 		{ "link-reset", works },
-		{ "slow", works },
+		{ "works", works },
+		{ "slow", slow },
+		{ "stale", stale },
+		{ "closes", closes },
+		{ "memory", memory },
 		{ "out-of-order", together },
 		{ "irq-lost", works },
 		{ "irq-late", works },
-		{ "irq-twice", works },
-		{ "irq-spurious", works },
+		{ "irq-twice", ordered },
+		{ "irq-spurious", ordered },
 	};
 
 	return faults_main(argc, argv, checks, sizeof(checks) / sizeof(checks[0]));

@@ -99,7 +99,14 @@ pub const KINDS: &[Kind] = &[
         name: "irq-twice",
         on: On::Any,
         occasion: "interrupt",
-        keys: &[VECTOR],
+        keys: &[
+            VECTOR,
+            Parameter {
+                key: "for",
+                takes: Takes::Time { relative: false },
+                about: "how long behind the first message the second is sent; at once unless set",
+            },
+        ],
         timed: false,
     },
     Kind {

@@ -13,6 +13,8 @@
 #include <drm/drm_print.h>
 #include <drm/drm_vblank.h>
 
+#include <fencepost_recovery.h>
+
 #include "display_drv.h"
 #include "display_hold.h"
 
@@ -304,7 +306,8 @@ static const struct drm_crtc_funcs fpdisp_crtc_funcs = {
 	.enable_vblank = fpdisp_crtc_enable_vblank,
 	.disable_vblank = fpdisp_crtc_disable_vblank,
 	.get_vblank_counter = fpdisp_crtc_get_vblank_counter,
-	.get_vblank_timestamp = fpdisp_crtc_get_vblank_timestamp,
+	/* Without it and the counter DRM counts interrupts. */
+	.get_vblank_timestamp = FENCEPOST_HAS(count) ? fpdisp_crtc_get_vblank_timestamp : NULL,
 	.get_crc_sources = fpdisp_crtc_get_crc_sources,
 	.verify_crc_source = fpdisp_crtc_verify_crc_source,
 	.set_crc_source = fpdisp_crtc_set_crc_source,
@@ -325,7 +328,7 @@ int fpdisp_crtc_init(struct fpdisp_device *disp)
 
 	disp->accepted = fpdisp_read64(disp, FPDISP_COMMIT_ACCEPTED);
 	/* The counter and the time of the last vblank are exact with the interrupt off. */
-	disp->drm.max_vblank_count = U32_MAX;
+	disp->drm.max_vblank_count = FENCEPOST_HAS(count) ? U32_MAX : 0;
 	disp->drm.vblank_disable_immediate = true;
 	return drm_vblank_init(&disp->drm, 1);
 }

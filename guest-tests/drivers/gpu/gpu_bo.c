@@ -3,11 +3,14 @@
  * Buffer objects: shmem pages or an imported dma-buf, which the device sees through a list
  * (fencepost_bo.h).
  */
+#include <linux/pagemap.h>
 #include <linux/scatterlist.h>
 
 #include <drm/drm_drv.h>
 #include <drm/drm_file.h>
 #include <drm/drm_utils.h>
+
+#include <fencepost_recovery.h>
 
 #include "gpu_drv.h"
 
@@ -50,6 +53,9 @@ int fpgpu_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *f
 	shmem = drm_gem_shmem_create(drm, args->size);
 	if (IS_ERR(shmem))
 		return PTR_ERR(shmem);
+	if (!FENCEPOST_HAS(reclaim))
+		mapping_set_gfp_mask(shmem->base.filp->f_mapping,
+				     (GFP_HIGHUSER & ~__GFP_RECLAIM) | __GFP_NOWARN);
 	ret = drm_gem_handle_create(file, &shmem->base, &args->handle);
 	drm_gem_object_put(&shmem->base);
 	return ret;

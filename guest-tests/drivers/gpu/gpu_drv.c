@@ -16,13 +16,19 @@
 #include <drm/drm_print.h>
 
 #include <fencepost_pci.h>
+#include <fencepost_recovery.h>
 
 #include "gpu_drv.h"
 #include "gpu_compat.h"
 
 static irqreturn_t fpgpu_fence_irq(int irq, void *data)
 {
-	fpgpu_ring_retire(data);
+	struct fpgpu_ring *ring = data;
+
+	if (FENCEPOST_HAS(seqno))
+		fpgpu_ring_retire(ring);
+	else
+		fpgpu_ring_retire_one(ring);
 	return IRQ_HANDLED;
 }
 

@@ -138,6 +138,8 @@ struct fpgpu_job {
 	pid_t pid;
 	/* The number of its first packet among those of fpgpu_ring.emitted. */
 	u64 first;
+	/* How many of its packets were done when it was last found to be slow. */
+	s64 watched;
 
 	/* The buffers that it names, each once, and which of them it writes. */
 	struct drm_gem_object *objs[FPGPU_MAX_JOB_BOS];
@@ -211,6 +213,8 @@ void fpgpu_ring_emit(struct fpgpu_ring *ring, struct fpgpu_job *job);
 void fpgpu_ring_emit_rest(struct fpgpu_ring *ring, struct fpgpu_job *job);
 void fpgpu_ring_retire(struct fpgpu_ring *ring);
 void fpgpu_ring_retire_done(struct fpgpu_ring *ring);
+void fpgpu_ring_retire_one(struct fpgpu_ring *ring);
+bool fpgpu_ring_progresses(struct fpgpu_ring *ring, struct fpgpu_job *job);
 void fpgpu_ring_fail(struct fpgpu_ring *ring, struct fpgpu_fence *fence, int error);
 void fpgpu_ring_fail_all(struct fpgpu_ring *ring, int error);
 bool fpgpu_ring_is_idle(struct fpgpu_ring *ring);
@@ -218,6 +222,7 @@ int fpgpu_ring_restart(struct fpgpu_ring *ring);
 void fpgpu_ring_stop(struct fpgpu_ring *ring);
 
 /* gpu_recover.c */
+void fpgpu_ring_give_up(struct fpgpu_ring *ring, struct drm_sched_job *suspect);
 void fpgpu_ring_recover(struct fpgpu_ring *ring, struct drm_sched_job *suspect);
 void fpgpu_pause(struct fpgpu_device *gpu);
 int fpgpu_resume(struct fpgpu_device *gpu);
@@ -230,6 +235,7 @@ struct fpgpu_job *fpgpu_job_create(struct fpgpu_ring *ring, struct drm_file *fil
 				   const struct drm_fencepost_gpu_command *commands,
 				   unsigned int count);
 void fpgpu_job_free(struct fpgpu_job *job);
+void fpgpu_job_put_objs(struct fpgpu_job *job);
 
 /* gpu_submit.c */
 int fpgpu_ioctl_submit(struct drm_device *drm, void *data, struct drm_file *file);

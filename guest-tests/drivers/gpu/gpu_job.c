@@ -187,14 +187,19 @@ static int fpgpu_job_encode(struct fpgpu_job *job, struct drm_file *file,
 	}
 }
 
+/* Lets go of the buffers that the job names. */
+void fpgpu_job_put_objs(struct fpgpu_job *job)
+{
+	while (job->obj_count)
+		drm_gem_object_put(job->objs[--job->obj_count]);
+}
+
 /* Frees a job and what it holds, but for what drm_sched_job_cleanup() frees. */
 void fpgpu_job_free(struct fpgpu_job *job)
 {
 	struct fpgpu_fence *fence = job->fence;
-	unsigned int i;
 
-	for (i = 0; i < job->obj_count; i++)
-		drm_gem_object_put(job->objs[i]);
+	fpgpu_job_put_objs(job);
 	fpgpu_file_put(job->file);
 	kvfree(job);
 	/* Last: it may be what keeps the device's structure. */

@@ -3,13 +3,20 @@
  * Stopping rings and starting them again with the jobs that were on them: after an error or a hang,
  * and around sleep and function-level reset.
  */
+#include <linux/delay.h>
 #include <linux/interrupt.h>
 #include <linux/pci.h>
 
 #include <drm/drm_print.h>
 
+#include <fencepost_recovery.h>
+
 #include "gpu_drv.h"
 #include "gpu_compat.h"
+
+/* How often, and how long apart, the bus is asked for a device that it does not find. */
+#define FPGPU_LOOKS	4
+#define FPGPU_LOOK_US	1000
 
 /* Reads and reports why the ring halted. Returns what its job's fence is to say. */
 static int fpgpu_ring_report(struct fpgpu_ring *ring)
@@ -63,6 +70,29 @@ static void fpgpu_ring_replay(struct fpgpu_ring *ring, int error)
 	}
 }
 
+/* Starts the scheduler of a ring that was not stopped, with the jobs that are on it. */
+static void fpgpu_ring_wait_on(struct fpgpu_ring *ring)
+{
+	struct drm_sched_job *sched_job;
+
+	list_for_each_entry(sched_job, &ring->sched.pending_list, list)
+		sched_job->s_fence->parent = dma_fence_get(&to_fpgpu_job(sched_job)->fence->base);
+	fpgpu_compat_sched_start(&ring->sched);
+}
+
+/* Whether the bus finds the device. One read that fails alone says nothing. */
+static bool fpgpu_is_there(struct fpgpu_device *gpu)
+{
+	unsigned int looks = FENCEPOST_HAS(retry) ? FPGPU_LOOKS : 1;
+
+	while (!pci_device_is_present(to_pci_dev(gpu->drm.dev))) {
+		if (!--looks)
+			return false;
+		usleep_range(FPGPU_LOOK_US, 2 * FPGPU_LOOK_US);
+	}
+	return true;
+}
+
 /* Starts a stopped ring and its scheduler. */
 static int fpgpu_ring_go_on(struct fpgpu_ring *ring, int error)
 {
@@ -75,6 +105,14 @@ static int fpgpu_ring_go_on(struct fpgpu_ring *ring, int error)
 	fpgpu_ring_replay(ring, error);
 	fpgpu_compat_sched_start(&ring->sched);
 	return ret;
+}
+
+/* The device is gone, or the driver is leaving it: no job of the ring will be done. */
+void fpgpu_ring_give_up(struct fpgpu_ring *ring, struct drm_sched_job *suspect)
+{
+	drm_sched_stop(&ring->sched, suspect);
+	fpgpu_ring_fail_all(ring, -ENODEV);
+	fpgpu_ring_wait_on(ring);
 }
 
 /*
@@ -109,6 +147,11 @@ void fpgpu_ring_recover(struct fpgpu_ring *ring, struct drm_sched_job *suspect)
 {
 	int error;
 
+	if (!fpgpu_is_there(ring->gpu)) {
+		drm_err_ratelimited(&ring->gpu->drm, "the device is gone\n");
+		fpgpu_ring_give_up(ring, suspect);
+		return;
+	}
 	if (readl(ring->gpu->regs + FPGPU_ID) == U32_MAX) {
 		fpgpu_reconnect(ring, suspect);
 		return;
@@ -117,9 +160,9 @@ void fpgpu_ring_recover(struct fpgpu_ring *ring, struct drm_sched_job *suspect)
 	fpgpu_ring_retire(ring);
 	fpgpu_ring_retire_done(ring);
 	drm_sched_stop(&ring->sched, suspect);
-	if (fpgpu_ring_is_idle(ring)) {
-		fpgpu_ring_replay(ring, 0);
-		fpgpu_compat_sched_start(&ring->sched);
+	if (fpgpu_ring_is_idle(ring) ||
+	    (FENCEPOST_HAS(progress) && fpgpu_ring_progresses(ring, to_fpgpu_job(suspect)))) {
+		fpgpu_ring_wait_on(ring);
 		return;
 	}
 	error = fpgpu_ring_report(ring);

@@ -58,6 +58,19 @@ void fpgpu_ring_retire_done(struct fpgpu_ring *ring)
 	fpgpu_fences_signal(&done, 0);
 }
 
+/* Signals the oldest fence, as if an interrupt were one job's and came once. */
+void fpgpu_ring_retire_one(struct fpgpu_ring *ring)
+{
+	unsigned long flags;
+	LIST_HEAD(done);
+
+	spin_lock_irqsave(&ring->lock, flags);
+	if (!list_empty(&ring->pending))
+		list_move_tail(ring->pending.next, &done);
+	spin_unlock_irqrestore(&ring->lock, flags);
+	fpgpu_fences_signal(&done, 0);
+}
+
 /* Signals one fence with @error, unless it has signalled. */
 void fpgpu_ring_fail(struct fpgpu_ring *ring, struct fpgpu_fence *fence, int error)
 {
@@ -158,6 +171,16 @@ void fpgpu_ring_emit_rest(struct fpgpu_ring *ring, struct fpgpu_job *job)
 	s64 done = ring->done - job->first;
 
 	fpgpu_ring_emit_from(ring, job, clamp_t(s64, done, 0, job->packet_count));
+}
+
+/* Whether the device has done more of a job, which is the ring's oldest, than at the last look. */
+bool fpgpu_ring_progresses(struct fpgpu_ring *ring, struct fpgpu_job *job)
+{
+	s64 done = fpgpu_read64(ring->regs + FPGPU_RING_PACKETS) - ring->packets_before - job->first;
+	bool more = done > job->watched;
+
+	job->watched = done;
+	return more && !(readl(ring->regs + FPGPU_RING_STATUS) & FPGPU_RING_STATUS_ERROR);
 }
 
 /* Stops the ring; the packet in execution has no effect on memory. */

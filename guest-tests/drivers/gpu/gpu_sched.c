@@ -30,6 +30,8 @@ static struct dma_fence *fpgpu_sched_run_job(struct drm_sched_job *sched_job)
 	fpgpu_fence_begin(ring, job->fence, &sched_job->s_fence->finished);
 	if (drm_dev_enter(&ring->gpu->drm, &idx)) {
 		fpgpu_ring_emit(ring, job);
+		if (!FENCEPOST_HAS(hold))
+			fpgpu_job_put_objs(job);
 		drm_dev_exit(idx);
 	} else {
 		fpgpu_fence_signal(job->fence, -ENODEV);
@@ -54,18 +56,6 @@ static void fpgpu_sched_free_job(struct drm_sched_job *sched_job)
 	fpgpu_job_free(job);
 }
 
-/* The device is gone, or the driver is leaving it. */
-static void fpgpu_sched_give_up(struct fpgpu_ring *ring, struct drm_sched_job *suspect)
-{
-	struct drm_sched_job *sched_job;
-
-	drm_sched_stop(&ring->sched, suspect);
-	fpgpu_ring_fail_all(ring, -ENODEV);
-	list_for_each_entry(sched_job, &ring->sched.pending_list, list)
-		sched_job->s_fence->parent = dma_fence_get(&to_fpgpu_job(sched_job)->fence->base);
-	fpgpu_compat_sched_start(&ring->sched);
-}
-
 /*
  * Called when a job takes too long, and for the oldest job by drm_sched_fault() when the ring
  * reports an error.
@@ -81,7 +71,7 @@ static enum drm_gpu_sched_stat fpgpu_sched_timedout_job(struct drm_sched_job *sc
 		fpgpu_ring_recover(ring, sched_job);
 		drm_dev_exit(idx);
 	} else {
-		fpgpu_sched_give_up(ring, sched_job);
+		fpgpu_ring_give_up(ring, sched_job);
 	}
 	return DRM_GPU_SCHED_STAT_NOMINAL;
 }

@@ -2,14 +2,21 @@
 #ifndef FENCEPOST_RECOVERY_H
 #define FENCEPOST_RECOVERY_H
 
+#include <linux/kconfig.h>
+
 /*
- * Whether the driver recovers from faults of its hardware. A build with FP_NO_RECOVERY=1 does not:
- * tests of the recovery must find that.
+ * Whether the driver has what recovers from a fault of its hardware. One built with FP_WITHOUT=WHAT
+ * (several words in quotes) lacks it: tests of the recovery must find that.
+ *
+ * recovery:  time-outs, resets and repeated commands
+ * seqno:     GPU: what is done is what the device says, and not one job an interrupt
+ * progress:  GPU: a job that is slow and goes on is not one that hangs
+ * retry:     GPU: the device is gone when several looks say so, and not one
+ * hold:      GPU: a job's buffers are kept until it ends
+ * reclaim:   GPU: memory for a buffer is waited for
+ * count:     display: vertical blanks are counted by the device, and not by their interrupts
  */
-#ifdef FP_NO_RECOVERY
-#define FENCEPOST_RECOVERY	false
-#else
-#define FENCEPOST_RECOVERY	true
-#endif
+#define FENCEPOST_HAS(what)	(!IS_ENABLED(FP_WITHOUT_##what))
+#define FENCEPOST_RECOVERY	FENCEPOST_HAS(recovery)
 
 #endif

@@ -48,6 +48,11 @@ impl KernelName {
 }
 
 impl Kernel {
+    /// Adds words to the command line.
+    pub fn add_words(&mut self, words: &str) {
+        self.append = [self.append.as_str(), words].join(" ").trim().to_string();
+    }
+
     /// The kernels that the scenario is run on, at least one.
     ///
     /// # Errors

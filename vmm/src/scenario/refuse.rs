@@ -21,7 +21,8 @@ pub(super) fn check(scenario: &Scenario) -> Result<(), (String, String)> {
     for tag in scenario.guest.share.keys() {
         check_tag(tag).map_err(|why| (tag.clone(), why))?;
     }
-    for name in scenario.guest.env.keys() {
+    let of_variants = scenario.variants.iter().flat_map(|variant| variant.env.keys());
+    for name in scenario.guest.env.keys().chain(of_variants) {
         if !is_variable(name) {
             let why = format!("'{name}' is no name of a variable; write letters, digits and _");
             return Err((name.clone(), why));

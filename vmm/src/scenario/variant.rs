@@ -1,4 +1,6 @@
-//! `[[variant]]`: a scenario once more, with its modules built otherwise.
+//! `[[variant]]`: a scenario once more, with other modules, another command line of the kernel or other variables.
+
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
@@ -12,6 +14,10 @@ pub struct Variant {
     pub name: String,
     /// Variables for `make`, behind those of `[modules]`.
     pub make: Vec<String>,
+    /// Words for the kernel's command line, behind those of `kernel.append`.
+    pub append: String,
+    /// Variables of the guest's commands, beside those of `guest.env`.
+    pub env: BTreeMap<String, String>,
     /// It fails, by this failure.
     pub fails: Option<Allowed>,
 }
@@ -22,6 +28,8 @@ impl Scenario {
         let variants = std::mem::take(&mut self.variants);
         if let Some(variant) = variants.into_iter().find(|variant| variant.name == name) {
             self.modules.make.extend(variant.make);
+            self.kernel.add_words(&variant.append);
+            self.guest.env.extend(variant.env);
             self.expect.fails = variant.fails;
         }
         self
@@ -80,6 +88,17 @@ name = "other"
 [[step]]
 run = "true"
 "#;
+
+    #[test]
+    fn a_variant_adds_words_and_variables() {
+        let text = "[scenario]\n[kernel]\nappend = 'a'\n[guest]\nenv = { X = '1', Y = '1' }\n[[variant]]\nname = 'v'\n\
+            append = 'b c'\nenv = { X = '2', Z = '3' }\n[[step]]\nrun = 'true'\n";
+        let scenario = parse(text).expect("good").as_variant("v");
+        assert_eq!(scenario.kernel.append, "a b c");
+        assert_eq!(scenario.guest.env.values().collect::<Vec<_>>(), ["2", "1", "3"]);
+        let bad = text.replace("Z = '3'", "'Z Z' = '3'");
+        assert!(parse(&bad).expect_err("no name").to_string().contains("'Z Z' is no name of a variable"));
+    }
 
     #[test]
     fn a_variant_is_the_scenario_but_for_what_it_says() {

@@ -62,6 +62,8 @@ fn a_late_interrupt_arrives_when_it_says() {
 fn an_interrupt_arrives_twice() {
     let mut bench = with(&["1:irq-twice,after=2"]);
     assert_eq!([bench.raise(), bench.raise(), bench.raise()], [1, 2, 1]);
+    let mut bench = with(&["1:irq-twice,for=5us"]);
+    assert_eq!([bench.raise(), bench.advance_to(4999), bench.advance_to(5000)], [1, 0, 1]);
 }
 
 #[test]
@@ -78,6 +80,7 @@ fn a_spurious_interrupt_comes_at_its_time_or_behind_another() {
 fn each_message_that_may_arrive_is_in_the_trace() {
     for (specs, messages, raised) in [
         (&["1:irq-twice"][..], 2, 2),
+        (&["1:irq-twice,for=1us"], 2, 2),
         (&["1:irq-late,for=1us"], 1, 2),
         (&["1:irq-spurious,for=1us,vector=0"], 2, 2),
         (&["1:irq-lost"], 0, 1),
