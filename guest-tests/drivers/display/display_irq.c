@@ -9,6 +9,8 @@
 #include <drm/drm_print.h>
 #include <drm/drm_vblank.h>
 
+#include <fencepost_recovery.h>
+
 #include "display_drv.h"
 
 /* Clears and sets bits of IRQ_ENABLE. */
@@ -80,6 +82,8 @@ static irqreturn_t fpdisp_error_irq(int irq, void *arg)
 	fpdisp_write(disp, FPDISP_IRQ_STATUS, FPDISP_IRQ_ERROR);
 	errors = fpdisp_read(disp, FPDISP_ERROR_STATUS);
 	fpdisp_write(disp, FPDISP_ERROR_STATUS, errors);
+	if (!FENCEPOST_HAS(report))
+		return IRQ_HANDLED;
 	drm_err_ratelimited(&disp->drm, "Errors %#x, last refused address %#llx\n", errors,
 			    fpdisp_read64(disp, FPDISP_FAULT_IOVA));
 	return IRQ_HANDLED;

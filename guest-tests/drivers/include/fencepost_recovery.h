@@ -14,6 +14,7 @@
  * retry:     GPU: the device is gone when several looks say so, and not one
  * hold:      GPU: a job's buffers are kept until it ends
  * reclaim:   GPU: memory for a buffer is waited for
+ * report:    display: the log says of a frame that was black
  * count:     display: vertical blanks are counted by the device, and not by their interrupts
  */
 #define FENCEPOST_HAS(what)	(!IS_ENABLED(FP_WITHOUT_##what))

@@ -216,8 +216,15 @@ fn unusable(dir: &Path, error: &io::Error) -> HostError {
 /// The line about a build that failed.
 fn failed(dir: &Path, copy: &Path, text: &str, log: &Path) -> HostError {
     let copy = format!("{}/", copy.display());
-    let message: String = first_error(text).replace(&copy, "").chars().take(MESSAGE_MAX).collect();
+    let line = first_error(text).replace(&copy, "");
+    let message: String = in_headers(&line).chars().take(MESSAGE_MAX).collect();
     HostError::input(format!("modules {}: {message}", dir.display()), format!("see {}", log.display()))
+}
+
+/// A line about a kernel's header without the folder that the headers are unpacked in, which would take all the room.
+fn in_headers(line: &str) -> &str {
+    let folder = line.starts_with('/').then(|| line.split_once("/linux-headers-")).flatten();
+    folder.and_then(|(_, rest)| rest.split_once('/')).map_or(line, |(_, rest)| rest)
 }
 
 /// The line of a build's output that says best what is wrong.

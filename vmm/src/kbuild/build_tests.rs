@@ -106,6 +106,10 @@ fn the_compilers_first_error_is_told_with_its_line_and_the_log() {
     assert!(line.contains("driver: sub/one.c:12:5: error: 'x' undeclared; see "), "{line}");
     let log = line.rsplit("see ").next().expect("a path");
     assert!(log.ends_with("/log"), "{line}");
+    let says =
+        "modules:\n\t@echo \"/deep/down/linux-headers-1.2-common/include/a.h:3:4: error: no type\"; exit 1\n";
+    let line = Place::new(says).line();
+    assert!(line.contains("driver: include/a.h:3:4: error: no type; see "), "{line}");
     let line =
         Place::new("modules:\n\t@echo 'ERROR: modpost: \"lost\" [one.ko] undefined!'; exit 1\n").line();
     assert!(line.contains("\"lost\" [one.ko] undefined!"), "{line}");

@@ -15,6 +15,8 @@ const ARCHITECTURE: &str = "amd64";
 /// Links from packages' names to the kernels' folders, for names that do not say which kernel it is.
 const NAMES: &str = "kernel-names";
 const ROLE: &str = "kernel";
+/// The name of the project's debug kernel, and where `ci/kernel --debug` leaves it in the cache.
+const DEBUG: (&str, &str) = ("debug", "kernel-debug/vmlinuz");
 
 /// A kernel that can be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,13 +37,16 @@ struct Wanted {
 }
 
 /// The kernel that `name` names: a package (`linux-image-6.12-amd64`), a version, perhaps with a flavour (`6.12`, `6.1-rt`), which is
-/// the newest such package, or the path of a kernel. What is in the cache is taken, and no other program runs then; `update` looks
+/// the newest such package, `debug`, or the path of a kernel. What is in the cache is taken, and no other program runs then; `update` looks
 /// for a newer one at the package sources, and fetches it.
 ///
 /// # Errors
 ///
 /// There is no such package or file, it cannot be fetched, or there are no modules for it.
 pub fn kernel_of(name: &str, update: bool, cache: &Path, job: &Job) -> Result<KernelTree, HostError> {
+    if name == DEBUG.0 {
+        return debug(cache);
+    }
     let versions = name.strip_prefix(PACKAGE).unwrap_or(name);
     let wanted = Wanted::parse(versions);
     if name.contains('/') || (wanted.is_none() && !name.starts_with(PACKAGE)) {
@@ -70,6 +75,16 @@ pub fn kernel_of(name: &str, update: bool, cache: &Path, job: &Job) -> Result<Ke
         let what = format!("{ROLE} {package}: its package has no modules for {release}");
         HostError::input(what, "name another package")
     })
+}
+
+/// The debug kernel, which is built on the host and never fetched.
+fn debug(cache: &Path) -> Result<KernelTree, HostError> {
+    // Its own name and not the link's, which may lead elsewhere later.
+    let Ok(image) = fs::canonicalize(cache.join(DEBUG.1)) else {
+        let what = format!("{ROLE} {}: it is not built", DEBUG.0);
+        return Err(HostError::input(what, "build it by ci/kernel --debug of Fencepost's sources"));
+    };
+    of_file(&image, cache)
 }
 
 /// A kernel's file, with the modules that are beside it, in the cache or in the host's system.

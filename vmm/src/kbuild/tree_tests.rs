@@ -91,6 +91,13 @@ fn a_path_is_a_kernel_with_the_modules_beside_it() {
 }
 
 #[test]
+fn the_debug_kernel_is_built_and_never_fetched() {
+    let cache = tempfile::tempdir().expect("a folder");
+    let error = found(&cache, "debug").expect_err("it is not there");
+    assert!(error.contains("ci/kernel --debug"), "{error}");
+}
+
+#[test]
 fn names_are_read_as_debian_writes_them() {
     let wanted = |text: &str| Wanted::parse(text).map(|wanted| (wanted.version, wanted.flavour));
     let is = |version: &str, flavour: &str| Some((version.to_string(), flavour.to_string()));

@@ -135,6 +135,7 @@ fn names_that_the_guest_could_not_use_are_refused_with_their_line() {
         ("[guest.share]\n'a,b' = '.'", 2, "the tag 'a,b' is not possible"),
         ("[guest.share]\n\"..\" = '.'", 2, "the tag '..' is not possible"),
         ("[guest.env]\nGOOD = '1'\n'A B' = '2'", 3, "'A B' is no name of a variable"),
+        ("[[variant]]\nname = 'v'\nenv = { 'A B' = '2' }", 3, "'A B' is no name of a variable"),
         ("[guest]\nenv = { 1A = '2' }", 2, "'1A' is no name of a variable"),
         ("[machine]\naccel = 'kvm'", 2, "scenarios run under soft"),
         (machine, 5, "is for `fencepost test` itself"),
