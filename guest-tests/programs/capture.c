@@ -21,7 +21,7 @@ int capture_call(const struct capture *capture, unsigned long request, void *arg
 	return ioctl(capture->fd, request, arg) ? -errno : 0;
 }
 
-int capture_open(struct capture *capture, const char *driver)
+int capture_open(struct capture *capture, const char *driver, unsigned int number)
 {
 	memset(capture, 0, sizeof(*capture));
 	for (int n = 0; n < MAX_NODES; n++) {
@@ -33,7 +33,7 @@ int capture_open(struct capture *capture, const char *driver)
 		if (capture->fd < 0)
 			continue;
 		if (!capture_call(capture, VIDIOC_QUERYCAP, &cap) &&
-		    !strcmp((const char *)cap.driver, driver)) {
+		    !strcmp((const char *)cap.driver, driver) && !number--) {
 			capture->type = cap.device_caps & V4L2_CAP_VIDEO_CAPTURE_MPLANE ?
 						V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE :
 						V4L2_BUF_TYPE_VIDEO_CAPTURE;

@@ -43,8 +43,8 @@ struct captured {
 /* An ioctl of the device. */
 int capture_call(const struct capture *capture, unsigned long request, void *arg);
 
-/* Opens the driver's capture device, of either interface. */
-int capture_open(struct capture *capture, const char *driver);
+/* Opens the driver's capture device of this number, from 0, of either interface. */
+int capture_open(struct capture *capture, const char *driver, unsigned int number);
 
 /* Sets a format; @stride 0 is the driver's choice. See the structure for what it became. */
 int capture_format(struct capture *capture, uint32_t fourcc, uint32_t width, uint32_t height,

@@ -175,7 +175,7 @@ static bool reads(void)
 	struct camera_view view;
 	struct captured frame = { 0 };
 	struct capture reader;
-	bool good = !capture_open(&reader, FENCEPOST_CAMERA_DRIVER_NAME) &&
+	bool good = !capture_open(&reader, FENCEPOST_CAMERA_DRIVER_NAME, 0) &&
 		    !capture_format(&reader, V4L2_PIX_FMT_UYVY, 64, 48, 0);
 	uint8_t *picture = malloc(reader.bytes[0]);
 
@@ -258,7 +258,7 @@ static bool counts_drops(void)
 
 int main(void)
 {
-	int ret = capture_open(&camera, FENCEPOST_CAMERA_DRIVER_NAME);
+	int ret = capture_open(&camera, FENCEPOST_CAMERA_DRIVER_NAME, 0);
 
 	mplane = camera.type == V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE;
 	ktap_plan(mplane ? 17 : 18);

@@ -118,7 +118,7 @@ int main(void)
 		V4L2_PIX_FMT_YUYV, V4L2_PIX_FMT_NV12, V4L2_PIX_FMT_XBGR32, V4L2_PIX_FMT_SRGGB10,
 	};
 	struct v4l2_control pattern = { .id = V4L2_CID_TEST_PATTERN, .value = WAVES };
-	int ret = capture_open(&camera, FENCEPOST_CAMERA_DRIVER_NAME);
+	int ret = capture_open(&camera, FENCEPOST_CAMERA_DRIVER_NAME, 0);
 
 	ktap_plan(7);
 	if (!ktap_result(!ret && !capture_call(&camera, VIDIOC_S_CTRL, &pattern) &&

@@ -91,12 +91,17 @@ static int fpcam_start_streaming(struct vb2_queue *queue, unsigned int count)
 
 	cam->first_sequence = 0;
 	cam->next_sequence = 0;
+	ret = fpcam_media_start(cam);
+	if (ret)
+		goto give_back;
 	ret = fpcam_stream(cam);
 	if (!ret) {
 		cam->streaming = true;
 		fpcam_watch_start(cam);
 		return 0;
 	}
+	fpcam_media_stop(cam);
+give_back:
 	fpcam_halt(cam);
 	fpcam_empty(cam, VB2_BUF_STATE_QUEUED);
 	return ret;
@@ -109,6 +114,7 @@ static void fpcam_stop_streaming(struct vb2_queue *queue)
 	cam->streaming = false;
 	fpcam_halt(cam);
 	fpcam_empty(cam, VB2_BUF_STATE_ERROR);
+	fpcam_media_stop(cam);
 }
 
 static const struct vb2_ops fpcam_vb2_ops = {

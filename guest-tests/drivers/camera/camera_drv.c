@@ -107,6 +107,7 @@ static void fpcam_release(struct v4l2_device *v4l2)
 {
 	struct fpcam_device *cam = container_of(v4l2, struct fpcam_device, v4l2);
 
+	fpcam_media_release(cam);
 	v4l2_ctrl_handler_free(&cam->handler);
 	v4l2_device_unregister(&cam->v4l2);
 	mutex_destroy(&cam->lock);
@@ -165,13 +166,22 @@ static int fpcam_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	ret = fpcam_request_irqs(cam);
 	if (ret)
 		goto forget_rings;
+	ret = fpcam_media_init(cam);
+	if (ret)
+		goto no_media;
 	ret = fpcam_video_register(cam);
 	if (ret)
-		goto free_irqs;
+		goto no_media;
+	ret = fpcam_media_register(cam);
+	if (ret)
+		goto no_video;
 	pci_set_drvdata(pdev, cam);
 	return 0;
 
-free_irqs:
+no_video:
+	vb2_video_unregister_device(&cam->vdev);
+no_media:
+	fpcam_media_unregister(cam);
 	fpcam_free_irqs(cam);
 forget_rings:
 	fpcam_rings_forget(cam);
@@ -186,6 +196,7 @@ static void fpcam_remove(struct pci_dev *pdev)
 
 	/* Stops the stream and frees the buffers, whoever has the device open. */
 	vb2_video_unregister_device(&cam->vdev);
+	fpcam_media_unregister(cam);
 	cancel_delayed_work_sync(&cam->watch);
 	fpcam_rings_forget(cam);
 	fpcam_free_irqs(cam);

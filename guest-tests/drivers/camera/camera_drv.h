@@ -7,9 +7,11 @@
 #include <linux/pci.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
+#include <media/media-device.h>
 #include <media/v4l2-ctrls.h>
 #include <media/v4l2-dev.h>
 #include <media/v4l2-device.h>
+#include <media/v4l2-subdev.h>
 #include <media/videobuf2-v4l2.h>
 
 #include <fencepost_camera_regs.h>
@@ -81,6 +83,13 @@ struct fpcam_device {
 	bool multiplanar;
 	struct v4l2_device v4l2;
 	struct video_device vdev;
+	/* The media graph: camera_media.c. */
+	bool has_media;
+	struct media_device mdev;
+	struct media_pipeline pipe;
+	struct v4l2_subdev sensor;
+	struct media_pad sensor_pad;
+	struct media_pad video_pad;
 	struct vb2_queue queue;
 	/* Has a lock of its own, which is taken inside the one below. */
 	struct v4l2_ctrl_handler handler;
@@ -152,6 +161,15 @@ void fpcam_pix_from_mplane(struct v4l2_pix_format *pix, const struct v4l2_pix_fo
 void fpcam_pix_to_mplane(struct fpcam_device *cam, struct v4l2_pix_format_mplane *mplane,
 			 const struct v4l2_pix_format *pix);
 int fpcam_enum_framesizes(struct file *file, void *priv, struct v4l2_frmsizeenum *sizes);
+
+/* camera_media.c: a sensor and a media graph, if that was asked for */
+u32 fpcam_code_of(const struct fpcam_format *format);
+int fpcam_media_init(struct fpcam_device *cam);
+int fpcam_media_register(struct fpcam_device *cam);
+void fpcam_media_unregister(struct fpcam_device *cam);
+void fpcam_media_release(struct fpcam_device *cam);
+int fpcam_media_start(struct fpcam_device *cam);
+void fpcam_media_stop(struct fpcam_device *cam);
 
 /* camera_rate.c: frame intervals */
 int fpcam_enum_frameintervals(struct file *file, void *priv, struct v4l2_frmivalenum *intervals);

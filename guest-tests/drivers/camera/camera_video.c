@@ -23,8 +23,15 @@ static int fpcam_querycap(struct file *file, void *priv, struct v4l2_capability 
 
 static int fpcam_enum_fmt(struct file *file, void *priv, struct v4l2_fmtdesc *desc)
 {
-	const struct fpcam_format *format = fpcam_nth_format(video_drvdata(file), desc->index);
+	struct fpcam_device *cam = video_drvdata(file);
+	const struct fpcam_format *format;
+	u32 n, left = desc->index;
 
+	/* With a media graph, programs may ask for what goes with a format of the sensor's. */
+	for (n = 0; (format = fpcam_nth_format(cam, n)); n++)
+		if (!desc->mbus_code || desc->mbus_code == fpcam_code_of(format))
+			if (!left--)
+				break;
 	if (!format)
 		return -EINVAL;
 	desc->pixelformat = format->fourcc;
@@ -234,13 +241,16 @@ int fpcam_video_register(struct fpcam_device *cam)
 	vdev->v4l2_dev = &cam->v4l2;
 	vdev->queue = &cam->queue;
 	vdev->lock = &cam->lock;
-	vdev->ctrl_handler = &cam->handler;
+	/* In a media graph the controls are the sensor's. */
+	vdev->ctrl_handler = cam->has_media ? NULL : &cam->handler;
 	vdev->fops = &fpcam_file_ops;
 	vdev->ioctl_ops = cam->multiplanar ? &fpcam_mplane_ioctl_ops : &fpcam_ioctl_ops;
 	/* vb2 has read() for one plane alone. */
 	vdev->device_caps = V4L2_CAP_STREAMING;
 	vdev->device_caps |= cam->multiplanar ? V4L2_CAP_VIDEO_CAPTURE_MPLANE :
 						V4L2_CAP_VIDEO_CAPTURE | V4L2_CAP_READWRITE;
+	if (cam->has_media)
+		vdev->device_caps |= V4L2_CAP_IO_MC;
 	/* The structure lives as long as the v4l2_device. */
 	vdev->release = video_device_release_empty;
 	video_set_drvdata(vdev, cam);
