@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <stdbool.h>
+#include <unistd.h>
 
 #include "display.h"
 #include "display_commit.h"
@@ -176,16 +177,84 @@ static void test_switching(void)
 	ktap_result(!ret && display_crc_on_screen(&display) == crcs[1], "a plane is shown again after sleep (%d)", ret);
 }
 
+/* The property of the connector that is older than ACTIVE. */
+static int set_dpms(uint64_t value)
+{
+	struct drm_mode_connector_set_property set = {
+		.value = value,
+		.prop_id = display_property(display.fd, display.connector, DRM_MODE_OBJECT_CONNECTOR, "DPMS", NULL),
+		.connector_id = display.connector,
+	};
+
+	return display_ioctl(display.fd, DRM_IOCTL_MODE_SETPROPERTY, &set);
+}
+
+static bool is_active(void)
+{
+	uint64_t active = 0;
+
+	display_property(display.fd, display.crtc, DRM_MODE_OBJECT_CRTC, "ACTIVE", &active);
+	return active;
+}
+
+static void test_dpms(void)
+{
+	int ret = display_modeset(&display, fbs[0].fb);
+
+	if (!ret)
+		ret = set_dpms(DRM_MODE_DPMS_OFF);
+	ktap_result(!ret && !is_active() && display_wait_vblank(&display, NULL) == -EINVAL,
+		    "DPMS switches the screen off (%d)", ret);
+	ret = set_dpms(DRM_MODE_DPMS_ON);
+	ktap_result(!ret && is_active() && display_crc_on_screen(&display) == crcs[0], "and on again (%d)", ret);
+}
+
+#define SEQUENCES 4
+
+/* Asks for events of vertical blanks to come; each tells its number and its time, which are frames from each other. */
+static void test_sequences(void)
+{
+	uint64_t frame_ns = display.mode.htotal * 1000000ull * display.mode.vtotal / display.mode.clock;
+	struct drm_crtc_get_sequence now = { .crtc_id = display.crtc };
+	struct drm_event_crtc_sequence event = { 0 };
+	int ret = display_ioctl(display.fd, DRM_IOCTL_CRTC_GET_SEQUENCE, &now), wrong = 0;
+
+	for (uint64_t i = 1; i <= SEQUENCES && !ret; i++) {
+		struct drm_crtc_queue_sequence queue = {
+			.crtc_id = display.crtc, .sequence = now.sequence + i, .user_data = i,
+		};
+
+		ret = display_ioctl(display.fd, DRM_IOCTL_CRTC_QUEUE_SEQUENCE, &queue);
+	}
+	for (uint64_t i = 1; i <= SEQUENCES && !ret; i++) {
+		int64_t late = 0;
+
+		if (read(display.fd, &event, sizeof(event)) != sizeof(event))
+			ret = -EIO;
+		late = event.time_ns - now.sequence_ns - (int64_t)(i * frame_ns);
+		/* To the microseconds that lie between two readings of a clock. */
+		if (event.base.type != DRM_EVENT_CRTC_SEQUENCE || event.user_data != i ||
+		    event.sequence != now.sequence + i || late > 5000 || late < -5000) {
+			ktap_note("event %u of %llu, sequence %llu, %lld ns late", event.base.type, event.user_data,
+				  event.sequence, (long long)late);
+			wrong++;
+		}
+	}
+	ktap_result(!ret && !wrong, "events of vertical blanks have their numbers and times (%d)", ret);
+}
+
 int main(void)
 {
 	int ret;
 
-	ktap_plan(ROWS + 3);
+	ktap_plan(ROWS + 6);
 	ret = display_open(&display, FENCEPOST_DISPLAY_DRIVER_NAME);
 	if (!ktap_result(!ret && display_make_pictures(&display, fbs, crcs, 2), "the display opens (%d)", ret))
 		return ktap_finish();
 	test_commits();
 	test_switching();
+	test_dpms();
+	test_sequences();
 	display_close(&display);
 	return ktap_finish();
 }
