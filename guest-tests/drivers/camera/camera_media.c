@@ -115,20 +115,10 @@ static int fpcam_sensor_enum_size(struct v4l2_subdev *sd, struct v4l2_subdev_sta
 	return 0;
 }
 
-/* The device has one switch for the sensor and what writes to memory: the video device's. */
-static int fpcam_sensor_s_stream(struct v4l2_subdev *sd, int enable)
-{
-	return 0;
-}
-
 static const struct v4l2_subdev_core_ops fpcam_sensor_core_ops = {
 	.log_status = v4l2_ctrl_subdev_log_status,
 	.subscribe_event = v4l2_ctrl_subdev_subscribe_event,
 	.unsubscribe_event = v4l2_event_subdev_unsubscribe,
-};
-
-static const struct v4l2_subdev_video_ops fpcam_sensor_video_ops = {
-	.s_stream = fpcam_sensor_s_stream,
 };
 
 static const struct v4l2_subdev_pad_ops fpcam_sensor_pad_ops = {
@@ -143,7 +133,6 @@ static const struct v4l2_subdev_pad_ops fpcam_sensor_pad_ops = {
 
 static const struct v4l2_subdev_ops fpcam_sensor_ops = {
 	.core = &fpcam_sensor_core_ops,
-	.video = &fpcam_sensor_video_ops,
 	.pad = &fpcam_sensor_pad_ops,
 };
 
