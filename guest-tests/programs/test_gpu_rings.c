@@ -117,7 +117,7 @@ static void test_copy_ring(void)
  */
 static void test_priorities(void)
 {
-	enum { LOW_JOBS = 30, COMMANDS = 63, ON_THE_RING = 5 };
+	enum { LOW_JOBS = 30, COMMANDS = 63, ON_THE_RING = 16 };
 	struct drm_fencepost_gpu_command low[COMMANDS], normal = gpu_copy(&b, &a, 4), high = normal;
 	int fences[LOW_JOBS + 2], ret = 0, blocker = block(1);
 	uint32_t seen[2];

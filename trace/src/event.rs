@@ -180,6 +180,16 @@ pub enum JobKind {
     Fence,
     /// A word that the device does not know.
     Unknown,
+    /// Scales pixels.
+    Scale,
+    /// Blends pixels over others.
+    Blend,
+    /// Turns and flips a picture.
+    Rotate,
+    /// Sums up bytes.
+    Checksum,
+    /// Runs a program.
+    Compute,
 }
 
 impl Event {

@@ -22,6 +22,8 @@ pub enum GpuError {
     Timeout,
     /// Ring registers that are not valid.
     Ring,
+    /// A program that executes too many instructions.
+    Limit,
     /// The engine itself failed: a fault that was asked for.
     Engine,
 }
@@ -38,6 +40,7 @@ impl GpuError {
             GpuError::Timeout => 6,
             GpuError::Ring => 7,
             GpuError::Engine => 8,
+            GpuError::Limit => 9,
         }
     }
 

@@ -2,24 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::compute::{self, INSTRUCTION_BYTES, Instruction};
 use super::error::GpuError;
+use super::image::{self, Filter, PIXEL_BYTES, PixelAlpha, Turn};
 use super::packet::{Condition, Operand, Packet, Source};
+use super::window::Window;
 use crate::pixel::{self, Range};
-use crate::ports::{Iova, Ports};
-use crate::sg::SgList;
+use crate::ports::{DmaExt, Iova, Ports};
 
 /// The largest piece that a fill or a copy moves at once.
 const PIECE_BYTES: u64 = 64 << 10;
-
-/// Rows of a buffer, all of them inside it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Window {
-    list: SgList,
-    offset: u64,
-    stride: u32,
-    row_bytes: u32,
-    rows: u32,
-}
 
 /// A job that is ready to run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,56 +26,28 @@ pub enum Job {
     ConvertYuyv { dst: Window, src: Window, range: Range },
     /// Convert a plane of luma and a plane of chroma.
     ConvertNv12 { dst: Window, luma: Window, chroma: Window, range: Range },
+    /// Scale pixels.
+    Scale { dst: Window, src: Window, filter: Filter },
+    /// Blend pixels over others.
+    Blend { dst: Window, src: Window, mode: PixelAlpha, plane: u8 },
+    /// Turn and flip a picture.
+    Rotate { dst: Window, src: Window, turn: Turn },
+    /// Write the CRC-32 of rows.
+    Checksum { src: Window, address: Iova },
+    /// Run a program at each place of a grid.
+    Compute {
+        program: Vec<Instruction>,
+        dst: Window,
+        src: Option<Window>,
+        grid: (u32, u32),
+        values: [u32; 2],
+    },
     /// Wait on a semaphore.
     SemWait { address: Iova, condition: Condition },
     /// Write a semaphore.
     SemSignal { address: Iova, value: u64 },
     /// Write the fence word.
     Fence { seqno: u64, cycles_at: Option<Iova> },
-}
-
-impl Window {
-    fn fetch(operand: Operand, row_bytes: u32, rows: u32, ports: &mut Ports<'_>) -> Result<Self, GpuError> {
-        let list = SgList::fetch(operand.table, operand.entries, ports)?;
-        let window = Window { list, offset: operand.offset, stride: operand.stride, row_bytes, rows };
-        if window.is_inside() { Ok(window) } else { Err(GpuError::Bounds) }
-    }
-
-    /// Whether every row is inside the buffer.
-    fn is_inside(&self) -> bool {
-        let last_row = u64::from(self.stride).saturating_mul(u64::from(self.rows.saturating_sub(1)));
-        let end = self.offset.checked_add(last_row).and_then(|at| at.checked_add(u64::from(self.row_bytes)));
-        end.is_some_and(|end| end <= self.list.len_bytes())
-    }
-
-    fn bytes(&self) -> u64 {
-        u64::from(self.row_bytes).saturating_mul(u64::from(self.rows))
-    }
-
-    /// Where row `y` starts. Cannot saturate, because the window is inside its buffer.
-    fn row(&self, y: u32) -> u64 {
-        self.offset.saturating_add(u64::from(self.stride).saturating_mul(u64::from(y)))
-    }
-
-    fn read(&self, y: u32, line: &mut [u8], ports: &mut Ports<'_>) -> Result<(), GpuError> {
-        Ok(self.list.read(self.row(y), line, ports)?)
-    }
-
-    fn write(&self, y: u32, line: &[u8], ports: &mut Ports<'_>) -> Result<(), GpuError> {
-        Ok(self.list.write(self.row(y), line, ports)?)
-    }
-
-    /// Whether its rows follow each other without a gap.
-    fn is_linear(&self) -> bool {
-        self.rows == 1 || self.stride == self.row_bytes
-    }
-
-    /// The window as runs of bytes, (offset, length): one run of everything if `linear`, else a run a row.
-    fn runs(&self, linear: bool) -> impl Iterator<Item = (u64, u64)> + use<> {
-        let (rows, bytes) = if linear { (1, self.bytes()) } else { (self.rows, u64::from(self.row_bytes)) };
-        let (offset, stride) = (self.offset, u64::from(self.stride));
-        (0..rows).map(move |y| (offset.saturating_add(stride.saturating_mul(u64::from(y))), bytes))
-    }
 }
 
 impl Job {
@@ -113,6 +77,29 @@ impl Job {
                     },
                 }
             }
+            Packet::Scale { dst, src, filter, to, from } => {
+                Job::Scale { dst: pixels(dst, to, ports)?, src: pixels(src, from, ports)?, filter }
+            }
+            Packet::Blend { dst, src, mode, plane, size } => {
+                Job::Blend { dst: pixels(dst, size, ports)?, src: pixels(src, size, ports)?, mode, plane }
+            }
+            Packet::Rotate { dst, src, turn, size } => {
+                let turned = turn.size(size);
+                Job::Rotate { dst: pixels(dst, turned, ports)?, src: pixels(src, size, ports)?, turn }
+            }
+            Packet::Checksum { src, address, width_bytes, rows } => {
+                Job::Checksum { src: Window::fetch(src, width_bytes, rows, ports)?, address }
+            }
+            Packet::Compute { dst, src, program, instructions, grid, values } => {
+                let bytes = instructions.saturating_mul(INSTRUCTION_BYTES);
+                let code = Window::fetch(program, bytes, 1, ports)?;
+                let mut text = vec![0; bytes as usize];
+                code.read(0, &mut text, ports)?;
+                let program = compute::parse(&text)?;
+                let dst = Window::fetch(dst, dst.stride, 1, ports)?;
+                let src = src.map(|src| Window::fetch(src, src.stride, 1, ports)).transpose()?;
+                Job::Compute { program, dst, src, grid, values }
+            }
             Packet::SemWait { address, condition } => Job::SemWait { address, condition },
             Packet::SemSignal { address, value } => Job::SemSignal { address, value },
             Packet::Fence { seqno, cycles_at } => Job::Fence { seqno, cycles_at },
@@ -121,12 +108,32 @@ impl Job {
 
     /// Bytes that it reads and writes, for the cost model.
     pub fn bytes(&self) -> u64 {
-        self.windows().into_iter().flatten().map(Window::bytes).fold(0, u64::saturating_add)
+        let more = match self {
+            // What is blended over is read too.
+            Job::Blend { dst, .. } => dst.bytes(),
+            // A byte for each instruction and place.
+            Job::Compute { program, grid, .. } => {
+                u64::from(grid.0).saturating_mul(grid.1.into()).saturating_mul(program.len() as u64)
+            }
+            _ => 0,
+        };
+        self.windows().into_iter().flatten().map(Window::bytes).fold(more, u64::saturating_add)
     }
 
     /// Whether a job that was restored could have been made by [`Job::fetch`].
     pub fn is_sound(&self) -> bool {
-        self.windows().into_iter().flatten().all(|window| window.rows > 0 && window.is_inside())
+        self.windows().into_iter().flatten().all(Window::is_sound) && self.fits()
+    }
+
+    /// Whether the windows of a rotation or a blend have the sizes of each other.
+    fn fits(&self) -> bool {
+        let size = |window: &Window| (window.row_bytes() / PIXEL_BYTES, window.rows());
+        match self {
+            Job::Rotate { dst, src, turn } => turn.quarters < 4 && size(dst) == turn.size(size(src)),
+            Job::Blend { dst, src, .. } => size(dst) == size(src),
+            Job::Compute { program, .. } => program.len() <= compute::MAX_INSTRUCTIONS as usize,
+            _ => true,
+        }
     }
 
     /// Moves the bytes of a fill, copy or conversion; does nothing for the other jobs.
@@ -137,6 +144,16 @@ impl Job {
             Job::ConvertYuyv { dst, src, range } => convert_yuyv(dst, src, *range, ports)?,
             Job::ConvertNv12 { dst, luma, chroma, range } => {
                 convert_nv12(dst, luma, chroma, *range, ports)?;
+            }
+            Job::Scale { dst, src, filter } => image::scale(dst, src, *filter, ports)?,
+            Job::Blend { dst, src, mode, plane } => image::blend(dst, src, *mode, *plane, ports)?,
+            Job::Rotate { dst, src, turn } => image::rotate(dst, src, *turn, ports)?,
+            Job::Checksum { src, address } => {
+                let sum = checksum(src, ports)?;
+                ports.dma.write_u64(*address, sum)?;
+            }
+            Job::Compute { program, dst, src, grid, values } => {
+                compute::run(program, (dst, src.as_ref()), *grid, *values, ports)?;
             }
             Job::Nop | Job::SemWait { .. } | Job::SemSignal { .. } | Job::Fence { .. } => {}
         }
@@ -149,9 +166,19 @@ impl Job {
             Job::Fill { dst, .. } => [Some(dst), None, None],
             Job::Copy { dst, src } | Job::ConvertYuyv { dst, src, .. } => [Some(src), Some(dst), None],
             Job::ConvertNv12 { dst, luma, chroma, .. } => [Some(luma), Some(chroma), Some(dst)],
+            Job::Scale { dst, src, .. } | Job::Blend { dst, src, .. } | Job::Rotate { dst, src, .. } => {
+                [Some(src), Some(dst), None]
+            }
+            Job::Checksum { src, .. } => [Some(src), None, None],
+            Job::Compute { dst, src, .. } => [src.as_ref(), Some(dst), None],
             Job::Nop | Job::SemWait { .. } | Job::SemSignal { .. } | Job::Fence { .. } => [None; 3],
         }
     }
+}
+
+/// A window of pixels of 32 bits.
+fn pixels(operand: Operand, (width, rows): (u32, u32), ports: &mut Ports<'_>) -> Result<Window, GpuError> {
+    Window::fetch(operand, width.saturating_mul(PIXEL_BYTES), rows, ports)
 }
 
 /// Cuts `bytes` at `offset` into pieces that are multiples of 4 bytes, but for the last.
@@ -173,7 +200,7 @@ fn fill(dst: &Window, pattern: u32, ports: &mut Ports<'_>) -> Result<(), GpuErro
     }
     for (offset, bytes) in dst.runs(dst.is_linear()) {
         for (at, len) in pieces(offset, bytes) {
-            dst.list.write(at, line.get(..len).unwrap_or_default(), ports)?;
+            dst.write_at(at, line.get(..len).unwrap_or_default(), ports)?;
         }
     }
     Ok(())
@@ -185,17 +212,31 @@ fn copy(dst: &Window, src: &Window, ports: &mut Ports<'_>) -> Result<(), GpuErro
     for ((to, bytes), (from, _)) in dst.runs(linear).zip(src.runs(linear)) {
         for ((to, len), (from, _)) in pieces(to, bytes).zip(pieces(from, bytes)) {
             let line = line.get_mut(..len).unwrap_or_default();
-            src.list.read(from, line, ports)?;
-            dst.list.write(to, line, ports)?;
+            src.read_at(from, line, ports)?;
+            dst.write_at(to, line, ports)?;
         }
     }
     Ok(())
 }
 
+/// The CRC-32 of the rows' bytes, one row behind the other.
+fn checksum(src: &Window, ports: &mut Ports<'_>) -> Result<u64, GpuError> {
+    let mut line = piece_buffer(src.bytes());
+    let mut sum = crc32fast::Hasher::new();
+    for (offset, bytes) in src.runs(src.is_linear()) {
+        for (at, len) in pieces(offset, bytes) {
+            let line = line.get_mut(..len).unwrap_or_default();
+            src.read_at(at, line, ports)?;
+            sum.update(line);
+        }
+    }
+    Ok(sum.finalize().into())
+}
+
 fn convert_yuyv(dst: &Window, src: &Window, range: Range, ports: &mut Ports<'_>) -> Result<(), GpuError> {
-    let mut from = vec![0; src.row_bytes as usize];
-    let mut to = vec![0; dst.row_bytes as usize];
-    for y in 0..dst.rows {
+    let mut from = vec![0; src.row_bytes() as usize];
+    let mut to = vec![0; dst.row_bytes() as usize];
+    for y in 0..dst.rows() {
         src.read(y, &mut from, ports)?;
         pixel::yuyv_to_xrgb8888(range, &from, &mut to);
         dst.write(y, &to, ports)?;
@@ -210,10 +251,10 @@ fn convert_nv12(
     range: Range,
     ports: &mut Ports<'_>,
 ) -> Result<(), GpuError> {
-    let mut luma_line = vec![0; luma.row_bytes as usize];
-    let mut chroma_line = vec![0; chroma.row_bytes as usize];
-    let mut to = vec![0; dst.row_bytes as usize];
-    for y in 0..dst.rows {
+    let mut luma_line = vec![0; luma.row_bytes() as usize];
+    let mut chroma_line = vec![0; chroma.row_bytes() as usize];
+    let mut to = vec![0; dst.row_bytes() as usize];
+    for y in 0..dst.rows() {
         // Two rows of pixels share one row of chroma.
         if y % 2 == 0 {
             chroma.read(y / 2, &mut chroma_line, ports)?;

@@ -1,8 +1,10 @@
 //! The GPU of docs/gpu.md: rings of packets that move pixels between scatter-gather lists.
 
+mod compute;
 mod config;
 mod core;
 mod error;
+mod image;
 mod job;
 mod packet;
 mod registers;
@@ -10,6 +12,7 @@ mod ring;
 mod state;
 #[cfg(test)]
 mod tests;
+mod window;
 
 pub use config::GpuConfig;
 pub use core::{DEVICE_ID, Gpu};

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use super::compute::{MAX_INSTRUCTIONS, MAX_PLACES, MAX_WINDOW_BYTES};
 use super::error::GpuError;
+use super::image::{Filter, PIXEL_BYTES, PixelAlpha, Turn};
 use super::registers::{MAX_DIMENSION_PX, ring_takes};
 use crate::pixel::Range;
 use crate::ports::Iova;
@@ -19,6 +21,9 @@ pub const MAX_AREA_BYTES: u64 = 1 << 30;
 
 const CONVERT_FORMAT: u32 = 0b011;
 const CONVERT_FULL_RANGE: u32 = 0b100;
+const ROTATE_QUARTERS: u32 = 0b0011;
+const ROTATE_FLIP_X: u32 = 1 << 2;
+const ROTATE_FLIP_Y: u32 = 1 << 3;
 const WAIT_EQUAL: u32 = 1 << 0;
 
 /// An operand as it is in memory.
@@ -57,10 +62,14 @@ pub struct RawPacket {
     pub height: U32,
     /// Pattern or semaphore value.
     pub value: U64,
-    /// The semaphore.
+    /// The semaphore, or where a result goes.
     pub address: U64,
+    /// Pixels in a row of a source of another size.
+    pub src_width: U32,
+    /// Its rows.
+    pub src_height: U32,
     /// Zero.
-    pub reserved: [u8; 16],
+    pub reserved: [u8; 8],
 }
 
 /// A window into a buffer, whose list is not fetched yet.
@@ -120,6 +129,23 @@ pub enum Packet {
     Copy { dst: Operand, src: Operand, width_bytes: u32, rows: u32 },
     /// Convert to XRGB8888.
     Convert { dst: Operand, src: Source<Operand>, range: Range, width_px: u32, rows: u32 },
+    /// Scale from one size, width and height, to another.
+    Scale { dst: Operand, src: Operand, filter: Filter, to: (u32, u32), from: (u32, u32) },
+    /// Blend over what is there.
+    Blend { dst: Operand, src: Operand, mode: PixelAlpha, plane: u8, size: (u32, u32) },
+    /// Turn and flip a source of this size.
+    Rotate { dst: Operand, src: Operand, turn: Turn, size: (u32, u32) },
+    /// Write the CRC-32 of rows.
+    Checksum { src: Operand, address: Iova, width_bytes: u32, rows: u32 },
+    /// Run a program at each place of a grid.
+    Compute {
+        dst: Operand,
+        src: Option<Operand>,
+        program: Operand,
+        instructions: u32,
+        grid: (u32, u32),
+        values: [u32; 2],
+    },
     /// Wait on a semaphore.
     SemWait { address: Iova, condition: Condition },
     /// Write a semaphore.
@@ -139,6 +165,11 @@ impl RawPacket {
             4 => JobKind::SemaphoreWait,
             5 => JobKind::SemaphoreSignal,
             6 => JobKind::Fence,
+            7 => JobKind::Scale,
+            8 => JobKind::Blend,
+            9 => JobKind::Rotate,
+            10 => JobKind::Checksum,
+            11 => JobKind::Compute,
             _ => JobKind::Unknown,
         }
     }
@@ -162,6 +193,11 @@ impl RawPacket {
                 let at = self.semaphore()?;
                 Packet::Fence { seqno: self.seqno.get(), cycles_at: (at.0 != 0).then_some(at) }
             }
+            7 => self.scale()?,
+            8 => self.blend()?,
+            9 => self.rotate()?,
+            10 => self.checksum()?,
+            11 => self.compute()?,
             _ => return Err(GpuError::Opcode),
         };
         let rest = self.without_fields_of(&packet);
@@ -186,8 +222,7 @@ impl RawPacket {
     }
 
     fn convert(&self) -> Result<Packet, GpuError> {
-        let (width_px, rows) = (self.width.get(), self.height.get());
-        check((1..=MAX_DIMENSION_PX).contains(&width_px) && (1..=MAX_DIMENSION_PX).contains(&rows))?;
+        let (width_px, rows) = dimensions(self.width, self.height)?;
         check(width_px % 2 == 0)?;
         check(self.flags.get() & !(CONVERT_FORMAT | CONVERT_FULL_RANGE) == 0)?;
         let range = if self.flags.get() & CONVERT_FULL_RANGE != 0 { Range::Full } else { Range::Limited };
@@ -202,6 +237,63 @@ impl RawPacket {
         };
         let dst = self.dst.window(width_px.saturating_mul(4), rows)?;
         Ok(Packet::Convert { dst, src, range, width_px, rows })
+    }
+
+    fn scale(&self) -> Result<Packet, GpuError> {
+        let filter = match self.flags.get() {
+            0 => Filter::Nearest,
+            1 => Filter::Bilinear,
+            _ => return Err(GpuError::Packet),
+        };
+        let (to, from) = (dimensions(self.width, self.height)?, dimensions(self.src_width, self.src_height)?);
+        Ok(Packet::Scale { dst: self.dst.pixels(to)?, src: self.src.pixels(from)?, filter, to, from })
+    }
+
+    fn blend(&self) -> Result<Packet, GpuError> {
+        let mode = match self.flags.get() {
+            0 => PixelAlpha::Ignored,
+            1 => PixelAlpha::Premultiplied,
+            2 => PixelAlpha::Coverage,
+            _ => return Err(GpuError::Packet),
+        };
+        let plane = u8::try_from(self.value.get()).map_err(|_| GpuError::Packet)?;
+        let size = dimensions(self.width, self.height)?;
+        Ok(Packet::Blend { dst: self.dst.pixels(size)?, src: self.src.pixels(size)?, mode, plane, size })
+    }
+
+    fn rotate(&self) -> Result<Packet, GpuError> {
+        let flags = self.flags.get();
+        check(flags & !(ROTATE_QUARTERS | ROTATE_FLIP_X | ROTATE_FLIP_Y) == 0)?;
+        let turn = Turn {
+            quarters: (flags & ROTATE_QUARTERS) as u8,
+            flip_x: flags & ROTATE_FLIP_X != 0,
+            flip_y: flags & ROTATE_FLIP_Y != 0,
+        };
+        let size = dimensions(self.width, self.height)?;
+        let dst = self.dst.pixels(turn.size(size))?;
+        Ok(Packet::Rotate { dst, src: self.src.pixels(size)?, turn, size })
+    }
+
+    fn checksum(&self) -> Result<Packet, GpuError> {
+        let (width_bytes, rows) = self.area()?;
+        let src = self.src.window(width_bytes, rows)?;
+        Ok(Packet::Checksum { src, address: self.semaphore()?, width_bytes, rows })
+    }
+
+    fn compute(&self) -> Result<Packet, GpuError> {
+        let (grid, instructions) = (dimensions(self.width, self.height)?, self.src_width.get());
+        check(u64::from(grid.0).saturating_mul(grid.1.into()) <= MAX_PLACES)?;
+        check((1..=MAX_INSTRUCTIONS).contains(&instructions))?;
+        let value = self.value.get();
+        Ok(Packet::Compute {
+            dst: self.dst.words()?,
+            // One of nothing is none: then no field of it may be set.
+            src: if self.src.stride.get() == 0 { None } else { Some(self.src.words()?) },
+            program: self.src2.window(0, 1)?,
+            instructions,
+            grid,
+            values: [value as u32, (value >> 32) as u32],
+        })
     }
 
     fn area(&self) -> Result<(u32, u32), GpuError> {
@@ -235,6 +327,22 @@ impl RawPacket {
                 let src2 = if matches!(src, Source::Nv12 { .. }) { none } else { rest.src2 };
                 RawPacket { flags: U32::ZERO, dst: none, src: none, src2, width, height, ..rest }
             }
+            Packet::Scale { .. } => {
+                let (src_width, src_height) = (U32::ZERO, U32::ZERO);
+                let flags = U32::ZERO;
+                RawPacket { flags, dst: none, src: none, width, height, src_width, src_height, ..rest }
+            }
+            Packet::Blend { .. } | Packet::Rotate { .. } => {
+                // A rotation's value is not used.
+                let value = if matches!(packet, Packet::Blend { .. }) { value } else { rest.value };
+                RawPacket { flags: U32::ZERO, dst: none, src: none, width, height, value, ..rest }
+            }
+            Packet::Compute { src, .. } => {
+                let src = if src.is_some() { none } else { rest.src };
+                let src_width = U32::ZERO;
+                RawPacket { dst: none, src, src2: none, width, height, src_width, value, ..rest }
+            }
+            Packet::Checksum { .. } => RawPacket { src: none, width, height, address, ..rest },
             Packet::SemWait { .. } => {
                 RawPacket { flags: U32::new(rest.flags.get() & !WAIT_EQUAL), value, address, ..rest }
             }
@@ -244,6 +352,18 @@ impl RawPacket {
 }
 
 impl RawOperand {
+    /// A window of as many bytes as its stride says, which are whole words.
+    fn words(&self) -> Result<Operand, GpuError> {
+        let bytes = self.stride.get();
+        check(bytes != 0 && bytes % 4 == 0 && bytes <= MAX_WINDOW_BYTES)?;
+        self.window(bytes, 1)
+    }
+
+    /// A window of pixels of 32 bits.
+    fn pixels(&self, (width, rows): (u32, u32)) -> Result<Operand, GpuError> {
+        self.window(width.saturating_mul(PIXEL_BYTES), rows)
+    }
+
     fn window(&self, row_bytes: u32, rows: u32) -> Result<Operand, GpuError> {
         check(rows == 1 || self.stride.get() >= row_bytes)?;
         Ok(Operand {
@@ -253,6 +373,13 @@ impl RawOperand {
             offset: self.offset.get(),
         })
     }
+}
+
+/// A width and a height that a picture may have.
+fn dimensions(width: U32, height: U32) -> Result<(u32, u32), GpuError> {
+    let (width, height) = (width.get(), height.get());
+    check((1..=MAX_DIMENSION_PX).contains(&width) && (1..=MAX_DIMENSION_PX).contains(&height))?;
+    Ok((width, height))
 }
 
 fn check(right: bool) -> Result<(), GpuError> {

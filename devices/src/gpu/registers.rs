@@ -19,8 +19,8 @@ pub const VECTORS: u16 = ERROR_VECTOR.wrapping_add(1);
 pub const ID_VALUE: u32 = u32::from_le_bytes(*b"FGPU");
 /// `VERSION`: 1.2.
 pub const VERSION_VALUE: u32 = 0x0001_0002;
-/// `CAPS`: opcodes 0 to 6.
-pub const CAPS_VALUE: u32 = 0x7f;
+/// `CAPS`: opcodes 0 to 11.
+pub const CAPS_VALUE: u32 = 0xfff;
 /// `RING_MAX_PACKETS`.
 pub const RING_MAX_PACKETS: u32 = 4096;
 /// `MAX_DIMENSION`, in pixels.

@@ -17,7 +17,7 @@ pub struct GpuState {
 
 impl Stateful for Gpu {
     const KIND: &'static str = "gpu";
-    const VERSION: u32 = 5;
+    const VERSION: u32 = 6;
     type Parts = GpuConfig;
     type State = GpuState;
 

@@ -44,6 +44,7 @@ int fpgpu_bo_address(struct drm_gem_object *obj, u64 offset, u64 *address)
 int fpgpu_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *file)
 {
 	struct drm_fencepost_gpu_bo_create *args = data;
+	struct fpgpu_file *file_priv = file->driver_priv;
 	struct drm_gem_shmem_object *shmem;
 	int ret;
 
@@ -56,7 +57,12 @@ int fpgpu_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *f
 	if (!FENCEPOST_HAS(reclaim))
 		mapping_set_gfp_mask(shmem->base.filp->f_mapping,
 				     (GFP_HIGHUSER & ~__GFP_RECLAIM) | __GFP_NOWARN);
-	ret = drm_gem_handle_create(file, &shmem->base, &args->handle);
+	mutex_lock(&file_priv->lock);
+	if (fpgpu_file_memory(file).total + args->size > FPGPU_MAX_FILE_BYTES)
+		ret = -EDQUOT;
+	else
+		ret = drm_gem_handle_create(file, &shmem->base, &args->handle);
+	mutex_unlock(&file_priv->lock);
 	drm_gem_object_put(&shmem->base);
 	return ret;
 }

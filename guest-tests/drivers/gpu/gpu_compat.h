@@ -11,9 +11,26 @@
 #include <drm/drm_file.h>
 #include <drm/gpu_scheduler.h>
 
+#include "gpu_drv.h"
+
 #ifdef FENCEPOST_LINUX_6_1
 
 #define FPGPU_COMPAT_PRIORITY_LOW	DRM_SCHED_PRIORITY_MIN
+
+/* What later kernels print by themselves; this one numbers its clients in no way. */
+static inline void fpgpu_compat_show_fdinfo(struct seq_file *seq, struct file *f)
+{
+	struct drm_printer p = drm_seq_file_printer(seq);
+	struct drm_file *file = f->private_data;
+	struct fpgpu_file *file_priv = file->driver_priv;
+
+	drm_printf(&p, "drm-driver:\t%s\n", FENCEPOST_GPU_DRIVER_NAME);
+	drm_printf(&p, "drm-client-id:\t%llu\n", file_priv->number);
+	drm_printf(&p, "drm-pdev:\t%s\n", dev_name(file->minor->dev->dev));
+	fpgpu_show_usage(&p, file);
+}
+
+#define FPGPU_COMPAT_SHOW_USAGE
 
 static inline void __iomem *fpgpu_compat_iomap(struct pci_dev *pdev, int bar, const char *name)
 {
@@ -57,6 +74,9 @@ static inline void fpgpu_compat_sched_start(struct drm_gpu_scheduler *sched)
 #else
 
 #define FPGPU_COMPAT_PRIORITY_LOW	DRM_SCHED_PRIORITY_LOW
+
+#define fpgpu_compat_show_fdinfo	drm_show_fdinfo
+#define FPGPU_COMPAT_SHOW_USAGE		.show_fdinfo = fpgpu_show_usage,
 
 static inline void __iomem *fpgpu_compat_iomap(struct pci_dev *pdev, int bar, const char *name)
 {

@@ -88,12 +88,17 @@ static const struct drm_ioctl_desc fpgpu_ioctls[] = {
 	DRM_IOCTL_DEF_DRV(FENCEPOST_GPU_SUBMIT, fpgpu_ioctl_submit, DRM_RENDER_ALLOW),
 };
 
-DEFINE_DRM_GEM_FOPS(fpgpu_fops);
+static const struct file_operations fpgpu_fops = {
+	.owner = THIS_MODULE,
+	DRM_GEM_FOPS,
+	.show_fdinfo = fpgpu_compat_show_fdinfo,
+};
 
 static const struct drm_driver fpgpu_drm_driver = {
 	.driver_features = DRIVER_GEM | DRIVER_RENDER | DRIVER_SYNCOBJ | DRIVER_SYNCOBJ_TIMELINE,
 	.open = fpgpu_open,
 	.postclose = fpgpu_postclose,
+	FPGPU_COMPAT_SHOW_USAGE
 	.gem_create_object = fpgpu_bo_alloc,
 	FENCEPOST_BO_DRIVER_OPS,
 	.ioctls = fpgpu_ioctls,
@@ -153,6 +158,7 @@ static int fpgpu_init_device(struct fpgpu_device *gpu)
 	info->max_commands = FPGPU_MAX_COMMANDS;
 	info->bytes_per_cycle = readl(gpu->regs + FPGPU_BYTES_PER_CYCLE);
 	info->fixed_cycles = fpgpu_read64(gpu->regs + FPGPU_FIXED_CYCLES);
+	gpu->has_busy_cycles = info->version >= FPGPU_VERSION_COPY_RING;
 	gpu->has_tail_words = info->version >= FPGPU_VERSION_TAIL_WORD;
 	if (info->version >= FPGPU_VERSION_COPY_RING)
 		info->copy_rings = readl(gpu->regs + FPGPU_COPY_RINGS);

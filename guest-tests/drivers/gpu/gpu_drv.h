@@ -14,6 +14,7 @@
 #include <linux/workqueue.h>
 
 #include <drm/drm_device.h>
+#include <drm/drm_print.h>
 #include <drm/gpu_scheduler.h>
 
 #include <fencepost_bo.h>
@@ -23,11 +24,16 @@
 #include "gpu_packet.h"
 
 #define FPGPU_MAX_RINGS		8
-#define FPGPU_RING_SLOTS	256
+#define FPGPU_RING_SLOTS	1024
 #define FPGPU_MAX_COMMANDS	64
+/* Packets of a job beside one for each command. */
+#define FPGPU_MAX_SLICES	64
 #define FPGPU_MAX_JOB_BOS		(3 * FPGPU_MAX_COMMANDS)
 #define FPGPU_MAX_SYNCS		64
 #define FPGPU_MAX_BO_BYTES	(128ULL << 20)
+/* Of one file: of the buffers that it has handles of, and jobs that are not done. */
+#define FPGPU_MAX_FILE_BYTES	(1ULL << 30)
+#define FPGPU_MAX_FILE_JOBS	1024
 
 struct fpgpu_device;
 
@@ -42,6 +48,9 @@ struct fpgpu_fence {
 	spinlock_t lock;
 	/* In fpgpu_ring.pending while the device may still write its number. */
 	struct list_head link;
+	/* Whose job it is, and its packet's place on the ring; while it is pending. */
+	struct fpgpu_file *file;
+	u32 slot;
 	/* The scheduler's fence, which lives as long as this one has not signalled. */
 	struct dma_fence *finished;
 };
@@ -55,6 +64,9 @@ struct fpgpu_ring {
 	dma_addr_t packets_dma;
 	struct fpgpu_ring_words *words;
 	dma_addr_t words_dma;
+	/* For the fence at each slot: FPGPU_RING_BUSY_CYCLES before it. Written by the device. */
+	__le64 *busy;
+	dma_addr_t busy_dma;
 	/*
 	 * Only the scheduler's run_job and, while that is stopped, a recovery use these. Packets
 	 * are counted from when the ring was enabled: those written to it, and those that it had
@@ -72,9 +84,11 @@ struct fpgpu_ring {
 	u64 fence_context;
 	char name[16];
 
-	/* Guards pending, from interrupts too. */
+	/* Guards those below, from interrupts too. */
 	spinlock_t lock;
 	struct list_head pending;
+	/* The busy cycles that files have been charged with. */
+	u64 charged;
 
 	/* Guards those below, which RING_INFO reports. */
 	struct mutex stats_lock;
@@ -92,6 +106,8 @@ struct fpgpu_device {
 	u32 max_sg_entries;
 	/* The rings take their tail from memory. */
 	bool has_tail_words;
+	/* The rings count their cycles. */
+	bool has_busy_cycles;
 	struct fpgpu_ring ring[FPGPU_MAX_RINGS];
 	int error_irq;
 	/* Configuration space as the driver set it up. */
@@ -122,9 +138,15 @@ enum fpgpu_priority {
 struct fpgpu_file {
 	/* The open file and each of its jobs. */
 	struct kref refs;
+	/* Another for each file, from 1 on. */
+	u64 number;
 	/* Nobody waits for this file's jobs by the file any more. */
 	bool closed;
-	/* Jobs of one file are armed and pushed in one order. */
+	/* Jobs that are not freed. */
+	atomic_t jobs;
+	/* Cycles that its jobs took on each ring. */
+	atomic64_t busy[FPGPU_MAX_RINGS];
+	/* Jobs of one file are armed and pushed in one order; it makes buffers one after the other. */
 	struct mutex lock;
 	struct drm_sched_entity entity[FPGPU_MAX_RINGS][FPGPU_PRIORITIES];
 };
@@ -182,6 +204,17 @@ static inline bool fpgpu_ring_only_copies(const struct fpgpu_ring *ring)
 int fpgpu_open(struct drm_device *drm, struct drm_file *file);
 void fpgpu_postclose(struct drm_device *drm, struct drm_file *file);
 void fpgpu_file_put(struct fpgpu_file *file_priv);
+
+/* gpu_usage.c */
+struct fpgpu_memory {
+	u64 total;
+	u64 shared;
+	u64 resident;
+};
+
+struct fpgpu_memory fpgpu_file_memory(struct drm_file *file);
+void fpgpu_show_usage(struct drm_printer *p, struct drm_file *file);
+void fpgpu_charge(struct fpgpu_ring *ring, struct fpgpu_fence *fence, u64 busy);
 
 /* gpu_dump.c */
 void fpgpu_dump(struct fpgpu_ring *ring);

@@ -43,6 +43,7 @@ int fpgpu_open(struct drm_device *drm, struct drm_file *file)
 		[FPGPU_PRIORITY_NORMAL] = DRM_SCHED_PRIORITY_NORMAL,
 		[FPGPU_PRIORITY_HIGH] = DRM_SCHED_PRIORITY_HIGH,
 	};
+	static atomic64_t files;
 	struct fpgpu_device *gpu = to_fpgpu(drm);
 	struct fpgpu_file *file_priv = kzalloc(sizeof(*file_priv), GFP_KERNEL);
 	unsigned int i;
@@ -50,6 +51,7 @@ int fpgpu_open(struct drm_device *drm, struct drm_file *file)
 
 	if (!file_priv)
 		return -ENOMEM;
+	file_priv->number = atomic64_inc_return(&files);
 	kref_init(&file_priv->refs);
 	mutex_init(&file_priv->lock);
 	for (i = 0; i < gpu->info.rings * FPGPU_PRIORITIES; i++) {

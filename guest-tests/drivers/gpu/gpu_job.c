@@ -9,15 +9,7 @@
 #include <drm/drm_file.h>
 
 #include "gpu_drv.h"
-
-/* A window of @rows rows of @row bytes, wanted by a command. */
-struct fpgpu_want {
-	const struct drm_fencepost_gpu_operand *operand;
-	struct fpgpu_window *window;
-	u32 row;
-	u32 rows;
-	bool write;
-};
+#include "gpu_job.h"
 
 /* Finds a buffer, remembers it once for the job, and lets the device see it. */
 static struct drm_gem_object *fpgpu_job_add_bo(struct fpgpu_job *job, struct drm_file *file,
@@ -47,8 +39,7 @@ static struct drm_gem_object *fpgpu_job_add_bo(struct fpgpu_job *job, struct drm
 	return obj;
 }
 
-static int fpgpu_job_window(struct fpgpu_job *job, struct drm_file *file,
-			    const struct fpgpu_want *want)
+int fpgpu_job_window(struct fpgpu_job *job, struct drm_file *file, const struct fpgpu_want *want)
 {
 	const struct drm_fencepost_gpu_operand *operand = want->operand;
 	u64 bytes = (u64)operand->stride * (want->rows - 1) + want->row;
@@ -70,7 +61,7 @@ static int fpgpu_job_window(struct fpgpu_job *job, struct drm_file *file,
 	return 0;
 }
 
-static bool fpgpu_operand_unused(const struct drm_fencepost_gpu_operand *operand)
+bool fpgpu_operand_unused(const struct drm_fencepost_gpu_operand *operand)
 {
 	return !operand->handle && !operand->stride && !operand->offset;
 }
@@ -127,15 +118,28 @@ static int fpgpu_job_convert(struct fpgpu_job *job, struct drm_file *file,
 	return ret;
 }
 
+/* Gives a packet the I/O virtual address of a word. */
+int fpgpu_job_address(struct fpgpu_job *job, struct drm_file *file, struct fpgpu_packet *packet,
+		      const struct drm_fencepost_gpu_operand *operand, bool write)
+{
+	struct drm_gem_object *obj = fpgpu_job_add_bo(job, file, operand->handle, write);
+	u64 address;
+	int ret;
+
+	if (IS_ERR(obj))
+		return PTR_ERR(obj);
+	ret = fpgpu_bo_address(obj, operand->offset, &address);
+	if (!ret)
+		packet->address = cpu_to_le64(address);
+	return ret;
+}
+
 static int fpgpu_job_semaphore(struct fpgpu_job *job, struct drm_file *file,
 			       struct fpgpu_packet *packet,
 			       const struct drm_fencepost_gpu_command *cmd)
 {
 	bool wait = cmd->opcode == FENCEPOST_GPU_CMD_SEM_WAIT;
 	u32 known = FENCEPOST_GPU_RAW_ADDRESS | (wait ? FENCEPOST_GPU_WAIT_EQUAL : 0);
-	struct drm_gem_object *obj;
-	u64 address;
-	int ret;
 
 	if (cmd->flags & ~known || cmd->width || cmd->height || cmd->dst.stride ||
 	    !fpgpu_operand_unused(&cmd->src) || !fpgpu_operand_unused(&cmd->src2))
@@ -149,19 +153,30 @@ static int fpgpu_job_semaphore(struct fpgpu_job *job, struct drm_file *file,
 		packet->address = cpu_to_le64(cmd->dst.offset);
 		return 0;
 	}
-	obj = fpgpu_job_add_bo(job, file, cmd->dst.handle, !wait);
-	if (IS_ERR(obj))
-		return PTR_ERR(obj);
-	ret = fpgpu_bo_address(obj, cmd->dst.offset, &address);
-	packet->address = cpu_to_le64(address);
-	return ret;
+	return fpgpu_job_address(job, file, packet, &cmd->dst, !wait);
+}
+
+/* Whether the device has an opcode, and the ring takes it. */
+static bool fpgpu_ring_takes(const struct fpgpu_ring *ring, u32 opcode)
+{
+	switch (opcode) {
+	case FENCEPOST_GPU_CMD_NOP:
+	case FENCEPOST_GPU_CMD_FILL:
+	case FENCEPOST_GPU_CMD_COPY:
+	case FENCEPOST_GPU_CMD_SEM_WAIT:
+	case FENCEPOST_GPU_CMD_SEM_SIGNAL:
+		return true;
+	default:
+		return opcode < BITS_PER_TYPE(u32) && ring->gpu->info.caps & BIT(opcode) &&
+		       !fpgpu_ring_only_copies(ring);
+	}
 }
 
 static int fpgpu_job_encode(struct fpgpu_job *job, struct drm_file *file,
 			    struct fpgpu_packet *packet,
 			    const struct drm_fencepost_gpu_command *cmd)
 {
-	if (cmd->opcode == FENCEPOST_GPU_CMD_CONVERT && fpgpu_ring_only_copies(job->ring))
+	if (!fpgpu_ring_takes(job->ring, cmd->opcode))
 		return -EINVAL;
 	packet->opcode = cpu_to_le32(cmd->opcode);
 	packet->flags = cpu_to_le32(cmd->flags);
@@ -182,6 +197,16 @@ static int fpgpu_job_encode(struct fpgpu_job *job, struct drm_file *file,
 	case FENCEPOST_GPU_CMD_SEM_WAIT:
 	case FENCEPOST_GPU_CMD_SEM_SIGNAL:
 		return fpgpu_job_semaphore(job, file, packet, cmd);
+	case FENCEPOST_GPU_CMD_SCALE:
+		return fpgpu_job_scale(job, file, packet, cmd);
+	case FENCEPOST_GPU_CMD_BLEND:
+		return fpgpu_job_blend(job, file, packet, cmd);
+	case FENCEPOST_GPU_CMD_ROTATE:
+		return fpgpu_job_rotate(job, file, packet, cmd);
+	case FENCEPOST_GPU_CMD_CHECKSUM:
+		return fpgpu_job_checksum(job, file, packet, cmd);
+	case FENCEPOST_GPU_CMD_COMPUTE:
+		return fpgpu_job_compute(job, file, packet, cmd);
 	default:
 		return -EINVAL;
 	}
@@ -200,6 +225,7 @@ void fpgpu_job_free(struct fpgpu_job *job)
 	struct fpgpu_fence *fence = job->fence;
 
 	fpgpu_job_put_objs(job);
+	atomic_dec(&job->file->jobs);
 	fpgpu_file_put(job->file);
 	kvfree(job);
 	/* Last: it may be what keeps the device's structure. */
@@ -212,8 +238,8 @@ struct fpgpu_job *fpgpu_job_create(struct fpgpu_ring *ring, struct drm_file *fil
 				   const struct drm_fencepost_gpu_command *commands,
 				   unsigned int count)
 {
-	struct fpgpu_job *job = kvzalloc(struct_size(job, packets, count), GFP_KERNEL);
-	unsigned int i;
+	unsigned int i, room = count + FPGPU_MAX_SLICES, used = 0;
+	struct fpgpu_job *job = kvzalloc(struct_size(job, packets, room), GFP_KERNEL);
 	int ret = 0;
 
 	if (!job)
@@ -221,13 +247,20 @@ struct fpgpu_job *fpgpu_job_create(struct fpgpu_ring *ring, struct drm_file *fil
 	job->ring = ring;
 	job->file = file->driver_priv;
 	kref_get(&job->file->refs);
+	if (atomic_inc_return(&job->file->jobs) > FPGPU_MAX_FILE_JOBS)
+		ret = -EBUSY;
 	job->pid = task_tgid_nr(current);
-	job->packet_count = count;
+	job->packet_count = room;
 	job->fence = fpgpu_fence_alloc(ring->gpu);
 	if (!job->fence)
 		ret = -ENOMEM;
-	for (i = 0; !ret && i < count; i++)
-		ret = fpgpu_job_encode(job, file, &job->packets[i], &commands[i]);
+	for (i = 0; !ret && i < count; i++) {
+		ret = fpgpu_job_encode(job, file, &job->packets[used], &commands[i]);
+		/* Room for one of each command that follows. */
+		if (!ret)
+			used += fpgpu_slice(&job->packets[used], room - used - (count - i - 1));
+	}
+	job->packet_count = used;
 	if (ret) {
 		fpgpu_job_free(job);
 		return ERR_PTR(ret);

@@ -9,6 +9,12 @@
 /* What one packet may do at most. */
 #define FPGPU_MAX_AREA_BYTES	BIT_ULL(30)
 #define FPGPU_MAX_ROWS		65536
+#define FPGPU_PIXEL_BYTES	4
+/* Of a compute job. */
+#define FPGPU_INSTRUCTION_BYTES	8
+#define FPGPU_MAX_INSTRUCTIONS	256
+#define FPGPU_MAX_PLACES	BIT(22)
+#define FPGPU_MAX_WORDS_BYTES	BIT(24)
 
 /* Words that a ring and its driver share. */
 struct fpgpu_ring_words {
@@ -38,7 +44,9 @@ struct fpgpu_packet {
 	__le32 height;
 	__le64 value;
 	__le64 address;
-	u8 reserved[16];
+	__le32 src_width;
+	__le32 src_height;
+	u8 reserved[8];
 };
 
 static_assert(sizeof(struct fpgpu_packet) == 128);

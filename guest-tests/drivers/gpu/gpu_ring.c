@@ -6,8 +6,9 @@
 
 #include "gpu_drv.h"
 
-/* Moves fences up to and with @seqno from the ring to @done. */
-static void fpgpu_ring_take(struct fpgpu_ring *ring, u64 seqno, struct list_head *done)
+/* Moves fences up to and with @seqno from the ring to @done; the device has written them if @charge. */
+static void fpgpu_ring_take(struct fpgpu_ring *ring, u64 seqno, bool charge,
+			    struct list_head *done)
 {
 	struct fpgpu_fence *fence, *next;
 	unsigned long flags;
@@ -17,6 +18,8 @@ static void fpgpu_ring_take(struct fpgpu_ring *ring, u64 seqno, struct list_head
 		if (fence->base.seqno > seqno)
 			break;
 		list_move_tail(&fence->link, done);
+		if (charge)
+			fpgpu_charge(ring, fence, le64_to_cpu(READ_ONCE(ring->busy[fence->slot])));
 	}
 	spin_unlock_irqrestore(&ring->lock, flags);
 }
@@ -38,7 +41,7 @@ void fpgpu_ring_retire(struct fpgpu_ring *ring)
 {
 	LIST_HEAD(done);
 
-	fpgpu_ring_take(ring, le64_to_cpu(READ_ONCE(ring->words->fence)), &done);
+	fpgpu_ring_take(ring, le64_to_cpu(READ_ONCE(ring->words->fence)), true, &done);
 	fpgpu_fences_signal(&done, 0);
 }
 
@@ -54,7 +57,7 @@ void fpgpu_ring_retire_done(struct fpgpu_ring *ring)
 	/* Nothing answers. */
 	if (seqno == U64_MAX)
 		return;
-	fpgpu_ring_take(ring, seqno, &done);
+	fpgpu_ring_take(ring, seqno, true, &done);
 	fpgpu_fences_signal(&done, 0);
 }
 
@@ -71,15 +74,18 @@ void fpgpu_ring_retire_one(struct fpgpu_ring *ring)
 	fpgpu_fences_signal(&done, 0);
 }
 
-/* Signals one fence with @error, unless it has signalled. */
+/* Signals one fence with @error, unless it has signalled. The ring is stopped. */
 void fpgpu_ring_fail(struct fpgpu_ring *ring, struct fpgpu_fence *fence, int error)
 {
+	u64 busy = fpgpu_read64(ring->regs + FPGPU_RING_BUSY_CYCLES);
 	unsigned long flags;
 	LIST_HEAD(done);
 
 	spin_lock_irqsave(&ring->lock, flags);
-	if (!list_empty(&fence->link))
+	if (!list_empty(&fence->link)) {
 		list_move_tail(&fence->link, &done);
+		fpgpu_charge(ring, fence, busy);
+	}
 	spin_unlock_irqrestore(&ring->lock, flags);
 	fpgpu_fences_signal(&done, error);
 }
@@ -89,7 +95,7 @@ void fpgpu_ring_fail_all(struct fpgpu_ring *ring, int error)
 {
 	LIST_HEAD(done);
 
-	fpgpu_ring_take(ring, U64_MAX, &done);
+	fpgpu_ring_take(ring, U64_MAX, false, &done);
 	fpgpu_fences_signal(&done, error);
 }
 
@@ -148,6 +154,9 @@ static void fpgpu_ring_emit_from(struct fpgpu_ring *ring, struct fpgpu_job *job,
 		job->packets[packet].seqno = last.seqno;
 		fpgpu_ring_put(ring, &job->packets[packet]);
 	}
+	job->fence->slot = fpgpu_ring_tail(ring);
+	if (ring->gpu->has_busy_cycles)
+		last.address = cpu_to_le64(ring->busy_dma + job->fence->slot * sizeof(*ring->busy));
 	fpgpu_ring_put(ring, &last);
 	fpgpu_ring_doorbell(ring);
 }
@@ -158,6 +167,7 @@ void fpgpu_ring_emit(struct fpgpu_ring *ring, struct fpgpu_job *job)
 	struct fpgpu_fence *fence = job->fence;
 	unsigned long flags;
 
+	fence->file = job->file;
 	dma_fence_get(&fence->base);
 	spin_lock_irqsave(&ring->lock, flags);
 	list_add_tail(&fence->link, &ring->pending);
@@ -194,6 +204,8 @@ void fpgpu_ring_stop(struct fpgpu_ring *ring)
 /* Enables a stopped ring. */
 int fpgpu_ring_restart(struct fpgpu_ring *ring)
 {
+	unsigned long flags;
+
 	ring->emitted = 0;
 	ring->packets_before = fpgpu_read64(ring->regs + FPGPU_RING_PACKETS);
 	fpgpu_write64(ring->regs + FPGPU_RING_BASE, ring->packets_dma);
@@ -206,6 +218,10 @@ int fpgpu_ring_restart(struct fpgpu_ring *ring)
 		fpgpu_write64(ring->regs + FPGPU_RING_TAIL_ADDR,
 			      ring->words_dma + offsetof(struct fpgpu_ring_words, tail));
 	}
+	/* The device begins again if it was reset as a whole. */
+	spin_lock_irqsave(&ring->lock, flags);
+	ring->charged = min(ring->charged, fpgpu_read64(ring->regs + FPGPU_RING_BUSY_CYCLES));
+	spin_unlock_irqrestore(&ring->lock, flags);
 	writel(FPGPU_RING_CONTROL_ENABLE, ring->regs + FPGPU_RING_CONTROL);
 	if (readl(ring->regs + FPGPU_RING_STATUS) & FPGPU_RING_STATUS_ERROR)
 		return -EIO;
@@ -229,7 +245,9 @@ int fpgpu_ring_init(struct fpgpu_device *gpu, unsigned int index)
 	ring->packets = dmam_alloc_coherent(dev, FPGPU_RING_SLOTS * sizeof(*ring->packets),
 					    &ring->packets_dma, GFP_KERNEL);
 	ring->words = dmam_alloc_coherent(dev, sizeof(*ring->words), &ring->words_dma, GFP_KERNEL);
-	if (!ring->packets || !ring->words)
+	ring->busy = dmam_alloc_coherent(dev, FPGPU_RING_SLOTS * sizeof(*ring->busy),
+					 &ring->busy_dma, GFP_KERNEL);
+	if (!ring->packets || !ring->words || !ring->busy)
 		return -ENOMEM;
 
 	fpgpu_ring_stop(ring);

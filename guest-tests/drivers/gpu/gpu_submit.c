@@ -273,9 +273,9 @@ static struct fpgpu_job *fpgpu_submit_make_job(struct fpgpu_ring *ring, struct d
 	kfree(commands);
 	if (IS_ERR(job))
 		return job;
-	/* A credit is a packet: one for each command, and the fence. */
+	/* A credit is a packet: those of the commands, and the fence. */
 	ret = fpgpu_compat_job_init(&job->base, &file_priv->entity[ring->index][priority],
-				    args->command_count + 1, file);
+				    job->packet_count + 1, file);
 	if (ret) {
 		fpgpu_job_free(job);
 		return ERR_PTR(ret);

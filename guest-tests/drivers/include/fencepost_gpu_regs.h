@@ -52,7 +52,7 @@
 /* Since version 1.2. */
 #define FPGPU_RING_BUSY_CYCLES		0x60
 
-/* What a packet does; user space has the same numbers, but for the last. */
+/* What a packet does; user space has the same numbers, but for FENCE. */
 enum fpgpu_opcode {
 	FPGPU_OPCODE_NOP = 0,
 	FPGPU_OPCODE_FILL = 1,
@@ -61,6 +61,11 @@ enum fpgpu_opcode {
 	FPGPU_OPCODE_SEM_WAIT = 4,
 	FPGPU_OPCODE_SEM_SIGNAL = 5,
 	FPGPU_OPCODE_FENCE = 6,
+	FPGPU_OPCODE_SCALE = 7,
+	FPGPU_OPCODE_BLEND = 8,
+	FPGPU_OPCODE_ROTATE = 9,
+	FPGPU_OPCODE_CHECKSUM = 10,
+	FPGPU_OPCODE_COMPUTE = 11,
 };
 
 #endif /* FENCEPOST_GPU_REGS_H */

@@ -257,5 +257,10 @@ impl<'a> Links<'a> {
 
 /// Whether jobs of a kind touch content.
 fn works(kind: JobKind) -> bool {
-    matches!(kind, JobKind::Fill | JobKind::Copy | JobKind::Convert)
+    match kind {
+        JobKind::Fill | JobKind::Copy | JobKind::Convert => true,
+        JobKind::Scale | JobKind::Blend | JobKind::Rotate | JobKind::Compute => true,
+        JobKind::Nop | JobKind::SemaphoreWait | JobKind::SemaphoreSignal | JobKind::Fence => false,
+        JobKind::Checksum | JobKind::Unknown => false,
+    }
 }

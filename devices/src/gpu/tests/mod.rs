@@ -3,6 +3,7 @@
 mod doorbells;
 mod faults;
 mod fixture;
+mod operations;
 mod packets;
 mod random;
 mod registers;

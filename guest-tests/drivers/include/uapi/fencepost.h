@@ -93,13 +93,15 @@ enum fencepost_gpu_error {
 	FENCEPOST_GPU_ERROR_TIMEOUT = 6,
 	FENCEPOST_GPU_ERROR_RING = 7,
 	FENCEPOST_GPU_ERROR_ENGINE = 8,
+	FENCEPOST_GPU_ERROR_LIMIT = 9,
 };
 
 /**
  * struct drm_fencepost_gpu_bo_create - make a buffer object of zeroed pages
  *
  * DRM_IOCTL_FENCEPOST_GPU_BO_CREATE: -EINVAL for a size of zero or beyond
- * 128 MiB, or for flags; -ENOMEM.
+ * 128 MiB, or for flags; -EDQUOT if all buffers that the file has handles of
+ * would be beyond 1 GiB; -ENOMEM.
  */
 struct drm_fencepost_gpu_bo_create {
 	/** @size: in, bytes; out, rounded up to whole pages */
@@ -151,6 +153,11 @@ enum fencepost_gpu_opcode {
 	FENCEPOST_GPU_CMD_CONVERT = 3,
 	FENCEPOST_GPU_CMD_SEM_WAIT = 4,
 	FENCEPOST_GPU_CMD_SEM_SIGNAL = 5,
+	FENCEPOST_GPU_CMD_SCALE = 7,
+	FENCEPOST_GPU_CMD_BLEND = 8,
+	FENCEPOST_GPU_CMD_ROTATE = 9,
+	FENCEPOST_GPU_CMD_CHECKSUM = 10,
+	FENCEPOST_GPU_CMD_COMPUTE = 11,
 };
 
 /* Flags of FENCEPOST_GPU_CMD_CONVERT: a format, and a range. */
@@ -158,6 +165,22 @@ enum fencepost_gpu_opcode {
 #define FENCEPOST_GPU_CONVERT_NV12	0x1
 #define FENCEPOST_GPU_CONVERT_LIMITED	0x0
 #define FENCEPOST_GPU_CONVERT_FULL	0x4
+
+/* Flag of FENCEPOST_GPU_CMD_SCALE: mix four pixels, not take the nearest. */
+#define FENCEPOST_GPU_SCALE_BILINEAR	0x1
+
+/* Flags of FENCEPOST_GPU_CMD_BLEND: what the alpha of src's pixels means. */
+#define FENCEPOST_GPU_BLEND_IGNORED		0x0
+#define FENCEPOST_GPU_BLEND_PREMULTIPLIED	0x1
+#define FENCEPOST_GPU_BLEND_COVERAGE		0x2
+
+/* Flags of FENCEPOST_GPU_CMD_ROTATE: flips, and then a turn, clockwise. */
+#define FENCEPOST_GPU_ROTATE_0		0x0
+#define FENCEPOST_GPU_ROTATE_90		0x1
+#define FENCEPOST_GPU_ROTATE_180	0x2
+#define FENCEPOST_GPU_ROTATE_270	0x3
+#define FENCEPOST_GPU_FLIP_X		0x4
+#define FENCEPOST_GPU_FLIP_Y		0x8
 
 /* Flag of FENCEPOST_GPU_CMD_SEM_WAIT: equal, not "at least". */
 #define FENCEPOST_GPU_WAIT_EQUAL	0x1
@@ -189,6 +212,19 @@ struct drm_fencepost_gpu_operand {
  * SEM_WAIT and SEM_SIGNAL use dst (handle and offset, a multiple of 8) and
  * value. SEM_WAIT only reads dst. It gives up, with an error of the ring, after
  * one second.
+ *
+ * These are new with version 1.2 of the device, whose caps have them, and are not
+ * for copy rings. Pixels have 32 bits:
+ * SCALE uses dst, src, width and height (of dst, in pixels), and value: the width
+ * of src in its low half, the height in its high half.
+ * BLEND uses dst, src, width, height (pixels), and value: the plane's alpha, 0 to
+ * 255.
+ * ROTATE uses dst, src, width and height (of src, in pixels).
+ * CHECKSUM uses src, width (bytes), height, and dst (handle and offset, a multiple
+ * of 8): where the CRC-32 of the rows goes, as a 64-bit word.
+ * COMPUTE uses dst, src2 (the program), width and height (of the grid), value (the
+ * registers 2 and 3) and, unless its fields are zero, src. The strides of the three
+ * are how many bytes of them there are. docs/gpu.md has the instructions.
  */
 struct drm_fencepost_gpu_command {
 	/** @opcode: enum fencepost_gpu_opcode */
@@ -256,7 +292,7 @@ struct drm_fencepost_gpu_sync {
  * or syncs, or an operand that does not fit its buffer; -ENOENT for an unknown
  * handle, -EBADF for a bad fence_fd, -EFAULT, -ENOMEM, -EPERM for
  * FENCEPOST_GPU_RAW_ADDRESS or FENCEPOST_GPU_SUBMIT_HIGH without the capability,
- * -ERESTARTSYS.
+ * -EBUSY if 1024 jobs of the file are not done, -ERESTARTSYS.
  * A job that fails on the device signals its fence with -EIO, or with
  * -ETIME if it hung.
  */

@@ -1,0 +1,252 @@
+//! Pixel operations over windows: scaling, blending and rotation, to the bit as docs/gpu.md has them.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::GpuError;
+use super::window::Window;
+use crate::ports::Ports;
+
+/// Bytes of a pixel.
+pub const PIXEL_BYTES: u32 = 4;
+
+/// Rows of a quarter's turn that are made together.
+const BAND_ROWS: u32 = 64;
+
+/// How a scaled pixel is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Filter {
+    /// The source pixel at the place.
+    Nearest,
+    /// The four around it, by their distance.
+    Bilinear,
+}
+
+/// What a pixel's alpha means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PixelAlpha {
+    /// Nothing: all are opaque.
+    Ignored,
+    /// Its colours are multiplied by it already.
+    Premultiplied,
+    /// Its colours are not.
+    Coverage,
+}
+
+/// A rotation behind two flips.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turn {
+    /// Quarters of a turn, clockwise.
+    pub quarters: u8,
+    /// Left and right are exchanged first.
+    pub flip_x: bool,
+    /// Top and bottom are exchanged first.
+    pub flip_y: bool,
+}
+
+impl Turn {
+    /// Whether rows become columns.
+    fn transposes(self) -> bool {
+        self.quarters % 2 == 1
+    }
+
+    /// The size of what becomes of a picture of this size.
+    pub fn size(self, (width, height): (u32, u32)) -> (u32, u32) {
+        if self.transposes() { (height, width) } else { (width, height) }
+    }
+
+    /// The place in a source of `width` × `height` pixels of the pixel at (`x`, `y`) of the destination.
+    fn source(self, (x, y): (u32, u32), (width, height): (u32, u32)) -> (u32, u32) {
+        let (right, bottom) = (width.saturating_sub(1), height.saturating_sub(1));
+        let (x, y) = match self.quarters {
+            0 => (x, y),
+            1 => (y, bottom.saturating_sub(x)),
+            2 => (right.saturating_sub(x), bottom.saturating_sub(y)),
+            _ => (right.saturating_sub(y), x),
+        };
+        let x = if self.flip_x { right.saturating_sub(x) } else { x };
+        (x, if self.flip_y { bottom.saturating_sub(y) } else { y })
+    }
+}
+
+/// The rows of a source that were read last.
+struct Rows<'a> {
+    window: &'a Window,
+    /// A row's number and its bytes.
+    kept: [(Option<u32>, Vec<u8>); 2],
+}
+
+impl<'a> Rows<'a> {
+    fn new(window: &'a Window) -> Self {
+        let row = || (None, vec![0; window.row_bytes() as usize]);
+        Rows { window, kept: [row(), row()] }
+    }
+
+    /// Row `y`; the other kept row stays.
+    fn row(&mut self, slot: usize, y: u32, ports: &mut Ports<'_>) -> Result<&[u8], GpuError> {
+        let slot = slot & 1;
+        if self.kept[slot].0 != Some(y) {
+            self.kept[slot].0 = None;
+            if self.kept[slot ^ 1].0 == Some(y) {
+                self.kept.swap(0, 1);
+            } else {
+                self.window.read(y, &mut self.kept[slot].1, ports)?;
+                self.kept[slot].0 = Some(y);
+            }
+        }
+        Ok(&self.kept[slot].1)
+    }
+}
+
+/// The bytes of so many pixels.
+fn row_of(pixels: u32) -> usize {
+    pixels.saturating_mul(PIXEL_BYTES) as usize
+}
+
+fn pixel(row: &[u8], x: u32) -> [u8; 4] {
+    row.get(row_of(x)..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default()
+}
+
+/// Scales `src` to the size of `dst`.
+pub fn scale(dst: &Window, src: &Window, filter: Filter, ports: &mut Ports<'_>) -> Result<(), GpuError> {
+    let (from, to) = (size(src), size(dst));
+    let mut rows = Rows::new(src);
+    let mut line = vec![0; dst.row_bytes() as usize];
+    for y in 0..to.1 {
+        match filter {
+            Filter::Nearest => {
+                let row = rows.row(0, nearest(y, from.1, to.1), ports)?;
+                for (x, out) in (0u32..).zip(line.chunks_exact_mut(4)) {
+                    out.copy_from_slice(&pixel(row, nearest(x, from.0, to.0)));
+                }
+            }
+            Filter::Bilinear => {
+                let (top, bottom, fy) = between(y, from.1, to.1);
+                let upper = rows.row(0, top, ports)?.to_vec();
+                let lower = rows.row(1, bottom, ports)?;
+                for (x, out) in (0u32..).zip(line.chunks_exact_mut(4)) {
+                    let (left, right, fx) = between(x, from.0, to.0);
+                    let corners =
+                        [pixel(&upper, left), pixel(&upper, right), pixel(lower, left), pixel(lower, right)];
+                    out.copy_from_slice(&mix(corners, fx, fy));
+                }
+            }
+        }
+        dst.write(y, &line, ports)?;
+    }
+    Ok(())
+}
+
+fn size(window: &Window) -> (u32, u32) {
+    (window.row_bytes() / PIXEL_BYTES, window.rows())
+}
+
+/// The source's place for the middle of place `at`: floor((2 at + 1) from / (2 to)).
+fn nearest(at: u32, from: u32, to: u32) -> u32 {
+    let middle = u64::from(at).saturating_mul(2).saturating_add(1).saturating_mul(u64::from(from));
+    middle.checked_div(u64::from(to).saturating_mul(2)).unwrap_or_default() as u32
+}
+
+/// The source's places before and behind the middle of place `at`, and how far it is from the first, in 1/256.
+fn between(at: u32, from: u32, to: u32) -> (u32, u32, u32) {
+    let middle = u64::from(at).saturating_mul(2).saturating_add(1).saturating_mul(u64::from(from));
+    let last = from.saturating_sub(1);
+    let place = middle.saturating_mul(128).checked_div(to.into()).unwrap_or_default();
+    let place = place.saturating_sub(128) as u32;
+    let place = place.min(last.saturating_mul(256));
+    let first = place / 256;
+    (first, first.saturating_add(1).min(last), place % 256)
+}
+
+fn mix(corners: [[u8; 4]; 4], fx: u32, fy: u32) -> [u8; 4] {
+    let (gx, gy) = (256u32.saturating_sub(fx), 256u32.saturating_sub(fy));
+    // At most 256 · 256 · 255 together.
+    let weights = [gx, fx, gx, fx].into_iter().zip([gy, gy, fy, fy]).map(|(x, y)| x.wrapping_mul(y));
+    let mut sums = [32_768u32; 4];
+    for (corner, weight) in corners.into_iter().zip(weights) {
+        for (sum, channel) in sums.iter_mut().zip(corner) {
+            *sum = sum.wrapping_add(u32::from(channel).wrapping_mul(weight));
+        }
+    }
+    sums.map(|sum| (sum >> 16) as u8)
+}
+
+/// Blends `src` over `dst`.
+pub fn blend(
+    dst: &Window,
+    src: &Window,
+    mode: PixelAlpha,
+    plane: u8,
+    ports: &mut Ports<'_>,
+) -> Result<(), GpuError> {
+    let mut over = vec![0; src.row_bytes() as usize];
+    let mut line = vec![0; dst.row_bytes() as usize];
+    for y in 0..dst.rows() {
+        src.read(y, &mut over, ports)?;
+        dst.read(y, &mut line, ports)?;
+        for (out, over) in line.chunks_exact_mut(4).zip(over.chunks_exact(4)) {
+            let (Some(&over), Some(&under)) = (over.first_chunk(), out.first_chunk()) else { continue };
+            out.copy_from_slice(&blended(over, under, mode, plane));
+        }
+        dst.write(y, &line, ports)?;
+    }
+    Ok(())
+}
+
+/// One pixel, bytes B, G, R, A.
+fn blended(over: [u8; 4], under: [u8; 4], mode: PixelAlpha, plane: u8) -> [u8; 4] {
+    let plane = u32::from(plane);
+    let alpha = if mode == PixelAlpha::Ignored { 255 } else { u32::from(over[3]) };
+    let cover = divided(alpha.wrapping_mul(plane));
+    let weight = if mode == PixelAlpha::Coverage { cover } else { plane };
+    let [b, g, r, _] = over.map(u32::from);
+    let opaque = if mode == PixelAlpha::Premultiplied { alpha } else { 255 };
+    let mut out = [0; 4];
+    for ((out, over), under) in out.iter_mut().zip([b, g, r, opaque]).zip(under) {
+        let rest = u32::from(under).wrapping_mul(255u32.saturating_sub(cover));
+        *out = divided(over.wrapping_mul(weight).wrapping_add(rest)).min(255) as u8;
+    }
+    out
+}
+
+/// A 255th, rounded to the nearest.
+fn divided(value: u32) -> u32 {
+    value.saturating_add(127) / 255
+}
+
+/// Turns `src`; `dst` has its rows as columns where the turn does that.
+pub fn rotate(dst: &Window, src: &Window, turn: Turn, ports: &mut Ports<'_>) -> Result<(), GpuError> {
+    let from = size(src);
+    let row_bytes = src.row_bytes() as usize;
+    let mut line = vec![0; dst.row_bytes() as usize];
+    if !turn.transposes() {
+        let mut row = vec![0; row_bytes];
+        for y in 0..dst.rows() {
+            src.read(turn.source((0, y), from).1, &mut row, ports)?;
+            for (x, out) in (0u32..).zip(line.chunks_exact_mut(4)) {
+                out.copy_from_slice(&pixel(&row, turn.source((x, y), from).0));
+            }
+            dst.write(y, &line, ports)?;
+        }
+        return Ok(());
+    }
+    // A row is a column of the source: a band of them is read at once.
+    let mut band = vec![0; row_of(BAND_ROWS).saturating_mul(from.1 as usize)];
+    for y in (0..dst.rows()).step_by(BAND_ROWS as usize) {
+        let last = y.saturating_add(BAND_ROWS).min(dst.rows()).saturating_sub(1);
+        let (one, other) = (turn.source((0, y), from).0, turn.source((0, last), from).0);
+        let (left, columns) = (one.min(other), one.abs_diff(other).saturating_add(1));
+        let bytes = row_of(columns);
+        for (sy, piece) in (0..from.1).zip(band.chunks_exact_mut(bytes)) {
+            src.read_from(sy, left.saturating_mul(PIXEL_BYTES), piece, ports)?;
+        }
+        for y in y..=last {
+            for (x, out) in (0u32..).zip(line.chunks_exact_mut(4)) {
+                let (sx, sy) = turn.source((x, y), from);
+                let piece = band.chunks_exact(bytes).nth(sy as usize).unwrap_or_default();
+                out.copy_from_slice(&pixel(piece, sx.saturating_sub(left)));
+            }
+            dst.write(y, &line, ports)?;
+        }
+    }
+    Ok(())
+}

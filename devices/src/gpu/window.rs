@@ -1,0 +1,107 @@
+//! Rows of a buffer, which a packet reads or writes.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::GpuError;
+use super::packet::Operand;
+use crate::ports::Ports;
+use crate::sg::SgList;
+
+/// Rows of a buffer, all of them inside it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    list: SgList,
+    offset: u64,
+    stride: u32,
+    row_bytes: u32,
+    rows: u32,
+}
+
+impl Window {
+    /// The window of `operand`, with its list fetched.
+    pub fn fetch(
+        operand: Operand,
+        row_bytes: u32,
+        rows: u32,
+        ports: &mut Ports<'_>,
+    ) -> Result<Self, GpuError> {
+        let list = SgList::fetch(operand.table, operand.entries, ports)?;
+        let window = Window { list, offset: operand.offset, stride: operand.stride, row_bytes, rows };
+        if window.is_inside() { Ok(window) } else { Err(GpuError::Bounds) }
+    }
+
+    /// Bytes of a row.
+    pub fn row_bytes(&self) -> u32 {
+        self.row_bytes
+    }
+
+    /// How many rows.
+    pub fn rows(&self) -> u32 {
+        self.rows
+    }
+
+    /// Bytes of all rows.
+    pub fn bytes(&self) -> u64 {
+        u64::from(self.row_bytes).saturating_mul(u64::from(self.rows))
+    }
+
+    /// Whether it could have been made by [`Self::fetch`].
+    pub fn is_sound(&self) -> bool {
+        self.rows > 0 && self.is_inside()
+    }
+
+    /// Whether every row is inside the buffer.
+    fn is_inside(&self) -> bool {
+        let last_row = u64::from(self.stride).saturating_mul(u64::from(self.rows.saturating_sub(1)));
+        let end = self.offset.checked_add(last_row).and_then(|at| at.checked_add(u64::from(self.row_bytes)));
+        end.is_some_and(|end| end <= self.list.len_bytes())
+    }
+
+    /// Where row `y` starts. Cannot saturate, because the window is inside its buffer.
+    fn row(&self, y: u32) -> u64 {
+        self.offset.saturating_add(u64::from(self.stride).saturating_mul(u64::from(y)))
+    }
+
+    /// Reads row `y`, or as much of it as `line` has room for.
+    pub fn read(&self, y: u32, line: &mut [u8], ports: &mut Ports<'_>) -> Result<(), GpuError> {
+        self.read_at(self.row(y), line, ports)
+    }
+
+    /// Reads `line.len()` bytes of row `y`, from its byte `start` on.
+    pub fn read_from(
+        &self,
+        y: u32,
+        start: u32,
+        line: &mut [u8],
+        ports: &mut Ports<'_>,
+    ) -> Result<(), GpuError> {
+        self.read_at(self.row(y).saturating_add(start.into()), line, ports)
+    }
+
+    /// Writes row `y`.
+    pub fn write(&self, y: u32, line: &[u8], ports: &mut Ports<'_>) -> Result<(), GpuError> {
+        self.write_at(self.row(y), line, ports)
+    }
+
+    /// Reads from byte `offset` of the buffer: a part of one of [`Self::runs`].
+    pub fn read_at(&self, offset: u64, bytes: &mut [u8], ports: &mut Ports<'_>) -> Result<(), GpuError> {
+        Ok(self.list.read(offset, bytes, ports)?)
+    }
+
+    /// Writes from byte `offset` of the buffer on: a part of one of [`Self::runs`].
+    pub fn write_at(&self, offset: u64, bytes: &[u8], ports: &mut Ports<'_>) -> Result<(), GpuError> {
+        Ok(self.list.write(offset, bytes, ports)?)
+    }
+
+    /// Whether its rows follow each other without a gap.
+    pub fn is_linear(&self) -> bool {
+        self.rows == 1 || self.stride == self.row_bytes
+    }
+
+    /// The window as runs of bytes, (offset, length): one run of everything if `linear`, else a run a row.
+    pub fn runs(&self, linear: bool) -> impl Iterator<Item = (u64, u64)> + use<> {
+        let (rows, bytes) = if linear { (1, self.bytes()) } else { (self.rows, u64::from(self.row_bytes)) };
+        let (offset, stride) = (self.offset, u64::from(self.stride));
+        (0..rows).map(move |y| (offset.saturating_add(stride.saturating_mul(u64::from(y))), bytes))
+    }
+}
