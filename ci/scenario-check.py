@@ -54,7 +54,7 @@ def wrong_with(outcome, verdict, words):
         return "a control character is shown"
     if any(len(it["came"]) > 300 or "\n" in it["came"] for it in outcome["failures"]):
         return "a reason is longer than a line"
-    if verdict in ("failed", "broken") and f"--filter '{outcome['name']}'" not in outcome["reproduce"]:
+    if verdict in ("failed", "broken") and f"--filter '={outcome['name']}'" not in outcome["reproduce"]:
         return f"it cannot be run again: {outcome['reproduce']}"
     if verdict == "failed":
         folder = pathlib.Path(outcome["evidence"] or "nowhere")

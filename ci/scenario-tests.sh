@@ -44,6 +44,7 @@ selection() {
     "$FENCEPOST" test "$harness" --list >"$scenario_logs/all" || return 1
     "$FENCEPOST" test "$harness" --list --filter 'hang[6.1]' --filter known >"$scenario_logs/some" || return 1
     [ "$(wc -l <"$scenario_logs/all")" -gt 30 ] && [ "$(cut -d' ' -f1 "$scenario_logs/some" | tr '\n' ' ')" = "hang[6.1] known " ] || return 1
+    [ "$("$FENCEPOST" test "$harness/status.toml" --list --repeat 12 --filter '=status#1' | cut -d' ' -f1)" = 'status#1' ] || return 1
     wrong status 1 --repeat 3 --seed 1 --json "$scenario_logs/repeat.json" || return 1
     [ "$(grep -oE '"name": ?"status#[0-9]+"|"seed": ?[0-9]+' "$scenario_logs/repeat.json" | tr -d ' ' | tr '\n' ' ')" = \
         '"name":"status#1" "seed":1 "name":"status#2" "seed":2 "name":"status#3" "seed":3 ' ] || return 1

@@ -41,7 +41,7 @@ pub struct TestArgs {
     /// No scenario: build the kernel module in this folder (Kbuild) and run a command in a guest that can load it
     #[arg(long, value_name = "DIR")]
     pub module: Option<PathBuf>,
-    /// Only scenarios that have this in their names; may be given several times
+    /// Only scenarios that have this in their names, or with `=` before it are named so; may be given several times
     #[arg(long, value_name = "TEXT")]
     pub filter: Vec<String>,
     /// Run on these kernels instead of the scenarios' own: packages, or versions such as 6.12

@@ -93,7 +93,7 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, HostError> {
         collect(path, MOST_DEPTH, &mut found).map_err(failed)?;
         if found.len() == before {
             let why = format!("test {}: no scenario in it: no *.toml with a line [scenario]", path.display());
-            return Err(HostError::input(why, "write one (docs/scenarios.md)"));
+            return Err(HostError::input(why, "write one, or begin with `fencepost new scenario NAME`"));
         }
     }
     if found.len() > MOST_FOUND {

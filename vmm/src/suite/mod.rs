@@ -79,7 +79,7 @@ pub struct Wanted {
 impl Wanted {
     /// The command that runs just this one again.
     fn command_for(&self, item: &Item) -> String {
-        let filter = quoted(&item.name);
+        let filter = quoted(&format!("={}", item.name));
         match self.module {
             // It has no file.
             Some(_) => format!("{} --filter {filter}", self.again),

@@ -80,16 +80,21 @@ pub fn plan(found: Vec<Found>, wanted: &Wanted) -> Result<Vec<Item>, HostError> 
     }
     items.sort_by(|a, b| a.name.cmp(&b.name));
     if !wanted.filter.is_empty() {
-        items.retain(|item| wanted.filter.iter().any(|part| item.name.contains(part.as_str())));
+        items.retain(|item| wanted.filter.iter().any(|filter| fits(filter, &item.name)));
         if items.is_empty() {
             let parts = wanted.filter.join(", ");
             return Err(HostError::input(
-                format!("--filter {parts}: no scenario has that in its name"),
+                format!("--filter {parts}: no scenario has that name, or that in it"),
                 "see --list",
             ));
         }
     }
     Ok(items)
+}
+
+/// Whether a filter takes a run: `=NAME` is the whole name, and anything else a part of it.
+fn fits(filter: &str, name: &str) -> bool {
+    filter.strip_prefix('=').map_or_else(|| name.contains(filter), |whole| name == whole)
 }
 
 fn run_name(name: &str, kernel: &KernelName, several: bool, round: u32, rounds: u32) -> String {
