@@ -21,6 +21,18 @@
 #include "ktap.h"
 
 /* The libc's headers are older than the kernels. */
+/* Since Linux 6.6; <drm/drm.h>. */
+#ifndef DRM_IOCTL_SYNCOBJ_EVENTFD
+struct drm_syncobj_eventfd {
+	__u32 handle;
+	__u32 flags;
+	__u64 point;
+	__s32 fd;
+	__u32 pad;
+};
+#define DRM_IOCTL_SYNCOBJ_EVENTFD DRM_IOWR(0xcf, struct drm_syncobj_eventfd)
+#endif
+
 #ifndef SYNC_IOC_SET_DEADLINE
 struct sync_set_deadline {
 	__u64 deadline_ns;
@@ -265,7 +277,8 @@ static void test_eventfd(void)
 {
 	struct drm_syncobj_create create = { 0 };
 	struct drm_fencepost_gpu_command command = gpu_sem_wait(&semaphore, 1);
-	struct drm_syncobj_eventfd available = { .point = 3, .flags = DRM_SYNCOBJ_WAIT_FLAGS_WAIT_AVAILABLE }, signalled = { .point = 3 };
+	struct drm_syncobj_eventfd available = { .point = 3, .flags = DRM_SYNCOBJ_WAIT_FLAGS_WAIT_AVAILABLE };
+	struct drm_syncobj_eventfd signalled = { .point = 3 };
 	struct drm_fencepost_gpu_sync point = { .point = 3 };
 	struct drm_fencepost_gpu_submit submit = {
 		.commands = (uintptr_t)&command, .command_count = 1, .out_syncs = (uintptr_t)&point, .out_sync_count = 1,
