@@ -29,10 +29,16 @@ int display_open_crcs(struct display *display);
  */
 bool display_crc_of_frame(int crcs, uint32_t frame, uint32_t *crc);
 
+/*
+ * The same, for that frame or a later one: a vertical blank's interrupt that is taken late finds the CRC of the frame behind.
+ * For pictures that stay.
+ */
+bool display_crc_since(int crcs, uint32_t frame, uint32_t *crc);
+
 /* The CRC of what is on the screen some frames from now; 0 when it cannot be known. */
 uint32_t display_crc_on_screen(struct display *display);
 
-/* Flips to fb and waits for it; then the frame it began with must have this CRC. */
+/* Flips to fb and waits for it; then the frame it began with, or one behind, must have this CRC. */
 bool display_flip_shows(struct display *display, uint32_t fb, uint32_t expected);
 
 #endif
