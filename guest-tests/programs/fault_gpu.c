@@ -107,6 +107,16 @@ static bool works(void)
 	return works_on();
 }
 
+static bool set_up_large(struct gpu_buffer *large)
+{
+	int ret;
+
+	if (!set_up())
+		return false;
+	ret = gpu_buffer_create(gpu, LARGE_BYTES, large);
+	return !ret || faults_wrong("a large buffer cannot be had: %d", ret);
+}
+
 /* A job of several fills of a large buffer; its fence. */
 static int fill_large(struct gpu_buffer *large, uint32_t pattern)
 {
@@ -131,13 +141,9 @@ static bool large_is_done(struct gpu_buffer *large, int fence, uint32_t pattern)
 static bool slow(void)
 {
 	struct gpu_buffer large;
-	int ret;
 
-	if (!set_up())
+	if (!set_up_large(&large))
 		return false;
-	ret = gpu_buffer_create(gpu, LARGE_BYTES, &large);
-	if (ret)
-		return faults_wrong("a large buffer cannot be had: %d", ret);
 	faults_begin();
 	return large_is_done(&large, fill_large(&large, 2), 2) && fills(3);
 }
@@ -149,11 +155,8 @@ static bool ordered(void)
 	struct gpu_buffer large;
 	int fence, long_fence, ret;
 
-	if (!set_up())
+	if (!set_up_large(&large))
 		return false;
-	ret = gpu_buffer_create(gpu, LARGE_BYTES, &large);
-	if (ret)
-		return faults_wrong("a large buffer cannot be had: %d", ret);
 	faults_begin();
 	command = gpu_fill(&buffer, BYTES, 2);
 	fence = gpu_submit(gpu, 0, &command, 1, -1);

@@ -3,12 +3,10 @@
 use super::format::{Bgra, Decoder, Format};
 use super::plane::PlaneRegs;
 use super::registers::{Blend, Size};
+use crate::pixel::scaling::{Sample, mix};
 
 /// Alphas of pixel and plane multiply to this.
 const ONE: u32 = 255 * 255;
-/// Places between two pixels that a scaled pixel can have, as a power of two.
-const PHASE_BITS: u32 = 8;
-const PHASES: u32 = 1 << PHASE_BITS;
 
 /// A plane's bytes, as fetched: lines without gaps.
 pub(super) struct Fetched<'a> {
@@ -78,14 +76,6 @@ fn blend(blend: Blend, over: Bgra, under: &mut [u8]) {
     }
 }
 
-/// Where on the source a scaled pixel lies: the two pixels around it, and the share of the second, in 256ths.
-#[derive(Clone, Copy)]
-struct Sample {
-    first: u32,
-    second: u32,
-    share: u32,
-}
-
 /// Makes lines of a plane's size on the screen from lines of its size in memory.
 struct Scaler {
     columns: Option<Vec<Sample>>,
@@ -126,7 +116,7 @@ impl Scaler {
             let at = |line: &[Bgra], x: u32| line.get(x as usize).copied().unwrap_or_default();
             let (a, b) = (at(upper, column.first), at(upper, column.second));
             let (c, d) = (at(lower, column.first), at(lower, column.second));
-            *out = std::array::from_fn(|i| mix([a[i], b[i], c[i], d[i]], column.share, row.share));
+            *out = mix([a, b, c, d], column.share, row.share);
         }
         &self.out
     }
@@ -134,26 +124,5 @@ impl Scaler {
 
 /// The source of pixel `at` of `to`, from `from` pixels.
 fn sample(at: u32, from: u32, to: u32, nearest: bool) -> Sample {
-    let middle = u64::from(at).saturating_mul(2).saturating_add(1).saturating_mul(from.into());
-    let over_twice = |value: u64| value.checked_div(u64::from(to).saturating_mul(2)).unwrap_or(0) as u32;
-    if nearest {
-        let first = over_twice(middle);
-        return Sample { first, second: first, share: 0 };
-    }
-    let last = from.saturating_sub(1);
-    let place = over_twice(middle.saturating_mul(PHASES.into()));
-    let place = place.saturating_sub(PHASES / 2).min(last.saturating_mul(PHASES));
-    let first = place >> PHASE_BITS;
-    Sample { first, second: first.saturating_add(1).min(last), share: place & (PHASES.saturating_sub(1)) }
-}
-
-/// The mean of four neighbours, by the shares of the right and the lower ones, rounded to nearest.
-fn mix([a, b, c, d]: [u8; 4], right: u32, low: u32) -> u8 {
-    let across = |left: u8, other: u8| {
-        let left_share = PHASES.saturating_sub(right).saturating_mul(left.into());
-        left_share.saturating_add(right.saturating_mul(other.into()))
-    };
-    let upper = PHASES.saturating_sub(low).saturating_mul(across(a, b));
-    let sum = upper.saturating_add(low.saturating_mul(across(c, d)));
-    (sum.saturating_add(1 << 15) >> 16) as u8
+    if nearest { Sample::nearest(at, from, to) } else { Sample::bilinear(at, from, to) }
 }

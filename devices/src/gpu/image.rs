@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::GpuError;
 use super::window::Window;
+use crate::pixel::scaling::{Sample, mix};
 use crate::ports::Ports;
 
 /// Bytes of a pixel.
@@ -114,20 +115,20 @@ pub fn scale(dst: &Window, src: &Window, filter: Filter, ports: &mut Ports<'_>) 
     for y in 0..to.1 {
         match filter {
             Filter::Nearest => {
-                let row = rows.row(0, nearest(y, from.1, to.1), ports)?;
+                let row = rows.row(0, Sample::nearest(y, from.1, to.1).first, ports)?;
                 for (x, out) in (0u32..).zip(line.chunks_exact_mut(4)) {
-                    out.copy_from_slice(&pixel(row, nearest(x, from.0, to.0)));
+                    out.copy_from_slice(&pixel(row, Sample::nearest(x, from.0, to.0).first));
                 }
             }
             Filter::Bilinear => {
-                let (top, bottom, fy) = between(y, from.1, to.1);
-                let upper = rows.row(0, top, ports)?.to_vec();
-                let lower = rows.row(1, bottom, ports)?;
+                let row = Sample::bilinear(y, from.1, to.1);
+                let upper = rows.row(0, row.first, ports)?.to_vec();
+                let lower = rows.row(1, row.second, ports)?;
                 for (x, out) in (0u32..).zip(line.chunks_exact_mut(4)) {
-                    let (left, right, fx) = between(x, from.0, to.0);
-                    let corners =
-                        [pixel(&upper, left), pixel(&upper, right), pixel(lower, left), pixel(lower, right)];
-                    out.copy_from_slice(&mix(corners, fx, fy));
+                    let column = Sample::bilinear(x, from.0, to.0);
+                    let [a, b] = [column.first, column.second].map(|x| pixel(&upper, x));
+                    let [c, d] = [column.first, column.second].map(|x| pixel(lower, x));
+                    out.copy_from_slice(&mix([a, b, c, d], column.share, row.share));
                 }
             }
         }
@@ -138,36 +139,6 @@ pub fn scale(dst: &Window, src: &Window, filter: Filter, ports: &mut Ports<'_>) 
 
 fn size(window: &Window) -> (u32, u32) {
     (window.row_bytes() / PIXEL_BYTES, window.rows())
-}
-
-/// The source's place for the middle of place `at`: floor((2 at + 1) from / (2 to)).
-fn nearest(at: u32, from: u32, to: u32) -> u32 {
-    let middle = u64::from(at).saturating_mul(2).saturating_add(1).saturating_mul(u64::from(from));
-    middle.checked_div(u64::from(to).saturating_mul(2)).unwrap_or_default() as u32
-}
-
-/// The source's places before and behind the middle of place `at`, and how far it is from the first, in 1/256.
-fn between(at: u32, from: u32, to: u32) -> (u32, u32, u32) {
-    let middle = u64::from(at).saturating_mul(2).saturating_add(1).saturating_mul(u64::from(from));
-    let last = from.saturating_sub(1);
-    let place = middle.saturating_mul(128).checked_div(to.into()).unwrap_or_default();
-    let place = place.saturating_sub(128) as u32;
-    let place = place.min(last.saturating_mul(256));
-    let first = place / 256;
-    (first, first.saturating_add(1).min(last), place % 256)
-}
-
-fn mix(corners: [[u8; 4]; 4], fx: u32, fy: u32) -> [u8; 4] {
-    let (gx, gy) = (256u32.saturating_sub(fx), 256u32.saturating_sub(fy));
-    // At most 256 · 256 · 255 together.
-    let weights = [gx, fx, gx, fx].into_iter().zip([gy, gy, fy, fy]).map(|(x, y)| x.wrapping_mul(y));
-    let mut sums = [32_768u32; 4];
-    for (corner, weight) in corners.into_iter().zip(weights) {
-        for (sum, channel) in sums.iter_mut().zip(corner) {
-            *sum = sum.wrapping_add(u32::from(channel).wrapping_mul(weight));
-        }
-    }
-    sums.map(|sum| (sum >> 16) as u8)
 }
 
 /// Blends `src` over `dst`.

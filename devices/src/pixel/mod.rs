@@ -7,6 +7,7 @@
 //! the nearest integer and clamped.
 
 mod coefficients;
+pub mod scaling;
 #[cfg(test)]
 mod tests;
 
