@@ -91,9 +91,12 @@ full_disk() {
     local mounted=$scenario_logs/small status=0
     mkdir "$mounted"
     as_root mount -t tmpfs -o size=3m,mode=1777 none "$mounted" || return 1
-    # Neither the machine at a failure nor the flood fits, and the report comes last.
-    wrong "status,pass[6.12],flood-output" 3 --keep --results "$mounted/results" --json "$mounted/report.json" &&
-        one_line "BROKEN  flood-output (" && one_line "passed  pass[6.12] (" && one_line "FAILED  status (" || status=1
+    # The machine at a failure does not fit, all else does: one after the other, as it takes the room while it is written.
+    wrong "status,pass[6.12]" 1 --jobs 1 --keep --results "$mounted/results" --json "$mounted/report.json" &&
+        one_line "passed  pass[6.12] (" && one_line "FAILED  status (" || status=1
+    # The flood does not fit, nor does the report after it. What was kept before stays.
+    wrong flood-output 3 --keep --results "$mounted/results" --json "$mounted/report.json" &&
+        one_line "BROKEN  flood-output (" && one_line "report.json: No space left" && [ -s "$mounted/results/status/output.txt" ] || status=1
     head -c 1M /dev/zero >"$mounted/full" 2>/dev/null
     FENCEPOST_CACHE=$mounted/cache wrong pass[6.12] 3 && grep -q "No space left on device; make room" "$scenario_logs/said" || status=1
     as_root umount "$mounted"

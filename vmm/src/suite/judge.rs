@@ -13,6 +13,12 @@ const SHOWN_LINES: usize = 12;
 /// Characters of each.
 const SHOWN_CHARACTERS: usize = 200;
 
+/// What a scenario that failed says of evidence that was not written.
+pub fn missing_evidence(why: &str) -> Failure {
+    let expected = "that it is written".to_owned();
+    Failure { at: "evidence".to_owned(), line: None, expected, came: why.to_owned(), output: Vec::new() }
+}
+
 /// Compares a step with what came of it. `name` is the check's, `line` the step's in its file, `known` the tests that may fail.
 pub fn step(step: &Step, name: &str, line: Option<u32>, known: &[Known], played: &Played) -> Judged {
     let mut judged = Judged::default();

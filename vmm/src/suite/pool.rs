@@ -17,7 +17,7 @@ use super::plan::Item;
 use super::prepare::Ready;
 use super::progress::Telling;
 use super::queue::Queue;
-use super::{Wanted, worker};
+use super::{Wanted, judge, worker};
 use crate::control::Control;
 use crate::error::{HostError, plain};
 use crate::signals;
@@ -147,6 +147,10 @@ fn with_evidence(item: &Item, play: Play, wanted: &Wanted, signal: &AtomicI32) -
         let _ = fs::remove_dir_all(&to);
         match folder.keep_as(&to) {
             Ok(()) => outcome.evidence = Some(to),
+            // It has failed all the same.
+            Err(error) if outcome.verdict == Verdict::Failed => {
+                outcome.failures.push(judge::missing_evidence(&unwritable(&to, &error)));
+            }
             Err(error) => return Ok(broken(item, &unwritable(&to, &error))),
         }
     }

@@ -178,18 +178,19 @@ pub(super) fn play(order: &Play, control: &Arc<Control>) -> Result<Report, HostE
     let unwritten = |error: std::io::Error| HostError::file("evidence", &console, &error, "make room there");
     let tail = Tail::new(File::create(&console).map_err(unwritten)?, CONSOLE_MAX_BYTES);
     let (record, outcome) = run_player(&launch, wanted, (&tail, Some(&seeing)), control)?;
-    tail.finish().map_err(unwritten)?;
-    write_output(&found, &record, &order.folder)?;
+    let mut kept = tail.finish().map_err(unwritten);
+    kept = kept.and(write_output(&found, &record, &order.folder));
     let steps = std::mem::take(&mut *judged.lock().unwrap_or_else(PoisonError::into_inner));
     let mut all = judge_all(&found, steps, (&record, &outcome), order)?;
     all.append(seeing.judge(&found.scenario.expect.frames));
-    let all = match &found.scenario.expect.fails {
+    let mut all = match &found.scenario.expect.fails {
         Some(fails) => judge::as_failing(all, fails)?,
         None => all,
     };
     if order.keep || !all.failures.is_empty() {
-        seeing.keep(&order.folder)?;
+        kept = kept.and(seeing.keep(&order.folder));
     }
+    without_evidence(&mut all, kept)?;
     Ok(Report {
         name: order.name.clone(),
         file: Some(order.path.clone()),
@@ -205,6 +206,21 @@ pub(super) fn play(order: &Play, control: &Arc<Control>) -> Result<Report, HostE
         evidence: None,
         reproduce: String::new(),
     })
+}
+
+/// A scenario that failed has failed without its evidence too, and says what of it is missing.
+///
+/// # Errors
+///
+/// What was not written, of a scenario that did not fail.
+fn without_evidence(all: &mut Judged, kept: Result<(), HostError>) -> Result<(), HostError> {
+    match kept {
+        Err(error) if !all.failures.is_empty() => {
+            all.failures.push(judge::missing_evidence(&error.to_string()));
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 /// What the steps gave, and what of the run is judged at its end.
@@ -385,4 +401,23 @@ fn write_output(found: &Found, record: &Record, folder: &Path) -> Result<(), Hos
         file.into_inner()?.sync_data()
     };
     write().map_err(|error| HostError::file("evidence", &path, &error, "make room there"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn full_disk() -> Result<(), HostError> {
+        Err(HostError::Host("output.txt: No space left on device".to_owned()))
+    }
+
+    #[test]
+    fn a_failure_stays_one_without_its_evidence() {
+        let mut failed = Judged::default();
+        failed.failed("step 1", "exit status 0", "exit status 3", Vec::new());
+        without_evidence(&mut failed, full_disk()).unwrap();
+        let at: Vec<_> = failed.failures.iter().map(|it| (it.at.as_str(), it.came.as_str())).collect();
+        assert_eq!(at, [("step 1", "exit status 3"), ("evidence", "output.txt: No space left on device")]);
+        without_evidence(&mut Judged::default(), full_disk()).unwrap_err();
+    }
 }
