@@ -229,3 +229,41 @@ bool camera_oracle_agrees(const struct camera_view *view, uint32_t n,
 	return luma_agrees(view, n, pixels) &&
 	       (!pixels->chroma || chroma_agrees(view, n, pixels));
 }
+
+static uint8_t nearest_code(double want)
+{
+	return want < 0 ? 0 : want > 255 ? 255 : (uint8_t)(want + 0.5);
+}
+
+static void paint_colours(const struct camera_view *view, uint32_t n, uint8_t *bgrx)
+{
+	for (uint32_t y = 0; y < view->height; y++) {
+		for (uint32_t x = 0; x < view->width; x++, bgrx += 4) {
+			struct sample sample = sample_at(view, x, y, n);
+			double rgb[3];
+
+			bt601_colour(view->full, sample.luma, sample.cb, sample.cr, rgb);
+			for (int i = 0; i < 3; i++)
+				bgrx[i] = nearest_code(rgb[2 - i]);
+			bgrx[3] = 0xff;
+		}
+	}
+}
+
+void camera_oracle_paint(const struct camera_view *view, uint32_t n, uint32_t fourcc, uint8_t *luma,
+			 uint8_t *chroma)
+{
+	uint32_t bytes = line_bytes(fourcc, view->width);
+
+	if (fourcc == V4L2_PIX_FMT_XBGR32) {
+		paint_colours(view, n, luma);
+		return;
+	}
+	for (uint32_t y = 0; y < view->height; y++)
+		for (uint32_t x = 0; x < bytes; x++)
+			luma[(size_t)y * bytes + x] = fourcc == V4L2_PIX_FMT_YUYV ?
+				packed_at(view, true, x, y, n) : sample_at(view, x, y, n).luma;
+	for (uint32_t y = 0; chroma && y < view->height / 2; y++)
+		for (uint32_t x = 0; x < view->width; x++)
+			chroma[(size_t)y * view->width + x] = nv12_chroma_at(view, x, y, n);
+}

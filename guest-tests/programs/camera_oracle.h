@@ -49,4 +49,8 @@ struct camera_pixels {
 bool camera_oracle_agrees(const struct camera_view *view, uint32_t n,
 			  const struct camera_pixels *pixels);
 
+/* Writes frame @n as YUYV, NV12 or XBGR32, lines without padding. */
+void camera_oracle_paint(const struct camera_view *view, uint32_t n, uint32_t fourcc, uint8_t *luma,
+			 uint8_t *chroma);
+
 #endif /* FENCEPOST_CAMERA_ORACLE_H */
