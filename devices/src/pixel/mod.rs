@@ -5,6 +5,9 @@
 //! `R = L + 2(1 - Kr) Cr`, `B = L + 2(1 - Kb) Cb`, `G = (L - Kr R - Kb B) / (1 - Kr - Kb)`, where in limited range luma is
 //! scaled by 255/219 from 16 and chroma by 255/224 from 128. The coefficients are rounded to 1/65536; sums are rounded to
 //! the nearest integer and clamped.
+//!
+//! Conversions of lines are compiled twice, for any x86-64 processor and for one with AVX2: the sums are of integers, so
+//! both give the same bytes.
 
 mod coefficients;
 pub mod scaling;
@@ -12,6 +15,8 @@ pub mod scaling;
 mod tests;
 
 pub use coefficients::Coefficients;
+
+use multiversion::multiversion;
 
 /// Bytes of one XRGB8888 pixel (DRM `XR24`: bytes B, G, R, X).
 pub const XRGB8888_BYTES: usize = 4;
@@ -46,6 +51,7 @@ pub fn ycbcr_to_rgb(range: Range, y: u8, cb: u8, cr: u8) -> [u8; 3] {
 /// Converts a line of YUYV of BT.601 to XRGB8888; both pixels of a pair share its chroma.
 ///
 /// Converts as many whole pairs as both slices hold, and leaves the rest of `dst` alone.
+#[multiversion(targets("x86_64+avx2"))]
 pub fn yuyv_to_xrgb8888(range: Range, src: &[u8], dst: &mut [u8]) {
     let coefficients = Coefficients::of(Encoding::Bt601, range);
     let pairs = src.chunks_exact(YUYV_PAIR_BYTES).zip(dst.chunks_exact_mut(2 * XRGB8888_BYTES));
@@ -58,6 +64,7 @@ pub fn yuyv_to_xrgb8888(range: Range, src: &[u8], dst: &mut [u8]) {
 /// Converts a line of NV12 of BT.601 to XRGB8888: `luma` has a byte a pixel, `chroma` Cb and Cr for every two pixels.
 ///
 /// Converts as many whole pairs as all slices hold, and leaves the rest of `dst` alone.
+#[multiversion(targets("x86_64+avx2"))]
 pub fn nv12_to_xrgb8888(range: Range, luma: &[u8], chroma: &[u8], dst: &mut [u8]) {
     let coefficients = Coefficients::of(Encoding::Bt601, range);
     let pairs =
@@ -71,7 +78,9 @@ pub fn nv12_to_xrgb8888(range: Range, luma: &[u8], chroma: &[u8], dst: &mut [u8]
 #[inline]
 fn put_pair(coefficients: &Coefficients, luma: [u8; 2], cb: u8, cr: u8, dst: &mut [u8]) {
     let chroma = coefficients.chroma(cb, cr);
-    let [r0, g0, b0] = chroma.rgb(luma[0]);
-    let [r1, g1, b1] = chroma.rgb(luma[1]);
-    dst.copy_from_slice(&[b0, g0, r0, X_BYTE, b1, g1, r1, X_BYTE]);
+    // One pixel behind the other: so compilers see that many pairs can be worked out at once.
+    for (pixel, luma) in dst.chunks_exact_mut(XRGB8888_BYTES).zip(luma) {
+        let [r, g, b] = chroma.rgb(luma);
+        pixel.copy_from_slice(&[b, g, r, X_BYTE]);
+    }
 }

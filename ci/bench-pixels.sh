@@ -1,0 +1,49 @@
+# `ci/bench --pixels`, sourced by ci/bench: what the GPU's conversion of a picture costs, beside memcpy of it.
+# shellcheck shell=bash disable=SC2154
+
+pixel_rounds=5
+pixel_conversions=200
+
+# Seconds of processor time of a guest that converts N pictures: `pixels_take WIDTH HEIGHT N`.
+pixels_take() {
+    local TIMEFORMAT='%U %S'
+    { time "$FENCEPOST" run --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd" --accel soft --memory 512M --timeout 600 \
+        --append "$GUEST_COMMAND_LINE fencepost.run=\"pixels $1 $2 $3\"" </dev/null >/dev/null 2>&1; } 2>&1 |
+        awk '{print $1 + $2}'
+}
+
+# Milliseconds of processor time of one conversion of a picture of this size.
+conversion_takes() {
+    awk -v few="$(pixels_take "$1" "$2" 20)" -v many="$(pixels_take "$1" "$2" $((20 + pixel_conversions)))" \
+        -v n="$pixel_conversions" 'BEGIN {print (many - few) * 1000 / n}'
+}
+
+# Milliseconds of one memcpy of so many bytes.
+memcpy_takes() {
+    python3 - "$1" <<'END'
+import sys, time
+size = int(sys.argv[1])
+source, target = bytearray(b"\1" * size), memoryview(bytearray(size))
+start = time.process_time()
+for _ in range(200):
+    target[:] = source
+print((time.process_time() - start) * 1000 / 200)
+END
+}
+
+# NV12 to XRGB8888 of 1920x1080 through pages of 4 KiB behind the IOMMU. What a job costs whatever its picture's size, which is
+# the guest's driver above all, is that of a small picture.
+pixels_cost() {
+    local round job conversion copy ratios
+    say "conversions of NV12, 1920x1080, $pixel_rounds times"
+    ratios=$(for ((round = 0; round < pixel_rounds; round++)); do
+        job=$(conversion_takes 16 16)
+        conversion=$(conversion_takes 1920 1080)
+        copy=$(memcpy_takes $((1920 * 1080 * 4)))
+        awk -v job="$job" -v conversion="$conversion" -v copy="$copy" 'BEGIN {
+            printf "a job %.2f ms, with its picture %.2f ms, memcpy of the picture it writes %.2f ms\n",
+                job, conversion, copy > "/dev/stderr"
+            print copy / (conversion - job)}'
+    done)
+    printf 'rate of the conversion, as a share of memcpy of what it writes: %s\n' "$(spread <<<"$ratios")"
+}
