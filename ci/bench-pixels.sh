@@ -47,3 +47,20 @@ pixels_cost() {
     done)
     printf 'rate of the conversion, as a share of memcpy of what it writes: %s\n' "$(spread <<<"$ratios")"
 }
+
+# Seconds of processor time of a demo of N frames of 1920x1080.
+demo_takes() {
+    local TIMEFORMAT='%U %S'
+    { time "$FENCEPOST" demo --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd" --accel soft --size 1920x1080 --frames "$1" \
+        --append "$GUEST_COMMAND_LINE" --out "$2" </dev/null >/dev/null 2>&1; } 2>&1 | awk '{print $1 + $2}'
+}
+
+# The demo at 60 frames a second, all threads on one processor, every pixel checked and every picture written.
+demo_speed() {
+    local folder
+    folder=$(mktemp -d)
+    say "a demo of 1920x1080"
+    awk -v few="$(demo_takes 60 "$folder")" -v many="$(demo_takes 360 "$folder")" \
+        'BEGIN {printf "a second of 60 frames takes %.2f s of one processor\n", (many - few) / 5}'
+    rm -rf "$folder"
+}

@@ -25,6 +25,17 @@ noise 422 12288 >"$logs/limited.y4m"
 check "demo: test pattern as NV12" demo pattern
 check "demo: 4:2:0 full range as YUYV" demo full --format yuyv --camera-source "$logs/full.y4m"
 check "demo: 4:2:2 limited range as NV12" demo limited --camera-source "$logs/limited.y4m"
+check "demo: 1920x1080" demo large --size 1920x1080 --frames 10
+# The pictures of a demo of this PNG, with these options, have this size: `png_shown WIDTHxHEIGHT [OPTION...]`.
+png_shown() {
+    local size=$1
+    shift
+    demo png --camera-source "$ROOT/docs/images/weston.png" --frames 3 "$@" || return 1
+    # Its width and height are big-endian words at byte 16.
+    [ "$(od -An -tu4 --endian=big -j16 -N8 "$logs/png/frame-0002.png" | awk '{print $1 "x" $2}')" = "$size" ]
+}
+check "demo: a PNG in its own size" png_shown 800x500
+check "demo: a part of a PNG" png_shown 320x240 --size 320x240
 
 # Whether standard input has events with these words, the first of each at a later cycle than, or that of, the one before.
 in_order() {

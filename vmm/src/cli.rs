@@ -26,6 +26,7 @@ use fencepost_devices::parameters::Parameters;
 
 use crate::config::{Accel, Categories, Size};
 use crate::launch::MoveAt;
+use crate::picture_size::PictureSize;
 use crate::say;
 use fault::{FaultOption, fault_help};
 use root::RootArgs;
@@ -124,6 +125,10 @@ pub struct DemoArgs {
     /// Pictures for the camera, Y4M or PNG; a test pattern when absent
     #[arg(long, value_name = "FILE")]
     pub camera_source: Option<PathBuf>,
+    /// How large the pictures and the screen are: the pictures' own size (a test pattern's is 640x480), or of a PNG a part,
+    /// which wanders over it
+    #[arg(long, value_name = "WIDTHxHEIGHT")]
+    pub size: Option<PictureSize>,
     /// Frames to show
     #[arg(long, value_name = "COUNT", default_value = "120", value_parser = whole::<u32>(1, 100_000))]
     pub frames: u32,

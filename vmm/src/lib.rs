@@ -72,6 +72,7 @@ mod outcome;
 pub mod outlet;
 pub mod paging;
 pub mod panic;
+pub mod picture_size;
 mod random;
 mod ready;
 pub mod report;

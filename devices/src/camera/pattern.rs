@@ -84,17 +84,17 @@ fn bar(x: u32, sequence: u32, width_px: u32) -> (u8, u8, u8) {
 
 fn draw_bars(picture: &mut Picture, sequence: u32) {
     let width_px = picture.size().width_px;
-    for line in picture.luma.chunks_exact_mut(width_px as usize) {
-        for (x, luma) in (0..).zip(line) {
-            *luma = bar(x, sequence, width_px).0;
-        }
-    }
-    let half = (width_px / 2) as usize;
-    let chroma_lines = picture.cb.chunks_exact_mut(half).zip(picture.cr.chunks_exact_mut(half));
-    for (cb_line, cr_line) in chroma_lines {
-        for (x, (cb, cr)) in (0u32..).step_by(2).zip(cb_line.iter_mut().zip(cr_line)) {
-            (_, *cb, *cr) = bar(x, sequence, width_px);
-        }
+    let bars = (0..width_px).map(|x| bar(x, sequence, width_px));
+    repeat(&mut picture.luma, bars.clone().map(|(y, _, _)| y));
+    repeat(&mut picture.cb, bars.clone().step_by(2).map(|(_, cb, _)| cb));
+    repeat(&mut picture.cr, bars.step_by(2).map(|(_, _, cr)| cr));
+}
+
+/// Fills a plane with lines that are all alike.
+fn repeat(plane: &mut [u8], line: impl Iterator<Item = u8>) {
+    let line: Vec<u8> = line.collect();
+    for to in plane.chunks_exact_mut(line.len().max(1)) {
+        to.copy_from_slice(&line);
     }
 }
 
@@ -110,13 +110,12 @@ fn draw_number(picture: &mut Picture, sequence: u32) {
     }
     let left = size.width_px.saturating_sub(cells_x.saturating_mul(cell)) / 2;
     let top = size.height_px.saturating_sub(cells_y.saturating_mul(cell)) / 2;
-    for (y, line) in (0u32..).zip(picture.luma.chunks_exact_mut(size.width_px as usize)) {
-        let Some(cell_y) = y.checked_sub(top).and_then(|dy| dy.checked_div(cell)) else { continue };
-        for (x, luma) in (0u32..).zip(line) {
-            let Some(cell_x) = x.checked_sub(left).and_then(|dx| dx.checked_div(cell)) else { continue };
-            if cell_x < cells_x && cell_y < cells_y {
-                *luma = if is_lit(cell_x, cell_y, sequence) { 235 } else { 16 };
-            }
+    let lines = picture.luma.chunks_exact_mut(size.width_px as usize).skip(top as usize);
+    for (y, line) in (0..cells_y.saturating_mul(cell)).zip(lines) {
+        let row = line.iter_mut().skip(left as usize);
+        for (x, luma) in (0..cells_x.saturating_mul(cell)).zip(row) {
+            let (Some(cell_x), Some(cell_y)) = (x.checked_div(cell), y.checked_div(cell)) else { continue };
+            *luma = if is_lit(cell_x, cell_y, sequence) { 235 } else { 16 };
         }
     }
 }

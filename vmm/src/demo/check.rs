@@ -228,10 +228,13 @@ mod tests {
     use crate::cli::CaptureFormat;
     use crate::frames::ScreenName;
     use crate::outlet::Full;
+    use crate::picture_size::PictureSize;
     use crate::shelf::Files;
 
+    const SMALL: PictureSize = PictureSize { width: 32, height: 32 };
+
     fn shown(sequence: u32, folder: &std::path::Path, change: impl Fn(&mut Vec<u8>)) -> (Checker, Files) {
-        let pattern = || Expectation::new(None, CaptureFormat::Nv12, (32, 32)).expect("the pattern");
+        let pattern = || Expectation::new(None, CaptureFormat::Nv12, SMALL).expect("the pattern");
         let files = Files::start("the pictures", &Arc::default()).expect("a thread");
         let findings = Findings::new(pattern(), folder.into(), files.shelf(Full::Wait));
         let mut checker = Checker::new(findings);

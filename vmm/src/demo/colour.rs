@@ -26,45 +26,78 @@ pub struct Planar {
     pub planes: [Vec<u8>; 3],
 }
 
-/// One pixel's colour by BT.601 (Kr = 0.299, Kb = 0.114), in real arithmetic, rounded to the nearest integer (halves
-/// up) and clamped. `quantised` rounds each coefficient to 1/65536 first, as `docs/gpu.md` prescribes for the GPU.
-fn bt601_real(y: u8, cb: u8, cr: u8, range: Range, quantised: bool) -> [u8; 3] {
-    let (kr, kb) = (0.299, 0.114);
-    let kg = 1.0 - kr - kb;
-    let (black, luma_gain, chroma_gain) = match range {
-        Range::Limited => (16.0, 255.0 / 219.0, 255.0 / 224.0),
-        Range::Full => (0.0, 1.0, 1.0),
-    };
-    let coefficient = |real: f64| if quantised { (real * 65536.0).round() / 65536.0 } else { real };
-    let luma = coefficient(luma_gain) * (f64::from(y) - black);
-    let (cb, cr) = (f64::from(cb) - 128.0, f64::from(cr) - 128.0);
-    let red = luma + coefficient(2.0 * (1.0 - kr) * chroma_gain) * cr;
-    let blue = luma + coefficient(2.0 * (1.0 - kb) * chroma_gain) * cb;
-    let green_cb = coefficient(2.0 * (1.0 - kb) * kb / kg * chroma_gain);
-    let green_cr = coefficient(2.0 * (1.0 - kr) * kr / kg * chroma_gain);
-    let green = luma - green_cb * cb - green_cr * cr;
-    [red, green, blue].map(|v| (v + 0.5).floor().clamp(0.0, 255.0) as u8)
+/// What each sample adds to a pixel's colour by BT.601 (Kr = 0.299, Kb = 0.114), in real arithmetic. `quantised` rounds each
+/// coefficient to 1/65536 first, as `docs/gpu.md` prescribes for the GPU.
+struct Shares {
+    luma: [f64; 256],
+    red_cr: [f64; 256],
+    green_cb: [f64; 256],
+    green_cr: [f64; 256],
+    blue_cb: [f64; 256],
 }
 
-/// The colour that the GPU must give for one pixel.
-pub fn bt601(y: u8, cb: u8, cr: u8, range: Range) -> [u8; 3] {
-    bt601_real(y, cb, cr, range, true)
+impl Shares {
+    fn new(range: Range, quantised: bool) -> Self {
+        let (kr, kb) = (0.299, 0.114);
+        let kg = 1.0 - kr - kb;
+        let (black, luma_gain, chroma_gain) = match range {
+            Range::Limited => (16.0, 255.0 / 219.0, 255.0 / 224.0),
+            Range::Full => (0.0, 1.0, 1.0),
+        };
+        let of_each = |real: f64, zero: f64| {
+            let coefficient = if quantised { (real * 65536.0).round() / 65536.0 } else { real };
+            std::array::from_fn(|code| coefficient * (code as f64 - zero))
+        };
+        Shares {
+            luma: of_each(luma_gain, black),
+            red_cr: of_each(2.0 * (1.0 - kr) * chroma_gain, 128.0),
+            green_cb: of_each(2.0 * (1.0 - kb) * kb / kg * chroma_gain, 128.0),
+            green_cr: of_each(2.0 * (1.0 - kr) * kr / kg * chroma_gain, 128.0),
+            blue_cb: of_each(2.0 * (1.0 - kb) * chroma_gain, 128.0),
+        }
+    }
+
+    /// One pixel's colour, rounded to the nearest integer (halves up) and clamped.
+    fn colour(&self, y: u8, cb: u8, cr: u8) -> [u8; 3] {
+        let (y, cb, cr) = (usize::from(y), usize::from(cb), usize::from(cr));
+        let luma = self.luma[y];
+        let green = luma - self.green_cb[cb] - self.green_cr[cr];
+        // What is not negative is cut off to an integer as `floor` does.
+        [luma + self.red_cr[cr], green, luma + self.blue_cb[cb]].map(|v| (v + 0.5).clamp(0.0, 255.0) as u8)
+    }
 }
 
 impl Planar {
     /// The picture as XRGB8888 (bytes B, G, R, 0), each pixel with the chroma sample that covers it.
     pub fn to_xrgb(&self) -> Vec<u8> {
-        let chroma_stride = self.width / self.sub_x;
+        let shares = Shares::new(self.range, true);
         let mut out = Vec::with_capacity(self.width * self.height * 4);
         for row in 0..self.height {
-            for column in 0..self.width {
-                let chroma = row / self.sub_y * chroma_stride + column / self.sub_x;
-                let luma = self.planes[0][row * self.width + column];
-                let [r, g, b] = bt601(luma, self.planes[1][chroma], self.planes[2][chroma], self.range);
-                out.extend_from_slice(&[b, g, r, 0]);
+            // The same samples again have the same colours: many pictures have lines that are alike.
+            if row > 0 && self.line(row) == self.line(row - 1) {
+                out.extend_from_within(out.len() - self.width * 4..);
+            } else {
+                self.convert(row, &shares, &mut out);
             }
         }
         out
+    }
+
+    /// The samples of a line of pixels.
+    fn line(&self, row: usize) -> [&[u8]; 3] {
+        let stride = self.width / self.sub_x;
+        let chroma = row / self.sub_y * stride;
+        let [luma, cb, cr] = &self.planes;
+        [&luma[row * self.width..][..self.width], &cb[chroma..][..stride], &cr[chroma..][..stride]]
+    }
+
+    fn convert(&self, row: usize, shares: &Shares, out: &mut Vec<u8>) {
+        let [luma, cb, cr] = self.line(row);
+        for (column, y) in luma.iter().enumerate() {
+            let at = column / self.sub_x;
+            let [r, g, b] = shares.colour(*y, cb[at], cr[at]);
+            out.extend_from_slice(&[b, g, r, 0]);
+        }
     }
 
     /// 4:4:4 as 4:2:2, 4:2:2 as 4:2:0: means of two samples, halves up, as `docs/camera.md` prescribes.
@@ -95,27 +128,27 @@ mod tests {
     // Colour bars of ITU-R BT.601, 100 %, as 8-bit limited-range Y, Cb, Cr.
     #[test]
     fn limited_range_white_black_and_red() {
-        assert_eq!(bt601(235, 128, 128, Range::Limited), [255, 255, 255]);
-        assert_eq!(bt601(16, 128, 128, Range::Limited), [0, 0, 0]);
-        assert_eq!(bt601(81, 90, 240, Range::Limited), [254, 0, 0]);
+        assert_eq!(Shares::new(Range::Limited, true).colour(235, 128, 128), [255, 255, 255]);
+        assert_eq!(Shares::new(Range::Limited, true).colour(16, 128, 128), [0, 0, 0]);
+        assert_eq!(Shares::new(Range::Limited, true).colour(81, 90, 240), [254, 0, 0]);
     }
 
     #[test]
     fn full_range_keeps_grey() {
         for grey in [0, 1, 127, 254, 255] {
-            assert_eq!(bt601(grey, 128, 128, Range::Full), [grey; 3]);
+            assert_eq!(Shares::new(Range::Full, true).colour(grey, 128, 128), [grey; 3]);
         }
     }
 
     // What the GPU's page prescribes is BT.601: rounding its coefficients moves no result by more than one.
     #[test]
     fn quantised_coefficients_stay_within_one_of_the_recommendation() {
-        for (y, cb, cr) in (0..=255).step_by(5).flat_map(|y| {
-            (0..=255).step_by(3).flat_map(move |cb| (0..=255).step_by(3).map(move |cr| (y, cb, cr)))
-        }) {
-            for range in [Range::Limited, Range::Full] {
-                let near = bt601(y, cb, cr, range);
-                let real = bt601_real(y, cb, cr, range, false);
+        for range in [Range::Limited, Range::Full] {
+            let (rounded, real) = (Shares::new(range, true), Shares::new(range, false));
+            for (y, cb, cr) in (0..=255).step_by(5).flat_map(|y| {
+                (0..=255).step_by(3).flat_map(move |cb| (0..=255).step_by(3).map(move |cr| (y, cb, cr)))
+            }) {
+                let (near, real) = (rounded.colour(y, cb, cr), real.colour(y, cb, cr));
                 assert!(near.iter().zip(real).all(|(n, r)| n.abs_diff(r) <= 1), "{y} {cb} {cr} {range:?}");
             }
         }

@@ -9,6 +9,7 @@ use super::colour::Planar;
 use super::sources::{Video, pan, pattern, read_png};
 use crate::cli::CaptureFormat;
 use crate::error::plain;
+use crate::picture_size::PictureSize;
 
 enum Source {
     Video(Video),
@@ -25,18 +26,14 @@ pub struct Expectation {
 }
 
 impl Expectation {
-    /// For frames of `width` x `height` that the guest captures as `format`.
-    pub fn new(
-        path: Option<&Path>,
-        format: CaptureFormat,
-        (width, height): (u32, u32),
-    ) -> Result<Self, String> {
+    /// For frames of this size that the guest captures as `format`.
+    pub fn new(path: Option<&Path>, format: CaptureFormat, size: PictureSize) -> Result<Self, String> {
         let source = match path {
             None => Source::Pattern,
             Some(path) if is_png(path)? => Source::Still(read_png(path)?),
             Some(path) => Source::Video(Video::open(path)?),
         };
-        Ok(Expectation { source, format, width: width as usize, height: height as usize })
+        Ok(Expectation { source, format, width: size.width as usize, height: size.height as usize })
     }
 
     /// XRGB8888 of the camera's frame `sequence`, rows without padding, the X byte zero. Fails when the source's file can

@@ -6,6 +6,7 @@ mod colour;
 mod expect;
 mod guest_report;
 mod handoffs;
+mod size;
 mod sources;
 mod summary;
 
@@ -25,16 +26,15 @@ use crate::control::Control;
 use crate::error::{HostError, plain};
 use crate::launch::Launch;
 use crate::outlet::{Delivery, Full};
+use crate::picture_size::PictureSize;
 use crate::run::{Hooks, claims, run};
 use crate::shelf::{Content, Files};
-use crate::{report, say, signals, source};
+use crate::{report, say, signals};
 use bar::draw_target;
 use check::{Checker, ConsoleTap, Findings};
 use expect::Expectation;
 use handoffs::Dropped;
 
-/// The size that a pattern, or the window on a larger still picture, has.
-const PICTURE_PX: (u32, u32) = (640, 480);
 /// The name of the console's copy.
 const CONSOLE: &str = "console.log";
 /// The display's refresh unless told otherwise; the camera has its source's own rate then.
@@ -46,7 +46,7 @@ const RECORDS_LEAST: usize = 1 << 18;
 /// Runs the demo; the exit status is 0 when every pixel of every frame was right.
 pub fn demo(args: &DemoArgs) -> Result<i32, HostError> {
     let source = args.camera_source.as_deref();
-    let size = picture_size(source)?;
+    let size = size::of_pictures(source, args.size)?;
     let launch = launch(args, size)?;
     if args.print_machine {
         return say::list(&config::print(&launch.machine)?);
@@ -106,23 +106,25 @@ fn print(summary: &[String], control: &Arc<Control>) -> Result<Delivery, HostErr
 }
 
 /// The machine of the demo, as `fencepost run` would be told it.
-fn launch(args: &DemoArgs, (width, height): (u32, u32)) -> Result<Launch, HostError> {
+fn launch(args: &DemoArgs, size: PictureSize) -> Result<Launch, HostError> {
     let format = match args.format {
         CaptureFormat::Nv12 => "nv12",
         CaptureFormat::Yuyv => "yuyv",
     };
     let job = format!("flow --frames {} --format {format}", args.frames);
-    let size =
-        [("width".to_string(), u64::from(width).into()), ("height".to_string(), u64::from(height).into())];
-    let mut display = Parameters::from(size.clone());
+    let sides = [
+        ("width".to_string(), u64::from(size.width).into()),
+        ("height".to_string(), u64::from(size.height).into()),
+    ];
+    let mut display = Parameters::from(sides.clone());
     display.insert("hz".into(), u64::from(args.rate).into());
-    let unshowable = || unshowable(args.camera_source.as_deref(), width, height);
+    let unshowable = || size::unshowable(args.camera_source.as_deref(), size);
     let mode: display::Config = parameters::typed(&display).map_err(|_| unshowable())?;
     mode.check().map_err(|_| unshowable())?;
-    let mut camera = match &args.camera_source {
-        Some(path) => Parameters::from([("source".to_string(), text(path)?)]),
-        None => Parameters::from(size),
-    };
+    let mut camera = Parameters::from(sides);
+    if let Some(path) = &args.camera_source {
+        camera = Parameters::from([("source".to_string(), text(path)?)]);
+    }
     if args.rate != RATE_HZ {
         camera.insert("fps".into(), u64::from(args.rate).into());
     }
@@ -160,29 +162,6 @@ fn text(path: &Path) -> Result<Value, HostError> {
     name.ok_or_else(|| {
         HostError::input(format!("--camera-source {}: not UTF-8", path.display()), "name a link to the file")
     })
-}
-
-/// The display does not take pictures of this size.
-fn unshowable(source: Option<&Path>, width: u32, height: u32) -> HostError {
-    let name = source.map(|path| format!("--camera-source {}: ", path.display())).unwrap_or_default();
-    HostError::input(
-        format!(
-            "{name}pictures of {width}x{height} pixels, but the demo shows 64x64 to 4095x4095, and 10 million pixels \
-             at most"
-        ),
-        "scale it, for example with `ffmpeg -i FILE -vf scale=640:480 OUT.y4m`",
-    )
-}
-
-fn picture_size(path: Option<&Path>) -> Result<(u32, u32), HostError> {
-    let Some(path) = path else { return Ok(PICTURE_PX) };
-    let source = source::open(path).map_err(|error| HostError::Input(format!("--camera-source {error}")))?;
-    let limits = source.sizes();
-    let within = |least: u32, most: u32, wanted: u32| wanted.clamp(least, most);
-    Ok((
-        within(limits.min.width_px, limits.max.width_px, PICTURE_PX.0),
-        within(limits.min.height_px, limits.max.height_px, PICTURE_PX.1),
-    ))
 }
 
 fn progress_bar(frames: u32) -> ProgressBar {

@@ -197,8 +197,9 @@ const GLYPHS: [&str; 10] = [
 pub fn pattern(sequence: u32, width: usize, height: usize) -> Planar {
     let bars = bars();
     let at = |x: usize| bars[(x + 4 * sequence as usize) % width * 8 / width];
-    let mut luma: Vec<u8> = (0..width * height).map(|i| at(i % width)[0]).collect();
-    let chroma = |n: usize| (0..width * height / 4).map(|i| at(i % (width / 2) * 2)[n]).collect();
+    // All lines are alike.
+    let mut luma = (0..width).map(|x| at(x)[0]).collect::<Vec<u8>>().repeat(height);
+    let chroma = |n: usize| (0..width / 2).map(|x| at(2 * x)[n]).collect::<Vec<u8>>().repeat(height / 2);
     // Six digits in a box of 25 x 7 cells that is at most half as wide and high as the picture.
     let cell = (width / 2 / 25).min(height / 2 / 7);
     let (left, top) = ((width - 25 * cell) / 2, (height - 7 * cell) / 2);
