@@ -165,6 +165,31 @@ int capture_buffers(struct capture *capture, uint32_t memory, unsigned int count
 	return ret;
 }
 
+int capture_import(struct capture *capture, int dmabuf, uint8_t *pixels)
+{
+	struct v4l2_requestbuffers request = {
+		.count = 1, .type = capture->type, .memory = V4L2_MEMORY_DMABUF,
+	};
+	int ret = capture_call(capture, VIDIOC_REQBUFS, &request);
+
+	if (ret)
+		return ret;
+	capture->memory = V4L2_MEMORY_DMABUF;
+	capture->count = 1;
+	capture->dmabuf = dmabuf;
+	capture->pixels[0][0] = pixels;
+	capture->mapped[0][0] = 0;
+	return 0;
+}
+
+int capture_export(const struct capture *capture, uint32_t index)
+{
+	struct v4l2_exportbuffer export = { .type = capture->type, .index = index, .flags = O_RDWR | O_CLOEXEC };
+	int ret = capture_call(capture, VIDIOC_EXPBUF, &export);
+
+	return ret ? ret : export.fd;
+}
+
 int capture_create(struct capture *capture, size_t bytes)
 {
 	struct v4l2_create_buffers create = {
@@ -192,7 +217,7 @@ int capture_release(struct capture *capture)
 		for (unsigned int plane = 0; plane < CAPTURE_PLANES; plane++) {
 			uintptr_t at = (uintptr_t)capture->pixels[i][plane];
 
-			if (at)
+			if (at && capture->mapped[i][plane])
 				munmap((void *)(at / PAGE * PAGE), capture->mapped[i][plane]);
 			capture->pixels[i][plane] = NULL;
 		}
@@ -215,6 +240,8 @@ int capture_queue(struct capture *capture, uint32_t index)
 	} else if (capture->memory == V4L2_MEMORY_USERPTR) {
 		buffer.m.userptr = (unsigned long)capture->pixels[index][0];
 		buffer.length = capture->bytes[0];
+	} else if (capture->memory == V4L2_MEMORY_DMABUF) {
+		buffer.m.fd = capture->dmabuf;
 	}
 	return capture_call(capture, VIDIOC_QBUF, &buffer);
 }

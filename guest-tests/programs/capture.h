@@ -31,6 +31,8 @@ struct capture {
 	uint32_t memory;
 	unsigned int count;
 	size_t mapped[CAPTURE_BUFFERS][CAPTURE_PLANES];
+	/* The one that is imported. */
+	int dmabuf;
 	uint8_t *pixels[CAPTURE_BUFFERS][CAPTURE_PLANES];
 };
 
@@ -54,6 +56,12 @@ int capture_format(struct capture *capture, uint32_t fourcc, uint32_t width, uin
  * Gets buffers: MMAP ones, or USERPTR ones that begin at @offset in a page.
  */
 int capture_buffers(struct capture *capture, uint32_t memory, unsigned int count, size_t offset);
+
+/* Takes one buffer of another's, which lies at @pixels; formats of one plane. The descriptor stays the caller's. */
+int capture_import(struct capture *capture, int dmabuf, uint8_t *pixels);
+
+/* Exports an MMAP buffer: returns a dma-buf descriptor. */
+int capture_export(const struct capture *capture, uint32_t index);
 
 /* Adds one MMAP buffer by CREATE_BUFS, of at least this many bytes. */
 int capture_create(struct capture *capture, size_t bytes);
