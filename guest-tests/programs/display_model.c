@@ -153,10 +153,10 @@ static void put(const struct plane_view *view, struct color *screen, int width, 
 	}
 }
 
-uint32_t model_crc(const struct plane_view *const *from_below, unsigned int count, uint32_t width, uint32_t height)
+uint32_t *model_pixels(const struct plane_view *const *from_below, unsigned int count, uint32_t width, uint32_t height)
 {
 	struct color *screen = calloc((size_t)width * height, sizeof(*screen));
-	uint32_t *packed = malloc((size_t)width * height * 4), crc = 0;
+	uint32_t *packed = malloc((size_t)width * height * 4);
 
 	if (screen && packed) {
 		for (unsigned int i = 0; i < count; i++)
@@ -164,9 +164,21 @@ uint32_t model_crc(const struct plane_view *const *from_below, unsigned int coun
 		for (size_t i = 0; i < (size_t)width * height; i++)
 			packed[i] = (uint32_t)screen[i].red << 16 | (uint32_t)screen[i].green << 8 |
 				    (uint32_t)screen[i].blue;
-		crc = crc32_of(packed, (size_t)width * height * 4);
+	}
+	if (!screen) {
+		free(packed);
+		packed = NULL;
 	}
 	free(screen);
+	return packed;
+}
+
+uint32_t model_crc(const struct plane_view *const *from_below, unsigned int count, uint32_t width, uint32_t height)
+{
+	uint32_t *packed = model_pixels(from_below, count, width, height), crc = 0;
+
+	if (packed)
+		crc = crc32_of(packed, (size_t)width * height * 4);
 	free(packed);
 	return crc;
 }

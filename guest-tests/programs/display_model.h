@@ -8,6 +8,12 @@
 
 #include "display_planes.h"
 
+/*
+ * The pixels of a screen on which these planes lie, the lowest first: 0x00RRGGBB, row by row. The caller frees them; NULL without
+ * memory.
+ */
+uint32_t *model_pixels(const struct plane_view *const *from_below, unsigned int count, uint32_t width, uint32_t height);
+
 /* The CRC of a screen on which these planes lie, the lowest first. */
 uint32_t model_crc(const struct plane_view *const *from_below, unsigned int count, uint32_t width, uint32_t height);
 

@@ -25,6 +25,7 @@
 #include "display_fb.h"
 #include "display_held.h"
 #include "display_picture.h"
+#include "display_writeback.h"
 #include "gpu_client.h"
 #include "iommu_trace.h"
 #include "ktap.h"
@@ -202,20 +203,48 @@ static int check_flip(enum life_action action)
 	return life_is_loss(action) ? held_check_file(action) : held_check_screen(held.crcs[SECOND]);
 }
 
-/* Asks a sync_file for what it says of its fence: the names are in memory of the driver's. */
-static int check_fence(enum life_action action)
+/*
+ * Asks the sync_file, and no other is left, for what it says of its fence: 1 when it signalled, less than 0 when with an error. The
+ * names are in memory of the driver's.
+ */
+static int fence_status(void)
 {
 	struct pollfd waiter = { .fd = held.fence, .events = POLLIN };
 	struct sync_fence_info fence = { 0 };
 	struct sync_file_info info = { .num_fences = 1, .sync_fence_info = (uintptr_t)&fence };
 
-	(void)action;
 	held_close(&held.display.fd);
-	if (poll(&waiter, 1, TIMEOUT_MS) != 1)
-		return -ETIMEDOUT;
-	if (display_ioctl(held.fence, SYNC_IOC_FILE_INFO, &info))
-		return -errno;
-	return info.status == 1 && !strcmp(fence.driver_name, FENCEPOST_DISPLAY_DRIVER_NAME) && *fence.obj_name ? 0 : -EBADMSG;
+	if (poll(&waiter, 1, TIMEOUT_MS) != 1 || display_ioctl(held.fence, SYNC_IOC_FILE_INFO, &info))
+		return 0;
+	return !strcmp(fence.driver_name, FENCEPOST_DISPLAY_DRIVER_NAME) && *fence.obj_name ? info.status : 0;
+}
+
+static int check_fence(enum life_action action)
+{
+	(void)action;
+	return fence_status() == 1 ? 0 : -EBADMSG;
+}
+
+/* A write-back to the second picture, whose vertical blank is to come. */
+static int take_writeback(void)
+{
+	int ret = held_take_mode();
+	uint32_t connector = ret ? 0 : display_writeback_connector(&held.display);
+	struct display_change c = { 0 };
+
+	if (!connector)
+		return ret ? ret : -ENXIO;
+	display_add_writeback(&held.display, &c, connector, held.fbs[SECOND].fb, &held.fence);
+	ret = display_commit(&held.display, &c, DRM_MODE_ATOMIC_NONBLOCK | DRM_MODE_ATOMIC_ALLOW_MODESET, 0);
+	return ret ? ret : is_pending(held.fence) ? 0 : -EALREADY;
+}
+
+/* What a loss keeps from being written is an error. */
+static int check_writeback(enum life_action action)
+{
+	int status = fence_status();
+
+	return status == 1 || (status == -ENODEV && life_is_loss(action)) ? 0 : -EBADMSG;
 }
 
 static int take_fence(void)
@@ -391,6 +420,7 @@ static const struct life_holding holdings[] = {
 	{ "a flip behind a fence of the GPU's", true, take_flip_behind_fence, check_flip },
 	{ "an out-fence that waits", true, take_fence, check_fence },
 	{ "an out-fence that has signalled, and no file", true, take_done_fence, check_fence },
+	{ "a write-back that waits", true, take_writeback, check_writeback },
 	{ "a wait for a vertical blank", true, take_waiter, check_waiter },
 	{ "an event of a vertical blank", true, take_event, check_event },
 	{ "a lease", true, take_lease, check_lease },

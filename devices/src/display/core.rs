@@ -68,6 +68,9 @@ impl Display {
             Reg::VblankNs => return self.core.last_vblank(ports.clock).ns,
             Reg::CrcFrame => return state.crc.frame,
             Reg::FaultIova => return state.fault_iova,
+            Reg::WritebackDone => return state.written.commit,
+            Reg::WritebackStatus => u32::from(state.written.failed),
+            Reg::WritebackFailures => state.written.failures,
             Reg::ColorControl => state.staged.color.control.bits(),
             Reg::Id => registers::ID_VALUE,
             Reg::MaxSize => registers::MAX_SIZE.bits(),
@@ -106,12 +109,13 @@ impl Words for Display {
         if id == Reg::CrcFrame && place.half == Half::Low {
             self.core.state.latch.crc = self.core.state.crc.value;
         }
-        let plane = self.core.state.staged.planes.get(place.index).and_then(|plane| plane.register(id));
-        let color = &self.core.state.staged.color;
+        let staged = &self.core.state.staged;
+        let plane = staged.planes.get(place.index).and_then(|plane| plane.register(id));
+        let color = &staged.color;
         let value = match id {
             Reg::Gamma => u64::from(color.gamma(place.index)),
             Reg::ColorMatrix => color.matrix.get(place.index).map_or(0, |factor| u64::from(*factor as u32)),
-            _ => plane.unwrap_or_else(|| self.value(id, ports)),
+            _ => plane.or(staged.writeback.register(id)).unwrap_or_else(|| self.value(id, ports)),
         };
         match (width, access) {
             (8, Access::ReadOnly) => self.read_pair(place.half, offset, value),
@@ -145,6 +149,7 @@ impl Words for Display {
             }
             Reg::Gamma => state.staged.color.set_gamma(place.index, value),
             register => {
+                state.staged.writeback.write(register, place.half, value);
                 if let Some(plane) = self.core.staged(place.index) {
                     plane.write(register, place.half, value);
                 }
@@ -161,7 +166,7 @@ impl Function for Display {
             class: 0x03_80_00,
             revision: 1,
             engines: &[EngineSpec { name: "display", role: Role::Sink }],
-            ..Identity::registers_and_msix(registers::BAR0_BYTES, 4)
+            ..Identity::registers_and_msix(registers::BAR0_BYTES, registers::VECTORS)
         }
     }
 
@@ -203,6 +208,8 @@ impl Function for Display {
             Counter { name: "commits", value: state.latched },
             Counter { name: "underruns", value: state.underruns.into() },
             Counter { name: "refused", value: state.refused.into() },
+            Counter { name: "writebacks", value: state.written.pictures },
+            Counter { name: "writeback-failures", value: state.written.failures.into() },
         ]
     }
 

@@ -7,9 +7,10 @@ use super::layer::FetchError;
 use super::plane::PlaneRegs;
 use super::raster::Raster;
 use super::registers::{Commit, ErrorBits, Irq};
-use super::scan::{Scratch, Shown};
+use super::scan::{Scratch, Shown, Staged};
 use super::sink::{PictureSink, Scanned};
 use super::state::{DisplayState, FrameCrc, LastVblank, Offered};
+use super::writeback::Writing;
 use crate::crc::crc32;
 use crate::ports::{Clock, Ports};
 
@@ -65,6 +66,7 @@ impl Core {
                 self.state.stuck = false;
                 self.state.shown = None;
                 self.state.fetching = None;
+                self.state.writing = None;
                 self.arm(ports);
             }
             (true, Some(_)) | (false, None) => {}
@@ -74,19 +76,24 @@ impl Core {
     /// `COMMIT`.
     pub fn commit(&mut self, how: Commit, ports: &mut Ports<'_>) {
         let waits = self.state.pending.is_some();
-        if self.state.raster.is_none() || (waits && !how.contains(Commit::REPLACE)) {
+        let waiting = self.state.pending.map(|commit| commit.writeback).filter(|writeback| writeback.on);
+        let replaces =
+            how.contains(Commit::REPLACE) && !(waiting.is_some() && self.state.staged.writeback.on);
+        let Some(raster) = self.state.raster.filter(|_| !waits || replaces) else {
             return self.refuse(ErrorBits::COMMIT_BUSY, ports);
-        }
+        };
         let now = how.contains(Commit::NOW);
         let shown = self.state.shown.as_ref();
         let flips = !waits && shown.is_some_and(|shown| self.state.staged.is_flip_of(shown));
-        if !self.state.staged.is_valid() || (now && !flips) {
+        if !self.state.staged.is_valid(raster.mode.active) || (now && !flips) {
             return self.refuse(ErrorBits::COMMIT_INVALID, ports);
         }
         self.state.accepted = self.state.accepted.saturating_add(1);
         let commit = self.state.accepted;
         ports.trace.record(Event::Doorbell { engine: ports.engine(ENGINE), queue: 0, tail: commit });
-        self.state.pending = Some(self.state.staged);
+        let writeback = waiting.unwrap_or(self.state.staged.writeback);
+        self.state.pending = Some(Staged { writeback, ..self.state.staged });
+        self.state.staged.writeback.on = false;
         if now {
             self.flip(ports);
         }
@@ -185,6 +192,9 @@ impl Core {
         }
         let Some(commit) = self.state.pending.take() else { return };
         self.state.latched = self.state.accepted;
+        if commit.writeback.on {
+            self.state.writing = Some(Writing { regs: commit.writeback, commit: self.state.latched });
+        }
         let shown = Shown::new(commit);
         let fresh = self.state.shown.as_ref().is_none_or(|before| shown.differs(before));
         self.state.shown = Some(shown);
@@ -249,6 +259,31 @@ impl Core {
         ports.trace.record(Event::ScanOut { engine: ports.engine(ENGINE), frame, crc });
         let what = if fetched.is_ok() { Offered::Picture } else { Offered::Black };
         self.offer(self.state.crc, what, ports.clock.now());
+        self.write_back(fetched.is_ok(), ports);
+    }
+
+    /// Ends the write-back of what is shown, if there is one; without a picture it fails.
+    fn write_back(&mut self, arrived: bool, ports: &mut Ports<'_>) {
+        let (Some(Writing { regs, commit }), Some(raster)) = (self.state.writing.take(), self.state.raster)
+        else {
+            return;
+        };
+        let put = if arrived {
+            regs.put(raster.mode.active, &self.picture, ports).map_err(Some)
+        } else {
+            Err(None)
+        };
+        let written = &mut self.state.written;
+        (written.commit, written.failed) = (commit, put.is_err());
+        match put {
+            Ok(()) => written.pictures = written.pictures.saturating_add(1),
+            Err(_) => written.failures = written.failures.saturating_add(1),
+        }
+        if let Err(Some(FetchError { bit, iova })) = put {
+            self.state.fault_iova = iova.map_or(self.state.fault_iova, |iova| iova.0);
+            self.fail(bit, ports);
+        }
+        self.signal(Irq::WRITEBACK, ports);
     }
 
     fn offer(&mut self, FrameCrc { frame, value: crc }: FrameCrc, what: Offered, now: Stamp) {
@@ -269,7 +304,9 @@ impl Core {
 
     /// When the fetch of `frame` ends by the cost model, or None if that is not before the next vertical blank.
     fn fetch_end_ns(&self, raster: &Raster, frame: u64, clock: &dyn Clock) -> Option<u64> {
-        let bytes = self.state.shown.as_ref().map_or(0, Shown::span_bytes);
+        let read = self.state.shown.as_ref().map_or(0, Shown::span_bytes);
+        let written = self.state.writing.map_or(0, |writing| writing.regs.picture_bytes(raster.mode.active));
+        let bytes = read.saturating_add(written);
         let cycles = self.config.cost().cycles(bytes);
         let end_ns = raster.vblank_ns(frame)?.saturating_add(clock.cycles_to_ns(cycles));
         raster.vblank_ns(frame.saturating_add(1)).is_none_or(|next_ns| end_ns < next_ns).then_some(end_ns)

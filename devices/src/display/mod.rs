@@ -17,6 +17,7 @@ mod sink;
 mod state;
 #[cfg(test)]
 mod tests;
+mod writeback;
 
 pub use color::{ColorControl, ColorRegs};
 pub use config::{Config, ConfigError, DisplayParts, ScanOut};
@@ -27,3 +28,4 @@ pub use registers::{Blend, Color, Point, Size};
 pub use scan::{Lists, Shown, Staged};
 pub use sink::{NoPictures, PictureSink, Scanned};
 pub use state::{DisplayState, FrameCrc, LastVblank, Offered, ReadLatch};
+pub use writeback::{WritebackRegs, Writing, Written};

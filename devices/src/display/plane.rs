@@ -216,7 +216,8 @@ fn takes(index: usize, format: Format) -> bool {
     index != CURSOR_PLANE || format == Format::Argb8888
 }
 
-fn is_list(table: u64, entries: u32) -> bool {
+/// Whether a list can be there.
+pub(super) fn is_list(table: u64, entries: u32) -> bool {
     table % TABLE_ALIGN == 0 && (1..=SG_MAX_ENTRIES).contains(&entries)
 }
 

@@ -18,6 +18,9 @@ pub const PLANES: usize = 4;
 /// Bytes from one plane's registers to the next one's.
 const PLANE_STRIDE: usize = 0x80;
 
+/// MSI-X vectors: one for each bit of `IRQ_STATUS`.
+pub const VECTORS: u16 = 5;
+
 /// BAR 0 size.
 pub const BAR0_BYTES: u32 = 0x1000;
 
@@ -29,6 +32,7 @@ bitflags! {
         const FLIP_DONE = 1 << 1;
         const ERROR = 1 << 2;
         const HOTPLUG = 1 << 3;
+        const WRITEBACK = 1 << 4;
     }
 
     /// `ERROR_STATUS`.
@@ -40,6 +44,7 @@ bitflags! {
         const TABLE = 1 << 3;
         const FETCH = 1 << 4;
         const LATE = 1 << 5;
+        const WRITEBACK = 1 << 6;
     }
 
     /// What is written to `COMMIT`.
@@ -66,7 +71,7 @@ bitflags! {
 impl Irq {
     /// The MSI-X vector of each single bit: the bit's number.
     pub fn vectors(self) -> impl Iterator<Item = u16> {
-        (0u16..4).filter(move |&vector| self.bits() & (1u32 << vector) != 0)
+        (0..VECTORS).filter(move |&vector| self.bits() & (1u32 << vector) != 0)
     }
 }
 
@@ -207,6 +212,15 @@ pub enum Reg {
     PlaneChromaPitch,
     Connector,
     Edid,
+    WritebackControl,
+    WritebackFormat,
+    WritebackTable,
+    WritebackEntries,
+    WritebackOffset,
+    WritebackPitch,
+    WritebackStatus,
+    WritebackDone,
+    WritebackFailures,
 }
 
 /// BAR 0.
@@ -269,5 +283,14 @@ const REGISTERS: &[Register<Reg>] = &[
         .id(Reg::PlaneChromaPitch),
     read_only("CONNECTOR", 0x800, 4, 1).id(Reg::Connector),
     read_only("EDID", 0x900, 4, 0).each(EDID_BYTES / 4, 4).configured().id(Reg::Edid),
+    acting("WRITEBACK_CONTROL", 0xa00, 4, 0, 1).id(Reg::WritebackControl),
+    read_write("WRITEBACK_FORMAT", 0xa04, 4, 0, all(4)).id(Reg::WritebackFormat),
+    read_write("WRITEBACK_TABLE", 0xa08, 8, 0, all(8)).id(Reg::WritebackTable),
+    read_write("WRITEBACK_ENTRIES", 0xa10, 4, 0, all(4)).id(Reg::WritebackEntries),
+    read_write("WRITEBACK_OFFSET", 0xa14, 4, 0, all(4)).id(Reg::WritebackOffset),
+    read_write("WRITEBACK_PITCH", 0xa18, 4, 0, all(4)).id(Reg::WritebackPitch),
+    read_only("WRITEBACK_STATUS", 0xa1c, 4, 0).id(Reg::WritebackStatus),
+    read_only("WRITEBACK_DONE", 0xa20, 8, 0).id(Reg::WritebackDone),
+    read_only("WRITEBACK_FAILURES", 0xa28, 4, 0).id(Reg::WritebackFailures),
     read_write("GAMMA", 0xc00, 4, 0, 0xff_ffff).each(ENTRIES, 4).id(Reg::Gamma),
 ];

@@ -9,6 +9,7 @@ use super::layer::{FetchError, Layer};
 use super::plane::{PlaneRegs, Planes, from_below};
 use super::registers::{ErrorBits, PLANES, Size};
 use super::state::Offered;
+use super::writeback::WritebackRegs;
 use crate::ports::{Iova, Ports};
 use crate::sg::SgList;
 
@@ -19,17 +20,21 @@ pub struct Staged {
     pub planes: Planes,
     /// `COLOR_*` and `GAMMA`.
     pub color: ColorRegs,
+    /// `WRITEBACK_*`.
+    pub writeback: WritebackRegs,
 }
 
 impl Staged {
-    /// Whether a commit of these is accepted.
-    pub fn is_valid(&self) -> bool {
+    /// Whether a commit of these is accepted while the mode has an `active` area.
+    pub fn is_valid(&self, active: Size) -> bool {
         self.planes.iter().enumerate().all(|(index, plane)| plane.is_valid(index))
+            && self.writeback.is_valid(active)
     }
 
-    /// Whether only the primary plane's buffer is another than in `shown`.
+    /// Whether only the primary plane's buffer is another than in `shown`, and nothing is written.
     pub fn is_flip_of(&self, shown: &Shown) -> bool {
-        let mut like = Staged { planes: shown.planes, color: shown.color };
+        let writeback = WritebackRegs { on: false, ..self.writeback };
+        let mut like = Staged { planes: shown.planes, color: shown.color, writeback };
         if let (Some(to), Some(from)) = (like.planes.first_mut(), self.planes.first()) {
             (to.table, to.entries, to.offset_bytes) = (from.table, from.entries, from.offset_bytes);
         }
@@ -96,7 +101,7 @@ impl Lists {
 
 impl Shown {
     /// A commit that was latched just now.
-    pub fn new(Staged { planes, color }: Staged) -> Self {
+    pub fn new(Staged { planes, color, .. }: Staged) -> Self {
         Shown { planes, color, lists: Default::default(), offered: Offered::Nothing }
     }
 

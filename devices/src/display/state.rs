@@ -7,11 +7,12 @@ use super::core::Display;
 use super::raster::{Mode, Raster};
 use super::registers::{ErrorBits, Irq};
 use super::scan::{Shown, Staged};
+use super::writeback::{WritebackRegs, Writing, Written};
 use crate::state::{StateError, Stateful, require};
 
 impl Stateful for Display {
     const KIND: &'static str = "display";
-    const VERSION: u32 = 5;
+    const VERSION: u32 = 6;
     type Parts = DisplayParts;
     type State = DisplayState;
 
@@ -21,15 +22,25 @@ impl Stateful for Display {
 
     fn restore(parts: DisplayParts, state: DisplayState) -> Result<Self, StateError> {
         let active = state.raster.map(|raster| raster.mode.active);
-        let scans_out = state.pending.is_some() || state.shown.is_some() || state.fetching.is_some();
+        let scans_out = state.pending.is_some()
+            || state.shown.is_some()
+            || state.fetching.is_some()
+            || state.writing.is_some();
         require::<Display>(
             state.raster.is_none_or(|raster| raster.mode.is_valid()),
             "a mode that cannot be shown",
         )?;
         require::<Display>(active.is_some() || !scans_out, "a plane is shown while the CRTC is off")?;
-        let shown = state.shown.as_ref().map(|shown| Staged { planes: shown.planes, color: shown.color });
-        let fit = state.pending.iter().chain(&shown).all(Staged::is_valid);
+        let writeback = state.writing.map_or_else(WritebackRegs::default, |writing| writing.regs);
+        let shown =
+            state.shown.as_ref().map(|&Shown { planes, color, .. }| Staged { planes, color, writeback });
+        let active = active.unwrap_or_default();
+        let fit = state.pending.iter().chain(&shown).all(|commit| commit.is_valid(active));
         require::<Display>(fit, "a plane that a commit would have refused")?;
+        require::<Display>(
+            state.writing.is_none_or(|writing| writing.regs.on && state.shown.is_some()),
+            "a picture is written that nothing shows",
+        )?;
         require::<Display>(
             state.shown.as_ref().is_none_or(Shown::is_covered),
             "a scatter-gather list shorter than the picture",
@@ -69,6 +80,10 @@ pub struct DisplayState {
     pub shown: Option<Shown>,
     /// The frame being fetched.
     pub fetching: Option<u64>,
+    /// The write-back of what is shown, until it ended.
+    pub writing: Option<Writing>,
+    /// `WRITEBACK_DONE` and its like.
+    pub written: Written,
     /// `CRC_FRAME` and `CRC_VALUE`.
     pub crc: FrameCrc,
     /// `UNDERRUNS`.
@@ -140,6 +155,8 @@ impl Default for DisplayState {
             latched: 0,
             shown: None,
             fetching: None,
+            writing: None,
+            written: Written::default(),
             crc: FrameCrc::default(),
             underruns: 0,
             refused: 0,

@@ -155,6 +155,7 @@ static void fpdisp_crtc_atomic_flush(struct drm_crtc *crtc, struct drm_atomic_st
 	u64 number = disp->accepted + 1;
 	bool accepted;
 
+	fpdisp_writeback_begin(disp, state, number);
 	spin_lock_irq(&crtc->dev->event_lock);
 	disp->flip_event = crtc->state->event;
 	disp->flip_number = number;
@@ -162,10 +163,12 @@ static void fpdisp_crtc_atomic_flush(struct drm_crtc *crtc, struct drm_atomic_st
 	accepted = fpdisp_commit(disp, number, fpdisp_commit_how(disp, crtc->state));
 	spin_unlock_irq(&crtc->dev->event_lock);
 
-	if (accepted)
+	if (accepted) {
 		fpdisp_flip_watch_start(disp);
-	else
-		fpdisp_crtc_complete_flip(disp);
+		return;
+	}
+	fpdisp_crtc_complete_flip(disp);
+	fpdisp_writeback_end(disp, -EIO);
 }
 
 static int fpdisp_crtc_enable_vblank(struct drm_crtc *crtc)

@@ -43,6 +43,7 @@ static void fpdisp_commit_tail(struct drm_atomic_state *state)
 {
 	struct drm_device *drm = state->dev;
 
+	fpdisp_writeback_wait(to_fpdisp(drm));
 	drm_atomic_helper_commit_modeset_disables(drm, state);
 	drm_atomic_helper_commit_modeset_enables(drm, state);
 	drm_atomic_helper_commit_planes(drm, state, DRM_PLANE_COMMIT_ACTIVE_ONLY);
@@ -116,6 +117,8 @@ static int fpdisp_modeset_init(struct fpdisp_device *disp)
 		ret = fpdisp_crtc_init(disp);
 	if (!ret)
 		ret = fpdisp_output_init(disp);
+	if (!ret)
+		ret = fpdisp_writeback_init(disp);
 	if (!ret)
 		drm_mode_config_reset(&disp->drm);
 	return ret;
@@ -192,6 +195,7 @@ static void fpdisp_remove(struct pci_dev *pdev)
 	drm_dev_unplug(drm);
 	fpdisp_hw_stop(disp);
 	fpdisp_crtc_complete_flip(disp);
+	fpdisp_writeback_end(disp, -ENODEV);
 	drm_atomic_helper_shutdown(drm);
 	fencepost_bos_unmap(&disp->bos);
 }

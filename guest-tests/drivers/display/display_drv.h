@@ -6,12 +6,14 @@
 #include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
+#include <linux/wait.h>
 
 #include <drm/drm_connector.h>
 #include <drm/drm_crtc.h>
 #include <drm/drm_device.h>
 #include <drm/drm_encoder.h>
 #include <drm/drm_plane.h>
+#include <drm/drm_writeback.h>
 
 #include <fencepost_bo.h>
 #include <fencepost_display_regs.h>
@@ -65,6 +67,12 @@ struct fpdisp_device {
 	u64 crc_frame;
 	struct fpdisp_hold *crc_hold;
 
+	/* The connector to memory; the commit whose job the device has, or 0; who waits for its end. */
+	struct drm_writeback_connector writeback;
+	spinlock_t writeback_lock;
+	u64 writeback_number;
+	wait_queue_head_t writeback_wait;
+
 	/* The buffers that the device can see. */
 	struct fencepost_bos bos;
 
@@ -110,6 +118,11 @@ void fpdisp_plane_atomic_update(struct drm_plane *plane, struct drm_atomic_state
 void fpdisp_stage(struct drm_plane *plane, const struct drm_plane_state *new);
 void fpdisp_planes_clear(struct fpdisp_device *disp);
 int fpdisp_output_init(struct fpdisp_device *disp);
+int fpdisp_writeback_init(struct fpdisp_device *disp);
+void fpdisp_writeback_begin(struct fpdisp_device *disp, struct drm_atomic_state *state, u64 number);
+void fpdisp_writeback_end(struct fpdisp_device *disp, int status);
+void fpdisp_writeback_wait(struct fpdisp_device *disp);
+irqreturn_t fpdisp_writeback_irq(int irq, void *arg);
 irqreturn_t fpdisp_hotplug(int irq, void *arg);
 struct drm_gem_object *fpdisp_bo_alloc(struct drm_device *drm, size_t size);
 struct drm_framebuffer *fpdisp_fb_create(struct drm_device *drm, struct drm_file *file,

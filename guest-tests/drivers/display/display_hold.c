@@ -12,6 +12,7 @@
 #include <drm/drm_drv.h>
 #include <drm/drm_managed.h>
 #include <drm/drm_vblank.h>
+#include <drm/drm_writeback.h>
 
 #include "display_drv.h"
 #include "display_hold.h"
@@ -19,8 +20,8 @@
 struct fpdisp_hold {
 	struct drm_device *drm;
 	struct rcu_work end;
-	/* Of an out-fence: whose, and what the fence calls. */
-	struct drm_crtc *crtc;
+	/* Of an out-fence: the name of whose it is, and what the fence calls. */
+	const char *timeline;
 	struct dma_fence_ops ops;
 };
 
@@ -34,8 +35,8 @@ static void fpdisp_hold_end(struct work_struct *work)
 	struct fpdisp_hold *hold = container_of(to_rcu_work(work), struct fpdisp_hold, end);
 	struct drm_device *drm = hold->drm;
 
-	/* Closing the CRC file uses the CRTC once more after it has called us. */
-	if (!hold->crtc)
+	/* Closing the CRC file uses the CRTC once more after it has called us, and what ends a job returns into us. */
+	if (!hold->timeline)
 		synchronize_rcu_tasks();
 	kfree(hold);
 	/*
@@ -75,6 +76,17 @@ void fpdisp_hold_end_crcs(struct fpdisp_hold *hold)
 	fpdisp_hold_queue_end(hold);
 }
 
+/* For as long as there is a write-back job. */
+struct fpdisp_hold *fpdisp_hold_job(struct drm_device *drm)
+{
+	return fpdisp_hold_start(drm);
+}
+
+void fpdisp_hold_end_job(struct fpdisp_hold *hold)
+{
+	fpdisp_hold_queue_end(hold);
+}
+
 static struct fpdisp_hold *fpdisp_hold_of(struct dma_fence *fence)
 {
 	return container_of(fence->ops, struct fpdisp_hold, ops);
@@ -87,7 +99,7 @@ static const char *fpdisp_fence_driver_name(struct dma_fence *fence)
 
 static const char *fpdisp_fence_timeline_name(struct dma_fence *fence)
 {
-	return fpdisp_hold_of(fence)->crtc->timeline_name;
+	return fpdisp_hold_of(fence)->timeline;
 }
 
 /* Whoever looks at the fence under RCU may still look at its lock, which is in the device. */
@@ -99,33 +111,55 @@ static void fpdisp_fence_release(struct dma_fence *fence)
 	fpdisp_hold_queue_end(hold);
 }
 
+/* Gives a fence functions of our own, which do the same as its own and end a reference with it. */
+static int fpdisp_hold_for_fence(struct drm_device *drm, struct dma_fence *fence, const char *timeline)
+{
+	struct fpdisp_hold *hold;
+
+	if (!fence)
+		return 0;
+	hold = fpdisp_hold_start(drm);
+	if (!hold)
+		return -ENOMEM;
+	hold->timeline = timeline;
+	hold->ops.get_driver_name = fpdisp_fence_driver_name;
+	hold->ops.get_timeline_name = fpdisp_fence_timeline_name;
+	hold->ops.release = fpdisp_fence_release;
+	fence->ops = &hold->ops;
+	return 0;
+}
+
+static int fpdisp_hold_for_job(struct drm_connector_state *state)
+{
+	struct drm_writeback_job *job = state->writeback_job;
+
+	if (!job)
+		return 0;
+	return fpdisp_hold_for_fence(job->connector->base.dev, job->out_fence, job->connector->timeline_name);
+}
+
 /*
- * DRM's core makes a commit's out-fences, and they refer to the CRTC without a reference to it
- * (drm_crtc_create_fence). Nobody but the committer has seen them here, so that they can still be
- * given functions of our own, which do the same and end a reference with the fence.
+ * DRM's core makes a commit's out-fences, and they refer to the CRTC or the write-back connector without a reference to it
+ * (drm_crtc_create_fence, drm_writeback_get_out_fence). Nobody but the committer has seen them here, so that they can still be
+ * changed.
  */
 int fpdisp_hold_for_fences(struct drm_atomic_state *state)
 {
+	struct drm_connector_state *connector_state;
+	struct drm_connector *connector;
 	struct drm_crtc_state *crtc_state;
 	struct drm_crtc *crtc;
-	int i;
+	int i, ret = 0;
 
 	for_each_new_crtc_in_state(state, crtc, crtc_state, i) {
-		struct dma_fence *fence = crtc_state->event ? crtc_state->event->base.fence : NULL;
-		struct fpdisp_hold *hold;
-
-		if (!fence)
-			continue;
-		hold = fpdisp_hold_start(crtc->dev);
-		if (!hold)
-			return -ENOMEM;
-		hold->crtc = crtc;
-		hold->ops.get_driver_name = fpdisp_fence_driver_name;
-		hold->ops.get_timeline_name = fpdisp_fence_timeline_name;
-		hold->ops.release = fpdisp_fence_release;
-		fence->ops = &hold->ops;
+		if (!ret && crtc_state->event)
+			ret = fpdisp_hold_for_fence(crtc->dev, crtc_state->event->base.fence, crtc->timeline_name);
 	}
-	return 0;
+	for_each_new_connector_in_state(state, connector, connector_state, i) {
+		if (!ret)
+			ret = fpdisp_hold_for_job(connector_state);
+	}
+	return ret;
 }
 
 static void fpdisp_device_freed(struct drm_device *drm, void *unused)

@@ -105,6 +105,7 @@ int fpdisp_irq_init(struct fpdisp_device *disp, struct pci_dev *pdev)
 		[FPDISP_VECTOR_FLIP_DONE] = { fpdisp_flip_done_irq, NULL, "fpdisp-flip" },
 		[FPDISP_VECTOR_ERROR] = { fpdisp_error_irq, NULL, "fpdisp-error" },
 		[FPDISP_VECTOR_HOTPLUG] = { fpdisp_hotplug_irq, fpdisp_hotplug, "fpdisp-hotplug" },
+		[FPDISP_VECTOR_WRITEBACK] = { fpdisp_writeback_irq, NULL, "fpdisp-writeback" },
 	};
 	int i, ret;
 

@@ -22,7 +22,7 @@ void fpdisp_hw_start(struct fpdisp_device *disp)
 	fpdisp_write(disp, FPDISP_CRTC_ENABLE, 0);
 	fpdisp_write(disp, FPDISP_ERROR_STATUS, U32_MAX);
 	fpdisp_irq_mask(disp, U32_MAX, FPDISP_IRQ_FLIP_DONE | FPDISP_IRQ_ERROR |
-				     FPDISP_IRQ_HOTPLUG);
+				     FPDISP_IRQ_HOTPLUG | FPDISP_IRQ_WRITEBACK);
 	disp->accepted = fpdisp_read64(disp, FPDISP_COMMIT_ACCEPTED);
 }
 

@@ -34,6 +34,8 @@ static void fpdisp_flip_again(struct fpdisp_device *disp)
 	drm_err_ratelimited(&disp->drm, "commit %llu is not taken, the scan-out starts anew\n",
 			    disp->flip_number);
 	fpdisp_write(disp, FPDISP_CRTC_ENABLE, 0);
+	/* What was to be written went with the scan-out. */
+	fpdisp_writeback_end(disp, -EIO);
 	fpdisp_start_raster(disp, &disp->mode);
 	disp->flip_number = disp->accepted + 1;
 	if (fpdisp_commit(disp, disp->flip_number, FPDISP_COMMIT_GO))

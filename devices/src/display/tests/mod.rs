@@ -6,6 +6,7 @@ mod planes;
 mod random;
 mod requested;
 mod state;
+mod writeback;
 
 use std::sync::{Arc, Mutex};
 

@@ -35,6 +35,11 @@ fn states_that_cannot_be_are_refused() {
     assert!(!refused(&|_| {}));
     assert!(refused(&|state| state.raster.as_mut().unwrap().mode.active.width_px = 0xffff));
     assert!(refused(&|state| state.raster = None));
+    let regs =
+        WritebackRegs { on: true, format: 0x3432_5258, entries: 1, pitch_bytes: 32, ..Default::default() };
+    assert!(!refused(&|state| state.writing = Some(Writing { regs, commit: 1 })));
+    let narrow = WritebackRegs { pitch_bytes: 28, ..regs };
+    assert!(refused(&|state| state.writing = Some(Writing { regs: narrow, commit: 1 })));
     assert!(refused(&|state| state.shown.as_mut().unwrap().planes[0].pitch_bytes = 3));
     assert!(refused(&|state| state.shown.as_mut().unwrap().lists[0].pixels = Some(SgList::default())));
 }
