@@ -68,6 +68,7 @@ impl Display {
             Reg::VblankNs => return self.core.last_vblank(ports.clock).ns,
             Reg::CrcFrame => return state.crc.frame,
             Reg::FaultIova => return state.fault_iova,
+            Reg::EnableNs => return state.raster.map_or(0, |raster| raster.start_ns()),
             Reg::WritebackDone => return state.written.commit,
             Reg::WritebackStatus => u32::from(state.written.failed),
             Reg::WritebackFailures => state.written.failures,

@@ -57,6 +57,11 @@ impl Raster {
         mode.is_valid().then_some(Raster { mode, start_ns: now_ns, start_count: count })
     }
 
+    /// When it was enabled.
+    pub fn start_ns(&self) -> u64 {
+        self.start_ns
+    }
+
     /// The number of vertical blanks that have begun by `now_ns`.
     pub fn count_at(&self, now_ns: u64) -> u64 {
         let frames = u128::from(now_ns.saturating_sub(self.start_ns))

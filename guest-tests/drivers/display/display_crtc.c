@@ -45,7 +45,7 @@ void fpdisp_start_raster(struct fpdisp_device *disp, const struct drm_display_mo
 	fpdisp_write(disp, FPDISP_MODE_TOTAL, FPDISP_SIZE(mode->htotal, mode->vtotal));
 	fpdisp_write(disp, FPDISP_MODE_CLOCK, mode->clock);
 	fpdisp_write(disp, FPDISP_CRTC_ENABLE, 1);
-	disp->raster_ns = fpdisp_read64(disp, FPDISP_NOW_NS);
+	disp->raster_ns = fpdisp_read64(disp, FPDISP_ENABLE_NS);
 	if (!(fpdisp_read(disp, FPDISP_CRTC_ENABLE) & 1))
 		drm_err(&disp->drm, "Mode \"%s\" refused\n", mode->name);
 }

@@ -55,7 +55,7 @@ struct fpdisp_device {
 
 	/* VBLANK_COUNT when it could last be read. */
 	u32 vblank_count;
-	/* The device's clock when the raster was last started. */
+	/* When the raster was last started, by the device's clock. */
 	u64 raster_ns;
 
 	/* Guards IRQ_ENABLE. */

@@ -28,6 +28,7 @@ const VBLANK_COUNT: u32 = 0x128;
 const VBLANK_NS: u32 = 0x138;
 const CRC_FRAME: u32 = 0x140;
 const CRC_VALUE: u32 = 0x148;
+const ENABLE_NS: u32 = 0x168;
 const PLANE_CONTROL: u32 = 0x400;
 
 const VBLANK: u32 = 1;
@@ -373,6 +374,17 @@ fn vertical_blanks_are_counted_exactly_whether_or_not_anyone_listens() {
     let mut bench = Bench::on("scanout=on-flip");
     bench.at(FRAME_NS * 7 + 3);
     assert_eq!((bench.read64(VBLANK_COUNT), bench.read64(VBLANK_NS)), (7, FRAME_NS * 7));
+}
+
+#[test]
+fn the_moment_of_enabling_is_kept_until_it_is_switched_off() {
+    let mut bench = Bench::new("");
+    bench.at(77);
+    bench.enable();
+    bench.at(FRAME_NS * 2 + 5);
+    assert_eq!((bench.read64(ENABLE_NS), bench.read64(VBLANK_NS)), (77, FRAME_NS + 77));
+    bench.write(CRTC_ENABLE, 0);
+    assert_eq!(bench.read64(ENABLE_NS), 0);
 }
 
 #[test]
