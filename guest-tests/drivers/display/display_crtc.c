@@ -18,8 +18,9 @@
 #include "display_drv.h"
 #include "display_hold.h"
 
-/* How far a vblank timestamp may be off: the time between two register reads. */
+/* How far a vblank timestamp may be off, if that can be had within so many tries. */
 #define FPDISP_TIMESTAMP_ERROR_NS 1000
+#define FPDISP_TIMESTAMP_TRIES 3
 
 static enum drm_mode_status fpdisp_crtc_mode_valid(struct drm_crtc *crtc,
 						   const struct drm_display_mode *mode)
@@ -208,6 +209,25 @@ static u32 fpdisp_crtc_get_vblank_counter(struct drm_crtc *crtc)
 }
 
 /*
+ * The device's clock, and the kernel's just after it. Returns how far apart the two may be: a kernel that checks its locks takes
+ * some microseconds more when it first reads its clock under one.
+ */
+static u64 fpdisp_read_clocks(struct fpdisp_device *disp, u64 *device_ns, ktime_t *kernel)
+{
+	unsigned int tries = FPDISP_TIMESTAMP_TRIES;
+	u64 apart_ns;
+
+	do {
+		ktime_t before = ktime_get();
+
+		*device_ns = fpdisp_read64(disp, FPDISP_NOW_NS);
+		*kernel = ktime_get();
+		apart_ns = ktime_to_ns(ktime_sub(*kernel, before));
+	} while (apart_ns > FPDISP_TIMESTAMP_ERROR_NS && --tries);
+	return apart_ns;
+}
+
+/*
  * The device's clock and the kernel's may differ: both are read now, the device's for the age.
  * Before the first vblank of a raster the device has the last one of the raster before; the
  * kernel counts the start of the new one instead, a frame before that first vblank.
@@ -222,9 +242,8 @@ static bool fpdisp_crtc_get_vblank_timestamp(struct drm_crtc *crtc, int *max_err
 	if (!drm_dev_enter(&disp->drm, &idx))
 		return false;
 	vblank_ns = max(fpdisp_read64(disp, FPDISP_VBLANK_NS), disp->raster_ns);
-	now_ns = fpdisp_read64(disp, FPDISP_NOW_NS);
-	*vblank_time = ktime_sub_ns(ktime_get(), now_ns - vblank_ns);
-	*max_error = FPDISP_TIMESTAMP_ERROR_NS;
+	*max_error = fpdisp_read_clocks(disp, &now_ns, vblank_time);
+	*vblank_time = ktime_sub_ns(*vblank_time, now_ns - vblank_ns);
 	drm_dev_exit(idx);
 	return true;
 }
