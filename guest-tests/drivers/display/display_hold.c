@@ -19,7 +19,8 @@
 
 struct fpdisp_hold {
 	struct drm_device *drm;
-	struct rcu_work end;
+	struct rcu_head rcu;
+	struct work_struct end;
 	/* Of an out-fence: the name of whose it is, and what the fence calls. */
 	const char *timeline;
 	struct dma_fence_ops ops;
@@ -32,12 +33,9 @@ static atomic_t fpdisp_devices = ATOMIC_INIT(0);
 
 static void fpdisp_hold_end(struct work_struct *work)
 {
-	struct fpdisp_hold *hold = container_of(to_rcu_work(work), struct fpdisp_hold, end);
+	struct fpdisp_hold *hold = container_of(work, struct fpdisp_hold, end);
 	struct drm_device *drm = hold->drm;
 
-	/* Closing the CRC file uses the CRTC once more after it has called us, and what ends a job returns into us. */
-	if (!hold->timeline)
-		synchronize_rcu_tasks();
 	kfree(hold);
 	/*
 	 * Not the other way round: fpdisp_hold_exit() waits for the device, and for this function.
@@ -53,16 +51,27 @@ static struct fpdisp_hold *fpdisp_hold_start(struct drm_device *drm)
 	if (!hold)
 		return NULL;
 	hold->drm = drm;
-	INIT_RCU_WORK(&hold->end, fpdisp_hold_end);
+	INIT_WORK(&hold->end, fpdisp_hold_end);
 	/* The caller came through a file, which has a reference to the module. */
 	__module_get(THIS_MODULE);
 	drm_dev_get(drm);
 	return hold;
 }
 
-static void fpdisp_hold_queue_end(struct fpdisp_hold *hold)
+static void fpdisp_hold_queue_end(struct rcu_head *rcu)
 {
-	queue_rcu_work(fpdisp_hold_wq, &hold->end);
+	struct fpdisp_hold *hold = container_of(rcu, struct fpdisp_hold, rcu);
+
+	queue_work(fpdisp_hold_wq, &hold->end);
+}
+
+/*
+ * Ends a reference when whoever called us has slept or returned to user space: closing the CRC file uses the CRTC once more after
+ * it has called us, and what ends a job returns into us.
+ */
+static void fpdisp_hold_end_later(struct fpdisp_hold *hold)
+{
+	call_rcu_tasks(&hold->rcu, fpdisp_hold_queue_end);
 }
 
 /* For as long as CRCs are collected. */
@@ -73,7 +82,7 @@ struct fpdisp_hold *fpdisp_hold_crcs(struct drm_device *drm)
 
 void fpdisp_hold_end_crcs(struct fpdisp_hold *hold)
 {
-	fpdisp_hold_queue_end(hold);
+	fpdisp_hold_end_later(hold);
 }
 
 /* For as long as there is a write-back job. */
@@ -84,7 +93,7 @@ struct fpdisp_hold *fpdisp_hold_job(struct drm_device *drm)
 
 void fpdisp_hold_end_job(struct fpdisp_hold *hold)
 {
-	fpdisp_hold_queue_end(hold);
+	fpdisp_hold_end_later(hold);
 }
 
 static struct fpdisp_hold *fpdisp_hold_of(struct dma_fence *fence)
@@ -108,7 +117,7 @@ static void fpdisp_fence_release(struct dma_fence *fence)
 	struct fpdisp_hold *hold = fpdisp_hold_of(fence);
 
 	dma_fence_free(fence);
-	fpdisp_hold_queue_end(hold);
+	call_rcu(&hold->rcu, fpdisp_hold_queue_end);
 }
 
 /* Gives a fence functions of our own, which do the same as its own and end a reference with it. */
@@ -188,6 +197,9 @@ int fpdisp_hold_init(void)
 void fpdisp_hold_exit(void)
 {
 	wait_var_event(&fpdisp_devices, !atomic_read(&fpdisp_devices));
+	/* What queued the last work may not have returned. */
+	rcu_barrier();
+	rcu_barrier_tasks();
 	destroy_workqueue(fpdisp_hold_wq);
 	synchronize_rcu_tasks();
 }
