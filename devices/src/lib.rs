@@ -59,6 +59,7 @@ models! {
     virtio_tablet: VirtioTablet,
     virtio_fs: VirtioFs,
     virtio_blk: VirtioBlk,
+    virtio_iommu: VirtioIommu,
 }
 
 pub mod changes;

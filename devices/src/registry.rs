@@ -27,12 +27,14 @@ use crate::cost::CostModel;
 use crate::display::{NoPictures, PictureSink};
 use crate::function::Function;
 use crate::parameters::{self, Parameter, Parameters, Takes, Value, did_you_mean};
+use crate::pci::requester_id;
 use crate::pvpanic::{GuestEvents, Nobody};
 use crate::registers::Register;
 use crate::state::{SavedState, StateError, Stateful, unpack};
 use crate::virtio_blk::{Disk, Wanted};
 use crate::virtio_console::{ByteSink, NoReader, Port};
 use crate::virtio_fs::{FileServer, NoFiles, Share};
+use crate::virtio_iommu::Unit;
 use crate::virtio_net::{Unplugged, Wire};
 use crate::virtio_rng::Entropy;
 
@@ -69,6 +71,12 @@ pub trait Host {
     fn disk(&mut self, wanted: Wanted<'_>) -> Result<Box<dyn Disk>, String>;
     /// The host's random numbers; none where the guest's run must not depend on them.
     fn entropy(&mut self) -> Option<Box<dyn Entropy>>;
+    /// What translates for the other devices as the driver of this one wants.
+    ///
+    /// # Errors
+    ///
+    /// The machine has no such unit, or another device has it: as one line.
+    fn iommu(&mut self) -> Result<Unit, String>;
 }
 
 /// A host that has no files, and nobody who looks at a screen.
@@ -105,6 +113,10 @@ impl Host for NoHost {
 
     fn entropy(&mut self) -> Option<Box<dyn Entropy>> {
         None
+    }
+
+    fn iommu(&mut self) -> Result<Unit, String> {
+        Ok(Unit::new(0, (1..32).map(requester_id)))
     }
 }
 

@@ -106,6 +106,8 @@ const STARTS: &[(&str, Start)] = &[
             parts: &[Part::Read(0x1000, 40), Part::Write(0x2000, 144)],
         },
     ),
+    // Requests are answered at once.
+    ("virtio-iommu", Start::NoEngine),
     // A write of 256 sectors to sector 8: it takes two parts.
     (
         "virtio-blk",

@@ -68,11 +68,25 @@ pub use crate::reset::{Entry, EntrySegment};
 /// The most vCPUs that an 8-bit local APIC id can name (255 is the broadcast).
 pub const MAX_VCPUS: u32 = 254;
 
+/// The IOMMU of a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Iommu {
+    /// There is none.
+    None,
+    /// A VT-d remapping unit: a DMAR table.
+    Vtd,
+    /// A virtio device: a VIOT table.
+    Virtio {
+        /// Its PCI device number on bus 0.
+        slot: u8,
+    },
+}
+
 /// What the guest gets in addition to the kernel, the initramfs and the command line.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Describe the VT-d remapping unit (a DMAR table).
-    pub iommu: bool,
+    /// The IOMMU to describe.
+    pub iommu: Iommu,
     /// Serial ports beside the console, at most [`layout::MORE_SERIAL_MAX`].
     pub more_serial: usize,
     /// Seeds the kernel's random pool, so that it is ready at once and the same in every run.
@@ -81,7 +95,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { iommu: true, more_serial: 0, rng_seed: *b"fencepost: a seed that is fixed." }
+        Options { iommu: Iommu::Vtd, more_serial: 0, rng_seed: *b"fencepost: a seed that is fixed." }
     }
 }
 

@@ -24,7 +24,7 @@ use clap::parser::ValueSource;
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use fencepost_devices::parameters::Parameters;
 
-use crate::config::{Accel, Categories, Size};
+use crate::config::{Accel, Categories, IommuKind, Size};
 use crate::launch::MoveAt;
 use crate::picture_size::PictureSize;
 use crate::say;
@@ -33,7 +33,7 @@ use root::RootArgs;
 pub use run::RunArgs;
 use trace::TraceArgs;
 use values::{
-    ACCEL, DeviceOption, SWITCH, device_help, memory_size, parameters_of, timeout, trace_limit, whole, word,
+    ACCEL, DeviceOption, IOMMU, device_help, memory_size, parameters_of, timeout, trace_limit, whole, word,
 };
 
 /// The whole command line.
@@ -155,9 +155,9 @@ pub struct DemoArgs {
     /// GPU cost model: latency=CYCLES, bytes-per-cycle=N
     #[arg(long, value_name = "KEY=VALUE,...", default_value = "", value_parser = parameters_of("gpu"))]
     pub gpu: Parameters,
-    /// Whether the guest finds an IOMMU (VT-d)
-    #[arg(long, default_value = "on", action = ArgAction::Set, value_parser = word(SWITCH))]
-    pub iommu: bool,
+    /// The IOMMU that the guest finds: on is VT-d
+    #[arg(long, default_value = "on", action = ArgAction::Set, value_parser = word(IOMMU))]
+    pub iommu: IommuKind,
     /// Vary by this number what hardware may vary: how long jobs take, the order of what is due at one moment, the
     /// delay of interrupts (docs/machine.md). The same number gives the same run. With --accel soft only
     #[arg(long, value_name = "N", value_parser = whole::<u64>(0, u64::MAX), allow_negative_numbers = true)]

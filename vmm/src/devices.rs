@@ -14,15 +14,17 @@ use fencepost_devices::state::{SavedState, StateError, Stateful, decode};
 use fencepost_devices::virtio_blk::{Disk, Wanted};
 use fencepost_devices::virtio_console::{ByteSink, NoReader, Port};
 use fencepost_devices::virtio_fs::{FileServer, Share};
+use fencepost_devices::virtio_iommu::Unit;
 use fencepost_devices::virtio_net::{Unplugged, Wire};
 use fencepost_devices::virtio_rng::Entropy;
 
-use crate::config::{DeviceConfig, MachineConfig};
+use crate::config::{DeviceConfig, IommuKind, MachineConfig};
 use crate::disk;
 use crate::error::{HostError, plain};
 use crate::failures::Failures;
 use crate::frames::{Frame, FrameSink, ScreenName, Watcher};
 use crate::machine::map::pci_windows;
+use crate::machine::remap::Remapping;
 use crate::panic::{Console, Panics};
 use crate::random;
 use crate::share;
@@ -35,6 +37,7 @@ pub fn plug(
     others: Vec<(u8, Box<dyn Function>)>,
 ) -> Result<PciRoot, HostError> {
     let mut root = PciRoot::new();
+    host.translate_for(config, others.iter().map(|(slot, _)| *slot));
     for (slot, function) in functions(config, host, |_| None)?.into_iter().chain(others) {
         root.add(slot, function).map_err(|error| HostError::Input(format!("PCI slot {slot}: {error}")))?;
     }
@@ -49,6 +52,7 @@ pub fn restore(
     saved: &SavedState,
 ) -> Result<PciRoot, HostError> {
     let state = decode::<PciRoot>(saved).map_err(refused)?;
+    host.translate_for(config, []);
     let endpoint = |slot| state.endpoints.iter().find(|endpoint| endpoint.rid == requester_id(slot));
     let functions = functions(config, host, |slot| endpoint(slot).map(|endpoint| &endpoint.function))?;
     PciRoot::restore(functions.into_iter().map(|(_, function)| function).collect(), state).map_err(refused)
@@ -67,7 +71,8 @@ fn functions<'s>(
     host: &mut HostFiles,
     saved: impl Fn(u8) -> Option<&'s SavedState>,
 ) -> Result<Functions, HostError> {
-    let mut devices: Vec<&DeviceConfig> = config.devices.iter().collect();
+    let iommu = config.iommu.slot().map(|slot| DeviceConfig::new("virtio-iommu", slot));
+    let mut devices: Vec<&DeviceConfig> = config.devices.iter().chain(&iommu).collect();
     devices.sort_by_key(|device| device.slot);
     let build = |device: &DeviceConfig| {
         let DeviceConfig { kind, slot, parameters } = device;
@@ -110,6 +115,9 @@ pub struct HostFiles {
     channel: Option<Box<dyn Write + Send>>,
     wire: Option<Box<dyn Wire>>,
     random: bool,
+    /// What translates for the devices, if it is the virtio IOMMU's; and whether its device has it.
+    unit: Option<Unit>,
+    unit_taken: bool,
 }
 
 impl HostFiles {
@@ -144,6 +152,21 @@ impl HostFiles {
     /// Whether the guest gets the host's random numbers: its run is not one that can be had again then.
     pub fn be_random(&mut self, random: bool) {
         self.random = random;
+    }
+
+    /// The machine is to be that of `config`, with `others` in these slots beside its devices.
+    fn translate_for(&mut self, config: &MachineConfig, others: impl IntoIterator<Item = u8>) {
+        let slots = config.devices.iter().map(|device| device.slot).chain(others);
+        self.unit = config.iommu.slot().map(|own| Unit::new(requester_id(own), slots.map(requester_id)));
+    }
+
+    /// What stands between the devices that were built and memory, where the machine's IOMMU is `kind`.
+    pub(crate) fn remapping(&self, kind: IommuKind) -> Remapping {
+        match (kind, &self.unit) {
+            (IommuKind::Vtd, _) => Remapping::vtd(),
+            (_, Some(unit)) => Remapping::Virtio(unit.clone()),
+            (_, None) => Remapping::Off,
+        }
     }
 
     /// What the host fails to do for the devices.
@@ -193,6 +216,11 @@ impl Host for HostFiles {
 
     fn entropy(&mut self) -> Option<Box<dyn Entropy>> {
         self.random.then(|| Box::new(HostEntropy(self.failures.clone())) as Box<dyn Entropy>)
+    }
+
+    fn iommu(&mut self) -> Result<Unit, String> {
+        let unit = self.unit.clone().filter(|_| !std::mem::replace(&mut self.unit_taken, true));
+        unit.ok_or_else(|| "the machine has one with --iommu virtio, and no other; leave it out".to_string())
     }
 }
 

@@ -6,7 +6,7 @@ use fencepost_firmware::kernel::KernelError;
 use vm_memory::GuestMemoryMmap;
 
 use crate::cache::{self, Cache};
-use crate::config::{COMMAND_LINE_DEFAULT, MachineConfig};
+use crate::config::{COMMAND_LINE_DEFAULT, IommuKind, MachineConfig};
 use crate::console_size::ConsoleSize;
 use crate::error::HostError;
 use crate::initrd;
@@ -56,7 +56,11 @@ fn place(
     initrd: Option<&[u8]>,
 ) -> Result<Entry, firmware::Error> {
     let options = firmware::Options {
-        iommu: config.iommu,
+        iommu: match config.iommu {
+            IommuKind::Off => firmware::Iommu::None,
+            IommuKind::Vtd => firmware::Iommu::Vtd,
+            IommuKind::Virtio => firmware::Iommu::Virtio { slot: IommuKind::SLOT },
+        },
         more_serial: config.serial.len(),
         ..firmware::Options::default()
     };

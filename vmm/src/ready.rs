@@ -21,7 +21,6 @@ use crate::hooks::Hooks;
 use crate::launch::{Launch, SnapshotAt};
 use crate::machine::irq::InterruptController;
 use crate::machine::log::EventLog;
-use crate::machine::remap::Remapping;
 use crate::machine::time::TimeBase;
 use crate::machine::{Machine, Parts, Pauses, memory};
 use crate::panic::{Console, Panics};
@@ -101,7 +100,7 @@ impl<'l> Assembly<'l> {
             control,
             log: event_log(self.launch, &mut self.hooks, stream),
             pci,
-            iommu: Remapping::new(config.iommu),
+            iommu: self.host.remapping(config.iommu),
         })
     }
 

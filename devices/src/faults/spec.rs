@@ -57,6 +57,11 @@ impl FaultSpec {
         self.number("mark").and_then(|mark| u8::try_from(mark).ok())
     }
 
+    /// Whether it is for accesses of requester `rid`, as far as it names a slot.
+    pub fn is_for(&self, rid: u16) -> bool {
+        self.number("slot").is_none_or(|slot| slot == u64::from(rid >> 3))
+    }
+
     /// The value of a key that is a number.
     pub fn number(&self, key: &str) -> Option<u64> {
         match self.parameters.get(key)? {

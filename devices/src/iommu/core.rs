@@ -155,7 +155,7 @@ impl Translation for Iommu {
         let (start, len) = (request.iova.0, request.len);
         let end = start.checked_add(len).ok_or(DmaFault::Overflow { iova: request.iova, len })?;
         if !self.is_translating() {
-            push(ranges, start, len);
+            GpaRange::append(ranges, start, len);
             return Ok(());
         }
         if start < INTERRUPT_RANGE.end && end > INTERRUPT_RANGE.start {
@@ -165,7 +165,7 @@ impl Translation for Iommu {
         let context =
             self.context(request.rid, memory).map_err(|refusal| self.refuse(request, start, refusal, out))?;
         let refusal = |reason| Refusal { reason, silent: context.silent };
-        if self.requested_fault(FaultKind::Translation, rid, out, |spec| is_of(spec, rid)) {
+        if self.requested_fault(FaultKind::Translation, rid, out, |spec| spec.is_for(rid)) {
             let reason = if request.access == Access::Write { Reason::Write } else { Reason::Read };
             return Err(self.refuse(request, start, refusal(reason), out));
         }
@@ -173,7 +173,7 @@ impl Translation for Iommu {
             if !walk::is_within_width(end.saturating_sub(1)) {
                 return Err(self.refuse(request, start, refusal(Reason::AddressBeyond), out));
             }
-            push(ranges, start, len);
+            GpaRange::append(ranges, start, len);
             return Ok(());
         };
         let mut at = start;
@@ -182,23 +182,9 @@ impl Translation for Iommu {
             let hit = self.page(&context, table, &part, memory, out);
             let hit = hit.map_err(|reason| self.refuse(request, at, refusal(reason), out))?;
             let take = hit.bytes.min(end.saturating_sub(at));
-            push(ranges, hit.gpa, take);
+            GpaRange::append(ranges, hit.gpa, take);
             at = at.saturating_add(take);
         }
         Ok(())
-    }
-}
-
-/// Whether a fault is for accesses of `rid`.
-fn is_of(spec: &FaultSpec, rid: u16) -> bool {
-    spec.number("slot").is_none_or(|slot| slot == u64::from(rid >> 3))
-}
-
-/// Appends a range, merged with the last one where they touch.
-fn push(ranges: &mut Vec<GpaRange>, gpa: u64, len: u64) {
-    let last = ranges.last_mut().filter(|last| last.gpa.0.checked_add(last.len) == Some(gpa));
-    match last {
-        Some(last) => last.len = last.len.saturating_add(len),
-        None => ranges.push(GpaRange { gpa: Gpa(gpa), len }),
     }
 }

@@ -62,6 +62,17 @@ pub struct GpaRange {
     pub len: u64,
 }
 
+impl GpaRange {
+    /// Appends a range to `ranges`, merged with the last one where they touch.
+    pub fn append(ranges: &mut Vec<GpaRange>, gpa: u64, len: u64) {
+        let last = ranges.last_mut().filter(|last| last.gpa.0.checked_add(last.len) == Some(gpa));
+        match last {
+            Some(last) => last.len = last.len.saturating_add(len),
+            None => ranges.push(GpaRange { gpa: Gpa(gpa), len }),
+        }
+    }
+}
+
 /// Where a translation leaves what it has to say.
 pub struct Outbox<'a> {
     /// Events.

@@ -68,6 +68,10 @@ impl Host for Turns {
         NoHost.entropy()
     }
 
+    fn iommu(&mut self) -> Result<crate::virtio_iommu::Unit, String> {
+        NoHost.iommu()
+    }
+
     fn share(&mut self, _: Share<'_>) -> Result<Box<dyn FileServer>, String> {
         Ok(Box::new(Turned::default()))
     }

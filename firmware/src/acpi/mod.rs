@@ -8,10 +8,11 @@ use acpi_tables::madt::{EnabledStatus, IoApic, LocalInterruptController, MADT, P
 use acpi_tables::mcfg::MCFG;
 use acpi_tables::rsdp::Rsdp;
 use acpi_tables::sdt::Sdt;
+use acpi_tables::viot::{PciDevice, PciRange, VIOT, VirtIoPciIommu};
 use acpi_tables::xsdt::XSDT;
 use acpi_tables::{Aml, AmlSink};
 
-use crate::layout;
+use crate::{Iommu, layout};
 
 const OEM: [u8; 6] = *b"FENCEP";
 const OEM_TABLE: [u8; 8] = *b"FENCPOST";
@@ -26,12 +27,14 @@ const INCLUDE_PCI_ALL: u8 = 1;
 const HOST_ADDRESS_WIDTH: u8 = 47;
 
 /// The tables as one block for the guest-physical address `base`; the RSDP is at its start.
-pub fn build(vcpus: u8, iommu: bool, more_serial: usize, base: u64) -> Vec<u8> {
+pub fn build(vcpus: u8, iommu: Iommu, more_serial: usize, base: u64) -> Vec<u8> {
     let mut block = Block { base, bytes: vec![0; Rsdp::len()] };
     let dsdt = block.place(&bytes_of(&dsdt::build(more_serial)));
     let mut tables = vec![bytes_of(&fadt(dsdt)), bytes_of(&madt(vcpus)), bytes_of(&mcfg())];
-    if iommu {
-        tables.push(bytes_of(&dmar()));
+    match iommu {
+        Iommu::None => {}
+        Iommu::Vtd => tables.push(bytes_of(&dmar())),
+        Iommu::Virtio { slot } => tables.push(bytes_of(&viot(slot))),
     }
     let mut xsdt = XSDT::new(OEM, OEM_TABLE, OEM_REVISION);
     for table in &tables {
@@ -120,6 +123,14 @@ fn dmar() -> Table {
     body.extend_from_slice(&layout::DMAR_UNIT.to_le_bytes());
     sdt.append_slice(&body);
     Table(sdt)
+}
+
+/// The virtio IOMMU in `slot` (ACPI 6.5, 5.2.33): every function on bus 0 is its endpoint, by its requester id.
+fn viot(slot: u8) -> VIOT {
+    let mut viot = VIOT::new(OEM, OEM_TABLE, OEM_REVISION);
+    let unit = viot.add_virtio_pci_iommu(VirtIoPciIommu::new(PciDevice::new(0, 0, slot, 0)));
+    viot.add_pci_range(PciRange::new(PciDevice::new(0, 0, 0, 0), PciDevice::new(0, 0, 31, 7), &unit));
+    viot
 }
 
 /// An [`Sdt`], which has no [`Aml`] of its own.

@@ -7,6 +7,7 @@ use fencepost_skip::Tested;
 use super::*;
 
 const BASE: u64 = 0xe_0000;
+const VIRTIO: Iommu = Iommu::Virtio { slot: 31 };
 
 fn u32_at(bytes: &[u8], offset: usize) -> u32 {
     u32::from_le_bytes(bytes[offset..offset + 4].try_into().unwrap())
@@ -48,13 +49,14 @@ fn table(block: &[u8], name: &str) -> Vec<u8> {
 fn the_tables_are_found_and_sum_to_zero() {
     let names =
         |iommu| tables(&build(1, iommu, 0, BASE)).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
-    assert_eq!(names(true), ["FACP", "APIC", "MCFG", "DMAR", "DSDT"]);
-    assert_eq!(names(false), ["FACP", "APIC", "MCFG", "DSDT"]);
+    assert_eq!(names(Iommu::Vtd), ["FACP", "APIC", "MCFG", "DMAR", "DSDT"]);
+    assert_eq!(names(Iommu::None), ["FACP", "APIC", "MCFG", "DSDT"]);
+    assert_eq!(names(VIRTIO), ["FACP", "APIC", "MCFG", "VIOT", "DSDT"]);
 }
 
 #[test]
 fn the_fadt_is_hardware_reduced_with_sleep_and_reset_registers() {
-    let fadt = table(&build(1, true, 0, BASE), "FACP");
+    let fadt = table(&build(1, Iommu::Vtd, 0, BASE), "FACP");
     let flags = u32_at(&fadt, 112);
     assert_ne!(flags & 1 << 20, 0, "HW_REDUCED_ACPI");
     assert_ne!(flags & 1 << 10, 0, "RESET_REG_SUP");
@@ -70,7 +72,7 @@ fn the_fadt_is_hardware_reduced_with_sleep_and_reset_registers() {
 
 #[test]
 fn the_madt_names_every_cpu_and_the_io_apic() {
-    let madt = table(&build(3, true, 0, BASE), "APIC");
+    let madt = table(&build(3, Iommu::Vtd, 0, BASE), "APIC");
     assert_eq!(u32_at(&madt, 36), 0xfee0_0000);
     let expected: Vec<u8> = (0..3).flat_map(|id| [0, 8, id, id, 1, 0, 0, 0]).collect();
     assert_eq!(madt[44..68], expected[..]);
@@ -79,7 +81,7 @@ fn the_madt_names_every_cpu_and_the_io_apic() {
 
 #[test]
 fn the_mcfg_and_the_dmar_point_to_the_layout() {
-    let block = build(1, true, 0, BASE);
+    let block = build(1, Iommu::Vtd, 0, BASE);
     let mcfg = table(&block, "MCFG");
     assert_eq!(u64_at(&mcfg, 44), 0xe000_0000);
     assert_eq!(mcfg[52..56], [0, 0, 0, 0], "segment 0, buses 0 to 0");
@@ -89,10 +91,36 @@ fn the_mcfg_and_the_dmar_point_to_the_layout() {
     assert_eq!(u64_at(&dmar, 56), 0xfed9_0000);
 }
 
+/// ACPI 6.5, tables 5.152 to 5.155.
+#[test]
+fn the_viot_names_the_iommu_and_whom_it_translates_for() {
+    let viot = table(&build(1, VIRTIO, 0, BASE), "VIOT");
+    let nodes = usize::from(u16::from_le_bytes([viot[36], viot[37]]));
+    assert_eq!(nodes, 2);
+    let (mut at, mut unit, mut range) = (usize::from(u16::from_le_bytes([viot[38], viot[39]])), None, None);
+    for _ in 0..nodes {
+        let node = &viot[at..at + usize::from(u16::from_le_bytes([viot[at + 2], viot[at + 3]]))];
+        match node[0] {
+            // Segment 0, device 31 on bus 0.
+            3 => unit = Some((at, node[4..8].to_vec())),
+            1 => range = Some(node.to_vec()),
+            other => panic!("a node of type {other}"),
+        }
+        at += node.len();
+    }
+    assert_eq!(at, viot.len());
+    let (unit_at, unit) = unit.unwrap();
+    assert_eq!(unit, [0, 0, 0xf8, 0]);
+    let range = range.unwrap();
+    // The first endpoint's id, both segments, the first and the last function of bus 0, the node of the unit.
+    assert_eq!(range[4..16], [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0]);
+    assert_eq!(usize::from(u16::from_le_bytes([range[16], range[17]])), unit_at);
+}
+
 #[test]
 fn the_tables_of_the_largest_machine_fit() {
     let room = layout::ACPI_TABLES.end - layout::ACPI_TABLES.start;
-    let most = build(crate::MAX_VCPUS as u8, true, layout::MORE_SERIAL_MAX, BASE);
+    let most = build(crate::MAX_VCPUS as u8, Iommu::Vtd, layout::MORE_SERIAL_MAX, BASE);
     assert!((most.len() as u64) < room);
 }
 
@@ -102,7 +130,7 @@ fn the_dsdt_has_every_serial_port() {
     let ports: [(&[u8], u16, u8); 4] =
         [(b"COM1", 0x3f8, 4), (b"COM2", 0x2f8, 3), (b"COM3", 0x3e8, 4), (b"COM4", 0x2e8, 3)];
     for more in 0..ports.len() {
-        let dsdt = table(&build(1, true, more, BASE), "DSDT");
+        let dsdt = table(&build(1, Iommu::Vtd, more, BASE), "DSDT");
         let place = |name: &[u8]| dsdt.windows(4).position(|found| found == name);
         for (index, (name, port, interrupt)) in ports.iter().enumerate() {
             assert_eq!(place(name).is_some(), index <= more, "{more} more");
@@ -125,7 +153,8 @@ fn iasl_disassembles_every_table_without_a_complaint() -> Tested {
         return Tested::skipped("iasl is not installed");
     }
     let folder = tempfile::tempdir().unwrap();
-    for (name, bytes) in tables(&build(2, true, layout::MORE_SERIAL_MAX, BASE)) {
+    let built = [Iommu::Vtd, VIRTIO].map(|iommu| tables(&build(2, iommu, layout::MORE_SERIAL_MAX, BASE)));
+    for (name, bytes) in built.concat() {
         let path = folder.path().join(format!("{name}.aml"));
         std::fs::write(&path, bytes).unwrap();
         let run = Command::new("iasl").arg("-d").arg(&path).output().unwrap();

@@ -96,7 +96,7 @@ fn measure(chosen: Chosen, guest: &Path, samples: u32) -> Result<Measured, HostE
         control: Arc::clone(&control),
         log: EventLog::new(0),
         pci: bus(Probe::new(samples, time))?,
-        iommu: Remapping::new(false),
+        iommu: Remapping::Off,
     });
     let (over, limit) = channel::<()>();
     let watch = Arc::clone(&control);

@@ -16,11 +16,11 @@ use super::fault::FaultOption;
 use super::links::LinksArgs;
 use super::root::BootArgs;
 use super::values::{
-    ACCEL, DeviceOption, SLOW_OUTPUT, SWITCH, memory_size, on_panic, parameters_of, share, timeout,
+    ACCEL, DeviceOption, IOMMU, SLOW_OUTPUT, memory_size, on_panic, parameters_of, share, timeout,
     trace_limit, whole, word,
 };
 use super::view::ViewArgs;
-use crate::config::{self, Accel, Categories, MachineConfig, Plug, Size};
+use crate::config::{self, Accel, Categories, IommuKind, MachineConfig, Plug, Size};
 use crate::error::HostError;
 use crate::gdb::GdbAt;
 use crate::launch::{Launch, MoveAt, SnapshotAt};
@@ -81,9 +81,9 @@ pub struct RunArgs {
     /// given several times; a comma in a name is written twice
     #[arg(long = "disk", value_name = "FILE[,ro][,snapshot][,format=F]")]
     pub disks: Vec<DiskOption>,
-    /// Whether the guest finds an IOMMU (VT-d) [default: on]
-    #[arg(long, value_parser = word(SWITCH))]
-    pub iommu: Option<bool>,
+    /// The IOMMU that the guest finds: on is VT-d [default: on]
+    #[arg(long, value_parser = word(IOMMU))]
+    pub iommu: Option<IommuKind>,
     /// Vary by this number what hardware may vary: how long jobs take, the order of what is due at one moment, the
     /// delay of interrupts (docs/machine.md). The same number gives the same run. With --accel soft only
     #[arg(long, value_name = "N", value_parser = whole::<u64>(0, u64::MAX), allow_negative_numbers = true)]
@@ -236,7 +236,7 @@ impl RunArgs {
         self.plug(&mut machine)?;
         self.plug_pvpanic(&mut machine);
         let network = self.links.net.is_some() || machine.devices.iter().any(|it| it.kind == "virtio-net");
-        let beside = Beside { agent: self.links.agent.is_some(), network };
+        let beside = Beside { agent: self.links.agent.is_some(), network, iommu: machine.iommu };
         self.root.boot(&mut machine, self.append.is_none(), beside)?;
         if self.restore.is_none() {
             self.links.plug(&mut machine)?;

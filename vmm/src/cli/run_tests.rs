@@ -4,7 +4,7 @@ use clap::Parser;
 
 use super::*;
 use crate::cli::{Cli, Command};
-use crate::config::DeviceConfig;
+use crate::config::{DeviceConfig, IommuKind};
 
 fn run(line: &str) -> RunArgs {
     match Cli::try_parse_from(["fencepost", "run"].into_iter().chain(line.split_whitespace())) {
@@ -44,7 +44,8 @@ fn every_option_overrides_its_key_of_the_file_and_no_other() {
     let cases: &[(&str, Change)] = &[
         ("--memory 64M", |it| it.memory = Size(64 << 20)),
         ("--accel kvm", |it| it.accel = Accel::Kvm),
-        ("--iommu off", |it| it.iommu = false),
+        ("--iommu off", |it| it.iommu = IommuKind::Off),
+        ("--iommu virtio", |it| it.iommu = IommuKind::Virtio),
         ("--seed 2", |it| it.seed = Some(2)),
         ("--kernel other", |it| it.kernel.path = Some("other".into())),
         ("--initrd other", |it| it.kernel.initramfs = vec!["other".into()]),
@@ -78,6 +79,7 @@ fn devices_that_name_their_slot_come_before_those_that_do_not() {
 #[test]
 fn a_slot_is_for_one_device() {
     for (line, names) in [
+        ("--iommu virtio --device gpu,slot=31", ["--device gpu", "slot 31 is taken by the IOMMU"]),
         ("--device gpu,slot=2", ["--device gpu", "slot 2 is taken by the camera"]),
         ("--device gpu,slot=4 --device gpu,slot=4", ["--device gpu", "slot 4 is taken by the gpu"]),
     ] {

@@ -7,7 +7,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use fencepost_devices::parameters::{self, Parameters};
 use fencepost_devices::registry::{Entry, find, models};
 
-use crate::config::{Accel, Plug, SLOTS, Size, bad_slot};
+use crate::config::{Accel, IommuKind, Plug, SLOTS, Size, bad_slot};
 use crate::launch::ConsoleAt;
 use crate::outlet::Full;
 use crate::panic::OnPanic;
@@ -29,7 +29,11 @@ pub const ACCEL: &[(&str, &str, Accel)] = &[
 ];
 
 /// On or off.
-pub const SWITCH: &[(&str, &str, bool)] = &[("on", "", true), ("off", "", false)];
+pub const IOMMU: &[(&str, &str, IommuKind)] = &[
+    ("on", "VT-d", IommuKind::Vtd),
+    ("off", "None", IommuKind::Off),
+    ("virtio", "Virtio's", IommuKind::Virtio),
+];
 
 /// `--console`.
 pub const CONSOLE_AT: &[(&str, &str, ConsoleAt)] = &[

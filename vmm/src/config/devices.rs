@@ -113,6 +113,9 @@ impl MachineConfig {
         if !SLOTS.contains(&device.slot) {
             return Some((WrongKey::Slot, bad_slot(&device.slot.to_string())));
         }
+        if self.iommu.slot() == Some(device.slot) {
+            return Some((WrongKey::Slot, taken(device.slot, "IOMMU")));
+        }
         if let Some(other) = self.devices[..index].iter().find(|other| other.slot == device.slot) {
             return Some((WrongKey::Slot, taken(device.slot, &other.kind)));
         }
@@ -130,15 +133,17 @@ impl MachineConfig {
     /// A bad or taken slot, as part of a line.
     pub fn plug(&mut self, plug: &Plug) -> Result<(), String> {
         let user = |slot: u8| self.devices.iter().find(|device| device.slot == slot);
+        let of_iommu = |slot: u8| self.iommu.slot() == Some(slot);
         let own = models().find(|model| model.kind == plug.model).and_then(|model| model.slot);
         let slot = match plug.slot {
             Some(slot) if !SLOTS.contains(&slot) => return Err(bad_slot(&slot.to_string())),
+            Some(slot) if of_iommu(slot) => return Err(taken(slot, "IOMMU")),
             Some(slot) => match user(slot) {
                 Some(other) => return Err(taken(slot, &other.kind)),
                 None => slot,
             },
             None => {
-                let free = own.into_iter().chain(SLOTS).find(|&slot| user(slot).is_none());
+                let free = own.into_iter().chain(SLOTS).find(|&slot| user(slot).is_none() && !of_iommu(slot));
                 free.ok_or("all slots from 1 to 31 are taken; leave a device out")?
             }
         };

@@ -11,7 +11,7 @@ fn example() -> MachineConfig {
         memory: Size(1 << 30),
         cpus: 1,
         accel: Accel::Soft,
-        iommu: false,
+        iommu: IommuKind::Off,
         seed: Some(u64::MAX),
         date: Some("2026-07-01T12:00:00Z".parse().expect("a date")),
         serial: ["pty", "file:/l/a.log", "unix:/l/s"].map(|end| end.parse().expect("an end")).to_vec(),
@@ -37,7 +37,8 @@ fn a_machine_that_is_printed_reads_back_as_the_same_machine() {
     let small_seed = MachineConfig { seed: Some(5), ..example() };
     let no_devices = MachineConfig { devices: Vec::new(), ..example() };
     let boot = MachineConfig::boot("/k");
-    for machine in [MachineConfig::default(), boot, example(), small_seed, no_devices] {
+    let virtio = MachineConfig { iommu: IommuKind::Virtio, devices: Vec::new(), ..example() };
+    for machine in [MachineConfig::default(), boot, example(), small_seed, no_devices, virtio] {
         let text = print(&machine).expect("UTF-8");
         assert_eq!(parse(&text), Ok(machine), "{text}");
     }
@@ -78,7 +79,8 @@ fn what_is_wrong_is_named_with_its_line_and_the_fix() {
         ("cpus = 2", 1, &["cpus = 2", "write 1", "one virtual CPU"]),
         ("cpus = -1", 1, &["-1", "whole number"]),
         ("accel = 'sofd'", 1, &["'sofd'", "auto, kvm, soft", "did you mean soft?"]),
-        ("\n\niommu = 'on'", 3, &["true or false"]),
+        ("\n\niommu = 'on'", 3, &["true or false", "\"virtio\""]),
+        ("iommu = 'virtio'\n[[devices]]\nkind = 'gpu'\nslot = 31", 4, &["slot 31 is taken by the IOMMU"]),
         ("seed = -1", 1, &["whole number from 0 to 18446744073709551615"]),
         ("seed = '1.5'", 1, &["'1.5'", "whole number"]),
         ("seed = 1\nseed = 2", 2, &["duplicate key"]),

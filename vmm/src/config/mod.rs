@@ -10,6 +10,7 @@ mod file;
 mod file_list;
 #[cfg(test)]
 mod file_tests;
+mod iommu;
 mod serial;
 mod size;
 
@@ -25,6 +26,7 @@ pub use date::Date;
 pub use devices::{DeviceConfig, Plug, SLOTS, bad_slot};
 pub use file::{files_from, parse, print, read};
 pub(crate) use file::{in_our_words, line_of};
+pub use iommu::IommuKind;
 pub use serial::SerialEnd;
 pub use size::{MEMORY_DEFAULT, MEMORY_MAX_BYTES, MEMORY_MIN_BYTES, Size, TRACE_LIMIT_DEFAULT};
 
@@ -43,8 +45,8 @@ pub struct MachineConfig {
     pub cpus: u32,
     /// What runs the guest's CPU.
     pub accel: Accel,
-    /// Whether there is an IOMMU (VT-d).
-    pub iommu: bool,
+    /// The IOMMU, if there is one.
+    pub iommu: IommuKind,
     /// The seed by which the machine varies what hardware may vary, if it does.
     #[serde(
         skip_serializing_if = "Option::is_none",
@@ -117,7 +119,7 @@ impl Default for MachineConfig {
             memory: MEMORY_DEFAULT,
             cpus: 1,
             accel: Accel::Auto,
-            iommu: true,
+            iommu: IommuKind::Vtd,
             seed: None,
             date: None,
             serial: Vec::new(),

@@ -61,14 +61,15 @@ impl Machine {
         self.check_fault(spec)?;
         let now_ns = self.now().ns;
         match &mut self.iommu {
-            Remapping::On(unit) if spec.told() == Told::Iommu => unit.requested.give(spec, seed, now_ns),
+            Remapping::Vtd(unit) if spec.told() == Told::Iommu => unit.requested.give(spec, seed, now_ns),
+            Remapping::Virtio(unit) if spec.told() == Told::Iommu => unit.give_fault(spec, seed, now_ns),
             _ => self.on_bus(|pci, platform| pci.give_fault(spec, seed, platform)),
         }
     }
 
     fn check_fault(&self, spec: &FaultSpec) -> Result<(), String> {
         match (&self.iommu, spec.told()) {
-            (Remapping::On(_), Told::Iommu) => Ok(()),
+            (Remapping::Vtd(_) | Remapping::Virtio(_), Told::Iommu) => Ok(()),
             (Remapping::Off, Told::Iommu) => Err(format!("{spec}: the machine has no IOMMU")),
             _ => self.pci.check_fault(spec),
         }

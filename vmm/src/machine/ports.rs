@@ -74,6 +74,7 @@ impl Machine {
             messages: &mut self.messages,
         };
         let result = call(&mut self.pci, &mut platform);
+        self.remapping_reports();
         if self.pci.revision() != self.routed_revision {
             self.routed_revision = self.pci.revision();
             self.follow_routes();

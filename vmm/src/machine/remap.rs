@@ -5,6 +5,7 @@ use fencepost_devices::function::Counter;
 use fencepost_devices::iommu::{Iommu, Surroundings};
 use fencepost_devices::pci::{DmaRequest, GpaRange, MsiWrite, Outbox, Translation, Untranslated};
 use fencepost_devices::ports::{DmaFault, Gpa};
+use fencepost_devices::virtio_iommu::Unit;
 use vm_memory::GuestMemoryMmap;
 
 use super::Machine;
@@ -16,20 +17,22 @@ pub enum Remapping {
     /// Nothing: every address is physical.
     Off,
     /// A VT-d unit.
-    On(Box<Iommu>),
+    Vtd(Box<Iommu>),
+    /// The unit of the virtio IOMMU, which is one of the functions.
+    Virtio(Unit),
 }
 
 impl Remapping {
-    /// A unit after power-on, or none.
-    pub fn new(on: bool) -> Self {
-        if on { Remapping::On(Box::default()) } else { Remapping::Off }
+    /// A VT-d unit after power-on.
+    pub fn vtd() -> Self {
+        Remapping::Vtd(Box::default())
     }
 
-    /// What the unit has counted; none without one.
+    /// What the unit has counted; none where there is none, or a function counts for it.
     pub fn counters(&self) -> Option<Vec<Counter>> {
         match self {
-            Remapping::Off => None,
-            Remapping::On(unit) => Some(unit.counters()),
+            Remapping::Off | Remapping::Virtio(_) => None,
+            Remapping::Vtd(unit) => Some(unit.counters()),
         }
     }
 
@@ -37,7 +40,8 @@ impl Remapping {
     pub fn faults(&self) -> Vec<(FaultSpec, u64, u64)> {
         match self {
             Remapping::Off => Vec::new(),
-            Remapping::On(unit) => {
+            Remapping::Virtio(unit) => unit.faults(),
+            Remapping::Vtd(unit) => {
                 unit.requested.all().map(|(spec, seen, struck)| (spec.clone(), seen, struck)).collect()
             }
         }
@@ -46,8 +50,8 @@ impl Remapping {
     /// What the unit's events would send now; none where masked.
     pub fn open_events(&self) -> [Option<MsiWrite>; 2] {
         match self {
-            Remapping::Off => [None; 2],
-            Remapping::On(unit) => unit.open_events(),
+            Remapping::Off | Remapping::Virtio(_) => [None; 2],
+            Remapping::Vtd(unit) => unit.open_events(),
         }
     }
 }
@@ -62,7 +66,8 @@ impl Translation for Remapping {
     ) -> Result<(), DmaFault> {
         match self {
             Remapping::Off => Untranslated.translate(request, memory, ranges, out),
-            Remapping::On(unit) => unit.translate(request, memory, ranges, out),
+            Remapping::Vtd(unit) => unit.translate(request, memory, ranges, out),
+            Remapping::Virtio(unit) => unit.translate(request, memory, ranges, out),
         }
     }
 }
@@ -71,8 +76,8 @@ impl Machine {
     /// Reads the unit's registers; false when there is none.
     pub(super) fn read_remapping(&mut self, offset: u64, data: &mut [u8]) -> bool {
         match &self.iommu {
-            Remapping::Off => false,
-            Remapping::On(unit) => {
+            Remapping::Off | Remapping::Virtio(_) => false,
+            Remapping::Vtd(unit) => {
                 unit.read(offset, data);
                 true
             }
@@ -89,10 +94,18 @@ impl Machine {
         self.on_remapping(Iommu::go_on);
     }
 
+    /// Has the virtio IOMMU tell its driver of what it has refused.
+    pub(super) fn remapping_reports(&mut self) {
+        let Remapping::Virtio(unit) = &self.iommu else { return };
+        if let Some((rid, token, at_ns)) = unit.take_call() {
+            self.queue.schedule(at_ns, 0, Call { rid, token });
+        }
+    }
+
     /// Calls the unit with its surroundings, then sends the messages that it raised; false when there is none.
     fn on_remapping(&mut self, act: impl FnOnce(&mut Iommu, &mut Surroundings<'_>)) -> bool {
         let now = self.time.now();
-        let Remapping::On(unit) = &mut self.iommu else { return false };
+        let Remapping::Vtd(unit) = &mut self.iommu else { return false };
         let code = &self.code;
         let mut trace = CallTrace { now, log: &mut self.log };
         let mut around = Surroundings {

@@ -62,8 +62,8 @@ impl Machine {
             more_serial: self.more_serial.iter_mut().map(super::SerialPort::save).collect(),
             clock: self.clock,
             iommu: match &self.iommu {
-                Remapping::Off => None,
-                Remapping::On(unit) => Some(pack(&**unit)),
+                Remapping::Off | Remapping::Virtio(_) => None,
+                Remapping::Vtd(unit) => Some(pack(&**unit)),
             },
             inboxes: self.inboxes.clone(),
             taken: self.taken.clone(),
@@ -84,8 +84,8 @@ impl Machine {
         let serial = super::SerialPort::restore(&state.serial, parts.console)
             .ok_or_else(|| impossible("serial port"))?;
         let iommu = match &state.iommu {
-            None => Remapping::Off,
-            Some(saved) => Remapping::On(Box::new(
+            None => parts.iommu,
+            Some(saved) => Remapping::Vtd(Box::new(
                 unpack::<Iommu>((), saved).map_err(|error| HostError::Input(error.to_string()))?,
             )),
         };

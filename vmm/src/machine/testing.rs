@@ -28,7 +28,7 @@ pub fn standard() -> Machine {
         control: Arc::default(),
         log: EventLog::new(1000),
         pci,
-        iommu: Remapping::new(true),
+        iommu: Remapping::vtd(),
     })
 }
 

@@ -12,6 +12,14 @@ stuck() {
 while read -r module; do
     /bin/busybox insmod "/modules/$module" || stuck "the module $module cannot be loaded"
 done </modules/order
+# Devices wait for the driver of a virtio IOMMU, and the kernel would come back to them some time after it was loaded. Whoever asks
+# for the override waits until a device that somebody else has come back to is ready.
+if [ -f /modules/virtio_iommu.ko ]; then
+    for device in /sys/bus/pci/devices/*; do
+        echo "${device##*/}" >/sys/bus/pci/drivers_probe
+        /bin/busybox cat "$device/driver_override" >/dev/null
+    done
+fi
 # shellcheck source=/dev/null
 . /mount
 /bin/busybox mount -t tmpfs -o mode=755 written /written || stuck "no memory for what is written"

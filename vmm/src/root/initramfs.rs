@@ -7,6 +7,7 @@ use fencepost_firmware::unpack::{Method, unpack};
 
 use super::cpio::Cpio;
 use super::modules::Modules;
+use crate::config::IommuKind;
 use crate::error::HostError;
 
 const INIT: &str = include_str!("init.sh");
@@ -85,14 +86,20 @@ pub struct Beside {
     pub agent: bool,
     /// Its network devices get addresses by DHCP.
     pub network: bool,
+    /// The IOMMU of its machine. Devices wait for the driver of virtio's, so that it cannot come from one of them.
+    pub iommu: IommuKind,
 }
 
 impl Beside {
-    /// The modules for it.
-    fn modules(self) -> Vec<&'static str> {
+    /// The modules for it, of those that there are.
+    fn modules(self, there: &Modules) -> Vec<&'static str> {
+        const DRIVER: &str = "virtio_iommu";
+        // A kernel that does not have it leaves the devices with physical addresses.
+        let wanted = self.iommu == IommuKind::Virtio && there.has(DRIVER);
+        let iommu: &[_] = if wanted { &[DRIVER] } else { &[] };
         let agent = if self.agent { Task::Agent.modules() } else { &[] };
         let network: &[_] = if self.network { &["virtio_net"] } else { &[] };
-        [agent, network].concat()
+        [iommu, agent, network].concat()
     }
 }
 
@@ -123,7 +130,7 @@ pub fn build(
         cpio.file("network", 0o755, NETWORK.as_bytes());
     }
     let mut order = String::new();
-    for module in modules.closure(&[place.modules(), task.modules(), &beside.modules()].concat())? {
+    for module in modules.closure(&[place.modules(), task.modules(), &beside.modules(modules)].concat())? {
         cpio.file(&format!("modules/{}.ko", module.name), 0o644, without_signature(&module.bytes));
         order.push_str(&format!("{}.ko\n", module.name));
     }

@@ -19,7 +19,7 @@ use serde::Deserialize;
 use serde::de::{MapAccess, Visitor, value::MapAccessDeserializer};
 use toml::Spanned;
 
-use crate::config::MachineConfig;
+use crate::config::{IommuKind, MachineConfig};
 
 pub use duration::Length;
 pub use expect::{Allowed, Dmesg, Ending, Expect, Frames, Ktap};
@@ -40,6 +40,9 @@ pub struct Scenario {
     pub kernel: Kernel,
     /// Kernel modules that the guest gets beside the kernel's own.
     pub modules: Modules,
+    /// The machine's IOMMU, where a variant has another one.
+    #[serde(skip)]
+    pub iommu: Option<IommuKind>,
     /// What is in the guest.
     pub guest: Guest,
     /// What is done, in order.

@@ -1,10 +1,11 @@
-//! `[[variant]]`: a scenario once more, with other modules, another command line of the kernel or other variables.
+//! `[[variant]]`: a scenario once more, with other modules, another command line of the kernel, another IOMMU or other variables.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{Allowed, Scenario};
+use super::{Allowed, Kernel, Scenario};
+use crate::config::IommuKind;
 
 /// What is another than in the scenario itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -18,6 +19,10 @@ pub struct Variant {
     pub append: String,
     /// Variables of the guest's commands, beside those of `guest.env`.
     pub env: BTreeMap<String, String>,
+    /// The machine's IOMMU, in place of that of `machine`.
+    pub iommu: Option<IommuKind>,
+    /// The kernels, in place of those of `kernel`.
+    pub matrix: Vec<String>,
     /// It fails, by this failure.
     pub fails: Option<Allowed>,
 }
@@ -30,6 +35,10 @@ impl Scenario {
             self.modules.make.extend(variant.make);
             self.kernel.add_words(&variant.append);
             self.guest.env.extend(variant.env);
+            self.iommu = variant.iommu;
+            if !variant.matrix.is_empty() {
+                self.kernel = Kernel { package: None, path: None, matrix: variant.matrix, ..self.kernel };
+            }
             self.expect.fails = variant.fails;
         }
         self
@@ -74,6 +83,7 @@ fn is_assignment(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::read::parse;
+    use super::*;
 
     const SCENARIO: &str = r#"[scenario]
 [modules]
@@ -92,10 +102,12 @@ run = "true"
     #[test]
     fn a_variant_adds_words_and_variables() {
         let text = "[scenario]\n[kernel]\nappend = 'a'\n[guest]\nenv = { X = '1', Y = '1' }\n[[variant]]\nname = 'v'\n\
-            append = 'b c'\nenv = { X = '2', Z = '3' }\n[[step]]\nrun = 'true'\n";
+            append = 'b c'\nenv = { X = '2', Z = '3' }\niommu = 'virtio'\nmatrix = ['6.1']\n[[step]]\nrun = 'true'\n";
         let scenario = parse(text).expect("good").as_variant("v");
         assert_eq!(scenario.kernel.append, "a b c");
         assert_eq!(scenario.guest.env.values().collect::<Vec<_>>(), ["2", "1", "3"]);
+        assert_eq!(scenario.iommu, Some(IommuKind::Virtio));
+        assert_eq!(scenario.kernel.matrix, ["6.1"]);
     }
 
     #[test]

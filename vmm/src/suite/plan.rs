@@ -59,16 +59,17 @@ pub fn plan(found: Vec<Found>, wanted: &Wanted) -> Result<Vec<Item>, HostError> 
             let why = format!("{}: its name '{name}' is that of {}", found.path.display(), other.display());
             return Err(HostError::input(why, "give it another name under [scenario]"));
         }
-        let kernels = match wanted.kernels.is_empty() {
-            true => found.scenario.kernel.names().map_err(HostError::Input)?,
-            false => wanted.kernels.iter().cloned().map(KernelName::Package).collect(),
+        let kernels = |found: &Found| match wanted.kernels.is_empty() {
+            true => found.scenario.kernel.names().map_err(HostError::Input),
+            false => Ok(wanted.kernels.iter().cloned().map(KernelName::Package).collect()),
         };
+        let several = kernels(&found)?.len() > 1;
         for (variant, found) in found.variants() {
             let name = variant.iter().fold(name.clone(), |name, variant| format!("{name}[{variant}]"));
-            for kernel in &kernels {
+            for kernel in &kernels(&found)? {
                 for round in 0..wanted.repeat {
                     items.push(Item {
-                        name: run_name(&name, kernel, kernels.len() > 1, round, wanted.repeat),
+                        name: run_name(&name, kernel, several, round, wanted.repeat),
                         found: found.clone(),
                         variant: variant.clone(),
                         kernel: kernel.clone(),

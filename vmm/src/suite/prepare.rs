@@ -127,7 +127,7 @@ impl<'a> Preparing<'a> {
         let initramfs = boot::initramfs(
             &kernel.image,
             &RootAt::Disk(disk),
-            (&Task::Agent, Beside::default()),
+            (&Task::Agent, Beside { iommu: machine.iommu, ..Beside::default() }),
             self.cache,
             self.job,
         )?;

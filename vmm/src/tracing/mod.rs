@@ -10,7 +10,7 @@ use fencepost_trace::Accel;
 use fencepost_trace::file::{CounterNames, EngineName, FunctionName, Header};
 
 use crate::accel::Chosen;
-use crate::config::MachineConfig;
+use crate::config::{IommuKind, MachineConfig};
 use crate::control::Control;
 use crate::devices;
 use crate::error::HostError;
@@ -76,7 +76,7 @@ fn header(launch: &Launch, config: &MachineConfig, pci: &PciRoot, accel: Chosen,
     };
     let functions = pci.functions().zip(pci.counters());
     let functions = functions.map(|((rid, _), (_, counters))| names(header.function_label(rid), counters));
-    let iommu = Remapping::new(config.iommu).counters();
+    let iommu = (config.iommu == IommuKind::Vtd).then(|| Remapping::vtd().counters()).flatten();
     header.counters = functions.chain(iommu.map(|counters| names("iommu".to_string(), counters))).collect();
     header
 }
