@@ -18,6 +18,7 @@
 #include "ktap.h"
 
 #define FUNCTIONS 3
+#define VTD "/sys/class/iommu/dmar0"
 #define LOG_WAIT_MS 3000
 /* Two addresses that no allocator hands out: they are looked for from the top of 32 and of 48 bits down. */
 #define WRITTEN 0x12dead0000ULL
@@ -73,15 +74,22 @@ static void test_domains(void)
 	ktap_result(good, "each function has a translated domain of its own");
 }
 
-/* Interrupts that the remapping unit has raised: the line "dmar0" of /proc/interrupts. */
+/* VT-d, or else virtio's. */
+static bool is_vtd(void)
+{
+	return access(VTD, F_OK) == 0;
+}
+
+/* Interrupts by which the IOMMU tells of faults: a line of /proc/interrupts. Virtio's is called by its device and queue. */
 static long fault_interrupts(void)
 {
+	const char *name = is_vtd() ? "dmar0" : "-event";
 	char line[512];
 	long count = -1;
 	FILE *file = fopen("/proc/interrupts", "re");
 
 	while (file && fgets(line, sizeof(line), file))
-		if (strstr(line, "dmar0"))
+		if (strstr(line, name))
 			count = strtol(strchr(line, ':') + 1, NULL, 10);
 	if (file)
 		fclose(file);
@@ -143,13 +151,28 @@ static bool gpu_works(void)
 	return !ret;
 }
 
+/* Whether the kernel's log has the refused access, with device, address and direction. */
+static bool log_names(uint64_t address, const char *kind, const char *reason)
+{
+	char where[128];
+
+	if (is_vtd()) {
+		snprintf(where, sizeof(where), "Request device [00:01.0] fault addr 0x%" PRIx64 " [fault reason %s]",
+			 address, reason);
+		return log_says(kind, where);
+	}
+	/* An endpoint is called by its requester id. */
+	snprintf(where, sizeof(where), "page fault from EP 8 at 0x%" PRIx64 " [%c]", address,
+		 kind[strlen("DMA ")]);
+	return log_says("virtio_iommu ", where);
+}
+
 /* One access of the GPU to an address that is not mapped, and everything that must come of it. */
 static void test_refused(uint32_t opcode, uint64_t address, const char *kind, const char *reason)
 {
 	struct drm_fencepost_gpu_command command = semaphore(opcode, address);
 	struct drm_fencepost_gpu_ring_info info = { .ring = 0 };
 	long before = fault_interrupts();
-	char where[128];
 	int ret;
 
 	ret = gpu_run(gpu, 0, &command);
@@ -158,9 +181,7 @@ static void test_refused(uint32_t opcode, uint64_t address, const char *kind, co
 	ktap_result(!ret && info.last_error == FENCEPOST_GPU_ERROR_DMA && info.last_error_address == address,
 		    "%s: the device names the address (%#llx)", kind,
 		    (unsigned long long)info.last_error_address);
-	snprintf(where, sizeof(where), "Request device [00:01.0] fault addr 0x%" PRIx64 " [fault reason %s]",
-		 address, reason);
-	ktap_result(log_says(kind, where), "%s: the kernel's log names device, address and reason", kind);
+	ktap_result(log_names(address, kind, reason), "%s: the kernel's log names device, address and reason", kind);
 	ktap_result(before >= 0 && fault_interrupts() > before, "%s: by an interrupt of the unit (%ld before)",
 		    kind, before);
 	ktap_result(gpu_works(), "%s: the device lives on", kind);
