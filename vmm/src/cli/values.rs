@@ -28,7 +28,7 @@ pub const ACCEL: &[(&str, &str, Accel)] = &[
     ("soft", "The project's own software CPU: deterministic, needs no device node", Accel::Soft),
 ];
 
-/// On or off.
+/// `--iommu`.
 pub const IOMMU: &[(&str, &str, IommuKind)] = &[
     ("on", "VT-d", IommuKind::Vtd),
     ("off", "None", IommuKind::Off),
@@ -120,7 +120,7 @@ impl FromStr for DeviceOption {
             return Ok(DeviceOption::Help);
         }
         let (kind, rest) = text.split_once(',').unwrap_or((text, ""));
-        let list = "; --device help lists them with their keys";
+        let list = "; --device help has their keys";
         let model = find(kind).map_err(|why| format!("{why}{list}"))?;
         let (slots, others): (Vec<_>, Vec<_>) =
             parameters::pairs(rest)?.into_iter().partition(|(key, _)| key == "slot");
