@@ -272,7 +272,7 @@ static int fpdisp_start_crcs(struct fpdisp_device *disp)
 {
 	int ret = -ENODEV, idx;
 
-	disp->crc_hold = fpdisp_hold_crcs(&disp->drm);
+	disp->crc_hold = fpdisp_hold_start(&disp->drm);
 	if (!disp->crc_hold)
 		return -ENOMEM;
 	if (drm_dev_enter(&disp->drm, &idx)) {
@@ -282,7 +282,7 @@ static int fpdisp_start_crcs(struct fpdisp_device *disp)
 		drm_dev_exit(idx);
 	}
 	if (ret)
-		fpdisp_hold_end_crcs(disp->crc_hold);
+		fpdisp_hold_end_later(disp->crc_hold);
 	else
 		WRITE_ONCE(disp->crc_on, true);
 	return ret;
@@ -292,7 +292,7 @@ static void fpdisp_stop_crcs(struct fpdisp_device *disp)
 {
 	WRITE_ONCE(disp->crc_on, false);
 	drm_crtc_vblank_put(&disp->crtc);
-	fpdisp_hold_end_crcs(disp->crc_hold);
+	fpdisp_hold_end_later(disp->crc_hold);
 }
 
 static int fpdisp_crtc_set_crc_source(struct drm_crtc *crtc, const char *source)

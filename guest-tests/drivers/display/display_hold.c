@@ -44,7 +44,7 @@ static void fpdisp_hold_end(struct work_struct *work)
 	drm_dev_put(drm);
 }
 
-static struct fpdisp_hold *fpdisp_hold_start(struct drm_device *drm)
+struct fpdisp_hold *fpdisp_hold_start(struct drm_device *drm)
 {
 	struct fpdisp_hold *hold = kzalloc(sizeof(*hold), GFP_KERNEL);
 
@@ -69,31 +69,9 @@ static void fpdisp_hold_queue_end(struct rcu_head *rcu)
  * Ends a reference when whoever called us has slept or returned to user space: closing the CRC file uses the CRTC once more after
  * it has called us, and what ends a job returns into us.
  */
-static void fpdisp_hold_end_later(struct fpdisp_hold *hold)
+void fpdisp_hold_end_later(struct fpdisp_hold *hold)
 {
 	call_rcu_tasks(&hold->rcu, fpdisp_hold_queue_end);
-}
-
-/* For as long as CRCs are collected. */
-struct fpdisp_hold *fpdisp_hold_crcs(struct drm_device *drm)
-{
-	return fpdisp_hold_start(drm);
-}
-
-void fpdisp_hold_end_crcs(struct fpdisp_hold *hold)
-{
-	fpdisp_hold_end_later(hold);
-}
-
-/* For as long as there is a write-back job. */
-struct fpdisp_hold *fpdisp_hold_job(struct drm_device *drm)
-{
-	return fpdisp_hold_start(drm);
-}
-
-void fpdisp_hold_end_job(struct fpdisp_hold *hold)
-{
-	fpdisp_hold_end_later(hold);
 }
 
 static struct fpdisp_hold *fpdisp_hold_of(struct dma_fence *fence)
@@ -197,9 +175,10 @@ int fpdisp_hold_init(void)
 void fpdisp_hold_exit(void)
 {
 	wait_var_event(&fpdisp_devices, !atomic_read(&fpdisp_devices));
-	/* What queued the last work may not have returned. */
+	/* What queued the last work may not have returned. A kernel without RCU for tasks calls back by RCU alone. */
 	rcu_barrier();
-	rcu_barrier_tasks();
+	if (IS_ENABLED(CONFIG_TASKS_RCU))
+		rcu_barrier_tasks();
 	destroy_workqueue(fpdisp_hold_wq);
 	synchronize_rcu_tasks();
 }

@@ -61,7 +61,7 @@ static int fpdisp_writeback_prepare(struct drm_writeback_connector *connector, s
 	drm_dev_exit(idx);
 	if (ret)
 		return ret;
-	job->priv = fpdisp_hold_job(connector->base.dev);
+	job->priv = fpdisp_hold_start(connector->base.dev);
 	return job->priv ? 0 : -ENOMEM;
 }
 
@@ -70,7 +70,7 @@ static void fpdisp_writeback_cleanup(struct drm_writeback_connector *connector, 
 	/* Not left to the caller, who has no reference to the device. */
 	drm_framebuffer_put(job->fb);
 	job->fb = NULL;
-	fpdisp_hold_end_job(job->priv);
+	fpdisp_hold_end_later(job->priv);
 }
 
 static int fpdisp_writeback_get_modes(struct drm_connector *connector)
