@@ -3,9 +3,7 @@
  * The GPU's rings beside each other, in KTAP: two general ones and one that copies, in parallel; priorities; a hang of one, which the
  * others do not notice, and the dump that it leaves.
  */
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -13,13 +11,13 @@
 
 #include "display.h"
 #include "gpu_client.h"
+#include "gpu_dump.h"
 #include "ktap.h"
 
 #define BYTES 4096
 #define COPY_RING 2
 #define RINGS 3
 #define TIMEOUT_MS 20000
-#define DUMPS "/sys/class/devcoredump"
 
 static int gpu;
 static struct gpu_buffer a, b, semaphore;
@@ -156,65 +154,18 @@ static void test_priority_refusals(void)
 		    "both priorities are refused, and a high one without the capability (%d, status %d)", both, status);
 }
 
-/* Opens a file of the dump that is there; -ENOENT if there is none. */
-static int open_dump(int flags)
-{
-	DIR *folder = opendir(DUMPS);
-	struct dirent *entry;
-	char path[300];
-	int fd = -ENOENT;
-
-	while (folder && fd < 0 && (entry = readdir(folder))) {
-		if (strncmp(entry->d_name, "devcd", 5))
-			continue;
-		snprintf(path, sizeof(path), DUMPS "/%s/data", entry->d_name);
-		fd = open(path, flags);
-	}
-	if (folder)
-		closedir(folder);
-	return fd;
-}
-
-static void clear_dump(void)
-{
-	int fd = open_dump(O_WRONLY);
-
-	if (fd >= 0 && write(fd, "0", 1) == 1)
-		close(fd);
-}
-
-/* What the dump says, as a text of the caller's; empty if there is none. */
-static char *read_dump(void)
-{
-	static char text[64 * 1024];
-	size_t len = 0;
-	ssize_t count;
-	int fd = open_dump(O_RDONLY);
-
-	while (fd >= 0 && (count = read(fd, text + len, sizeof(text) - 1 - len)) > 0)
-		len += count;
-	text[len] = 0;
-	if (fd >= 0)
-		close(fd);
-	return text;
-}
-
 static void check_dump(const char *text, uint32_t ring)
 {
-	char wanted[4][64];
+	char name[64], job[64];
+	const char *const wanted[] = { name, "reason error\n", "register error_code 0x6\n", job, NULL };
 	const char *head = strstr(text, "(head) opcode 4 ");
-	int missing = 0;
+	int missing;
 
-	snprintf(wanted[0], sizeof(wanted[0]), "ring %u %s\n", ring, ring == COPY_RING ? "copy" : "general");
-	snprintf(wanted[1], sizeof(wanted[1]), "reason error\n");
-	snprintf(wanted[2], sizeof(wanted[2]), "register error_code 0x6\n");
-	snprintf(wanted[3], sizeof(wanted[3]), "process %d packets 1 buffers 1 fence waits\n", getpid());
-	for (int i = 0; i < 4; i++) {
-		if (!strstr(text, wanted[i])) {
-			ktap_note("the dump lacks: %s", wanted[i]);
-			missing++;
-		}
-	}
+	snprintf(name, sizeof(name), "ring %u %s\n", ring, ring == COPY_RING ? "copy" : "general");
+	snprintf(job, sizeof(job), " packets 1 buffers 1 fence waits\n");
+	missing = gpu_dump_lacks(text, wanted);
+	snprintf(job, sizeof(job), " process %d context ", getpid());
+	missing += gpu_dump_lacks(text, wanted);
 	ktap_result(!missing && head && strstr(head, "value 0x1 "),
 		    "the dump of ring %u has its registers, its jobs, and the packet that hung", ring);
 }
@@ -226,7 +177,7 @@ static void test_hang(uint32_t hung)
 	uint32_t before[RINGS], wrong = 0;
 	int fences[3], results[3];
 
-	clear_dump();
+	gpu_dump_clear();
 	for (uint32_t ring = 0; ring < RINGS; ring++)
 		before[ring] = resets(ring);
 	fences[0] = submit(hung, &fill, 1, 0);
@@ -241,7 +192,7 @@ static void test_hang(uint32_t hung)
 	ktap_result(!results[0] && results[1] == -ETIME && !results[2] && !wrong && gpu_is_filled(a.map, BYTES, 0xabc0 + hung),
 		    "ring %u hangs and is reset alone: %d %d %d, %u wrong on the others", hung, results[0], results[1],
 		    results[2], wrong);
-	check_dump(read_dump(), hung);
+	check_dump(gpu_dump_read(), hung);
 }
 
 int main(void)

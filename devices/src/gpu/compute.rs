@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::GpuError;
+use super::view::View;
 use super::window::Window;
-use crate::ports::Ports;
 
 /// Bytes of an instruction.
 pub const INSTRUCTION_BYTES: u32 = 8;
@@ -94,11 +94,11 @@ pub fn run(
     (dst, src): (&Window, Option<&Window>),
     (width, height): (u32, u32),
     values: [u32; 2],
-    ports: &mut Ports<'_>,
+    view: &mut View<'_, '_>,
 ) -> Result<(), GpuError> {
     let mut memory = Memory {
-        from: src.map_or(Ok(Vec::new()), |src| contents(src, ports))?,
-        to: contents(dst, ports)?,
+        from: src.map_or(Ok(Vec::new()), |src| contents(src, view))?,
+        to: contents(dst, view)?,
         steps_left: MAX_STEPS,
     };
     for y in 0..height {
@@ -106,12 +106,12 @@ pub fn run(
             memory.run_at([x, y], values, program)?;
         }
     }
-    dst.write(0, &memory.to, ports)
+    dst.write(0, &memory.to, view)
 }
 
-fn contents(window: &Window, ports: &mut Ports<'_>) -> Result<Vec<u8>, GpuError> {
+fn contents(window: &Window, view: &mut View<'_, '_>) -> Result<Vec<u8>, GpuError> {
     let mut bytes = vec![0; window.row_bytes() as usize];
-    window.read(0, &mut bytes, ports)?;
+    window.read(0, &mut bytes, view)?;
     Ok(bytes)
 }
 

@@ -5,6 +5,7 @@ use std::any::Any;
 use fencepost_trace::{EngineSpec, Role};
 
 use super::config::GpuConfig;
+use super::mmu::Mmu;
 use super::registers::{self, Global, Reg};
 use super::ring::{Context, NEVER_NS, Outcome, Ring};
 use crate::changes::{Changes, changed};
@@ -12,6 +13,7 @@ use crate::cost::CostModel;
 use crate::function::{Counter, Doorbell, Function, Identity, Ids, Inbox, Registers, Words};
 use crate::parameters::Parameters;
 use crate::ports::Ports;
+use crate::registers::Half;
 use crate::sg;
 use crate::state::{SavedState, pack};
 
@@ -23,12 +25,13 @@ pub const DEVICE_ID: u16 = 1;
 pub struct Gpu {
     pub(super) cost: CostModel,
     pub(super) rings: [Ring; registers::RINGS as usize],
+    pub(super) mmu: Mmu,
 }
 
 impl Gpu {
     /// A GPU after power-on.
     pub fn new(config: GpuConfig) -> Self {
-        Gpu { cost: config.cost(), rings: Default::default() }
+        Gpu { cost: config.cost(), rings: Default::default(), mmu: Mmu::default() }
     }
 
     fn on_ring(
@@ -38,7 +41,7 @@ impl Gpu {
         act: impl FnOnce(&mut Ring, &mut Context<'_, '_>) -> Outcome,
     ) {
         let Some(ring) = self.rings.get_mut(index) else { return };
-        let mut cx = Context { index: index as u32, cost: &self.cost, ports };
+        let mut cx = Context { index: index as u32, cost: &self.cost, mmu: &mut self.mmu, ports };
         if act(ring, &mut cx) == Outcome::LookAgain {
             self.look_again(ports);
         }
@@ -48,7 +51,7 @@ impl Gpu {
     /// when it starts, so once round is enough.
     fn look_again(&mut self, ports: &mut Ports<'_>) {
         for (index, ring) in (0u32..).zip(&mut self.rings) {
-            ring.look_again(&mut Context { index, cost: &self.cost, ports });
+            ring.look_again(&mut Context { index, cost: &self.cost, mmu: &mut self.mmu, ports });
         }
     }
 
@@ -66,8 +69,21 @@ impl Gpu {
             Global::BytesPerCycle => self.cost.bytes_per_cycle.get().into(),
             Global::PollCycles => registers::POLL_CYCLES.into(),
             Global::ErrorRings => self.error_rings().into(),
-            Global::Control => 0,
+            Global::Control | Global::TlbInvalidate => 0,
             Global::CopyRings => registers::COPY_RINGS_VALUE.into(),
+            Global::ContextTable => self.mmu.table,
+            Global::ContextCount => self.mmu.contexts.into(),
+        }
+    }
+
+    /// Writes half of a register that is not a ring's.
+    fn write_global(&mut self, register: Global, half: Half, value: u32) {
+        match register {
+            Global::ContextTable => self.mmu.table = half.put(self.mmu.table, value),
+            Global::ContextCount => self.mmu.contexts = value,
+            Global::TlbInvalidate if value & registers::INVALIDATE_ALL != 0 => self.mmu.invalidate_all(),
+            Global::TlbInvalidate => self.mmu.invalidate(value),
+            _ => {}
         }
     }
 
@@ -93,7 +109,7 @@ impl Words for Gpu {
         let Some(value) = place.write(value) else { return };
         match place.register.id {
             Reg::Global(Global::Control) if value & registers::CONTROL_RESET != 0 => self.reset(ports),
-            Reg::Global(_) => {}
+            Reg::Global(register) => self.write_global(register, place.half, value),
             Reg::Ring(register) => {
                 self.on_ring(place.index, ports, |ring, cx| ring.write(register, place.half, value, cx));
             }
@@ -134,9 +150,10 @@ impl Function for Gpu {
 
     fn reset(&mut self, ports: &mut Ports<'_>) {
         for (index, ring) in (0u32..).zip(&mut self.rings) {
-            ring.stop(&mut Context { index, cost: &self.cost, ports });
+            ring.stop(&mut Context { index, cost: &self.cost, mmu: &mut self.mmu, ports });
             *ring = Ring::default();
         }
+        self.mmu = Mmu::default();
     }
 
     fn save_state(&self) -> SavedState {

@@ -5,6 +5,19 @@ use serde::{Deserialize, Serialize};
 use crate::ports::{DmaFault, Iova};
 use crate::sg::SgError;
 
+/// Why an address of a context has no memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PageFault {
+    /// There is no such context, or its entry is not right.
+    Context,
+    /// No page is there.
+    NotPresent,
+    /// The page is not to be written.
+    ReadOnly,
+    /// A reserved bit of a table is set.
+    Table,
+}
+
 /// Why a ring halted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum GpuError {
@@ -22,6 +35,13 @@ pub enum GpuError {
     Timeout,
     /// Ring registers that are not valid.
     Ring,
+    /// No page of the packet's context, or not one for this, at a virtual address.
+    Page {
+        /// Why.
+        why: PageFault,
+        /// The address.
+        address: u64,
+    },
     /// A program that executes too many instructions.
     Limit,
     /// The engine itself failed: a fault that was asked for.
@@ -41,6 +61,10 @@ impl GpuError {
             GpuError::Ring => 7,
             GpuError::Engine => 8,
             GpuError::Limit => 9,
+            GpuError::Page { why: PageFault::Context, .. } => 10,
+            GpuError::Page { why: PageFault::NotPresent, .. } => 11,
+            GpuError::Page { why: PageFault::ReadOnly, .. } => 12,
+            GpuError::Page { why: PageFault::Table, .. } => 13,
         }
     }
 
@@ -48,6 +72,7 @@ impl GpuError {
     pub fn address(self) -> u64 {
         match self {
             GpuError::Dma(iova) => iova.0,
+            GpuError::Page { address, .. } => address,
             _ => 0,
         }
     }

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::GpuError;
+use super::view::View;
 use super::window::Window;
 use crate::pixel::scaling::{Sample, mix};
-use crate::ports::Ports;
 
 /// Bytes of a pixel.
 pub const PIXEL_BYTES: u32 = 4;
@@ -83,14 +83,14 @@ impl<'a> Rows<'a> {
     }
 
     /// Row `y`; the other kept row stays.
-    fn row(&mut self, slot: usize, y: u32, ports: &mut Ports<'_>) -> Result<&[u8], GpuError> {
+    fn row(&mut self, slot: usize, y: u32, view: &mut View<'_, '_>) -> Result<&[u8], GpuError> {
         let slot = slot & 1;
         if self.kept[slot].0 != Some(y) {
             self.kept[slot].0 = None;
             if self.kept[slot ^ 1].0 == Some(y) {
                 self.kept.swap(0, 1);
             } else {
-                self.window.read(y, &mut self.kept[slot].1, ports)?;
+                self.window.read(y, &mut self.kept[slot].1, view)?;
                 self.kept[slot].0 = Some(y);
             }
         }
@@ -108,22 +108,22 @@ fn pixel(row: &[u8], x: u32) -> [u8; 4] {
 }
 
 /// Scales `src` to the size of `dst`.
-pub fn scale(dst: &Window, src: &Window, filter: Filter, ports: &mut Ports<'_>) -> Result<(), GpuError> {
+pub fn scale(dst: &Window, src: &Window, filter: Filter, view: &mut View<'_, '_>) -> Result<(), GpuError> {
     let (from, to) = (size(src), size(dst));
     let mut rows = Rows::new(src);
     let mut line = vec![0; dst.row_bytes() as usize];
     for y in 0..to.1 {
         match filter {
             Filter::Nearest => {
-                let row = rows.row(0, Sample::nearest(y, from.1, to.1).first, ports)?;
+                let row = rows.row(0, Sample::nearest(y, from.1, to.1).first, view)?;
                 for (x, out) in (0u32..).zip(line.chunks_exact_mut(4)) {
                     out.copy_from_slice(&pixel(row, Sample::nearest(x, from.0, to.0).first));
                 }
             }
             Filter::Bilinear => {
                 let row = Sample::bilinear(y, from.1, to.1);
-                let upper = rows.row(0, row.first, ports)?.to_vec();
-                let lower = rows.row(1, row.second, ports)?;
+                let upper = rows.row(0, row.first, view)?.to_vec();
+                let lower = rows.row(1, row.second, view)?;
                 for (x, out) in (0u32..).zip(line.chunks_exact_mut(4)) {
                     let column = Sample::bilinear(x, from.0, to.0);
                     let [a, b] = [column.first, column.second].map(|x| pixel(&upper, x));
@@ -132,7 +132,7 @@ pub fn scale(dst: &Window, src: &Window, filter: Filter, ports: &mut Ports<'_>) 
                 }
             }
         }
-        dst.write(y, &line, ports)?;
+        dst.write(y, &line, view)?;
     }
     Ok(())
 }
@@ -147,18 +147,18 @@ pub fn blend(
     src: &Window,
     mode: PixelAlpha,
     plane: u8,
-    ports: &mut Ports<'_>,
+    view: &mut View<'_, '_>,
 ) -> Result<(), GpuError> {
     let mut over = vec![0; src.row_bytes() as usize];
     let mut line = vec![0; dst.row_bytes() as usize];
     for y in 0..dst.rows() {
-        src.read(y, &mut over, ports)?;
-        dst.read(y, &mut line, ports)?;
+        src.read(y, &mut over, view)?;
+        dst.read(y, &mut line, view)?;
         for (out, over) in line.chunks_exact_mut(4).zip(over.chunks_exact(4)) {
             let (Some(&over), Some(&under)) = (over.first_chunk(), out.first_chunk()) else { continue };
             out.copy_from_slice(&blended(over, under, mode, plane));
         }
-        dst.write(y, &line, ports)?;
+        dst.write(y, &line, view)?;
     }
     Ok(())
 }
@@ -185,18 +185,18 @@ fn divided(value: u32) -> u32 {
 }
 
 /// Turns `src`; `dst` has its rows as columns where the turn does that.
-pub fn rotate(dst: &Window, src: &Window, turn: Turn, ports: &mut Ports<'_>) -> Result<(), GpuError> {
+pub fn rotate(dst: &Window, src: &Window, turn: Turn, view: &mut View<'_, '_>) -> Result<(), GpuError> {
     let from = size(src);
     let row_bytes = src.row_bytes() as usize;
     let mut line = vec![0; dst.row_bytes() as usize];
     if !turn.transposes() {
         let mut row = vec![0; row_bytes];
         for y in 0..dst.rows() {
-            src.read(turn.source((0, y), from).1, &mut row, ports)?;
+            src.read(turn.source((0, y), from).1, &mut row, view)?;
             for (x, out) in (0u32..).zip(line.chunks_exact_mut(4)) {
                 out.copy_from_slice(&pixel(&row, turn.source((x, y), from).0));
             }
-            dst.write(y, &line, ports)?;
+            dst.write(y, &line, view)?;
         }
         return Ok(());
     }
@@ -208,7 +208,7 @@ pub fn rotate(dst: &Window, src: &Window, turn: Turn, ports: &mut Ports<'_>) -> 
         let (left, columns) = (one.min(other), one.abs_diff(other).saturating_add(1));
         let bytes = row_of(columns);
         for (sy, piece) in (0..from.1).zip(band.chunks_exact_mut(bytes)) {
-            src.read_from(sy, left.saturating_mul(PIXEL_BYTES), piece, ports)?;
+            src.read_from(sy, left.saturating_mul(PIXEL_BYTES), piece, view)?;
         }
         for y in y..=last {
             for (x, out) in (0u32..).zip(line.chunks_exact_mut(4)) {
@@ -216,7 +216,7 @@ pub fn rotate(dst: &Window, src: &Window, turn: Turn, ports: &mut Ports<'_>) -> 
                 let piece = band.chunks_exact(bytes).nth(sy as usize).unwrap_or_default();
                 out.copy_from_slice(&pixel(piece, sx.saturating_sub(left)));
             }
-            dst.write(y, &line, ports)?;
+            dst.write(y, &line, view)?;
         }
     }
     Ok(())

@@ -6,9 +6,9 @@ use super::compute::{self, INSTRUCTION_BYTES, Instruction};
 use super::error::GpuError;
 use super::image::{self, Filter, PIXEL_BYTES, PixelAlpha, Turn};
 use super::packet::{Condition, Operand, Packet, Source};
+use super::view::View;
 use super::window::Window;
 use crate::pixel::{self, Range};
-use crate::ports::{DmaExt, Iova, Ports};
 
 /// The largest piece that a fill or a copy moves at once.
 const PIECE_BYTES: u64 = 64 << 10;
@@ -33,7 +33,7 @@ pub enum Job {
     /// Turn and flip a picture.
     Rotate { dst: Window, src: Window, turn: Turn },
     /// Write the CRC-32 of rows.
-    Checksum { src: Window, address: Iova },
+    Checksum { src: Window, address: u64 },
     /// Run a program at each place of a grid.
     Compute {
         program: Vec<Instruction>,
@@ -43,61 +43,61 @@ pub enum Job {
         values: [u32; 2],
     },
     /// Wait on a semaphore.
-    SemWait { address: Iova, condition: Condition },
+    SemWait { address: u64, condition: Condition },
     /// Write a semaphore.
-    SemSignal { address: Iova, value: u64 },
+    SemSignal { address: u64, value: u64 },
     /// Write the fence word.
-    Fence { seqno: u64, cycles_at: Option<Iova> },
+    Fence { seqno: u64, cycles_at: Option<u64> },
 }
 
 impl Job {
     /// Fetches the lists that `packet` names and checks its operands against them.
-    pub fn fetch(packet: Packet, ports: &mut Ports<'_>) -> Result<Self, GpuError> {
+    pub fn fetch(packet: Packet, view: &mut View<'_, '_>) -> Result<Self, GpuError> {
         Ok(match packet {
             Packet::Nop => Job::Nop,
             Packet::Fill { dst, width_bytes, rows, pattern } => {
-                Job::Fill { dst: Window::fetch(dst, width_bytes, rows, ports)?, pattern }
+                Job::Fill { dst: Window::fetch(dst, width_bytes, rows, view)?, pattern }
             }
             Packet::Copy { dst, src, width_bytes, rows } => Job::Copy {
-                dst: Window::fetch(dst, width_bytes, rows, ports)?,
-                src: Window::fetch(src, width_bytes, rows, ports)?,
+                dst: Window::fetch(dst, width_bytes, rows, view)?,
+                src: Window::fetch(src, width_bytes, rows, view)?,
             },
             Packet::Convert { dst, src, range, width_px, rows } => {
-                let dst = Window::fetch(dst, width_px.saturating_mul(4), rows, ports)?;
+                let dst = Window::fetch(dst, width_px.saturating_mul(4), rows, view)?;
                 match src {
                     Source::Yuyv(src) => {
-                        let src = Window::fetch(src, width_px.saturating_mul(2), rows, ports)?;
+                        let src = Window::fetch(src, width_px.saturating_mul(2), rows, view)?;
                         Job::ConvertYuyv { dst, src, range }
                     }
                     Source::Nv12 { luma, chroma } => Job::ConvertNv12 {
                         dst,
-                        luma: Window::fetch(luma, width_px, rows, ports)?,
-                        chroma: Window::fetch(chroma, width_px, rows / 2, ports)?,
+                        luma: Window::fetch(luma, width_px, rows, view)?,
+                        chroma: Window::fetch(chroma, width_px, rows / 2, view)?,
                         range,
                     },
                 }
             }
             Packet::Scale { dst, src, filter, to, from } => {
-                Job::Scale { dst: pixels(dst, to, ports)?, src: pixels(src, from, ports)?, filter }
+                Job::Scale { dst: pixels(dst, to, view)?, src: pixels(src, from, view)?, filter }
             }
             Packet::Blend { dst, src, mode, plane, size } => {
-                Job::Blend { dst: pixels(dst, size, ports)?, src: pixels(src, size, ports)?, mode, plane }
+                Job::Blend { dst: pixels(dst, size, view)?, src: pixels(src, size, view)?, mode, plane }
             }
             Packet::Rotate { dst, src, turn, size } => {
                 let turned = turn.size(size);
-                Job::Rotate { dst: pixels(dst, turned, ports)?, src: pixels(src, size, ports)?, turn }
+                Job::Rotate { dst: pixels(dst, turned, view)?, src: pixels(src, size, view)?, turn }
             }
             Packet::Checksum { src, address, width_bytes, rows } => {
-                Job::Checksum { src: Window::fetch(src, width_bytes, rows, ports)?, address }
+                Job::Checksum { src: Window::fetch(src, width_bytes, rows, view)?, address }
             }
             Packet::Compute { dst, src, program, instructions, grid, values } => {
                 let bytes = instructions.saturating_mul(INSTRUCTION_BYTES);
-                let code = Window::fetch(program, bytes, 1, ports)?;
+                let code = Window::fetch(program, bytes, 1, view)?;
                 let mut text = vec![0; bytes as usize];
-                code.read(0, &mut text, ports)?;
+                code.read(0, &mut text, view)?;
                 let program = compute::parse(&text)?;
-                let dst = Window::fetch(dst, dst.stride, 1, ports)?;
-                let src = src.map(|src| Window::fetch(src, src.stride, 1, ports)).transpose()?;
+                let dst = Window::fetch(dst, dst.stride, 1, view)?;
+                let src = src.map(|src| Window::fetch(src, src.stride, 1, view)).transpose()?;
                 Job::Compute { program, dst, src, grid, values }
             }
             Packet::SemWait { address, condition } => Job::SemWait { address, condition },
@@ -120,9 +120,9 @@ impl Job {
         self.windows().into_iter().flatten().map(Window::bytes).fold(more, u64::saturating_add)
     }
 
-    /// Whether a job that was restored could have been made by [`Job::fetch`].
-    pub fn is_sound(&self) -> bool {
-        self.windows().into_iter().flatten().all(Window::is_sound) && self.fits()
+    /// Whether a job that was restored could have been made by [`Job::fetch`] of a packet of `context`.
+    pub fn is_sound(&self, context: u32) -> bool {
+        self.windows().into_iter().flatten().all(|window| window.is_sound(context)) && self.fits()
     }
 
     /// Whether the windows of a rotation or a blend have the sizes of each other.
@@ -137,23 +137,23 @@ impl Job {
     }
 
     /// Moves the bytes of a fill, copy or conversion; does nothing for the other jobs.
-    pub fn run(&self, ports: &mut Ports<'_>) -> Result<(), GpuError> {
+    pub fn run(&self, view: &mut View<'_, '_>) -> Result<(), GpuError> {
         match self {
-            Job::Fill { dst, pattern } => fill(dst, *pattern, ports)?,
-            Job::Copy { dst, src } => copy(dst, src, ports)?,
-            Job::ConvertYuyv { dst, src, range } => convert_yuyv(dst, src, *range, ports)?,
+            Job::Fill { dst, pattern } => fill(dst, *pattern, view)?,
+            Job::Copy { dst, src } => copy(dst, src, view)?,
+            Job::ConvertYuyv { dst, src, range } => convert_yuyv(dst, src, *range, view)?,
             Job::ConvertNv12 { dst, luma, chroma, range } => {
-                convert_nv12(dst, luma, chroma, *range, ports)?;
+                convert_nv12(dst, luma, chroma, *range, view)?;
             }
-            Job::Scale { dst, src, filter } => image::scale(dst, src, *filter, ports)?,
-            Job::Blend { dst, src, mode, plane } => image::blend(dst, src, *mode, *plane, ports)?,
-            Job::Rotate { dst, src, turn } => image::rotate(dst, src, *turn, ports)?,
+            Job::Scale { dst, src, filter } => image::scale(dst, src, *filter, view)?,
+            Job::Blend { dst, src, mode, plane } => image::blend(dst, src, *mode, *plane, view)?,
+            Job::Rotate { dst, src, turn } => image::rotate(dst, src, *turn, view)?,
             Job::Checksum { src, address } => {
-                let sum = checksum(src, ports)?;
-                ports.dma.write_u64(*address, sum)?;
+                let sum = checksum(src, view)?;
+                view.write_u64(*address, sum)?;
             }
             Job::Compute { program, dst, src, grid, values } => {
-                compute::run(program, (dst, src.as_ref()), *grid, *values, ports)?;
+                compute::run(program, (dst, src.as_ref()), *grid, *values, view)?;
             }
             Job::Nop | Job::SemWait { .. } | Job::SemSignal { .. } | Job::Fence { .. } => {}
         }
@@ -177,8 +177,8 @@ impl Job {
 }
 
 /// A window of pixels of 32 bits.
-fn pixels(operand: Operand, (width, rows): (u32, u32), ports: &mut Ports<'_>) -> Result<Window, GpuError> {
-    Window::fetch(operand, width.saturating_mul(PIXEL_BYTES), rows, ports)
+fn pixels(operand: Operand, (width, rows): (u32, u32), view: &mut View<'_, '_>) -> Result<Window, GpuError> {
+    Window::fetch(operand, width.saturating_mul(PIXEL_BYTES), rows, view)
 }
 
 /// Cuts `bytes` at `offset` into pieces that are multiples of 4 bytes, but for the last.
@@ -193,53 +193,53 @@ fn piece_buffer(longest_run: u64) -> Vec<u8> {
     vec![0; longest_run.min(PIECE_BYTES) as usize]
 }
 
-fn fill(dst: &Window, pattern: u32, ports: &mut Ports<'_>) -> Result<(), GpuError> {
+fn fill(dst: &Window, pattern: u32, view: &mut View<'_, '_>) -> Result<(), GpuError> {
     let mut line = piece_buffer(dst.bytes());
     for word in line.chunks_exact_mut(4) {
         word.copy_from_slice(&pattern.to_le_bytes());
     }
     for (offset, bytes) in dst.runs(dst.is_linear()) {
         for (at, len) in pieces(offset, bytes) {
-            dst.write_at(at, line.get(..len).unwrap_or_default(), ports)?;
+            dst.write_at(at, line.get(..len).unwrap_or_default(), view)?;
         }
     }
     Ok(())
 }
 
-fn copy(dst: &Window, src: &Window, ports: &mut Ports<'_>) -> Result<(), GpuError> {
+fn copy(dst: &Window, src: &Window, view: &mut View<'_, '_>) -> Result<(), GpuError> {
     let mut line = piece_buffer(dst.bytes());
     let linear = dst.is_linear() && src.is_linear();
     for ((to, bytes), (from, _)) in dst.runs(linear).zip(src.runs(linear)) {
         for ((to, len), (from, _)) in pieces(to, bytes).zip(pieces(from, bytes)) {
             let line = line.get_mut(..len).unwrap_or_default();
-            src.read_at(from, line, ports)?;
-            dst.write_at(to, line, ports)?;
+            src.read_at(from, line, view)?;
+            dst.write_at(to, line, view)?;
         }
     }
     Ok(())
 }
 
 /// The CRC-32 of the rows' bytes, one row behind the other.
-fn checksum(src: &Window, ports: &mut Ports<'_>) -> Result<u64, GpuError> {
+fn checksum(src: &Window, view: &mut View<'_, '_>) -> Result<u64, GpuError> {
     let mut line = piece_buffer(src.bytes());
     let mut sum = crc32fast::Hasher::new();
     for (offset, bytes) in src.runs(src.is_linear()) {
         for (at, len) in pieces(offset, bytes) {
             let line = line.get_mut(..len).unwrap_or_default();
-            src.read_at(at, line, ports)?;
+            src.read_at(at, line, view)?;
             sum.update(line);
         }
     }
     Ok(sum.finalize().into())
 }
 
-fn convert_yuyv(dst: &Window, src: &Window, range: Range, ports: &mut Ports<'_>) -> Result<(), GpuError> {
+fn convert_yuyv(dst: &Window, src: &Window, range: Range, view: &mut View<'_, '_>) -> Result<(), GpuError> {
     let mut from = vec![0; src.row_bytes() as usize];
     let mut to = vec![0; dst.row_bytes() as usize];
     for y in 0..dst.rows() {
-        src.read(y, &mut from, ports)?;
+        src.read(y, &mut from, view)?;
         pixel::yuyv_to_xrgb8888(range, &from, &mut to);
-        dst.write(y, &to, ports)?;
+        dst.write(y, &to, view)?;
     }
     Ok(())
 }
@@ -249,7 +249,7 @@ fn convert_nv12(
     luma: &Window,
     chroma: &Window,
     range: Range,
-    ports: &mut Ports<'_>,
+    view: &mut View<'_, '_>,
 ) -> Result<(), GpuError> {
     let mut luma_line = vec![0; luma.row_bytes() as usize];
     let mut chroma_line = vec![0; chroma.row_bytes() as usize];
@@ -257,11 +257,11 @@ fn convert_nv12(
     for y in 0..dst.rows() {
         // Two rows of pixels share one row of chroma.
         if y % 2 == 0 {
-            chroma.read(y / 2, &mut chroma_line, ports)?;
+            chroma.read(y / 2, &mut chroma_line, view)?;
         }
-        luma.read(y, &mut luma_line, ports)?;
+        luma.read(y, &mut luma_line, view)?;
         pixel::nv12_to_xrgb8888(range, &luma_line, &chroma_line, &mut to);
-        dst.write(y, &to, ports)?;
+        dst.write(y, &to, view)?;
     }
     Ok(())
 }

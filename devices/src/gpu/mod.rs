@@ -6,12 +6,14 @@ mod core;
 mod error;
 mod image;
 mod job;
+mod mmu;
 mod packet;
 mod registers;
 mod ring;
 mod state;
 #[cfg(test)]
 mod tests;
+mod view;
 mod window;
 
 pub use config::GpuConfig;

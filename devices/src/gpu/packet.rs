@@ -10,7 +10,6 @@ use super::error::GpuError;
 use super::image::{Filter, PIXEL_BYTES, PixelAlpha, Turn};
 use super::registers::{MAX_DIMENSION_PX, ring_takes};
 use crate::pixel::Range;
-use crate::ports::Iova;
 
 /// Bytes of one packet.
 pub const PACKET_BYTES: u32 = 128;
@@ -30,7 +29,7 @@ const WAIT_EQUAL: u32 = 1 << 0;
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct RawOperand {
-    /// IOVA of the list.
+    /// IOVA of the list; virtual address of the buffer in a context.
     pub table: U64,
     /// Its entries.
     pub entries: U32,
@@ -68,16 +67,18 @@ pub struct RawPacket {
     pub src_width: U32,
     /// Its rows.
     pub src_height: U32,
+    /// Whose addresses it has; 0: I/O virtual addresses.
+    pub context: U32,
     /// Zero.
-    pub reserved: [u8; 8],
+    pub reserved: [u8; 4],
 }
 
 /// A window into a buffer, whose list is not fetched yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Operand {
-    /// IOVA of the list.
-    pub table: Iova,
-    /// Its entries.
+    /// IOVA of the list; virtual address of the buffer in a context.
+    pub table: u64,
+    /// Its entries; none in a context.
     pub entries: u32,
     /// Bytes from row to row.
     pub stride: u32,
@@ -136,7 +137,7 @@ pub enum Packet {
     /// Turn and flip a source of this size.
     Rotate { dst: Operand, src: Operand, turn: Turn, size: (u32, u32) },
     /// Write the CRC-32 of rows.
-    Checksum { src: Operand, address: Iova, width_bytes: u32, rows: u32 },
+    Checksum { src: Operand, address: u64, width_bytes: u32, rows: u32 },
     /// Run a program at each place of a grid.
     Compute {
         dst: Operand,
@@ -147,11 +148,11 @@ pub enum Packet {
         values: [u32; 2],
     },
     /// Wait on a semaphore.
-    SemWait { address: Iova, condition: Condition },
+    SemWait { address: u64, condition: Condition },
     /// Write a semaphore.
-    SemSignal { address: Iova, value: u64 },
+    SemSignal { address: u64, value: u64 },
     /// Write the fence word, and before it where it is asked for how busy the ring was.
-    Fence { seqno: u64, cycles_at: Option<Iova> },
+    Fence { seqno: u64, cycles_at: Option<u64> },
 }
 
 impl RawPacket {
@@ -191,7 +192,7 @@ impl RawPacket {
             5 => Packet::SemSignal { address: self.semaphore()?, value: self.value.get() },
             6 => {
                 let at = self.semaphore()?;
-                Packet::Fence { seqno: self.seqno.get(), cycles_at: (at.0 != 0).then_some(at) }
+                Packet::Fence { seqno: self.seqno.get(), cycles_at: (at != 0).then_some(at) }
             }
             7 => self.scale()?,
             8 => self.blend()?,
@@ -303,9 +304,9 @@ impl RawPacket {
         Ok((width, rows))
     }
 
-    fn semaphore(&self) -> Result<Iova, GpuError> {
+    fn semaphore(&self) -> Result<u64, GpuError> {
         check(self.address.get() % 8 == 0)?;
-        Ok(Iova(self.address.get()))
+        Ok(self.address.get())
     }
 
     fn condition(&self) -> Condition {
@@ -315,7 +316,7 @@ impl RawPacket {
 
     /// A copy with every field that `packet`'s opcode uses as zero.
     fn without_fields_of(&self, packet: &Packet) -> RawPacket {
-        let rest = RawPacket { opcode: U32::ZERO, seqno: U64::ZERO, ..*self };
+        let rest = RawPacket { opcode: U32::ZERO, seqno: U64::ZERO, context: U32::ZERO, ..*self };
         let none = RawOperand::default();
         let (width, height, value, address) = (U32::ZERO, U32::ZERO, U64::ZERO, U64::ZERO);
         match packet {
@@ -367,7 +368,7 @@ impl RawOperand {
     fn window(&self, row_bytes: u32, rows: u32) -> Result<Operand, GpuError> {
         check(rows == 1 || self.stride.get() >= row_bytes)?;
         Ok(Operand {
-            table: Iova(self.table.get()),
+            table: self.table.get(),
             entries: self.entries.get(),
             stride: self.stride.get(),
             offset: self.offset.get(),

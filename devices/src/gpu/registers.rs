@@ -17,8 +17,8 @@ pub const ERROR_VECTOR: u16 = RINGS as u16;
 pub const VECTORS: u16 = ERROR_VECTOR.wrapping_add(1);
 /// `ID`: "FGPU" in memory order.
 pub const ID_VALUE: u32 = u32::from_le_bytes(*b"FGPU");
-/// `VERSION`: 1.2.
-pub const VERSION_VALUE: u32 = 0x0001_0002;
+/// `VERSION`: 1.3.
+pub const VERSION_VALUE: u32 = 0x0001_0003;
 /// `CAPS`: opcodes 0 to 11.
 pub const CAPS_VALUE: u32 = 0xfff;
 /// `RING_MAX_PACKETS`.
@@ -29,6 +29,13 @@ pub const MAX_DIMENSION_PX: u32 = 8192;
 pub const POLL_CYCLES: u32 = 10_000;
 /// Reset value of `RING_WAIT_TIMEOUT`, in microseconds.
 pub const WAIT_TIMEOUT_US: u32 = 1_000_000;
+
+/// The largest value of `CONTEXT_COUNT`.
+pub const MAX_CONTEXTS: u32 = 0xffff;
+/// `CONTEXT_TABLE`: the bits of an address of a page.
+const CONTEXT_TABLE_BITS: u64 = 0x000f_ffff_ffff_f000;
+/// `TLB_INVALIDATE`: all contexts.
+pub const INVALIDATE_ALL: u32 = 1 << 31;
 
 /// `CONTROL`: reset the function.
 pub const CONTROL_RESET: u32 = 1 << 0;
@@ -75,6 +82,9 @@ pub enum Global {
     ErrorRings,
     Control,
     CopyRings,
+    ContextTable,
+    ContextCount,
+    TlbInvalidate,
 }
 
 /// A register of each ring, by its name in docs/gpu.md.
@@ -97,6 +107,7 @@ pub enum Ring {
     TailAddress,
     Doorbell,
     Busy,
+    ErrorContext,
 }
 
 /// Whether ring `index` takes packets of `opcode`, which the device has.
@@ -133,6 +144,12 @@ const REGISTERS: &[Register<Reg>] = &[
     global(Global::ErrorRings, read_only("ERROR_RINGS", 0x030, 4, 0)),
     global(Global::Control, write_only("CONTROL", 0x034, 4, CONTROL_RESET as u64)),
     global(Global::CopyRings, read_only("COPY_RINGS", 0x038, 4, COPY_RINGS_VALUE as u64)),
+    global(Global::ContextTable, read_write("CONTEXT_TABLE", 0x040, 8, 0, CONTEXT_TABLE_BITS)),
+    global(Global::ContextCount, read_write("CONTEXT_COUNT", 0x048, 4, 0, MAX_CONTEXTS as u64)),
+    global(
+        Global::TlbInvalidate,
+        write_only("TLB_INVALIDATE", 0x04c, 4, (INVALIDATE_ALL | MAX_CONTEXTS) as u64),
+    ),
     ring(Ring::Base, locked("RING_BASE", 0x00, 8, 0)),
     ring(Ring::Size, locked("RING_SIZE", 0x08, 4, 0)),
     ring(Ring::Head, read_only("RING_HEAD", 0x0c, 4, 0)),
@@ -150,4 +167,5 @@ const REGISTERS: &[Register<Reg>] = &[
     ring(Ring::TailAddress, locked("RING_TAIL_ADDR", 0x50, 8, 0)),
     ring(Ring::Doorbell, write_only("RING_DOORBELL", 0x58, 4, all(4))),
     ring(Ring::Busy, read_only("RING_BUSY_CYCLES", 0x60, 8, 0)),
+    ring(Ring::ErrorContext, read_only("RING_ERROR_CONTEXT", 0x68, 4, 0)),
 ];

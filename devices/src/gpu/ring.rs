@@ -6,11 +6,13 @@ use zerocopy::{FromZeros, IntoBytes};
 
 use super::error::GpuError;
 use super::job::Job;
+use super::mmu::Mmu;
 use super::packet::{Condition, PACKET_BYTES, RawPacket};
 use super::registers;
+use super::view::View;
 use crate::cost::CostModel;
 use crate::faults::Struck;
-use crate::ports::{DmaExt, Iova, Ports};
+use crate::ports::{Access, DmaExt, Iova, Ports};
 use crate::registers::Half;
 
 /// What a ring needs of the GPU and the world, for one call.
@@ -19,6 +21,8 @@ pub struct Context<'a, 'p> {
     pub index: u32,
     /// The cost model.
     pub cost: &'a CostModel,
+    /// What translates the addresses of contexts.
+    pub mmu: &'a mut Mmu,
     /// The ports.
     pub ports: &'a mut Ports<'p>,
 }
@@ -48,6 +52,8 @@ pub struct Halt {
     pub error: GpuError,
     /// Index of the packet at fault.
     pub packet: u32,
+    /// Its context.
+    pub context: u32,
 }
 
 /// The packet in execution.
@@ -55,6 +61,8 @@ pub struct Halt {
 pub struct Active {
     /// Its label.
     pub seqno: u64,
+    /// Whose addresses it has; 0: I/O virtual addresses.
+    pub context: u32,
     /// What it does.
     pub job: Job,
     /// When the ring's timer is due, in nanoseconds; [`NEVER_NS`] if the engine hangs.
@@ -132,6 +140,7 @@ impl Ring {
             registers::Ring::TailAddress => self.tail_address,
             registers::Ring::Doorbell => 0,
             registers::Ring::Busy => self.busy_cycles,
+            registers::Ring::ErrorContext => self.halt.map_or(0, |halt| halt.context).into(),
         }
     }
 
@@ -205,7 +214,7 @@ impl Ring {
         if self.is_valid() {
             (self.head, self.tail, self.enabled) = (0, 0, true);
         } else {
-            self.fail(GpuError::Ring, cx);
+            self.fail(GpuError::Ring, 0, cx);
         }
     }
 
@@ -228,7 +237,7 @@ impl Ring {
             Ok(tail) => self.advance(tail, cx),
             Err(fault) => {
                 self.abandon(cx);
-                self.fail(fault.into(), cx);
+                self.fail(fault.into(), 0, cx);
             }
         }
     }
@@ -245,7 +254,7 @@ impl Ring {
         }
         if tail >= self.size {
             self.abandon(cx);
-            self.fail(GpuError::Ring, cx);
+            self.fail(GpuError::Ring, 0, cx);
             return;
         }
         self.tail = tail;
@@ -263,8 +272,8 @@ impl Ring {
         }
     }
 
-    fn fail(&mut self, error: GpuError, cx: &mut Context<'_, '_>) {
-        self.halt = Some(Halt { error, packet: self.head });
+    fn fail(&mut self, error: GpuError, context: u32, cx: &mut Context<'_, '_>) {
+        self.halt = Some(Halt { error, packet: self.head, context });
         self.error_count = self.error_count.saturating_add(1);
         cx.ports.msi.raise(registers::ERROR_VECTOR);
     }
@@ -278,10 +287,10 @@ impl Ring {
         let at = self.base.saturating_add(u64::from(self.head).saturating_mul(u64::from(PACKET_BYTES)));
         let mut raw = RawPacket::new_zeroed();
         if let Err(fault) = cx.ports.fetch(Iova(at), raw.as_mut_bytes()) {
-            self.fail(fault.into(), cx);
+            self.fail(fault.into(), 0, cx);
             return;
         }
-        let seqno = raw.seqno.get();
+        let (seqno, context) = (raw.seqno.get(), raw.context.get());
         cx.ports.trace.record(Event::JobStart {
             engine: cx.ports.engine(ENGINE),
             queue: cx.index,
@@ -289,16 +298,16 @@ impl Ring {
             kind: raw.kind(),
         });
         let known = raw.parse_for(cx.index);
-        match known.and_then(|packet| Job::fetch(packet, cx.ports)) {
-            Ok(job) => self.activate(seqno, job, cx),
+        match known.and_then(|packet| Job::fetch(packet, &mut cx.view(context))) {
+            Ok(job) => self.activate(seqno, context, job, cx),
             Err(error) => {
                 cx.job_end(seqno, false);
-                self.fail(error, cx);
+                self.fail(error, context, cx);
             }
         }
     }
 
-    fn activate(&mut self, seqno: u64, job: Job, cx: &mut Context<'_, '_>) {
+    fn activate(&mut self, seqno: u64, context: u32, job: Job, cx: &mut Context<'_, '_>) {
         let now_ns = cx.ports.clock.now().ns;
         let timeout_ns = u64::from(self.wait_timeout_us).saturating_mul(1000);
         let waits = matches!(job, Job::SemWait { .. }) && timeout_ns > 0;
@@ -306,7 +315,8 @@ impl Ring {
         if cx.fault(FaultKind::Hang).is_some() {
             cx.ports.clock.cancel(cx.index);
             let (due_ns, deadline_ns) = (NEVER_NS, None);
-            self.active = Some(Active { seqno, job, due_ns, deadline_ns, waiting: false, cycles: 0 });
+            self.active =
+                Some(Active { seqno, context, job, due_ns, deadline_ns, waiting: false, cycles: 0 });
             return;
         }
         let slow = cx.fault(FaultKind::Slow);
@@ -314,7 +324,7 @@ impl Ring {
         let cycles = cx.ports.clock.vary(cx.cost.cycles(job.bytes()).saturating_mul(factor));
         let due_ns = now_ns.saturating_add(cx.ports.clock.cycles_to_ns(cycles));
         cx.ports.clock.call_at(due_ns, cx.index);
-        self.active = Some(Active { seqno, job, due_ns, deadline_ns, waiting: false, cycles });
+        self.active = Some(Active { seqno, context, job, due_ns, deadline_ns, waiting: false, cycles });
     }
 
     /// The ring's timer: the packet in execution ends, or its wait looks again.
@@ -330,7 +340,8 @@ impl Ring {
                 Outcome::Quiet
             }
             Job::Fence { seqno, cycles_at } => {
-                let written = self.write_busy(cycles_at, cx).and_then(|()| self.write_fence(seqno, cx));
+                let written =
+                    self.write_busy(active.context, cycles_at, cx).and_then(|()| self.write_fence(seqno, cx));
                 self.end(&active, written, cx);
                 Outcome::Quiet
             }
@@ -339,8 +350,8 @@ impl Ring {
     }
 
     /// Writes how busy the ring was, if a fence asks for that.
-    fn write_busy(&self, at: Option<Iova>, cx: &mut Context<'_, '_>) -> Result<(), GpuError> {
-        at.map_or(Ok(()), |at| Ok(cx.ports.dma.write_u64(at, self.busy_cycles)?))
+    fn write_busy(&self, context: u32, at: Option<u64>, cx: &mut Context<'_, '_>) -> Result<(), GpuError> {
+        at.map_or(Ok(()), |at| cx.view(context).write_u64(at, self.busy_cycles))
     }
 
     /// Writes a fence, unless it is to come behind the one that follows; then the fence that waited for that.
@@ -372,14 +383,16 @@ impl Ring {
         }
     }
 
-    fn look(&mut self, mut active: Active, address: Iova, condition: Condition, cx: &mut Context<'_, '_>) {
+    fn look(&mut self, mut active: Active, address: u64, condition: Condition, cx: &mut Context<'_, '_>) {
         let now_ns = cx.ports.clock.now().ns;
-        match cx.ports.dma.read_u64(address) {
-            Err(fault) => self.end(&active, Err(fault.into()), cx),
-            Ok(word) if condition.holds(word) => {
+        let mut view = cx.view(active.context);
+        let place = view.word(address, Access::Read);
+        match place.and_then(|at| Ok((at, view.ports.dma.read_u64(at)?))) {
+            Err(fault) => self.end(&active, Err(fault), cx),
+            Ok((at, word)) if condition.holds(word) => {
                 cx.ports.trace.record(Event::SemaphoreAcquire {
                     engine: cx.ports.engine(ENGINE),
-                    iova: address.0,
+                    iova: at.0,
                     value: word,
                 });
                 self.end(&active, Ok(()), cx);
@@ -399,23 +412,14 @@ impl Ring {
     }
 
     fn complete(&mut self, active: &Active, cx: &mut Context<'_, '_>) -> Outcome {
-        let mut outcome = Outcome::Quiet;
-        let result = match active.job {
-            Job::SemSignal { address, value } => cx.ports.dma.write_u64(address, value).map(|()| {
-                cx.ports.trace.record(Event::SemaphoreSignal {
-                    engine: cx.ports.engine(ENGINE),
-                    iova: address.0,
-                    value,
-                });
-                outcome = Outcome::LookAgain;
-            }),
-            ref job => {
-                let result = job.run(cx.ports);
-                self.end(active, result, cx);
-                return outcome;
+        let (result, outcome) = match active.job {
+            Job::SemSignal { address, value } => {
+                (signal(active.context, address, value, cx), Outcome::LookAgain)
             }
+            ref job => (job.run(&mut cx.view(active.context)), Outcome::Quiet),
         };
-        self.end(active, result.map_err(GpuError::from), cx);
+        let outcome = if result.is_ok() { outcome } else { Outcome::Quiet };
+        self.end(active, result, cx);
         outcome
     }
 
@@ -431,12 +435,27 @@ impl Ring {
                 self.head = self.head.wrapping_add(1) & self.size.wrapping_sub(1);
                 self.start_next(cx);
             }
-            Err(error) => self.fail(error, cx),
+            Err(error) => self.fail(error, active.context, cx),
         }
     }
 }
 
-impl Context<'_, '_> {
+/// Writes a semaphore.
+fn signal(context: u32, address: u64, value: u64, cx: &mut Context<'_, '_>) -> Result<(), GpuError> {
+    let mut view = cx.view(context);
+    let at = view.word(address, Access::Write)?;
+    view.ports.dma.write_u64(at, value)?;
+    let engine = cx.ports.engine(ENGINE);
+    cx.ports.trace.record(Event::SemaphoreSignal { engine, iova: at.0, value });
+    Ok(())
+}
+
+impl<'p> Context<'_, 'p> {
+    /// Memory as a packet of `context` sees it.
+    fn view(&mut self, context: u32) -> View<'_, 'p> {
+        View { ports: self.ports, mmu: self.mmu, context }
+    }
+
     /// An occasion for a fault of this ring, or of any.
     fn fault(&mut self, kind: FaultKind) -> Option<Struck> {
         let index = u64::from(self.index);

@@ -3,14 +3,25 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::GpuError;
+use super::mmu::SPACE_BYTES;
 use super::packet::Operand;
-use crate::ports::Ports;
+use super::view::View;
+use crate::ports::Iova;
 use crate::sg::SgList;
+
+/// Where a buffer is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Place {
+    /// Where a list says.
+    List(SgList),
+    /// From a virtual address of the packet's context on, to the end of the address space.
+    Virtual(u64),
+}
 
 /// Rows of a buffer, all of them inside it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
-    list: SgList,
+    place: Place,
     offset: u64,
     stride: u32,
     row_bytes: u32,
@@ -18,15 +29,19 @@ pub struct Window {
 }
 
 impl Window {
-    /// The window of `operand`, with its list fetched.
+    /// The window of `operand`, with its list fetched; a context has none.
     pub fn fetch(
         operand: Operand,
         row_bytes: u32,
         rows: u32,
-        ports: &mut Ports<'_>,
+        view: &mut View<'_, '_>,
     ) -> Result<Self, GpuError> {
-        let list = SgList::fetch(operand.table, operand.entries, ports)?;
-        let window = Window { list, offset: operand.offset, stride: operand.stride, row_bytes, rows };
+        let place = match (view.context, operand.entries) {
+            (0, entries) => Place::List(SgList::fetch(Iova(operand.table), entries, view.ports)?),
+            (_, 0) => Place::Virtual(operand.table),
+            _ => return Err(GpuError::Packet),
+        };
+        let window = Window { place, offset: operand.offset, stride: operand.stride, row_bytes, rows };
         if window.is_inside() { Ok(window) } else { Err(GpuError::Bounds) }
     }
 
@@ -45,16 +60,25 @@ impl Window {
         u64::from(self.row_bytes).saturating_mul(u64::from(self.rows))
     }
 
-    /// Whether it could have been made by [`Self::fetch`].
-    pub fn is_sound(&self) -> bool {
-        self.rows > 0 && self.is_inside()
+    /// Whether it could have been made by [`Self::fetch`] for a packet of `context`.
+    pub fn is_sound(&self, context: u32) -> bool {
+        let of_context = matches!(self.place, Place::Virtual(_)) == (context != 0);
+        of_context && self.rows > 0 && self.is_inside()
+    }
+
+    /// Bytes of the buffer.
+    fn buffer_bytes(&self) -> u64 {
+        match &self.place {
+            Place::List(list) => list.len_bytes(),
+            Place::Virtual(start) => SPACE_BYTES.saturating_sub(*start),
+        }
     }
 
     /// Whether every row is inside the buffer.
     fn is_inside(&self) -> bool {
         let last_row = u64::from(self.stride).saturating_mul(u64::from(self.rows.saturating_sub(1)));
         let end = self.offset.checked_add(last_row).and_then(|at| at.checked_add(u64::from(self.row_bytes)));
-        end.is_some_and(|end| end <= self.list.len_bytes())
+        end.is_some_and(|end| end <= self.buffer_bytes())
     }
 
     /// Where row `y` starts. Cannot saturate, because the window is inside its buffer.
@@ -63,8 +87,8 @@ impl Window {
     }
 
     /// Reads row `y`, or as much of it as `line` has room for.
-    pub fn read(&self, y: u32, line: &mut [u8], ports: &mut Ports<'_>) -> Result<(), GpuError> {
-        self.read_at(self.row(y), line, ports)
+    pub fn read(&self, y: u32, line: &mut [u8], view: &mut View<'_, '_>) -> Result<(), GpuError> {
+        self.read_at(self.row(y), line, view)
     }
 
     /// Reads `line.len()` bytes of row `y`, from its byte `start` on.
@@ -73,24 +97,30 @@ impl Window {
         y: u32,
         start: u32,
         line: &mut [u8],
-        ports: &mut Ports<'_>,
+        view: &mut View<'_, '_>,
     ) -> Result<(), GpuError> {
-        self.read_at(self.row(y).saturating_add(start.into()), line, ports)
+        self.read_at(self.row(y).saturating_add(start.into()), line, view)
     }
 
     /// Writes row `y`.
-    pub fn write(&self, y: u32, line: &[u8], ports: &mut Ports<'_>) -> Result<(), GpuError> {
-        self.write_at(self.row(y), line, ports)
+    pub fn write(&self, y: u32, line: &[u8], view: &mut View<'_, '_>) -> Result<(), GpuError> {
+        self.write_at(self.row(y), line, view)
     }
 
     /// Reads from byte `offset` of the buffer: a part of one of [`Self::runs`].
-    pub fn read_at(&self, offset: u64, bytes: &mut [u8], ports: &mut Ports<'_>) -> Result<(), GpuError> {
-        Ok(self.list.read(offset, bytes, ports)?)
+    pub fn read_at(&self, offset: u64, bytes: &mut [u8], view: &mut View<'_, '_>) -> Result<(), GpuError> {
+        match &self.place {
+            Place::List(list) => Ok(list.read(offset, bytes, view.ports)?),
+            Place::Virtual(start) => view.read(start.saturating_add(offset), bytes),
+        }
     }
 
     /// Writes from byte `offset` of the buffer on: a part of one of [`Self::runs`].
-    pub fn write_at(&self, offset: u64, bytes: &[u8], ports: &mut Ports<'_>) -> Result<(), GpuError> {
-        Ok(self.list.write(offset, bytes, ports)?)
+    pub fn write_at(&self, offset: u64, bytes: &[u8], view: &mut View<'_, '_>) -> Result<(), GpuError> {
+        match &self.place {
+            Place::List(list) => Ok(list.write(offset, bytes, view.ports)?),
+            Place::Virtual(start) => view.write(start.saturating_add(offset), bytes),
+        }
     }
 
     /// Whether its rows follow each other without a gap.

@@ -85,6 +85,7 @@ static const struct drm_ioctl_desc fpgpu_ioctls[] = {
 	DRM_IOCTL_DEF_DRV(FENCEPOST_GPU_BO_CREATE, fpgpu_ioctl_bo_create, DRM_RENDER_ALLOW),
 	DRM_IOCTL_DEF_DRV(FENCEPOST_GPU_BO_OFFSET, fpgpu_ioctl_bo_offset, DRM_RENDER_ALLOW),
 	DRM_IOCTL_DEF_DRV(FENCEPOST_GPU_BO_WAIT, fpgpu_ioctl_bo_wait, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(FENCEPOST_GPU_BO_ADDRESS, fpgpu_ioctl_bo_address, DRM_RENDER_ALLOW),
 	DRM_IOCTL_DEF_DRV(FENCEPOST_GPU_SUBMIT, fpgpu_ioctl_submit, DRM_RENDER_ALLOW),
 };
 
@@ -137,7 +138,8 @@ int fpgpu_check_device(struct fpgpu_device *gpu)
 	u32 id = readl(gpu->regs + FPGPU_ID);
 	u32 version = readl(gpu->regs + FPGPU_VERSION);
 
-	if (id != FPGPU_ID_VALUE || version >> 16 != FPGPU_VERSION_MAJOR)
+	if (id != FPGPU_ID_VALUE || version >> 16 != FPGPU_VERSION_MAJOR ||
+	    version < FPGPU_VERSION_CONTEXTS)
 		return dev_err_probe(gpu->drm.dev, -ENODEV, "unknown device %#x, version %#x\n", id,
 				     version);
 	writel(FPGPU_CONTROL_RESET, gpu->regs + FPGPU_CONTROL);
@@ -158,11 +160,7 @@ static int fpgpu_init_device(struct fpgpu_device *gpu)
 	info->max_commands = FPGPU_MAX_COMMANDS;
 	info->bytes_per_cycle = readl(gpu->regs + FPGPU_BYTES_PER_CYCLE);
 	info->fixed_cycles = fpgpu_read64(gpu->regs + FPGPU_FIXED_CYCLES);
-	gpu->has_busy_cycles = info->version >= FPGPU_VERSION_COPY_RING;
-	gpu->has_tail_words = info->version >= FPGPU_VERSION_TAIL_WORD;
-	if (info->version >= FPGPU_VERSION_COPY_RING)
-		info->copy_rings = readl(gpu->regs + FPGPU_COPY_RINGS);
-	gpu->max_sg_entries = readl(gpu->regs + FPGPU_SG_MAX_ENTRIES);
+	info->copy_rings = readl(gpu->regs + FPGPU_COPY_RINGS);
 	if (!info->rings || readl(gpu->regs + FPGPU_VECTORS) < info->rings + 1 ||
 	    readl(gpu->regs + FPGPU_RING_MAX_PACKETS) < FPGPU_RING_SLOTS)
 		return dev_err_probe(gpu->drm.dev, -ENODEV, "too small a device\n");
@@ -183,6 +181,8 @@ static int fpgpu_init_rings(struct fpgpu_device *gpu)
 	if (!gpu->recovery)
 		return -ENOMEM;
 	ret = drmm_add_action_or_reset(&gpu->drm, fpgpu_recovery_fini, gpu->recovery);
+	if (!ret)
+		ret = fpgpu_vms_init(gpu);
 	for (i = 0; !ret && i < gpu->info.rings; i++) {
 		ret = fpgpu_ring_init(gpu, i);
 		if (!ret)
@@ -270,6 +270,7 @@ static void fpgpu_remove(struct pci_dev *pdev)
 	readl(gpu->regs + FPGPU_ID);
 	for (i = 0; i < gpu->info.rings; i++)
 		fpgpu_ring_fail_all(&gpu->ring[i], -ENODEV);
+	fpgpu_vms_unmap(gpu);
 	fencepost_bos_unmap(&gpu->bos);
 }
 

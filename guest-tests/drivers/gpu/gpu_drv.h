@@ -6,6 +6,7 @@
 #define FENCEPOST_GPU_DRV_H
 
 #include <linux/dma-fence.h>
+#include <linux/idr.h>
 #include <linux/io.h>
 #include <linux/kref.h>
 #include <linux/list.h>
@@ -22,8 +23,11 @@
 #include <uapi/fencepost.h>
 
 #include "gpu_packet.h"
+#include "gpu_vm.h"
 
 #define FPGPU_MAX_RINGS		8
+/* Open files at once, and one that is nobody's. */
+#define FPGPU_CONTEXTS		4096
 #define FPGPU_RING_SLOTS	1024
 #define FPGPU_MAX_COMMANDS	64
 /* Packets of a job beside one for each command. */
@@ -103,17 +107,21 @@ struct fpgpu_device {
 	void __iomem *regs;
 	/* What the device says of itself; constant. */
 	struct drm_fencepost_gpu_info info;
-	u32 max_sg_entries;
-	/* The rings take their tail from memory. */
-	bool has_tail_words;
-	/* The rings count their cycles. */
-	bool has_busy_cycles;
 	struct fpgpu_ring ring[FPGPU_MAX_RINGS];
 	int error_irq;
 	/* Configuration space as the driver set it up. */
 	struct pci_saved_state *saved;
 
 	struct fencepost_bos bos;
+
+	/* The directory of each context; written by the driver. */
+	__le64 *context_table;
+	dma_addr_t context_table_dma;
+	/* Numbers of contexts that are in use. */
+	struct ida contexts;
+	/* Guards the list, and all address spaces. */
+	struct mutex vm_lock;
+	struct list_head vms;
 
 	/*
 	 * All recovery is done on this, one after the other: the schedulers' time-outs and
@@ -138,6 +146,8 @@ enum fpgpu_priority {
 struct fpgpu_file {
 	/* The open file and each of its jobs. */
 	struct kref refs;
+	/* The addresses of its buffers. */
+	struct fpgpu_vm vm;
 	/* Another for each file, from 1 on. */
 	u64 number;
 	/* Nobody waits for this file's jobs by the file any more. */
@@ -149,6 +159,12 @@ struct fpgpu_file {
 	/* Jobs of one file are armed and pushed in one order; it makes buffers one after the other. */
 	struct mutex lock;
 	struct drm_sched_entity entity[FPGPU_MAX_RINGS][FPGPU_PRIORITIES];
+};
+
+struct fpgpu_bo {
+	struct fencepost_bo base;
+	/* No job may write it. */
+	bool read_only;
 };
 
 struct fpgpu_job {
@@ -163,10 +179,13 @@ struct fpgpu_job {
 	/* How many of its packets were done when it was last found to be slow. */
 	s64 watched;
 
-	/* The buffers that it names, each once, and which of them it writes. */
+	/* The buffers that it names, each once, where they are, and which of them it writes. */
 	struct drm_gem_object *objs[FPGPU_MAX_JOB_BOS];
+	struct fpgpu_binding *bindings[FPGPU_MAX_JOB_BOS];
 	bool writes[FPGPU_MAX_JOB_BOS];
 	unsigned int obj_count;
+	/* The command that is encoded has virtual addresses of its own. */
+	bool by_address;
 
 	unsigned int packet_count;
 	struct fpgpu_packet packets[] __counted_by(packet_count);
@@ -175,6 +194,11 @@ struct fpgpu_job {
 static inline struct fpgpu_device *to_fpgpu(struct drm_device *drm)
 {
 	return container_of(drm, struct fpgpu_device, drm);
+}
+
+static inline struct fpgpu_bo *to_fpgpu_bo(struct drm_gem_object *obj)
+{
+	return container_of(to_fencepost_bo(obj), struct fpgpu_bo, base);
 }
 
 static inline struct fpgpu_job *to_fpgpu_job(struct drm_sched_job *job)
@@ -235,9 +259,9 @@ void fpgpu_fence_signal(struct fpgpu_fence *fence, int error);
 
 /* gpu_bo.c */
 struct drm_gem_object *fpgpu_bo_alloc(struct drm_device *drm, size_t size);
-int fpgpu_bo_address(struct drm_gem_object *obj, u64 offset, u64 *address);
 int fpgpu_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *file);
 int fpgpu_ioctl_bo_offset(struct drm_device *drm, void *data, struct drm_file *file);
+int fpgpu_ioctl_bo_address(struct drm_device *drm, void *data, struct drm_file *file);
 int fpgpu_ioctl_bo_wait(struct drm_device *drm, void *data, struct drm_file *file);
 
 /* gpu_ring.c */

@@ -41,6 +41,7 @@ static void fpgpu_dump_registers(struct fpgpu_dump *dump, struct fpgpu_ring *rin
 		{ "error_code", FPGPU_RING_ERROR_CODE, false },
 		{ "error_packet", FPGPU_RING_ERROR_PACKET, false },
 		{ "error_address", FPGPU_RING_ERROR_ADDRESS, true },
+		{ "error_context", FPGPU_RING_ERROR_CONTEXT, false },
 		{ "packets", FPGPU_RING_PACKETS, true },
 		{ "busy_cycles", FPGPU_RING_BUSY_CYCLES, true },
 	};
@@ -57,10 +58,10 @@ static void fpgpu_dump_registers(struct fpgpu_dump *dump, struct fpgpu_ring *rin
 static void fpgpu_dump_window(struct fpgpu_dump *dump, const char *name,
 			      const struct fpgpu_window *window)
 {
-	if (window->entries)
-		fpgpu_dump_line(dump, " %s %#llx+%u stride %u offset %#llx", name,
-				le64_to_cpu(window->table), le32_to_cpu(window->entries),
-				le32_to_cpu(window->stride), le64_to_cpu(window->offset));
+	if (window->start)
+		fpgpu_dump_line(dump, " %s %#llx stride %u offset %#llx", name,
+				le64_to_cpu(window->start), le32_to_cpu(window->stride),
+				le64_to_cpu(window->offset));
 }
 
 static void fpgpu_dump_packets(struct fpgpu_dump *dump, struct fpgpu_ring *ring)
@@ -72,9 +73,10 @@ static void fpgpu_dump_packets(struct fpgpu_dump *dump, struct fpgpu_ring *ring)
 		u32 slot = (head + i + FPGPU_RING_SLOTS) % FPGPU_RING_SLOTS;
 		const struct fpgpu_packet *packet = &ring->packets[slot];
 
-		fpgpu_dump_line(dump, "packet %u%s opcode %u flags %#x seqno %llu", slot,
+		fpgpu_dump_line(dump, "packet %u%s opcode %u flags %#x context %u seqno %llu", slot,
 				i ? "" : " (head)", le32_to_cpu(packet->opcode),
-				le32_to_cpu(packet->flags), le64_to_cpu(packet->seqno));
+				le32_to_cpu(packet->flags), le32_to_cpu(packet->context),
+				le64_to_cpu(packet->seqno));
 		fpgpu_dump_window(dump, "dst", &packet->dst);
 		fpgpu_dump_window(dump, "src", &packet->src);
 		fpgpu_dump_window(dump, "src2", &packet->src2);
@@ -93,8 +95,9 @@ static void fpgpu_dump_jobs(struct fpgpu_dump *dump, struct fpgpu_ring *ring)
 		struct fpgpu_job *job = to_fpgpu_job(sched_job);
 		struct dma_fence *fence = &job->fence->base;
 
-		fpgpu_dump_line(dump, "job seqno %llu process %d packets %u buffers %u fence %s\n",
-				fence->seqno, job->pid, job->packet_count, job->obj_count,
+		fpgpu_dump_line(dump, "job seqno %llu process %d context %u packets %u buffers %u fence %s\n",
+				fence->seqno, job->pid, job->file->vm.context, job->packet_count,
+				job->obj_count,
 				dma_fence_is_signaled(fence) ? "signalled" : "waits");
 	}
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Open files: a scheduler's entity for each ring and priority.
+ * Open files: an address space, and a scheduler's entity for each ring and priority.
  */
 #include <linux/slab.h>
 
@@ -13,6 +13,7 @@ static void fpgpu_file_release(struct kref *refs)
 {
 	struct fpgpu_file *file_priv = container_of(refs, struct fpgpu_file, refs);
 
+	fpgpu_vm_fini(&file_priv->vm);
 	mutex_destroy(&file_priv->lock);
 	kfree(file_priv);
 }
@@ -51,6 +52,11 @@ int fpgpu_open(struct drm_device *drm, struct drm_file *file)
 
 	if (!file_priv)
 		return -ENOMEM;
+	ret = fpgpu_vm_init(&file_priv->vm, gpu);
+	if (ret) {
+		kfree(file_priv);
+		return ret;
+	}
 	file_priv->number = atomic64_inc_return(&files);
 	kref_init(&file_priv->refs);
 	mutex_init(&file_priv->lock);

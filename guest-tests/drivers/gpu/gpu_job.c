@@ -12,10 +12,11 @@
 #include "gpu_job.h"
 
 /* Finds a buffer, remembers it once for the job, and lets the device see it. */
-static struct drm_gem_object *fpgpu_job_add_bo(struct fpgpu_job *job, struct drm_file *file,
-					       u32 handle, bool write)
+static struct fpgpu_binding *fpgpu_job_add_bo(struct fpgpu_job *job, struct drm_file *file,
+					      u32 handle, bool write)
 {
 	struct drm_gem_object *obj = drm_gem_object_lookup(file, handle);
+	struct fpgpu_binding *binding;
 	unsigned int i;
 	int ret;
 
@@ -25,39 +26,60 @@ static struct drm_gem_object *fpgpu_job_add_bo(struct fpgpu_job *job, struct drm
 		if (job->objs[i] == obj) {
 			drm_gem_object_put(obj);
 			job->writes[i] |= write;
-			return obj;
+			return job->bindings[i];
 		}
 	}
-	ret = fencepost_bo_map(to_fencepost_bo(obj), job->ring->gpu->max_sg_entries);
+	binding = fpgpu_bind(&job->file->vm, obj);
+	if (IS_ERR(binding)) {
+		drm_gem_object_put(obj);
+		return binding;
+	}
+	ret = fpgpu_binding_map(binding);
 	if (ret) {
+		fpgpu_unbind(binding);
 		drm_gem_object_put(obj);
 		return ERR_PTR(ret);
 	}
 	job->objs[job->obj_count] = obj;
+	job->bindings[job->obj_count] = binding;
 	job->writes[job->obj_count] = write;
 	job->obj_count++;
-	return obj;
+	return binding;
+}
+
+/* The virtual address of an operand of @bytes; of one that has an address for a handle nothing is checked. */
+static int fpgpu_job_locate(struct fpgpu_job *job, struct drm_file *file,
+			    const struct drm_fencepost_gpu_operand *operand, u64 bytes, bool write,
+			    u64 *address)
+{
+	struct fpgpu_binding *binding;
+
+	*address = operand->offset;
+	if (job->by_address)
+		return operand->handle ? -EINVAL : 0;
+	binding = fpgpu_job_add_bo(job, file, operand->handle, write);
+	if (IS_ERR(binding))
+		return PTR_ERR(binding);
+	if (operand->offset > binding->len || bytes > binding->len - operand->offset)
+		return -EINVAL;
+	*address += binding->node.start;
+	return 0;
 }
 
 int fpgpu_job_window(struct fpgpu_job *job, struct drm_file *file, const struct fpgpu_want *want)
 {
 	const struct drm_fencepost_gpu_operand *operand = want->operand;
 	u64 bytes = (u64)operand->stride * (want->rows - 1) + want->row;
-	struct drm_gem_object *obj;
-	struct fencepost_bo *bo;
+	u64 address;
+	int ret;
 
 	if (want->rows > 1 && operand->stride < want->row)
 		return -EINVAL;
-	obj = fpgpu_job_add_bo(job, file, operand->handle, want->write);
-	if (IS_ERR(obj))
-		return PTR_ERR(obj);
-	bo = to_fencepost_bo(obj);
-	if (operand->offset > bo->sg.len || bytes > bo->sg.len - operand->offset)
-		return -EINVAL;
-	want->window->table = cpu_to_le64(bo->sg.dma);
-	want->window->entries = cpu_to_le32(bo->sg.count);
+	ret = fpgpu_job_locate(job, file, operand, bytes, want->write, &address);
+	if (ret)
+		return ret;
+	want->window->start = cpu_to_le64(address);
 	want->window->stride = cpu_to_le32(operand->stride);
-	want->window->offset = cpu_to_le64(operand->offset);
 	return 0;
 }
 
@@ -118,17 +140,16 @@ static int fpgpu_job_convert(struct fpgpu_job *job, struct drm_file *file,
 	return ret;
 }
 
-/* Gives a packet the I/O virtual address of a word. */
+/* Gives a packet the address of an aligned word. */
 int fpgpu_job_address(struct fpgpu_job *job, struct drm_file *file, struct fpgpu_packet *packet,
 		      const struct drm_fencepost_gpu_operand *operand, bool write)
 {
-	struct drm_gem_object *obj = fpgpu_job_add_bo(job, file, operand->handle, write);
 	u64 address;
 	int ret;
 
-	if (IS_ERR(obj))
-		return PTR_ERR(obj);
-	ret = fpgpu_bo_address(obj, operand->offset, &address);
+	if (!IS_ALIGNED(operand->offset, sizeof(u64)))
+		return -EINVAL;
+	ret = fpgpu_job_locate(job, file, operand, sizeof(u64), write, &address);
 	if (!ret)
 		packet->address = cpu_to_le64(address);
 	return ret;
@@ -150,6 +171,7 @@ static int fpgpu_job_semaphore(struct fpgpu_job *job, struct drm_file *file,
 			return -EINVAL;
 		if (!capable(CAP_SYS_RAWIO))
 			return -EPERM;
+		packet->context = 0;
 		packet->address = cpu_to_le64(cmd->dst.offset);
 		return 0;
 	}
@@ -183,10 +205,11 @@ static int fpgpu_job_encode(struct fpgpu_job *job, struct drm_file *file,
 	packet->width = cpu_to_le32(cmd->width);
 	packet->height = cpu_to_le32(cmd->height);
 	packet->value = cpu_to_le64(cmd->value);
+	packet->context = cpu_to_le32(job->file->vm.context);
 
 	switch (cmd->opcode) {
 	case FENCEPOST_GPU_CMD_NOP:
-		if (memchr_inv(&cmd->flags, 0, sizeof(*cmd) - sizeof(cmd->opcode)))
+		if (job->by_address || memchr_inv(&cmd->flags, 0, sizeof(*cmd) - sizeof(cmd->opcode)))
 			return -EINVAL;
 		return 0;
 	case FENCEPOST_GPU_CMD_FILL:
@@ -212,18 +235,27 @@ static int fpgpu_job_encode(struct fpgpu_job *job, struct drm_file *file,
 	}
 }
 
-/* Lets go of the buffers that the job names. */
+/* Lets go of the buffers that the job names, but not of their places. */
 void fpgpu_job_put_objs(struct fpgpu_job *job)
 {
-	while (job->obj_count)
-		drm_gem_object_put(job->objs[--job->obj_count]);
+	unsigned int i;
+
+	for (i = 0; i < job->obj_count; i++) {
+		if (job->objs[i])
+			drm_gem_object_put(job->objs[i]);
+		job->objs[i] = NULL;
+	}
 }
 
 /* Frees a job and what it holds, but for what drm_sched_job_cleanup() frees. */
 void fpgpu_job_free(struct fpgpu_job *job)
 {
 	struct fpgpu_fence *fence = job->fence;
+	unsigned int i;
 
+	/* The device is to have forgotten the buffers before they go. */
+	for (i = 0; i < job->obj_count; i++)
+		fpgpu_unbind(job->bindings[i]);
 	fpgpu_job_put_objs(job);
 	atomic_dec(&job->file->jobs);
 	fpgpu_file_put(job->file);
@@ -255,7 +287,11 @@ struct fpgpu_job *fpgpu_job_create(struct fpgpu_ring *ring, struct drm_file *fil
 	if (!job->fence)
 		ret = -ENOMEM;
 	for (i = 0; !ret && i < count; i++) {
-		ret = fpgpu_job_encode(job, file, &job->packets[used], &commands[i]);
+		struct drm_fencepost_gpu_command command = commands[i];
+
+		job->by_address = command.flags & FENCEPOST_GPU_VIRTUAL;
+		command.flags &= ~FENCEPOST_GPU_VIRTUAL;
+		ret = fpgpu_job_encode(job, file, &job->packets[used], &command);
 		/* Room for one of each command that follows. */
 		if (!ret)
 			used += fpgpu_slice(&job->packets[used], room - used - (count - i - 1));

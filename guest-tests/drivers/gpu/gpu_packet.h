@@ -16,6 +16,11 @@
 #define FPGPU_MAX_PLACES	BIT(22)
 #define FPGPU_MAX_WORDS_BYTES	BIT(24)
 
+/* Bits of the entries of tables, and of the table of contexts. */
+#define FPGPU_ENTRY_PRESENT	BIT_ULL(0)
+#define FPGPU_ENTRY_WRITABLE	BIT_ULL(1)
+#define FPGPU_ENTRY_LARGE	BIT_ULL(7)
+
 /* Words that a ring and its driver share. */
 struct fpgpu_ring_words {
 	/* Written by the device. */
@@ -25,9 +30,9 @@ struct fpgpu_ring_words {
 	__le32 unused;
 };
 
-/* A window into the buffer that a list describes. */
+/* A window into the buffer at a virtual address. The device takes lists too, for which entries is. */
 struct fpgpu_window {
-	__le64 table;
+	__le64 start;
 	__le32 entries;
 	__le32 stride;
 	__le64 offset;
@@ -46,7 +51,8 @@ struct fpgpu_packet {
 	__le64 address;
 	__le32 src_width;
 	__le32 src_height;
-	u8 reserved[8];
+	__le32 context;
+	u8 reserved[4];
 };
 
 static_assert(sizeof(struct fpgpu_packet) == 128);

@@ -222,6 +222,7 @@ int fpgpu_resume(struct fpgpu_device *gpu)
 	int ret = fpgpu_check_device(gpu);
 	unsigned int i;
 
+	fpgpu_vms_start(gpu);
 	for (i = 0; i < gpu->info.rings; i++) {
 		int ring_ret = fpgpu_ring_go_on(&gpu->ring[i], gpu->ring[i].error);
 

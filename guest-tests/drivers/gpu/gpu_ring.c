@@ -124,11 +124,6 @@ static void fpgpu_ring_put(struct fpgpu_ring *ring, const struct fpgpu_packet *p
 /* Tells the device of the packets up to the tail. */
 static void fpgpu_ring_doorbell(struct fpgpu_ring *ring)
 {
-	if (!ring->gpu->has_tail_words) {
-		/* writel() orders the packets before the doorbell. */
-		writel(fpgpu_ring_tail(ring), ring->regs + FPGPU_RING_TAIL);
-		return;
-	}
 	/* An earlier doorbell may be on its way: first the packets, then the word that tells. */
 	dma_wmb();
 	WRITE_ONCE(ring->words->tail, cpu_to_le32(fpgpu_ring_tail(ring)));
@@ -155,8 +150,7 @@ static void fpgpu_ring_emit_from(struct fpgpu_ring *ring, struct fpgpu_job *job,
 		fpgpu_ring_put(ring, &job->packets[packet]);
 	}
 	job->fence->slot = fpgpu_ring_tail(ring);
-	if (ring->gpu->has_busy_cycles)
-		last.address = cpu_to_le64(ring->busy_dma + job->fence->slot * sizeof(*ring->busy));
+	last.address = cpu_to_le64(ring->busy_dma + job->fence->slot * sizeof(*ring->busy));
 	fpgpu_ring_put(ring, &last);
 	fpgpu_ring_doorbell(ring);
 }
@@ -212,12 +206,10 @@ int fpgpu_ring_restart(struct fpgpu_ring *ring)
 	writel(FPGPU_RING_SLOTS, ring->regs + FPGPU_RING_SIZE);
 	fpgpu_write64(ring->regs + FPGPU_RING_FENCE,
 		      ring->words_dma + offsetof(struct fpgpu_ring_words, fence));
-	if (ring->gpu->has_tail_words) {
-		/* Enabling makes the tail 0. */
-		WRITE_ONCE(ring->words->tail, 0);
-		fpgpu_write64(ring->regs + FPGPU_RING_TAIL_ADDR,
-			      ring->words_dma + offsetof(struct fpgpu_ring_words, tail));
-	}
+	/* Enabling makes the tail 0. */
+	WRITE_ONCE(ring->words->tail, 0);
+	fpgpu_write64(ring->regs + FPGPU_RING_TAIL_ADDR,
+		      ring->words_dma + offsetof(struct fpgpu_ring_words, tail));
 	/* The device begins again if it was reset as a whole. */
 	spin_lock_irqsave(&ring->lock, flags);
 	ring->charged = min(ring->charged, fpgpu_read64(ring->regs + FPGPU_RING_BUSY_CYCLES));

@@ -29,13 +29,13 @@ static void fpgpu_window_down(struct fpgpu_window *window, u32 rows)
 {
 	u64 bytes = (u64)le32_to_cpu(window->stride) * rows;
 
-	if (window->entries)
+	if (window->start)
 		window->offset = cpu_to_le64(le64_to_cpu(window->offset) + bytes);
 }
 
 static void fpgpu_window_right(struct fpgpu_window *window, u32 bytes)
 {
-	if (window->entries)
+	if (window->start)
 		window->offset = cpu_to_le64(le64_to_cpu(window->offset) + bytes);
 }
 

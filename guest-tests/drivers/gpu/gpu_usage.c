@@ -21,7 +21,7 @@ void fpgpu_charge(struct fpgpu_ring *ring, struct fpgpu_fence *fence, u64 busy)
 {
 	lockdep_assert_held(&ring->lock);
 	/* All ones: nothing answers. */
-	if (!ring->gpu->has_busy_cycles || busy < ring->charged || busy == U64_MAX)
+	if (busy < ring->charged || busy == U64_MAX)
 		return;
 	atomic64_add(busy - ring->charged, &fence->file->busy[ring->index]);
 	ring->charged = busy;
@@ -54,7 +54,7 @@ void fpgpu_show_usage(struct drm_printer *p, struct drm_file *file)
 	struct fpgpu_file *file_priv = file->driver_priv;
 	unsigned int i;
 
-	for (i = 0; gpu->has_busy_cycles && i < gpu->info.rings; i++) {
+	for (i = 0; i < gpu->info.rings; i++) {
 		u64 cycles = atomic64_read(&file_priv->busy[i]);
 
 		/* The device counts in cycles of the processor's counter. */

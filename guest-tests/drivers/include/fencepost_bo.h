@@ -9,7 +9,7 @@
  * remove(). What is left of an object then is pages, or a reference to a dma-buf, which need no
  * device.
  *
- * The device sees an object through a scatter-gather list (fencepost_sg.h). The functions are
+ * The display sees an object through a scatter-gather list (fencepost_sg.h). The functions are
  * static, since the two DRM drivers are two modules with nothing else in common.
  */
 #ifndef FENCEPOST_BO_H
@@ -184,17 +184,34 @@ static inline int fencepost_bo_mmap(struct drm_gem_object *obj, struct vm_area_s
 	return ret;
 }
 
+/* In struct drm_gem_object_funcs. */
+#define FENCEPOST_BO_FUNCS					\
+	.free = fencepost_bo_free,				\
+	.print_info = drm_gem_shmem_object_print_info,		\
+	.pin = drm_gem_shmem_object_pin,			\
+	.unpin = drm_gem_shmem_object_unpin,			\
+	.get_sg_table = drm_gem_shmem_object_get_sg_table,	\
+	.vmap = drm_gem_shmem_object_vmap,			\
+	.vunmap = drm_gem_shmem_object_vunmap,			\
+	.mmap = fencepost_bo_mmap,				\
+	.vm_ops = &fencepost_bo_vm_ops
+
 static const struct drm_gem_object_funcs fencepost_bo_funcs = {
-	.free = fencepost_bo_free,
-	.print_info = drm_gem_shmem_object_print_info,
-	.pin = drm_gem_shmem_object_pin,
-	.unpin = drm_gem_shmem_object_unpin,
-	.get_sg_table = drm_gem_shmem_object_get_sg_table,
-	.vmap = drm_gem_shmem_object_vmap,
-	.vunmap = drm_gem_shmem_object_vunmap,
-	.mmap = fencepost_bo_mmap,
-	.vm_ops = &fencepost_bo_vm_ops,
+	FENCEPOST_BO_FUNCS,
 };
+
+/* Makes zeroed memory, of which @bo is the first member, an object. */
+static inline struct drm_gem_object *fencepost_bo_init(struct fencepost_bo *bo,
+						       struct fencepost_bos *bos,
+						       const struct drm_gem_object_funcs *funcs)
+{
+	/* The helpers free the object by its first member. */
+	BUILD_BUG_ON(offsetof(struct fencepost_bo, base.base) != 0);
+	bo->bos = bos;
+	INIT_LIST_HEAD(&bo->link);
+	bo->base.base.funcs = funcs;
+	return &bo->base.base;
+}
 
 /*
  * For drm_driver.gem_create_object: the allocation behind every object, the device's own and
@@ -204,14 +221,31 @@ static inline struct drm_gem_object *fencepost_bo_alloc(struct fencepost_bos *bo
 {
 	struct fencepost_bo *bo = kzalloc(sizeof(*bo), GFP_KERNEL);
 
-	/* The helpers free the object by its first member. */
-	BUILD_BUG_ON(offsetof(struct fencepost_bo, base.base) != 0);
-	if (!bo)
-		return ERR_PTR(-ENOMEM);
-	bo->bos = bos;
-	INIT_LIST_HEAD(&bo->link);
-	bo->base.base.funcs = &fencepost_bo_funcs;
-	return &bo->base.base;
+	return bo ? fencepost_bo_init(bo, bos, &fencepost_bo_funcs) : ERR_PTR(-ENOMEM);
+}
+
+/* The table of an object's pages, mapped for the device. bos->lock is held. */
+static inline struct sg_table *fencepost_bo_table(struct fencepost_bo *bo)
+{
+	struct sg_table *sgt;
+
+	lockdep_assert_held(&bo->bos->lock);
+	/* An imported buffer was mapped when it was attached. */
+	sgt = bo->base.base.import_attach ? bo->base.sgt : drm_gem_shmem_get_pages_sgt(&bo->base);
+	if (!IS_ERR(sgt) && list_empty(&bo->link))
+		list_add_tail(&bo->link, &bo->bos->list);
+	return sgt;
+}
+
+/* Maps an object's pages for the device, once. Between drm_dev_enter() and drm_dev_exit(). */
+static inline int fencepost_bo_attach(struct fencepost_bo *bo)
+{
+	struct sg_table *sgt;
+
+	mutex_lock(&bo->bos->lock);
+	sgt = fencepost_bo_table(bo);
+	mutex_unlock(&bo->bos->lock);
+	return PTR_ERR_OR_ZERO(sgt);
 }
 
 /*
@@ -220,24 +254,16 @@ static inline struct drm_gem_object *fencepost_bo_alloc(struct fencepost_bos *bo
  */
 static inline int fencepost_bo_map(struct fencepost_bo *bo, u32 max_entries)
 {
-	struct fencepost_bos *bos = bo->bos;
 	struct sg_table *sgt;
 	int ret = 0;
 
-	mutex_lock(&bos->lock);
-	if (bo->sg.entries)
-		goto unlock;
-	/* An imported buffer was mapped when it was attached. */
-	sgt = bo->base.base.import_attach ? bo->base.sgt : drm_gem_shmem_get_pages_sgt(&bo->base);
-	if (IS_ERR(sgt)) {
-		ret = PTR_ERR(sgt);
-		goto unlock;
+	mutex_lock(&bo->bos->lock);
+	if (!bo->sg.entries) {
+		sgt = fencepost_bo_table(bo);
+		ret = IS_ERR(sgt) ? PTR_ERR(sgt) :
+				    fencepost_sg_build(&bo->sg, bo->base.base.dev->dev, sgt, max_entries);
 	}
-	if (list_empty(&bo->link))
-		list_add_tail(&bo->link, &bos->list);
-	ret = fencepost_sg_build(&bo->sg, bo->base.base.dev->dev, sgt, max_entries);
-unlock:
-	mutex_unlock(&bos->lock);
+	mutex_unlock(&bo->bos->lock);
 	return ret;
 }
 

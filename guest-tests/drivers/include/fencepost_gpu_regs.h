@@ -11,10 +11,8 @@
 #define   FPGPU_ID_VALUE		0x55504746 /* "FGPU" */
 #define FPGPU_VERSION			0x004
 #define   FPGPU_VERSION_MAJOR		1
-/* The first with tail words. */
-#define   FPGPU_VERSION_TAIL_WORD	0x00010001
-/* The first with copy rings, and rings that count their cycles. */
-#define   FPGPU_VERSION_COPY_RING	0x00010002
+/* The first with contexts. */
+#define   FPGPU_VERSION_CONTEXTS	0x00010003
 #define FPGPU_CAPS			0x008
 #define FPGPU_RINGS			0x00c
 #define FPGPU_RING_MAX_PACKETS		0x010
@@ -28,6 +26,10 @@
 #define   FPGPU_CONTROL_RESET		0x1
 /* Since version 1.2. */
 #define FPGPU_COPY_RINGS		0x038
+/* Since version 1.3. */
+#define FPGPU_CONTEXT_TABLE		0x040
+#define FPGPU_CONTEXT_COUNT		0x048
+#define FPGPU_TLB_INVALIDATE		0x04c
 
 /* Each ring has a block of registers; those of ring n are at FPGPU_RING(n). */
 #define   FPGPU_RING(n)			(FPGPU_RING_STEP * ((n) + 1))
@@ -51,6 +53,8 @@
 #define FPGPU_RING_DOORBELL		0x58
 /* Since version 1.2. */
 #define FPGPU_RING_BUSY_CYCLES		0x60
+/* Since version 1.3. */
+#define FPGPU_RING_ERROR_CONTEXT	0x68
 
 /* What a packet does; user space has the same numbers, but for FENCE. */
 enum fpgpu_opcode {

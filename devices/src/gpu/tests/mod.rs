@@ -1,5 +1,6 @@
 //! Tests of the GPU through its registers and memory, as a driver sees it. Offsets and codes are restated from docs/gpu.md.
 
+mod contexts;
 mod doorbells;
 mod faults;
 mod fixture;

@@ -30,6 +30,7 @@ extern "C" {
 #define DRM_FENCEPOST_GPU_BO_OFFSET	0x03
 #define DRM_FENCEPOST_GPU_BO_WAIT	0x04
 #define DRM_FENCEPOST_GPU_SUBMIT	0x05
+#define DRM_FENCEPOST_GPU_BO_ADDRESS	0x06
 
 /**
  * struct drm_fencepost_gpu_info - what the device can do
@@ -76,7 +77,10 @@ struct drm_fencepost_gpu_ring_info {
 	__u32 resets;
 	/** @last_error: out, enum fencepost_gpu_error */
 	__u32 last_error;
-	/** @last_error_address: out, the refused I/O virtual address, or 0 */
+	/**
+	 * @last_error_address: out, the address that was refused, or 0: a virtual address of the job's
+	 * file for errors 10 to 13, else an I/O virtual address
+	 */
 	__u64 last_error_address;
 	/** @seqno: out, sequence number of the last fence */
 	__u64 seqno;
@@ -94,19 +98,26 @@ enum fencepost_gpu_error {
 	FENCEPOST_GPU_ERROR_RING = 7,
 	FENCEPOST_GPU_ERROR_ENGINE = 8,
 	FENCEPOST_GPU_ERROR_LIMIT = 9,
+	FENCEPOST_GPU_ERROR_CONTEXT = 10,
+	FENCEPOST_GPU_ERROR_NOT_PRESENT = 11,
+	FENCEPOST_GPU_ERROR_READ_ONLY = 12,
+	FENCEPOST_GPU_ERROR_PAGE_TABLE = 13,
 };
+
+/** FENCEPOST_GPU_BO_READ_ONLY - a job that writes it fails, with FENCEPOST_GPU_ERROR_READ_ONLY */
+#define FENCEPOST_GPU_BO_READ_ONLY	0x1
 
 /**
  * struct drm_fencepost_gpu_bo_create - make a buffer object of zeroed pages
  *
  * DRM_IOCTL_FENCEPOST_GPU_BO_CREATE: -EINVAL for a size of zero or beyond
- * 128 MiB, or for flags; -EDQUOT if all buffers that the file has handles of
+ * 128 MiB, or for other flags; -EDQUOT if all buffers that the file has handles of
  * would be beyond 1 GiB; -ENOMEM.
  */
 struct drm_fencepost_gpu_bo_create {
 	/** @size: in, bytes; out, rounded up to whole pages */
 	__u64 size;
-	/** @flags: in, zero */
+	/** @flags: in, FENCEPOST_GPU_BO_READ_ONLY or zero */
 	__u32 flags;
 	/** @handle: out, GEM handle */
 	__u32 handle;
@@ -125,6 +136,24 @@ struct drm_fencepost_gpu_bo_offset {
 	__u32 pad;
 	/** @offset: out, to give to mmap() on the DRM file */
 	__u64 offset;
+};
+
+/**
+ * struct drm_fencepost_gpu_bo_address - where jobs of this file find a buffer object
+ *
+ * Each open file has an address space of its own. A buffer has an address in it from the file's first handle
+ * of it until its last one is closed and the jobs that name the handle are done.
+ *
+ * DRM_IOCTL_FENCEPOST_GPU_BO_ADDRESS: -ENOENT for an unknown handle, -EINVAL for a dma-buf that is not made of
+ * pages, -ENOMEM.
+ */
+struct drm_fencepost_gpu_bo_address {
+	/** @handle: in, GEM handle */
+	__u32 handle;
+	/** @pad: in, zero */
+	__u32 pad;
+	/** @address: out, virtual address of its first byte */
+	__u64 address;
 };
 
 /** FENCEPOST_GPU_BO_WAIT_WRITE - the caller means to write: wait for readers too */
@@ -191,6 +220,12 @@ enum fencepost_gpu_opcode {
  * For tests of the IOMMU and of error recovery. Needs CAP_SYS_RAWIO.
  */
 #define FENCEPOST_GPU_RAW_ADDRESS	0x80000000
+
+/*
+ * Flag of all commands but NOP: every handle is zero, and every offset a virtual address of this file. The job does
+ * not hold what is there, and does not wait for its fences: at an address where nothing is when it runs it fails.
+ */
+#define FENCEPOST_GPU_VIRTUAL		0x40000000
 
 /** struct drm_fencepost_gpu_operand - a window into a buffer object */
 struct drm_fencepost_gpu_operand {
@@ -327,6 +362,8 @@ struct drm_fencepost_gpu_submit {
 	DRM_IOWR(DRM_COMMAND_BASE + DRM_FENCEPOST_GPU_BO_OFFSET, struct drm_fencepost_gpu_bo_offset)
 #define DRM_IOCTL_FENCEPOST_GPU_BO_WAIT \
 	DRM_IOW(DRM_COMMAND_BASE + DRM_FENCEPOST_GPU_BO_WAIT, struct drm_fencepost_gpu_bo_wait)
+#define DRM_IOCTL_FENCEPOST_GPU_BO_ADDRESS \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_FENCEPOST_GPU_BO_ADDRESS, struct drm_fencepost_gpu_bo_address)
 #define DRM_IOCTL_FENCEPOST_GPU_SUBMIT \
 	DRM_IOWR(DRM_COMMAND_BASE + DRM_FENCEPOST_GPU_SUBMIT, struct drm_fencepost_gpu_submit)
 
