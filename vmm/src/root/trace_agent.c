@@ -264,8 +264,13 @@ int main(void)
 	static const struct timespec period = { .tv_nsec = PERIOD_NS };
 	sigset_t end;
 
-	if (!trace_port_open())
+	errno = 0;
+	if (!trace_port_open()) {
+		/* A kernel without CONFIG_X86_IOPL_IOPERM. */
+		if (errno == ENOSYS)
+			complain("no events of the kernel, which does not let programs use ports");
 		return 0;
+	}
 	sigemptyset(&end);
 	sigaddset(&end, SIGTERM);
 	sigprocmask(SIG_BLOCK, &end, NULL);

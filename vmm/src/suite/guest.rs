@@ -96,8 +96,8 @@ pub const TRACE_AGENT: &str = "trace-agent";
 const START_TRACE: &str = "cp stage/trace-agent $own/trace-agent
 $own/trace-agent >$own/trace-agent.log &
 echo $! >$own/trace-agent.pid
-until grep -q '^State:.T' /proc/$!/status; do
-    if ! [ -d /proc/$! ] || grep -q '^State:.Z' /proc/$!/status; then cat $own/trace-agent.log; exit 1; fi
+until grep -qs '^State:.T' /proc/$!/status; do
+    if ! [ -d /proc/$! ] || grep -qs '^State:.Z' /proc/$!/status; then cat $own/trace-agent.log; exit 1; fi
     sleep 0.01
 done
 kill -CONT $!";
