@@ -6,6 +6,7 @@
 #include "faults.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
@@ -14,8 +15,10 @@
 
 #include "display.h"
 #include "gpu_client.h"
+#include "gpu_dump.h"
 
 #define BYTES 4096
+#define RINGS 3
 #define JOB_TIMEOUT "100"
 #define LONG_MS 1000
 #define JOBS 8
@@ -80,9 +83,57 @@ static bool fails_with(int error)
 	return fills(3) && fills(4);
 }
 
+/* Jobs of a buffer of their own on the rings beside the first. */
+static bool others_work(struct gpu_buffer *other)
+{
+	for (uint32_t ring = 1; ring < RINGS; ring++) {
+		struct drm_fencepost_gpu_command command = gpu_fill(other, BYTES, ring);
+		struct drm_fencepost_gpu_ring_info info = { .ring = ring };
+		int ret = gpu_fence_wait(gpu_submit(gpu, ring, &command, 1, -1), LONG_MS);
+
+		if (ret || !gpu_is_filled(other->map, BYTES, ring))
+			return faults_wrong("a job on ring %u ends with %d while ring 0 hangs", ring, ret);
+		ret = gpu_ioctl(gpu, DRM_IOCTL_FENCEPOST_GPU_RING_INFO, &info);
+		if (ret || info.resets)
+			return faults_wrong("ring %u is reset too", ring);
+	}
+	return true;
+}
+
+/* What the dump says of a ring whose engine went silent. */
+static bool is_dumped(void)
+{
+	char job[32];
+	const char *const wanted[] = {
+		"ring 0 general\n", "reason hang\n", "register error_code 0x0\n", job, "(head) opcode 1 ", NULL,
+	};
+
+	snprintf(job, sizeof(job), " process %d context ", getpid());
+	return !gpu_dump_lacks(gpu_dump_read(), wanted) || faults_wrong("the dump does not tell of the hang");
+}
+
+/* The ring that hangs is reset alone, and what it was at is kept. */
 static bool hang(void)
 {
-	return fails_with(-ETIME);
+	struct drm_fencepost_gpu_command command;
+	struct gpu_buffer other;
+	int fence, ret;
+
+	if (!set_up())
+		return false;
+	ret = gpu_buffer_create(gpu, BYTES, &other);
+	if (ret)
+		return faults_wrong("another buffer cannot be had: %d", ret);
+	gpu_dump_clear();
+	faults_begin();
+	command = gpu_fill(&buffer, BYTES, 2);
+	fence = gpu_submit(gpu, 0, &command, 1, -1);
+	if (!others_work(&other))
+		return false;
+	ret = gpu_fence_wait(fence, LONG_MS);
+	if (ret != -ETIME)
+		return faults_wrong("the job at fault ends with %d, not %d", ret, -ETIME);
+	return is_dumped() && others_work(&other) && fills(3) && fills(4);
 }
 
 static bool fails(void)
