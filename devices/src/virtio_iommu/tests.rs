@@ -10,6 +10,7 @@ use super::facts::{BYPASS, BYPASS_CONFIG, MAPPINGS_MAX, REPORTS_MAX, Reason, Sta
 use super::state::{Common, Report};
 use super::*;
 use crate::faults::FaultSpec;
+use crate::function::Function as _;
 use crate::pci::{DmaRequest, GpaRange, MsiWrite, Outbox, Translation};
 use crate::ports::{Access, Clock as _, DmaFault, Gpa, Iova};
 use crate::registry::Model as _;
@@ -396,6 +397,12 @@ fn faults_that_were_asked_for_take_place() {
     bench.driver.store(ASKED, &request);
     bench.driver.add(0, &[Part::Read(ASKED, 28), Part::Write(ANSWER, 4)]);
     bench.driver.kick(0);
+    // A restored device waits for the same time.
+    let saved = bench.driver.function.save_state();
+    let restored: VirtioIommu = unpack(Unit::new(OWN, [GPU]), &saved).unwrap();
+    bench.driver.world.clock = bench.driver.world.clock.without_calls();
+    restored.rearm(&mut bench.driver.world.ports());
+    assert_eq!(bench.driver.world.clock.pending(0), Some(bench.driver.world.clock.now().ns + 50_000));
     bench.driver.wait(49_999);
     assert_eq!((bench.driver.used(0), bench.read(GPU, 0, 4)), (vec![], Ok(vec![(0x9000, 4)])));
     bench.driver.wait(1);
