@@ -34,6 +34,16 @@ png_shown() {
     # Its width and height are big-endian words at byte 16.
     [ "$(od -An -tu4 --endian=big -j16 -N8 "$logs/png/frame-0002.png" | awk '{print $1 "x" $2}')" = "$size" ]
 }
+# `refused_with TEXT [OPTION...]`
+refused_with() {
+    local text=$1 said status=0
+    shift
+    said=$("$FENCEPOST" demo --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd" "$@" 2>&1 </dev/null) || status=$?
+    echo "$said"
+    [ "$status" = 2 ] && [ "$(wc -l <<<"$said")" = 1 ] && [[ $said == *"$text"* ]]
+}
+check "demo: no virtio IOMMU without its driver" refused_with "--iommu virtio" --iommu virtio
+check "demo: no size beyond the picture's" refused_with "--size 802x500" --size 802x500 --camera-source "$ROOT/docs/images/weston.png"
 check "demo: a PNG in its own size" png_shown 800x500
 check "demo: a part of a PNG" png_shown 320x240 --size 320x240
 

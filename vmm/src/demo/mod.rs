@@ -21,7 +21,7 @@ use fencepost_trace::plain_text;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::{CaptureFormat, DemoArgs};
-use crate::config::{self, KernelConfig, MachineConfig, TracingConfig};
+use crate::config::{self, IommuKind, KernelConfig, MachineConfig, TracingConfig};
 use crate::control::Control;
 use crate::error::{HostError, plain};
 use crate::launch::Launch;
@@ -45,6 +45,12 @@ const RECORDS_LEAST: usize = 1 << 18;
 
 /// Runs the demo; the exit status is 0 when every pixel of every frame was right.
 pub fn demo(args: &DemoArgs) -> Result<i32, HostError> {
+    if args.iommu == IommuKind::Virtio {
+        return Err(HostError::input(
+            "--iommu virtio: the demo's initramfs has no driver for it, and its devices would wait for one",
+            "write on or off, or use `fencepost run --root` or a scenario",
+        ));
+    }
     let source = args.camera_source.as_deref();
     let size = size::of_pictures(source, args.size)?;
     let launch = launch(args, size)?;
