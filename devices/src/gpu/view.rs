@@ -14,6 +14,14 @@ pub struct View<'a, 'p> {
     pub context: u32,
 }
 
+/// Bytes that one access reaches.
+struct Run {
+    at: Iova,
+    len: usize,
+    /// How the page behind it faults.
+    then: Result<(), GpuError>,
+}
+
 impl View<'_, '_> {
     /// Where the aligned word at `address` is, for one access.
     pub fn word(&mut self, address: u64, access: Access) -> Result<Iova, GpuError> {
@@ -29,13 +37,35 @@ impl View<'_, '_> {
         Ok(self.ports.dma.write_u64(at, value)?)
     }
 
+    /// What of `len` bytes from `address` on is in one piece for the IOMMU: pages that follow each other there too are one
+    /// access. The page behind it may fault, once what is before it is done.
+    fn run(&mut self, address: u64, len: usize, access: Access) -> Result<Run, GpuError> {
+        let mut run = Run { at: self.word(address, access)?, len: in_page(address, len), then: Ok(()) };
+        while run.len < len {
+            let behind = run.len as u64;
+            let at = address.saturating_add(behind);
+            match self.word(at, access) {
+                Ok(next) if Some(next.0) == run.at.0.checked_add(behind) => {
+                    run.len = run.len.saturating_add(in_page(at, len.saturating_sub(run.len)));
+                }
+                Ok(_) => break,
+                Err(error) => {
+                    run.then = Err(error);
+                    break;
+                }
+            }
+        }
+        Ok(run)
+    }
+
     /// Fills `bytes` from `address` of the context on, page by page.
     pub fn read(&mut self, address: u64, bytes: &mut [u8]) -> Result<(), GpuError> {
         let (mut at, mut rest) = (address, bytes);
         while !rest.is_empty() {
-            let from = self.word(at, Access::Read)?;
-            let (piece, behind) = rest.split_at_mut(in_page(at, rest.len()));
-            self.ports.dma.read(from, piece)?;
+            let run = self.run(at, rest.len(), Access::Read)?;
+            let (piece, behind) = rest.split_at_mut(run.len);
+            self.ports.dma.read(run.at, piece)?;
+            run.then?;
             at = at.saturating_add(piece.len() as u64);
             rest = behind;
         }
@@ -46,9 +76,10 @@ impl View<'_, '_> {
     pub fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), GpuError> {
         let (mut at, mut rest) = (address, bytes);
         while !rest.is_empty() {
-            let to = self.word(at, Access::Write)?;
-            let (piece, behind) = rest.split_at(in_page(at, rest.len()));
-            self.ports.dma.write(to, piece)?;
+            let run = self.run(at, rest.len(), Access::Write)?;
+            let (piece, behind) = rest.split_at(run.len);
+            self.ports.dma.write(run.at, piece)?;
+            run.then?;
             at = at.saturating_add(piece.len() as u64);
             rest = behind;
         }
