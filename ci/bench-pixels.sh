@@ -4,18 +4,25 @@
 pixel_rounds=5
 pixel_conversions=200
 
-# Seconds of processor time of a guest that converts N pictures: `pixels_take WIDTH HEIGHT N`.
+# Seconds of processor time of a command, which must end well.
+processor_seconds() {
+    local took TIMEFORMAT='%U %S'
+    took=$({ time "$@" </dev/null >/dev/null 2>&1; } 2>&1) || die "failed: $*"
+    awk '{print $1 + $2}' <<<"$took"
+}
+
+# Seconds of a guest that converts N pictures: `pixels_take WIDTH HEIGHT N`.
 pixels_take() {
-    local TIMEFORMAT='%U %S'
-    { time "$FENCEPOST" run --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd" --accel soft --memory 512M --timeout 600 \
-        --append "$GUEST_COMMAND_LINE fencepost.run=\"pixels $1 $2 $3\"" </dev/null >/dev/null 2>&1; } 2>&1 |
-        awk '{print $1 + $2}'
+    processor_seconds "$FENCEPOST" run --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd" --accel soft --memory 512M --timeout 600 \
+        --append "$GUEST_COMMAND_LINE fencepost.run=\"pixels $1 $2 $3\""
 }
 
 # Milliseconds of processor time of one conversion of a picture of this size.
 conversion_takes() {
-    awk -v few="$(pixels_take "$1" "$2" 20)" -v many="$(pixels_take "$1" "$2" $((20 + pixel_conversions)))" \
-        -v n="$pixel_conversions" 'BEGIN {print (many - few) * 1000 / n}'
+    local few many
+    few=$(pixels_take "$1" "$2" 20) || exit 1
+    many=$(pixels_take "$1" "$2" $((20 + pixel_conversions))) || exit 1
+    awk -v few="$few" -v many="$many" -v n="$pixel_conversions" 'BEGIN {print (many - few) * 1000 / n}'
 }
 
 # Milliseconds of one memcpy of so many bytes.
@@ -37,9 +44,9 @@ pixels_cost() {
     local round job conversion copy ratios
     say "conversions of NV12, 1920x1080, $pixel_rounds times"
     ratios=$(for ((round = 0; round < pixel_rounds; round++)); do
-        job=$(conversion_takes 16 16)
-        conversion=$(conversion_takes 1920 1080)
-        copy=$(memcpy_takes $((1920 * 1080 * 4)))
+        job=$(conversion_takes 16 16) || exit 1
+        conversion=$(conversion_takes 1920 1080) || exit 1
+        copy=$(memcpy_takes $((1920 * 1080 * 4))) || exit 1
         awk -v job="$job" -v conversion="$conversion" -v copy="$copy" 'BEGIN {
             printf "a job %.2f ms, with its picture %.2f ms, memcpy of the picture it writes %.2f ms\n",
                 job, conversion, copy > "/dev/stderr"
@@ -48,19 +55,20 @@ pixels_cost() {
     printf 'rate of the conversion, as a share of memcpy of what it writes: %s\n' "$(spread <<<"$ratios")"
 }
 
-# Seconds of processor time of a demo of N frames of 1920x1080.
+# Seconds of a demo of N frames of 1920x1080: `demo_takes N FOLDER`.
 demo_takes() {
-    local TIMEFORMAT='%U %S'
-    { time "$FENCEPOST" demo --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd" --accel soft --size 1920x1080 --frames "$1" \
-        --append "$GUEST_COMMAND_LINE" --out "$2" </dev/null >/dev/null 2>&1; } 2>&1 | awk '{print $1 + $2}'
+    processor_seconds "$FENCEPOST" demo --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd" --accel soft --size 1920x1080 \
+        --frames "$1" --append "$GUEST_COMMAND_LINE" --out "$2"
 }
 
 # The demo at 60 frames a second, all threads on one processor, every pixel checked and every picture written.
 demo_speed() {
-    local folder
+    local folder few many
     folder=$(mktemp -d)
     say "a demo of 1920x1080"
-    awk -v few="$(demo_takes 60 "$folder")" -v many="$(demo_takes 360 "$folder")" \
+    few=$(demo_takes 60 "$folder") || exit 1
+    many=$(demo_takes 360 "$folder") || exit 1
+    awk -v few="$few" -v many="$many" \
         'BEGIN {printf "a second of 60 frames takes %.2f s of one processor\n", (many - few) / 5}'
     rm -rf "$folder"
 }

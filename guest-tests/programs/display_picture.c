@@ -54,8 +54,7 @@ int display_open_crcs(struct display *display)
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-/* Reads the next line of the kernel's list: a frame's number and CRC. */
-static bool next_crc(int crcs, unsigned int *frame, uint32_t *crc)
+bool display_next_crc(int crcs, unsigned int *frame, uint32_t *crc)
 {
 	/* One line is "0x" and 8 digits, twice, a space between and a line feed; one read gives one line. */
 	char line[64];
@@ -71,7 +70,7 @@ bool display_crc_of_frame(int crcs, uint32_t frame, uint32_t *crc)
 {
 	unsigned int number;
 
-	for (int i = 0; i < CRC_LINES && next_crc(crcs, &number, crc); i++)
+	for (int i = 0; i < CRC_LINES && display_next_crc(crcs, &number, crc); i++)
 		if (number == frame)
 			return true;
 	return false;
@@ -81,7 +80,7 @@ bool display_crc_since(int crcs, uint32_t frame, uint32_t *crc)
 {
 	unsigned int number;
 
-	for (int i = 0; i < CRC_LINES && next_crc(crcs, &number, crc); i++)
+	for (int i = 0; i < CRC_LINES && display_next_crc(crcs, &number, crc); i++)
 		if ((int32_t)(number - frame) >= 0)
 			return true;
 	return false;
@@ -113,7 +112,7 @@ uint32_t display_crc_on_screen(struct display *display)
 	uint32_t crc = 0;
 
 	/* The first may be of a frame that began before. */
-	for (int i = 0; i < 3 && crcs >= 0 && next_crc(crcs, &frame, &crc); i++)
+	for (int i = 0; i < 3 && crcs >= 0 && display_next_crc(crcs, &frame, &crc); i++)
 		;
 	if (crcs >= 0)
 		close(crcs);

@@ -23,6 +23,9 @@ bool display_make_pictures(struct display *display, struct display_fb *fbs, uint
 /* Starts the kernel's list of frame CRCs; returns a descriptor that lines are read from. */
 int display_open_crcs(struct display *display);
 
+/* Reads the next line of that list: a frame's number and CRC. False, with errno: there is none. */
+bool display_next_crc(int crcs, unsigned int *frame, uint32_t *crc);
+
 /*
  * Reads on in that list up to the frame that began with this count of vertical blanks: sets its CRC,
  * or returns false if it does not come.

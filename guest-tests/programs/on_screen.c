@@ -20,6 +20,7 @@
 
 #include "camera_oracle.h"
 #include "display_model.h"
+#include "display_picture.h"
 
 #define DRIVER "fencepost_display"
 #define MAX_PICTURES 65536
@@ -65,18 +66,14 @@ static int open_crcs(void)
 /* Reads what is in the list; false if there is no more to come. */
 static bool read_crcs(int crcs)
 {
-	char line[64];
-	ssize_t len;
+	unsigned int frame;
+	uint32_t crc;
 
-	while ((len = read(crcs, line, sizeof(line) - 1)) > 0) {
-		unsigned int frame, crc;
-
-		line[len] = '\0';
-		if (sscanf(line, "%x %x", &frame, &crc) == 2 && seen_len < MAX_PICTURES &&
-		    !(seen_len && seen[seen_len - 1] == crc))
+	errno = 0;
+	while (display_next_crc(crcs, &frame, &crc))
+		if (seen_len < MAX_PICTURES && !(seen_len && seen[seen_len - 1] == crc))
 			seen[seen_len++] = crc;
-	}
-	return len < 0 && errno == EAGAIN;
+	return errno == EAGAIN;
 }
 
 /* Notes the pictures until the command ends; returns whether it ended well. */

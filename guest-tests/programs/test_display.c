@@ -3,7 +3,6 @@
  * Tests of the display alone, in KTAP: what it scans out is what the guest painted, by the CRC of
  * each frame that the device computes and the guest computes too.
  */
-#define _GNU_SOURCE /* memfd_create */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -16,8 +15,6 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include <linux/udmabuf.h>
-
 #include <fencepost_pci.h>
 
 #include "display.h"
@@ -25,6 +22,7 @@
 #include "display_fb.h"
 #include "display_picture.h"
 #include "ktap.h"
+#include "other_memory.h"
 
 #define PCI_DEVICE "/sys/bus/pci/devices/" FENCEPOST_PCI_NAME_DISPLAY
 #define PCI_DRIVER "/sys/bus/pci/drivers/" FENCEPOST_DISPLAY_DRIVER_NAME
@@ -146,20 +144,12 @@ static void test_dirty(const struct display_fb *fb)
 /* A dma-buf of ordinary pages, which lie anywhere in memory, as another driver would export it. */
 static int make_scattered(size_t size, uint8_t **pixels)
 {
-	struct udmabuf_create create = { .flags = UDMABUF_FLAGS_CLOEXEC, .size = size };
-	int device = open("/dev/udmabuf", O_RDWR | O_CLOEXEC);
-	int memory = memfd_create("picture", MFD_ALLOW_SEALING | MFD_CLOEXEC);
-	int ret = -1;
+	int memory = other_memory(size, 0), ret;
 
-	if (device >= 0 && memory >= 0 && !ftruncate(memory, size) &&
-	    !fcntl(memory, F_ADD_SEALS, F_SEAL_SHRINK)) {
-		*pixels = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
-		create.memfd = memory;
-		ret = ioctl(device, UDMABUF_CREATE, &create);
-		if (*pixels == MAP_FAILED)
-			ret = -1;
-	}
-	close(device);
+	if (memory < 0)
+		return memory;
+	*pixels = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+	ret = *pixels == MAP_FAILED ? -errno : other_memory_export(memory, size);
 	close(memory);
 	return ret;
 }

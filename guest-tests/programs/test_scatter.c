@@ -12,11 +12,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <linux/udmabuf.h>
 
 #include "display.h"
 #include "gpu_client.h"
 #include "ktap.h"
+#include "other_memory.h"
 
 #define PAGE 4096u
 #define SCATTERED_PAGES 3000u
@@ -90,26 +90,22 @@ static uint32_t pieces(const uint8_t *map, uint32_t pages)
 /* Makes memory of `size` bytes, of huge pages or of scattered ones, and imports it. */
 static int foreign_create(size_t size, unsigned int flags, struct foreign *made)
 {
-	struct udmabuf_create create = { .flags = UDMABUF_FLAGS_CLOEXEC, .size = size };
-	int device = open("/dev/udmabuf", O_RDWR | O_CLOEXEC);
-	int memory = memfd_create("scattered", MFD_ALLOW_SEALING | MFD_CLOEXEC | flags);
-	int dmabuf = -1, ret = -ENODEV;
+	int memory = other_memory(size, flags);
+	int dmabuf = -1, ret = memory < 0 ? memory : -ENODEV;
 
 	made->size = size;
 	made->map = MAP_FAILED;
-	if (device >= 0 && memory >= 0 && !ftruncate(memory, size) && !fcntl(memory, F_ADD_SEALS, F_SEAL_SHRINK))
+	if (memory >= 0)
 		made->map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
 	if (made->map != MAP_FAILED) {
 		touch_by_chance(made->map, size / PAGE);
-		create.memfd = memory;
-		dmabuf = ioctl(device, UDMABUF_CREATE, &create);
-		ret = dmabuf < 0 ? -errno : gpu_import(gpu, dmabuf, &made->buffer.handle);
+		dmabuf = other_memory_export(memory, size);
+		ret = dmabuf < 0 ? dmabuf : gpu_import(gpu, dmabuf, &made->buffer.handle);
 	}
 	for (size_t i = 0; !ret && i < size; i++)
 		made->map[i] = byte_at(i);
 	close(dmabuf);
 	close(memory);
-	close(device);
 	return ret;
 }
 

@@ -3,19 +3,14 @@
  * Buffers of each device, of a heap and of a program, used by each device: pictures of 32 bits a pixel, of the screen's size.
  * Every byte is checked, by CPU, by the display's CRC, by the camera's oracle.
  */
-#define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <linux/dma-buf.h>
-#include <linux/dma-heap.h>
-#include <linux/udmabuf.h>
 
 #include "capture.h"
 #include "crc32.h"
@@ -23,6 +18,7 @@
 #include "display_picture.h"
 #include "gpu_client.h"
 #include "ktap.h"
+#include "other_memory.h"
 
 #define PAGE 4096
 
@@ -49,31 +45,13 @@ struct shared {
 	struct display_fb of_display;
 };
 
-static int export_heap(void)
-{
-	struct dma_heap_allocation_data heap = { .len = buffer_bytes, .fd_flags = O_RDWR | O_CLOEXEC };
-	int device = open("/dev/dma_heap/system", O_RDWR | O_CLOEXEC);
-	int ret = device < 0 ? -errno : gpu_ioctl(device, DMA_HEAP_IOCTL_ALLOC, &heap);
-
-	if (device >= 0)
-		close(device);
-	return ret ? ret : (int)heap.fd;
-}
-
 static int export_program(void)
 {
-	struct udmabuf_create create = { .flags = UDMABUF_FLAGS_CLOEXEC, .size = buffer_bytes };
-	int device = open("/dev/udmabuf", O_RDWR | O_CLOEXEC);
-	int ret = device < 0 ? -errno : 0;
+	int memory = other_memory(buffer_bytes, 0);
+	int ret = memory < 0 ? memory : other_memory_export(memory, buffer_bytes);
 
-	create.memfd = memfd_create("picture", MFD_ALLOW_SEALING | MFD_CLOEXEC);
-	if (!ret && (ftruncate(create.memfd, buffer_bytes) || fcntl(create.memfd, F_ADD_SEALS, F_SEAL_SHRINK)))
-		ret = -errno;
-	if (!ret)
-		ret = ioctl(device, UDMABUF_CREATE, &create);
-	close(create.memfd);
-	if (device >= 0)
-		close(device);
+	if (memory >= 0)
+		close(memory);
 	return ret;
 }
 
@@ -92,7 +70,7 @@ static int export_from(struct shared *shared)
 		ret = capture_buffers(&camera, V4L2_MEMORY_MMAP, 1, 0);
 		return ret ? ret : capture_export(&camera, 0);
 	case FROM_HEAP:
-		return export_heap();
+		return other_heap_export(buffer_bytes);
 	default:
 		return export_program();
 	}

@@ -58,7 +58,7 @@ impl View<'_, '_> {
         Ok(run)
     }
 
-    /// Fills `bytes` from `address` of the context on, page by page.
+    /// Fills `bytes` from `address` of the context on.
     pub fn read(&mut self, address: u64, bytes: &mut [u8]) -> Result<(), GpuError> {
         let (mut at, mut rest) = (address, bytes);
         while !rest.is_empty() {
@@ -72,7 +72,7 @@ impl View<'_, '_> {
         Ok(())
     }
 
-    /// Writes `bytes` from `address` of the context on, page by page.
+    /// Writes `bytes` from `address` of the context on.
     pub fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), GpuError> {
         let (mut at, mut rest) = (address, bytes);
         while !rest.is_empty() {
