@@ -3,12 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::compute::{self, INSTRUCTION_BYTES, Instruction};
+use super::convert;
 use super::error::GpuError;
 use super::image::{self, Filter, PIXEL_BYTES, PixelAlpha, Turn};
 use super::packet::{Condition, Operand, Packet, Source};
 use super::view::View;
 use super::window::Window;
-use crate::pixel::{self, Range};
+use crate::pixel::Range;
 
 /// The largest piece that a fill or a copy moves at once.
 const PIECE_BYTES: u64 = 64 << 10;
@@ -141,9 +142,9 @@ impl Job {
         match self {
             Job::Fill { dst, pattern } => fill(dst, *pattern, view)?,
             Job::Copy { dst, src } => copy(dst, src, view)?,
-            Job::ConvertYuyv { dst, src, range } => convert_yuyv(dst, src, *range, view)?,
+            Job::ConvertYuyv { dst, src, range } => convert::yuyv(dst, src, *range, view)?,
             Job::ConvertNv12 { dst, luma, chroma, range } => {
-                convert_nv12(dst, luma, chroma, *range, view)?;
+                convert::nv12(dst, luma, chroma, *range, view)?;
             }
             Job::Scale { dst, src, filter } => image::scale(dst, src, *filter, view)?,
             Job::Blend { dst, src, mode, plane } => image::blend(dst, src, *mode, *plane, view)?,
@@ -231,37 +232,4 @@ fn checksum(src: &Window, view: &mut View<'_, '_>) -> Result<u64, GpuError> {
         }
     }
     Ok(sum.finalize().into())
-}
-
-fn convert_yuyv(dst: &Window, src: &Window, range: Range, view: &mut View<'_, '_>) -> Result<(), GpuError> {
-    let mut from = vec![0; src.row_bytes() as usize];
-    let mut to = vec![0; dst.row_bytes() as usize];
-    for y in 0..dst.rows() {
-        src.read(y, &mut from, view)?;
-        pixel::yuyv_to_xrgb8888(range, &from, &mut to);
-        dst.write(y, &to, view)?;
-    }
-    Ok(())
-}
-
-fn convert_nv12(
-    dst: &Window,
-    luma: &Window,
-    chroma: &Window,
-    range: Range,
-    view: &mut View<'_, '_>,
-) -> Result<(), GpuError> {
-    let mut luma_line = vec![0; luma.row_bytes() as usize];
-    let mut chroma_line = vec![0; chroma.row_bytes() as usize];
-    let mut to = vec![0; dst.row_bytes() as usize];
-    for y in 0..dst.rows() {
-        // Two rows of pixels share one row of chroma.
-        if y % 2 == 0 {
-            chroma.read(y / 2, &mut chroma_line, view)?;
-        }
-        luma.read(y, &mut luma_line, view)?;
-        pixel::nv12_to_xrgb8888(range, &luma_line, &chroma_line, &mut to);
-        dst.write(y, &to, view)?;
-    }
-    Ok(())
 }

@@ -1,42 +1,28 @@
-//! The address spaces of contexts: a table of contexts, tables of pages, and a cache of translations (docs/gpu.md, *Contexts*).
-
-use std::collections::BTreeMap;
+//! The address spaces of contexts: a table of contexts, and tables of pages (docs/gpu.md, *Contexts*).
 
 use serde::{Deserialize, Serialize};
 
 use super::error::{GpuError, PageFault};
+use super::tlb::{Tlb, Translation};
 use crate::ports::{Access, DmaExt, Iova, Ports};
 
 /// Bytes of a page.
 pub const PAGE_BYTES: u64 = 1 << PAGE_BITS;
 /// Where a virtual address space ends.
 pub const SPACE_BYTES: u64 = 1 << 39;
-/// Places of the cache.
-const CACHE_PLACES: u64 = 256;
 
 const PAGE_BITS: u32 = 12;
 /// Bits of an address that a table of pages resolves.
 const TABLE_BITS: u32 = 9;
 const TABLE_MASK: u64 = (1 << TABLE_BITS) - 1;
+/// Entries of a third table that are read at once.
+const LINE: u64 = 8;
+const ENTRY_BYTES: u64 = 8;
 
 const PRESENT: u64 = 1 << 0;
 const WRITABLE: u64 = 1 << 1;
 const LARGE: u64 = 1 << 7;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
-
-/// A translation that was used, and is used again until it is invalidated or another takes its place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Translation {
-    /// Whose.
-    pub context: u32,
-    /// The number of the virtual page.
-    pub page: u64,
-    /// Where it is.
-    pub frame: Iova,
-    /// Whether it may be written.
-    pub writable: bool,
-}
 
 /// What translates.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,19 +32,49 @@ pub struct Mmu {
     pub table: u64,
     /// `CONTEXT_COUNT`.
     pub contexts: u32,
-    /// The cache, by place.
-    pub cache: BTreeMap<u64, Translation>,
+    /// What is kept of the tables.
+    pub tlb: Tlb,
 }
 
-impl Translation {
-    fn place(&self) -> u64 {
-        place(self.context, self.page)
+/// What an access needs.
+#[derive(Clone, Copy)]
+struct Wanted {
+    context: u32,
+    address: u64,
+    access: Access,
+}
+
+impl Wanted {
+    fn fault<T>(self, why: PageFault) -> Result<T, GpuError> {
+        Err(GpuError::Page { why, address: self.address })
+    }
+
+    /// The number of the virtual page.
+    fn page(self) -> u64 {
+        self.address >> PAGE_BITS
+    }
+
+    /// The number of the 2 MiB that a third table is for.
+    fn region(self) -> u64 {
+        self.page() >> TABLE_BITS
+    }
+
+    /// The translation to a page, if it may be accessed so.
+    fn granted(self, frame: u64, writable: bool) -> Result<Translation, GpuError> {
+        if self.access == Access::Write && !writable {
+            return self.fault(PageFault::ReadOnly);
+        }
+        let Wanted { context, .. } = self;
+        Ok(Translation { context, page: self.page(), frame: Iova(frame), writable })
     }
 }
 
-/// The place in the cache where a page's translation is, if it is there.
-fn place(context: u32, page: u64) -> u64 {
-    page.wrapping_add(u64::from(context).wrapping_mul(16)) % CACHE_PLACES
+/// An entry that is present and has no bits but `flags` and those of an address.
+fn checked(entry: u64, flags: u64, wanted: Wanted) -> Result<u64, GpuError> {
+    if entry & PRESENT == 0 {
+        return wanted.fault(PageFault::NotPresent);
+    }
+    if entry & !(ADDRESS | PRESENT | flags) != 0 { wanted.fault(PageFault::Table) } else { Ok(entry) }
 }
 
 impl Mmu {
@@ -70,63 +86,62 @@ impl Mmu {
         access: Access,
         ports: &mut Ports<'_>,
     ) -> Result<Iova, GpuError> {
-        let page = address >> PAGE_BITS;
-        let known = self.cache.get(&place(context, page)).copied();
-        let fits = |found: &Translation| {
-            found.context == context && found.page == page && (found.writable || access == Access::Read)
-        };
-        let found = match known.filter(fits) {
-            Some(found) => found,
+        let wanted = Wanted { context, address, access };
+        let known = self.tlb.pages.get(context, wanted.page());
+        let found = match known.filter(|found| found.writable || access == Access::Read) {
+            Some(&found) => found,
             None => {
-                let found = self.walk(context, address, access, ports)?;
-                self.cache.insert(found.place(), found);
+                let found = self.walk(wanted, ports)?;
+                self.tlb.pages.put(found);
                 found
             }
         };
         Ok(Iova(found.frame.0 | (address % PAGE_BYTES)))
     }
 
-    /// Reads the tables.
-    fn walk(
-        &self,
-        context: u32,
-        address: u64,
-        access: Access,
-        ports: &mut Ports<'_>,
-    ) -> Result<Translation, GpuError> {
-        let fault = |why| Err(GpuError::Page { why, address });
-        if address >= SPACE_BYTES {
-            return fault(PageFault::NotPresent);
+    /// Reads the tables, but for those whose place is known.
+    fn walk(&mut self, wanted: Wanted, ports: &mut Ports<'_>) -> Result<Translation, GpuError> {
+        if wanted.address >= SPACE_BYTES {
+            return wanted.fault(PageFault::NotPresent);
         }
-        let Some(mut table) = self.directory(context, ports)? else { return fault(PageFault::Context) };
-        for level in [2u32, 1, 0] {
-            let shift = PAGE_BITS.saturating_add(TABLE_BITS.saturating_mul(level));
-            let index = address.wrapping_shr(shift) & TABLE_MASK;
-            let entry = ports.dma.read_u64(Iova(table.saturating_add(index.saturating_mul(8))))?;
-            if entry & PRESENT == 0 {
-                return fault(PageFault::NotPresent);
-            }
-            let large = level == 1 && entry & LARGE != 0;
-            let inside = if large { 1u64.wrapping_shl(shift).saturating_sub(PAGE_BYTES) } else { 0 };
-            let flags = match (level, large) {
-                (0, _) => PRESENT | WRITABLE,
-                (_, true) => PRESENT | WRITABLE | LARGE,
-                _ => PRESENT,
-            };
-            if entry & !(ADDRESS | flags) != 0 || entry & inside != 0 {
-                return fault(PageFault::Table);
-            }
-            if level == 0 || large {
-                let writable = entry & WRITABLE != 0;
-                if access == Access::Write && !writable {
-                    return fault(PageFault::ReadOnly);
-                }
-                let frame = Iova((entry & ADDRESS) | (address & inside));
-                return Ok(Translation { context, page: address >> PAGE_BITS, frame, writable });
-            }
-            table = entry & ADDRESS;
+        if let Some(table) = self.tlb.tables.get(wanted.context, wanted.region()) {
+            return self.page(table.frame, wanted, ports);
         }
-        fault(PageFault::Table)
+        let Some(directory) = self.directory(wanted.context, ports)? else {
+            return wanted.fault(PageFault::Context);
+        };
+        let entry = checked(entry(directory, wanted.region() >> TABLE_BITS, ports)?, 0, wanted)?;
+        let entry = checked(self::entry(entry & ADDRESS, wanted.region(), ports)?, WRITABLE | LARGE, wanted)?;
+        let inside = (PAGE_BYTES << TABLE_BITS).saturating_sub(PAGE_BYTES);
+        if entry & LARGE != 0 {
+            if entry & inside != 0 {
+                return wanted.fault(PageFault::Table);
+            }
+            return wanted.granted((entry & ADDRESS) | (wanted.address & inside), entry & WRITABLE != 0);
+        }
+        let frame = Iova(checked(entry, 0, wanted)? & ADDRESS);
+        let Wanted { context, .. } = wanted;
+        self.tlb.tables.put(Translation { context, page: wanted.region(), frame, writable: true });
+        self.page(frame, wanted, ports)
+    }
+
+    /// Reads the line of a third table that has the entry of a page. What else is right in it is kept, too.
+    fn page(&mut self, table: Iova, wanted: Wanted, ports: &mut Ports<'_>) -> Result<Translation, GpuError> {
+        let first = wanted.page() & !(LINE - 1);
+        let mut line = [0; (LINE * ENTRY_BYTES) as usize];
+        let at = table.0.saturating_add((first & TABLE_MASK).saturating_mul(ENTRY_BYTES));
+        ports.dma.read(Iova(at), &mut line)?;
+        let mut found = wanted.fault(PageFault::NotPresent);
+        for (page, entry) in (first..).zip(line.chunks_exact(ENTRY_BYTES as usize)) {
+            let entry = checked(word(entry), WRITABLE, wanted);
+            if page == wanted.page() {
+                found = entry.and_then(|entry| wanted.granted(entry & ADDRESS, entry & WRITABLE != 0));
+            } else if let Ok(entry) = entry {
+                let (frame, writable) = (Iova(entry & ADDRESS), entry & WRITABLE != 0);
+                self.tlb.pages.put(Translation { context: wanted.context, page, frame, writable });
+            }
+        }
+        found
     }
 
     /// The first table of a context, if it is one.
@@ -134,7 +149,7 @@ impl Mmu {
         if context >= self.contexts {
             return Ok(None);
         }
-        let at = self.table.saturating_add(u64::from(context).saturating_mul(8));
+        let at = self.table.saturating_add(u64::from(context).saturating_mul(ENTRY_BYTES));
         let entry = ports.dma.read_u64(Iova(at))?;
         let right = entry & PRESENT != 0 && entry & !(ADDRESS | PRESENT) == 0;
         Ok(right.then_some(entry & ADDRESS))
@@ -142,23 +157,27 @@ impl Mmu {
 
     /// Forgets the translations of one context.
     pub fn invalidate(&mut self, context: u32) {
-        self.cache.retain(|_, found| found.context != context);
+        self.tlb.forget(context);
     }
 
     /// Forgets all translations.
     pub fn invalidate_all(&mut self) {
-        self.cache.clear();
+        self.tlb = Tlb::default();
     }
 
     /// Whether it may have come to be what it is.
     pub fn is_possible(&self) -> bool {
         let registers = self.table % PAGE_BYTES == 0 && self.contexts <= super::registers::MAX_CONTEXTS;
-        registers
-            && self.cache.iter().all(|(&at, found)| {
-                at == found.place()
-                    && found.context != 0
-                    && found.page < SPACE_BYTES / PAGE_BYTES
-                    && found.frame.0 & !ADDRESS == 0
-            })
+        registers && self.tlb.is_possible()
     }
+}
+
+/// An entry of the table at `table`: that of the lowest bits of `number`.
+fn entry(table: u64, number: u64, ports: &mut Ports<'_>) -> Result<u64, GpuError> {
+    let at = table.saturating_add((number & TABLE_MASK).saturating_mul(ENTRY_BYTES));
+    Ok(ports.dma.read_u64(Iova(at))?)
+}
+
+fn word(bytes: &[u8]) -> u64 {
+    bytes.first_chunk().copied().map_or(0, u64::from_le_bytes)
 }

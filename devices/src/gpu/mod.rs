@@ -2,6 +2,7 @@
 
 mod compute;
 mod config;
+mod convert;
 mod core;
 mod error;
 mod image;
@@ -13,6 +14,7 @@ mod ring;
 mod state;
 #[cfg(test)]
 mod tests;
+mod tlb;
 mod view;
 mod window;
 

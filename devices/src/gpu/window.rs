@@ -107,6 +107,24 @@ impl Window {
         self.write_at(self.row(y), line, view)
     }
 
+    /// Reads rows from row `first` on to `lines`, one behind the other: in one access where the buffer has no gap between them.
+    pub fn read_rows(&self, first: u32, lines: &mut [u8], view: &mut View<'_, '_>) -> Result<(), GpuError> {
+        if self.is_linear() {
+            return self.read_at(self.row(first), lines, view);
+        }
+        let lines = lines.chunks_exact_mut(self.row_bytes as usize);
+        (first..).zip(lines).try_for_each(|(y, line)| self.read(y, line, view))
+    }
+
+    /// Writes the rows that `lines` has, as [`Self::read_rows`] reads them.
+    pub fn write_rows(&self, first: u32, lines: &[u8], view: &mut View<'_, '_>) -> Result<(), GpuError> {
+        if self.is_linear() {
+            return self.write_at(self.row(first), lines, view);
+        }
+        let lines = lines.chunks_exact(self.row_bytes as usize);
+        (first..).zip(lines).try_for_each(|(y, line)| self.write(y, line, view))
+    }
+
     /// Reads from byte `offset` of the buffer: a part of one of [`Self::runs`].
     pub fn read_at(&self, offset: u64, bytes: &mut [u8], view: &mut View<'_, '_>) -> Result<(), GpuError> {
         match &self.place {

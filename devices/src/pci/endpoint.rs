@@ -392,6 +392,7 @@ impl Endpoint {
             written: platform.written,
             shared: &shared,
             ranges: Vec::new(),
+            pieces: Vec::new(),
         };
         let mut msi = MsiPort { rid: self.rid, interrupts: &mut self.interrupts, gates, shared: &shared };
         let mut clock = ClockPort { rid: self.rid, clock: &mut *platform.clock };

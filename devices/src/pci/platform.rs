@@ -174,8 +174,9 @@ pub(super) struct DmaPort<'s, 'a> {
     pub translation: &'a mut dyn Translation,
     pub written: &'a dyn Fn(Gpa, u64),
     pub shared: &'s Shared<'a>,
-    /// Kept between accesses only for its allocation.
+    /// Kept between accesses only for their allocations.
     pub ranges: Vec<GpaRange>,
+    pub pieces: Vec<VolatileSlice<'a>>,
 }
 
 impl Dma for DmaPort<'_, '_> {
@@ -199,10 +200,11 @@ impl Dma for DmaPort<'_, '_> {
         let request = DmaRequest { rid: self.rid, iova, len, access };
         self.ranges.clear();
         self.translate(&request)?;
-        self.check_memory(iova)?;
+        self.find_memory(iova)?;
         self.log(&request);
-        for range in &self.ranges {
-            self.visit_range(range, access, visit);
+        self.pieces.iter().for_each(|piece| visit(*piece));
+        if access == Access::Write {
+            self.ranges.iter().for_each(|range| (self.written)(range.gpa, range.len));
         }
         Ok(())
     }
@@ -226,26 +228,24 @@ impl DmaPort<'_, '_> {
         }
     }
 
-    /// Everything must be RAM before anything is visited.
-    fn check_memory(&self, iova: Iova) -> Result<(), DmaFault> {
+    /// Finds the memory of all ranges, all of which must be RAM before anything is visited.
+    fn find_memory(&mut self, iova: Iova) -> Result<(), DmaFault> {
+        self.pieces.clear();
         let mut at = iova.0;
         for range in &self.ranges {
-            if !self.memory.check_range(GuestAddress(range.gpa.0), range.len as usize) {
-                return Err(DmaFault::NoMemory { iova: Iova(at) });
+            let (start, len) = (GuestAddress(range.gpa.0), range.len as usize);
+            match self.memory.get_slice(start, len) {
+                Ok(piece) => self.pieces.push(piece),
+                // It may go on from one region to the next.
+                Err(_) => {
+                    for piece in self.memory.get_slices(start, len) {
+                        self.pieces.push(piece.map_err(|_| DmaFault::NoMemory { iova: Iova(at) })?);
+                    }
+                }
             }
             at = at.saturating_add(range.len);
         }
         Ok(())
-    }
-
-    fn visit_range(&self, range: &GpaRange, access: Access, visit: &mut dyn FnMut(VolatileSlice<'_>)) {
-        let slices = self.memory.get_slices(GuestAddress(range.gpa.0), range.len as usize);
-        for slice in slices {
-            visit(slice.expect("the whole range was checked to be RAM"));
-        }
-        if access == Access::Write {
-            (self.written)(range.gpa, range.len);
-        }
     }
 }
 

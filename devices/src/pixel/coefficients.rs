@@ -5,12 +5,12 @@ use super::{Encoding, Range};
 /// Coefficients in units of 1/65536.
 #[derive(Clone, Copy)]
 pub struct Coefficients {
-    luma: i32,
-    luma_zero: i32,
-    red_cr: i32,
-    green_cb: i32,
-    green_cr: i32,
-    blue_cb: i32,
+    pub(super) luma: i32,
+    pub(super) luma_zero: i32,
+    pub(super) red_cr: i32,
+    pub(super) green_cb: i32,
+    pub(super) green_cr: i32,
+    pub(super) blue_cb: i32,
 }
 
 /// The share of the chroma samples in each colour, rounding included; what remains is to add a pixel's luma.

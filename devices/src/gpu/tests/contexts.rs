@@ -205,6 +205,29 @@ fn a_translation_is_used_until_it_is_invalidated() {
 }
 
 #[test]
+fn a_line_of_entries_is_read_at_once_and_a_table_is_found_again() {
+    let mut driver = driver();
+    // Entries 8 and 9 of the third table are in one line, entry 16 is in another.
+    let (first, second, later) = (1, 2, 9);
+    let page = |number: u64| BASE + 0x1000 * number;
+    map(&mut driver, 1, first, PAGES[0] | PRESENT | WRITABLE);
+    map(&mut driver, 1, second, PAGES[1] | PRESENT | WRITABLE);
+    driver.run(0, &[of(1, fill(at(page(first), 0), 8, 1, 1))]);
+    // Both are kept, and so is the place of the table, which nothing leads to any more.
+    map(&mut driver, 1, second, OTHER_PAGES[0] | PRESENT | WRITABLE);
+    map(&mut driver, 1, later, PAGES[2] | PRESENT | WRITABLE);
+    driver.set_word(directory(1) + 0x1000 + 8 * 6, 0);
+    let fills =
+        [(second, 2), (later, 3)].map(|(number, value)| of(1, fill(at(page(number), 0), 8, 1, value)));
+    driver.run(0, &fills);
+    let words = [PAGES[1], PAGES[2], OTHER_PAGES[0]].map(|address| driver.word(address) as u32);
+    assert_eq!((error(&mut driver, 0).0, words), (0, [2, 3, 0]));
+    global(&mut driver, INVALIDATE, 1);
+    driver.run(0, &fills);
+    assert_eq!(error(&mut driver, 0), (NOT_PRESENT, page(second), 1));
+}
+
+#[test]
 fn what_was_not_there_or_not_writable_needs_no_invalidation() {
     let mut driver = driver();
     let sum = RawPacket {
@@ -240,7 +263,11 @@ fn a_restored_gpu_has_the_translations_that_the_saved_one_had() {
     driver.gpu.reset(&mut driver.world.ports());
     assert_eq!(driver.gpu.save(), Gpu::new(GpuConfig::default()).save());
     let mut wrong = saved;
-    let (_, first) = wrong.mmu.cache.pop_first().unwrap();
-    wrong.mmu.cache.insert(0, first);
+    // It was read of a table of another context, whose place is another's.
+    let mut places = serde_json::to_value(&wrong.mmu.tlb).unwrap();
+    let pages = places["pages"].as_array_mut().unwrap();
+    let kept = pages.iter().position(|place| !place.is_null()).unwrap();
+    pages[kept]["context"] = 2.into();
+    wrong.mmu.tlb = serde_json::from_value(places).unwrap();
     assert!(Gpu::restore(GpuConfig::default(), wrong).is_err());
 }
