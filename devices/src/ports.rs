@@ -95,6 +95,66 @@ pub trait Dma {
         access: Access,
         visit: &mut dyn FnMut(VolatileSlice<'_>),
     ) -> Result<(), DmaFault>;
+
+    /// As [`Self::visit`] to read, for someone who has kept what was there the last time: `visit` is told beside each span
+    /// whether it is as `seen` has it, which then holds what it is now. A span is inside one page.
+    ///
+    /// Nothing is the same where it cannot be told, as under a processor that writes to memory without a word.
+    fn visit_again(
+        &mut self,
+        iova: Iova,
+        len: u64,
+        seen: &mut Seen,
+        visit: &mut dyn FnMut(VolatileSlice<'_>, Kept),
+    ) -> Result<(), DmaFault> {
+        seen.forget();
+        self.visit(iova, len, Access::Read, &mut |span| visit(span, Kept::No))
+    }
+}
+
+/// Whether what was kept of a span is what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// It is.
+    Yes,
+    /// It may be another.
+    No,
+}
+
+/// The spans that were visited, in order: where they were, and the number that the memory had.
+#[derive(Debug, Default)]
+pub struct Seen {
+    spans: Vec<(Gpa, usize, u32)>,
+    at: usize,
+}
+
+impl Seen {
+    /// Goes back to the first span.
+    pub fn rewind(&mut self) {
+        self.at = 0;
+    }
+
+    /// Forgets the spans from the next one on.
+    pub fn forget(&mut self) {
+        self.spans.truncate(self.at);
+    }
+
+    /// Holds the next span, of `len` bytes at `gpa`, whose page has `number` until somebody writes to it; tells whether it held
+    /// the same. Without a number it is held for nothing.
+    pub fn next(&mut self, gpa: Gpa, len: usize, number: Option<u32>) -> Kept {
+        let Some(number) = number else {
+            self.forget();
+            return Kept::No;
+        };
+        let span = (gpa, len, number);
+        let kept = self.spans.get(self.at) == Some(&span);
+        match self.spans.get_mut(self.at) {
+            Some(place) => *place = span,
+            None => self.spans.push(span),
+        }
+        self.at = self.at.saturating_add(1);
+        if kept { Kept::Yes } else { Kept::No }
+    }
 }
 
 /// Copies in and out, for any [`Dma`].

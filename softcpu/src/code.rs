@@ -1,7 +1,7 @@
 //! Which physical pages hold decoded code and which were written, shared with everyone who writes guest memory.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 /// Bytes in a page.
 pub const PAGE_BYTES: u64 = 4096;
@@ -12,11 +12,14 @@ const HOLDS_CODE: u8 = 1;
 const REPORTED: u8 = 2;
 /// It is in the list of changed pages, once as well.
 const CHANGED: u8 = 4;
+/// Its next write is to be counted.
+const OBSERVED: u8 = 8;
 
 /// Flags for each physical page: "cached code was decoded from here". Writers that are not the CPU (DMA, the
 /// firmware, a debugger) report what they wrote; the CPU drains the reports before it runs another block.
 ///
-/// After [`track`](Self::track) it also lists every page that anybody writes, the CPU included.
+/// After [`track`](Self::track) it also lists every page that anybody writes, the CPU included. And a device that reads the
+/// same pages again and again can learn whether they are as they were ([`observe`](Self::observe)).
 #[derive(Debug)]
 pub struct CodePages {
     flags: Vec<AtomicU8>,
@@ -24,6 +27,12 @@ pub struct CodePages {
     written: Mutex<Vec<u64>>,
     tracking: AtomicBool,
     changed: Mutex<Vec<u64>>,
+    /// Whether writes to observed pages are counted.
+    counting: AtomicBool,
+    /// Whether pages were observed that the CPU may still write without a word.
+    unguarded: AtomicBool,
+    /// For each page, how often it was written first after it was observed.
+    versions: OnceLock<Box<[AtomicU32]>>,
 }
 
 impl CodePages {
@@ -36,6 +45,9 @@ impl CodePages {
             written: Mutex::new(Vec::new()),
             tracking: AtomicBool::new(false),
             changed: Mutex::new(Vec::new()),
+            counting: AtomicBool::new(false),
+            unguarded: AtomicBool::new(false),
+            versions: OnceLock::new(),
         }
     }
 
@@ -55,9 +67,42 @@ impl CodePages {
         std::mem::take(&mut *changed)
     }
 
-    /// Notes that a page (a page number) is written, if that is tracked.
+    /// Says that from now on nobody writes this memory but a [`Cpu`](crate::Cpu) on it and those who report it, so that pages can
+    /// be [observed](Self::observe).
+    pub fn count_writes(&self) {
+        self.counting.store(true, Ordering::Relaxed);
+    }
+
+    /// A number that a page (a page number) keeps until somebody writes to it: who gets the same one twice knows that it is
+    /// as it was. `None` where that cannot be told, as under a processor that writes without a word.
+    pub fn observe(&self, page: u64) -> Option<u32> {
+        if !self.counting.load(Ordering::Relaxed) {
+            return None;
+        }
+        let versions = self.versions.get_or_init(|| self.flags.iter().map(|_| AtomicU32::new(0)).collect());
+        let version = versions.get(usize::try_from(page).ok()?)?;
+        if self.flags(page) & OBSERVED == 0 {
+            self.change(page, |flags| flags | OBSERVED);
+            self.unguarded.store(true, Ordering::Release);
+            self.call_for_attention();
+        }
+        Some(version.load(Ordering::Relaxed))
+    }
+
+    /// Whether pages were observed since the last call: a CPU must then have its next writes to them checked again.
+    pub(crate) fn take_unguarded(&self) -> bool {
+        self.unguarded.load(Ordering::Acquire) && self.unguarded.swap(false, Ordering::AcqRel)
+    }
+
+    /// Notes that a page (a page number) is written, if somebody wants to know.
     pub(crate) fn note_change(&self, page: u64) {
-        if self.tracking.load(Ordering::Relaxed) && self.flags(page) & CHANGED == 0 {
+        let flags = self.flags(page);
+        if flags & OBSERVED != 0 {
+            self.change(page, |flags| flags & !OBSERVED);
+            let version = self.versions.get().and_then(|versions| versions.get(page as usize));
+            version.inspect(|version| _ = version.fetch_add(1, Ordering::Relaxed));
+        }
+        if self.tracking.load(Ordering::Relaxed) && flags & CHANGED == 0 {
             let mut changed = self.changed.lock().unwrap_or_else(|e| e.into_inner());
             if (page as usize) < self.flags.len() && self.change(page, |flags| flags | CHANGED) & CHANGED == 0
             {
@@ -69,7 +114,8 @@ impl CodePages {
     /// Whether the CPU may write to a page (a page number) without a word to anybody.
     pub(crate) fn may_be_written(&self, page: u64) -> bool {
         let flags = self.flags(page);
-        flags & HOLDS_CODE == 0 && (flags & CHANGED != 0 || !self.tracking.load(Ordering::Relaxed))
+        flags & (HOLDS_CODE | OBSERVED) == 0
+            && (flags & CHANGED != 0 || !self.tracking.load(Ordering::Relaxed))
     }
 
     fn flags(&self, page: u64) -> u8 {
@@ -165,6 +211,26 @@ mod tests {
         code.written(u64::MAX, u64::MAX);
         assert!(code.take_written().is_empty());
     }
+
+    #[test]
+    fn an_observed_page_keeps_its_number_until_it_is_written() {
+        let code = CodePages::new(8 * PAGE_BYTES);
+        assert_eq!(code.observe(3), None, "nobody says what a CPU writes");
+        code.count_writes();
+        let [three, four] = [3, 4].map(|page| code.observe(page).unwrap());
+        assert!(code.take_unguarded() && !code.take_unguarded() && code.is_dirty());
+        assert!(!code.may_be_written(3) && code.may_be_written(5));
+        code.written(3 * PAGE_BYTES + 9, 1);
+        assert!(code.may_be_written(3));
+        let later = code.observe(3).unwrap();
+        assert_ne!(later, three);
+        assert_eq!((code.observe(3), code.observe(4)), (Some(later), Some(four)));
+        code.note_change(4);
+        code.note_change(4);
+        assert_ne!(code.observe(4), Some(four));
+        assert_eq!((code.observe(8), code.observe(u64::MAX)), (None, None));
+    }
+
     #[test]
     fn changed_pages_are_listed_once_and_only_when_asked_for() {
         let code = CodePages::new(8 * PAGE_BYTES);

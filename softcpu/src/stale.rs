@@ -16,6 +16,16 @@ impl Cpu {
         for page in self.code.take_written() {
             self.drop_code(page);
         }
+        self.guard_observed();
+    }
+
+    /// Sends the next write to each page that is observed now through the slow path, which notes it. After every call that a
+    /// device may observe pages in.
+    pub(crate) fn guard_observed(&mut self) {
+        if self.code.take_unguarded() {
+            let code = &self.code;
+            self.tlb.protect_unless(|page| code.may_be_written(page));
+        }
     }
 
     /// Forgets all decoded code.
@@ -38,7 +48,7 @@ mod tests {
     use iced_x86::code_asm::*;
 
     use crate::bus::Exit;
-    use crate::machine::{CODE, Machine, PRESENT, WRITE};
+    use crate::machine::{CODE, Machine, OBSERVE, PRESENT, WRITE};
 
     /// One physical page ends with the first byte of an instruction, and is mapped twice, with different pages behind.
     #[test]
@@ -64,5 +74,42 @@ mod tests {
         assert_eq!(m.cpu.run(&mut m.bus, Cycles(50_000)), Exit::Deadline);
         assert!(m.cpu.counters().blocks_decoded > 10_000, "they are decoded in turn");
         assert!(m.cpu.blocks.dropped() < 1100, "{} wait to be freed", m.cpu.blocks.dropped());
+    }
+
+    #[test]
+    fn writes_to_an_observed_page_are_counted_however_they_are_made() {
+        const PAGE: u64 = 0x20_0000;
+        let mut m = Machine::new();
+        m.code.count_writes();
+        m.assemble(CODE, |a| {
+            a.mov(rdi, PAGE).unwrap();
+            a.mov(rsi, PAGE).unwrap();
+            a.mov(edx, u32::from(OBSERVE)).unwrap();
+            a.mov(eax, (PAGE >> 12) as u32).unwrap();
+            // The page is written before, so that the CPU may write it without a word, and then in ways of all kinds.
+            a.mov(dword_ptr(rdi), eax).unwrap();
+            a.out(dx, eax).unwrap();
+            a.out(dx, eax).unwrap();
+            a.mov(dword_ptr(rdi), eax).unwrap();
+            a.out(dx, eax).unwrap();
+            a.lock().add(dword_ptr(rdi), eax).unwrap();
+            a.out(dx, eax).unwrap();
+            a.movups(xmmword_ptr(rdi + 16), xmm0).unwrap();
+            a.out(dx, eax).unwrap();
+            a.mov(ecx, 16).unwrap();
+            a.rep().movsb().unwrap();
+            a.out(dx, eax).unwrap();
+            a.mov(dword_ptr(rdi + 0xffd - 16), eax).unwrap();
+            a.out(dx, eax).unwrap();
+            // To read it is none.
+            a.mov(ebx, dword_ptr(rsi)).unwrap();
+            a.out(dx, eax).unwrap();
+            a.hlt().unwrap();
+        });
+        m.run();
+        let numbers: Vec<u32> = m.bus.observed.iter().map(|number| number.unwrap()).collect();
+        let first = numbers[0];
+        let steps: Vec<u32> = numbers.iter().map(|number| number - first).collect();
+        assert_eq!(steps, [0, 0, 1, 2, 3, 4, 5, 5]);
     }
 }

@@ -390,6 +390,7 @@ impl Endpoint {
             memory: platform.memory,
             translation: &mut *platform.translation,
             written: platform.written,
+            observe: platform.observe,
             shared: &shared,
             ranges: Vec::new(),
             pieces: Vec::new(),

@@ -6,10 +6,13 @@ use fencepost_trace::{Event, Stamp, Trace};
 use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap, VolatileSlice};
 
 use crate::faults::FaultSet;
-use crate::ports::{Access, Clock, Dma, DmaFault, Gpa, Iova, Msi};
+use crate::ports::{Access, Clock, Dma, DmaFault, Gpa, Iova, Kept, Msi, Seen};
 
 use super::dma_log::DmaLog;
 use super::interrupts::{Gates, InterruptState};
+
+/// Bytes of a page whose writes are counted together.
+const PAGE_BYTES: u64 = 4096;
 
 /// Who sends a message, so that a machine can give each sender a way to the CPU of its own (KVM's irqfd).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -134,6 +137,8 @@ pub struct Platform<'a> {
     pub translation: &'a mut dyn Translation,
     /// Called after a device wrote `(gpa, len)`: cached code there is stale.
     pub written: &'a dyn Fn(Gpa, u64),
+    /// The number that the page at an address has until somebody writes to it, if that can be told.
+    pub observe: &'a dyn Fn(Gpa) -> Option<u32>,
     /// Time.
     pub clock: &'a mut dyn BusClock,
     /// Events.
@@ -173,10 +178,11 @@ pub(super) struct DmaPort<'s, 'a> {
     pub memory: &'a GuestMemoryMmap,
     pub translation: &'a mut dyn Translation,
     pub written: &'a dyn Fn(Gpa, u64),
+    pub observe: &'a dyn Fn(Gpa) -> Option<u32>,
     pub shared: &'s Shared<'a>,
     /// Kept between accesses only for their allocations.
     pub ranges: Vec<GpaRange>,
-    pub pieces: Vec<VolatileSlice<'a>>,
+    pub pieces: Vec<(Gpa, VolatileSlice<'a>)>,
 }
 
 impl Dma for DmaPort<'_, '_> {
@@ -187,6 +193,42 @@ impl Dma for DmaPort<'_, '_> {
         access: Access,
         visit: &mut dyn FnMut(VolatileSlice<'_>),
     ) -> Result<(), DmaFault> {
+        self.find(iova, len, access)?;
+        self.pieces.iter().for_each(|(_, piece)| visit(*piece));
+        if access == Access::Write {
+            self.ranges.iter().for_each(|range| (self.written)(range.gpa, range.len));
+        }
+        Ok(())
+    }
+
+    fn visit_again(
+        &mut self,
+        iova: Iova,
+        len: u64,
+        seen: &mut Seen,
+        visit: &mut dyn FnMut(VolatileSlice<'_>, Kept),
+    ) -> Result<(), DmaFault> {
+        self.find(iova, len, Access::Read)?;
+        for &(start, piece) in &self.pieces {
+            let mut done = 0usize;
+            while done < piece.len() {
+                let gpa = Gpa(start.0.saturating_add(done as u64));
+                let len = in_page(gpa).min(piece.len().saturating_sub(done));
+                // Inside the piece by construction.
+                let Ok(span) = piece.subslice(done, len) else { break };
+                visit(span, seen.next(gpa, len, (self.observe)(gpa)));
+                done = done.saturating_add(len);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl DmaPort<'_, '_> {
+    /// Finds the pieces of memory behind an access, and records it.
+    fn find(&mut self, iova: Iova, len: u64, access: Access) -> Result<(), DmaFault> {
+        self.ranges.clear();
+        self.pieces.clear();
         if !self.bus_master {
             return Err(DmaFault::NotBusMaster);
         }
@@ -198,19 +240,12 @@ impl Dma for DmaPort<'_, '_> {
             return Err(DmaFault::NoMemory { iova });
         }
         let request = DmaRequest { rid: self.rid, iova, len, access };
-        self.ranges.clear();
         self.translate(&request)?;
         self.find_memory(iova)?;
         self.log(&request);
-        self.pieces.iter().for_each(|piece| visit(*piece));
-        if access == Access::Write {
-            self.ranges.iter().for_each(|range| (self.written)(range.gpa, range.len));
-        }
         Ok(())
     }
-}
 
-impl DmaPort<'_, '_> {
     fn translate(&mut self, request: &DmaRequest) -> Result<(), DmaFault> {
         let mut trace = self.shared.trace.borrow_mut();
         let mut messages = self.shared.messages.borrow_mut();
@@ -235,11 +270,14 @@ impl DmaPort<'_, '_> {
         for range in &self.ranges {
             let (start, len) = (GuestAddress(range.gpa.0), range.len as usize);
             match self.memory.get_slice(start, len) {
-                Ok(piece) => self.pieces.push(piece),
+                Ok(piece) => self.pieces.push((range.gpa, piece)),
                 // It may go on from one region to the next.
                 Err(_) => {
+                    let mut gpa = range.gpa;
                     for piece in self.memory.get_slices(start, len) {
-                        self.pieces.push(piece.map_err(|_| DmaFault::NoMemory { iova: Iova(at) })?);
+                        let piece = piece.map_err(|_| DmaFault::NoMemory { iova: Iova(at) })?;
+                        self.pieces.push((gpa, piece));
+                        gpa = Gpa(gpa.0.saturating_add(piece.len() as u64));
                     }
                 }
             }
@@ -247,6 +285,11 @@ impl DmaPort<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// Bytes from an address to the end of its page.
+fn in_page(gpa: Gpa) -> usize {
+    PAGE_BYTES.saturating_sub(gpa.0 % PAGE_BYTES) as usize
 }
 
 /// [`Msi`] of one function.

@@ -88,10 +88,17 @@ impl<T: Translation> FakePlatform<T> {
     /// Makes `call` with the platform lent.
     pub fn lend<R>(&mut self, call: impl FnOnce(&mut Platform<'_>) -> R) -> R {
         let written = |gpa: Gpa, len: u64| self.written.borrow_mut().push((gpa.0, len));
+        // What a page holds is a number that it keeps until somebody writes another.
+        let observe = |gpa: Gpa| {
+            let mut page = [0; 4096];
+            self.memory.read_slice(&mut page, GuestAddress(gpa.0 & !0xfff)).ok()?;
+            Some(crc32fast::hash(&page))
+        };
         call(&mut Platform {
             memory: &self.memory,
             translation: &mut self.translation,
             written: &written,
+            observe: &observe,
             clock: &mut self.clock,
             trace: &mut self.trace,
             messages: &mut self.messages,

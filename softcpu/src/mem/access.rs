@@ -371,6 +371,7 @@ impl Cpu {
             self.bus().mmio_read(how.now, at, &mut bytes[done..done + len]);
             done += len;
         }
+        self.guard_observed();
         Ok(())
     }
 
@@ -398,6 +399,7 @@ impl Cpu {
             }
             done += len;
         }
+        self.guard_observed();
         flow
     }
 }

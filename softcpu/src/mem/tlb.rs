@@ -233,6 +233,15 @@ impl Tlb {
         self.data.iter_mut().filter(|e| e.gpa() == gpa_page).for_each(|e| e.write = NOTHING);
     }
 
+    /// The same for the pages (by number) that may not be written without a word now.
+    pub fn protect_unless(&mut self, may_be_written: impl Fn(u64) -> bool) {
+        for entry in self.data.iter_mut().filter(|entry| entry.write != NOTHING) {
+            if !may_be_written(entry.gpa() >> 12) {
+                entry.write = NOTHING;
+            }
+        }
+    }
+
     /// A slot that was refilled by a global translation since is dropped with the others: that is allowed.
     fn drop_local(&mut self) {
         for &slot in &self.local {

@@ -46,6 +46,9 @@ pub const BRINGS_INTERRUPTS: u64 = 0xc000_0000;
 /// A port that raises the stop flag, as another thread of the host may at any time.
 pub const STOP: u16 = 0xf5;
 
+/// A port at which a device observes the page whose number is written to it.
+pub const OBSERVE: u16 = 0xf6;
+
 /// What the CPU said to the bus.
 #[derive(Default)]
 pub struct Devices {
@@ -54,6 +57,9 @@ pub struct Devices {
     pub mmio: Vec<(u64, u64, Vec<u8>)>,
     pub interrupts: Vec<(u64, u8)>,
     pub offsets: Vec<(Cycles, TscOffset)>,
+    /// What pages are observed in.
+    code: Option<Arc<CodePages>>,
+    pub observed: Vec<Option<u32>>,
 }
 
 impl Bus for Devices {
@@ -79,6 +85,9 @@ impl Bus for Devices {
         self.ports.push((now.0, port, u32::from_le_bytes(word)));
         if port == STOP {
             self.stop.store(true, Ordering::Relaxed);
+        }
+        if let (OBSERVE, Some(code)) = (port, &self.code) {
+            self.observed.push(code.observe(u32::from_le_bytes(word).into()));
         }
         if port == ATTENTION { Flow::Yield } else { Flow::Continue }
     }
@@ -115,7 +124,7 @@ impl Machine {
     pub fn new() -> Machine {
         let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), RAM_BYTES as usize)]).unwrap();
         let code = Arc::new(CodePages::new(RAM_BYTES));
-        let bus = Devices::default();
+        let bus = Devices { code: Some(Arc::clone(&code)), ..Devices::default() };
         let cpu = cpu(&memory, &code, &bus.stop);
         let mut machine = Machine { cpu, memory, code, bus, next_table: TABLES };
         for page in (0..0x40_0000).step_by(4096) {

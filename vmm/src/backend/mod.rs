@@ -108,7 +108,10 @@ pub fn resume(
         cpu::restored(memory, code, cpu, control, cpuid).ok_or_else(|| impossible("set of translations"))?;
     let soft = Soft::new(cpu);
     let back_end = match chosen {
-        Chosen::Soft => Resumed::Soft(Box::new(soft)),
+        Chosen::Soft => {
+            code.count_writes();
+            Resumed::Soft(Box::new(soft))
+        }
         Chosen::Kvm => Resumed::Kvm(Box::new(Moving::resume(soft, memory, &time)?)),
     };
     Ok((back_end, time, interrupts))
@@ -177,6 +180,7 @@ pub fn build(
         Chosen::Soft => {
             let cpuid = CpuidConfig { tsc_hz: SOFT_TSC_HZ as u32, ..CpuidConfig::default() };
             let soft = Soft::new(cpu::at_entry(memory, code, entry, control, cpuid));
+            code.count_writes();
             Ok((Box::new(soft), TimeBase::virtual_from_zero(), Box::<SoftInterrupts>::default()))
         }
         Chosen::Kvm => {

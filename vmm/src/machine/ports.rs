@@ -4,6 +4,7 @@ use fencepost_devices::function::Pin;
 use fencepost_devices::pci::{BusClock, PciRoot, Platform};
 use fencepost_devices::ports::Gpa;
 use fencepost_firmware::layout;
+use fencepost_softcpu::code::PAGE_BYTES;
 use fencepost_trace::{Event, Stamp, Trace};
 
 use super::Machine;
@@ -64,6 +65,7 @@ impl Machine {
             memory: &self.memory,
             translation: &mut self.iommu,
             written: &|gpa: Gpa, len| code.written(gpa.0, len),
+            observe: &|gpa: Gpa| code.observe(gpa.0 / PAGE_BYTES),
             clock: &mut CallClock {
                 now,
                 time: self.time,
