@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 
 use super::Display;
-use super::registers::{self, MAX_SIDE_PX};
+use super::registers::{self, HEADS, MAX_SIDE_PX};
 use super::sink::PictureSink;
 use crate::cost::CostModel;
 use crate::parameters::{Parameter, Takes};
@@ -91,8 +91,8 @@ impl Default for Config {
 pub struct DisplayParts {
     /// The monitor and the fetch engine; [`Config::check`] accepts it.
     pub config: Config,
-    /// Where its pictures go.
-    pub sink: Box<dyn PictureSink>,
+    /// Where the pictures of each head go.
+    pub sinks: [Box<dyn PictureSink>; HEADS],
 }
 
 /// Why a display description is refused.
@@ -171,7 +171,7 @@ impl Model for Display {
     fn parts(config: Config, host: &mut dyn Host) -> Result<DisplayParts, String> {
         // A mode that no monitor has is refused before the host opens anything.
         config.check().map_err(|error| error.to_string())?;
-        Ok(DisplayParts { config, sink: host.screen() })
+        Ok(DisplayParts { config, sinks: [(); HEADS].map(|()| host.screen()) })
     }
 
     fn power_on(parts: DisplayParts) -> Result<Self, String> {

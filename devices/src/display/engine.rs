@@ -1,40 +1,59 @@
-//! What the display does over time: vertical blanks, commits, scan-out.
+//! What a head does over time: vertical blanks, commits, scan-out.
 
-use fencepost_trace::{Event, FaultKind, Stamp};
+use fencepost_trace::{EngineId, Event, FaultKind, Stamp};
 
 use super::config::{Config, ScanOut};
 use super::layer::FetchError;
+use super::monitor::{self, EDID_BYTES};
 use super::plane::PlaneRegs;
 use super::raster::Raster;
 use super::registers::{Commit, ErrorBits, Irq};
 use super::scan::{Scratch, Shown, Staged};
 use super::sink::{PictureSink, Scanned};
-use super::state::{DisplayState, FrameCrc, LastVblank, Offered};
+use super::state::{FrameCrc, HeadState, LastVblank, Offered};
 use super::writeback::Writing;
 use crate::crc::crc32;
 use crate::ports::{Clock, Ports};
 
-/// Its engine's place in [`crate::function::Identity::engines`].
-const ENGINE: u8 = 0;
+/// What a head asks the clock to be called for.
+const CALLS: u32 = 2;
 /// The next vertical blank.
-const TOKEN_VBLANK: u32 = 0;
+const CALL_VBLANK: u32 = 0;
 /// The end of a fetch.
-const TOKEN_FETCH: u32 = 1;
+const CALL_FETCH: u32 = 1;
 /// Cycles over which the clock's rate is asked, so that rounding up to a nanosecond does not show.
 const RATE_CYCLES: u64 = 1_000_000_000;
 
-/// The engine behind the registers.
-pub(super) struct Core {
+/// A CRTC with its planes, its connector and what is at that. It knows of no other.
+pub(super) struct Head {
+    /// Which one; also its engine's place in [`crate::function::Identity::engines`], and its scan-out.
+    number: u8,
     pub config: Config,
-    pub state: DisplayState,
-    pub sink: Box<dyn PictureSink>,
+    pub edid: [u8; EDID_BYTES],
+    pub state: HeadState,
+    sink: Box<dyn PictureSink>,
     /// The frame being composed; not state, since each frame is composed anew.
-    pub picture: Vec<u8>,
+    picture: Vec<u8>,
     /// What is fetched for it.
-    pub scratch: Scratch,
+    scratch: Scratch,
 }
 
-impl Core {
+impl Head {
+    /// Head `number`, in `state`.
+    pub fn new(number: u8, config: Config, sink: Box<dyn PictureSink>, state: HeadState) -> Self {
+        let edid = monitor::edid(&config);
+        Head { number, config, edid, state, sink, picture: Vec::new(), scratch: Scratch::default() }
+    }
+
+    /// The clock's token of one of its calls.
+    fn token(&self, call: u32) -> u32 {
+        u32::from(self.number).saturating_mul(CALLS).saturating_add(call)
+    }
+
+    fn engine(&self, ports: &Ports<'_>) -> EngineId {
+        ports.engine(self.number)
+    }
+
     /// The last vertical blank as of `now`.
     pub fn last_vblank(&self, clock: &dyn Clock) -> LastVblank {
         let now = clock.now();
@@ -90,7 +109,7 @@ impl Core {
         }
         self.state.accepted = self.state.accepted.saturating_add(1);
         let commit = self.state.accepted;
-        ports.trace.record(Event::Doorbell { engine: ports.engine(ENGINE), queue: 0, tail: commit });
+        ports.trace.record(Event::Doorbell { engine: self.engine(ports), queue: 0, tail: commit });
         let writeback = waiting.unwrap_or(self.state.staged.writeback);
         self.state.pending = Some(Staged { writeback, ..self.state.staged });
         self.state.staged.writeback.on = false;
@@ -120,15 +139,15 @@ impl Core {
     pub fn enable_interrupts(&mut self, irq: Irq, ports: &mut Ports<'_>) {
         let waiting = irq.difference(self.state.irq_enable).intersection(self.state.irq_status);
         self.state.irq_enable = irq;
-        raise(waiting, ports);
+        self.raise(waiting, ports);
         self.arm(ports);
     }
 
-    /// A timer call.
+    /// A timer call, which may be another head's.
     pub fn timer(&mut self, token: u32, ports: &mut Ports<'_>) {
-        match token {
-            TOKEN_VBLANK => self.vblank(ports),
-            TOKEN_FETCH => self.end_fetch(ports),
+        match token.checked_sub(self.token(0)) {
+            Some(CALL_VBLANK) => self.vblank(ports),
+            Some(CALL_FETCH) => self.end_fetch(ports),
             _ => {}
         }
     }
@@ -137,19 +156,19 @@ impl Core {
     pub fn arm(&self, ports: &mut Ports<'_>) {
         let state = &self.state;
         let Some(raster) = state.raster else {
-            ports.clock.cancel(TOKEN_VBLANK);
-            ports.clock.cancel(TOKEN_FETCH);
+            ports.clock.cancel(self.token(CALL_VBLANK));
+            ports.clock.cancel(self.token(CALL_FETCH));
             return;
         };
         let next = raster.count_at(ports.clock.now().ns).max(state.handled).saturating_add(1);
         match raster.vblank_ns(next) {
-            Some(at_ns) if self.vblank_matters() => ports.clock.call_at(at_ns, TOKEN_VBLANK),
-            _ => ports.clock.cancel(TOKEN_VBLANK),
+            Some(at_ns) if self.vblank_matters() => ports.clock.call_at(at_ns, self.token(CALL_VBLANK)),
+            _ => ports.clock.cancel(self.token(CALL_VBLANK)),
         }
         // A fetch that cannot end before the next frame is not waited for: that frame's vertical blank finds it late.
         match state.fetching.and_then(|frame| self.fetch_end_ns(&raster, frame, ports.clock)) {
-            Some(at_ns) => ports.clock.call_at(at_ns, TOKEN_FETCH),
-            None => ports.clock.cancel(TOKEN_FETCH),
+            Some(at_ns) => ports.clock.call_at(at_ns, self.token(CALL_FETCH)),
+            None => ports.clock.cancel(self.token(CALL_FETCH)),
         }
     }
 
@@ -168,7 +187,7 @@ impl Core {
         let frame = raster.count_at(ports.clock.now().ns);
         if frame > self.state.handled {
             self.state.handled = frame;
-            ports.trace.record(Event::Vblank { engine: ports.engine(ENGINE), frame });
+            ports.trace.record(Event::Vblank { engine: self.engine(ports), frame });
             if let Some(late) = self.state.fetching.take() {
                 self.finish(late, Err(FetchError { bit: ErrorBits::LATE, iova: None }), ports);
             }
@@ -198,7 +217,7 @@ impl Core {
         let shown = Shown::new(commit);
         let fresh = self.state.shown.as_ref().is_none_or(|before| shown.differs(before));
         self.state.shown = Some(shown);
-        let engine = ports.engine(ENGINE);
+        let engine = self.engine(ports);
         ports.trace.record(Event::Latch { engine, frame, commit: self.state.latched });
         if fresh {
             ports.trace.record(Event::Flip { engine, frame, flip: self.state.latched });
@@ -251,12 +270,12 @@ impl Core {
             if let Some(iova) = error.iova {
                 self.state.fault_iova = iova.0;
             }
-            ports.trace.record(Event::Underrun { engine: ports.engine(ENGINE), frame });
+            ports.trace.record(Event::Underrun { engine: self.engine(ports), frame });
             self.fail(error.bit, ports);
         }
         let crc = crc32(&self.picture);
         self.state.crc = FrameCrc { frame, value: crc };
-        ports.trace.record(Event::ScanOut { engine: ports.engine(ENGINE), frame, crc });
+        ports.trace.record(Event::ScanOut { engine: self.engine(ports), frame, crc });
         let what = if fetched.is_ok() { Offered::Picture } else { Offered::Black };
         self.offer(self.state.crc, what, ports.clock.now());
         self.write_back(fetched.is_ok(), ports);
@@ -293,8 +312,8 @@ impl Core {
         shown.offered = what;
         let (size, flip) = (raster.mode.active, self.state.latched);
         let (width_px, height_px) = (u32::from(size.width_px), u32::from(size.height_px));
-        let xrgb = &self.picture;
-        self.sink.picture(&Scanned { scanout: 0, frame, flip, fresh, crc, now, width_px, height_px, xrgb });
+        let (scanout, xrgb) = (u32::from(self.number), &self.picture);
+        self.sink.picture(&Scanned { scanout, frame, flip, fresh, crc, now, width_px, height_px, xrgb });
     }
 
     fn size_picture(&mut self) {
@@ -324,18 +343,18 @@ impl Core {
 
     pub fn signal(&mut self, irq: Irq, ports: &mut Ports<'_>) {
         self.state.irq_status |= irq;
-        raise(irq.intersection(self.state.irq_enable), ports);
+        self.raise(irq.intersection(self.state.irq_enable), ports);
+    }
+
+    fn raise(&self, irq: Irq, ports: &mut Ports<'_>) {
+        for vector in irq.vectors(self.number) {
+            ports.msi.raise(vector);
+        }
     }
 
     /// The registers of a plane that a commit would take now.
     pub fn staged(&mut self, index: usize) -> Option<&mut PlaneRegs> {
         self.state.staged.planes.get_mut(index)
-    }
-}
-
-fn raise(irq: Irq, ports: &mut Ports<'_>) {
-    for vector in irq.vectors() {
-        ports.msi.raise(vector);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The display controller (docs/display.md): one CRTC with four planes, scanned out by DMA.
+//! The display controller (docs/display.md): heads of a CRTC with four planes and a connector, scanned out by DMA.
 
 mod color;
 mod compose;
@@ -7,6 +7,7 @@ mod core;
 pub(crate) mod edid;
 mod engine;
 mod format;
+mod head;
 mod layer;
 mod monitor;
 mod plane;
@@ -24,8 +25,8 @@ pub use config::{Config, ConfigError, DisplayParts, ScanOut};
 pub use core::Display;
 pub use plane::{ChromaRegs, PlaneRegs, Planes};
 pub use raster::{Mode, Raster};
-pub use registers::{Blend, Color, Point, Size};
+pub use registers::{Blend, Color, HEADS, Point, Size};
 pub use scan::{Lists, Shown, Staged};
 pub use sink::{NoPictures, PictureSink, Scanned};
-pub use state::{DisplayState, FrameCrc, LastVblank, Offered, ReadLatch};
+pub use state::{DisplayState, FrameCrc, HeadState, LastVblank, Offered, ReadLatch};
 pub use writeback::{WritebackRegs, Writing, Written};

@@ -18,11 +18,18 @@ pub const PLANES: usize = 4;
 /// Bytes from one plane's registers to the next one's.
 const PLANE_STRIDE: usize = 0x80;
 
-/// MSI-X vectors: one for each bit of `IRQ_STATUS`.
-pub const VECTORS: u16 = 5;
+/// How many heads there are.
+pub const HEADS: usize = 1;
+/// Bytes from one head's registers to the next one's. Those of the function are among the first head's.
+pub const HEAD_BYTES: u32 = 0x1000;
+
+/// MSI-X vectors of a head: one for each bit of `IRQ_STATUS`.
+const HEAD_VECTORS: u16 = 5;
+/// MSI-X vectors: the first head's, then the next one's.
+pub const VECTORS: u16 = HEAD_VECTORS * HEADS as u16;
 
 /// BAR 0 size.
-pub const BAR0_BYTES: u32 = 0x1000;
+pub const BAR0_BYTES: u32 = HEAD_BYTES * HEADS as u32;
 
 bitflags! {
     /// `IRQ_STATUS` and `IRQ_ENABLE`.
@@ -69,9 +76,11 @@ bitflags! {
 }
 
 impl Irq {
-    /// The MSI-X vector of each single bit: the bit's number.
-    pub fn vectors(self) -> impl Iterator<Item = u16> {
-        (0..VECTORS).filter(move |&vector| self.bits() & (1u32 << vector) != 0)
+    /// The MSI-X vector of each single bit, of head `number`.
+    pub fn vectors(self, number: u8) -> impl Iterator<Item = u16> {
+        let first = u16::from(number).saturating_mul(HEAD_VECTORS);
+        let bits = (0..HEAD_VECTORS).filter(move |&bit| self.bits() & (1u32 << bit) != 0);
+        bits.map(move |bit| first.saturating_add(bit))
     }
 }
 
@@ -224,8 +233,21 @@ pub enum Reg {
     WritebackFailures,
 }
 
-/// BAR 0.
-pub static MAP: Map<Reg> = Map::new(REGISTERS, BAR0_BYTES as usize);
+impl Reg {
+    /// Whether there is one of it, and not one for each head.
+    pub fn is_of_function(self) -> bool {
+        matches!(self, Reg::Id | Reg::MaxSize | Reg::NowNs | Reg::NowCycles)
+    }
+}
+
+/// The function's registers and the first head's.
+pub static MAP: Map<Reg> = Map::new(REGISTERS, HEAD_BYTES as usize);
+
+/// These offsets among a head's registers, for each head.
+pub fn each_head(offsets: impl Iterator<Item = u32> + Clone) -> impl Iterator<Item = u32> {
+    let starts = (0..BAR0_BYTES).step_by(HEAD_BYTES as usize);
+    starts.flat_map(move |start| offsets.clone().map(move |offset| start.saturating_add(offset)))
+}
 
 const REGISTERS: &[Register<Reg>] = &[
     read_only("ID", 0x000, 4, ID_VALUE as u64).id(Reg::Id),

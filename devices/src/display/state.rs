@@ -5,53 +5,67 @@ use serde::{Deserialize, Serialize};
 use super::config::DisplayParts;
 use super::core::Display;
 use super::raster::{Mode, Raster};
-use super::registers::{ErrorBits, Irq};
+use super::registers::{ErrorBits, HEADS, Irq};
 use super::scan::{Shown, Staged};
 use super::writeback::{WritebackRegs, Writing, Written};
 use crate::state::{StateError, Stateful, require};
 
 impl Stateful for Display {
     const KIND: &'static str = "display";
-    const VERSION: u32 = 6;
+    const VERSION: u32 = 7;
     type Parts = DisplayParts;
     type State = DisplayState;
 
     fn save(&self) -> DisplayState {
-        self.state().clone()
+        self.state()
     }
 
     fn restore(parts: DisplayParts, state: DisplayState) -> Result<Self, StateError> {
-        let active = state.raster.map(|raster| raster.mode.active);
-        let scans_out = state.pending.is_some()
-            || state.shown.is_some()
-            || state.fetching.is_some()
-            || state.writing.is_some();
-        require::<Display>(
-            state.raster.is_none_or(|raster| raster.mode.is_valid()),
-            "a mode that cannot be shown",
-        )?;
-        require::<Display>(active.is_some() || !scans_out, "a plane is shown while the CRTC is off")?;
-        let writeback = state.writing.map_or_else(WritebackRegs::default, |writing| writing.regs);
-        let shown =
-            state.shown.as_ref().map(|&Shown { planes, color, .. }| Staged { planes, color, writeback });
-        let active = active.unwrap_or_default();
-        let fit = state.pending.iter().chain(&shown).all(|commit| commit.is_valid(active));
-        require::<Display>(fit, "a plane that a commit would have refused")?;
-        require::<Display>(
-            state.writing.is_none_or(|writing| writing.regs.on && state.shown.is_some()),
-            "a picture is written that nothing shows",
-        )?;
-        require::<Display>(
-            state.shown.as_ref().is_none_or(Shown::is_covered),
-            "a scatter-gather list shorter than the picture",
-        )?;
+        state.heads.iter().try_for_each(HeadState::check)?;
         Ok(Display::with_state(parts, state))
     }
 }
 
 /// A display between two calls.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DisplayState {
+    /// Its heads.
+    pub heads: [HeadState; HEADS],
+}
+
+impl HeadState {
+    /// Refuses what no head could be in.
+    fn check(&self) -> Result<(), StateError> {
+        let active = self.raster.map(|raster| raster.mode.active);
+        let scans_out = self.pending.is_some()
+            || self.shown.is_some()
+            || self.fetching.is_some()
+            || self.writing.is_some();
+        require::<Display>(
+            self.raster.is_none_or(|raster| raster.mode.is_valid()),
+            "a mode that cannot be shown",
+        )?;
+        require::<Display>(active.is_some() || !scans_out, "a plane is shown while the CRTC is off")?;
+        let writeback = self.writing.map_or_else(WritebackRegs::default, |writing| writing.regs);
+        let shown =
+            self.shown.as_ref().map(|&Shown { planes, color, .. }| Staged { planes, color, writeback });
+        let active = active.unwrap_or_default();
+        let fit = self.pending.iter().chain(&shown).all(|commit| commit.is_valid(active));
+        require::<Display>(fit, "a plane that a commit would have refused")?;
+        require::<Display>(
+            self.writing.is_none_or(|writing| writing.regs.on && self.shown.is_some()),
+            "a picture is written that nothing shows",
+        )?;
+        require::<Display>(
+            self.shown.as_ref().is_none_or(Shown::is_covered),
+            "a scatter-gather list shorter than the picture",
+        )
+    }
+}
+
+/// A head between two calls.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeadState {
     /// `IRQ_STATUS`.
     pub irq_status: Irq,
     /// `IRQ_ENABLE`.
@@ -137,10 +151,10 @@ pub struct ReadLatch {
     pub crc: u32,
 }
 
-impl Default for DisplayState {
+impl Default for HeadState {
     /// The state after reset.
     fn default() -> Self {
-        DisplayState {
+        HeadState {
             irq_status: Irq::empty(),
             irq_enable: Irq::empty(),
             errors: ErrorBits::empty(),

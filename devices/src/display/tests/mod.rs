@@ -66,6 +66,18 @@ impl PictureSink for Album {
     }
 }
 
+impl Album {
+    /// An album for the pictures of all heads.
+    fn sinks(&self) -> [Box<dyn PictureSink>; HEADS] {
+        [(); HEADS].map(|()| Box::new(self.clone()) as Box<dyn PictureSink>)
+    }
+}
+
+/// Nobody looks.
+fn unseen() -> [Box<dyn PictureSink>; HEADS] {
+    [(); HEADS].map(|()| Box::new(NoPictures) as Box<dyn PictureSink>)
+}
+
 struct Bench {
     world: World,
     display: Display,
@@ -75,11 +87,9 @@ struct Bench {
 impl Bench {
     fn new(config: &str) -> Self {
         let album = Album::default();
-        let display = Display::new(DisplayParts {
-            config: super::config::config(config),
-            sink: Box::new(album.clone()),
-        })
-        .unwrap();
+        let display =
+            Display::new(DisplayParts { config: super::config::config(config), sinks: album.sinks() })
+                .unwrap();
         Bench { world: World::new(0x10000), display, album }
     }
 
@@ -446,7 +456,7 @@ fn reset_returns_to_power_on_and_withdraws_the_calls() {
     bench.flip(1);
     bench.at(FRAME_NS);
     bench.display.reset(&mut bench.world.ports());
-    assert_eq!(bench.display.state(), &DisplayState::default());
+    assert_eq!(bench.display.state(), DisplayState::default());
     assert_eq!((bench.world.clock.pending(0), bench.world.clock.pending(1)), (None, None));
 }
 

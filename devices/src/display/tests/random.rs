@@ -91,18 +91,18 @@ fn a_driver_that_writes_anything_meets_every_error_and_breaks_nothing() {
         world.memory_mut()[at + 8..at + 12].copy_from_slice(&len.to_le_bytes());
     }
     let config = super::config::config("latency=100,bytes-per-cycle=1");
-    let parts = || DisplayParts { config: config.clone(), sink: Box::new(NoPictures) };
+    let parts = || DisplayParts { config: config.clone(), sinks: unseen() };
     let mut display = Display::new(parts()).unwrap();
     let (mut errors, mut flips, mut written) = (0, 0, 0);
     for _ in 0..20_000 {
         step(&mut dice, &mut world, &mut display);
-        errors |= display.state().errors.bits();
-        flips = flips.max(display.state().latched);
-        written = written.max(display.state().written.pictures);
-        let saved = display.state().clone();
+        errors |= display.state().heads[0].errors.bits();
+        flips = flips.max(display.state().heads[0].latched);
+        written = written.max(display.state().heads[0].written.pictures);
+        let saved = display.state();
         display = Display::restore(parts(), saved.clone()).unwrap();
         display.rearm(&mut world.ports());
-        assert_eq!(display.state(), &saved);
+        assert_eq!(display.state(), saved);
         world.trace.events.clear();
         world.take_raised();
     }

@@ -8,12 +8,12 @@ fn a_restored_display_goes_on_as_the_saved_one_would() {
     let picture = bench.flip(1);
     bench.at(FRAME_NS);
     bench.world.take_raised();
-    let saved = serde_json::to_string(bench.display.state()).unwrap();
+    let saved = serde_json::to_string(&bench.display.state()).unwrap();
     let state = serde_json::from_str(&saved).unwrap();
-    let sink = Box::new(bench.album.clone());
-    bench.display = Display::restore(DisplayParts { config: Config::default(), sink }, state).unwrap();
+    let sinks = bench.album.sinks();
+    bench.display = Display::restore(DisplayParts { config: Config::default(), sinks }, state).unwrap();
     bench.display.rearm(&mut bench.world.ports());
-    assert_eq!(serde_json::to_string(bench.display.state()).unwrap(), saved);
+    assert_eq!(serde_json::to_string(&bench.display.state()).unwrap(), saved);
     assert!(bench.world.take_raised().is_empty());
     bench.at(FRAME_NS * 2 - 1);
     assert_eq!(bench.read64(CRC_FRAME), 1);
@@ -26,10 +26,10 @@ fn states_that_cannot_be_are_refused() {
     bench.flip(1);
     bench.at(FRAME_NS);
     let good = bench.display.save();
-    let refused = |change: &dyn Fn(&mut DisplayState)| {
+    let refused = |change: &dyn Fn(&mut HeadState)| {
         let mut state = good.clone();
-        change(&mut state);
-        let parts = DisplayParts { config: Config::default(), sink: Box::new(NoPictures) };
+        change(&mut state.heads[0]);
+        let parts = DisplayParts { config: Config::default(), sinks: unseen() };
         matches!(Display::restore(parts, state), Err(StateError::Impossible { kind: "display", .. }))
     };
     assert!(!refused(&|_| {}));

@@ -237,8 +237,8 @@ fn it_ends_after_a_restore_as_it_would_have() {
     stage_writeback(&mut bench, b"AR24");
     let picture = bench.flip(1);
     bench.at(FRAME_NS);
-    let saved = serde_json::to_string(bench.display.state()).unwrap();
-    let parts = DisplayParts { config: Config::default(), sink: Box::new(NoPictures) };
+    let saved = serde_json::to_string(&bench.display.state()).unwrap();
+    let parts = DisplayParts { config: Config::default(), sinks: unseen() };
     bench.display = Display::restore(parts, serde_json::from_str(&saved).unwrap()).unwrap();
     bench.display.rearm(&mut bench.world.ports());
     bench.at(FRAME_NS * 2 - 1);
