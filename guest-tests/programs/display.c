@@ -191,7 +191,8 @@ static int find_primary_plane(struct display *d)
 	return -ENOENT;
 }
 
-static int find_pipeline(struct display *d)
+/* Objects that are not taken already. */
+static int find_pipeline(struct display *d, const struct display *taken)
 {
 	uint32_t crtcs[MAX_OBJECTS], connectors[MAX_OBJECTS], encoder_id = 0;
 	struct drm_mode_card_res res = {
@@ -207,14 +208,15 @@ static int find_pipeline(struct display *d)
 	ret = -ENXIO;
 	for (uint32_t i = 0; i < res.count_connectors && i < MAX_OBJECTS && ret; i++) {
 		d->connector = connectors[i];
-		ret = find_mode(d->fd, d->connector, &d->mode, &encoder_id);
+		if (d->connector != taken->connector)
+			ret = find_mode(d->fd, d->connector, &d->mode, &encoder_id);
 	}
 	if (ret)
 		return ret;
 	for (uint32_t i = 0; i < res.count_crtcs && i < MAX_OBJECTS; i++) {
 		struct drm_mode_get_encoder encoder = { .encoder_id = encoder_id };
 
-		if (display_ioctl(d->fd, DRM_IOCTL_MODE_GETENCODER, &encoder) ||
+		if (crtcs[i] == taken->crtc || display_ioctl(d->fd, DRM_IOCTL_MODE_GETENCODER, &encoder) ||
 		    !(encoder.possible_crtcs & (1u << i)))
 			continue;
 		d->crtc = crtcs[i];
@@ -246,8 +248,20 @@ int display_use_mode(struct display *d, const struct drm_mode_modeinfo *mode)
 	return 0;
 }
 
+static int find_everything(struct display *d, const struct display *taken)
+{
+	int ret = find_pipeline(d, taken);
+
+	if (!ret)
+		ret = look_up_properties(d);
+	if (!ret)
+		ret = display_use_mode(d, &d->mode);
+	return ret;
+}
+
 static int set_up(struct display *d)
 {
+	const struct display nothing = { 0 };
 	struct drm_set_client_cap planes = { DRM_CLIENT_CAP_UNIVERSAL_PLANES, 1 };
 	struct drm_set_client_cap atomic = { DRM_CLIENT_CAP_ATOMIC, 1 };
 	int ret = display_ioctl(d->fd, DRM_IOCTL_SET_CLIENT_CAP, &planes);
@@ -257,13 +271,7 @@ static int set_up(struct display *d)
 	/* The first to open a card is its master already. */
 	if (!ret)
 		ret = display_ioctl(d->fd, DRM_IOCTL_SET_MASTER, NULL);
-	if (!ret)
-		ret = find_pipeline(d);
-	if (!ret)
-		ret = look_up_properties(d);
-	if (!ret)
-		ret = display_use_mode(d, &d->mode);
-	return ret;
+	return ret ? ret : find_everything(d, &nothing);
 }
 
 int display_open(struct display *display, const char *driver)
@@ -278,6 +286,13 @@ int display_open(struct display *display, const char *driver)
 	if (ret)
 		close(display->fd);
 	return ret;
+}
+
+int display_open_other(struct display *other, const struct display *display)
+{
+	memset(other, 0, sizeof(*other));
+	other->fd = display->fd;
+	return find_everything(other, display);
 }
 
 void display_close(struct display *display)

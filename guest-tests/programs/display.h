@@ -49,6 +49,12 @@ struct display {
  */
 int display_open(struct display *display, const char *driver);
 
+/*
+ * Finds another connected connector of an open display's card, with another CRTC: one more display, whose file is the first
+ * one's and is closed with that. -ENXIO: nothing is connected there.
+ */
+int display_open_other(struct display *other, const struct display *display);
+
 /* Has the display use another mode from its next modeset on. */
 int display_use_mode(struct display *display, const struct drm_mode_modeinfo *mode);
 

@@ -123,6 +123,7 @@ static int find_flip(const char *buf, ssize_t len, struct display_flip *flip)
 			continue;
 		memcpy(&event, buf + at, sizeof(event));
 		flip->user_data = event.user_data;
+		flip->crtc = event.crtc_id;
 		flip->sequence = event.sequence;
 		flip->time_ns = event.tv_sec * 1000000000ull + event.tv_usec * 1000ull;
 		return 0;

@@ -8,6 +8,7 @@
 /* A completed flip, as the kernel reports it. */
 struct display_flip {
 	uint64_t user_data;
+	uint32_t crtc;
 	/* The CRTC's vblank count at which the flip took effect. */
 	uint32_t sequence;
 	/* CLOCK_MONOTONIC of that vblank, nanoseconds. */

@@ -2,7 +2,17 @@
 /* A display's write-back connector: see display_writeback.h. */
 #include "display_writeback.h"
 
+#include <stdbool.h>
+
 #define MAX_CONNECTORS 8
+
+static bool is_for_crtc(struct display *display, uint32_t encoder_id)
+{
+	struct drm_mode_get_encoder encoder = { .encoder_id = encoder_id };
+
+	return !display_ioctl(display->fd, DRM_IOCTL_MODE_GETENCODER, &encoder) &&
+	       encoder.possible_crtcs & (1u << display->crtc_index);
+}
 
 uint32_t display_find_connector(struct display *display, uint32_t type)
 {
@@ -12,9 +22,19 @@ uint32_t display_find_connector(struct display *display, uint32_t type)
 	if (display_ioctl(display->fd, DRM_IOCTL_MODE_GETRESOURCES, &res))
 		return 0;
 	for (uint32_t i = 0; i < res.count_connectors && i < MAX_CONNECTORS; i++) {
-		struct drm_mode_get_connector get = { .connector_id = ids[i] };
+		uint32_t encoder = 0;
+		struct drm_mode_modeinfo unused;
+		/* With room for modes, though there may be more, the kernel does not look at the monitor. */
+		struct drm_mode_get_connector get = {
+			.connector_id = ids[i],
+			.encoders_ptr = (uintptr_t)&encoder,
+			.count_encoders = 1,
+			.modes_ptr = (uintptr_t)&unused,
+			.count_modes = 1,
+		};
 
-		if (!display_ioctl(display->fd, DRM_IOCTL_MODE_GETCONNECTOR, &get) && get.connector_type == type)
+		if (!display_ioctl(display->fd, DRM_IOCTL_MODE_GETCONNECTOR, &get) && get.connector_type == type &&
+		    is_for_crtc(display, encoder))
 			return ids[i];
 	}
 	return 0;

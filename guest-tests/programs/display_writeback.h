@@ -6,10 +6,10 @@
 #include "display.h"
 #include "display_commit.h"
 
-/* The first connector of this type (DRM_MODE_CONNECTOR_*); 0 if there is none. */
+/* The first connector of this type (DRM_MODE_CONNECTOR_*) that the display's CRTC can have; 0 if there is none. */
 uint32_t display_find_connector(struct display *display, uint32_t type);
 
-/* Asks for write-back connectors, and returns the first one; 0 if there is none. */
+/* Asks for write-back connectors, and returns that of the display's CRTC; 0 if there is none. */
 uint32_t display_writeback_connector(struct display *display);
 
 /* A connector's property: its id or 0, its value in *value, unless that is NULL. */

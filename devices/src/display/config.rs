@@ -20,6 +20,10 @@ const EDID_MAX_CLOCK_KHZ: u64 = 655_350;
 const MIN_SIDE_PX: u16 = 64;
 /// The sides that a mode can have.
 const SIDE: Takes = Takes::Whole { min: MIN_SIDE_PX as u64, max: EDID_MAX_SIDE_PX as u64 };
+/// The refresh rates that it can have.
+const HZ: Takes = Takes::Whole { min: 1, max: 1000 };
+/// The words of [`Monitor`].
+const PLUGGED: Takes = Takes::Word(&["connected", "absent"]);
 /// Horizontal blank of the preferred mode, pixels (that of VESA CVT 1.2 reduced blanking).
 pub(super) const HORIZONTAL_BLANK_PX: u16 = 160;
 /// Vertical blank of the preferred mode, lines (CVT reduced blanking's porches and sync, without its time minimum).
@@ -62,6 +66,18 @@ pub struct Config {
     pub refresh_hz: u16,
     /// What is at the connector.
     pub monitor: Monitor,
+    /// The same of the second head's connector: width, pixels.
+    #[serde(rename = "width2")]
+    pub second_width_px: u16,
+    /// Height, lines.
+    #[serde(rename = "height2")]
+    pub second_height_px: u16,
+    /// Refresh rate, hertz.
+    #[serde(rename = "hz2")]
+    pub second_refresh_hz: u16,
+    /// What is at it.
+    #[serde(rename = "monitor2")]
+    pub second_monitor: Monitor,
     /// When frames are fetched.
     #[serde(rename = "scanout")]
     pub scan_out: ScanOut,
@@ -80,6 +96,10 @@ impl Default for Config {
             height_px: 768,
             refresh_hz: 60,
             monitor: Monitor::Connected,
+            second_width_px: 1024,
+            second_height_px: 768,
+            second_refresh_hz: 60,
+            second_monitor: Monitor::Absent,
             scan_out: ScanOut::Always,
             fixed_cycles: 1000,
             bytes_per_cycle: NonZeroU32::MIN.saturating_add(3),
@@ -106,8 +126,27 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Checks that the preferred mode fits an EDID block.
+    /// What head `number` is told: its own monitor is the first there.
+    pub(super) fn of_head(&self, number: u8) -> Self {
+        match number {
+            0 => self.clone(),
+            _ => Config {
+                width_px: self.second_width_px,
+                height_px: self.second_height_px,
+                refresh_hz: self.second_refresh_hz,
+                monitor: self.second_monitor,
+                ..self.clone()
+            },
+        }
+    }
+
+    /// Checks that the preferred mode of each monitor fits an EDID block.
     pub fn check(&self) -> Result<(), ConfigError> {
+        self.check_first()?;
+        self.of_head(1).check_first()
+    }
+
+    fn check_first(&self) -> Result<(), ConfigError> {
         let sides = MIN_SIDE_PX..=EDID_MAX_SIDE_PX.min(MAX_SIDE_PX);
         let fits = sides.contains(&self.width_px)
             && sides.contains(&self.height_px)
@@ -147,17 +186,25 @@ impl Config {
 }
 
 impl Model for Display {
-    const ABOUT: &'static str = "display controller with a monitor and four planes";
+    const ABOUT: &'static str = "display controller with two heads, each a connector and four planes";
     const SLOT: Option<u8> = Some(3);
     const PARAMETERS: &'static [Parameter] = &[
         Parameter { key: "width", takes: SIDE, about: "width of the preferred mode, pixels" },
         Parameter { key: "height", takes: SIDE, about: "height of the preferred mode, lines" },
-        Parameter { key: "hz", takes: Takes::Whole { min: 1, max: 1000 }, about: "refreshes a second" },
+        Parameter { key: "hz", takes: HZ, about: "refreshes a second" },
+        Parameter { key: "monitor", takes: PLUGGED, about: "whether a monitor is at the connector" },
         Parameter {
-            key: "monitor",
-            takes: Takes::Word(&["connected", "absent"]),
-            about: "whether a monitor is at the connector",
+            key: "width2",
+            takes: SIDE,
+            about: "width of the second monitor's preferred mode, pixels",
         },
+        Parameter {
+            key: "height2",
+            takes: SIDE,
+            about: "height of the second monitor's preferred mode, lines",
+        },
+        Parameter { key: "hz2", takes: HZ, about: "the second monitor's refreshes a second" },
+        Parameter { key: "monitor2", takes: PLUGGED, about: "whether a monitor is at the second connector" },
         Parameter {
             key: "scanout",
             takes: Takes::Word(&["always", "on-flip"]),
@@ -179,7 +226,7 @@ impl Model for Display {
     }
 
     fn register_table() -> Vec<Register> {
-        registers::MAP.rows()
+        registers::rows()
     }
 
     fn cost(config: &Config) -> Option<CostModel> {
@@ -205,11 +252,16 @@ mod tests {
             height_px: 240,
             refresh_hz: 50,
             monitor: Monitor::Absent,
+            second_width_px: 640,
+            second_height_px: 480,
+            second_refresh_hz: 75,
+            second_monitor: Monitor::Connected,
             scan_out: ScanOut::OnFlip,
             fixed_cycles: 7,
             bytes_per_cycle: 16.try_into().unwrap(),
         };
-        let text = "width=320,height=240,hz=50,monitor=absent,scanout=on-flip,latency=7,bytes-per-cycle=16";
+        let text = "width=320,height=240,hz=50,monitor=absent,width2=640,height2=480,hz2=75,monitor2=connected,\
+                    scanout=on-flip,latency=7,bytes-per-cycle=16";
         assert_eq!(config(text), expected);
         assert_eq!(config(""), Config::default());
     }
@@ -217,6 +269,7 @@ mod tests {
     #[test]
     fn a_mode_beyond_the_pixel_clock_is_refused() {
         assert!(matches!(config("width=4000,height=4000").check(), Err(ConfigError::Mode(_))));
+        assert!(matches!(config("width2=4000,height2=4000").check(), Err(ConfigError::Mode(_))));
     }
 
     #[test]

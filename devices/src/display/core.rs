@@ -28,10 +28,11 @@ impl Display {
 
     /// A display in `state`.
     pub(super) fn with_state(parts: DisplayParts, state: DisplayState) -> Self {
-        let DisplayParts { config, sinks: [sink] } = parts;
-        let [first] = state.heads;
-        let heads = [Head::new(0, config.clone(), sink, first)];
-        Display { config, heads }
+        let DisplayParts { config, sinks: [sink, sink2] } = parts;
+        let [first, second] = state.heads;
+        let first = Head::new(0, config.of_head(0), sink, first);
+        let second = Head::new(1, config.of_head(1), sink2, second);
+        Display { config, heads: [first, second] }
     }
 
     /// Everything needed to go on elsewhere; also the counters.
@@ -72,7 +73,10 @@ impl Function for Display {
             ids: Ids::fencepost(3),
             class: 0x03_80_00,
             revision: 1,
-            engines: &[EngineSpec { name: "display", role: Role::Sink }],
+            engines: &[
+                EngineSpec { name: "display", role: Role::Sink },
+                EngineSpec { name: "display2", role: Role::Sink },
+            ],
             ..Identity::registers_and_msix(registers::BAR0_BYTES, registers::VECTORS)
         }
     }
@@ -82,7 +86,7 @@ impl Function for Display {
     }
 
     fn doorbells(&self) -> Vec<Doorbell> {
-        let bells = registers::each_head(registers::MAP.offsets(Reg::Commit));
+        let bells = registers::offsets(Reg::Commit);
         bells.map(|offset| Doorbell { offset, bytes: 4, value: Some(1) }).collect()
     }
 
@@ -130,14 +134,25 @@ impl Function for Display {
 }
 
 impl Changes for Display {
-    const KEYS: &'static [&'static str] =
-        &["width", "height", "hz", "monitor", "scanout", "latency", "bytes-per-cycle"];
+    const KEYS: &'static [&'static str] = &[
+        "width",
+        "height",
+        "hz",
+        "monitor",
+        "width2",
+        "height2",
+        "hz2",
+        "monitor2",
+        "scanout",
+        "latency",
+        "bytes-per-cycle",
+    ];
 
     fn change(&mut self, changes: &Parameters, ports: &mut Ports<'_>) -> Result<(), String> {
         let config: Config = changed(&self.config, changes)?;
         config.check().map_err(|error| error.to_string())?;
-        for head in &mut self.heads {
-            head.configure(config.clone(), ports);
+        for (number, head) in (0..).zip(&mut self.heads) {
+            head.configure(config.of_head(number), ports);
         }
         self.config = config;
         Ok(())

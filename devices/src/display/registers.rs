@@ -19,7 +19,7 @@ pub const PLANES: usize = 4;
 const PLANE_STRIDE: usize = 0x80;
 
 /// How many heads there are.
-pub const HEADS: usize = 1;
+pub const HEADS: usize = 2;
 /// Bytes from one head's registers to the next one's. Those of the function are among the first head's.
 pub const HEAD_BYTES: u32 = 0x1000;
 
@@ -243,10 +243,19 @@ impl Reg {
 /// The function's registers and the first head's.
 pub static MAP: Map<Reg> = Map::new(REGISTERS, HEAD_BYTES as usize);
 
-/// These offsets among a head's registers, for each head.
-pub fn each_head(offsets: impl Iterator<Item = u32> + Clone) -> impl Iterator<Item = u32> {
-    let starts = (0..BAR0_BYTES).step_by(HEAD_BYTES as usize);
-    starts.flat_map(move |start| offsets.clone().map(move |offset| start.saturating_add(offset)))
+/// All registers.
+pub fn rows() -> Vec<Register> {
+    let row = |register: &Register<Reg>| match register.id.is_of_function() {
+        true => register.anonymous(),
+        false => register.anonymous().in_sets(HEADS, HEAD_BYTES as usize),
+    };
+    REGISTERS.iter().map(row).collect()
+}
+
+/// Where each head's register known as `id` is.
+pub fn offsets(id: Reg) -> impl Iterator<Item = u32> {
+    let heads = (0..BAR0_BYTES).step_by(HEAD_BYTES as usize);
+    heads.flat_map(move |head| MAP.offsets(id).map(move |offset| head.saturating_add(offset)))
 }
 
 const REGISTERS: &[Register<Reg>] = &[
@@ -305,7 +314,7 @@ const REGISTERS: &[Register<Reg>] = &[
     read_write("PLANE_CHROMA_PITCH", 0x450, 4, 0, all(4))
         .each(PLANES, PLANE_STRIDE)
         .id(Reg::PlaneChromaPitch),
-    read_only("CONNECTOR", 0x800, 4, 1).id(Reg::Connector),
+    read_only("CONNECTOR", 0x800, 4, 0).configured().id(Reg::Connector),
     read_only("EDID", 0x900, 4, 0).each(EDID_BYTES / 4, 4).configured().id(Reg::Edid),
     acting("WRITEBACK_CONTROL", 0xa00, 4, 0, 1).id(Reg::WritebackControl),
     read_write("WRITEBACK_FORMAT", 0xa04, 4, 0, all(4)).id(Reg::WritebackFormat),

@@ -12,7 +12,7 @@ use crate::state::{StateError, Stateful, require};
 
 impl Stateful for Display {
     const KIND: &'static str = "display";
-    const VERSION: u32 = 7;
+    const VERSION: u32 = 8;
     type Parts = DisplayParts;
     type State = DisplayState;
 

@@ -19,7 +19,7 @@ impl RegisterFile {
         let zeros = || vec![0; bytes];
         let mut file = RegisterFile { bytes: zeros(), reset: zeros(), writable: zeros(), clear: zeros() };
         for register in registers {
-            for offset in (0..register.count).map(|index| register.place(index)) {
+            for offset in (0..register.all()).map(|index| register.place(index)) {
                 put(&mut file.reset, offset, register.width, register.reset.unwrap_or(0));
                 put(&mut file.clear, offset, register.width, register.clear);
                 // What only acts when written is not kept.

@@ -35,6 +35,7 @@ impl<Id: Copy + PartialEq> Map<Id> {
         let mut at = 0;
         while at < registers.len() {
             assert!(registers[at].width >= 4, "registers that are accessed in words are words");
+            assert!(registers[at].sets == 1, "a map is of one set");
             at = at.saturating_add(1);
         }
         Map { registers }

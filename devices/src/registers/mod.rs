@@ -29,7 +29,7 @@ pub enum Access {
     Locked,
 }
 
-/// One row: a register, or several of one kind at equal distances.
+/// One row: a register, or several of one kind at equal distances, and that in one or several sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Register<Id = ()> {
     /// By what the device's code knows it.
@@ -40,10 +40,14 @@ pub struct Register<Id = ()> {
     pub offset: usize,
     /// Width in bytes: 1, 2, 4 or 8.
     pub width: usize,
-    /// How many there are.
+    /// How many there are in a set.
     pub count: usize,
     /// Bytes from one to the next, if there are several.
     pub stride: usize,
+    /// How many sets of registers it is in.
+    pub sets: usize,
+    /// Bytes from one set to the next, if there are several.
+    pub set_stride: usize,
     /// What the guest may do with it.
     pub access: Access,
     /// Value after reset; none where configuration, time or the picture source decides.
@@ -56,7 +60,8 @@ pub struct Register<Id = ()> {
 
 const fn register(name: &'static str, offset: usize, width: usize, access: Access, reset: u64) -> Register {
     let (writable, clear, reset) = (0, 0, Some(reset));
-    Register { id: (), name, offset, width, count: 1, stride: 0, access, reset, writable, clear }
+    let (count, stride, sets, set_stride) = (1, 0, 1, 0);
+    Register { id: (), name, offset, width, count, stride, sets, set_stride, access, reset, writable, clear }
 }
 
 /// A register that the guest can only read.
@@ -114,13 +119,17 @@ pub const fn all(width: usize) -> u64 {
 impl Register {
     /// The same register, known as `id`.
     pub const fn id<Id: Copy>(self, id: Id) -> Register<Id> {
-        let Register { id: (), name, offset, width, count, stride, access, reset, writable, clear } = self;
-        Register { id, name, offset, width, count, stride, access, reset, writable, clear }
+        self.known_as(id)
     }
 
     /// The same register, `count` times, `stride` bytes apart.
     pub const fn each(self, count: usize, stride: usize) -> Self {
         Register { count, stride, ..self }
+    }
+
+    /// The same register in each of `sets` sets, `set_stride` bytes apart.
+    pub const fn in_sets(self, sets: usize, set_stride: usize) -> Self {
+        Register { sets, set_stride, ..self }
     }
 
     /// The same register, with a value after reset that is not the model's to say.
@@ -132,13 +141,38 @@ impl Register {
 impl<Id: Copy> Register<Id> {
     /// The same register without its id.
     pub const fn anonymous(&self) -> Register {
-        let &Register { id: _, name, offset, width, count, stride, access, reset, writable, clear } = self;
-        Register { id: (), name, offset, width, count, stride, access, reset, writable, clear }
+        self.known_as(())
     }
 
-    /// Where register `index` of this row starts.
+    const fn known_as<Other: Copy>(&self, id: Other) -> Register<Other> {
+        let &Register { name, offset, width, count, stride, sets, set_stride, .. } = self;
+        let &Register { access, reset, writable, clear, .. } = self;
+        Register { id, name, offset, width, count, stride, sets, set_stride, access, reset, writable, clear }
+    }
+
+    /// How many registers the row is, in all sets.
+    pub const fn all(&self) -> usize {
+        self.count.saturating_mul(self.sets)
+    }
+
+    /// Where register `index` of all in this row starts: those of the first set, then those of the next.
     pub const fn place(&self, index: usize) -> usize {
-        self.offset.saturating_add(self.stride.saturating_mul(index))
+        let (set, in_set) = match (index.checked_div(self.count), index.checked_rem(self.count)) {
+            (Some(set), Some(in_set)) => (set, in_set),
+            _ => (0, 0),
+        };
+        let set_start = self.offset.saturating_add(self.set_stride.saturating_mul(set));
+        set_start.saturating_add(self.stride.saturating_mul(in_set))
+    }
+
+    /// Bytes from the first register of a set to the end of its last.
+    const fn span(&self) -> usize {
+        self.stride.saturating_mul(self.count.saturating_sub(1)).saturating_add(self.width)
+    }
+
+    /// Where the last register of the row ends.
+    const fn end(&self) -> usize {
+        self.place(self.all().saturating_sub(1)).saturating_add(self.width)
     }
 
     /// What is wrong with the row by itself, in `bytes` bytes of registers.
@@ -155,13 +189,15 @@ impl<Id: Copy> Register<Id> {
         if !matches!(self.width, 1 | 2 | 4 | 8) {
             return Some("a register is 1, 2, 4 or 8 bytes wide");
         }
-        if (self.offset | self.stride) & unaligned != 0 {
+        if (self.offset | self.stride | self.set_stride) & unaligned != 0 {
             return Some("a register is not aligned");
         }
-        if self.count == 0 || (self.count > 1 && self.stride < self.width) {
+        let none = self.count == 0 || self.sets == 0;
+        let overlaps = self.count > 1 && self.stride < self.width;
+        if none || overlaps || (self.sets > 1 && self.set_stride < self.span()) {
             return Some("registers of one row overlap");
         }
-        if self.place(self.count.saturating_sub(1)).saturating_add(self.width) > bytes {
+        if self.end() > bytes {
             return Some("a register lies outside the BAR");
         }
         if known & !all(self.width) != 0 || self.writable & self.clear != 0 {
@@ -178,10 +214,13 @@ impl<Id: Copy> Register<Id> {
 
     /// Whether any register of this row shares a byte with one of `other`.
     const fn overlaps(&self, other: &Register<Id>) -> bool {
+        if self.end() <= other.offset || other.end() <= self.offset {
+            return false;
+        }
         let mut mine = 0;
-        while mine < self.count {
+        while mine < self.all() {
             let mut its = 0;
-            while its < other.count {
+            while its < other.all() {
                 let (a, b) = (self.place(mine), other.place(its));
                 if a < b.saturating_add(other.width) && b < a.saturating_add(self.width) {
                     return true;

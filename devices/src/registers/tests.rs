@@ -69,7 +69,10 @@ fn configuration_space_is_that_of_its_page() {
             );
             register.reset = None;
         }
-        let stated: Vec<Register> = page.iter().map(|(register, _)| *register).collect();
+        let mut stated: Vec<Register> = page.iter().map(|(register, _)| *register).collect();
+        // The page's is of 4096 bytes; a larger one has fewer bits.
+        let bar = stated.iter_mut().find(|register| register.name == "BAR 0").unwrap();
+        bar.writable &= !(bar0_bytes(&*power_on(kind)) as u64 - 1);
         assert_eq!(stated, coded, "{kind}");
         assert_eq!(flaw(&coded, 256), None, "{kind}");
     }
@@ -157,7 +160,7 @@ impl Subject {
 
 /// Every register of a table: its row and its offset.
 fn each(rows: &[Register]) -> impl Iterator<Item = (&Register, usize)> {
-    rows.iter().flat_map(|row| (0..row.count).map(move |index| (row, row.place(index))))
+    rows.iter().flat_map(|row| (0..row.all()).map(move |index| (row, row.place(index))))
 }
 
 #[test]
@@ -173,7 +176,7 @@ fn every_register_has_the_reset_value_of_its_page() {
             let decided_elsewhere = ["source", "config", "configured", "clock"].contains(&stated.as_str());
             assert_eq!(row.reset.or(derived).is_none(), decided_elsewhere, "{name}: {}", row.name);
             if let Some(expected) = row.reset.or(derived) {
-                for index in 0..row.count {
+                for index in 0..row.all() {
                     assert_eq!(subject.read(row.place(index), row.width), expected, "{name}: {}", row.name);
                 }
             }
@@ -232,6 +235,8 @@ fn a_table_with_a_flaw_is_rejected() {
         (read_only("D", 28, 8, 0), "a register lies outside the BAR"),
         (read_only("D", 16, 4, 0).each(5, 4), "a register lies outside the BAR"),
         (read_only("D", 16, 8, 0).each(2, 4), "registers of one row overlap"),
+        (read_only("D", 16, 4, 0).each(2, 4).in_sets(2, 4), "registers of one row overlap"),
+        (read_only("D", 16, 4, 0).in_sets(2, 16), "a register lies outside the BAR"),
         (read_only("", 16, 4, 0), "a register has no name"),
         (read_write("D", 16, 2, 0, 0x1_0000), "bits beyond the register, or both written and cleared"),
         (read_write("D", 16, 4, 0, 0), "access and bits do not fit together"),

@@ -104,19 +104,29 @@ pub fn number_after(page: &str, words: &str) -> u64 {
     number(&rest[..end]).unwrap_or_else(|| panic!("no number behind \"{words}\": {}", &rest[..end]))
 }
 
-/// `0x100`, or `0x100 + 16n, n < 8`: offset, distance and number.
-fn places(cell: &str) -> (usize, usize, usize) {
+/// `0x100`, `0x100 + 16n, n < 8` or `0x100 + 0x1000h + 16n, h < 2, n < 8`: the offset and, for registers (n) and for sets of them (h, one
+/// for each head of a display), distance and number.
+fn places(cell: &str) -> (usize, [(usize, usize); 2]) {
     let value = |text: &str| number(text).unwrap_or_else(|| panic!("{text} in {cell}")) as usize;
-    let Some((first, rest)) = cell.split_once(" + ") else { return (value(cell), 0, 1) };
-    let (stride, count) = rest
-        .split_once("n, n < ")
-        .unwrap_or_else(|| panic!("{cell} is not \"OFFSET + DISTANCEn, n < COUNT\""));
-    (value(first), value(stride), value(count))
+    let (sum, bounds) = cell.split_once(", ").unwrap_or((cell, ""));
+    let terms: Vec<&str> = sum.split(" + ").collect();
+    let bounds: Vec<&str> = bounds.split(", ").filter(|bound| !bound.is_empty()).collect();
+    assert_eq!(terms.len(), bounds.len() + 1, "{cell}: a bound for each distance");
+    let mut found = [(0, 1); 2];
+    for (term, bound) in terms[1..].iter().zip(bounds) {
+        let (letter, count) =
+            bound.split_once(" < ").unwrap_or_else(|| panic!("{bound} in {cell} is no bound"));
+        let stride =
+            term.strip_suffix(letter).unwrap_or_else(|| panic!("{term} in {cell} is not of {letter}"));
+        let at = ["n", "h"].iter().position(|known| *known == letter);
+        found[at.unwrap_or_else(|| panic!("{letter} in {cell}"))] = (value(stride), value(count));
+    }
+    (value(terms[0]), found)
 }
 
 /// A row of a register table.
 fn register(row: &Row<'_>) -> Register {
-    let (offset, stride, count) = places(&row.cell("offset"));
+    let (offset, [(stride, count), (set_stride, sets)]) = places(&row.cell("offset"));
     let (name, width, access) = (row.cell("name"), row.cell("bytes"), row.cell("access"));
     let width = number(&width).unwrap_or_else(|| panic!("{name}: {width} bytes")) as usize;
     let (kind, bits) = match access.split_once(" 0x") {
@@ -135,7 +145,7 @@ fn register(row: &Row<'_>) -> Register {
         other => panic!("{name}: unknown access {other}"),
     };
     let (name, reset) = (name.leak(), number(&row.cell("reset")));
-    Register { id: (), name, offset, width, count, stride, access, reset, writable, clear }
+    Register { id: (), name, offset, width, count, stride, sets, set_stride, access, reset, writable, clear }
 }
 
 /// The registers of a page's register tables, those with [`COLUMNS`], to be compared with a model's own. `access` is `RO`, `RW`, `WO`, `W1C`,

@@ -34,7 +34,7 @@ int fpdisp_color_check(const struct drm_crtc_state *state)
 	return 0;
 }
 
-static void fpdisp_stage_matrix(struct fpdisp_device *disp, const struct drm_color_ctm *ctm)
+static void fpdisp_stage_matrix(struct fpdisp_head *head, const struct drm_color_ctm *ctm)
 {
 	int i;
 
@@ -42,7 +42,7 @@ static void fpdisp_stage_matrix(struct fpdisp_device *disp, const struct drm_col
 		s32 value;
 
 		fpdisp_coefficient(ctm->matrix[i], &value);
-		fpdisp_write(disp, FPDISP_COLOR_MATRIX + 4 * i, value);
+		fpdisp_write(head, FPDISP_COLOR_MATRIX + 4 * i, value);
 	}
 }
 
@@ -52,27 +52,27 @@ static u32 fpdisp_eight_bits(u16 value)
 	return DIV_ROUND_CLOSEST(value * 255U, 65535U);
 }
 
-static void fpdisp_stage_gamma(struct fpdisp_device *disp, const struct drm_color_lut *lut)
+static void fpdisp_stage_gamma(struct fpdisp_head *head, const struct drm_color_lut *lut)
 {
 	int i;
 
 	for (i = 0; i < FPDISP_GAMMA_ENTRIES; i++)
-		fpdisp_write(disp, FPDISP_GAMMA + 4 * i, fpdisp_eight_bits(lut[i].red) << 16 |
+		fpdisp_write(head, FPDISP_GAMMA + 4 * i, fpdisp_eight_bits(lut[i].red) << 16 |
 						fpdisp_eight_bits(lut[i].green) << 8 |
 						fpdisp_eight_bits(lut[i].blue));
 }
 
-void fpdisp_stage_color(struct fpdisp_device *disp, const struct drm_crtc_state *state)
+void fpdisp_stage_color(struct fpdisp_head *head, const struct drm_crtc_state *state)
 {
 	u32 control = 0;
 
 	if (state->ctm) {
-		fpdisp_stage_matrix(disp, state->ctm->data);
+		fpdisp_stage_matrix(head, state->ctm->data);
 		control |= FPDISP_COLOR_USE_MATRIX;
 	}
 	if (state->gamma_lut) {
-		fpdisp_stage_gamma(disp, state->gamma_lut->data);
+		fpdisp_stage_gamma(head, state->gamma_lut->data);
 		control |= FPDISP_COLOR_USE_GAMMA;
 	}
-	fpdisp_write(disp, FPDISP_COLOR_CONTROL, control);
+	fpdisp_write(head, FPDISP_COLOR_CONTROL, control);
 }

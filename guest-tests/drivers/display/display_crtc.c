@@ -40,57 +40,57 @@ static enum drm_mode_status fpdisp_crtc_mode_valid(struct drm_crtc *crtc,
 	return MODE_OK;
 }
 
-void fpdisp_start_raster(struct fpdisp_device *disp, const struct drm_display_mode *mode)
+void fpdisp_start_raster(struct fpdisp_head *head, const struct drm_display_mode *mode)
 {
-	fpdisp_write(disp, FPDISP_MODE_ACTIVE, FPDISP_SIZE(mode->hdisplay, mode->vdisplay));
-	fpdisp_write(disp, FPDISP_MODE_TOTAL, FPDISP_SIZE(mode->htotal, mode->vtotal));
-	fpdisp_write(disp, FPDISP_MODE_CLOCK, mode->clock);
-	fpdisp_write(disp, FPDISP_CRTC_ENABLE, 1);
-	disp->raster_ns = fpdisp_read64(disp, FPDISP_ENABLE_NS);
-	if (!(fpdisp_read(disp, FPDISP_CRTC_ENABLE) & 1))
-		drm_err(&disp->drm, "Mode \"%s\" refused\n", mode->name);
+	fpdisp_write(head, FPDISP_MODE_ACTIVE, FPDISP_SIZE(mode->hdisplay, mode->vdisplay));
+	fpdisp_write(head, FPDISP_MODE_TOTAL, FPDISP_SIZE(mode->htotal, mode->vtotal));
+	fpdisp_write(head, FPDISP_MODE_CLOCK, mode->clock);
+	fpdisp_write(head, FPDISP_CRTC_ENABLE, 1);
+	head->raster_ns = fpdisp_read64(head, FPDISP_ENABLE_NS);
+	if (!(fpdisp_read(head, FPDISP_CRTC_ENABLE) & 1))
+		drm_err(head->drm, "Mode \"%s\" refused\n", mode->name);
 }
 
 static void fpdisp_crtc_atomic_enable(struct drm_crtc *crtc, struct drm_atomic_state *state)
 {
-	struct fpdisp_device *disp = to_fpdisp(crtc->dev);
+	struct fpdisp_head *head = to_head(crtc);
 	int idx;
 
-	disp->mode = crtc->state->adjusted_mode;
-	if (drm_dev_enter(&disp->drm, &idx)) {
-		fpdisp_planes_clear(disp);
-		fpdisp_start_raster(disp, &crtc->state->adjusted_mode);
+	head->mode = crtc->state->adjusted_mode;
+	if (drm_dev_enter(head->drm, &idx)) {
+		fpdisp_planes_clear(head);
+		fpdisp_start_raster(head, &crtc->state->adjusted_mode);
 		drm_dev_exit(idx);
 	}
 	drm_crtc_vblank_on(crtc);
 }
 
 /* Ends the commit that waits, for which no interrupt will come any more. */
-void fpdisp_crtc_complete_flip(struct fpdisp_device *disp)
+void fpdisp_crtc_complete_flip(struct fpdisp_head *head)
 {
 	unsigned long flags;
 
-	spin_lock_irqsave(&disp->drm.event_lock, flags);
-	if (disp->flip_event)
-		drm_crtc_send_vblank_event(&disp->crtc, disp->flip_event);
-	disp->flip_event = NULL;
-	spin_unlock_irqrestore(&disp->drm.event_lock, flags);
+	spin_lock_irqsave(&head->drm->event_lock, flags);
+	if (head->flip_event)
+		drm_crtc_send_vblank_event(&head->crtc, head->flip_event);
+	head->flip_event = NULL;
+	spin_unlock_irqrestore(&head->drm->event_lock, flags);
 }
 
 static void fpdisp_crtc_atomic_disable(struct drm_crtc *crtc, struct drm_atomic_state *state)
 {
-	struct fpdisp_device *disp = to_fpdisp(crtc->dev);
+	struct fpdisp_head *head = to_head(crtc);
 	int idx;
 
 	/* Vertical blanks count up to this one, whether or not anybody had their interrupt on. */
 	drm_crtc_accurate_vblank_count(crtc);
-	if (drm_dev_enter(&disp->drm, &idx)) {
+	if (drm_dev_enter(head->drm, &idx)) {
 		/* When the write has returned the device reads no more memory. */
-		fpdisp_write(disp, FPDISP_CRTC_ENABLE, 0);
+		fpdisp_write(head, FPDISP_CRTC_ENABLE, 0);
 		drm_dev_exit(idx);
 	}
 	drm_crtc_vblank_off(crtc);
-	fpdisp_crtc_complete_flip(disp);
+	fpdisp_crtc_complete_flip(head);
 
 	spin_lock_irq(&crtc->dev->event_lock);
 	if (crtc->state->event && !crtc->state->active) {
@@ -101,19 +101,19 @@ static void fpdisp_crtc_atomic_disable(struct drm_crtc *crtc, struct drm_atomic_
 }
 
 /* Hands a commit to the device, which takes it at the next vertical blank, or now; false if it does not. */
-bool fpdisp_commit(struct fpdisp_device *disp, u64 number, u32 how)
+bool fpdisp_commit(struct fpdisp_head *head, u64 number, u32 how)
 {
 	int idx;
 
-	if (!drm_dev_enter(&disp->drm, &idx))
+	if (!drm_dev_enter(head->drm, &idx))
 		return false;
-	fpdisp_write(disp, FPDISP_COMMIT, how);
-	if (fpdisp_read64(disp, FPDISP_COMMIT_ACCEPTED) == number)
-		disp->accepted = number;
+	fpdisp_write(head, FPDISP_COMMIT, how);
+	if (fpdisp_read64(head, FPDISP_COMMIT_ACCEPTED) == number)
+		head->accepted = number;
 	else
-		drm_err_ratelimited(&disp->drm, "Commit refused\n");
+		drm_err_ratelimited(head->drm, "Commit refused\n");
 	drm_dev_exit(idx);
-	return disp->accepted == number;
+	return head->accepted == number;
 }
 
 static int fpdisp_crtc_atomic_check(struct drm_crtc *crtc, struct drm_atomic_state *state)
@@ -124,25 +124,25 @@ static int fpdisp_crtc_atomic_check(struct drm_crtc *crtc, struct drm_atomic_sta
 /* The registers of a device that was off may be another's, or forgotten. */
 static void fpdisp_crtc_atomic_begin(struct drm_crtc *crtc, struct drm_atomic_state *state)
 {
-	struct fpdisp_device *disp = to_fpdisp(crtc->dev);
+	struct fpdisp_head *head = to_head(crtc);
 	int idx;
 
 	if (!crtc->state->color_mgmt_changed && !drm_atomic_crtc_needs_modeset(crtc->state))
 		return;
-	if (!drm_dev_enter(&disp->drm, &idx))
+	if (!drm_dev_enter(head->drm, &idx))
 		return;
-	fpdisp_stage_color(disp, crtc->state);
+	fpdisp_stage_color(head, crtc->state);
 	drm_dev_exit(idx);
 }
 
 /* A cursor that moved may still wait for its vertical blank: then it goes with this commit, and nothing goes at once. */
-static u32 fpdisp_commit_how(struct fpdisp_device *disp, const struct drm_crtc_state *state)
+static u32 fpdisp_commit_how(struct fpdisp_head *head, const struct drm_crtc_state *state)
 {
 	bool waits = false;
 	int idx;
 
-	if (drm_dev_enter(&disp->drm, &idx)) {
-		waits = fpdisp_read(disp, FPDISP_COMMIT) & FPDISP_COMMIT_GO;
+	if (drm_dev_enter(head->drm, &idx)) {
+		waits = fpdisp_read(head, FPDISP_COMMIT) & FPDISP_COMMIT_GO;
 		drm_dev_exit(idx);
 	}
 	if (waits)
@@ -152,67 +152,67 @@ static u32 fpdisp_commit_how(struct fpdisp_device *disp, const struct drm_crtc_s
 
 static void fpdisp_crtc_atomic_flush(struct drm_crtc *crtc, struct drm_atomic_state *state)
 {
-	struct fpdisp_device *disp = to_fpdisp(crtc->dev);
-	u64 number = disp->accepted + 1;
+	struct fpdisp_head *head = to_head(crtc);
+	u64 number = head->accepted + 1;
 	bool accepted;
 
-	fpdisp_writeback_begin(disp, state, number);
+	fpdisp_writeback_begin(head, state, number);
 	spin_lock_irq(&crtc->dev->event_lock);
-	disp->flip_event = crtc->state->event;
-	disp->flip_number = number;
+	head->flip_event = crtc->state->event;
+	head->flip_number = number;
 	crtc->state->event = NULL;
-	accepted = fpdisp_commit(disp, number, fpdisp_commit_how(disp, crtc->state));
+	accepted = fpdisp_commit(head, number, fpdisp_commit_how(head, crtc->state));
 	spin_unlock_irq(&crtc->dev->event_lock);
 
 	if (accepted) {
-		fpdisp_flip_watch_start(disp);
+		fpdisp_flip_watch_start(head);
 		return;
 	}
-	fpdisp_crtc_complete_flip(disp);
-	fpdisp_writeback_end(disp, -EIO);
+	fpdisp_crtc_complete_flip(head);
+	fpdisp_writeback_end(head, -EIO);
 }
 
 static int fpdisp_crtc_enable_vblank(struct drm_crtc *crtc)
 {
-	struct fpdisp_device *disp = to_fpdisp(crtc->dev);
+	struct fpdisp_head *head = to_head(crtc);
 	int idx;
 
-	if (!drm_dev_enter(&disp->drm, &idx))
+	if (!drm_dev_enter(head->drm, &idx))
 		return -ENODEV;
-	fpdisp_irq_mask(disp, 0, FPDISP_IRQ_VBLANK);
+	fpdisp_irq_mask(head, 0, FPDISP_IRQ_VBLANK);
 	drm_dev_exit(idx);
 	return 0;
 }
 
 static void fpdisp_crtc_disable_vblank(struct drm_crtc *crtc)
 {
-	struct fpdisp_device *disp = to_fpdisp(crtc->dev);
+	struct fpdisp_head *head = to_head(crtc);
 	int idx;
 
-	if (!drm_dev_enter(&disp->drm, &idx))
+	if (!drm_dev_enter(head->drm, &idx))
 		return;
-	fpdisp_irq_mask(disp, FPDISP_IRQ_VBLANK, 0);
+	fpdisp_irq_mask(head, FPDISP_IRQ_VBLANK, 0);
 	drm_dev_exit(idx);
 }
 
 /* Without the device the count stands still. */
 static u32 fpdisp_crtc_get_vblank_counter(struct drm_crtc *crtc)
 {
-	struct fpdisp_device *disp = to_fpdisp(crtc->dev);
+	struct fpdisp_head *head = to_head(crtc);
 	int idx;
 
-	if (drm_dev_enter(&disp->drm, &idx)) {
-		WRITE_ONCE(disp->vblank_count, fpdisp_read(disp, FPDISP_VBLANK_COUNT));
+	if (drm_dev_enter(head->drm, &idx)) {
+		WRITE_ONCE(head->vblank_count, fpdisp_read(head, FPDISP_VBLANK_COUNT));
 		drm_dev_exit(idx);
 	}
-	return READ_ONCE(disp->vblank_count);
+	return READ_ONCE(head->vblank_count);
 }
 
 /*
  * The device's clock, and the kernel's just after it. Returns how far apart the two may be: a kernel that checks its locks takes
  * some microseconds more when it first reads its clock under one.
  */
-static u64 fpdisp_read_clocks(struct fpdisp_device *disp, u64 *device_ns, ktime_t *kernel)
+static u64 fpdisp_read_clocks(struct fpdisp_head *head, u64 *device_ns, ktime_t *kernel)
 {
 	unsigned int tries = FPDISP_TIMESTAMP_TRIES;
 	u64 apart_ns;
@@ -220,7 +220,7 @@ static u64 fpdisp_read_clocks(struct fpdisp_device *disp, u64 *device_ns, ktime_
 	do {
 		ktime_t before = ktime_get();
 
-		*device_ns = fpdisp_read64(disp, FPDISP_NOW_NS);
+		*device_ns = readq(to_fpdisp(head->drm)->regs + FPDISP_NOW_NS);
 		*kernel = ktime_get();
 		apart_ns = ktime_to_ns(ktime_sub(*kernel, before));
 	} while (apart_ns > FPDISP_TIMESTAMP_ERROR_NS && --tries);
@@ -235,14 +235,14 @@ static u64 fpdisp_read_clocks(struct fpdisp_device *disp, u64 *device_ns, ktime_
 static bool fpdisp_crtc_get_vblank_timestamp(struct drm_crtc *crtc, int *max_error,
 					     ktime_t *vblank_time, bool in_vblank_irq)
 {
-	struct fpdisp_device *disp = to_fpdisp(crtc->dev);
+	struct fpdisp_head *head = to_head(crtc);
 	u64 vblank_ns, now_ns;
 	int idx;
 
-	if (!drm_dev_enter(&disp->drm, &idx))
+	if (!drm_dev_enter(head->drm, &idx))
 		return false;
-	vblank_ns = max(fpdisp_read64(disp, FPDISP_VBLANK_NS), disp->raster_ns);
-	*max_error = fpdisp_read_clocks(disp, &now_ns, vblank_time);
+	vblank_ns = max(fpdisp_read64(head, FPDISP_VBLANK_NS), head->raster_ns);
+	*max_error = fpdisp_read_clocks(head, &now_ns, vblank_time);
 	*vblank_time = ktime_sub_ns(*vblank_time, now_ns - vblank_ns);
 	drm_dev_exit(idx);
 	return true;
@@ -268,45 +268,45 @@ static int fpdisp_crtc_verify_crc_source(struct drm_crtc *crtc, const char *sour
 }
 
 /* CRCs are collected in vblank interrupts, so these are kept on for as long. */
-static int fpdisp_start_crcs(struct fpdisp_device *disp)
+static int fpdisp_start_crcs(struct fpdisp_head *head)
 {
 	int ret = -ENODEV, idx;
 
-	disp->crc_hold = fpdisp_hold_start(&disp->drm);
-	if (!disp->crc_hold)
+	head->crc_hold = fpdisp_hold_start(head->drm);
+	if (!head->crc_hold)
 		return -ENOMEM;
-	if (drm_dev_enter(&disp->drm, &idx)) {
-		ret = drm_crtc_vblank_get(&disp->crtc);
+	if (drm_dev_enter(head->drm, &idx)) {
+		ret = drm_crtc_vblank_get(&head->crtc);
 		if (!ret)
-			disp->crc_frame = fpdisp_read64(disp, FPDISP_CRC_FRAME);
+			head->crc_frame = fpdisp_read64(head, FPDISP_CRC_FRAME);
 		drm_dev_exit(idx);
 	}
 	if (ret)
-		fpdisp_hold_end_later(disp->crc_hold);
+		fpdisp_hold_end_later(head->crc_hold);
 	else
-		WRITE_ONCE(disp->crc_on, true);
+		WRITE_ONCE(head->crc_on, true);
 	return ret;
 }
 
-static void fpdisp_stop_crcs(struct fpdisp_device *disp)
+static void fpdisp_stop_crcs(struct fpdisp_head *head)
 {
-	WRITE_ONCE(disp->crc_on, false);
-	drm_crtc_vblank_put(&disp->crtc);
-	fpdisp_hold_end_later(disp->crc_hold);
+	WRITE_ONCE(head->crc_on, false);
+	drm_crtc_vblank_put(&head->crtc);
+	fpdisp_hold_end_later(head->crc_hold);
 }
 
 static int fpdisp_crtc_set_crc_source(struct drm_crtc *crtc, const char *source)
 {
-	struct fpdisp_device *disp = to_fpdisp(crtc->dev);
+	struct fpdisp_head *head = to_head(crtc);
 	bool on = source;
 
 	if (!fpdisp_is_crc_source(source))
 		return -EINVAL;
-	if (on == disp->crc_on)
+	if (on == head->crc_on)
 		return 0;
 	if (on)
-		return fpdisp_start_crcs(disp);
-	fpdisp_stop_crcs(disp);
+		return fpdisp_start_crcs(head);
+	fpdisp_stop_crcs(head);
 	return 0;
 }
 
@@ -335,22 +335,19 @@ static const struct drm_crtc_funcs fpdisp_crtc_funcs = {
 	.set_crc_source = fpdisp_crtc_set_crc_source,
 };
 
-int fpdisp_crtc_init(struct fpdisp_device *disp)
+int fpdisp_crtc_init(struct fpdisp_head *head)
 {
-	int ret = drmm_crtc_init_with_planes(&disp->drm, &disp->crtc, &disp->planes[0],
-					     &disp->planes[FPDISP_CURSOR_PLANE], &fpdisp_crtc_funcs, NULL);
+	int ret = drmm_crtc_init_with_planes(head->drm, &head->crtc, &head->planes[0],
+					     &head->planes[FPDISP_CURSOR_PLANE], &fpdisp_crtc_funcs, NULL);
 
 	if (ret)
 		return ret;
-	drm_crtc_helper_add(&disp->crtc, &fpdisp_crtc_helper_funcs);
-	ret = drm_mode_crtc_set_gamma_size(&disp->crtc, FPDISP_GAMMA_ENTRIES);
+	drm_crtc_helper_add(&head->crtc, &fpdisp_crtc_helper_funcs);
+	ret = drm_mode_crtc_set_gamma_size(&head->crtc, FPDISP_GAMMA_ENTRIES);
 	if (ret)
 		return ret;
-	drm_crtc_enable_color_mgmt(&disp->crtc, 0, true, FPDISP_GAMMA_ENTRIES);
+	drm_crtc_enable_color_mgmt(&head->crtc, 0, true, FPDISP_GAMMA_ENTRIES);
 
-	disp->accepted = fpdisp_read64(disp, FPDISP_COMMIT_ACCEPTED);
-	/* The counter and the time of the last vblank are exact with the interrupt off. */
-	disp->drm.max_vblank_count = FENCEPOST_HAS(count) ? U32_MAX : 0;
-	disp->drm.vblank_disable_immediate = true;
-	return drm_vblank_init(&disp->drm, 1);
+	head->accepted = fpdisp_read64(head, FPDISP_COMMIT_ACCEPTED);
+	return 0;
 }

@@ -16,8 +16,10 @@
 #include <drm/drm_managed.h>
 #include <drm/drm_mode_config.h>
 #include <drm/drm_print.h>
+#include <drm/drm_vblank.h>
 
 #include <fencepost_pci.h>
+#include <fencepost_recovery.h>
 
 #include "display_drv.h"
 #include "display_hold.h"
@@ -42,8 +44,12 @@ static const struct drm_driver fpdisp_drm_driver = {
 static void fpdisp_commit_tail(struct drm_atomic_state *state)
 {
 	struct drm_device *drm = state->dev;
+	struct drm_crtc_state *unused;
+	struct drm_crtc *crtc;
+	int i;
 
-	fpdisp_writeback_wait(to_fpdisp(drm));
+	for_each_new_crtc_in_state(state, crtc, unused, i)
+		fpdisp_writeback_wait(to_head(crtc));
 	drm_atomic_helper_commit_modeset_disables(drm, state);
 	drm_atomic_helper_commit_modeset_enables(drm, state);
 	drm_atomic_helper_commit_planes(drm, state, DRM_PLANE_COMMIT_ACTIVE_ONLY);
@@ -84,7 +90,7 @@ static const struct drm_mode_config_funcs fpdisp_mode_config_funcs = {
 static int fpdisp_mode_config_init(struct fpdisp_device *disp)
 {
 	struct drm_mode_config *config = &disp->drm.mode_config;
-	u32 max = fpdisp_read(disp, FPDISP_MAX_SIZE);
+	u32 max = readl(disp->regs + FPDISP_MAX_SIZE);
 	int ret = drmm_mode_config_init(&disp->drm);
 
 	if (ret)
@@ -102,23 +108,35 @@ static int fpdisp_mode_config_init(struct fpdisp_device *disp)
 	config->async_page_flip = true;
 	config->funcs = &fpdisp_mode_config_funcs;
 	config->helper_private = &fpdisp_mode_config_helper_funcs;
-	return 0;
+	/* The counter and the time of the last vblank are exact with the interrupt off. */
+	disp->drm.max_vblank_count = FENCEPOST_HAS(count) ? U32_MAX : 0;
+	disp->drm.vblank_disable_immediate = true;
+	return drm_vblank_init(&disp->drm, FPDISP_HEADS);
+}
+
+static int fpdisp_head_init(struct fpdisp_head *head)
+{
+	int ret = fpdisp_planes_init(head);
+
+	if (!ret)
+		ret = fpdisp_flip_watch_init(head);
+	if (!ret)
+		ret = fpdisp_crtc_init(head);
+	if (!ret)
+		ret = fpdisp_output_init(head);
+	if (!ret)
+		ret = fpdisp_writeback_init(head);
+	return ret;
 }
 
 static int fpdisp_modeset_init(struct fpdisp_device *disp)
 {
 	int ret = fpdisp_mode_config_init(disp);
+	struct fpdisp_head *head;
 
-	if (!ret)
-		ret = fpdisp_planes_init(disp);
-	if (!ret)
-		ret = fpdisp_flip_watch_init(disp);
-	if (!ret)
-		ret = fpdisp_crtc_init(disp);
-	if (!ret)
-		ret = fpdisp_output_init(disp);
-	if (!ret)
-		ret = fpdisp_writeback_init(disp);
+	fpdisp_for_each_head(head, disp)
+		if (!ret)
+			ret = fpdisp_head_init(head);
 	if (!ret)
 		drm_mode_config_reset(&disp->drm);
 	return ret;
@@ -127,6 +145,7 @@ static int fpdisp_modeset_init(struct fpdisp_device *disp)
 static int fpdisp_map(struct fpdisp_device *disp, struct pci_dev *pdev)
 {
 	int ret = pcim_enable_device(pdev);
+	struct fpdisp_head *head;
 
 	if (ret)
 		return ret;
@@ -134,8 +153,10 @@ static int fpdisp_map(struct fpdisp_device *disp, struct pci_dev *pdev)
 	if (ret)
 		return ret;
 	disp->regs = pcim_iomap_table(pdev)[0];
-	if (fpdisp_read(disp, FPDISP_ID) != FPDISP_ID_VALUE)
+	if (readl(disp->regs + FPDISP_ID) != FPDISP_ID_VALUE)
 		return -ENODEV;
+	fpdisp_for_each_head(head, disp)
+		head->regs = disp->regs + FPDISP_HEAD_STRIDE * fpdisp_head_index(head);
 	/* Left over from an earlier driver, if there was one. */
 	fpdisp_hw_stop(disp);
 
@@ -151,10 +172,14 @@ static int fpdisp_map(struct fpdisp_device *disp, struct pci_dev *pdev)
 static int fpdisp_init(struct fpdisp_device *disp)
 {
 	int ret = fpdisp_hold_count(&disp->drm);
+	struct fpdisp_head *head;
 
 	if (ret)
 		return ret;
-	spin_lock_init(&disp->irq_lock);
+	fpdisp_for_each_head(head, disp) {
+		head->drm = &disp->drm;
+		spin_lock_init(&head->irq_lock);
+	}
 	fencepost_bos_init(&disp->bos);
 	return 0;
 }
@@ -191,11 +216,14 @@ static void fpdisp_remove(struct pci_dev *pdev)
 {
 	struct drm_device *drm = pci_get_drvdata(pdev);
 	struct fpdisp_device *disp = to_fpdisp(drm);
+	struct fpdisp_head *head;
 
 	drm_dev_unplug(drm);
 	fpdisp_hw_stop(disp);
-	fpdisp_crtc_complete_flip(disp);
-	fpdisp_writeback_end(disp, -ENODEV);
+	fpdisp_for_each_head(head, disp) {
+		fpdisp_crtc_complete_flip(head);
+		fpdisp_writeback_end(head, -ENODEV);
+	}
 	drm_atomic_helper_shutdown(drm);
 	fencepost_bos_unmap(&disp->bos);
 }

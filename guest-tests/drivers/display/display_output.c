@@ -14,9 +14,11 @@
 
 #include "display_drv.h"
 
+#define connector_to_head(connector_of_head) container_of(connector_of_head, struct fpdisp_head, connector)
+
 static int fpdisp_read_edid_block(void *context, u8 *buf, unsigned int block, size_t len)
 {
-	struct fpdisp_device *disp = context;
+	struct fpdisp_head *head = context;
 	size_t at;
 	int idx;
 
@@ -24,10 +26,10 @@ static int fpdisp_read_edid_block(void *context, u8 *buf, unsigned int block, si
 
 	if (start + len > FPDISP_EDID_BYTES)
 		return -EINVAL;
-	if (!drm_dev_enter(&disp->drm, &idx))
+	if (!drm_dev_enter(head->drm, &idx))
 		return -ENODEV;
 	for (at = 0; at < len; at += sizeof(__le32)) {
-		__le32 word = cpu_to_le32(fpdisp_read(disp, FPDISP_EDID + start + at));
+		__le32 word = cpu_to_le32(fpdisp_read(head, FPDISP_EDID + start + at));
 
 		memcpy(buf + at, &word, min(len - at, sizeof(word)));
 	}
@@ -37,8 +39,8 @@ static int fpdisp_read_edid_block(void *context, u8 *buf, unsigned int block, si
 
 static int fpdisp_connector_get_modes(struct drm_connector *connector)
 {
-	struct fpdisp_device *disp = to_fpdisp(connector->dev);
-	const struct drm_edid *edid = drm_edid_read_custom(connector, fpdisp_read_edid_block, disp);
+	struct fpdisp_head *head = connector_to_head(connector);
+	const struct drm_edid *edid = drm_edid_read_custom(connector, fpdisp_read_edid_block, head);
 	int modes = drm_edid_connector_update(connector, edid);
 
 	drm_edid_free(edid);
@@ -60,7 +62,7 @@ static enum drm_connector_status fpdisp_connector_detect(struct drm_connector *c
 
 	if (!drm_dev_enter(connector->dev, &idx))
 		return connector_status_disconnected;
-	status = fpdisp_read(to_fpdisp(connector->dev), FPDISP_CONNECTOR) & 1 ?
+	status = fpdisp_read(connector_to_head(connector), FPDISP_CONNECTOR) & 1 ?
 		 connector_status_connected : connector_status_disconnected;
 	drm_dev_exit(idx);
 	return status;
@@ -72,14 +74,14 @@ static enum drm_connector_status fpdisp_connector_detect(struct drm_connector *c
  */
 irqreturn_t fpdisp_hotplug(int irq, void *arg)
 {
-	struct fpdisp_device *disp = arg;
+	struct fpdisp_head *head = arg;
 	int idx;
 
-	if (!drm_dev_enter(&disp->drm, &idx))
+	if (!drm_dev_enter(head->drm, &idx))
 		return IRQ_HANDLED;
 	/* It does not tell when one monitor took the place of another. */
-	if (disp->drm.registered && !drm_connector_helper_hpd_irq_event(&disp->connector))
-		drm_kms_helper_connector_hotplug_event(&disp->connector);
+	if (head->drm->registered && !drm_connector_helper_hpd_irq_event(&head->connector))
+		drm_kms_helper_connector_hotplug_event(&head->connector);
 	drm_dev_exit(idx);
 	return IRQ_HANDLED;
 }
@@ -96,18 +98,18 @@ static const struct drm_connector_funcs fpdisp_connector_funcs = {
 	.atomic_destroy_state = drm_atomic_helper_connector_destroy_state,
 };
 
-int fpdisp_output_init(struct fpdisp_device *disp)
+int fpdisp_output_init(struct fpdisp_head *head)
 {
-	int ret = drmm_encoder_init(&disp->drm, &disp->encoder, NULL, DRM_MODE_ENCODER_TMDS, NULL);
+	int ret = drmm_encoder_init(head->drm, &head->encoder, NULL, DRM_MODE_ENCODER_TMDS, NULL);
 
 	if (ret)
 		return ret;
-	disp->encoder.possible_crtcs = drm_crtc_mask(&disp->crtc);
-	ret = drmm_connector_init(&disp->drm, &disp->connector, &fpdisp_connector_funcs,
+	head->encoder.possible_crtcs = drm_crtc_mask(&head->crtc);
+	ret = drmm_connector_init(head->drm, &head->connector, &fpdisp_connector_funcs,
 				  DRM_MODE_CONNECTOR_DisplayPort, NULL);
 	if (ret)
 		return ret;
-	drm_connector_helper_add(&disp->connector, &fpdisp_connector_helper_funcs);
-	disp->connector.polled = DRM_CONNECTOR_POLL_HPD;
-	return drm_connector_attach_encoder(&disp->connector, &disp->encoder);
+	drm_connector_helper_add(&head->connector, &fpdisp_connector_helper_funcs);
+	head->connector.polled = DRM_CONNECTOR_POLL_HPD;
+	return drm_connector_attach_encoder(&head->connector, &head->encoder);
 }

@@ -85,7 +85,7 @@ static int fpdisp_plane_async_check(struct drm_plane *plane, struct drm_atomic_s
 static void fpdisp_plane_async_update(struct drm_plane *plane, struct drm_atomic_state *state)
 {
 	struct drm_plane_state *new = drm_atomic_get_new_plane_state(state, plane);
-	struct fpdisp_device *disp = to_fpdisp(plane->dev);
+	struct fpdisp_head *head = fpdisp_plane_head(plane);
 
 	plane->state->crtc_x = new->crtc_x;
 	plane->state->crtc_y = new->crtc_y;
@@ -93,9 +93,9 @@ static void fpdisp_plane_async_update(struct drm_plane *plane, struct drm_atomic
 	plane->state->dst = new->dst;
 	plane->state->visible = new->visible;
 	fpdisp_stage(plane, plane->state);
-	spin_lock_irq(&disp->drm.event_lock);
-	fpdisp_commit(disp, disp->accepted + 1, FPDISP_COMMIT_GO | FPDISP_COMMIT_REPLACE);
-	spin_unlock_irq(&disp->drm.event_lock);
+	spin_lock_irq(&head->drm->event_lock);
+	fpdisp_commit(head, head->accepted + 1, FPDISP_COMMIT_GO | FPDISP_COMMIT_REPLACE);
+	spin_unlock_irq(&head->drm->event_lock);
 }
 
 /* A plane may keep its framebuffer while the CRTC is off, and get another one. */
@@ -172,11 +172,11 @@ static int fpdisp_plane_add_colors(struct drm_plane *plane)
 						 DRM_COLOR_YCBCR_BT601, DRM_COLOR_YCBCR_LIMITED_RANGE);
 }
 
-static int fpdisp_plane_add(struct fpdisp_device *disp, unsigned int index)
+static int fpdisp_plane_add(struct fpdisp_head *head, unsigned int index)
 {
-	struct drm_plane *plane = &disp->planes[index];
+	struct drm_plane *plane = &head->planes[index];
 	bool cursor = fpdisp_plane_types[index] == DRM_PLANE_TYPE_CURSOR;
-	int ret = drm_universal_plane_init(&disp->drm, plane, BIT(0), &fpdisp_plane_funcs,
+	int ret = drm_universal_plane_init(head->drm, plane, BIT(fpdisp_head_index(head)), &fpdisp_plane_funcs,
 					   cursor ? fpdisp_cursor_formats : fpdisp_formats,
 					   cursor ? ARRAY_SIZE(fpdisp_cursor_formats) :
 						    ARRAY_SIZE(fpdisp_formats),
@@ -196,12 +196,12 @@ static int fpdisp_plane_add(struct fpdisp_device *disp, unsigned int index)
 	return ret;
 }
 
-int fpdisp_planes_init(struct fpdisp_device *disp)
+int fpdisp_planes_init(struct fpdisp_head *head)
 {
 	unsigned int i;
 	int ret = 0;
 
 	for (i = 0; i < FPDISP_PLANES && !ret; i++)
-		ret = fpdisp_plane_add(disp, i);
+		ret = fpdisp_plane_add(head, i);
 	return ret;
 }

@@ -19,18 +19,26 @@
 /* From whatever state the device is in: after power-on, another driver, sleep or a reset. */
 void fpdisp_hw_start(struct fpdisp_device *disp)
 {
-	fpdisp_write(disp, FPDISP_CRTC_ENABLE, 0);
-	fpdisp_write(disp, FPDISP_ERROR_STATUS, U32_MAX);
-	fpdisp_irq_mask(disp, U32_MAX, FPDISP_IRQ_FLIP_DONE | FPDISP_IRQ_ERROR |
-				     FPDISP_IRQ_HOTPLUG | FPDISP_IRQ_WRITEBACK);
-	disp->accepted = fpdisp_read64(disp, FPDISP_COMMIT_ACCEPTED);
+	struct fpdisp_head *head;
+
+	fpdisp_for_each_head(head, disp) {
+		fpdisp_write(head, FPDISP_CRTC_ENABLE, 0);
+		fpdisp_write(head, FPDISP_ERROR_STATUS, U32_MAX);
+		fpdisp_irq_mask(head, U32_MAX, FPDISP_IRQ_FLIP_DONE | FPDISP_IRQ_ERROR |
+					     FPDISP_IRQ_HOTPLUG | FPDISP_IRQ_WRITEBACK);
+		head->accepted = fpdisp_read64(head, FPDISP_COMMIT_ACCEPTED);
+	}
 }
 
 /* When it returns the device reads no more memory and raises no more interrupts. */
 void fpdisp_hw_stop(struct fpdisp_device *disp)
 {
-	fpdisp_write(disp, FPDISP_CRTC_ENABLE, 0);
-	fpdisp_irq_mask(disp, U32_MAX, 0);
+	struct fpdisp_head *head;
+
+	fpdisp_for_each_head(head, disp) {
+		fpdisp_write(head, FPDISP_CRTC_ENABLE, 0);
+		fpdisp_irq_mask(head, U32_MAX, 0);
+	}
 }
 
 /*
@@ -38,10 +46,8 @@ void fpdisp_hw_stop(struct fpdisp_device *disp)
  * commits end here, where user space is frozen and no device sleeps yet. An error keeps the machine
  * awake.
  */
-static int fpdisp_prepare(struct device *dev)
+static int fpdisp_crtc_settle(struct drm_crtc *crtc)
 {
-	struct drm_device *drm = dev_get_drvdata(dev);
-	struct drm_crtc *crtc = &to_fpdisp(drm)->crtc;
 	struct drm_crtc_commit *commit;
 	int ret;
 
@@ -54,6 +60,18 @@ static int fpdisp_prepare(struct device *dev)
 		return 0;
 	ret = drm_crtc_commit_wait(commit);
 	drm_crtc_commit_put(commit);
+	return ret;
+}
+
+static int fpdisp_prepare(struct device *dev)
+{
+	struct drm_device *drm = dev_get_drvdata(dev);
+	struct fpdisp_head *head;
+	int ret = 0;
+
+	fpdisp_for_each_head(head, to_fpdisp(drm))
+		if (!ret)
+			ret = fpdisp_crtc_settle(&head->crtc);
 	return ret;
 }
 
@@ -70,12 +88,14 @@ static int fpdisp_suspend(struct device *dev)
 static int fpdisp_resume(struct device *dev)
 {
 	struct drm_device *drm = dev_get_drvdata(dev);
+	struct fpdisp_head *head;
 	int ret;
 
 	fpdisp_hw_start(to_fpdisp(drm));
 	ret = drm_mode_config_helper_resume(drm);
-	/* Nobody listened to the connector meanwhile. */
-	drm_connector_helper_hpd_irq_event(&to_fpdisp(drm)->connector);
+	/* Nobody listened to the connectors meanwhile. */
+	fpdisp_for_each_head(head, to_fpdisp(drm))
+		drm_connector_helper_hpd_irq_event(&head->connector);
 	return ret;
 }
 

@@ -31,7 +31,7 @@ int fpdisp_plane_prepare_fb(struct drm_plane *plane, struct drm_plane_state *new
 /* Writes a register of a plane, whose first plane's is @reg. */
 static void fpdisp_plane_write(struct drm_plane *plane, u32 reg, u32 value)
 {
-	fpdisp_write(to_fpdisp(plane->dev), reg + fpdisp_plane_index(plane) * FPDISP_PLANE_STRIDE, value);
+	fpdisp_write(fpdisp_plane_head(plane), reg + fpdisp_plane_index(plane) * FPDISP_PLANE_STRIDE, value);
 }
 
 static void fpdisp_stage_list(struct drm_plane *plane, u32 table, u32 entries,
@@ -119,10 +119,10 @@ void fpdisp_plane_atomic_update(struct drm_plane *plane, struct drm_atomic_state
 }
 
 /* Planes that went while the CRTC was off are still in the registers. */
-void fpdisp_planes_clear(struct fpdisp_device *disp)
+void fpdisp_planes_clear(struct fpdisp_head *head)
 {
 	unsigned int i;
 
 	for (i = 0; i < FPDISP_PLANES; i++)
-		fpdisp_plane_write(&disp->planes[i], FPDISP_PLANE_CONTROL, 0);
+		fpdisp_plane_write(&head->planes[i], FPDISP_PLANE_CONTROL, 0);
 }

@@ -98,23 +98,23 @@ static const struct drm_connector_funcs fpdisp_writeback_funcs = {
 /* Nothing to be done to it, but the core asks for the table. */
 static const struct drm_encoder_helper_funcs fpdisp_writeback_encoder_funcs = { };
 
-static void fpdisp_writeback_stage(struct fpdisp_device *disp, const struct drm_framebuffer *fb)
+static void fpdisp_writeback_stage(struct fpdisp_head *head, const struct drm_framebuffer *fb)
 {
 	const struct fencepost_sg_list *sg = &to_fencepost_bo(fb->obj[0])->sg;
 
-	fpdisp_write(disp, FPDISP_WRITEBACK_FORMAT, fb->format->format);
-	fpdisp_write(disp, FPDISP_WRITEBACK_TABLE, lower_32_bits(sg->dma));
-	fpdisp_write(disp, FPDISP_WRITEBACK_TABLE + 4, upper_32_bits(sg->dma));
-	fpdisp_write(disp, FPDISP_WRITEBACK_ENTRIES, sg->count);
-	fpdisp_write(disp, FPDISP_WRITEBACK_OFFSET, fb->offsets[0]);
-	fpdisp_write(disp, FPDISP_WRITEBACK_PITCH, fb->pitches[0]);
-	fpdisp_write(disp, FPDISP_WRITEBACK_CONTROL, 1);
+	fpdisp_write(head, FPDISP_WRITEBACK_FORMAT, fb->format->format);
+	fpdisp_write(head, FPDISP_WRITEBACK_TABLE, lower_32_bits(sg->dma));
+	fpdisp_write(head, FPDISP_WRITEBACK_TABLE + 4, upper_32_bits(sg->dma));
+	fpdisp_write(head, FPDISP_WRITEBACK_ENTRIES, sg->count);
+	fpdisp_write(head, FPDISP_WRITEBACK_OFFSET, fb->offsets[0]);
+	fpdisp_write(head, FPDISP_WRITEBACK_PITCH, fb->pitches[0]);
+	fpdisp_write(head, FPDISP_WRITEBACK_CONTROL, 1);
 }
 
 /* Has the commit that takes this number bring its job, if it has one. Before it goes to the device. */
-void fpdisp_writeback_begin(struct fpdisp_device *disp, struct drm_atomic_state *state, u64 number)
+void fpdisp_writeback_begin(struct fpdisp_head *head, struct drm_atomic_state *state, u64 number)
 {
-	struct drm_connector *connector = &disp->writeback.base;
+	struct drm_connector *connector = &head->writeback.base;
 	struct drm_connector_state *new = drm_atomic_get_new_connector_state(state, connector);
 	struct drm_framebuffer *fb;
 	int idx;
@@ -122,82 +122,82 @@ void fpdisp_writeback_begin(struct fpdisp_device *disp, struct drm_atomic_state 
 	if (!new || !new->writeback_job || !new->writeback_job->fb)
 		return;
 	fb = new->writeback_job->fb;
-	drm_writeback_queue_job(&disp->writeback, new);
-	WRITE_ONCE(disp->writeback_number, number);
-	if (!drm_dev_enter(&disp->drm, &idx)) {
-		fpdisp_writeback_end(disp, -ENODEV);
+	drm_writeback_queue_job(&head->writeback, new);
+	WRITE_ONCE(head->writeback_number, number);
+	if (!drm_dev_enter(head->drm, &idx)) {
+		fpdisp_writeback_end(head, -ENODEV);
 		return;
 	}
-	fpdisp_writeback_stage(disp, fb);
+	fpdisp_writeback_stage(head, fb);
 	drm_dev_exit(idx);
 }
 
 /* Ends the job that the device has, if it has one. */
-void fpdisp_writeback_end(struct fpdisp_device *disp, int status)
+void fpdisp_writeback_end(struct fpdisp_head *head, int status)
 {
 	unsigned long flags;
 	u64 number;
 
-	spin_lock_irqsave(&disp->writeback_lock, flags);
-	number = disp->writeback_number;
-	WRITE_ONCE(disp->writeback_number, 0);
-	spin_unlock_irqrestore(&disp->writeback_lock, flags);
+	spin_lock_irqsave(&head->writeback_lock, flags);
+	number = head->writeback_number;
+	WRITE_ONCE(head->writeback_number, 0);
+	spin_unlock_irqrestore(&head->writeback_lock, flags);
 	if (!number)
 		return;
-	drm_writeback_signal_completion(&disp->writeback, status);
-	wake_up_all(&disp->writeback_wait);
+	drm_writeback_signal_completion(&head->writeback, status);
+	wake_up_all(&head->writeback_wait);
 }
 
 /* A job may have ended without its interrupt. */
-static bool fpdisp_writeback_look(struct fpdisp_device *disp)
+static bool fpdisp_writeback_look(struct fpdisp_head *head)
 {
-	u64 number = READ_ONCE(disp->writeback_number);
+	u64 number = READ_ONCE(head->writeback_number);
 
-	if (!number || fpdisp_read64(disp, FPDISP_WRITEBACK_DONE) < number)
+	if (!number || fpdisp_read64(head, FPDISP_WRITEBACK_DONE) < number)
 		return false;
-	fpdisp_writeback_end(disp, fpdisp_read(disp, FPDISP_WRITEBACK_STATUS) & FPDISP_WRITEBACK_FAILED ? -EIO : 0);
+	fpdisp_writeback_end(head, fpdisp_read(head, FPDISP_WRITEBACK_STATUS) & FPDISP_WRITEBACK_FAILED ? -EIO : 0);
 	return true;
 }
 
 irqreturn_t fpdisp_writeback_irq(int irq, void *arg)
 {
-	struct fpdisp_device *disp = arg;
+	struct fpdisp_head *head = arg;
 
-	fpdisp_write(disp, FPDISP_IRQ_STATUS, FPDISP_IRQ_WRITEBACK);
-	fpdisp_writeback_look(disp);
+	fpdisp_write(head, FPDISP_IRQ_STATUS, FPDISP_IRQ_WRITEBACK);
+	fpdisp_writeback_look(head);
 	return IRQ_HANDLED;
 }
 
 /* Before a commit, and before the CRTC goes off: the frame that is written is given its time to end. */
-void fpdisp_writeback_wait(struct fpdisp_device *disp)
+void fpdisp_writeback_wait(struct fpdisp_head *head)
 {
 	int idx;
 
-	if (wait_event_timeout(disp->writeback_wait, !READ_ONCE(disp->writeback_number),
+	if (wait_event_timeout(head->writeback_wait, !READ_ONCE(head->writeback_number),
 			       msecs_to_jiffies(FPDISP_WRITEBACK_MS)))
 		return;
-	if (drm_dev_enter(&disp->drm, &idx)) {
-		if (!fpdisp_writeback_look(disp))
-			drm_err(&disp->drm, "The write-back of commit %llu does not end\n", disp->writeback_number);
+	if (drm_dev_enter(head->drm, &idx)) {
+		if (!fpdisp_writeback_look(head))
+			drm_err(head->drm, "The write-back of commit %llu does not end\n", head->writeback_number);
 		drm_dev_exit(idx);
 	}
-	fpdisp_writeback_end(disp, -ETIMEDOUT);
+	fpdisp_writeback_end(head, -ETIMEDOUT);
 }
 
-int fpdisp_writeback_init(struct fpdisp_device *disp)
+int fpdisp_writeback_init(struct fpdisp_head *head)
 {
 	int ret;
 
-	spin_lock_init(&disp->writeback_lock);
-	init_waitqueue_head(&disp->writeback_wait);
-	drm_connector_helper_add(&disp->writeback.base, &fpdisp_writeback_helper_funcs);
-	ret = drm_writeback_connector_init(&disp->drm, &disp->writeback, &fpdisp_writeback_funcs,
+	spin_lock_init(&head->writeback_lock);
+	init_waitqueue_head(&head->writeback_wait);
+	drm_connector_helper_add(&head->writeback.base, &fpdisp_writeback_helper_funcs);
+	ret = drm_writeback_connector_init(head->drm, &head->writeback, &fpdisp_writeback_funcs,
 					   &fpdisp_writeback_encoder_funcs, fpdisp_writeback_formats,
-					   ARRAY_SIZE(fpdisp_writeback_formats), drm_crtc_mask(&disp->crtc));
+					   ARRAY_SIZE(fpdisp_writeback_formats), drm_crtc_mask(&head->crtc));
 	if (ret)
 		return ret;
 	/* The screen and the framebuffer show the same. */
-	disp->encoder.possible_clones = drm_encoder_mask(&disp->encoder) | drm_encoder_mask(&disp->writeback.encoder);
-	disp->writeback.encoder.possible_clones = disp->encoder.possible_clones;
+	head->encoder.possible_clones = drm_encoder_mask(&head->encoder) | drm_encoder_mask(&head->writeback.encoder);
+	head->writeback.encoder.possible_clones = head->encoder.possible_clones;
 	return 0;
 }

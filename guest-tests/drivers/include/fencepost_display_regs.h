@@ -7,9 +7,16 @@
 #ifndef FENCEPOST_DISPLAY_REGS_H
 #define FENCEPOST_DISPLAY_REGS_H
 
+/* The heads: a CRTC with its planes and a connector each. The registers below, but for those of the device, are there for each. */
+#define   FPDISP_HEADS			2
+#define   FPDISP_HEAD_STRIDE		0x1000
+
+/* Of the device. */
 #define FPDISP_ID			0x000
 #define   FPDISP_ID_VALUE		0x31445046 /* "FPD1" */
 #define FPDISP_MAX_SIZE			0x004
+#define FPDISP_NOW_NS			0x020
+/* Of the first head; those of the second one are FPDISP_HEAD_STRIDE further on. */
 #define FPDISP_IRQ_STATUS		0x010
 #define FPDISP_IRQ_ENABLE		0x014
 #define   FPDISP_IRQ_VBLANK		0x1
@@ -18,7 +25,6 @@
 #define   FPDISP_IRQ_HOTPLUG		0x8
 #define   FPDISP_IRQ_WRITEBACK		0x10
 #define FPDISP_ERROR_STATUS		0x018
-#define FPDISP_NOW_NS			0x020
 #define FPDISP_CRTC_ENABLE		0x100
 #define FPDISP_MODE_ACTIVE		0x104
 #define FPDISP_MODE_TOTAL		0x108
@@ -100,7 +106,7 @@
 /* Entries of a scatter-gather list at most. */
 #define   FPDISP_SG_MAX_ENTRIES		32768
 
-/* MSI-X vectors. */
+/* MSI-X vectors of the first head; those of the second one are behind them. */
 enum fpdisp_vector {
 	FPDISP_VECTOR_VBLANK,
 	FPDISP_VECTOR_FLIP_DONE,

@@ -1,6 +1,7 @@
 //! The display through its registers, as a driver sees it. Offsets and bits are restated from docs/display.md.
 
 mod color;
+mod heads;
 mod monitor;
 mod planes;
 mod random;
@@ -47,6 +48,7 @@ const PARTS: [(u64, u32); 2] = [(0x3000, 52), (0x2ffc - 0x800, 0x400)];
 /// A picture as the sink saw it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Seen {
+    scanout: u32,
     frame: u64,
     flip: u64,
     fresh: bool,
@@ -60,8 +62,9 @@ struct Album(Arc<Mutex<Vec<Seen>>>);
 
 impl PictureSink for Album {
     fn picture(&mut self, picture: &Scanned<'_>) {
-        let &Scanned { frame, flip, fresh, crc, width_px, height_px, xrgb, .. } = picture;
-        let seen = Seen { frame, flip, fresh, crc, size: (width_px, height_px), xrgb: xrgb.to_vec() };
+        let &Scanned { scanout, frame, flip, fresh, crc, width_px, height_px, xrgb, .. } = picture;
+        let size = (width_px, height_px);
+        let seen = Seen { scanout, frame, flip, fresh, crc, size, xrgb: xrgb.to_vec() };
         self.0.lock().unwrap().push(seen);
     }
 }
@@ -213,7 +216,7 @@ fn the_host_sees_the_picture_with_padding_and_gaps_dropped() {
     let picture = bench.flip(1);
     bench.at(FRAME_NS * 3);
     let crc = naive_crc(&picture);
-    let seen = Seen { frame: 1, flip: 1, fresh: true, crc, size: (WIDTH, HEIGHT), xrgb: picture };
+    let seen = Seen { scanout: 0, frame: 1, flip: 1, fresh: true, crc, size: (WIDTH, HEIGHT), xrgb: picture };
     assert_eq!(bench.seen(), [seen.clone(), Seen { frame: 2, fresh: false, ..seen }]);
 }
 
@@ -472,7 +475,8 @@ fn pixels_are_read_segment_by_segment() {
 }
 
 #[test]
-fn the_doorbell_is_a_commit_of_one() {
+fn the_doorbell_of_each_head_is_a_commit_of_one() {
     let bench = Bench::new("");
-    assert_eq!(bench.display.doorbells(), [Doorbell { offset: COMMIT, bytes: 4, value: Some(1) }]);
+    let bell = |offset| Doorbell { offset, bytes: 4, value: Some(1) };
+    assert_eq!(bench.display.doorbells(), [bell(COMMIT), bell(0x1000 + COMMIT)]);
 }

@@ -25,19 +25,20 @@ const VALUES: [u32; 14] = [
 fn step(dice: &mut Random, world: &mut World, display: &mut Display) {
     let offset =
         (dice.pick(&[0, 0x100, 0x400, 0x480, 0x500, 0x580, 0x800, 0xa00]) + (dice.bits() % 0x60) as u32) & !3;
+    let head = dice.pick(&[0, 0, 0x1000]);
     match dice.bits() % 8 {
-        0 => drop(display.read(offset, &mut world.ports())),
+        0 => drop(display.read(head + offset, &mut world.ports())),
         1 => {
             let now_ns = world.ports().clock.now().ns;
             world.advance_to(now_ns + dice.bits() % 40_000_000, display);
         }
-        2 => commit_something(dice, world, display),
-        _ => display.write(offset, dice.pick(&VALUES), &mut world.ports()),
+        2 => commit_something(head, dice, world, display),
+        _ => display.write(head + offset, dice.pick(&VALUES), &mut world.ports()),
     }
 }
 
 /// Registers that are nearly right, so that scan-out is reached.
-fn commit_something(dice: &mut Random, world: &mut World, display: &mut Display) {
+fn commit_something(head: u32, dice: &mut Random, world: &mut World, display: &mut Display) {
     let writes = [
         (0x100, dice.pick(&[1, 1, 1, 1, 1, 1, 1, 0])),
         (0x104, 64 | 48 << 16),
@@ -78,7 +79,7 @@ fn commit_something(dice: &mut Random, world: &mut World, display: &mut Display)
         (0x110, 1),
     ];
     for (offset, value) in writes {
-        display.write(offset, value, &mut world.ports());
+        display.write(head + offset, value, &mut world.ports());
     }
 }
 
