@@ -3,6 +3,7 @@
 
 pixel_rounds=5
 pixel_conversions=200
+still_seconds=60
 
 # Seconds of processor time of a command, which must end well.
 processor_seconds() {
@@ -59,6 +60,24 @@ pixels_cost() {
 demo_takes() {
     processor_seconds "$FENCEPOST" demo --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd" --accel soft --size 1920x1080 \
         --frames "$1" --append "$GUEST_COMMAND_LINE" --out "$2"
+}
+
+# Seconds of a guest that shows one picture of 1920x1080 at 60 Hz for so long: `still_takes SECONDS on|off|written`.
+still_takes() {
+    processor_seconds "$FENCEPOST" run --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd" --accel soft --memory 512M --timeout 600 \
+        --display width=1920,height=1080,hz=60 --append "$GUEST_COMMAND_LINE fencepost.run=\"still $1 $2\""
+}
+
+# What a second of a screen costs that nobody writes to, that is written to, and that is off: the guest's own ticks.
+screen_cost() {
+    local what few many
+    say "a screen of 1920x1080 at 60 Hz"
+    for what in off on written; do
+        few=$(still_takes 1 "$what") || exit 1
+        many=$(still_takes $((1 + still_seconds)) "$what") || exit 1
+        awk -v what="$what" -v few="$few" -v many="$many" -v n="$still_seconds" \
+            'BEGIN {printf "a second of a screen that is %s takes %.1f ms of one processor\n", what, (many - few) * 1000 / n}'
+    done
 }
 
 # The demo at 60 frames a second, all threads on one processor, every pixel checked and every picture written.

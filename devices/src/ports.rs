@@ -148,6 +148,10 @@ impl Seen {
         };
         let span = (gpa, len, number);
         let kept = self.spans.get(self.at) == Some(&span);
+        // Behind a span of another length everything has another place.
+        if self.spans.get(self.at).is_some_and(|before| before.1 != len) {
+            self.forget();
+        }
         match self.spans.get_mut(self.at) {
             Some(place) => *place = span,
             None => self.spans.push(span),
@@ -293,5 +297,30 @@ impl Ports<'_> {
     pub fn job_end_ns(&mut self, cycles: u64) -> u64 {
         let cycles = self.clock.vary(cycles);
         self.clock.now().ns.saturating_add(self.clock.cycles_to_ns(cycles))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_the_same_where_place_length_and_number_are() {
+        let mut seen = Seen::default();
+        let mut round = |spans: &[(u64, usize, Option<u32>)]| {
+            seen.rewind();
+            let kept = spans.iter().map(|&(gpa, len, number)| seen.next(Gpa(gpa), len, number));
+            kept.map(|kept| kept == Kept::Yes).collect::<Vec<_>>()
+        };
+        let first = [(0x1000, 4096, Some(1)), (0x5000, 4096, Some(1)), (0x7000, 8, Some(2))];
+        assert_eq!(round(&first), [false; 3]);
+        assert_eq!(round(&first), [true; 3]);
+        let [_, second, third] = first;
+        assert_eq!(round(&[(0x1000, 4096, Some(2)), second, third]), [false, true, true], "written");
+        assert_eq!(round(&[(0x9000, 4096, Some(2)), second, third]), [false, true, true], "elsewhere");
+        // What follows lies at another offset.
+        assert_eq!(round(&[(0x9000, 4095, Some(2)), second, third]), [false; 3]);
+        assert_eq!(round(&[(0x9000, 4095, Some(2)), (0x5000, 4096, None)]), [true, false]);
+        assert_eq!(round(&[(0x9000, 4095, Some(2)), second]), [true, false]);
     }
 }

@@ -12,7 +12,7 @@
 
 use vm_memory::VolatileSlice;
 
-use crate::ports::{Access, DmaFault, Iova, Ports};
+use crate::ports::{Access, DmaFault, Iova, Kept, Ports, Seen};
 
 /// Bytes in one entry.
 pub const SG_ENTRY_BYTES: u32 = 16;
@@ -133,24 +133,41 @@ impl SgList {
         ports: &mut Ports<'_>,
         visit: &mut dyn FnMut(VolatileSlice<'_>),
     ) -> Result<(), SgError> {
+        self.parts(offset, len)?.try_for_each(|(iova, len)| Ok(ports.dma.visit(iova, len, access, visit)?))
+    }
+
+    /// The same to read, as [`crate::ports::Dma::visit_again`] does.
+    pub fn visit_again(
+        &self,
+        offset: u64,
+        len: u64,
+        seen: &mut Seen,
+        ports: &mut Ports<'_>,
+        visit: &mut dyn FnMut(VolatileSlice<'_>, Kept),
+    ) -> Result<(), SgError> {
+        self.parts(offset, len)?
+            .try_for_each(|(iova, len)| Ok(ports.dma.visit_again(iova, len, seen, visit)?))
+    }
+
+    /// The addresses and lengths of `len` bytes from byte `offset` of the buffer on, segment by segment.
+    fn parts(&self, offset: u64, len: u64) -> Result<impl Iterator<Item = (Iova, u64)>, SgError> {
         let bounds = SgError::Bounds { offset, len, buffer: self.len_bytes() };
         if offset.checked_add(len).is_none_or(|end| end > self.len_bytes()) {
             return Err(bounds);
         }
         let first = self.ends.partition_point(|&end| end <= offset);
         let (mut at, mut left) = (offset, len);
-        for (segment, &end) in self.segments.iter().zip(&self.ends).skip(first) {
+        let segments = self.segments.iter().zip(&self.ends).skip(first);
+        Ok(segments.map_while(move |(segment, &end)| {
             if left == 0 {
-                break;
+                return None;
             }
             let rest = end.saturating_sub(at);
             let skip = u64::from(segment.len_bytes).saturating_sub(rest);
             let take = rest.min(left);
-            ports.dma.visit(Iova(segment.iova.0.saturating_add(skip)), take, access, visit)?;
-            at = end;
-            left = left.saturating_sub(take);
-        }
-        Ok(())
+            (at, left) = (end, left.saturating_sub(take));
+            Some((Iova(segment.iova.0.saturating_add(skip)), take))
+        }))
     }
 
     /// Copies `buf.len()` bytes from byte `offset` of the buffer.

@@ -31,6 +31,14 @@ impl Fetched<'_> {
     }
 }
 
+/// Makes `picture` of a plane of XRGB8888 that fills it.
+pub(super) fn put_whole(fetched: &Fetched<'_>, picture: &mut [u8]) {
+    for (out, pixel) in picture.chunks_exact_mut(4).zip(fetched.pixels.chunks_exact(4)) {
+        let &[b, g, r, _] = pixel else { continue };
+        out.copy_from_slice(&[b, g, r, 0]);
+    }
+}
+
 /// Puts a plane, whose format is `format`, over what is in `picture`, which is `active` large.
 pub(super) fn put(
     plane: &PlaneRegs,

@@ -3,12 +3,13 @@
 use fencepost_trace::{EngineId, Event, FaultKind, Stamp};
 
 use super::config::{Config, ScanOut};
+use super::kept::KeptFrame;
 use super::layer::FetchError;
 use super::monitor::{self, EDID_BYTES};
 use super::plane::PlaneRegs;
 use super::raster::Raster;
 use super::registers::{Commit, ErrorBits, Irq};
-use super::scan::{Scratch, Shown, Staged};
+use super::scan::{Shown, Staged};
 use super::sink::{PictureSink, Scanned};
 use super::state::{FrameCrc, HeadState, LastVblank, Offered};
 use super::writeback::Writing;
@@ -35,14 +36,14 @@ pub(super) struct Head {
     /// The frame being composed; not state, since each frame is composed anew.
     picture: Vec<u8>,
     /// What is fetched for it.
-    scratch: Scratch,
+    kept: KeptFrame,
 }
 
 impl Head {
     /// Head `number`, in `state`.
     pub fn new(number: u8, config: Config, sink: Box<dyn PictureSink>, state: HeadState) -> Self {
         let edid = monitor::edid(&config);
-        Head { number, config, edid, state, sink, picture: Vec::new(), scratch: Scratch::default() }
+        Head { number, config, edid, state, sink, picture: Vec::new(), kept: KeptFrame::default() }
     }
 
     /// The clock's token of one of its calls.
@@ -252,9 +253,10 @@ impl Head {
         self.size_picture();
         match (&self.state.shown, self.state.raster) {
             (Some(shown), Some(raster)) => {
-                shown.compose(raster.mode.active, &mut self.picture, &mut self.scratch, ports)
+                shown.compose(raster.mode.active, &mut self.picture, &mut self.kept, ports)
             }
             _ => {
+                self.kept.spoil();
                 self.picture.fill(0);
                 Ok(())
             }
@@ -265,6 +267,7 @@ impl Head {
     fn finish(&mut self, frame: u64, fetched: Result<(), FetchError>, ports: &mut Ports<'_>) {
         if let Err(error) = fetched {
             self.size_picture();
+            self.kept.spoil();
             self.picture.fill(0);
             self.state.underruns = self.state.underruns.saturating_add(1);
             if let Some(iova) = error.iova {
@@ -273,7 +276,7 @@ impl Head {
             ports.trace.record(Event::Underrun { engine: self.engine(ports), frame });
             self.fail(error.bit, ports);
         }
-        let crc = crc32(&self.picture);
+        let crc = self.kept.crc(|| crc32(&self.picture));
         self.state.crc = FrameCrc { frame, value: crc };
         ports.trace.record(Event::ScanOut { engine: self.engine(ports), frame, crc });
         let what = if fetched.is_ok() { Offered::Picture } else { Offered::Black };

@@ -4,7 +4,7 @@ use vm_memory::{Bytes, VolatileSlice};
 
 use super::format::Layout;
 use super::registers::{ErrorBits, Point, Size};
-use crate::ports::{Access, Iova, Ports};
+use crate::ports::{Iova, Kept, Ports, Seen};
 use crate::sg::{SgError, SgList};
 
 /// Lines of units at equal distances.
@@ -96,11 +96,24 @@ impl Layer {
         self.start().saturating_add(self.span_bytes()) <= list.len_bytes()
     }
 
-    /// Reads the lines into `packed`, one after the other.
-    pub fn fetch(&self, list: &SgList, packed: &mut [u8], ports: &mut Ports<'_>) -> Result<(), FetchError> {
+    /// Reads the lines into `packed`, one after the other, which has them as `seen` says; tells whether it has all.
+    pub fn fetch(
+        &self,
+        list: &SgList,
+        packed: &mut [u8],
+        seen: &mut Seen,
+        ports: &mut Ports<'_>,
+    ) -> Result<Kept, FetchError> {
         let mut rows = Rows::new(self, packed);
-        list.visit(self.start(), self.span_bytes(), Access::Read, ports, &mut |span| rows.take(span))
-            .map_err(|error| FetchError::new(ErrorBits::FETCH, error))
+        let mut all = Kept::Yes;
+        list.visit_again(self.start(), self.span_bytes(), seen, ports, &mut |span, kept| {
+            rows.take(span, kept);
+            if kept == Kept::No {
+                all = Kept::No;
+            }
+        })
+        .map_err(|error| FetchError::new(ErrorBits::FETCH, error))?;
+        Ok(all)
     }
 }
 
@@ -128,18 +141,20 @@ impl<'a> Rows<'a> {
         Rows { packed, row, pitch, column: 0, written: 0 }
     }
 
-    fn take(&mut self, span: VolatileSlice<'_>) {
+    /// Goes on by a span; what is kept of it is not read.
+    fn take(&mut self, span: VolatileSlice<'_>, kept: Kept) {
         let mut at = 0usize;
         while at < span.len() {
             let left = span.len().saturating_sub(at);
             let in_row = self.row.saturating_sub(self.column).min(left);
             let step = if in_row > 0 { in_row } else { self.pitch.saturating_sub(self.column).min(left) };
             let end = self.written.saturating_add(in_row);
-            if let Some(row) = self.packed.get_mut(self.written..end) {
+            match self.packed.get_mut(self.written..end) {
                 // Within the span by construction; a span shorter than it says would leave the row as it was.
-                let _ = span.read_slice(row, at);
-                self.written = end;
+                Some(row) if kept == Kept::No => _ = span.read_slice(row, at),
+                _ => {}
             }
+            self.written = end;
             at = at.saturating_add(step);
             self.column = self.column.saturating_add(step);
             if self.column >= self.pitch {

@@ -8,6 +8,7 @@ pub(crate) mod edid;
 mod engine;
 mod format;
 mod head;
+mod kept;
 mod layer;
 mod monitor;
 mod plane;

@@ -3,14 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 use super::color::ColorRegs;
-use super::compose::{self, Fetched};
+use super::compose;
 use super::format::Format;
+use super::kept::KeptFrame;
 use super::layer::{FetchError, Layer};
 use super::plane::{PlaneRegs, Planes, from_below};
 use super::registers::{ErrorBits, PLANES, Size};
 use super::state::Offered;
 use super::writeback::WritebackRegs;
-use crate::ports::{Iova, Ports};
+use crate::ports::{Iova, Kept, Ports};
 use crate::sg::SgList;
 
 /// The registers that a commit takes.
@@ -62,13 +63,6 @@ pub struct Lists {
     pub pixels: Option<SgList>,
     /// Of its chroma, if that has a buffer of its own.
     pub chroma: Option<SgList>,
-}
-
-/// What was fetched of a plane, kept so that it need not be allocated for each frame.
-#[derive(Default)]
-pub(super) struct Scratch {
-    pixels: Vec<u8>,
-    chroma: Vec<u8>,
 }
 
 impl Lists {
@@ -134,75 +128,35 @@ impl Shown {
         Ok(())
     }
 
-    /// Reads the planes and makes `picture` of them, which is `active` large.
+    /// Reads the planes and makes `picture` of them, which is `active` large, unless it was made of the same already.
     pub(super) fn compose(
         &self,
         active: Size,
         picture: &mut [u8],
-        scratch: &mut Scratch,
+        kept: &mut KeptFrame,
         ports: &mut Ports<'_>,
     ) -> Result<(), FetchError> {
         let stack = from_below(&self.planes);
+        let planes = kept.fetch(&stack, &self.lists, ports)?;
+        if planes == Kept::Yes && kept.was_made_by(&self.planes, &self.color, active) {
+            return Ok(());
+        }
+        let whole = |(index, plane): (usize, &PlaneRegs)| kept.plane(index).filter(|_| plane.fills(active));
         let mut above = stack.as_slice();
-        match stack.split_first() {
-            Some((&(index, lowest), rest)) if lowest.fills(active) => {
+        match stack.split_first().and_then(|(&lowest, rest)| whole(lowest).zip(Some(rest))) {
+            Some((fetched, rest)) => {
                 above = rest;
-                self.fetch_whole(index, picture, ports)?;
+                compose::put_whole(&fetched, picture);
             }
-            _ => picture.fill(0),
+            None => picture.fill(0),
         }
         for &(index, plane) in above {
-            if let (Some(format), Some(lists)) = (Format::of(plane.format), self.lists.get(index)) {
-                let fetched = scratch.fetch(plane, lists, ports)?;
+            if let (Some(format), Some(fetched)) = (Format::of(plane.format), kept.plane(index)) {
                 compose::put(plane, format, &fetched, picture, active);
             }
         }
         self.color.apply(picture);
+        kept.made(self.planes, self.color, active);
         Ok(())
     }
-
-    /// A plane that is the whole picture needs no copy.
-    fn fetch_whole(&self, index: usize, picture: &mut [u8], ports: &mut Ports<'_>) -> Result<(), FetchError> {
-        let layer = self.planes.get(index).and_then(PlaneRegs::pixel_layer);
-        let list = self.lists.get(index).and_then(|lists| lists.pixels.as_ref());
-        if let (Some(layer), Some(list)) = (layer, list) {
-            layer.fetch(list, picture, ports)?;
-        }
-        for pixel in picture.chunks_exact_mut(4) {
-            if let Some(padding) = pixel.last_mut() {
-                *padding = 0;
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Scratch {
-    fn fetch(
-        &mut self,
-        plane: &PlaneRegs,
-        lists: &Lists,
-        ports: &mut Ports<'_>,
-    ) -> Result<Fetched<'_>, FetchError> {
-        let chroma_list = if plane.chroma.entries == 0 { &lists.pixels } else { &lists.chroma };
-        let pixel_row = fetch_layer(plane.pixel_layer(), &lists.pixels, &mut self.pixels, ports)?;
-        let chroma_row = fetch_layer(plane.chroma_layer(), chroma_list, &mut self.chroma, ports)?;
-        Ok(Fetched { pixels: &self.pixels, pixel_row, chroma: &self.chroma, chroma_row })
-    }
-}
-
-/// Reads a layer, if there is one, and tells the length of its lines.
-fn fetch_layer(
-    layer: Option<Layer>,
-    list: &Option<SgList>,
-    packed: &mut Vec<u8>,
-    ports: &mut Ports<'_>,
-) -> Result<usize, FetchError> {
-    let (Some(layer), Some(list)) = (layer, list) else {
-        packed.clear();
-        return Ok(0);
-    };
-    packed.resize(layer.packed_bytes(), 0);
-    layer.fetch(list, packed, ports)?;
-    Ok(layer.row_bytes as usize)
 }

@@ -112,3 +112,66 @@ fn a_driver_that_writes_anything_meets_every_error_and_breaks_nothing() {
     assert!(written > 0, "only {written} pictures written");
     assert!(flips > 100, "only {flips} flips");
 }
+
+/// A display whose guest also writes to the pixels, and the lists, that are shown.
+struct Run {
+    dice: Random,
+    world: World,
+    display: Display,
+    album: Album,
+}
+
+impl Run {
+    fn new() -> Self {
+        let mut world = World::new(0x20000);
+        for (at, iova, len) in [(0x1000, 0x4000u64, 0x2000u32), (0x1010, 0x8000, 0x4000)] {
+            world.memory_mut()[at..at + 8].copy_from_slice(&iova.to_le_bytes());
+            world.memory_mut()[at + 8..at + 12].copy_from_slice(&len.to_le_bytes());
+        }
+        let album = Album::default();
+        let display = Display::new(Run::parts(&album)).unwrap();
+        Run { dice: Random::new(0xfeed), world, display, album }
+    }
+
+    fn parts(album: &Album) -> DisplayParts {
+        DisplayParts { config: super::config::config("latency=100,bytes-per-cycle=1"), sinks: album.sinks() }
+    }
+
+    fn step(&mut self) {
+        if self.dice.bits() % 3 == 0 {
+            let at = 0x4000 + (self.dice.bits() % 0x8000) as usize;
+            self.world.memory_mut()[at] ^= 1 + (self.dice.bits() % 255) as u8;
+        }
+        match self.dice.bits() % 4 {
+            0 => step(&mut self.dice, &mut self.world, &mut self.display),
+            _ => {
+                let now_ns = self.world.ports().clock.now().ns;
+                self.world.advance_to(now_ns + self.dice.bits() % 15_000_000, &mut self.display);
+            }
+        }
+    }
+
+    /// Loses what it has kept of frames.
+    fn lose(&mut self) {
+        self.display = Display::restore(Run::parts(&self.album), self.display.state()).unwrap();
+        self.display.rearm(&mut self.world.ports());
+    }
+}
+
+#[test]
+fn what_is_kept_of_frames_changes_nothing_that_anybody_sees() {
+    let (mut keeping, mut losing) = (Run::new(), Run::new());
+    for _ in 0..20_000 {
+        keeping.step();
+        losing.step();
+        losing.lose();
+        assert_eq!(keeping.display.state(), losing.display.state());
+        let events = [&mut keeping, &mut losing].map(|run| std::mem::take(&mut run.world.trace.events));
+        assert_eq!(events[0], events[1]);
+        assert_eq!(keeping.world.take_accesses(), losing.world.take_accesses());
+        let pictures = [&keeping, &losing].map(|run| std::mem::take(&mut *run.album.0.lock().unwrap()));
+        assert!(pictures[0] == pictures[1]);
+    }
+    let shown = keeping.display.state().heads[0].crc.frame;
+    assert!(shown > 1000, "only {shown} frames");
+}
