@@ -5,6 +5,9 @@ use super::config::{Config, HORIZONTAL_BLANK_PX, VERTICAL_BLANK_LINES};
 /// Bytes in a block.
 pub const BLOCK_BYTES: usize = 128;
 
+/// Section 3.6.4: sRGB is the standard, the preferred timing is native.
+pub(super) const FEATURES: u8 = 0x06;
+
 /// A detailed timing (section 3.10.2), with the porches and syncs of VESA CVT 1.2's reduced blanking.
 pub(super) struct Timing {
     pub clock_10khz: u16,
@@ -34,7 +37,7 @@ pub fn build(config: &Config) -> [u8; BLOCK_BYTES] {
     // Section 3.6: digital, 8 bits a colour, DisplayPort; size in cm; gamma 2.2; sRGB, preferred timing is native.
     let (width_mm, height_mm) = (millimetres(config.width_px), millimetres(config.height_px));
     let centimetres = |mm: u16| (mm.saturating_add(5) / 10).clamp(1, 255) as u8;
-    put(&mut block, 20, &[0xa5, centimetres(width_mm), centimetres(height_mm), 120, 0x06]);
+    put(&mut block, 20, &[0xa5, centimetres(width_mm), centimetres(height_mm), 120, FEATURES]);
     // Section 3.7: the sRGB primaries and white point, as 10-bit fractions.
     put(&mut block, 25, &[0xee, 0x91, 0xa3, 0x54, 0x4c, 0x99, 0x26, 0x0f, 0x50, 0x54]);
     // Section 3.9: no standard timing is marked by 01 01.

@@ -105,7 +105,7 @@ impl Head {
         let now = how.contains(Commit::NOW);
         let shown = self.state.shown.as_ref();
         let flips = !waits && shown.is_some_and(|shown| self.state.staged.is_flip_of(shown));
-        if !self.state.staged.is_valid(raster.mode.active) || (now && !flips) {
+        if !self.state.staged.is_valid(&raster.mode) || (now && !flips) {
             return self.refuse(ErrorBits::COMMIT_INVALID, ports);
         }
         self.state.accepted = self.state.accepted.saturating_add(1);
@@ -116,6 +116,8 @@ impl Head {
         self.state.staged.writeback.on = false;
         if now {
             self.flip(ports);
+        } else if self.state.raster.as_mut().is_some_and(|raster| raster.hasten(ports.clock.now().ns)) {
+            self.vblank(ports);
         }
         self.arm(ports);
     }
@@ -217,6 +219,9 @@ impl Head {
         }
         let shown = Shown::new(commit);
         let fresh = self.state.shown.as_ref().is_none_or(|before| shown.differs(before));
+        if let Some(raster) = &mut self.state.raster {
+            raster.stretch(frame, shown.vrr.longest_lines(&raster.mode));
+        }
         self.state.shown = Some(shown);
         let engine = self.engine(ports);
         ports.trace.record(Event::Latch { engine, frame, commit: self.state.latched });
@@ -331,7 +336,7 @@ impl Head {
         let bytes = read.saturating_add(written);
         let cycles = self.config.cost().cycles(bytes);
         let end_ns = raster.vblank_ns(frame)?.saturating_add(clock.cycles_to_ns(cycles));
-        raster.vblank_ns(frame.saturating_add(1)).is_none_or(|next_ns| end_ns < next_ns).then_some(end_ns)
+        raster.fetch_limit_ns(frame).is_none_or(|limit_ns| end_ns < limit_ns).then_some(end_ns)
     }
 
     fn refuse(&mut self, why: ErrorBits, ports: &mut Ports<'_>) {

@@ -24,7 +24,10 @@ impl Head {
         let value = match id {
             Reg::Gamma => u64::from(color.gamma(place.index)),
             Reg::ColorMatrix => color.matrix.get(place.index).map_or(0, |factor| u64::from(*factor as u32)),
-            _ => plane.or(staged.writeback.register(id)).unwrap_or_else(|| self.value(id, ports)),
+            _ => plane
+                .or(staged.writeback.register(id))
+                .or(staged.vrr.register(id))
+                .unwrap_or_else(|| self.value(id, ports)),
         };
         match (width, access) {
             (8, Access::ReadOnly) => self.read_pair(place.half, offset, value),
@@ -59,6 +62,7 @@ impl Head {
             Reg::Gamma => state.staged.color.set_gamma(place.index, value),
             register => {
                 state.staged.writeback.write(register, place.half, value);
+                state.staged.vrr.write(register, value);
                 if let Some(plane) = self.staged(place.index) {
                     plane.write(register, place.half, value);
                 }
@@ -93,7 +97,7 @@ impl Head {
             Reg::VblankNs => return self.last_vblank(ports.clock).ns,
             Reg::CrcFrame => return state.crc.frame,
             Reg::FaultIova => return state.fault_iova,
-            Reg::EnableNs => return state.raster.map_or(0, |raster| raster.start_ns()),
+            Reg::EnableNs => return state.raster.map_or(0, |raster| raster.enabled_ns()),
             Reg::WritebackDone => return state.written.commit,
             Reg::WritebackStatus => u32::from(state.written.failed),
             Reg::WritebackFailures => state.written.failures,

@@ -19,6 +19,7 @@ mod sink;
 mod state;
 #[cfg(test)]
 mod tests;
+mod vrr;
 mod writeback;
 
 pub use color::{ColorControl, ColorRegs};
@@ -30,4 +31,5 @@ pub use registers::{Blend, Color, HEADS, Point, Size};
 pub use scan::{Lists, Shown, Staged};
 pub use sink::{NoPictures, PictureSink, Scanned};
 pub use state::{DisplayState, FrameCrc, HeadState, LastVblank, Offered, ReadLatch};
+pub use vrr::VrrRegs;
 pub use writeback::{WritebackRegs, Writing, Written};

@@ -43,6 +43,11 @@ pub fn edid(config: &Config) -> [u8; EDID_BYTES] {
     for (at, (width, shape)) in (38usize..).step_by(2).zip(STANDARD) {
         put(&mut base, at, &[(width / 8).saturating_sub(31) as u8, shape << 6]);
     }
+    if let Some(range) = range_limits(config) {
+        put(&mut base, 90, &range);
+        // Section 3.6.4: any rate in the range, and not only those of the listed timings.
+        put(&mut base, 24, &[edid::FEATURES | 1]);
+    }
     // One block follows.
     put(&mut base, 126, &[1]);
     seal(&mut base);
@@ -50,6 +55,39 @@ pub fn edid(config: &Config) -> [u8; EDID_BYTES] {
     put(&mut both, 0, &base);
     put(&mut both, BLOCK_BYTES, &extension(config));
     both
+}
+
+/// The highest line rate and pixel clock of the standard modes: 3840 x 2160 at 60 Hz.
+const HIGHEST_LINE_KHZ: u64 = 135;
+const HIGHEST_CLOCK_KHZ: u64 = 594_000;
+
+/// The refresh rates between which a frame may end at any time: from two thirds of the preferred mode's up to that.
+fn range_hz(config: &Config) -> (u16, u16) {
+    (config.refresh_hz.saturating_mul(2).div_ceil(3), config.refresh_hz)
+}
+
+/// EDID 1.4 section 3.10.3.3.1: rates and limits alone. None for a monitor that is faster than that can say, or whose range is one rate.
+fn range_limits(config: &Config) -> Option<[u8; 18]> {
+    let (lowest_hz, highest_hz) = range_hz(config);
+    if lowest_hz >= highest_hz {
+        return None;
+    }
+    // Bits 0 and 1 add 255 to lowest and highest.
+    let with_offset = |hz: u16| hz.checked_sub(255).filter(|&above| above > 0).unwrap_or(hz);
+    let offsets = u8::from(lowest_hz > 255) | u8::from(highest_hz > 255) << 1;
+    let (lowest, highest) =
+        (u8::try_from(with_offset(lowest_hz)).ok()?, u8::try_from(with_offset(highest_hz)).ok()?);
+    let lines_khz =
+        u64::from(config.total_height_lines()).saturating_mul(config.refresh_hz.into()).div_ceil(1000);
+    let highest_line_khz = lines_khz.clamp(HIGHEST_LINE_KHZ, 255) as u8;
+    let clock_10mhz = config.clock_khz().max(HIGHEST_CLOCK_KHZ).div_ceil(10_000).min(255) as u8;
+    let mut descriptor = [b' '; 18];
+    put(
+        &mut descriptor,
+        0,
+        &[0, 0, 0, 0xfd, offsets, lowest, highest, 1, highest_line_khz, clock_10mhz, 1, b'\n'],
+    );
+    Some(descriptor)
 }
 
 /// CTA-861-G section 7.3 and 7.5.1: a block of version 3 with a list of codes, and a timing.
@@ -88,7 +126,22 @@ mod tests {
         assert_eq!(both[38..42], [129, 0x00, 129, 0x80]);
         // 2048 / 8 - 31 = 225; 16:9.
         assert_eq!(both[52..54], [225, 0xc0]);
-        assert_eq!(both[..35], edid::build(&crate::display::config::config("width=320,height=240"))[..35]);
+        let base = edid::build(&crate::display::config::config("width=320,height=240"));
+        assert_eq!((&both[..24], &both[25..35]), (&base[..24], &base[25..35]));
+    }
+
+    #[test]
+    fn the_range_is_from_two_thirds_of_the_preferred_rate_up_to_that() {
+        let range = |text: &str| edid(&crate::display::config::config(text))[90..108].to_vec();
+        assert_eq!(range("")[..12], [0, 0, 0, 0xfd, 0, 40, 60, 1, 135, 60, 1, 10]);
+        // 255 are added to the highest rate: 300.
+        assert_eq!(range("width=320,height=240,hz=300")[4..7], [2, 200, 45]);
+        assert_eq!(range("width=320,height=240,hz=480")[4..7], [3, 65, 225]);
+        for none in ["width=64,height=64,hz=1000", "hz=2"] {
+            assert_eq!(range(none)[3], 0x10, "a dummy");
+            assert_eq!(edid(&crate::display::config::config(none))[24], 6);
+        }
+        assert_eq!(edid(&crate::display::config::config(""))[24], 7, "any rate in the range");
     }
 
     #[test]

@@ -8,8 +8,10 @@ use super::format::Format;
 use super::kept::KeptFrame;
 use super::layer::{FetchError, Layer};
 use super::plane::{PlaneRegs, Planes, from_below};
+use super::raster::Mode;
 use super::registers::{ErrorBits, PLANES, Size};
 use super::state::Offered;
+use super::vrr::VrrRegs;
 use super::writeback::WritebackRegs;
 use crate::ports::{Iova, Kept, Ports};
 use crate::sg::SgList;
@@ -23,19 +25,22 @@ pub struct Staged {
     pub color: ColorRegs,
     /// `WRITEBACK_*`.
     pub writeback: WritebackRegs,
+    /// `VRR_*`.
+    pub vrr: VrrRegs,
 }
 
 impl Staged {
-    /// Whether a commit of these is accepted while the mode has an `active` area.
-    pub fn is_valid(&self, active: Size) -> bool {
+    /// Whether a commit of these is accepted in `mode`.
+    pub fn is_valid(&self, mode: &Mode) -> bool {
         self.planes.iter().enumerate().all(|(index, plane)| plane.is_valid(index))
-            && self.writeback.is_valid(active)
+            && self.writeback.is_valid(mode.active)
+            && self.vrr.is_valid(mode)
     }
 
     /// Whether only the primary plane's buffer is another than in `shown`, and nothing is written.
     pub fn is_flip_of(&self, shown: &Shown) -> bool {
         let writeback = WritebackRegs { on: false, ..self.writeback };
-        let mut like = Staged { planes: shown.planes, color: shown.color, writeback };
+        let mut like = Staged { planes: shown.planes, color: shown.color, writeback, vrr: shown.vrr };
         if let (Some(to), Some(from)) = (like.planes.first_mut(), self.planes.first()) {
             (to.table, to.entries, to.offset_bytes) = (from.table, from.entries, from.offset_bytes);
         }
@@ -50,6 +55,8 @@ pub struct Shown {
     pub planes: Planes,
     /// Its colours.
     pub color: ColorRegs,
+    /// Whether its frames wait for a commit.
+    pub vrr: VrrRegs,
     /// The lists of each plane, once read.
     pub lists: [Lists; PLANES],
     /// What the host has been given of it.
@@ -95,8 +102,8 @@ impl Lists {
 
 impl Shown {
     /// A commit that was latched just now.
-    pub fn new(Staged { planes, color, .. }: Staged) -> Self {
-        Shown { planes, color, lists: Default::default(), offered: Offered::Nothing }
+    pub fn new(Staged { planes, color, vrr, .. }: Staged) -> Self {
+        Shown { planes, color, vrr, lists: Default::default(), offered: Offered::Nothing }
     }
 
     fn on(&self) -> impl Iterator<Item = (&PlaneRegs, &Lists)> {

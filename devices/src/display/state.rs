@@ -12,7 +12,7 @@ use crate::state::{StateError, Stateful, require};
 
 impl Stateful for Display {
     const KIND: &'static str = "display";
-    const VERSION: u32 = 8;
+    const VERSION: u32 = 9;
     type Parts = DisplayParts;
     type State = DisplayState;
 
@@ -36,21 +36,25 @@ pub struct DisplayState {
 impl HeadState {
     /// Refuses what no head could be in.
     fn check(&self) -> Result<(), StateError> {
-        let active = self.raster.map(|raster| raster.mode.active);
+        let mode = self.raster.map(|raster| raster.mode);
         let scans_out = self.pending.is_some()
             || self.shown.is_some()
             || self.fetching.is_some()
             || self.writing.is_some();
         require::<Display>(
-            self.raster.is_none_or(|raster| raster.mode.is_valid()),
+            self.raster.is_none_or(|raster| raster.is_valid()),
             "a mode that cannot be shown",
         )?;
-        require::<Display>(active.is_some() || !scans_out, "a plane is shown while the CRTC is off")?;
+        require::<Display>(mode.is_some() || !scans_out, "a plane is shown while the CRTC is off")?;
         let writeback = self.writing.map_or_else(WritebackRegs::default, |writing| writing.regs);
-        let shown =
-            self.shown.as_ref().map(|&Shown { planes, color, .. }| Staged { planes, color, writeback });
-        let active = active.unwrap_or_default();
-        let fit = self.pending.iter().chain(&shown).all(|commit| commit.is_valid(active));
+        let shown = self.shown.as_ref().map(|&Shown { planes, color, vrr, .. }| Staged {
+            planes,
+            color,
+            writeback,
+            vrr,
+        });
+        let mode = mode.unwrap_or_default();
+        let fit = self.pending.iter().chain(&shown).all(|commit| commit.is_valid(&mode));
         require::<Display>(fit, "a plane that a commit would have refused")?;
         require::<Display>(
             self.writing.is_none_or(|writing| writing.regs.on && self.shown.is_some()),

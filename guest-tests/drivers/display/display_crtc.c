@@ -124,14 +124,19 @@ static int fpdisp_crtc_atomic_check(struct drm_crtc *crtc, struct drm_atomic_sta
 /* The registers of a device that was off may be another's, or forgotten. */
 static void fpdisp_crtc_atomic_begin(struct drm_crtc *crtc, struct drm_atomic_state *state)
 {
+	const struct drm_crtc_state *old = drm_atomic_get_old_crtc_state(state, crtc);
 	struct fpdisp_head *head = to_head(crtc);
+	bool all = drm_atomic_crtc_needs_modeset(crtc->state);
+	bool color = all || crtc->state->color_mgmt_changed;
+	bool vrr = all || crtc->state->vrr_enabled != old->vrr_enabled;
 	int idx;
 
-	if (!crtc->state->color_mgmt_changed && !drm_atomic_crtc_needs_modeset(crtc->state))
+	if ((!color && !vrr) || !drm_dev_enter(head->drm, &idx))
 		return;
-	if (!drm_dev_enter(head->drm, &idx))
-		return;
-	fpdisp_stage_color(head, crtc->state);
+	if (color)
+		fpdisp_stage_color(head, crtc->state);
+	if (vrr)
+		fpdisp_stage_vrr(head, crtc->state);
 	drm_dev_exit(idx);
 }
 

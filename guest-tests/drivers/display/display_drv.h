@@ -133,6 +133,8 @@ void fpdisp_start_raster(struct fpdisp_head *head, const struct drm_display_mode
 bool fpdisp_commit(struct fpdisp_head *head, u64 number, u32 how);
 int fpdisp_color_check(const struct drm_crtc_state *state);
 void fpdisp_stage_color(struct fpdisp_head *head, const struct drm_crtc_state *state);
+bool fpdisp_vrr_is_capable(const struct drm_connector *connector);
+void fpdisp_stage_vrr(struct fpdisp_head *head, const struct drm_crtc_state *state);
 int fpdisp_flip_watch_init(struct fpdisp_head *head);
 void fpdisp_flip_watch_start(struct fpdisp_head *head);
 int fpdisp_planes_init(struct fpdisp_head *head);

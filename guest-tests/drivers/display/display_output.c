@@ -51,6 +51,7 @@ static int fpdisp_connector_get_modes(struct drm_connector *connector)
 #ifndef FENCEPOST_LINUX_6_1
 	modes = drm_edid_connector_add_modes(connector);
 #endif
+	drm_connector_set_vrr_capable_property(connector, fpdisp_vrr_is_capable(connector));
 	return modes;
 }
 
@@ -65,6 +66,8 @@ static enum drm_connector_status fpdisp_connector_detect(struct drm_connector *c
 	status = fpdisp_read(connector_to_head(connector), FPDISP_CONNECTOR) & 1 ?
 		 connector_status_connected : connector_status_disconnected;
 	drm_dev_exit(idx);
+	if (status == connector_status_disconnected)
+		drm_connector_set_vrr_capable_property(connector, false);
 	return status;
 }
 
@@ -111,5 +114,8 @@ int fpdisp_output_init(struct fpdisp_head *head)
 		return ret;
 	drm_connector_helper_add(&head->connector, &fpdisp_connector_helper_funcs);
 	head->connector.polled = DRM_CONNECTOR_POLL_HPD;
+	ret = drm_connector_attach_vrr_capable_property(&head->connector);
+	if (ret)
+		return ret;
 	return drm_connector_attach_encoder(&head->connector, &head->encoder);
 }

@@ -46,6 +46,9 @@
 #define   FPDISP_COLOR_USE_MATRIX	0x1
 #define   FPDISP_COLOR_USE_GAMMA	0x2
 #define FPDISP_ENABLE_NS		0x168
+#define FPDISP_VRR_CONTROL		0x170
+#define   FPDISP_VRR_ON			0x1
+#define FPDISP_VRR_TOTAL		0x174
 #define FPDISP_COLOR_MATRIX		0x180
 /* Of the first plane; those of the others are FPDISP_PLANE_STRIDE further on each. */
 #define FPDISP_PLANE_CONTROL		0x400

@@ -7,6 +7,7 @@ mod planes;
 mod random;
 mod requested;
 mod state;
+mod vrr;
 mod writeback;
 
 use std::sync::{Arc, Mutex};

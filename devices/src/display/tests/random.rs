@@ -67,6 +67,8 @@ fn commit_something(head: u32, dice: &mut Random, world: &mut World, display: &m
         (0x4a8, 0),
         (0x4ac, 0xff00),
         (0x4d0, 64),
+        (0x170, dice.pick(&[0, 1])),
+        (0x174, dice.pick(&[0, 99, 100, 300])),
         (0xa00, dice.pick(&[0, 1])),
         (0xa04, dice.pick(&[0x3432_5258, 0x3432_5241, 0x3231_564e])),
         (0xa08, 0x1000),
