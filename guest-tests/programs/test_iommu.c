@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,11 +14,11 @@
 
 #include "display.h"
 #include "gpu_client.h"
+#include "kernel_log.h"
 #include "ktap.h"
 
 #define FUNCTIONS 3
 #define VTD "/sys/class/iommu/dmar0"
-#define LOG_WAIT_MS 3000
 /* Two addresses that no allocator hands out: they are looked for from the top of 32 and of 48 bits down. */
 #define WRITTEN 0x12dead0000ULL
 #define READ 0x13beef0000ULL
@@ -27,7 +26,6 @@
 
 static int gpu;
 static struct gpu_buffer buffer;
-static int kernel_log = -1;
 
 static bool read_line(const char *path, char *line, size_t size)
 {
@@ -96,32 +94,6 @@ static long fault_interrupts(void)
 	return count;
 }
 
-/* Waits for a line of the kernel's log that has both texts. */
-static bool log_says(const char *first, const char *second)
-{
-	char record[1024];
-	struct pollfd poll_log = { .fd = kernel_log, .events = POLLIN };
-
-	for (;;) {
-		ssize_t length = read(kernel_log, record, sizeof(record) - 1);
-
-		if (length < 0 && errno == EPIPE)
-			continue; /* Records were overwritten before they were read. */
-		if (length < 0 && errno == EAGAIN) {
-			if (poll(&poll_log, 1, LOG_WAIT_MS) <= 0)
-				return false;
-			continue;
-		}
-		if (length <= 0)
-			return false;
-		record[length] = '\0';
-		if (strstr(record, first) && strstr(record, second)) {
-			ktap_note("%.*s", (int)strcspn(strchr(record, ';') + 1, "\n"), strchr(record, ';') + 1);
-			return true;
-		}
-	}
-}
-
 static struct drm_fencepost_gpu_command semaphore(uint32_t opcode, uint64_t address)
 {
 	return (struct drm_fencepost_gpu_command) {
@@ -159,12 +131,12 @@ static bool log_names(uint64_t address, const char *kind, const char *reason)
 	if (is_vtd()) {
 		snprintf(where, sizeof(where), "Request device [00:01.0] fault addr 0x%" PRIx64 " [fault reason %s]",
 			 address, reason);
-		return log_says(kind, where);
+		return kernel_log_says(kind, where);
 	}
 	/* An endpoint is called by its requester id. */
 	snprintf(where, sizeof(where), "page fault from EP 8 at 0x%" PRIx64 " [%c]", address,
 		 kind[strlen("DMA ")]);
-	return log_says("virtio_iommu ", where);
+	return kernel_log_says("virtio_iommu ", where);
 }
 
 /* One access of the GPU to an address that is not mapped, and everything that must come of it. */
@@ -189,15 +161,13 @@ static void test_refused(uint32_t opcode, uint64_t address, const char *kind, co
 
 int main(void)
 {
-	int ret;
+	int ret, logged;
 
 	ktap_plan(12);
-	kernel_log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	if (kernel_log >= 0)
-		lseek(kernel_log, 0, SEEK_END);
+	logged = kernel_log_open();
 	gpu = display_open_node("renderD", FENCEPOST_GPU_DRIVER_NAME);
 	ret = gpu < 0 ? gpu : gpu_buffer_create(gpu, 16384, &buffer);
-	if (!ktap_result(!ret && kernel_log >= 0 && gpu_works(), "the GPU works in its domain (%d)", ret))
+	if (!ktap_result(!ret && !logged && gpu_works(), "the GPU works in its domain (%d)", ret))
 		return ktap_finish();
 	test_domains();
 	test_refused(FENCEPOST_GPU_CMD_SEM_SIGNAL, WRITTEN, "DMA Write", "0x05");
