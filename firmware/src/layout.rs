@@ -12,6 +12,10 @@ pub const PCI_PORTS: std::ops::Range<u16> = 0xc000..0xf000;
 pub const ECAM: std::ops::Range<u64> = 0xe000_0000..0xe010_0000;
 /// I/O APIC registers.
 pub const IOAPIC: u64 = 0xfec0_0000;
+/// What is written here is an interrupt message.
+pub const MESSAGES: std::ops::Range<u64> = LAPIC..LAPIC + 0x10_0000;
+/// Requester id of the I/O APIC: as on many chipsets a number that no PCI function has, f0:1f.0.
+pub const IOAPIC_REQUESTER: u16 = 0xf0f8;
 /// VT-d remapping unit registers: one 4 KiB page.
 pub const DMAR_UNIT: u64 = 0xfed9_0000;
 /// Local APIC page.

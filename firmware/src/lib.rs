@@ -74,7 +74,10 @@ pub enum Iommu {
     /// There is none.
     None,
     /// A VT-d remapping unit: a DMAR table.
-    Vtd,
+    Vtd {
+        /// It can remap interrupts.
+        interrupts: bool,
+    },
     /// A virtio device: a VIOT table.
     Virtio {
         /// Its PCI device number on bus 0.
@@ -95,7 +98,11 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { iommu: Iommu::Vtd, more_serial: 0, rng_seed: *b"fencepost: a seed that is fixed." }
+        Options {
+            iommu: Iommu::Vtd { interrupts: false },
+            more_serial: 0,
+            rng_seed: *b"fencepost: a seed that is fixed.",
+        }
     }
 }
 

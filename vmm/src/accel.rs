@@ -2,7 +2,7 @@
 
 use kvm_ioctls::Kvm;
 
-use crate::config::Accel;
+use crate::config::{Accel, IommuKind};
 use crate::doctor;
 use crate::error::HostError;
 use crate::speed::{KVM_WORTH_MIPS, measure};
@@ -68,6 +68,25 @@ pub fn with_seed(wanted: Accel, seed: Option<u64>) -> Result<Accel, HostError> {
     }
 }
 
+/// What `--accel` comes to with an IOMMU that remaps interrupts: KVM's I/O APIC is the kernel's own, past the IOMMU.
+pub fn with_iommu(wanted: Accel, iommu: IommuKind) -> Result<Accel, HostError> {
+    match (wanted, iommu) {
+        (Accel::Kvm, IommuKind::Intremap) => Err(no_remapping("--accel kvm")),
+        (Accel::Auto, IommuKind::Intremap) => Ok(Accel::Soft),
+        (wanted, _) => Ok(wanted),
+    }
+}
+
+/// What is said where a machine that remaps interrupts would come under KVM, by `what`.
+pub fn no_remapping(what: &str) -> HostError {
+    HostError::input(
+        format!(
+            "{what}: --iommu intremap is there under soft only, since KVM's I/O APIC goes past the IOMMU"
+        ),
+        "use --accel soft, or --iommu on",
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use fencepost_skip::Tested;
@@ -85,6 +104,15 @@ mod tests {
         assert_eq!(chosen(Accel::Auto, Some(0)), Ok(Accel::Soft));
         assert_eq!(chosen(Accel::Kvm, Some(0)), Err(2));
         assert_eq!(chosen(Accel::Auto, None), Ok(Accel::Auto));
+    }
+
+    #[test]
+    fn interrupts_are_remapped_under_the_software_cpu() {
+        let chosen = |wanted, iommu| with_iommu(wanted, iommu).map_err(|error| error.status());
+        assert_eq!(chosen(Accel::Auto, IommuKind::Intremap), Ok(Accel::Soft));
+        assert_eq!(chosen(Accel::Kvm, IommuKind::Intremap), Err(2));
+        assert_eq!(chosen(Accel::Kvm, IommuKind::Vtd), Ok(Accel::Kvm));
+        assert_eq!(chosen(Accel::Auto, IommuKind::Vtd), Ok(Accel::Auto));
     }
 
     #[test]

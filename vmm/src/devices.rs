@@ -164,6 +164,7 @@ impl HostFiles {
     pub(crate) fn remapping(&self, kind: IommuKind) -> Remapping {
         match (kind, &self.unit) {
             (IommuKind::Vtd, _) => Remapping::vtd(),
+            (IommuKind::Intremap, _) => Remapping::vtd_with_interrupts(),
             (_, Some(unit)) => Remapping::Virtio(unit.clone()),
             (_, None) => Remapping::Off,
         }

@@ -58,7 +58,8 @@ fn place(
     let options = firmware::Options {
         iommu: match config.iommu {
             IommuKind::Off => firmware::Iommu::None,
-            IommuKind::Vtd => firmware::Iommu::Vtd,
+            IommuKind::Vtd => firmware::Iommu::Vtd { interrupts: false },
+            IommuKind::Intremap => firmware::Iommu::Vtd { interrupts: true },
             IommuKind::Virtio => firmware::Iommu::Virtio { slot: IommuKind::SLOT },
         },
         more_serial: config.serial.len(),

@@ -13,7 +13,7 @@ use vm_memory::GuestMemoryMmap;
 use crate::accel::{self, Chosen};
 use crate::backend::moves::Plan;
 use crate::backend::{self, BackEnd};
-use crate::config::{Accel, MachineConfig};
+use crate::config::{Accel, IommuKind, MachineConfig};
 use crate::devices::{self, HostFiles};
 use crate::error::HostError;
 use crate::failures::Failures;
@@ -130,7 +130,8 @@ pub(crate) fn powered_on(
     let config = launch.machine.clone();
     let mut assembly = Assembly::new(launch, trace_file, hooks);
     let others = std::mem::take(&mut assembly.hooks.devices);
-    let (accel, why) = accel::choose(accel::with_seed(config.accel, config.seed)?)?;
+    let wanted = accel::with_iommu(accel::with_seed(config.accel, config.seed)?, config.iommu)?;
+    let (accel, why) = accel::choose(wanted)?;
     assembly.host.be_random(accel == Chosen::Kvm);
     let pci = devices::plug(&config, &mut assembly.host, others)?;
     let plan = plan(launch)?;
@@ -170,6 +171,7 @@ pub(crate) fn restored(
     let refused = |error| snapshot::refused(launch.restore.as_deref(), error);
     let Saved { config, cpu, machine: state, .. } = saved;
     let config = launch.machine.run_as(config);
+    accel::with_iommu(config.accel, config.iommu)?;
     let mut assembly = Assembly::new(launch, trace_file, hooks);
     assembly.host.be_random(accel == Chosen::Kvm);
     let pci = devices::restore(&config, &mut assembly.host, &state.pci).map_err(refused)?;
@@ -223,6 +225,9 @@ fn plan(launch: &Launch) -> Result<Plan, HostError> {
             "--seed holds under soft only, --move leaves it",
             "leave one of them out",
         ));
+    }
+    if launch.machine.iommu == IommuKind::Intremap && !launch.moves.is_empty() {
+        return Err(accel::no_remapping("--move"));
     }
     for at in &launch.moves {
         if plan.insert(at.mark, at.to).is_some_and(|to| to != at.to) {

@@ -62,7 +62,14 @@ impl Iommu {
             self.root = self.file.word64(ROOT_TABLE);
             status |= SET_ROOT;
         }
-        let modes = TRANSLATION | QUEUED_INVALIDATION;
+        let mut modes = TRANSLATION | QUEUED_INVALIDATION;
+        if self.can_remap_interrupts() {
+            modes |= REMAPPING | COMPATIBILITY;
+            if value & SET_INTERRUPT_TABLE != 0 {
+                self.interrupts.table = self.file.word64(INTERRUPT_TABLE);
+                status |= SET_INTERRUPT_TABLE;
+            }
+        }
         let before = status;
         status = status & !modes | value & modes;
         self.file.set_word(GLOBAL_STATUS, status);

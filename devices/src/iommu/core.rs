@@ -10,7 +10,8 @@ use crate::ports::{Access, DmaFault, Gpa, Iova};
 use crate::registers::RegisterFile;
 
 use super::cache::{ContextCache, Hit, Iotlb};
-use super::registers::{self, GLOBAL_STATUS, TRANSLATION};
+use super::interrupts::InterruptTable;
+use super::registers::{self, ECAP, ECAP_REMAPPING, ECAP_VALUE, GLOBAL_STATUS, TRANSLATION};
 use super::walk::{self, Context, Reason, Refusal};
 
 /// Accesses here are interrupt messages, never memory (3.14).
@@ -37,6 +38,7 @@ pub struct Iommu {
     pub(super) contexts: ContextCache,
     pub(super) iotlb: Iotlb,
     pub(super) faults: u64,
+    pub(super) interrupts: InterruptTable,
     /// The faults that it was told to have.
     pub requested: FaultSet,
     /// Until when the wait descriptor at the queue's head takes, in nanoseconds.
@@ -52,6 +54,7 @@ impl Default for Iommu {
             contexts: ContextCache::default(),
             iotlb: Iotlb::default(),
             faults: 0,
+            interrupts: InterruptTable::default(),
             requested: FaultSet::default(),
             waits_until_ns: None,
         }
@@ -64,12 +67,26 @@ impl Iommu {
         Self::default()
     }
 
+    /// The same, but it can remap interrupts, too.
+    pub fn remapping_interrupts() -> Self {
+        let mut unit = Self::default();
+        unit.file.set_word64(ECAP, ECAP_VALUE | ECAP_REMAPPING);
+        unit
+    }
+
     /// What the unit has counted since power-on.
     pub fn counters(&self) -> Vec<Counter> {
         vec![
             Counter { name: "faults", value: self.faults },
             Counter { name: "requested-faults", value: self.requested.count() },
+            Counter { name: "interrupts", value: self.interrupts.remapped },
+            Counter { name: "interrupt-faults", value: self.interrupts.refused },
         ]
+    }
+
+    /// Whether interrupt remapping is announced.
+    pub(super) fn can_remap_interrupts(&self) -> bool {
+        self.file.word64(ECAP) & ECAP_REMAPPING != 0
     }
 
     /// Whether the guest switched translation on.
@@ -138,7 +155,7 @@ impl Iommu {
         out.trace.record(Event::IommuFault { rid, iova, write, reason: refusal.reason as u8 });
         self.faults = self.faults.saturating_add(1);
         if !refusal.silent {
-            self.record_fault(request.rid, iova, request.access, refusal.reason, out);
+            self.record_fault(request.rid, iova, request.access, refusal.reason as u8, out);
         }
         DmaFault::Refused { iova: Iova(iova), access: request.access }
     }

@@ -5,7 +5,6 @@ use crate::ports::Access;
 
 use super::core::Iommu;
 use super::registers::*;
-use super::walk::Reason;
 
 const RECORD_IN_USE: u64 = 1 << 63;
 const RECORD_READ: u64 = 1 << 62;
@@ -17,7 +16,7 @@ impl Iommu {
         rid: u16,
         iova: u64,
         access: Access,
-        reason: Reason,
+        reason: u8,
         out: &mut Outbox<'_>,
     ) {
         // "If the PFO field is already set, the fault is not recorded" (7.2.1).
@@ -35,7 +34,7 @@ impl Iommu {
             Access::Read => RECORD_READ,
         };
         self.file.set_word64(offset, iova & !0xfff);
-        self.file.set_word64(high, RECORD_IN_USE | direction | (reason as u64) << 32 | u64::from(rid));
+        self.file.set_word64(high, RECORD_IN_USE | direction | u64::from(reason) << 32 | u64::from(rid));
         if self.file.word(FAULT_STATUS) & PRIMARY_PENDING == 0 {
             // FRI: the record that was the first to be used while none was pending.
             let status = self.file.word(FAULT_STATUS) & !RECORD_INDEX;

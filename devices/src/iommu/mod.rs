@@ -8,6 +8,7 @@ mod cache;
 mod commands;
 mod core;
 mod faults;
+mod interrupts;
 mod queue;
 pub(crate) mod registers;
 mod state;

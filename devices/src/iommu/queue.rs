@@ -72,8 +72,9 @@ impl Iommu {
         match low & 0xf | low >> 5 & 0x70 {
             1 => self.context_descriptor(low, high),
             2 => self.iotlb_descriptor(low, high, &mut around.out),
+            4 if self.can_remap_interrupts() => self.interrupt_descriptor(low, high),
             5 => self.wait_descriptor(low, high, around),
-            // Device TLBs (3) and interrupt remapping (4) are not announced.
+            // Device TLBs (3) are not announced.
             _ => Err(QueueError::DescriptorType),
         }
     }
@@ -96,6 +97,18 @@ impl Iommu {
         }
         let granted = self.invalidate_iotlb(low >> 4 & 3, (low >> 16) as u16, high, out);
         if granted == 0 { Err(QueueError::Reserved) } else { Ok(()) }
+    }
+
+    /// Interrupt entry cache (6.5.2.7): all of it, or those whose index is the given one but for its lowest IM bits.
+    fn interrupt_descriptor(&mut self, low: u64, high: u64) -> Result<(), QueueError> {
+        const SELECTIVE: u64 = 1 << 4;
+        if low & 0x07ff_ffe0 != 0 || low >> 48 != 0 || high != 0 {
+            return Err(QueueError::Reserved);
+        }
+        let (index, ignored) = ((low >> 32) as u16, low >> 27 & 0x1f);
+        let significant = u16::MAX.checked_shl(ignored as u32).unwrap_or(0);
+        self.interrupts.invalidate(|of| low & SELECTIVE == 0 || (of ^ index) & significant == 0);
+        Ok(())
     }
 
     /// Everything before a wait descriptor is complete when it is fetched, so the fence flag needs no work.

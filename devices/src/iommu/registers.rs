@@ -20,6 +20,7 @@ pub const QUEUE_ADDRESS: usize = 0x90;
 pub const COMPLETION_STATUS: usize = 0x9c;
 pub const COMPLETION_CONTROL: usize = 0xa0;
 pub const QUEUE_ERROR: usize = 0xb0;
+pub const INTERRUPT_TABLE: usize = 0xb8;
 /// IVA; the IOTLB invalidate register follows.
 pub const IOTLB: usize = 0x200;
 pub const IOTLB_COMMAND: usize = IOTLB + 8;
@@ -44,6 +45,13 @@ pub const TRANSLATION: u32 = 1 << 31;
 pub const SET_ROOT: u32 = 1 << 30;
 /// Queued invalidation.
 pub const QUEUED_INVALIDATION: u32 = 1 << 26;
+
+/// Interrupt remapping.
+pub const REMAPPING: u32 = 1 << 25;
+/// Set interrupt remapping table pointer, and its status.
+pub const SET_INTERRUPT_TABLE: u32 = 1 << 24;
+/// Interrupt requests in compatibility format pass.
+pub const COMPATIBILITY: u32 = 1 << 23;
 
 /// Fault status: a fault was lost.
 pub const PRIMARY_OVERFLOW: u32 = 1 << 0;
@@ -79,12 +87,20 @@ pub const ECAP_VALUE: u64 = 1 // C: walks are coherent
     | 1 << 7 // SC: snoop control (every access is coherent anyway)
     | (IOTLB as u64 / 16) << 8; // IRO
 
+/// What it announces beside that with interrupt remapping.
+pub const ECAP_REMAPPING: u64 = 1 << 3 // IR
+    | 15 << 20; // MHMV: an invalidation can mask all bits of the index
+
+/// GCMD: what software may write.
+const COMMANDS: u32 =
+    TRANSLATION | SET_ROOT | QUEUED_INVALIDATION | REMAPPING | SET_INTERRUPT_TABLE | COMPATIBILITY;
+
 /// The registers (`docs/iommu.md`). The unit acts on what is written to GCMD and does not keep it.
 pub const REGISTERS: &[Register] = &[
     read_only("VER", VERSION, 4, 0x10),
     read_only("CAP", CAP, 8, CAP_VALUE),
     read_only("ECAP", ECAP, 8, ECAP_VALUE),
-    write_only("GCMD", GLOBAL_COMMAND, 4, (TRANSLATION | SET_ROOT | QUEUED_INVALIDATION) as u64),
+    write_only("GCMD", GLOBAL_COMMAND, 4, COMMANDS as u64),
     read_only("GSTS", GLOBAL_STATUS, 4, 0),
     read_write("RTADDR", ROOT_TABLE, 8, 0, !0xfff),
     // CAIG (59..61) is the unit's answer.
@@ -103,6 +119,8 @@ pub const REGISTERS: &[Register] = &[
     read_write("IEADDR", COMPLETION_CONTROL + EVENT_ADDRESS, 4, 0, 0xffff_fffc),
     read_write("IEUADDR", COMPLETION_CONTROL + EVENT_UPPER_ADDRESS, 4, 0, 0xffff_ffff),
     read_only("IQERCD", QUEUE_ERROR, 8, 0),
+    // S (0..4) and the address; EIME (11) belongs to a mode that is not announced.
+    read_write("IRTA", INTERRUPT_TABLE, 8, 0, !0xfff | 0xf),
     read_write("IVA", IOTLB, 8, 0, !0xfff | 0x7f),
     // IAIG (57..59) is the unit's answer.
     acting("IOTLB", IOTLB_COMMAND, 8, 0, 0xb003_ffff_0000_0000),

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cache::{ContextCache, Iotlb};
 use super::core::Iommu;
+use super::interrupts::InterruptTable;
 use super::registers;
 use crate::faults::FaultSet;
 use crate::registers::RegisterFile;
@@ -24,6 +25,8 @@ pub struct IommuState {
     pub iotlb: Iotlb,
     /// Refused requests since power-on.
     pub faults: u64,
+    /// Interrupt remapping table in use, what is cached of it, and counters.
+    pub interrupts: InterruptTable,
     /// The faults that it was told to have, and what they have seen.
     pub requested: FaultSet,
     /// Until when the wait descriptor at the queue's head takes, in nanoseconds.
@@ -32,7 +35,7 @@ pub struct IommuState {
 
 impl Stateful for Iommu {
     const KIND: &'static str = "iommu";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
     type Parts = ();
     type State = IommuState;
 
@@ -44,18 +47,25 @@ impl Stateful for Iommu {
             contexts: self.contexts.clone(),
             iotlb: self.iotlb.clone(),
             faults: self.faults,
+            interrupts: self.interrupts.clone(),
             requested: self.requested.clone(),
             waits_until_ns: self.waits_until_ns,
         }
     }
 
     fn restore((): (), state: IommuState) -> Result<Self, StateError> {
-        let IommuState { registers, root, next_record, contexts, iotlb, faults, requested, waits_until_ns } =
-            state;
+        let IommuState { registers, root, next_record, contexts, iotlb, .. } = state;
+        let IommuState { faults, interrupts, requested, waits_until_ns, .. } = state;
         require::<Self>(next_record < registers::FAULT_RECORD_COUNT, "a fault record beyond the last")?;
-        require::<Self>(contexts.is_well_formed() && iotlb.is_well_formed(), "caches of another size")?;
+        require::<Self>(
+            contexts.is_well_formed() && iotlb.is_well_formed() && interrupts.is_well_formed(),
+            "caches of another size",
+        )?;
         let file = RegisterFile::restore(registers::REGISTERS, registers::PAGE_BYTES, &registers)
             .ok_or(StateError::Impossible { kind: Self::KIND, why: "a register page of another size" })?;
-        Ok(Iommu { file, root, next_record, contexts, iotlb, faults, requested, waits_until_ns })
+        let announced = file.word64(registers::ECAP);
+        let possible = [registers::ECAP_VALUE, registers::ECAP_VALUE | registers::ECAP_REMAPPING];
+        require::<Self>(possible.contains(&announced), "capabilities that no unit has")?;
+        Ok(Iommu { file, root, next_record, contexts, iotlb, faults, interrupts, requested, waits_until_ns })
     }
 }

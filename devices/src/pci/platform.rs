@@ -24,6 +24,11 @@ pub enum MsiSource {
         /// Its vector.
         vector: u16,
     },
+    /// A pin of an I/O APIC.
+    Pin {
+        /// Requester id of the I/O APIC.
+        rid: u16,
+    },
     /// The remapping unit's fault event.
     FaultEvent,
     /// The remapping unit's invalidation completion event.

@@ -23,6 +23,10 @@ const OEM_REVISION: u32 = 1;
 const BOOT_ARCHITECTURE: u16 = 1 << 2 | 1 << 4 | 1 << 5;
 /// DRHD flag: every PCI function that no other unit names.
 const INCLUDE_PCI_ALL: u8 = 1;
+/// DMAR flag: the machine supports interrupt remapping.
+const INTR_REMAP: u8 = 1;
+/// The I/O APIC's id.
+const IOAPIC_ID: u8 = 0;
 /// Host address width less one: 48 bits.
 const HOST_ADDRESS_WIDTH: u8 = 47;
 
@@ -33,7 +37,7 @@ pub fn build(vcpus: u8, iommu: Iommu, more_serial: usize, base: u64) -> Vec<u8> 
     let mut tables = vec![bytes_of(&fadt(dsdt)), bytes_of(&madt(vcpus)), bytes_of(&mcfg())];
     match iommu {
         Iommu::None => {}
-        Iommu::Vtd => tables.push(bytes_of(&dmar())),
+        Iommu::Vtd { interrupts } => tables.push(bytes_of(&dmar(interrupts))),
         Iommu::Virtio { slot } => tables.push(bytes_of(&viot(slot))),
     }
     let mut xsdt = XSDT::new(OEM, OEM_TABLE, OEM_REVISION);
@@ -101,7 +105,7 @@ fn madt(vcpus: u8) -> MADT {
     for id in 0..vcpus {
         madt.add_structure(ProcessorLocalApic::new(id, id, EnabledStatus::Enabled));
     }
-    madt.add_structure(IoApic::new(0, layout::IOAPIC as u32, 0));
+    madt.add_structure(IoApic::new(IOAPIC_ID, layout::IOAPIC as u32, 0));
     madt
 }
 
@@ -111,18 +115,28 @@ fn mcfg() -> MCFG {
     mcfg
 }
 
-/// The remapping units (Intel VT-d specification, section 8): one DRHD for the whole segment.
-fn dmar() -> Table {
+/// The remapping units (Intel VT-d specification, section 8): one DRHD for the whole segment, and where it remaps
+/// `interrupts` for the I/O APIC.
+fn dmar(interrupts: bool) -> Table {
     let mut sdt = Sdt::new(*b"DMAR", 36, 1, OEM, OEM_TABLE, OEM_REVISION);
-    let mut body = vec![HOST_ADDRESS_WIDTH, 0];
+    let scope = if interrupts { ioapic_scope() } else { Vec::new() };
+    let mut body = vec![HOST_ADDRESS_WIDTH, u8::from(interrupts) * INTR_REMAP];
     body.extend_from_slice(&[0; 10]);
     body.extend_from_slice(&0u16.to_le_bytes());
-    body.extend_from_slice(&16u16.to_le_bytes());
+    body.extend_from_slice(&(16 + scope.len() as u16).to_le_bytes());
     // Flags, register set size (0: 4 KiB), segment.
     body.extend_from_slice(&[INCLUDE_PCI_ALL, 0, 0, 0]);
     body.extend_from_slice(&layout::DMAR_UNIT.to_le_bytes());
+    body.extend_from_slice(&scope);
     sdt.append_slice(&body);
     Table(sdt)
+}
+
+/// The device scope entry of the I/O APIC (8.3.1): by its id in the MADT and by its requester id.
+fn ioapic_scope() -> Vec<u8> {
+    const TYPE_IOAPIC: u8 = 3;
+    let [function, bus] = layout::IOAPIC_REQUESTER.to_le_bytes();
+    vec![TYPE_IOAPIC, 8, 0, 0, IOAPIC_ID, bus, function >> 3, function & 7]
 }
 
 /// The virtio IOMMU in `slot` (ACPI 6.5, 5.2.33): every function on bus 0 is its endpoint, by its requester id.

@@ -7,6 +7,7 @@ use fencepost_skip::Tested;
 use super::*;
 
 const BASE: u64 = 0xe_0000;
+const VTD: Iommu = Iommu::Vtd { interrupts: false };
 const VIRTIO: Iommu = Iommu::Virtio { slot: 31 };
 
 fn u32_at(bytes: &[u8], offset: usize) -> u32 {
@@ -49,14 +50,14 @@ fn table(block: &[u8], name: &str) -> Vec<u8> {
 fn the_tables_are_found_and_sum_to_zero() {
     let names =
         |iommu| tables(&build(1, iommu, 0, BASE)).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
-    assert_eq!(names(Iommu::Vtd), ["FACP", "APIC", "MCFG", "DMAR", "DSDT"]);
+    assert_eq!(names(VTD), ["FACP", "APIC", "MCFG", "DMAR", "DSDT"]);
     assert_eq!(names(Iommu::None), ["FACP", "APIC", "MCFG", "DSDT"]);
     assert_eq!(names(VIRTIO), ["FACP", "APIC", "MCFG", "VIOT", "DSDT"]);
 }
 
 #[test]
 fn the_fadt_is_hardware_reduced_with_sleep_and_reset_registers() {
-    let fadt = table(&build(1, Iommu::Vtd, 0, BASE), "FACP");
+    let fadt = table(&build(1, VTD, 0, BASE), "FACP");
     let flags = u32_at(&fadt, 112);
     assert_ne!(flags & 1 << 20, 0, "HW_REDUCED_ACPI");
     assert_ne!(flags & 1 << 10, 0, "RESET_REG_SUP");
@@ -72,7 +73,7 @@ fn the_fadt_is_hardware_reduced_with_sleep_and_reset_registers() {
 
 #[test]
 fn the_madt_names_every_cpu_and_the_io_apic() {
-    let madt = table(&build(3, Iommu::Vtd, 0, BASE), "APIC");
+    let madt = table(&build(3, VTD, 0, BASE), "APIC");
     assert_eq!(u32_at(&madt, 36), 0xfee0_0000);
     let expected: Vec<u8> = (0..3).flat_map(|id| [0, 8, id, id, 1, 0, 0, 0]).collect();
     assert_eq!(madt[44..68], expected[..]);
@@ -81,7 +82,7 @@ fn the_madt_names_every_cpu_and_the_io_apic() {
 
 #[test]
 fn the_mcfg_and_the_dmar_point_to_the_layout() {
-    let block = build(1, Iommu::Vtd, 0, BASE);
+    let block = build(1, VTD, 0, BASE);
     let mcfg = table(&block, "MCFG");
     assert_eq!(u64_at(&mcfg, 44), 0xe000_0000);
     assert_eq!(mcfg[52..56], [0, 0, 0, 0], "segment 0, buses 0 to 0");
@@ -89,6 +90,18 @@ fn the_mcfg_and_the_dmar_point_to_the_layout() {
     assert_eq!(dmar.len(), 64);
     assert_eq!(dmar[48..56], [0, 0, 16, 0, 1, 0, 0, 0]);
     assert_eq!(u64_at(&dmar, 56), 0xfed9_0000);
+}
+
+/// VT-d specification 3.3, 8.1 and 8.3.1.
+#[test]
+fn the_dmar_has_the_io_apic_in_the_units_scope_where_interrupts_are_remapped() {
+    let dmar = table(&build(1, Iommu::Vtd { interrupts: true }, 0, BASE), "DMAR");
+    assert_eq!(dmar.len(), 72);
+    assert_eq!(dmar[37] & 1, 1, "INTR_REMAP");
+    assert_eq!(u16::from_le_bytes([dmar[50], dmar[51]]), 24, "the DRHD's length");
+    // Type I/O APIC, 8 bytes, reserved, its id as the MADT has it, bus f0, device 1f, function 0.
+    assert_eq!(dmar[64..72], [3, 8, 0, 0, 0, 0xf0, 0x1f, 0]);
+    assert_eq!(table(&build(1, VTD, 0, BASE), "DMAR")[37] & 1, 0);
 }
 
 /// ACPI 6.5, tables 5.152 to 5.155.
@@ -120,7 +133,7 @@ fn the_viot_names_the_iommu_and_whom_it_translates_for() {
 #[test]
 fn the_tables_of_the_largest_machine_fit() {
     let room = layout::ACPI_TABLES.end - layout::ACPI_TABLES.start;
-    let most = build(crate::MAX_VCPUS as u8, Iommu::Vtd, layout::MORE_SERIAL_MAX, BASE);
+    let most = build(crate::MAX_VCPUS as u8, VTD, layout::MORE_SERIAL_MAX, BASE);
     assert!((most.len() as u64) < room);
 }
 
@@ -130,7 +143,7 @@ fn the_dsdt_has_every_serial_port() {
     let ports: [(&[u8], u16, u8); 4] =
         [(b"COM1", 0x3f8, 4), (b"COM2", 0x2f8, 3), (b"COM3", 0x3e8, 4), (b"COM4", 0x2e8, 3)];
     for more in 0..ports.len() {
-        let dsdt = table(&build(1, Iommu::Vtd, more, BASE), "DSDT");
+        let dsdt = table(&build(1, VTD, more, BASE), "DSDT");
         let place = |name: &[u8]| dsdt.windows(4).position(|found| found == name);
         for (index, (name, port, interrupt)) in ports.iter().enumerate() {
             assert_eq!(place(name).is_some(), index <= more, "{more} more");
@@ -153,7 +166,7 @@ fn iasl_disassembles_every_table_without_a_complaint() -> Tested {
         return Tested::skipped("iasl is not installed");
     }
     let folder = tempfile::tempdir().unwrap();
-    let built = [Iommu::Vtd, VIRTIO].map(|iommu| tables(&build(2, iommu, layout::MORE_SERIAL_MAX, BASE)));
+    let built = [VTD, VIRTIO].map(|iommu| tables(&build(2, iommu, layout::MORE_SERIAL_MAX, BASE)));
     for (name, bytes) in built.concat() {
         let path = folder.path().join(format!("{name}.aml"));
         std::fs::write(&path, bytes).unwrap();

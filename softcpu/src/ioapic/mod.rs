@@ -8,7 +8,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use crate::apic::{DeliveryMode, InterruptMessage, widen_destination};
+use crate::apic::DeliveryMode;
 
 /// Number of input pins.
 pub const PINS: usize = 24;
@@ -26,12 +26,12 @@ const INDEX_ENTRIES: u8 = 0x10;
 /// Maximum redirection entry 23, version 0x20.
 const VERSION: u32 = 0x0017_0020;
 
-const ENTRY_LOGICAL: u64 = 1 << 11;
 const ENTRY_REMOTE_IRR: u64 = 1 << 14;
 const ENTRY_LEVEL: u64 = 1 << 15;
 const ENTRY_MASKED: u64 = 1 << 16;
-/// Delivery status (always idle here) and remote IRR are read-only; bits 17..56 are reserved.
-const ENTRY_WRITABLE: u64 = 0xff00_0000_0001_afff;
+/// Delivery status (always idle here) and remote IRR are read-only; bits 17..48 are reserved. The 82093AA has a destination
+/// in bits 56..64 alone; what is below belongs to the index of an entry in remappable format.
+const ENTRY_WRITABLE: u64 = 0xffff_0000_0001_afff;
 
 /// The saved state of an [`IoApic`], version 1.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +46,15 @@ pub struct IoApicState {
     pub entries: Vec<u64>,
     /// Bit n: pin n is asserted.
     pub pins: u32,
+}
+
+/// What a pin sends: a write of `data` to `address`, like a message-signalled interrupt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PinMessage {
+    /// Where.
+    pub address: u64,
+    /// What.
+    pub data: u32,
 }
 
 /// One I/O APIC. Pins carry "asserted", not a voltage: the polarity bit is kept for the guest and changes nothing.
@@ -111,7 +120,7 @@ impl IoApic {
     /// Writes the 32-bit register at byte `offset` of the page. Returns the messages to send: unmasking an asserted
     /// level-triggered pin, or ending its interrupt, sends one.
     #[must_use]
-    pub fn write(&mut self, offset: u64, value: u32) -> Vec<InterruptMessage> {
+    pub fn write(&mut self, offset: u64, value: u32) -> Vec<PinMessage> {
         match offset {
             SELECT => self.select = value as u8,
             DATA => return self.write_indexed(value).into_iter().collect(),
@@ -121,7 +130,7 @@ impl IoApic {
         Vec::new()
     }
 
-    fn write_indexed(&mut self, value: u32) -> Option<InterruptMessage> {
+    fn write_indexed(&mut self, value: u32) -> Option<PinMessage> {
         if self.select == INDEX_ID {
             self.id = value & 0x0f00_0000;
             return None;
@@ -142,7 +151,7 @@ impl IoApic {
     /// Sets the level of `pin`. Returns the message to send, if the change sends one. A rising edge at a masked
     /// edge-triggered pin is lost, as in hardware. Pins beyond the last are ignored.
     #[must_use]
-    pub fn set_pin(&mut self, pin: usize, asserted: bool) -> Option<InterruptMessage> {
+    pub fn set_pin(&mut self, pin: usize, asserted: bool) -> Option<PinMessage> {
         let entry = *self.entries.get(pin)?;
         let was = self.pins >> pin & 1 != 0;
         self.pins = self.pins & !(1 << pin) | u32::from(asserted) << pin;
@@ -154,7 +163,7 @@ impl IoApic {
 
     /// A CPU ended the level-triggered interrupt `vector`. Returns the messages to send for pins still asserted.
     #[must_use]
-    pub fn end_of_interrupt(&mut self, vector: u8) -> Vec<InterruptMessage> {
+    pub fn end_of_interrupt(&mut self, vector: u8) -> Vec<PinMessage> {
         let mut messages = Vec::new();
         for pin in 0..PINS {
             let entry = &mut self.entries[pin];
@@ -167,7 +176,7 @@ impl IoApic {
     }
 
     /// Sends a level-triggered pin's message if it is asserted, unmasked and not already being serviced.
-    fn try_level(&mut self, pin: usize) -> Option<InterruptMessage> {
+    fn try_level(&mut self, pin: usize) -> Option<PinMessage> {
         let entry = self.entries[pin];
         let ready = entry & (ENTRY_LEVEL | ENTRY_MASKED | ENTRY_REMOTE_IRR) == ENTRY_LEVEL;
         if !ready || self.pins >> pin & 1 == 0 {
@@ -179,14 +188,16 @@ impl IoApic {
     }
 }
 
-/// The message a redirection entry describes; `None` when its delivery mode is reserved.
-fn message(entry: u64) -> Option<InterruptMessage> {
-    let logical = entry & ENTRY_LOGICAL != 0;
-    Some(InterruptMessage {
-        destination: widen_destination((entry >> 56) as u8, logical),
-        logical,
-        delivery_mode: DeliveryMode::from_bits(entry as u32 >> 8)?,
-        vector: entry as u8,
-        level: entry & ENTRY_LEVEL != 0,
+/// The message a redirection entry describes; `None` when its delivery mode is reserved. Bits 48..64 and 11 go where a message
+/// has its destination and its mode, or in remappable format (bit 48) the index of an entry (Intel VT-d specification 3.3, 5.1.5.1).
+fn message(entry: u64) -> Option<PinMessage> {
+    const WINDOW: u64 = 0xfee0_0000;
+    const LEVEL_ASSERT: u32 = 1 << 14;
+    const DELIVERY: u32 = 0x7ff;
+    let low = entry as u32;
+    DeliveryMode::from_bits(low >> 8)?;
+    Some(PinMessage {
+        address: WINDOW | entry >> 48 << 4 | (entry >> 11 & 1) << 2,
+        data: low & ENTRY_LEVEL as u32 | LEVEL_ASSERT | low & DELIVERY,
     })
 }

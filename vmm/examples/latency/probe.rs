@@ -7,7 +7,6 @@ use fencepost_devices::function::{Counter, Doorbell, Function, Identity, Ids, In
 use fencepost_devices::pci::{MsiSource, MsiWrite};
 use fencepost_devices::ports::{Clock, DmaExt, Iova, Ports};
 use fencepost_devices::state::SavedState;
-use fencepost_softcpu::apic::InterruptMessage;
 use fencepost_softcpu::ioapic::IoApicState;
 
 /// Registers of BAR 0, as guest-tests/micro/latency.c has them.
@@ -156,7 +155,7 @@ impl InterruptController for Hiding {
         self.0.waiting()
     }
 
-    fn take(&mut self) -> Vec<InterruptMessage> {
+    fn take(&mut self) -> Vec<MsiWrite> {
         self.0.take()
     }
 

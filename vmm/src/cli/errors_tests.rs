@@ -38,7 +38,7 @@ fn values_of_run_and_demo() {
         ("--accel sofd", &["'sofd'", "did you mean soft?"]),
         ("--accel ''", &["--accel", "lacks its value", "soft"]),
         ("--accel", &["--accel", "lacks its value", "soft"]),
-        ("--iommu maybe", &["--iommu", "'maybe'", "on, off, virtio"]),
+        ("--iommu maybe", &["--iommu", "'maybe'", "on, intremap, off, virtio"]),
         ("--memory", &["--memory", "lacks its value", "--help'"]),
         ("--memory ''", &["--memory", "such as 256M"]),
         ("--memory lots", &["--memory", "'lots'", "such as 256M"]),

@@ -31,6 +31,7 @@ pub const ACCEL: &[(&str, &str, Accel)] = &[
 /// `--iommu`.
 pub const IOMMU: &[(&str, &str, IommuKind)] = &[
     ("on", "VT-d", IommuKind::Vtd),
+    ("intremap", "VT-d, which remaps interrupts, too; under soft only", IommuKind::Intremap),
     ("off", "None", IommuKind::Off),
     ("virtio", "Virtio's", IommuKind::Virtio),
 ];

@@ -10,13 +10,15 @@ pub enum IommuKind {
     /// VT-d.
     #[default]
     Vtd,
+    /// VT-d, which remaps interrupts, too.
+    Intremap,
     /// Virtio's, a device in slot [`IommuKind::SLOT`].
     Virtio,
 }
 
-/// As a file has it: `true`, `false` or `"virtio"`.
+/// As a file has it: `true`, `false`, `"intremap"` or `"virtio"`.
 #[derive(Serialize, Deserialize)]
-#[serde(untagged, expecting = "write true or false without quotes, or \"virtio\"")]
+#[serde(untagged, expecting = "write true or false without quotes, or \"intremap\" or \"virtio\"")]
 enum Written {
     Vtd(bool),
     Other(Word),
@@ -25,6 +27,7 @@ enum Written {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Word {
+    Intremap,
     Virtio,
 }
 
@@ -43,6 +46,7 @@ impl Serialize for IommuKind {
         let written = match self {
             IommuKind::Off => Written::Vtd(false),
             IommuKind::Vtd => Written::Vtd(true),
+            IommuKind::Intremap => Written::Other(Word::Intremap),
             IommuKind::Virtio => Written::Other(Word::Virtio),
         };
         written.serialize(serializer)
@@ -54,6 +58,7 @@ impl<'de> Deserialize<'de> for IommuKind {
         Ok(match Written::deserialize(deserializer)? {
             Written::Vtd(false) => IommuKind::Off,
             Written::Vtd(true) => IommuKind::Vtd,
+            Written::Other(Word::Intremap) => IommuKind::Intremap,
             Written::Other(Word::Virtio) => IommuKind::Virtio,
         })
     }

@@ -1,8 +1,8 @@
 //! Interrupts on their way to the CPU: pins of the I/O APIC, and messages.
 
-use fencepost_devices::pci::MsiWrite;
-use fencepost_softcpu::apic::InterruptMessage;
-use fencepost_softcpu::ioapic::{IoApic, IoApicState, WINDOW_BYTES};
+use fencepost_devices::pci::{MsiSource, MsiWrite};
+use fencepost_firmware::layout;
+use fencepost_softcpu::ioapic::{IoApic, IoApicState, PinMessage, WINDOW_BYTES};
 
 use crate::error::HostError;
 
@@ -25,8 +25,8 @@ pub trait InterruptController: Send {
     fn end_of_interrupt(&mut self, vector: u8);
     /// Whether messages wait for [`take`](Self::take).
     fn waiting(&self) -> bool;
-    /// Takes the messages for the local APIC, oldest first.
-    fn take(&mut self) -> Vec<InterruptMessage>;
+    /// Takes the messages that come to the CPU, oldest first. The IOMMU may stand before it.
+    fn take(&mut self) -> Vec<MsiWrite>;
     /// The I/O APIC's state. Whatever was sent has arrived, and the delivery sends nothing after this.
     fn save(&mut self) -> Result<IoApicState, HostError>;
 }
@@ -34,13 +34,19 @@ pub trait InterruptController: Send {
 /// The machine's own I/O APIC, with an outbox that the back end empties at the next instruction boundary.
 pub struct SoftInterrupts {
     ioapic: IoApic,
-    outbox: Vec<InterruptMessage>,
+    outbox: Vec<MsiWrite>,
 }
 
 impl SoftInterrupts {
     /// An I/O APIC in a state that [`InterruptController::save`] gave; none if it is of another layout.
     pub fn restore(state: &IoApicState) -> Option<Self> {
         Some(SoftInterrupts { ioapic: IoApic::restore(state)?, outbox: Vec::new() })
+    }
+
+    fn send(&mut self, messages: impl IntoIterator<Item = PinMessage>) {
+        let source = MsiSource::Pin { rid: layout::IOAPIC_REQUESTER };
+        let written = |PinMessage { address, data }| MsiWrite { source, address, data };
+        self.outbox.extend(messages.into_iter().map(written));
     }
 }
 
@@ -55,8 +61,10 @@ impl Default for SoftInterrupts {
 
 impl InterruptController for SoftInterrupts {
     fn msi(&mut self, message: MsiWrite) {
-        // A message that means nothing is lost, as on a bus.
-        self.outbox.extend(InterruptMessage::from_msi(message.address, message.data));
+        // A write to elsewhere is lost, as on a bus.
+        if layout::MESSAGES.contains(&message.address) {
+            self.outbox.push(message);
+        }
     }
 
     /// Every message goes the same way.
@@ -68,7 +76,7 @@ impl InterruptController for SoftInterrupts {
 
     fn set_line(&mut self, gsi: u32, asserted: bool) {
         let message = self.ioapic.set_pin(gsi as usize, asserted);
-        self.outbox.extend(message);
+        self.send(message);
     }
 
     fn read(&mut self, offset: u64) -> u32 {
@@ -78,20 +86,20 @@ impl InterruptController for SoftInterrupts {
     fn write(&mut self, offset: u64, value: u32) {
         if offset < WINDOW_BYTES {
             let messages = self.ioapic.write(offset, value);
-            self.outbox.extend(messages);
+            self.send(messages);
         }
     }
 
     fn end_of_interrupt(&mut self, vector: u8) {
         let messages = self.ioapic.end_of_interrupt(vector);
-        self.outbox.extend(messages);
+        self.send(messages);
     }
 
     fn waiting(&self) -> bool {
         !self.outbox.is_empty()
     }
 
-    fn take(&mut self) -> Vec<InterruptMessage> {
+    fn take(&mut self) -> Vec<MsiWrite> {
         std::mem::take(&mut self.outbox)
     }
 
@@ -116,7 +124,7 @@ mod tests {
         interrupts.write(0, PIN4_LOW);
         interrupts.write(0x10, 0x31);
         interrupts.pulse(4);
-        let vectors: Vec<u8> = interrupts.take().iter().map(|m| m.vector).collect();
+        let vectors: Vec<u32> = interrupts.take().iter().map(|m| m.data & 0xff).collect();
         assert_eq!(vectors, [0x31]);
         assert!(!interrupts.waiting());
     }
@@ -130,7 +138,8 @@ mod tests {
         interrupts.write(0x10, 0x41 | LEVEL);
         let mut sent = |act: &dyn Fn(&mut SoftInterrupts)| {
             act(&mut interrupts);
-            interrupts.take().iter().map(|message| (message.vector, message.level)).collect::<Vec<_>>()
+            let level = |data: u32| data & 1 << 15 != 0;
+            interrupts.take().iter().map(|m| (m.data & 0xff, level(m.data))).collect::<Vec<_>>()
         };
         assert_eq!(sent(&|interrupts| interrupts.set_line(17, true)), [(0x41, true)]);
         assert_eq!(sent(&|interrupts| interrupts.set_line(17, true)), [], "the same again");

@@ -84,7 +84,7 @@ const MMIO: [(Range<u64>, MmioTarget); 6] = [
     (layout::IOAPIC..layout::IOAPIC + PAGE, MmioTarget::IoApic),
     (layout::DMAR_UNIT..layout::DMAR_UNIT + PAGE, MmioTarget::Dmar),
     // The CPU keeps its own APIC page; the rest of the megabyte is where MSIs are written.
-    (layout::LAPIC..layout::LAPIC + 0x10_0000, MmioTarget::Messages),
+    (layout::MESSAGES, MmioTarget::Messages),
     (layout::PCI_HIGH_WINDOW, MmioTarget::PciWindow),
 ];
 

@@ -394,9 +394,19 @@ impl Machine {
         self.pci.revision()
     }
 
-    /// Takes the interrupt messages for the local APIC.
+    /// Takes the interrupt messages for the local APIC, past the IOMMU if it remaps them.
     pub fn take_messages(&mut self) -> Vec<InterruptMessage> {
-        self.interrupts.take()
+        let mut taken = Vec::new();
+        // One that the IOMMU refuses may have it send its fault event, which is not remapped.
+        while self.interrupts.waiting() {
+            for message in self.interrupts.take() {
+                let remapped = self.remap_interrupt(message);
+                // What means nothing is lost, as on a bus.
+                taken.extend(remapped.and_then(|it| InterruptMessage::from_msi(it.address, it.data)));
+            }
+            self.send_messages();
+        }
+        taken
     }
 
     /// Whether an interrupt or an end waits for the back end.

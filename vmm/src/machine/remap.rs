@@ -28,6 +28,11 @@ impl Remapping {
         Remapping::Vtd(Box::default())
     }
 
+    /// The same, but it can remap interrupts, too.
+    pub fn vtd_with_interrupts() -> Self {
+        Remapping::Vtd(Box::new(Iommu::remapping_interrupts()))
+    }
+
     /// What the unit has counted; none where there is none, or a function counts for it.
     pub fn counters(&self) -> Option<Vec<Counter>> {
         match self {
@@ -87,6 +92,15 @@ impl Machine {
     /// Writes the unit's registers; false when there is none.
     pub(super) fn write_remapping(&mut self, offset: u64, data: &[u8]) -> bool {
         self.on_remapping(|unit, around| unit.write(offset, data, around))
+    }
+
+    /// What becomes of a message on its way to the CPU; `None` if the unit refuses it.
+    pub(super) fn remap_interrupt(&mut self, message: MsiWrite) -> Option<MsiWrite> {
+        let now = self.time.now();
+        let Remapping::Vtd(unit) = &mut self.iommu else { return Some(message) };
+        let mut trace = CallTrace { now, log: &mut self.log };
+        let mut out = Outbox { trace: &mut trace, messages: &mut self.messages, now_ns: now.ns };
+        unit.remap_interrupt(message, &self.memory, &mut out)
     }
 
     /// The unit's queue goes on after it has waited.

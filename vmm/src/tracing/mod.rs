@@ -76,7 +76,9 @@ fn header(launch: &Launch, config: &MachineConfig, pci: &PciRoot, accel: Chosen,
     };
     let functions = pci.functions().zip(pci.counters());
     let functions = functions.map(|((rid, _), (_, counters))| names(header.function_label(rid), counters));
-    let iommu = (config.iommu == IommuKind::Vtd).then(|| Remapping::vtd().counters()).flatten();
+    let iommu = matches!(config.iommu, IommuKind::Vtd | IommuKind::Intremap)
+        .then(|| Remapping::vtd().counters())
+        .flatten();
     header.counters = functions.chain(iommu.map(|counters| names("iommu".to_string(), counters))).collect();
     header
 }

@@ -1,6 +1,7 @@
 //! Offsets, bits and fault codes are restated from the specification, not taken from `registers`.
 
 mod faults;
+mod interrupts;
 mod invalidation;
 mod random;
 mod requested;
@@ -107,6 +108,15 @@ impl Bench {
             let request = DmaRequest { rid, iova: Iova(iova), len, access };
             unit.translate(&request, p.memory, &mut ranges, &mut out)?;
             Ok(ranges.iter().map(|range| (range.gpa.0, range.len)).collect())
+        })
+    }
+
+    /// Sends an interrupt request; what the CPU gets.
+    pub fn interrupt(&mut self, source: MsiSource, address: u64, data: u32) -> Option<MsiWrite> {
+        let unit = &mut self.unit;
+        self.platform.lend(|p| {
+            let mut out = Outbox { trace: p.trace, messages: p.messages, now_ns: p.clock.now().ns };
+            unit.remap_interrupt(MsiWrite { source, address, data }, p.memory, &mut out)
         })
     }
 

@@ -70,7 +70,7 @@ impl InterruptController for KernelInterrupts {
         false
     }
 
-    fn take(&mut self) -> Vec<InterruptMessage> {
+    fn take(&mut self) -> Vec<MsiWrite> {
         Vec::new()
     }
 
