@@ -45,6 +45,7 @@ fn every_option_overrides_its_key_of_the_file_and_no_other() {
         ("--memory 64M", |it| it.memory = Size(64 << 20)),
         ("--accel kvm", |it| it.accel = Accel::Kvm),
         ("--iommu off", |it| it.iommu = IommuKind::Off),
+        ("--iommu intremap", |it| it.iommu = IommuKind::Intremap),
         ("--iommu virtio", |it| it.iommu = IommuKind::Virtio),
         ("--seed 2", |it| it.seed = Some(2)),
         ("--kernel other", |it| it.kernel.path = Some("other".into())),

@@ -33,6 +33,8 @@ mod pci_tests;
 #[cfg(test)]
 mod random_tests;
 #[cfg(test)]
+mod remap_tests;
+#[cfg(test)]
 pub mod testing;
 #[cfg(test)]
 mod tests;
