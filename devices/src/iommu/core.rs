@@ -37,6 +37,8 @@ pub struct Iommu {
     pub(super) next_record: usize,
     pub(super) contexts: ContextCache,
     pub(super) iotlb: Iotlb,
+    /// Walks that ended at a leaf, by its size: 4 KiB, 2 MiB, 1 GiB.
+    pub(super) walks: [u64; 3],
     pub(super) faults: u64,
     pub(super) interrupts: InterruptTable,
     /// The faults that it was told to have.
@@ -53,6 +55,7 @@ impl Default for Iommu {
             next_record: 0,
             contexts: ContextCache::default(),
             iotlb: Iotlb::default(),
+            walks: [0; 3],
             faults: 0,
             interrupts: InterruptTable::default(),
             requested: FaultSet::default(),
@@ -76,7 +79,11 @@ impl Iommu {
 
     /// What the unit has counted since power-on.
     pub fn counters(&self) -> Vec<Counter> {
+        let [small, large, huge] = self.walks;
         vec![
+            Counter { name: "walks-4k", value: small },
+            Counter { name: "walks-2m", value: large },
+            Counter { name: "walks-1g", value: huge },
             Counter { name: "faults", value: self.faults },
             Counter { name: "requested-faults", value: self.requested.count() },
             Counter { name: "interrupts", value: self.interrupts.remapped },
@@ -140,6 +147,9 @@ impl Iommu {
         }
         out.trace.record(Event::IotlbMiss { rid: at.rid, iova });
         let leaf = walk::translate(memory, table, iova, at.access)?;
+        if let Some(walks) = self.walks.get_mut((leaf.page_bits.saturating_sub(12) / 9) as usize) {
+            *walks = walks.saturating_add(1);
+        }
         Ok(self.iotlb.put(context.domain, iova, &leaf))
     }
 

@@ -23,6 +23,8 @@ pub struct IommuState {
     pub contexts: ContextCache,
     /// IOTLB.
     pub iotlb: Iotlb,
+    /// Walks that ended at a leaf of each size since power-on.
+    pub walks: [u64; 3],
     /// Refused requests since power-on.
     pub faults: u64,
     /// Interrupt remapping table in use, what is cached of it, and counters.
@@ -46,6 +48,7 @@ impl Stateful for Iommu {
             next_record: self.next_record,
             contexts: self.contexts.clone(),
             iotlb: self.iotlb.clone(),
+            walks: self.walks,
             faults: self.faults,
             interrupts: self.interrupts.clone(),
             requested: self.requested.clone(),
@@ -55,7 +58,7 @@ impl Stateful for Iommu {
 
     fn restore((): (), state: IommuState) -> Result<Self, StateError> {
         let IommuState { registers, root, next_record, contexts, iotlb, .. } = state;
-        let IommuState { faults, interrupts, requested, waits_until_ns, .. } = state;
+        let IommuState { walks, faults, interrupts, requested, waits_until_ns, .. } = state;
         require::<Self>(next_record < registers::FAULT_RECORD_COUNT, "a fault record beyond the last")?;
         require::<Self>(
             contexts.is_well_formed() && iotlb.is_well_formed() && interrupts.is_well_formed(),
@@ -66,6 +69,17 @@ impl Stateful for Iommu {
         let announced = file.word64(registers::ECAP);
         let possible = [registers::ECAP_VALUE, registers::ECAP_VALUE | registers::ECAP_REMAPPING];
         require::<Self>(possible.contains(&announced), "capabilities that no unit has")?;
-        Ok(Iommu { file, root, next_record, contexts, iotlb, faults, interrupts, requested, waits_until_ns })
+        Ok(Iommu {
+            file,
+            root,
+            next_record,
+            contexts,
+            iotlb,
+            walks,
+            faults,
+            interrupts,
+            requested,
+            waits_until_ns,
+        })
     }
 }

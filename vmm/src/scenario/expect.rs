@@ -18,6 +18,8 @@ pub struct Expect {
     pub dmesg: Dmesg,
     /// Of the pictures that the screens showed.
     pub frames: Frames,
+    /// Of what devices count.
+    pub counters: Vec<Counted>,
     /// Of the run's trace, in sentences (docs/scenarios.md).
     pub trace: Vec<String>,
 }
@@ -66,6 +68,18 @@ pub struct Allowed {
     pub pattern: String,
     /// Why it may be.
     pub reason: String,
+}
+
+/// `[[expect.counters]]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Counted {
+    /// The device, as `--stats` calls it.
+    pub device: String,
+    /// Its counter.
+    pub counter: String,
+    /// What the counter has at least at the end; it counts from power-on.
+    pub at_least: u64,
 }
 
 /// `[expect.frames]`.

@@ -22,7 +22,7 @@ use toml::Spanned;
 use crate::config::{IommuKind, MachineConfig};
 
 pub use duration::Length;
-pub use expect::{Allowed, Dmesg, Ending, Expect, Frames, Ktap};
+pub use expect::{Allowed, Counted, Dmesg, Ending, Expect, Frames, Ktap};
 pub use kernel::{Kernel, KernelName, Load, Modules, Preset};
 pub use read::{Found, find, read};
 pub use step::{Action, Step};

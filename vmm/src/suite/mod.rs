@@ -3,6 +3,7 @@
 
 mod base;
 mod booting;
+mod counters;
 mod faults;
 mod frames;
 mod guest;

@@ -13,7 +13,6 @@ use fencepost_trace::conditions::{Condition, Finding};
 use fencepost_trace::file::TraceFile;
 use fencepost_trace::journey::Journeys;
 
-use super::faults;
 use super::frames::Seeing;
 use super::guest::{BEGINS, channel_slot};
 use super::heard::Heard;
@@ -21,6 +20,7 @@ use super::judge;
 use super::order::{Boot, Order, Play};
 use super::play::{Ended, Judge, Played, Player, Record, SaveAt, Task, Wanted};
 use super::tasks;
+use super::{counters, faults};
 use crate::config::Size;
 use crate::console::{self, Eof};
 use crate::console_log::Both;
@@ -239,6 +239,7 @@ fn judge_all(
     all.append(conditions(found, &order.folder)?);
     all.append(unsaved(record));
     let stats = &outcome.stats;
+    all.append(counters::judge(&found.scenario.expect.counters, &stats.counters));
     all.append(faults::judge(found, &record.played, &stats.faults, &stats.faults_refused));
     Ok(all)
 }

@@ -63,7 +63,11 @@ impl Bench {
 
     /// Requests refused so far.
     pub fn faults(&self) -> u64 {
-        self.unit.counters()[0].value
+        self.counter("faults")
+    }
+
+    pub fn counter(&self, name: &str) -> u64 {
+        self.unit.counters().iter().find(|counter| counter.name == name).unwrap().value
     }
 
     pub fn read32(&self, offset: u64) -> u32 {

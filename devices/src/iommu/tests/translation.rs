@@ -114,6 +114,21 @@ fn the_interrupt_range_is_not_memory() {
 }
 
 #[test]
+fn walks_are_counted_by_the_size_of_the_leaf() {
+    let mut bench = Bench::running();
+    bench.map(0x5000, 1, 0xa000 | READ_WRITE);
+    bench.map(0x4000_0000, 2, 1 << 7 | READ_WRITE);
+    bench.map(0x80_0000_0000, 3, 1 << 7 | READ_WRITE);
+    // The second access to each is in the IOTLB; the last one has no leaf.
+    for iova in [0x5000, 0x5fff, 0x4000_0000, 0x401f_ffff, 0x80_0000_0000, 0x80_3fff_ffff] {
+        bench.probe(iova).unwrap();
+    }
+    bench.probe(0x4020_0000).unwrap_err();
+    let walks = ["walks-4k", "walks-2m", "walks-1g"].map(|name| bench.counter(name));
+    assert_eq!(walks, [1, 1, 1]);
+}
+
+#[test]
 fn misses_and_hits_are_traced() {
     let mut bench = Bench::running();
     bench.map(0x5000, 1, 0xa000 | READ_WRITE);
