@@ -43,8 +43,8 @@ pub enum Job {
         grid: (u32, u32),
         values: [u32; 2],
     },
-    /// Wait on a semaphore.
-    SemWait { address: u64, condition: Condition },
+    /// Wait on a semaphore; for ever if it is `patient`.
+    SemWait { address: u64, condition: Condition, patient: bool },
     /// Write a semaphore.
     SemSignal { address: u64, value: u64 },
     /// Write the fence word.
@@ -101,7 +101,7 @@ impl Job {
                 let src = src.map(|src| Window::fetch(src, src.stride, 1, view)).transpose()?;
                 Job::Compute { program, dst, src, grid, values }
             }
-            Packet::SemWait { address, condition } => Job::SemWait { address, condition },
+            Packet::SemWait { address, condition, patient } => Job::SemWait { address, condition, patient },
             Packet::SemSignal { address, value } => Job::SemSignal { address, value },
             Packet::Fence { seqno, cycles_at } => Job::Fence { seqno, cycles_at },
         })

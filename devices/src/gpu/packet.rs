@@ -24,6 +24,7 @@ const ROTATE_QUARTERS: u32 = 0b0011;
 const ROTATE_FLIP_X: u32 = 1 << 2;
 const ROTATE_FLIP_Y: u32 = 1 << 3;
 const WAIT_EQUAL: u32 = 1 << 0;
+const WAIT_PATIENT: u32 = 1 << 1;
 
 /// An operand as it is in memory.
 #[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -147,8 +148,8 @@ pub enum Packet {
         grid: (u32, u32),
         values: [u32; 2],
     },
-    /// Wait on a semaphore.
-    SemWait { address: u64, condition: Condition },
+    /// Wait on a semaphore; for ever if it is `patient`.
+    SemWait { address: u64, condition: Condition, patient: bool },
     /// Write a semaphore.
     SemSignal { address: u64, value: u64 },
     /// Write the fence word, and before it where it is asked for how busy the ring was.
@@ -188,7 +189,10 @@ impl RawPacket {
             1 => self.fill()?,
             2 => self.copy()?,
             3 => self.convert()?,
-            4 => Packet::SemWait { address: self.semaphore()?, condition: self.condition() },
+            4 => {
+                let patient = self.flags.get() & WAIT_PATIENT != 0;
+                Packet::SemWait { address: self.semaphore()?, condition: self.condition(), patient }
+            }
             5 => Packet::SemSignal { address: self.semaphore()?, value: self.value.get() },
             6 => {
                 let at = self.semaphore()?;
@@ -345,7 +349,8 @@ impl RawPacket {
             }
             Packet::Checksum { .. } => RawPacket { src: none, width, height, address, ..rest },
             Packet::SemWait { .. } => {
-                RawPacket { flags: U32::new(rest.flags.get() & !WAIT_EQUAL), value, address, ..rest }
+                let flags = U32::new(rest.flags.get() & !(WAIT_EQUAL | WAIT_PATIENT));
+                RawPacket { flags, value, address, ..rest }
             }
             Packet::SemSignal { .. } => RawPacket { value, address, ..rest },
         }

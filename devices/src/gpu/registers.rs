@@ -17,8 +17,8 @@ pub const ERROR_VECTOR: u16 = RINGS as u16;
 pub const VECTORS: u16 = ERROR_VECTOR.wrapping_add(1);
 /// `ID`: "FGPU" in memory order.
 pub const ID_VALUE: u32 = u32::from_le_bytes(*b"FGPU");
-/// `VERSION`: 1.3.
-pub const VERSION_VALUE: u32 = 0x0001_0003;
+/// `VERSION`: 1.4.
+pub const VERSION_VALUE: u32 = 0x0001_0004;
 /// `CAPS`: opcodes 0 to 11.
 pub const CAPS_VALUE: u32 = 0xfff;
 /// `RING_MAX_PACKETS`.

@@ -310,7 +310,7 @@ impl Ring {
     fn activate(&mut self, seqno: u64, context: u32, job: Job, cx: &mut Context<'_, '_>) {
         let now_ns = cx.ports.clock.now().ns;
         let timeout_ns = u64::from(self.wait_timeout_us).saturating_mul(1000);
-        let waits = matches!(job, Job::SemWait { .. }) && timeout_ns > 0;
+        let waits = matches!(job, Job::SemWait { patient: false, .. }) && timeout_ns > 0;
         let deadline_ns = waits.then(|| now_ns.saturating_add(timeout_ns));
         if cx.fault(FaultKind::Hang).is_some() {
             cx.ports.clock.cancel(cx.index);
@@ -331,7 +331,7 @@ impl Ring {
     pub fn timer(&mut self, cx: &mut Context<'_, '_>) -> Outcome {
         let Some(active) = self.active.take() else { return Outcome::Quiet };
         match active.job {
-            Job::SemWait { address, condition } => {
+            Job::SemWait { address, condition, .. } => {
                 self.look(active, address, condition, cx);
                 Outcome::Quiet
             }
@@ -342,8 +342,9 @@ impl Ring {
             Job::Fence { seqno, cycles_at } => {
                 let written =
                     self.write_busy(active.context, cycles_at, cx).and_then(|()| self.write_fence(seqno, cx));
+                let outcome = if written.is_ok() { Outcome::LookAgain } else { Outcome::Quiet };
                 self.end(&active, written, cx);
-                Outcome::Quiet
+                outcome
             }
             _ => self.complete(&active, cx),
         }
@@ -376,7 +377,7 @@ impl Ring {
     pub fn look_again(&mut self, cx: &mut Context<'_, '_>) {
         let Some(active) = self.active.take() else { return };
         match active.job {
-            Job::SemWait { address, condition } if active.waiting => {
+            Job::SemWait { address, condition, .. } if active.waiting => {
                 self.look(active, address, condition, cx);
             }
             _ => self.active = Some(active),

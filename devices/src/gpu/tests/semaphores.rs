@@ -1,5 +1,5 @@
 use fencepost_trace::Event;
-use zerocopy::little_endian::U32;
+use zerocopy::little_endian::{U32, U64};
 
 use super::fixture::*;
 use crate::gpu::packet::RawPacket;
@@ -88,4 +88,29 @@ fn the_other_ring_runs_while_one_waits() {
     driver.submit(0, &[wait(1)]);
     driver.run(1, &[fence(5)]);
     assert_eq!(driver.word(fence_word(1)), 5);
+}
+
+#[test]
+fn a_patient_wait_does_not_time_out() {
+    let mut driver = Driver::new();
+    driver.write(0, WAIT_TIMEOUT, 25);
+    driver.submit(0, &[RawPacket { flags: U32::new(2), ..wait(1) }, fence(1)]);
+    driver.wait_ns(2_000_000_000);
+    assert_eq!(driver.read(0, STATUS), 0b111);
+    driver.set_word(SEMAPHORE, 1);
+    driver.wait_ns(10_000 + 500);
+    assert_eq!(driver.read64(0, SEQNO), 1);
+}
+
+#[test]
+fn a_fence_of_one_ring_releases_the_other_in_the_same_moment() {
+    let mut driver = Driver::new();
+    let on_fence = RawPacket { address: U64::new(fence_word(1)), ..wait(7) };
+    driver.submit(0, &[on_fence, fence(1)]);
+    driver.submit(1, &[packet(0), packet(0), fence(7)]);
+    // Ring 1's third packet ends at 1,500 ns; the poll of ring 0 would be at 10,500 ns.
+    driver.wait_ns(1500);
+    assert_eq!(driver.read(0, STATUS) & WAITING, 0);
+    driver.wait_ns(500);
+    assert_eq!(driver.read64(0, SEQNO), 1);
 }
