@@ -20,7 +20,10 @@
 #define BYTES 4096
 #define RINGS 3
 #define JOB_TIMEOUT "100"
+#define LONG_JOB_TIMEOUT "10000"
 #define LONG_MS 1000
+/* Jobs of a chain over all rings; it ends on the last. */
+#define CHAIN 18
 #define JOBS 8
 /* A fill of so many bytes takes a quarter of a millisecond. */
 #define LARGE_BYTES (4 << 20)
@@ -295,6 +298,38 @@ static bool together(void)
 	return ret ? faults_wrong("of jobs on the ring together one ends with %d", ret) : fills(2);
 }
 
+/*
+ * A chain over all rings, each job copying what the one before wrote: it ends on the last ring, whose interrupt comes. Were a CPU
+ * needed between two jobs, it would take the time-out of a job each time.
+ */
+static bool waits(void)
+{
+	struct drm_fencepost_gpu_command command;
+	struct gpu_buffer chain;
+	int fence = -1, ret;
+
+	if (!set_up() || !faults_set("/sys/module/fencepost_gpu/parameters/job_timeout_ms", LONG_JOB_TIMEOUT))
+		return false;
+	ret = gpu_buffer_create(gpu, (CHAIN + 1) * BYTES, &chain);
+	if (ret)
+		return faults_wrong("the chain's buffer cannot be had: %d", ret);
+	for (unsigned int i = 0; i < BYTES; i += 4)
+		memcpy(chain.map + i, &(uint32_t){ 0xc4a1 }, 4);
+	faults_begin();
+	for (uint32_t job = 0; job < CHAIN; job++) {
+		command = gpu_copy(&chain, &chain, BYTES);
+		command.src.offset = job * BYTES;
+		command.dst.offset = (job + 1) * BYTES;
+		if (fence >= 0)
+			close(fence);
+		fence = gpu_submit(gpu, job % RINGS, &command, 1, -1);
+	}
+	ret = gpu_fence_wait(fence, LONG_MS);
+	if (ret)
+		return faults_wrong("the chain ends with %d", ret);
+	return gpu_is_filled(chain.map, (CHAIN + 1) * BYTES, 0xc4a1) || faults_wrong("the chain's jobs were not in order");
+}
+
 /* The device is gone: whoever waits or comes later is told, and the driver lets go of it. */
 static bool removal(void)
 {
@@ -328,6 +363,7 @@ int main(int argc, char **argv)
 		{ "memory", memory },
 		{ "out-of-order", together },
 		{ "irq-lost", works },
+		{ "waits", waits },
 		{ "irq-late", works },
 		{ "irq-twice", ordered },
 		{ "irq-spurious", ordered },

@@ -15,6 +15,10 @@
 
 #include "display.h"
 
+/* Jobs, of so many commands, that no ring has room for. */
+#define FILLERS 17
+#define FILLER_COMMANDS 63
+
 struct gpu_held gpu_held = { .gpu = -1, .fence = -1 };
 
 static void close_fd(int *fd)
@@ -160,8 +164,25 @@ int gpu_held_check_busy(enum life_action action)
 	return life_is_loss(action) || gpu_held_is_filled(gpu_held.buffers[B].map, 2 * GPU_HELD_JOBS - 1) ? 0 : -EBADMSG;
 }
 
-/* Queues a job behind @before from a file of its own, hands out its fence, and waits to be killed. */
-static void be_killed(int socket, int before)
+/*
+ * More than ring 1 has room for, all behind @before. A job behind @before alone is not left with the scheduler: its ring waits itself.
+ */
+static int fill_ring(int before)
+{
+	struct drm_fencepost_gpu_command nops[FILLER_COMMANDS] = { 0 };
+
+	for (int job = 0; job < FILLERS; job++) {
+		int fence = gpu_submit(gpu_held.gpu, 1, nops, FILLER_COMMANDS, before);
+
+		if (fence < 0)
+			return fence;
+		close(fence);
+	}
+	return 0;
+}
+
+/* Queues a job behind others from a file of its own, hands out its fence, and waits to be killed. */
+static void be_killed(int socket)
 {
 	struct drm_fencepost_gpu_command command;
 	int fence;
@@ -170,7 +191,7 @@ static void be_killed(int socket, int before)
 	if (gpu_buffer_create(gpu_held.gpu, GPU_HELD_BYTES, &gpu_held.buffers[A]))
 		_exit(1);
 	command = gpu_fill(&gpu_held.buffers[A], GPU_HELD_BYTES, 0);
-	fence = gpu_submit(gpu_held.gpu, 1, &command, 1, before);
+	fence = gpu_submit(gpu_held.gpu, 1, &command, 1, -1);
 	if (fence >= 0 && !life_send_fd(socket, fence))
 		pause();
 	_exit(1);
@@ -178,7 +199,7 @@ static void be_killed(int socket, int before)
 
 /*
  * The fence of a job that never runs: the scheduler gives a killed file's jobs a second, and this one's is behind two
- * that take a second each.
+ * that take a second each, and too many that wait for those.
  */
 int gpu_held_take_killed(void)
 {
@@ -187,11 +208,12 @@ int gpu_held_take_killed(void)
 
 	command = gpu_sem_wait(&gpu_held.buffers[SEMAPHORE], 2);
 	second = ret ? -1 : gpu_submit(gpu_held.gpu, 0, &command, 1, -1);
-	if (second < 0 || socketpair(AF_UNIX, SOCK_STREAM, 0, sockets))
+	ret = second < 0 ? second : fill_ring(second);
+	if (ret || socketpair(AF_UNIX, SOCK_STREAM, 0, sockets))
 		return ret ? ret : -errno;
 	gpu_held.child = fork();
 	if (!gpu_held.child)
-		be_killed(sockets[1], second);
+		be_killed(sockets[1]);
 	close(sockets[1]);
 	close(gpu_held.fence);
 	gpu_held.fence = life_receive_fd(sockets[0]);

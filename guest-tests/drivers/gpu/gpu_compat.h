@@ -61,9 +61,14 @@ static inline int fpgpu_compat_sched_init(struct drm_gpu_scheduler *sched,
 }
 
 static inline int fpgpu_compat_job_init(struct drm_sched_job *job, struct drm_sched_entity *entity,
-					unsigned int packets, struct drm_file *file)
+					void *owner, struct drm_file *file)
 {
-	return drm_sched_job_init(job, entity, NULL);
+	return drm_sched_job_init(job, entity, owner);
+}
+
+/* How many packets it is: all jobs are one of this kernel's. */
+static inline void fpgpu_compat_job_size(struct drm_sched_job *job, unsigned int packets)
+{
 }
 
 static inline void fpgpu_compat_sched_start(struct drm_gpu_scheduler *sched)
@@ -103,9 +108,15 @@ static inline int fpgpu_compat_sched_init(struct drm_gpu_scheduler *sched,
 }
 
 static inline int fpgpu_compat_job_init(struct drm_sched_job *job, struct drm_sched_entity *entity,
-					unsigned int packets, struct drm_file *file)
+					void *owner, struct drm_file *file)
 {
-	return drm_sched_job_init(job, entity, packets, NULL, file->client_id);
+	return drm_sched_job_init(job, entity, 1, owner, file->client_id);
+}
+
+/* Of a job that is not armed: a credit is a packet. */
+static inline void fpgpu_compat_job_size(struct drm_sched_job *job, unsigned int packets)
+{
+	job->credits = packets;
 }
 
 static inline void fpgpu_compat_sched_start(struct drm_gpu_scheduler *sched)

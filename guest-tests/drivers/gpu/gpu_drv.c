@@ -139,7 +139,7 @@ int fpgpu_check_device(struct fpgpu_device *gpu)
 	u32 version = readl(gpu->regs + FPGPU_VERSION);
 
 	if (id != FPGPU_ID_VALUE || version >> 16 != FPGPU_VERSION_MAJOR ||
-	    version < FPGPU_VERSION_CONTEXTS)
+	    version < FPGPU_VERSION_PATIENT)
 		return dev_err_probe(gpu->drm.dev, -ENODEV, "unknown device %#x, version %#x\n", id,
 				     version);
 	writel(FPGPU_CONTROL_RESET, gpu->regs + FPGPU_CONTROL);

@@ -32,6 +32,8 @@
 #define FPGPU_MAX_COMMANDS	64
 /* Packets of a job beside one for each command. */
 #define FPGPU_MAX_SLICES	64
+/* Words of the device's own that a job waits for: one of each other ring. */
+#define FPGPU_MAX_WAITS		(FPGPU_MAX_RINGS - 1)
 #define FPGPU_MAX_JOB_BOS		(3 * FPGPU_MAX_COMMANDS)
 #define FPGPU_MAX_SYNCS		64
 #define FPGPU_MAX_BO_BYTES	(128ULL << 20)
@@ -52,9 +54,15 @@ struct fpgpu_fence {
 	spinlock_t lock;
 	/* In fpgpu_ring.pending while the device may still write its number. */
 	struct list_head link;
-	/* Whose job it is, and its packet's place on the ring; while it is pending. */
-	struct fpgpu_file *file;
+	/* Its job, and its packet's place on the ring; while it is pending. */
+	struct fpgpu_job *job;
 	u32 slot;
+	/* The ring that its job was given to, or NULL. */
+	struct fpgpu_ring *ring;
+	/* Whose job it is: fpgpu_file.number. */
+	u64 owner;
+	/* What it is to signal with. Set before any wait for it ends on the device. */
+	int error;
 	/* The scheduler's fence, which lives as long as this one has not signalled. */
 	struct dma_fence *finished;
 };
@@ -88,7 +96,7 @@ struct fpgpu_ring {
 	u64 fence_context;
 	char name[16];
 
-	/* Guards those below, from interrupts too. */
+	/* Guards those below and the packets, from interrupts too. */
 	spinlock_t lock;
 	struct list_head pending;
 	/* The busy cycles that files have been charged with. */
@@ -167,6 +175,25 @@ struct fpgpu_bo {
 	bool read_only;
 };
 
+/* A fence of another of this device's jobs that a job waits for. */
+struct fpgpu_wait {
+	struct dma_fence *fence;
+	/* The job uses what the other makes: if that fails, so does the job. */
+	bool inherits;
+};
+
+/* All that it waits for of this device, and the packets that do. */
+struct fpgpu_waits {
+	struct fpgpu_wait *list;
+	unsigned int count;
+	unsigned int room;
+	/* The other rings that they may be on. */
+	u32 rings;
+	/* Made when the job is given to its ring. */
+	struct fpgpu_packet packets[FPGPU_MAX_WAITS];
+	unsigned int packet_count;
+};
+
 struct fpgpu_job {
 	struct drm_sched_job base;
 	struct fpgpu_ring *ring;
@@ -184,6 +211,8 @@ struct fpgpu_job {
 	struct fpgpu_binding *bindings[FPGPU_MAX_JOB_BOS];
 	bool writes[FPGPU_MAX_JOB_BOS];
 	unsigned int obj_count;
+	/* What it waits for of this device's: gpu_wait.c. */
+	struct fpgpu_waits waits;
 	/* The command that is encoded has virtual addresses of its own. */
 	bool by_address;
 
@@ -219,6 +248,12 @@ static inline void fpgpu_write64(void __iomem *at, u64 value)
 	writel(upper_32_bits(value), at + 4);
 }
 
+/* Packets of a job before its fence: first the waits. */
+static inline unsigned int fpgpu_job_length(const struct fpgpu_job *job)
+{
+	return job->waits.packet_count + job->packet_count;
+}
+
 static inline bool fpgpu_ring_only_copies(const struct fpgpu_ring *ring)
 {
 	return ring->gpu->info.copy_rings & BIT(ring->index);
@@ -250,7 +285,7 @@ int fpgpu_check_device(struct fpgpu_device *gpu);
 int fpgpu_fences_init(void);
 void fpgpu_fences_exit(void);
 int fpgpu_users_init(struct fpgpu_device *gpu);
-struct fpgpu_fence *fpgpu_fence_alloc(struct fpgpu_device *gpu);
+struct fpgpu_fence *fpgpu_fence_alloc(struct fpgpu_device *gpu, u64 owner);
 void fpgpu_fence_put(struct fpgpu_fence *fence);
 void fpgpu_fence_begin(struct fpgpu_ring *ring, struct fpgpu_fence *fence,
 		       struct dma_fence *finished);
@@ -272,11 +307,22 @@ void fpgpu_ring_retire(struct fpgpu_ring *ring);
 void fpgpu_ring_retire_done(struct fpgpu_ring *ring);
 void fpgpu_ring_retire_one(struct fpgpu_ring *ring);
 bool fpgpu_ring_progresses(struct fpgpu_ring *ring, struct fpgpu_job *job);
-void fpgpu_ring_fail(struct fpgpu_ring *ring, struct fpgpu_fence *fence, int error);
+bool fpgpu_ring_waits(struct fpgpu_ring *ring, struct fpgpu_job *job);
+bool fpgpu_ring_inherit(struct fpgpu_ring *ring);
+void fpgpu_ring_pass(struct fpgpu_ring *ring, u64 seqno);
+void fpgpu_ring_fail(struct fpgpu_ring *ring, struct fpgpu_fence *fence);
 void fpgpu_ring_fail_all(struct fpgpu_ring *ring, int error);
 bool fpgpu_ring_is_idle(struct fpgpu_ring *ring);
 int fpgpu_ring_restart(struct fpgpu_ring *ring);
 void fpgpu_ring_stop(struct fpgpu_ring *ring);
+
+/* gpu_wait.c */
+int fpgpu_wait_add(struct fpgpu_job *job, struct dma_fence *fence, bool inherits);
+unsigned int fpgpu_waits_most(const struct fpgpu_job *job);
+void fpgpu_waits_begin(struct fpgpu_job *job);
+int fpgpu_waits_error(const struct fpgpu_job *job);
+void fpgpu_waits_fail(struct fpgpu_device *gpu);
+void fpgpu_waits_free(struct fpgpu_job *job);
 
 /* gpu_recover.c */
 void fpgpu_ring_give_up(struct fpgpu_ring *ring, struct drm_sched_job *suspect);

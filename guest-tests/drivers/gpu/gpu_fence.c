@@ -103,13 +103,14 @@ static const struct dma_fence_ops fpgpu_fence_ops = {
 };
 
 /* A fence for a job, not begun; called from an ioctl, whose file holds the module. */
-struct fpgpu_fence *fpgpu_fence_alloc(struct fpgpu_device *gpu)
+struct fpgpu_fence *fpgpu_fence_alloc(struct fpgpu_device *gpu, u64 owner)
 {
 	struct fpgpu_fence *fence = kzalloc(sizeof(*fence), GFP_KERNEL);
 
 	if (!fence)
 		return NULL;
 	fence->gpu = gpu;
+	fence->owner = owner;
 	spin_lock_init(&fence->lock);
 	INIT_LIST_HEAD(&fence->link);
 	kref_get(&gpu->users);
@@ -131,6 +132,7 @@ void fpgpu_fence_begin(struct fpgpu_ring *ring, struct fpgpu_fence *fence,
 		       struct dma_fence *finished)
 {
 	fence->finished = finished;
+	fence->ring = ring;
 	dma_fence_init(&fence->base, &fpgpu_fence_ops, &fence->lock, ring->fence_context,
 		       ++ring->last_seqno);
 }

@@ -257,6 +257,7 @@ void fpgpu_job_free(struct fpgpu_job *job)
 	for (i = 0; i < job->obj_count; i++)
 		fpgpu_unbind(job->bindings[i]);
 	fpgpu_job_put_objs(job);
+	fpgpu_waits_free(job);
 	atomic_dec(&job->file->jobs);
 	fpgpu_file_put(job->file);
 	kvfree(job);
@@ -283,7 +284,7 @@ struct fpgpu_job *fpgpu_job_create(struct fpgpu_ring *ring, struct drm_file *fil
 		ret = -EBUSY;
 	job->pid = task_tgid_nr(current);
 	job->packet_count = room;
-	job->fence = fpgpu_fence_alloc(ring->gpu);
+	job->fence = fpgpu_fence_alloc(ring->gpu, job->file->number);
 	if (!job->fence)
 		ret = -ENOMEM;
 	for (i = 0; !ret && i < count; i++) {

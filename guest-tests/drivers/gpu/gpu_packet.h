@@ -16,6 +16,9 @@
 #define FPGPU_MAX_PLACES	BIT(22)
 #define FPGPU_MAX_WORDS_BYTES	BIT(24)
 
+/* A flag of SEM_WAIT: no time-out ends it. */
+#define FPGPU_WAIT_PATIENT	BIT(1)
+
 /* Bits of the entries of tables, and of the table of contexts. */
 #define FPGPU_ENTRY_PRESENT	BIT_ULL(0)
 #define FPGPU_ENTRY_WRITABLE	BIT_ULL(1)

@@ -42,6 +42,18 @@ static int fpgpu_ring_report(struct fpgpu_ring *ring)
 }
 
 /*
+ * The oldest job of a ring that was stopped fails, and with it those of its file that wait for it, on
+ * whatever ring. What they wait for is written when all of them have its error.
+ */
+static void fpgpu_ring_fail_oldest(struct fpgpu_ring *ring, struct fpgpu_fence *fence, int error)
+{
+	WRITE_ONCE(fence->error, error);
+	fpgpu_waits_fail(ring->gpu);
+	fpgpu_ring_fail(ring, fence);
+	fpgpu_ring_pass(ring, fence->base.seqno);
+}
+
+/*
  * Gives each job back its fence, which drm_sched_stop() took, and the ring what is left of the
  * jobs. With an error, the oldest fails, and so do those behind it whose file is closed: what it
  * had queued is not worth another hang.
@@ -58,10 +70,11 @@ static void fpgpu_ring_replay(struct fpgpu_ring *ring, int error)
 		if (!dma_fence_is_signaled(fence)) {
 			if (error && !failed) {
 				failed = job;
-				fpgpu_ring_fail(ring, job->fence, error);
+				fpgpu_ring_fail_oldest(ring, job->fence, error);
 			} else if (failed && job->file == failed->file &&
 				   READ_ONCE(job->file->closed)) {
-				fpgpu_ring_fail(ring, job->fence, -ECANCELED);
+				job->fence->error = -ECANCELED;
+				fpgpu_ring_emit_rest(ring, job);
 			} else {
 				fpgpu_ring_emit_rest(ring, job);
 			}
@@ -160,7 +173,7 @@ void fpgpu_ring_recover(struct fpgpu_ring *ring, struct drm_sched_job *suspect)
 	fpgpu_ring_retire(ring);
 	fpgpu_ring_retire_done(ring);
 	drm_sched_stop(&ring->sched, suspect);
-	if (fpgpu_ring_is_idle(ring) ||
+	if (fpgpu_ring_is_idle(ring) || fpgpu_ring_waits(ring, to_fpgpu_job(suspect)) ||
 	    (FENCEPOST_HAS(progress) && fpgpu_ring_progresses(ring, to_fpgpu_job(suspect)))) {
 		fpgpu_ring_wait_on(ring);
 		return;

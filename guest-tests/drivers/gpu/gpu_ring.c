@@ -24,14 +24,14 @@ static void fpgpu_ring_take(struct fpgpu_ring *ring, u64 seqno, bool charge,
 	spin_unlock_irqrestore(&ring->lock, flags);
 }
 
-/* Signals @done, and drops the references that the ring held. */
+/* Signals @done, each with its own error or with @error, and drops the references that the ring held. */
 static void fpgpu_fences_signal(struct list_head *done, int error)
 {
 	struct fpgpu_fence *fence, *next;
 
 	list_for_each_entry_safe(fence, next, done, link) {
 		list_del_init(&fence->link);
-		fpgpu_fence_signal(fence, error);
+		fpgpu_fence_signal(fence, READ_ONCE(fence->error) ?: error);
 		dma_fence_put(&fence->base);
 	}
 }
@@ -74,8 +74,8 @@ void fpgpu_ring_retire_one(struct fpgpu_ring *ring)
 	fpgpu_fences_signal(&done, 0);
 }
 
-/* Signals one fence with @error, unless it has signalled. The ring is stopped. */
-void fpgpu_ring_fail(struct fpgpu_ring *ring, struct fpgpu_fence *fence, int error)
+/* Signals one fence with its error, unless it has signalled. The ring is stopped. */
+void fpgpu_ring_fail(struct fpgpu_ring *ring, struct fpgpu_fence *fence)
 {
 	u64 busy = fpgpu_read64(ring->regs + FPGPU_RING_BUSY_CYCLES);
 	unsigned long flags;
@@ -87,16 +87,34 @@ void fpgpu_ring_fail(struct fpgpu_ring *ring, struct fpgpu_fence *fence, int err
 		fpgpu_charge(ring, fence, busy);
 	}
 	spin_unlock_irqrestore(&ring->lock, flags);
-	fpgpu_fences_signal(&done, error);
+	fpgpu_fences_signal(&done, fence->error);
+}
+
+/*
+ * Ends the waits of other rings for what the ring's device will not write: its fences up to @seqno,
+ * which have signalled. The ring is stopped, and has nothing to do.
+ */
+void fpgpu_ring_pass(struct fpgpu_ring *ring, u64 seqno)
+{
+	if (le64_to_cpu(READ_ONCE(ring->words->fence)) < seqno)
+		WRITE_ONCE(ring->words->fence, cpu_to_le64(seqno));
 }
 
 /* Signals every fence that is left with @error. */
 void fpgpu_ring_fail_all(struct fpgpu_ring *ring, int error)
 {
+	struct fpgpu_fence *fence;
 	LIST_HEAD(done);
 
 	fpgpu_ring_take(ring, U64_MAX, false, &done);
+	/* Behind the driver's leaving the device there is none, and no word. */
+	if (list_empty(&done))
+		return;
+	list_for_each_entry(fence, &done, link)
+		WRITE_ONCE(fence->error, error);
+	fpgpu_waits_fail(ring->gpu);
 	fpgpu_fences_signal(&done, error);
+	fpgpu_ring_pass(ring, ring->last_seqno);
 }
 
 bool fpgpu_ring_is_idle(struct fpgpu_ring *ring)
@@ -131,9 +149,16 @@ static void fpgpu_ring_doorbell(struct fpgpu_ring *ring)
 	writel(0, ring->regs + FPGPU_RING_DOORBELL);
 }
 
+static struct fpgpu_packet *fpgpu_job_packet(struct fpgpu_job *job, unsigned int packet)
+{
+	unsigned int waits = job->waits.packet_count;
+
+	return packet < waits ? &job->waits.packets[packet] : &job->packets[packet - waits];
+}
+
 /*
  * Writes a job's packets from @packet on and its fence, and rings the doorbell. There is room: the
- * scheduler's credits are the ring's packets.
+ * scheduler's credits are the ring's packets. Of a job that failed there is the fence alone.
  */
 static void fpgpu_ring_emit_from(struct fpgpu_ring *ring, struct fpgpu_job *job,
 				 unsigned int packet)
@@ -142,12 +167,18 @@ static void fpgpu_ring_emit_from(struct fpgpu_ring *ring, struct fpgpu_job *job,
 		.opcode = cpu_to_le32(FPGPU_OPCODE_FENCE),
 		.seqno = cpu_to_le64(job->fence->base.seqno),
 	};
+	unsigned int length = fpgpu_job_length(job);
 
+	lockdep_assert_held(&ring->lock);
+	if (job->fence->error)
+		packet = length;
 	/* Of a job that goes on after a stop, the first packet is before the ring's first. */
 	job->first = ring->emitted - packet;
-	for (; packet < job->packet_count; packet++) {
-		job->packets[packet].seqno = last.seqno;
-		fpgpu_ring_put(ring, &job->packets[packet]);
+	for (; packet < length; packet++) {
+		struct fpgpu_packet *next = fpgpu_job_packet(job, packet);
+
+		next->seqno = last.seqno;
+		fpgpu_ring_put(ring, next);
 	}
 	job->fence->slot = fpgpu_ring_tail(ring);
 	last.address = cpu_to_le64(ring->busy_dma + job->fence->slot * sizeof(*ring->busy));
@@ -161,26 +192,78 @@ void fpgpu_ring_emit(struct fpgpu_ring *ring, struct fpgpu_job *job)
 	struct fpgpu_fence *fence = job->fence;
 	unsigned long flags;
 
-	fence->file = job->file;
+	fence->job = job;
 	dma_fence_get(&fence->base);
+	fpgpu_waits_begin(job);
 	spin_lock_irqsave(&ring->lock, flags);
 	list_add_tail(&fence->link, &ring->pending);
-	spin_unlock_irqrestore(&ring->lock, flags);
+	/* From here on fpgpu_waits_fail() finds it. */
+	fence->error = fpgpu_waits_error(job);
 	fpgpu_ring_emit_from(ring, job, 0);
+	spin_unlock_irqrestore(&ring->lock, flags);
 }
 
 /* Gives the ring, which was stopped and started again, what it had not done of a job. */
 void fpgpu_ring_emit_rest(struct fpgpu_ring *ring, struct fpgpu_job *job)
 {
 	s64 done = ring->done - job->first;
+	unsigned long flags;
 
-	fpgpu_ring_emit_from(ring, job, clamp_t(s64, done, 0, job->packet_count));
+	spin_lock_irqsave(&ring->lock, flags);
+	fpgpu_ring_emit_from(ring, job, clamp_t(s64, done, 0, fpgpu_job_length(job)));
+	spin_unlock_irqrestore(&ring->lock, flags);
+}
+
+/*
+ * Has the jobs on the ring that wait for a job that failed do nothing but signal its error. They are
+ * still at their waits: what they wait for is not written before. Returns whether there were any.
+ */
+bool fpgpu_ring_inherit(struct fpgpu_ring *ring)
+{
+	struct fpgpu_fence *fence;
+	unsigned long flags;
+	bool any = false;
+
+	spin_lock_irqsave(&ring->lock, flags);
+	list_for_each_entry(fence, &ring->pending, link) {
+		struct fpgpu_job *job = fence->job;
+		int error = fence->error ? 0 : fpgpu_waits_error(job);
+		unsigned int packet;
+
+		if (!error)
+			continue;
+		any = true;
+		WRITE_ONCE(fence->error, error);
+		for (packet = job->waits.packet_count; packet < fpgpu_job_length(job); packet++)
+			ring->packets[(job->first + packet) % FPGPU_RING_SLOTS] = (struct fpgpu_packet) {
+				.opcode = cpu_to_le32(FPGPU_OPCODE_NOP),
+				.seqno = cpu_to_le64(fence->base.seqno),
+			};
+	}
+	spin_unlock_irqrestore(&ring->lock, flags);
+	return any;
+}
+
+/* How many packets the device has done of a job, which is the ring's oldest. */
+static s64 fpgpu_ring_done_of(struct fpgpu_ring *ring, struct fpgpu_job *job)
+{
+	return fpgpu_read64(ring->regs + FPGPU_RING_PACKETS) - ring->packets_before - job->first;
+}
+
+/*
+ * Whether a job, which is the ring's oldest, waits for another ring. That ends when the other's job
+ * does, or fails: a hang is the other ring's.
+ */
+bool fpgpu_ring_waits(struct fpgpu_ring *ring, struct fpgpu_job *job)
+{
+	return fpgpu_ring_done_of(ring, job) < job->waits.packet_count &&
+	       readl(ring->regs + FPGPU_RING_STATUS) & FPGPU_RING_STATUS_WAITING;
 }
 
 /* Whether the device has done more of a job, which is the ring's oldest, than at the last look. */
 bool fpgpu_ring_progresses(struct fpgpu_ring *ring, struct fpgpu_job *job)
 {
-	s64 done = fpgpu_read64(ring->regs + FPGPU_RING_PACKETS) - ring->packets_before - job->first;
+	s64 done = fpgpu_ring_done_of(ring, job);
 	bool more = done > job->watched;
 
 	job->watched = done;

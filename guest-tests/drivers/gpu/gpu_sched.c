@@ -91,7 +91,7 @@ int fpgpu_sched_init(struct fpgpu_ring *ring)
 {
 	/* One slot of the ring stays empty, so that a full ring is not an empty one. */
 	int ret = fpgpu_compat_sched_init(&ring->sched, &fpgpu_sched_ops, FPGPU_RING_SLOTS - 1,
-					  FPGPU_MAX_COMMANDS + FPGPU_MAX_SLICES + 1,
+					  FPGPU_MAX_WAITS + FPGPU_MAX_COMMANDS + FPGPU_MAX_SLICES + 1,
 					  msecs_to_jiffies(job_timeout_ms),
 					  ring->gpu->recovery, ring->name, ring->gpu->drm.dev);
 

@@ -48,7 +48,7 @@ static int fpgpu_submit_wait_fd(struct fpgpu_submission *sub)
 	fence = sync_file_get_fence(sub->args->fence_fd);
 	if (!fence)
 		return -EBADF;
-	return drm_sched_job_add_dependency(&sub->job->base, fence);
+	return fpgpu_wait_add(sub->job, fence, true);
 }
 
 static u64 fpgpu_submit_wait_flags(const struct drm_fencepost_gpu_sync *sync)
@@ -76,7 +76,7 @@ static int fpgpu_submit_wait_syncs(struct fpgpu_submission *sub)
 			ret = drm_syncobj_find_fence(sub->file, syncs[i].handle, syncs[i].point,
 						     fpgpu_submit_wait_flags(&syncs[i]), &fence);
 		if (!ret)
-			ret = drm_sched_job_add_dependency(&sub->job->base, fence);
+			ret = fpgpu_wait_add(sub->job, fence, true);
 	}
 	kfree(syncs);
 	return ret;
@@ -123,6 +123,19 @@ static int fpgpu_submit_prepare_out(struct fpgpu_submission *sub)
 	return ret;
 }
 
+/* A job that only overwrites what another reads has nothing of it. */
+static int fpgpu_submit_wait_bo(struct fpgpu_job *job, struct dma_resv *resv, bool write)
+{
+	struct dma_resv_iter cursor;
+	struct dma_fence *fence;
+	int ret = 0;
+
+	dma_resv_for_each_fence(&cursor, resv, dma_resv_usage_rw(write), fence)
+		ret = ret ?: fpgpu_wait_add(job, dma_fence_get(fence),
+					    dma_resv_iter_usage(&cursor) <= DMA_RESV_USAGE_WRITE);
+	return ret;
+}
+
 /*
  * Room for a fence in each buffer, and what is there already as dependencies. The buffers are
  * locked.
@@ -136,8 +149,7 @@ static int fpgpu_submit_implicit(struct fpgpu_submission *sub)
 	for (i = 0; !ret && i < job->obj_count; i++) {
 		ret = dma_resv_reserve_fences(job->objs[i]->resv, 1);
 		if (!ret && !(sub->args->flags & FENCEPOST_GPU_SUBMIT_NO_IMPLICIT))
-			ret = drm_sched_job_add_implicit_dependencies(&job->base, job->objs[i],
-								      job->writes[i]);
+			ret = fpgpu_submit_wait_bo(job, job->objs[i]->resv, job->writes[i]);
 	}
 	return ret;
 }
@@ -161,6 +173,8 @@ static struct dma_fence *fpgpu_submit_push(struct fpgpu_submission *sub)
 		return ERR_PTR(ret);
 	}
 
+	/* The waits, the commands, and the fence. */
+	fpgpu_compat_job_size(&job->base, fpgpu_waits_most(job) + job->packet_count + 1);
 	mutex_lock(&file_priv->lock);
 	drm_sched_job_arm(&job->base);
 	fence = dma_fence_get(&job->base.s_fence->finished);
@@ -273,9 +287,8 @@ static struct fpgpu_job *fpgpu_submit_make_job(struct fpgpu_ring *ring, struct d
 	kfree(commands);
 	if (IS_ERR(job))
 		return job;
-	/* A credit is a packet: those of the commands, and the fence. */
 	ret = fpgpu_compat_job_init(&job->base, &file_priv->entity[ring->index][priority],
-				    job->packet_count + 1, file);
+				    job->fence, file);
 	if (ret) {
 		fpgpu_job_free(job);
 		return ERR_PTR(ret);

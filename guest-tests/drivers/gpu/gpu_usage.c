@@ -23,7 +23,7 @@ void fpgpu_charge(struct fpgpu_ring *ring, struct fpgpu_fence *fence, u64 busy)
 	/* All ones: nothing answers. */
 	if (busy < ring->charged || busy == U64_MAX)
 		return;
-	atomic64_add(busy - ring->charged, &fence->file->busy[ring->index]);
+	atomic64_add(busy - ring->charged, &fence->job->file->busy[ring->index]);
 	ring->charged = busy;
 }
 

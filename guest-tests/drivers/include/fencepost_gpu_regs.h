@@ -11,8 +11,8 @@
 #define   FPGPU_ID_VALUE		0x55504746 /* "FGPU" */
 #define FPGPU_VERSION			0x004
 #define   FPGPU_VERSION_MAJOR		1
-/* The first with contexts. */
-#define   FPGPU_VERSION_CONTEXTS	0x00010003
+/* The first with patient waits, and with fences that end waits at once. */
+#define   FPGPU_VERSION_PATIENT		0x00010004
 #define FPGPU_CAPS			0x008
 #define FPGPU_RINGS			0x00c
 #define FPGPU_RING_MAX_PACKETS		0x010
@@ -42,6 +42,7 @@
 #define   FPGPU_RING_CONTROL_ENABLE	0x1
 #define   FPGPU_RING_CONTROL_RESET	0x2
 #define FPGPU_RING_STATUS		0x18
+#define   FPGPU_RING_STATUS_WAITING	0x4
 #define   FPGPU_RING_STATUS_ERROR	0x8
 #define FPGPU_RING_FENCE		0x20
 #define FPGPU_RING_SEQNO		0x28
