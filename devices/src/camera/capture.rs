@@ -9,6 +9,7 @@ use super::error::{ErrorCode, Failure};
 use super::format::FrameLayout;
 use super::registers::{VECTOR_FRAME_DONE, VECTOR_OVERRUN};
 use super::state::InFlight;
+use super::sync::SyncBlock;
 use super::wire::{Completion, Descriptor, ORDINAL_OFFSET, Plane, RECORD_BYTES, parse_descriptor};
 use crate::ports::{DmaExt, Iova, Ports};
 use crate::sg::{SgError, SgList};
@@ -38,7 +39,9 @@ impl Camera {
         self.state.sequence = sequence.wrapping_add(1);
         ports.clock.call_at(self.state.read_out_ns(start_ns, self.state.sequence), TIMER_READ_OUT);
         if busy || self.state.queued() == 0 || ports.fault(FaultKind::Drop).is_some() {
-            return self.drop_frame(sequence, ports);
+            self.drop_frame(sequence, ports);
+            ports.msi.raise(VECTOR_OVERRUN);
+            return;
         }
         self.begin(sequence, ports);
     }
@@ -59,32 +62,66 @@ impl Camera {
         if let Err(fault) = ports.fetch(at, &mut bytes) {
             return self.halt(Failure::fault(ErrorCode::RingFault, &fault), ports);
         }
-        self.state.queue_head = self.state.queue_head.wrapping_add(1);
+        let fails = |failure| Outcome { sequence, start_cycles, controls, result: Err(failure) };
         let descriptor = match parse_descriptor(&bytes) {
             Ok(descriptor) => descriptor,
             Err((cookie, index)) => {
-                let result = Err(Failure::plain(ErrorCode::BadDescriptor));
-                return self.complete(
-                    cookie,
-                    index,
-                    Outcome { sequence, start_cycles, controls, result },
-                    ports,
-                );
+                self.take();
+                let outcome = fails(Failure::plain(ErrorCode::BadDescriptor));
+                return self.complete(cookie, index, outcome, ports);
             }
         };
+        let signal = match self.wait(&descriptor, ports) {
+            // Without an interrupt: the buffer is there, and the driver knows what it waits for.
+            Ok(None) => return self.drop_frame(sequence, ports),
+            Ok(Some(sync)) => Ok(sync.signal),
+            Err(failure) => Err(failure),
+        };
+        self.take();
         let (engine, buffer) = (ports.engine(ENGINE), Some(descriptor.index));
         ports.trace.record(Event::FrameStart { engine, sequence, buffer });
-        match self.fetch(&descriptor, ports) {
-            Ok((first, second)) => {
-                let frame =
-                    InFlight { sequence, descriptor, start_cycles, end_ns: 0, taken_with, first, second };
+        match signal.and_then(|signal| Ok((signal, self.fetch(&descriptor, ports)?))) {
+            Ok((signal, (first, second))) => {
+                let end_ns = 0;
+                let frame = InFlight {
+                    sequence,
+                    descriptor,
+                    start_cycles,
+                    end_ns,
+                    taken_with,
+                    first,
+                    second,
+                    signal,
+                };
                 self.launch(frame, ports);
             }
-            Err(failure) => {
-                let outcome = Outcome { sequence, start_cycles, controls, result: Err(failure) };
-                self.complete(descriptor.cookie, descriptor.index, outcome, ports);
-            }
+            Err(failure) => self.complete(descriptor.cookie, descriptor.index, fails(failure), ports),
         }
+    }
+
+    /// The descriptor at the head is taken.
+    fn take(&mut self) {
+        self.state.queue_head = self.state.queue_head.wrapping_add(1);
+        if let Some(stream) = &mut self.state.stream {
+            stream.waits_since_ns = None;
+        }
+    }
+
+    /// What the buffer at the head waits for and signals; nothing if that is not reached yet.
+    fn wait(&mut self, descriptor: &Descriptor, ports: &mut Ports<'_>) -> Result<Option<SyncBlock>, Failure> {
+        let sync = SyncBlock::fetch(descriptor.sync, ports)?;
+        if sync.is_ready(ports)? {
+            return Ok(Some(sync));
+        }
+        let now_ns = ports.clock.now().ns;
+        let timeout_ns = u64::from(self.state.sync_timeout_us).saturating_mul(1000);
+        let Some(stream) = &mut self.state.stream else { return Ok(None) };
+        let since_ns = *stream.waits_since_ns.get_or_insert(now_ns);
+        if timeout_ns > 0 && now_ns.saturating_sub(since_ns) >= timeout_ns {
+            self.state.sync_timeout_count = self.state.sync_timeout_count.saturating_add(1);
+            return Err(Failure::plain(ErrorCode::SyncTimeout));
+        }
+        Ok(None)
     }
 
     /// Fetches the SG lists of a buffer and checks that the frame fits.
@@ -136,7 +173,11 @@ impl Camera {
         let Some(frame) = self.state.stream.as_mut().and_then(|stream| stream.in_flight.take()) else {
             return;
         };
-        let result = self.write_pixels(&frame, ports);
+        let written = self.write_pixels(&frame, ports);
+        let result = written.and_then(|written| {
+            frame.signal.map_or(Ok(()), |signal| signal.signal(ports))?;
+            Ok(written)
+        });
         let controls = frame.taken_with.number;
         let outcome =
             Outcome { sequence: frame.sequence, start_cycles: frame.start_cycles, controls, result };

@@ -46,11 +46,10 @@ impl Camera {
         ports.msi.raise(registers::VECTOR_ERROR);
     }
 
-    /// Reports a dropped frame.
+    /// Counts a dropped frame.
     pub(super) fn drop_frame(&mut self, sequence: u32, ports: &mut Ports<'_>) {
         self.state.overrun_count = self.state.overrun_count.saturating_add(1);
         ports.trace.record(Event::FrameDropped { engine: ports.engine(ENGINE), sequence });
-        ports.msi.raise(registers::VECTOR_OVERRUN);
     }
 
     fn start(&mut self, ports: &mut Ports<'_>) {
@@ -58,7 +57,8 @@ impl Camera {
             return self.fail(Failure::plain(ErrorCode::BadConfig), ports);
         }
         let start_ns = ports.clock.now().ns;
-        self.state.stream = Some(Stream { start_ns, halted: false, lost: false, in_flight: None });
+        self.state.stream =
+            Some(Stream { start_ns, halted: false, lost: false, waits_since_ns: None, in_flight: None });
         ports.clock.call_at(self.state.read_out_ns(start_ns, self.state.sequence), TIMER_READ_OUT);
     }
 
@@ -113,6 +113,9 @@ impl Camera {
         if stream.halted {
             status |= registers::STATUS_HALTED;
         }
+        if stream.waits_since_ns.is_some() {
+            status |= registers::STATUS_WAITING;
+        }
         status
     }
 
@@ -161,10 +164,12 @@ impl Camera {
             Reg::Completed => state.completed,
             Reg::Sequence => state.sequence,
             Reg::QueueDoorbell => 0,
+            Reg::SyncTimeout => state.sync_timeout_us,
             Reg::ErrorCode => state.error_code,
             Reg::ErrorCount => state.error_count,
             Reg::OverrunCount => state.overrun_count,
             Reg::FrameCount => state.frame_count,
+            Reg::SyncTimeoutCount => state.sync_timeout_count,
             Reg::Brightness => state.controls.brightness,
             Reg::Contrast => state.controls.contrast,
             Reg::Exposure => state.controls.exposure,
@@ -238,6 +243,7 @@ impl Words for Camera {
                 self.fail(Failure::plain(ErrorCode::Locked), ports);
             }
             (Access::Locked, register) => self.set_locked(register, place.half, value),
+            (_, Reg::SyncTimeout) => self.state.sync_timeout_us = value,
             (Access::ReadWrite, register) => self.set_control(register, value),
             (_, Reg::ControlsLatch) => self.state.latched = self.state.latched.next(self.state.controls),
             (_, Reg::QueueDoorbell) => self.doorbell(ports),
@@ -309,6 +315,7 @@ impl Function for Camera {
             Counter { name: "frames", value: self.state.frame_count.into() },
             Counter { name: "overruns", value: self.state.overrun_count.into() },
             Counter { name: "errors", value: self.state.error_count.into() },
+            Counter { name: "sync-timeouts", value: self.state.sync_timeout_count.into() },
             Counter { name: "source-errors", value: self.state.source_error_count.into() },
         ]
     }

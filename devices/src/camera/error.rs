@@ -32,6 +32,10 @@ pub enum ErrorCode {
     Overflow = 11,
     /// Lines of the picture are wrong: a fault that was asked for.
     Line = 12,
+    /// DMA fault on what a buffer waits for or signals.
+    SyncFault = 13,
+    /// What a buffer waits for was not reached in time.
+    SyncTimeout = 14,
 }
 
 /// An error and the address it is about (0: none).

@@ -14,6 +14,7 @@ mod pattern;
 mod registers;
 mod source;
 mod state;
+mod sync;
 #[cfg(test)]
 mod tests;
 mod window;

@@ -9,7 +9,7 @@ pub const BAR_BYTES: u32 = 4096;
 /// Value of ID: "FCAM".
 pub const ID: u32 = u32::from_le_bytes(*b"FCAM");
 /// Value of VERSION.
-pub const VERSION: u32 = 0x0001_0003;
+pub const VERSION: u32 = 0x0001_0004;
 /// Value of FORMATS.
 pub const FORMATS: u32 = (1 << format::FORMATS.len()) - 1;
 /// Value of SIZE_STEP, pixels.
@@ -28,6 +28,10 @@ pub const STATUS_STREAMING: u32 = 1;
 pub const STATUS_BUSY: u32 = 2;
 /// STATUS: a ring faulted; nothing happens until the stream is stopped.
 pub const STATUS_HALTED: u32 = 4;
+/// STATUS: the next buffer waits for a semaphore.
+pub const STATUS_WAITING: u32 = 8;
+/// Reset value of SYNC_TIMEOUT, microseconds.
+pub const SYNC_TIMEOUT_US: u32 = 1_000_000;
 
 /// MSI-X vector: a completion record was written.
 pub const VECTOR_FRAME_DONE: u16 = 0;
@@ -75,11 +79,13 @@ pub enum Reg {
     Completed,
     Sequence,
     QueueDoorbell,
+    SyncTimeout,
     ErrorCode,
     ErrorIova,
     ErrorCount,
     OverrunCount,
     FrameCount,
+    SyncTimeoutCount,
     Brightness,
     Contrast,
     Exposure,
@@ -136,11 +142,13 @@ const REGISTERS: &[Register<Reg>] = &[
     read_only("COMPLETED", 0x0d0, 4, 0).id(Reg::Completed),
     read_only("SEQUENCE", 0x0d4, 4, 0).id(Reg::Sequence),
     write_only("QUEUE_DOORBELL", 0x0d8, 4, all(4)).id(Reg::QueueDoorbell),
+    read_write("SYNC_TIMEOUT", 0x0dc, 4, SYNC_TIMEOUT_US as u64, all(4)).id(Reg::SyncTimeout),
     acting("ERROR_CODE", 0x100, 4, 0, all(4)).id(Reg::ErrorCode),
     read_only("ERROR_IOVA", 0x104, 8, 0).id(Reg::ErrorIova),
     read_only("ERROR_COUNT", 0x10c, 4, 0).id(Reg::ErrorCount),
     read_only("OVERRUN_COUNT", 0x110, 4, 0).id(Reg::OverrunCount),
     read_only("FRAME_COUNT", 0x114, 4, 0).id(Reg::FrameCount),
+    read_only("SYNC_TIMEOUT_COUNT", 0x118, 4, 0).id(Reg::SyncTimeoutCount),
     read_write("BRIGHTNESS", 0x140, 4, 0, all(4)).id(Reg::Brightness),
     read_write("CONTRAST", 0x144, 4, CONTRAST_UNIT as u64, all(4)).id(Reg::Contrast),
     read_write("EXPOSURE", 0x148, 4, LIGHT_UNIT as u64, all(4)).id(Reg::Exposure),

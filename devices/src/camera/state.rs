@@ -6,8 +6,9 @@ use super::config::CameraParts;
 use super::controls::Controls;
 use super::core::Camera;
 use super::format::{FrameLayout, PixelFormat};
-use super::registers::{MAX_RATE, MAX_RATE_PART, MAX_RING_ENTRIES};
+use super::registers::{MAX_RATE, MAX_RATE_PART, MAX_RING_ENTRIES, SYNC_TIMEOUT_US};
 use super::source::{FrameSource, Size};
+use super::sync::Semaphore;
 use super::window::{Window, WindowRegisters};
 use super::wire::{Descriptor, RECORD_BYTES};
 use crate::ports::Iova;
@@ -37,6 +38,8 @@ pub struct CameraState {
     pub(super) error_count: u32,
     pub(super) overrun_count: u32,
     pub(super) frame_count: u32,
+    pub(super) sync_timeout_us: u32,
+    pub(super) sync_timeout_count: u32,
     /// Pictures that the source could not deliver; among `error_count`.
     pub(super) source_error_count: u32,
     /// The registers of the controls.
@@ -70,6 +73,8 @@ pub(super) struct Stream {
     pub halted: bool,
     /// The sensor gives no pictures.
     pub lost: bool,
+    /// Since when the next buffer has waited, nanoseconds since the machine started.
+    pub waits_since_ns: Option<u64>,
     /// The frame being written.
     pub in_flight: Option<InFlight>,
 }
@@ -84,11 +89,12 @@ pub(super) struct InFlight {
     pub taken_with: Latched,
     pub first: SgList,
     pub second: Option<SgList>,
+    pub signal: Option<Semaphore>,
 }
 
 impl Stateful for Camera {
     const KIND: &'static str = "camera";
-    const VERSION: u32 = 7;
+    const VERSION: u32 = 8;
     type Parts = CameraParts;
     type State = CameraState;
 
@@ -131,6 +137,8 @@ impl CameraState {
             error_count: 0,
             overrun_count: 0,
             frame_count: 0,
+            sync_timeout_us: SYNC_TIMEOUT_US,
+            sync_timeout_count: 0,
             source_error_count: 0,
             controls: Controls::default(),
             latched: Latched::default(),

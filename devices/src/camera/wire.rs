@@ -26,7 +26,8 @@ struct RawDescriptor {
     index: U32,
     planes: U32,
     plane: [RawPlane; 2],
-    reserved: [u8; 16],
+    sync: U64,
+    reserved: [u8; 8],
 }
 
 /// One plane of a buffer.
@@ -51,6 +52,8 @@ pub struct Descriptor {
     pub first: Plane,
     /// The chroma plane, when it is apart.
     pub second: Option<Plane>,
+    /// What it waits for and signals; 0: nothing.
+    pub sync: Iova,
 }
 
 /// Reads a descriptor. On error (a field that is not as documented): its cookie and index, for the completion.
@@ -70,10 +73,11 @@ pub fn parse_descriptor(bytes: &[u8; RECORD_BYTES as usize]) -> Result<Descripto
         2 => Some(second),
         _ => return Err((cookie, index)),
     };
-    if raw.reserved != [0; 16] {
+    let sync = Iova(raw.sync.get());
+    if raw.reserved != [0; 8] || sync.0 % 8 != 0 {
         return Err((cookie, index));
     }
-    Ok(Descriptor { cookie, index, first, second })
+    Ok(Descriptor { cookie, index, first, second, sync })
 }
 
 /// A completion record, as it lies in memory.

@@ -8,6 +8,7 @@ mod pictures;
 mod random;
 mod requested;
 mod state;
+mod sync;
 
 use std::collections::BTreeSet;
 
@@ -169,7 +170,7 @@ fn the_identity_and_limits_are_the_pages() {
     let mut bench = Bench::new();
     let values: Vec<u32> = (0..17).map(|i| bench.read(i * 4)).collect();
     let expected =
-        [0x4d41_4346, 0x1_0003, 0x7f, 1, 32, 32, 16, 16, 2, 4, 16384, 240, 30, 1, 256, 100, 4].to_vec();
+        [0x4d41_4346, 0x1_0004, 0x7f, 1, 32, 32, 16, 16, 2, 4, 16384, 240, 30, 1, 256, 100, 4].to_vec();
     assert_eq!(values, expected);
     assert_eq!(bench.read(0x8c), 64);
 }
