@@ -29,6 +29,7 @@ static void fpcam_buf_cleanup(struct vb2_buffer *vb)
 	struct fpcam_device *cam = vb2_get_drv_priv(vb->vb2_queue);
 	unsigned int plane;
 
+	fpcam_sync_forget(to_fpcam_buffer(vb));
 	for (plane = 0; plane < vb->num_planes; plane++)
 		fencepost_sg_free(&to_fpcam_buffer(vb)->sg[plane], &cam->pdev->dev);
 }
@@ -62,7 +63,7 @@ static int fpcam_buf_prepare(struct vb2_buffer *vb)
 			return -EINVAL;
 		vb2_set_plane_payload(vb, plane, fpcam_plane_bytes(cam, plane));
 	}
-	return 0;
+	return fpcam_sync_prepare(cam, to_fpcam_buffer(vb));
 }
 
 static void fpcam_buf_queue(struct vb2_buffer *vb)
@@ -136,6 +137,8 @@ int fpcam_capture_init(struct fpcam_device *cam)
 	int ret;
 
 	ret = fpcam_rings_init(cam);
+	if (!ret)
+		ret = fpcam_sync_init(cam);
 	if (ret)
 		return ret;
 	/* Buffers may be posted before the stream starts, so the device gets the rings now. */

@@ -4,6 +4,7 @@
 #include <linux/dma-mapping.h>
 #include <linux/interrupt.h>
 #include <linux/module.h>
+#include <linux/rcupdate.h>
 
 #include <fencepost_pci.h>
 
@@ -186,6 +187,7 @@ no_media:
 forget_rings:
 	fpcam_rings_forget(cam);
 put:
+	fpcam_sync_exit(cam);
 	v4l2_device_put(&cam->v4l2);
 	return dev_err_probe(&pdev->dev, ret, "cannot use the camera\n");
 }
@@ -200,6 +202,7 @@ static void fpcam_remove(struct pci_dev *pdev)
 	cancel_delayed_work_sync(&cam->watch);
 	fpcam_rings_forget(cam);
 	fpcam_free_irqs(cam);
+	fpcam_sync_exit(cam);
 	v4l2_device_disconnect(&cam->v4l2);
 	v4l2_device_put(&cam->v4l2);
 }
@@ -229,7 +232,20 @@ static struct pci_driver fpcam_pci_driver = {
 	.err_handler = &fpcam_err_handlers,
 	.driver.pm = pm_sleep_ptr(&fpcam_pm_ops),
 };
-module_pci_driver(fpcam_pci_driver);
+
+static int __init fpcam_init(void)
+{
+	return pci_register_driver(&fpcam_pci_driver);
+}
+module_init(fpcam_init);
+
+static void __exit fpcam_exit(void)
+{
+	pci_unregister_driver(&fpcam_pci_driver);
+	/* Who released the last fence, and so the module, may still be on the way out of there. */
+	synchronize_rcu_tasks();
+}
+module_exit(fpcam_exit);
 
 MODULE_DESCRIPTION("V4L2 capture driver for the Fencepost camera");
 MODULE_AUTHOR("The Fencepost project");

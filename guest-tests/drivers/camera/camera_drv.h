@@ -16,6 +16,7 @@
 
 #include <fencepost_camera_regs.h>
 #include <fencepost_sg.h>
+#include <fencepost_word.h>
 #include <uapi/fencepost.h>
 
 #include "camera_records.h"
@@ -28,10 +29,27 @@ static_assert(FPCAM_RING_SLOTS > FPCAM_MAX_BUFFERS);
 
 #define FPCAM_MAX_PLANES	2
 
+/*
+ * What a buffer waits for before it is written, and who waits for its frame: camera_sync.c. Guarded by
+ * fpcam_device.ring_lock while the device holds the buffer.
+ */
+struct fpcam_sync {
+	struct dma_fence **fences;
+	unsigned int fence_count;
+	struct fencepost_word word[FPCAM_MAX_WAITS];
+	dma_addr_t at[FPCAM_MAX_WAITS];
+	unsigned int word_count;
+	/* Signals when the frame is complete; NULL if nobody asked. */
+	struct fpcam_fence *out;
+};
+
 /* A buffer of vb2, and the SG lists by which the device knows it. */
 struct fpcam_buffer {
 	struct vb2_v4l2_buffer vb;
 	struct fencepost_sg_list sg[FPCAM_MAX_PLANES];
+	struct fpcam_sync sync;
+	/* Its descriptor's. */
+	u32 slot;
 	bool has_frame;
 	struct fencepost_camera_frame frame;
 };
@@ -121,6 +139,16 @@ struct fpcam_device {
 	/* As many as posted, for the device to read; NULL where it has no such word. */
 	__le32 *tail_word;
 	dma_addr_t tail_word_iova;
+	/*
+	 * For each slot what its buffer waits for and signals, and the words that are signalled, by
+	 * index. NULL: the device has neither.
+	 */
+	struct fpcam_sync_block *blocks;
+	dma_addr_t blocks_iova;
+	struct fencepost_word_page frames;
+	u64 frame_value;
+	/* Other devices' words. */
+	struct fencepost_words words;
 	u32 posted;
 	u32 completed;
 	/* One more than the number of the last frame. */
@@ -200,6 +228,18 @@ void fpcam_empty(struct fpcam_device *cam, enum vb2_buffer_state state);
 void fpcam_drain(struct fpcam_device *cam);
 void fpcam_repost(struct fpcam_device *cam);
 irqreturn_t fpcam_frame_done_irq(int irq, void *data);
+
+/* camera_sync.c: fences of other devices, and for them */
+int fpcam_sync_init(struct fpcam_device *cam);
+void fpcam_sync_exit(struct fpcam_device *cam);
+int fpcam_sync_prepare(struct fpcam_device *cam, struct fpcam_buffer *buffer);
+void fpcam_sync_write(struct fpcam_device *cam, struct fpcam_descriptor *descriptor,
+		      const struct fpcam_buffer *buffer);
+bool fpcam_sync_failed(const struct fpcam_buffer *buffer);
+void fpcam_sync_end(struct fpcam_device *cam, struct fpcam_buffer *buffer, int error);
+void fpcam_sync_give_up(struct fpcam_device *cam);
+void fpcam_sync_forget(struct fpcam_buffer *buffer);
+long fpcam_sync_export(struct fpcam_device *cam, struct fencepost_camera_fence *args);
 
 /* camera_pm.c: sleep and reset */
 extern const struct dev_pm_ops fpcam_pm_ops;

@@ -38,6 +38,7 @@ int fpcam_resume(struct fpcam_device *cam)
 	if (ret) {
 		dev_err(&cam->pdev->dev, "cannot resume: %d\n", ret);
 		vb2_queue_error(&cam->queue);
+		fpcam_sync_give_up(cam);
 	}
 	return ret;
 }

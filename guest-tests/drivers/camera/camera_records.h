@@ -19,7 +19,21 @@ struct fpcam_descriptor {
 	__le32 index;
 	__le32 planes;
 	struct fpcam_plane plane[2];
-	__le64 reserved[2];
+	__le64 sync;
+	__le64 reserved;
+};
+
+struct fpcam_semaphore {
+	__le64 address;
+	__le64 value;
+};
+
+#define FPCAM_MAX_WAITS		3
+
+/* What a descriptor's sync points to. */
+struct fpcam_sync_block {
+	struct fpcam_semaphore wait[FPCAM_MAX_WAITS];
+	struct fpcam_semaphore signal;
 };
 
 struct fpcam_record {
@@ -39,5 +53,6 @@ struct fpcam_record {
 
 static_assert(sizeof(struct fpcam_descriptor) == 64);
 static_assert(sizeof(struct fpcam_record) == 64);
+static_assert(sizeof(struct fpcam_sync_block) == 64);
 
 #endif /* FENCEPOST_CAMERA_RECORDS_H */

@@ -95,6 +95,8 @@ static void fpcam_write_descriptor(struct fpcam_device *cam, struct fpcam_buffer
 		descriptor->plane[plane].entries = cpu_to_le32(buffer->sg[plane].count);
 		descriptor->plane[plane].len_bytes = cpu_to_le32(fpcam_plane_bytes(cam, plane));
 	}
+	buffer->slot = cam->posted % FPCAM_RING_SLOTS;
+	fpcam_sync_write(cam, descriptor, buffer);
 	cam->posted++;
 }
 
@@ -129,8 +131,12 @@ void fpcam_empty(struct fpcam_device *cam, enum vb2_buffer_state state)
 
 	spin_lock_irqsave(&cam->ring_lock, flags);
 	for (i = 0; i < FPCAM_MAX_BUFFERS; i++) {
-		if (cam->held[i])
-			vb2_buffer_done(&cam->held[i]->vb.vb2_buf, state);
+		if (!cam->held[i])
+			continue;
+		/* What vb2 keeps as queued will still wait. */
+		if (state != VB2_BUF_STATE_QUEUED)
+			fpcam_sync_end(cam, cam->held[i], -ECANCELED);
+		vb2_buffer_done(&cam->held[i]->vb.vb2_buf, state);
 		cam->held[i] = NULL;
 	}
 	fpcam_clear(cam);
@@ -164,6 +170,7 @@ static void fpcam_complete(struct fpcam_device *cam, const struct fpcam_record *
 {
 	u32 index = le32_to_cpu(record->index);
 	struct fpcam_buffer *buffer;
+	bool good;
 
 	buffer = index < FPCAM_MAX_BUFFERS ? cam->held[index] : NULL;
 	if (!buffer) {
@@ -195,8 +202,9 @@ static void fpcam_complete(struct fpcam_device *cam, const struct fpcam_record *
 	buffer->vb.field = V4L2_FIELD_NONE;
 	buffer->vb.vb2_buf.timestamp = ktime_get_ns();
 	fpcam_set_payload(cam, buffer);
-	vb2_buffer_done(&buffer->vb.vb2_buf,
-			fpcam_is_whole(cam, &buffer->frame) ? VB2_BUF_STATE_DONE : VB2_BUF_STATE_ERROR);
+	good = fpcam_is_whole(cam, &buffer->frame) && !fpcam_sync_failed(buffer);
+	fpcam_sync_end(cam, buffer, good ? 0 : -EIO);
+	vb2_buffer_done(&buffer->vb.vb2_buf, good ? VB2_BUF_STATE_DONE : VB2_BUF_STATE_ERROR);
 }
 
 /* Gives back the buffers of all records that are there. */

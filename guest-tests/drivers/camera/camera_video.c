@@ -154,6 +154,8 @@ static long fpcam_default(struct file *file, void *priv, bool valid_prio, unsign
 	unsigned long flags;
 	long ret = -ENODATA;
 
+	if (cmd == FENCEPOST_CAMERA_IOC_FENCE)
+		return fpcam_sync_export(cam, arg);
 	if (cmd != FENCEPOST_CAMERA_IOC_FRAME)
 		return -ENOTTY;
 	vb = vb2_get_buffer(&cam->queue, frame->index);

@@ -31,6 +31,7 @@ static void fpcam_restart(struct fpcam_device *cam)
 	cam->restarted_at = cam->next_sequence;
 	if (!FENCEPOST_RECOVERY || cam->restarts++ == FPCAM_MAX_RESTARTS) {
 		vb2_queue_error(&cam->queue);
+		fpcam_sync_give_up(cam);
 		return;
 	}
 	dev_warn_ratelimited(&cam->pdev->dev, "no frames, the stream starts again\n");

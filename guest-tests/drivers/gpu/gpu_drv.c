@@ -172,6 +172,12 @@ static void fpgpu_recovery_fini(struct drm_device *drm, void *data)
 	destroy_workqueue(data);
 }
 
+static int fpgpu_words_init(struct fpgpu_device *gpu)
+{
+	fencepost_words_init(&gpu->words, gpu->drm.dev);
+	return devm_add_action_or_reset(gpu->drm.dev, fencepost_words_drop_all, &gpu->words);
+}
+
 static int fpgpu_init_rings(struct fpgpu_device *gpu)
 {
 	unsigned int i;
@@ -183,6 +189,8 @@ static int fpgpu_init_rings(struct fpgpu_device *gpu)
 	ret = drmm_add_action_or_reset(&gpu->drm, fpgpu_recovery_fini, gpu->recovery);
 	if (!ret)
 		ret = fpgpu_vms_init(gpu);
+	if (!ret)
+		ret = fpgpu_words_init(gpu);
 	for (i = 0; !ret && i < gpu->info.rings; i++) {
 		ret = fpgpu_ring_init(gpu, i);
 		if (!ret)

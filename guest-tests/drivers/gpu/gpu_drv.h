@@ -20,6 +20,7 @@
 
 #include <fencepost_bo.h>
 #include <fencepost_gpu_regs.h>
+#include <fencepost_word.h>
 #include <uapi/fencepost.h>
 
 #include "gpu_packet.h"
@@ -32,8 +33,9 @@
 #define FPGPU_MAX_COMMANDS	64
 /* Packets of a job beside one for each command. */
 #define FPGPU_MAX_SLICES	64
-/* Words of the device's own that a job waits for: one of each other ring. */
-#define FPGPU_MAX_WAITS		(FPGPU_MAX_RINGS - 1)
+/* Words of other devices that a job waits for, and with them those of the other rings. */
+#define FPGPU_MAX_FOREIGN	4
+#define FPGPU_MAX_WAITS		(FPGPU_MAX_RINGS - 1 + FPGPU_MAX_FOREIGN)
 #define FPGPU_MAX_JOB_BOS		(3 * FPGPU_MAX_COMMANDS)
 #define FPGPU_MAX_SYNCS		64
 #define FPGPU_MAX_BO_BYTES	(128ULL << 20)
@@ -74,8 +76,9 @@ struct fpgpu_ring {
 
 	struct fpgpu_packet *packets;
 	dma_addr_t packets_dma;
+	/* In a page that other devices may look at. */
 	struct fpgpu_ring_words *words;
-	dma_addr_t words_dma;
+	struct fencepost_word_page words_page;
 	/* For the fence at each slot: FPGPU_RING_BUSY_CYCLES before it. Written by the device. */
 	__le64 *busy;
 	dma_addr_t busy_dma;
@@ -125,6 +128,9 @@ struct fpgpu_device {
 	/* The directory of each context; written by the driver. */
 	__le64 *context_table;
 	dma_addr_t context_table_dma;
+	/* Other devices' words. */
+	struct fencepost_words words;
+
 	/* Numbers of contexts that are in use. */
 	struct ida contexts;
 	/* Guards the list, and all address spaces. */
@@ -182,13 +188,24 @@ struct fpgpu_wait {
 	bool inherits;
 };
 
-/* All that it waits for of this device, and the packets that do. */
+/* A fence of another device's that a job waits for by its word. */
+struct fpgpu_foreign {
+	struct fpgpu_device *gpu;
+	struct dma_fence *fence;
+	struct dma_fence_cb cb;
+	struct fencepost_word word;
+	dma_addr_t at;
+};
+
+/* All that it waits for on the device, and the packets that do. */
 struct fpgpu_waits {
 	struct fpgpu_wait *list;
 	unsigned int count;
 	unsigned int room;
 	/* The other rings that they may be on. */
 	u32 rings;
+	struct fpgpu_foreign foreign[FPGPU_MAX_FOREIGN];
+	unsigned int foreign_count;
 	/* Made when the job is given to its ring. */
 	struct fpgpu_packet packets[FPGPU_MAX_WAITS];
 	unsigned int packet_count;
@@ -317,12 +334,17 @@ int fpgpu_ring_restart(struct fpgpu_ring *ring);
 void fpgpu_ring_stop(struct fpgpu_ring *ring);
 
 /* gpu_wait.c */
+struct fpgpu_fence *fpgpu_fence_of(struct dma_fence *fence);
 int fpgpu_wait_add(struct fpgpu_job *job, struct dma_fence *fence, bool inherits);
 unsigned int fpgpu_waits_most(const struct fpgpu_job *job);
 void fpgpu_waits_begin(struct fpgpu_job *job);
 int fpgpu_waits_error(const struct fpgpu_job *job);
 void fpgpu_waits_fail(struct fpgpu_device *gpu);
 void fpgpu_waits_free(struct fpgpu_job *job);
+
+/* gpu_word.c */
+int fpgpu_foreign_add(struct fpgpu_job *job, struct dma_fence *fence);
+void fpgpu_foreign_free(struct fpgpu_foreign *foreign);
 
 /* gpu_recover.c */
 void fpgpu_ring_give_up(struct fpgpu_ring *ring, struct drm_sched_job *suspect);
@@ -331,6 +353,7 @@ void fpgpu_pause(struct fpgpu_device *gpu);
 int fpgpu_resume(struct fpgpu_device *gpu);
 
 /* gpu_sched.c */
+extern const struct drm_sched_backend_ops fpgpu_sched_ops;
 int fpgpu_sched_init(struct fpgpu_ring *ring);
 
 /* gpu_job.c */

@@ -288,11 +288,11 @@ int fpgpu_ring_restart(struct fpgpu_ring *ring)
 	fpgpu_write64(ring->regs + FPGPU_RING_BASE, ring->packets_dma);
 	writel(FPGPU_RING_SLOTS, ring->regs + FPGPU_RING_SIZE);
 	fpgpu_write64(ring->regs + FPGPU_RING_FENCE,
-		      ring->words_dma + offsetof(struct fpgpu_ring_words, fence));
+		      ring->words_page.dma + offsetof(struct fpgpu_ring_words, fence));
 	/* Enabling makes the tail 0. */
 	WRITE_ONCE(ring->words->tail, 0);
 	fpgpu_write64(ring->regs + FPGPU_RING_TAIL_ADDR,
-		      ring->words_dma + offsetof(struct fpgpu_ring_words, tail));
+		      ring->words_page.dma + offsetof(struct fpgpu_ring_words, tail));
 	/* The device begins again if it was reset as a whole. */
 	spin_lock_irqsave(&ring->lock, flags);
 	ring->charged = min(ring->charged, fpgpu_read64(ring->regs + FPGPU_RING_BUSY_CYCLES));
@@ -307,6 +307,7 @@ int fpgpu_ring_init(struct fpgpu_device *gpu, unsigned int index)
 {
 	struct fpgpu_ring *ring = &gpu->ring[index];
 	struct device *dev = gpu->drm.dev;
+	int ret;
 
 	ring->gpu = gpu;
 	ring->index = index;
@@ -319,11 +320,16 @@ int fpgpu_ring_init(struct fpgpu_device *gpu, unsigned int index)
 
 	ring->packets = dmam_alloc_coherent(dev, FPGPU_RING_SLOTS * sizeof(*ring->packets),
 					    &ring->packets_dma, GFP_KERNEL);
-	ring->words = dmam_alloc_coherent(dev, sizeof(*ring->words), &ring->words_dma, GFP_KERNEL);
 	ring->busy = dmam_alloc_coherent(dev, FPGPU_RING_SLOTS * sizeof(*ring->busy),
 					 &ring->busy_dma, GFP_KERNEL);
-	if (!ring->packets || !ring->words || !ring->busy)
+	if (!ring->packets || !ring->busy)
 		return -ENOMEM;
+	ret = fencepost_word_page_alloc(&ring->words_page, dev);
+	if (!ret)
+		ret = devm_add_action_or_reset(dev, fencepost_word_page_free, &ring->words_page);
+	if (ret)
+		return ret;
+	ring->words = page_address(ring->words_page.page);
 
 	fpgpu_ring_stop(ring);
 	return fpgpu_ring_restart(ring);

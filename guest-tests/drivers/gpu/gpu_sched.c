@@ -76,7 +76,7 @@ static enum drm_gpu_sched_stat fpgpu_sched_timedout_job(struct drm_sched_job *sc
 	return DRM_GPU_SCHED_STAT_NOMINAL;
 }
 
-static const struct drm_sched_backend_ops fpgpu_sched_ops = {
+const struct drm_sched_backend_ops fpgpu_sched_ops = {
 	.run_job = fpgpu_sched_run_job,
 	.timedout_job = fpgpu_sched_timedout_job,
 	.free_job = fpgpu_sched_free_job,

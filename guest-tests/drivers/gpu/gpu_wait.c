@@ -5,7 +5,7 @@
  * number that the other's fence writes. No CPU is woken between the two.
  *
  * A job waits only for what was on a ring before it, so there is no circle of waits. Fences of other
- * devices are the scheduler's.
+ * devices are the scheduler's, if they have no word: gpu_word.c.
  *
  * The numbers are of 64 bits and never begin anew, so "at least" needs no care for wrapping.
  */
@@ -29,7 +29,7 @@ static struct fpgpu_ring *fpgpu_ring_of(struct fpgpu_device *gpu, struct dma_fen
 }
 
 /* The device's own fence. The scheduler's holds it: see fpgpu_sched_free_job(). */
-static struct fpgpu_fence *fpgpu_fence_of(struct dma_fence *fence)
+struct fpgpu_fence *fpgpu_fence_of(struct dma_fence *fence)
 {
 	return to_drm_sched_fence(fence)->owner;
 }
@@ -65,8 +65,10 @@ static int fpgpu_wait_add_one(struct fpgpu_job *job, struct dma_fence *fence, bo
 
 	if (dma_fence_is_signaled(fence))
 		return 0;
-	if (!ring || !FENCEPOST_HAS(waits))
+	if (!FENCEPOST_HAS(waits) || (!ring && fpgpu_foreign_add(job, fence)))
 		return drm_sched_job_add_dependency(&job->base, dma_fence_get(fence));
+	if (!ring)
+		return 0;
 	ret = fpgpu_wait_remember(&job->waits, fence, inherits);
 	if (ret)
 		return ret;
@@ -96,7 +98,17 @@ int fpgpu_wait_add(struct fpgpu_job *job, struct dma_fence *fence, bool inherits
 /* How many packets fpgpu_waits_begin() makes at most. */
 unsigned int fpgpu_waits_most(const struct fpgpu_job *job)
 {
-	return hweight32(job->waits.rings);
+	return hweight32(job->waits.rings) + job->waits.foreign_count;
+}
+
+static void fpgpu_wait_for(struct fpgpu_waits *waits, dma_addr_t at, u64 value)
+{
+	waits->packets[waits->packet_count++] = (struct fpgpu_packet) {
+		.opcode = cpu_to_le32(FPGPU_OPCODE_SEM_WAIT),
+		.flags = cpu_to_le32(FPGPU_WAIT_PATIENT),
+		.value = cpu_to_le64(value),
+		.address = cpu_to_le64(at),
+	};
 }
 
 /* Makes the packets, when all that the job waits for is on its ring. */
@@ -116,22 +128,16 @@ void fpgpu_waits_begin(struct fpgpu_job *job)
 			continue;
 		last[fence->ring->index] = max(last[fence->ring->index], fence->base.seqno);
 	}
-	for (i = 0; i < gpu->info.rings; i++) {
-		dma_addr_t words = gpu->ring[i].words_dma;
-
-		if (!last[i])
-			continue;
-		waits->packets[waits->packet_count++] = (struct fpgpu_packet) {
-			.opcode = cpu_to_le32(FPGPU_OPCODE_SEM_WAIT),
-			.flags = cpu_to_le32(FPGPU_WAIT_PATIENT),
-			.value = cpu_to_le64(last[i]),
-			.address = cpu_to_le64(words + offsetof(struct fpgpu_ring_words, fence)),
-		};
-	}
+	for (i = 0; i < gpu->info.rings; i++)
+		if (last[i])
+			fpgpu_wait_for(waits, gpu->ring[i].words_page.dma +
+				       offsetof(struct fpgpu_ring_words, fence), last[i]);
+	for (i = 0; i < waits->foreign_count; i++)
+		fpgpu_wait_for(waits, waits->foreign[i].at, waits->foreign[i].word.value);
 }
 
 /*
- * What a job of the same file failed with that @job waits for. What another file's job left is the
+ * What a job of the same file, or another device, failed with that @job waits for. What another file's job left is the
  * business of who shares buffers with it: a client cannot have another's jobs fail.
  */
 int fpgpu_waits_error(const struct fpgpu_job *job)
@@ -145,6 +151,12 @@ int fpgpu_waits_error(const struct fpgpu_job *job)
 
 		if (error && wait->inherits && fence->owner == job->fence->owner)
 			return error;
+	}
+	for (i = 0; i < job->waits.foreign_count; i++) {
+		int status = dma_fence_get_status_locked(job->waits.foreign[i].fence);
+
+		if (status < 0)
+			return status;
 	}
 	return 0;
 }
@@ -164,6 +176,8 @@ void fpgpu_waits_fail(struct fpgpu_device *gpu)
 
 void fpgpu_waits_free(struct fpgpu_job *job)
 {
+	while (job->waits.foreign_count)
+		fpgpu_foreign_free(&job->waits.foreign[--job->waits.foreign_count]);
 	while (job->waits.count)
 		dma_fence_put(job->waits.list[--job->waits.count].fence);
 	kfree(job->waits.list);

@@ -16,6 +16,8 @@
 #define   FPCAM_VERSION_CONTROLS	0x00010002
 /* The first with SOURCE, CROP and COMPOSE. */
 #define   FPCAM_VERSION_WINDOW		0x00010003
+/* The first with semaphores. */
+#define   FPCAM_VERSION_SYNC		0x00010004
 #define FPCAM_FORMATS			0x008
 #define   FPCAM_FORMATS_YUYV		0x1
 #define   FPCAM_FORMATS_NV12		0x2

@@ -13,7 +13,7 @@
  * progress:  GPU: a job that is slow and goes on is not one that hangs
  * retry:     GPU: the device is gone when several looks say so, and not one
  * hold:      GPU: a job's buffers are kept until it ends
- * waits:     GPU: a ring waits for another itself, and needs no CPU for that
+ * waits:     GPU, camera: a device waits for another's work itself, and needs no CPU for that
  * reclaim:   GPU: memory for a buffer is waited for
  * report:    display: the log says of a frame that was black
  * count:     display: vertical blanks are counted by the device, and not by their interrupts

@@ -407,6 +407,22 @@ struct fencepost_camera_frame {
 #define FENCEPOST_CAMERA_IOC_FRAME \
 	_IOWR('V', BASE_VIDIOC_PRIVATE, struct fencepost_camera_frame)
 
+/**
+ * struct fencepost_camera_fence - a fence for the frame that a queued buffer will hold
+ *
+ * FENCEPOST_CAMERA_IOC_FENCE gives a sync_file while the stream is on. It signals when the frame is complete, or with an
+ * error. A job of the GPU may wait for it before the frame is there, and does without the CPU.
+ */
+struct fencepost_camera_fence {
+	/** @index: in, which buffer */
+	__u32 index;
+	/** @fence_fd: out */
+	__s32 fence_fd;
+};
+
+#define FENCEPOST_CAMERA_IOC_FENCE \
+	_IOWR('V', BASE_VIDIOC_PRIVATE + 1, struct fencepost_camera_fence)
+
 /* The display */
 
 #define FENCEPOST_DISPLAY_DRIVER_NAME	"fencepost_display"
