@@ -106,10 +106,7 @@ pub trait Dma {
         len: u64,
         seen: &mut Seen,
         visit: &mut dyn FnMut(VolatileSlice<'_>, Kept),
-    ) -> Result<(), DmaFault> {
-        seen.forget();
-        self.visit(iova, len, Access::Read, &mut |span| visit(span, Kept::No))
-    }
+    ) -> Result<(), DmaFault>;
 }
 
 /// Whether what was kept of a span is what it holds.

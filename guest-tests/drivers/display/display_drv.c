@@ -149,6 +149,9 @@ static int fpdisp_map(struct fpdisp_device *disp, struct pci_dev *pdev)
 
 	if (ret)
 		return ret;
+	/* An older device has the registers of one head. */
+	if (pci_resource_len(pdev, 0) < FPDISP_HEADS * FPDISP_HEAD_STRIDE)
+		return -ENODEV;
 	ret = pcim_iomap_regions(pdev, BIT(0), FENCEPOST_DISPLAY_DRIVER_NAME);
 	if (ret)
 		return ret;
