@@ -58,11 +58,16 @@ pub fn case(random: &mut Random, code: Code, bits: u32) -> Option<Case> {
 
 /// A case of an encoding given as bytes, in a random state. No memory operand is arranged for.
 pub fn raw(random: &mut Random, bytes: &[u8]) -> Case {
-    let instr = Decoder::with_ip(64, bytes, START, DecoderOptions::NONE).decode();
+    let instr = decoded(bytes);
     let gpr = general_registers(random, instr.code());
     let rflags = 0x202 | random.bits() & STATUS_FLAGS;
     let before = Machine { gpr, rip: START, rflags, fx: fpu_image(random) };
     Case { instr, bytes: bytes.to_vec(), before, address: 0 }
+}
+
+/// What bytes of 64-bit code are.
+pub fn decoded(bytes: &[u8]) -> Instruction {
+    Decoder::with_ip(64, bytes, START, DecoderOptions::NONE).decode()
 }
 
 /// What of a register 32-bit code can see.
