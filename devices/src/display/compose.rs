@@ -34,8 +34,10 @@ impl Fetched<'_> {
 /// Makes `picture` of a plane of XRGB8888 that fills it.
 pub(super) fn put_whole(fetched: &Fetched<'_>, picture: &mut [u8]) {
     for (out, pixel) in picture.chunks_exact_mut(4).zip(fetched.pixels.chunks_exact(4)) {
-        let &[b, g, r, _] = pixel else { continue };
-        out.copy_from_slice(&[b, g, r, 0]);
+        let &[b, g, r, x] = pixel else { continue };
+        // As one word, so that compilers see that many pixels can be masked at once.
+        let word = u32::from_le_bytes([b, g, r, x]) & 0x00ff_ffff;
+        out.copy_from_slice(&word.to_le_bytes());
     }
 }
 

@@ -24,30 +24,32 @@ pub struct Translation {
     pub writable: bool,
 }
 
-/// Places that translations take by their numbers: a newer one takes the place of an older one.
+/// `COUNT` places that translations take by their numbers: a newer one takes the place of an older one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Places(Vec<Option<Translation>>);
+pub struct Places<const COUNT: usize>(Vec<Option<Translation>>);
 
-impl Places {
-    fn new(count: usize) -> Self {
-        Places(vec![None; count])
+impl<const COUNT: usize> Default for Places<COUNT> {
+    fn default() -> Self {
+        Places(vec![None; COUNT])
     }
+}
 
-    fn place(&self, context: u32, page: u64) -> usize {
-        let count = self.0.len() as u64;
-        let number = page.wrapping_add(u64::from(context).wrapping_mul(count / 16));
-        number.checked_rem(count).unwrap_or(0) as usize
+impl<const COUNT: usize> Places<COUNT> {
+    fn place(context: u32, page: u64) -> usize {
+        const { assert!(COUNT.is_power_of_two() && COUNT >= 16) };
+        let number = page.wrapping_add(u64::from(context).wrapping_mul(COUNT as u64 / 16));
+        number as usize & COUNT.wrapping_sub(1)
     }
 
     /// What is kept of a page.
     pub fn get(&self, context: u32, page: u64) -> Option<&Translation> {
-        let found = self.0.get(self.place(context, page))?.as_ref()?;
+        let found = self.0.get(Self::place(context, page))?.as_ref()?;
         (found.context == context && found.page == page).then_some(found)
     }
 
     /// Keeps a translation.
     pub fn put(&mut self, translation: Translation) {
-        let at = self.place(translation.context, translation.page);
+        let at = Self::place(translation.context, translation.page);
         if let Some(place) = self.0.get_mut(at) {
             *place = Some(translation);
         }
@@ -61,12 +63,12 @@ impl Places {
         }
     }
 
-    /// Whether there are `count` places, and each has what belongs there: pages of a context below `pages`.
-    fn is_possible(&self, count: usize, pages: u64) -> bool {
-        self.0.len() == count
+    /// Whether there are as many places, and each has what belongs there: pages of a context below `pages`.
+    fn is_possible(&self, pages: u64) -> bool {
+        self.0.len() == COUNT
             && self.0.iter().enumerate().all(|(at, place)| {
                 place.is_none_or(|found| {
-                    at == self.place(found.context, found.page)
+                    at == Self::place(found.context, found.page)
                         && found.context != 0
                         && found.page < pages
                         && found.frame.0.checked_rem(PAGE_BYTES) == Some(0)
@@ -77,19 +79,13 @@ impl Places {
 }
 
 /// Both kinds of places.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tlb {
     /// Of pages of 4 KiB.
-    pub pages: Places,
+    pub pages: Places<PAGES>,
     /// Of third tables.
-    pub tables: Places,
-}
-
-impl Default for Tlb {
-    fn default() -> Self {
-        Tlb { pages: Places::new(PAGES), tables: Places::new(TABLES) }
-    }
+    pub tables: Places<TABLES>,
 }
 
 impl Tlb {
@@ -102,6 +98,6 @@ impl Tlb {
     /// Whether it may have come to be what it is.
     pub fn is_possible(&self) -> bool {
         let pages = SPACE_BYTES / PAGE_BYTES;
-        self.pages.is_possible(PAGES, pages) && self.tables.is_possible(TABLES, pages / 512)
+        self.pages.is_possible(pages) && self.tables.is_possible(pages / 512)
     }
 }
