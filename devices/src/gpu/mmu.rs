@@ -15,8 +15,8 @@ const PAGE_BITS: u32 = 12;
 /// Bits of an address that a table of pages resolves.
 const TABLE_BITS: u32 = 9;
 const TABLE_MASK: u64 = (1 << TABLE_BITS) - 1;
-/// Entries of a third table that are read at once.
-const LINE: u64 = 8;
+/// Entries of a third table that are read at once: fewer bytes than a trace takes for an access to a buffer.
+const LINE: u64 = 4;
 const ENTRY_BYTES: u64 = 8;
 
 const PRESENT: u64 = 1 << 0;
