@@ -31,9 +31,10 @@ pub trait Bus {
     fn port_write(&mut self, now: Cycles, port: u16, data: &[u8]) -> Flow;
     /// The local APIC ended an interrupt. A level-triggered one must be reported to the I/O APIC too.
     fn end_of_interrupt(&mut self, now: Cycles, vector: u8, level: bool) -> Flow;
-    /// The local APIC sends an inter-processor interrupt to other CPUs (destination shorthands already resolved to
-    /// an ICR value, Intel SDM vol. 3, 11.6.1).
-    fn send_ipi(&mut self, now: Cycles, icr: u64) -> Flow;
+    /// From now on the CPU with this number runs. Only of [several](crate::cpus::Cpus).
+    fn runs(&mut self, cpu: u32);
+    /// How long the next turn is, in instructions. Only of several.
+    fn turn(&mut self) -> u64;
     /// The CPU took an interrupt, at this instruction boundary (for traces).
     fn interrupt_delivered(&mut self, now: Cycles, vector: u8);
     /// The guest has set its time-stamp counter, which reads the machine's plus `offset` from now on.
@@ -47,6 +48,8 @@ pub enum Exit {
     Deadline,
     /// A bus access returned [`Flow::Yield`].
     Yield,
+    /// The CPU executed PAUSE, and others have something to do.
+    Paused,
     /// The CPU executed HLT and no interrupt is pending: skip time to the next event.
     Halted,
     /// An exception while delivering a double fault.

@@ -1,6 +1,6 @@
 //! Which physical pages hold decoded code and which were written, shared with everyone who writes guest memory.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 /// Bytes in a page.
@@ -29,8 +29,8 @@ pub struct CodePages {
     changed: Mutex<Vec<u64>>,
     /// Whether writes to observed pages are counted.
     counting: AtomicBool,
-    /// Whether pages were observed that the CPU may still write without a word.
-    unguarded: AtomicBool,
+    /// How often a page was put under guard that a CPU may still write without a word.
+    guards: AtomicU64,
     /// For each page, how often it was written first after it was observed.
     versions: OnceLock<Box<[AtomicU32]>>,
 }
@@ -46,7 +46,7 @@ impl CodePages {
             tracking: AtomicBool::new(false),
             changed: Mutex::new(Vec::new()),
             counting: AtomicBool::new(false),
-            unguarded: AtomicBool::new(false),
+            guards: AtomicU64::new(0),
             versions: OnceLock::new(),
         }
     }
@@ -83,15 +83,20 @@ impl CodePages {
         let version = versions.get(usize::try_from(page).ok()?)?;
         if self.flags(page) & OBSERVED == 0 {
             self.change(page, |flags| flags | OBSERVED);
-            self.unguarded.store(true, Ordering::Release);
+            self.add_guard();
             self.call_for_attention();
         }
         Some(version.load(Ordering::Relaxed))
     }
 
-    /// Whether pages were observed since the last call: a CPU must then have its next writes to them checked again.
-    pub(crate) fn take_unguarded(&self) -> bool {
-        self.unguarded.load(Ordering::Acquire) && self.unguarded.swap(false, Ordering::AcqRel)
+    /// A number that grows when a page is put under guard: it holds code now, or is observed. A CPU that knows an older one must
+    /// have its next writes checked again.
+    pub(crate) fn guards(&self) -> u64 {
+        self.guards.load(Ordering::Acquire)
+    }
+
+    fn add_guard(&self) {
+        self.guards.fetch_add(1, Ordering::Release);
     }
 
     /// Notes that a page (a page number) is written, if somebody wants to know.
@@ -151,7 +156,10 @@ impl CodePages {
 
     /// Marks or clears a page.
     pub fn set_holds_code(&self, page: u64, holds: bool) {
-        self.change(page, |flags| if holds { flags | HOLDS_CODE } else { flags & !HOLDS_CODE });
+        let before = self.change(page, |flags| if holds { flags | HOLDS_CODE } else { flags & !HOLDS_CODE });
+        if holds && before & HOLDS_CODE == 0 {
+            self.add_guard();
+        }
     }
 
     /// Changes a page's flags. Gives those before.
@@ -218,7 +226,7 @@ mod tests {
         assert_eq!(code.observe(3), None, "nobody says what a CPU writes");
         code.count_writes();
         let [three, four] = [3, 4].map(|page| code.observe(page).unwrap());
-        assert!(code.take_unguarded() && !code.take_unguarded() && code.is_dirty());
+        assert!(code.guards() == 2 && code.is_dirty());
         assert!(!code.may_be_written(3) && code.may_be_written(5));
         code.written(3 * PAGE_BYTES + 9, 1);
         assert!(code.may_be_written(3));

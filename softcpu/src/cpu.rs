@@ -123,6 +123,8 @@ pub struct Cpu {
     pub(crate) idle: u64,
     pub(crate) ram: Ram,
     pub(crate) code: Arc<CodePages>,
+    /// Up to which of its [guards](CodePages::guards) the TLB obeys them.
+    pub(crate) guarded: u64,
     pub(crate) blocks: Blocks<Cpu>,
     pub(crate) apic: LocalApic,
     pub(crate) stop: Arc<AtomicBool>,
@@ -134,6 +136,12 @@ pub struct Cpu {
     pub(crate) trap_held: bool,
     /// A bus access asked to return to the machine.
     pub(crate) yielding: bool,
+    /// PAUSE ends the run: another CPU has something to do.
+    pub(crate) gives_way: bool,
+    /// It has just executed such a PAUSE.
+    pub(crate) paused: bool,
+    /// Inter-processor interrupts for other CPUs, as [`ApicEffect::ipi`](crate::apic::ApicEffect::ipi) has them.
+    pub(crate) sent: Vec<u64>,
     /// Where it stops for whoever looks at it.
     pub(crate) stops: Stops,
     /// What was watched has been accessed.
@@ -183,6 +191,7 @@ impl Cpu {
             idle: 0,
             ram: Ram::new(memory),
             code,
+            guarded: 0,
             blocks: Blocks::new(),
             apic,
             stop,
@@ -191,6 +200,9 @@ impl Cpu {
             alone: Alone::No,
             trap_held: false,
             yielding: false,
+            gives_way: false,
+            paused: false,
+            sent: Vec::new(),
             stops: Stops::default(),
             accessed: None,
             passing: false,
@@ -233,6 +245,8 @@ impl Cpu {
         };
         self.alone = Alone::No;
         self.yielding = false;
+        self.paused = false;
+        self.sent.clear();
         self.tlb.flush_all();
         self.segments_changed();
     }

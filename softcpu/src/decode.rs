@@ -124,8 +124,7 @@ impl Cpu {
         }
         for page in [Some(gpa), second].into_iter().flatten() {
             if !self.code.holds_code(page >> 12) {
-                self.code.set_holds_code(page >> 12, true);
-                self.tlb.protect(page & PAGE_MASK);
+                self.guard_code(page >> 12);
             }
         }
         Ok(self.blocks.insert(block))

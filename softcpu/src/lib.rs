@@ -39,8 +39,9 @@
 //!     fn end_of_interrupt(&mut self, _: Cycles, _: u8, _: bool) -> Flow {
 //!         Flow::Continue
 //!     }
-//!     fn send_ipi(&mut self, _: Cycles, _: u64) -> Flow {
-//!         Flow::Continue
+//!     fn runs(&mut self, _: u32) {}
+//!     fn turn(&mut self) -> u64 {
+//!         10_000
 //!     }
 //!     fn interrupt_delivered(&mut self, _: Cycles, _: u8) {}
 //!     fn counter_set(&mut self, _: Cycles, _: TscOffset) {}
@@ -83,6 +84,7 @@ pub mod code;
 pub mod control;
 pub mod cpu;
 pub mod cpuid;
+pub mod cpus;
 mod decode;
 pub mod descriptor;
 mod dispatch;

@@ -34,6 +34,9 @@ impl Cpu {
                 self.yielding = false;
                 return Exit::Yield;
             }
+            if std::mem::take(&mut self.paused) {
+                return Exit::Paused;
+            }
             if self.cycles >= until {
                 return Exit::Deadline;
             }

@@ -19,12 +19,24 @@ impl Cpu {
         self.guard_observed();
     }
 
-    /// Sends the next write to each page that is observed now through the slow path, which notes it. After every call that a
-    /// device may observe pages in.
+    /// Sends the next write to each page that was put under guard through the slow path, which notes it. After every call that a
+    /// device may observe pages in, and before it runs after another CPU.
     pub(crate) fn guard_observed(&mut self) {
-        if self.code.take_unguarded() {
+        if self.guarded != self.code.guards() {
             let code = &self.code;
+            self.guarded = code.guards();
             self.tlb.protect_unless(|page| code.may_be_written(page));
+        }
+    }
+
+    /// Has writes to a page (a page number) go through the slow path from now on: code was decoded from it. The other CPUs find out
+    /// when they run next.
+    pub(crate) fn guard_code(&mut self, page: u64) {
+        let current = self.guarded == self.code.guards();
+        self.code.set_holds_code(page, true);
+        self.tlb.protect(page << 12);
+        if current {
+            self.guarded = self.code.guards();
         }
     }
 

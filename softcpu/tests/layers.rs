@@ -16,7 +16,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("lowering", &["lower"]),
     ("instructions", &["exec", "sys", "fp", "simd"]),
     ("decoding", &["dispatch", "decode"]),
-    ("running", &["run", "one", "stopping"]),
+    ("running", &["run", "one", "stopping", "cpus"]),
 ];
 
 /// Files of the folders of instructions that compute with values alone, and know no CPU.

@@ -1,41 +1,59 @@
-//! What is shown of a CPU that will not run again: its registers, the bytes at RIP, and the last events.
+//! What is shown of CPUs that will not run again: their registers, the bytes at RIP, and the last events.
 
 use fencepost_softcpu::state::{CpuState, Segment};
 use fencepost_time::TscOffset;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
+use crate::backend::SavedCpus;
 use crate::machine::recent::{Exit, Recent};
 use crate::paging::{linear_rip, physical};
 
 /// Bytes shown at RIP: as long as the longest instruction, and one.
 const CODE_BYTES: u64 = 16;
 
-/// The end of a CPU.
+/// The end of the CPUs.
 #[derive(Clone, Debug)]
 pub struct LastMoment {
-    /// Its registers.
-    pub state: CpuState,
-    /// The bytes at RIP, as far as they are in RAM.
-    pub code: Vec<u8>,
-    /// The last events between it and the machine, oldest first.
+    /// All of them, and which one ran last.
+    pub cpus: SavedCpus,
+    /// The bytes at the RIP of each, as far as they are in RAM.
+    pub code: Vec<Vec<u8>>,
+    /// The last events between them and the machine, oldest first.
     pub exits: Vec<Exit>,
 }
 
 impl LastMoment {
     /// Looks at what is left.
-    pub fn new(state: CpuState, memory: &GuestMemoryMmap, recent: &Recent) -> Self {
-        let code = code_at(memory, &state);
-        LastMoment { state, code, exits: recent.exits().copied().collect() }
+    pub fn new(cpus: SavedCpus, memory: &GuestMemoryMmap, recent: &Recent) -> Self {
+        let code = cpus.cpus.iter().map(|cpu| code_at(memory, &cpu.state)).collect();
+        LastMoment { cpus, code, exits: recent.exits().copied().collect() }
+    }
+
+    /// The CPU that ran last.
+    pub fn state(&self) -> &CpuState {
+        self.cpus.current()
+    }
+
+    /// The numbers of all CPUs, that of the one that ran last in front.
+    fn numbers(&self) -> impl Iterator<Item = usize> {
+        let first = self.cpus.turn.cpu as usize;
+        std::iter::once(first).chain((0..self.cpus.cpus.len()).filter(move |number| *number != first))
     }
 
     /// All of it, as a kernel's own oops shows it.
     pub fn lines(&self) -> Vec<String> {
-        let mut lines = registers(&self.state);
-        let bytes: Vec<String> = self.code.iter().map(|byte| format!("{byte:02x}")).collect();
-        lines.push(match bytes.is_empty() {
-            true => "  code at rip: not in memory".into(),
-            false => format!("  code at rip: {}", bytes.join(" ")),
-        });
+        let mut lines = Vec::new();
+        for number in self.numbers() {
+            if self.code.len() > 1 {
+                lines.push(format!("  CPU {number}:"));
+            }
+            lines.extend(registers(&self.cpus.cpus[number].state));
+            let bytes: Vec<String> = self.code[number].iter().map(|byte| format!("{byte:02x}")).collect();
+            lines.push(match bytes.is_empty() {
+                true => "  code at rip: not in memory".into(),
+                false => format!("  code at rip: {}", bytes.join(" ")),
+            });
+        }
         if self.exits.is_empty() {
             lines.push("  no events between the CPU and the machine".into());
         } else {

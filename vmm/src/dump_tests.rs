@@ -1,5 +1,6 @@
 //! The dump of a state that is written down here.
 
+use fencepost_softcpu::mem::saved::TlbState;
 use fencepost_softcpu::state::seg;
 use fencepost_trace::Stamp;
 
@@ -25,10 +26,14 @@ fn state() -> (CpuState, GuestMemoryMmap) {
     (state, memory)
 }
 
+fn one(state: CpuState) -> SavedCpus {
+    SavedCpus::one(state, TlbState::default())
+}
+
 #[test]
 fn the_code_at_rip_is_read_across_pages() {
     let (state, memory) = state();
-    let code = LastMoment::new(state, &memory, &Recent::default()).code;
+    let code = LastMoment::new(one(state), &memory, &Recent::default()).code.remove(0);
     assert_eq!((&code[..4], code.len()), (&[0x0f, 0x0b, 0xcc, 0xf4][..], 16));
 }
 
@@ -42,7 +47,7 @@ fn large_pages_no_paging_and_nothing_there() {
     state.cr0 = 1;
     assert_eq!(physical(&memory, &state, 0x40_1ffe), Some(0x40_1ffe));
     state.rip = 1 << 40;
-    assert!(LastMoment::new(state, &memory, &Recent::default()).code.is_empty());
+    assert!(LastMoment::new(one(state), &memory, &Recent::default()).code[0].is_empty());
 }
 
 #[test]
@@ -51,7 +56,7 @@ fn everything_is_named() {
     let mut recent = Recent::default();
     let stamp = Stamp { cycles: 12, ns: 6 };
     recent.push(Exit { stamp, kind: ExitKind::MmioWrite, address: 0xc000_0010, width: 4, value: 0xab });
-    let text = LastMoment::new(state, &memory, &recent).lines().join("\n");
+    let text = LastMoment::new(one(state), &memory, &recent).lines().join("\n");
     let names = [
         "rip 0x0000000000401ffe",
         "rflags 0x00000046",

@@ -69,7 +69,7 @@ fn place(
     let command_line = given.map_or(COMMAND_LINE_DEFAULT, String::as_str);
     let sized = size.map(|size| size.told_in(command_line));
     let command_line = sized.as_deref().unwrap_or(command_line);
-    firmware::load(memory, &mut kernel.image, initrd, command_line, 1, &options)
+    firmware::load(memory, &mut kernel.image, initrd, command_line, config.cpus, &options)
 }
 
 fn load_error(error: &firmware::Error) -> HostError {

@@ -131,6 +131,7 @@ pub(crate) fn powered_on(
     let mut assembly = Assembly::new(launch, trace_file, hooks);
     let others = std::mem::take(&mut assembly.hooks.devices);
     let wanted = accel::with_iommu(accel::with_seed(config.accel, config.seed)?, config.iommu)?;
+    let wanted = accel::with_cpus(wanted, config.cpus)?;
     let (accel, why) = accel::choose(wanted)?;
     assembly.host.be_random(accel == Chosen::Kvm);
     let pci = devices::plug(&config, &mut assembly.host, others)?;
@@ -139,7 +140,7 @@ pub(crate) fn powered_on(
     let code = Arc::new(CodePages::new(memory::end(&memory)));
     let saved = launch.snapshot.is_some();
     let (back_end, time, interrupts) =
-        backend::build(accel, &plan, saved, &memory, &code, entry, &assembly.hooks.control)?;
+        backend::build((accel, config.cpus), &plan, saved, &memory, &code, entry, &assembly.hooks.control)?;
     let parts = assembly.parts((&config, accel), (memory, code), (time, interrupts), pci)?;
     let mut machine = Machine::new(parts);
     if let Some(seed) = config.seed {
@@ -169,14 +170,15 @@ pub(crate) fn restored(
     let memory = saved.map_memory()?;
     launch.restore.iter().for_each(|path| snapshot::explain(path, &memory));
     let refused = |error| snapshot::refused(launch.restore.as_deref(), error);
-    let Saved { config, cpu, machine: state, .. } = saved;
+    let Saved { config, cpus, machine: state, .. } = saved;
     let config = launch.machine.run_as(config);
     accel::with_iommu(config.accel, config.iommu)?;
+    accel::with_cpus(config.accel, config.cpus)?;
     let mut assembly = Assembly::new(launch, trace_file, hooks);
     assembly.host.be_random(accel == Chosen::Kvm);
     let pci = devices::restore(&config, &mut assembly.host, &state.pci).map_err(refused)?;
     let code = Arc::new(CodePages::new(memory::end(&memory)));
-    let resumed = backend::resume(accel, &memory, &code, &cpu, &state, &assembly.hooks.control);
+    let resumed = backend::resume(accel, &memory, &code, &cpus, &state, &assembly.hooks.control);
     let (back_end, time, interrupts) = resumed.map_err(refused)?;
     let parts = assembly.parts((&config, accel), (memory, code), (time, interrupts), pci)?;
     let mut machine = Machine::restore(parts, state).map_err(refused)?;
@@ -189,7 +191,7 @@ pub(crate) fn restored(
     trace_guest(&mut machine, launch);
     // Those of the saved machine are in its state.
     give_faults(&mut machine, &launch.machine.faults)?;
-    Ok(assembly.ready(machine, (config, accel), Box::new(back_end), cpu.state.retired))
+    Ok(assembly.ready(machine, (config, accel), Box::new(back_end), cpus.retired()))
 }
 
 /// Has the trace port say that the guest's own events are wanted, if they are.
@@ -228,6 +230,9 @@ fn plan(launch: &Launch) -> Result<Plan, HostError> {
     }
     if launch.machine.iommu == IommuKind::Intremap && !launch.moves.is_empty() {
         return Err(accel::no_remapping("--move"));
+    }
+    if launch.machine.cpus > 1 && !launch.moves.is_empty() {
+        return Err(accel::one_cpu("--move"));
     }
     for at in &launch.moves {
         if plan.insert(at.mark, at.to).is_some_and(|to| to != at.to) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::accel::Chosen;
-use crate::backend::{End, Ran, SavedCpu};
+use crate::backend::{End, Ran};
 pub use crate::claims::claims;
 use crate::conductor::Conductor;
 use crate::control::Control;
@@ -112,15 +112,16 @@ fn run_to_end(
     loop {
         let (mut machine, ran) = ready.back_end.run(ready.machine, control)?;
         let pauses = ran.end == End::Guest(GuestEnd::Pause);
-        let cpu = || SavedCpu { state: ran.state.clone(), translations: ran.translations.clone() };
         if let (true, Some(conductor)) = (pauses, &mut conductor) {
             let config = &ready.config;
-            conductor.paused(&mut machine, &mut |machine, path| snapshot::save(path, config, machine, cpu()));
+            conductor.paused(&mut machine, &mut |machine, path| {
+                snapshot::save(path, config, machine, ran.cpus.clone())
+            });
         }
         let saves = pauses && conductor.is_none()
             || ran.end == End::Guest(GuestEnd::Panicked) && launch.on_panic == Some(OnPanic::Dump);
         if let (true, Some(path)) = (saves, &launch.snapshot) {
-            failed = snapshot::save(path, &ready.config, &mut machine, cpu()).err();
+            failed = snapshot::save(path, &ready.config, &mut machine, ran.cpus.clone()).err();
         }
         if pauses && (launch.snapshot.is_some() || conductor.is_some()) {
             machine.pass_mark();
@@ -143,10 +144,10 @@ fn finish(
     let tsc_hz = machine.tsc_hz();
     let remains = machine.finish();
     let memory_digest = launch.memory_hash.then(|| memory::digest(&remains.memory)).transpose()?;
-    let cycles = ran.state.cycles.0;
+    let cycles = ran.cpus.current().cycles.0;
     // KVM counts none, so neither does a machine that was there for a while.
-    let instructions = (accel == Chosen::Soft && launch.moves.is_empty()).then_some(ran.state.retired);
-    let last = LastMoment::new(ran.state, &remains.memory, &remains.recent);
+    let instructions = (accel == Chosen::Soft && launch.moves.is_empty()).then(|| ran.cpus.retired());
+    let last = LastMoment::new(ran.cpus, &remains.memory, &remains.recent);
     let stats = RunStats {
         startup,
         wall,

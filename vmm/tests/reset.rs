@@ -3,15 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use fencepost::accel::Chosen;
-use fencepost::backend::End;
+use fencepost::backend::{End, SavedCpus};
 use fencepost::config::Accel;
 use fencepost::launch::{Launch, SnapshotAt};
 use fencepost::machine::{GuestEnd, memory};
 use fencepost::run::{Hooks, run};
 use fencepost::snapshot::{self, Outputs, Until, Vm};
 use fencepost_skip::Tested;
-use fencepost_softcpu::mem::saved::TlbState;
-use fencepost_softcpu::state::CpuState;
 use fencepost_trace::Record;
 use vm_memory::{Bytes, GuestAddress};
 
@@ -45,18 +43,17 @@ struct Left {
     console: Vec<u8>,
     records: Vec<Record>,
     memory: String,
-    cpu: (CpuState, TlbState),
+    cpus: SavedCpus,
 }
 
 fn left(vm: &mut Vm, console: &Console, until: Until) -> Left {
     let end = vm.run(until).unwrap_or_else(|error| panic!("{error}"));
-    let cpu = vm.cpu().clone();
     Left {
         end,
         console: console.take(),
         records: vm.records().cloned().collect(),
         memory: memory::digest(vm.memory()).expect("readable"),
-        cpu: (cpu.state, cpu.translations),
+        cpus: vm.cpus().clone(),
     }
 }
 
@@ -116,7 +113,7 @@ fn the_first_snapshot_of_a_machine_is_that_of_the_machine_after_a_reset() -> Tes
     vm.save(&again).unwrap_or_else(|error| panic!("{error}"));
     assert!(std::fs::read(&again).expect("there") == std::fs::read(&file).expect("there"), "the same file");
     let whole = left(&mut vm, &console, Until::End);
-    assert_eq!((end.memory, end.cpu, end.records), (whole.memory, whole.cpu, whole.records));
+    assert_eq!((end.memory, end.cpus, end.records), (whole.memory, whole.cpus, whole.records));
     Tested::Ran
 }
 
@@ -137,7 +134,7 @@ fn a_forgotten_page_is_found_and_a_reported_one_goes_back() {
     };
     run(&args, Hooks::new(Box::new(std::io::sink()))).unwrap_or_else(|error| panic!("{error}"));
     let mut vm = restore(&file, &Console::default());
-    let start = vm.cpu().state.cycles.0;
+    let start = vm.cpus().current().cycles.0;
     for round in 1..4 {
         let end = vm.run(Until::Time(start + 1000 * round)).unwrap_or_else(|error| panic!("{error}"));
         assert!(Vm::is_there(&end));

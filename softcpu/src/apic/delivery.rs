@@ -47,6 +47,11 @@ impl LocalApic {
         processor_priority(&self.regs)
     }
 
+    /// What a message of lowest priority is arbitrated by.
+    pub fn priority(&self) -> u32 {
+        self.ppr()
+    }
+
     /// CR8: the task priority class.
     pub fn cr8(&self) -> u64 {
         u64::from(self.regs[TPR] >> 4)
@@ -97,7 +102,7 @@ impl LocalApic {
         }
     }
 
-    /// Delivers a message, if this APIC is among its destinations. (With one CPU, lowest priority is fixed.)
+    /// Delivers a message, if this APIC is among its destinations. (Of lowest priority, only the one that is chosen is given it.)
     #[must_use]
     pub fn deliver(&mut self, message: InterruptMessage) -> ApicEffect {
         if !self.is_destination(&message) {

@@ -85,6 +85,20 @@ impl InterruptMessage {
     }
 }
 
+impl InterruptMessage {
+    /// Decodes what [`ApicEffect::ipi`](super::ApicEffect::ipi) holds. `None` when the delivery mode is reserved.
+    pub fn from_icr(icr: u64) -> Option<Self> {
+        const LOGICAL: u64 = 1 << 11;
+        Some(InterruptMessage {
+            destination: (icr >> 32) as u32,
+            logical: icr & LOGICAL != 0 && icr >> 32 != u64::from(BROADCAST),
+            delivery_mode: DeliveryMode::from_bits((icr >> 8) as u32)?,
+            vector: icr as u8,
+            level: false,
+        })
+    }
+}
+
 /// The 32-bit form of an 8-bit destination: the physical broadcast id stays a broadcast.
 pub fn widen_destination(destination: u8, logical: bool) -> u32 {
     if destination == 0xff && !logical { BROADCAST } else { u32::from(destination) }

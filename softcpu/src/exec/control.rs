@@ -280,6 +280,17 @@ fn nop(_: &mut Cpu, _: &Op) -> Step {
     Step::Next
 }
 
+/// PAUSE is REP before the NOP of one byte.
+fn is_pause(instr: &Instruction) -> bool {
+    instr.has_rep_prefix() && matches!(instr.code(), Code::Nopw | Code::Nopd | Code::Nopq)
+}
+
+/// Lets another CPU run that has something to do.
+fn pause(cpu: &mut Cpu, _: &Op) -> Step {
+    cpu.paused = cpu.gives_way;
+    if cpu.paused { Step::Stop } else { Step::Next }
+}
+
 /// LOOPcc or JrCXZ, by what its name in iced says of counter and target: `Loop_rel8_TARGET_COUNTER`, `Jcxz_rel8_TARGET`.
 fn pick_counted(instr: &Instruction) -> Option<Handler> {
     use Mnemonic as M;
@@ -358,6 +369,7 @@ pub(crate) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
             _ => return None,
         },
         M::Loop | M::Loope | M::Loopne | M::Jrcxz | M::Jecxz | M::Jcxz => pick_counted(instr)?,
+        M::Nop if is_pause(instr) => pause,
         M::Nop | M::Reservednop => nop,
         _ if instr.flow_control() == FlowControl::ConditionalBranch => {
             let cc = condition(instr)?;

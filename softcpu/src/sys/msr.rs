@@ -159,8 +159,9 @@ impl Cpu {
             flow = self.bus().end_of_interrupt(now, vector, level);
         }
         if let Some(icr) = effect.ipi
-            && self.bus().send_ipi(now, icr) == Flow::Yield
+            && self.config.cpuid.cpus > 1
         {
+            self.sent.push(icr);
             flow = Flow::Yield;
         }
         if effect.nmi {

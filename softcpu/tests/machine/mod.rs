@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use fencepost_softcpu::bus::{Bus, Exit, Flow};
 use fencepost_softcpu::code::CodePages;
+use fencepost_softcpu::cpuid::CpuidConfig;
+use fencepost_softcpu::cpus::Cpus;
 use fencepost_softcpu::state::{CpuState, Segment, Table, reg, seg};
 use fencepost_softcpu::{Config, Cpu};
 use iced_x86::code_asm::CodeAssembler;
@@ -43,6 +45,9 @@ pub const ATTENTION: u16 = 0xf4;
 /// A device address that brings an interrupt in when it is read.
 pub const BRINGS_INTERRUPTS: u64 = 0xc000_0000;
 
+/// How long a turn is, of several CPUs.
+pub const TURN: u64 = 100;
+
 /// A port that raises the stop flag, as another thread of the host may at any time.
 pub const STOP: u16 = 0xf5;
 
@@ -60,6 +65,8 @@ pub struct Devices {
     /// What pages are observed in.
     code: Option<Arc<CodePages>>,
     pub observed: Vec<Option<u32>>,
+    /// Which CPUs had turns, of several.
+    pub turns: Vec<u32>,
 }
 
 impl Bus for Devices {
@@ -94,8 +101,11 @@ impl Bus for Devices {
     fn end_of_interrupt(&mut self, _: Cycles, _: u8, _: bool) -> Flow {
         Flow::Continue
     }
-    fn send_ipi(&mut self, _: Cycles, _: u64) -> Flow {
-        Flow::Continue
+    fn runs(&mut self, cpu: u32) {
+        self.turns.push(cpu);
+    }
+    fn turn(&mut self) -> u64 {
+        TURN
     }
     fn interrupt_delivered(&mut self, now: Cycles, vector: u8) {
         self.interrupts.push((now.0, vector));
@@ -253,6 +263,22 @@ impl Machine {
         let word = |n: u64| self.read::<u64>(sp + 8 * n);
         let frame = Frame { error, rip: word(0), cs: word(1), rflags: word(2), rsp: word(3), ss: word(4) };
         (vector, frame)
+    }
+
+    /// Several CPUs on this memory, each at its own code `CODE + number * 0x1000` with its own stack.
+    pub fn several(&self, count: u32) -> Cpus {
+        let made = (0..count).map(|number| {
+            let cpuid = CpuidConfig { apic_id: number, cpus: count, ..CpuidConfig::default() };
+            let (code, stop) = (Arc::clone(&self.code), Arc::clone(&self.bus.stop));
+            // SAFETY: a test has one thread, and accesses the memory between runs.
+            let mut cpu = unsafe { Cpu::new(self.memory.clone(), code, stop, Config { cpuid }) };
+            let mut state = CpuState { apic: cpu.state().apic, msr: cpu.state().msr, ..self.start_state() };
+            state.rip += u64::from(number) * 0x1000;
+            state.gpr[reg::RSP] -= u64::from(number) * 0x1000;
+            cpu.set_state(&state);
+            cpu
+        });
+        Cpus::new(made.collect())
     }
 
     /// A second CPU on the same memory.

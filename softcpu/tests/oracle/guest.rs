@@ -63,8 +63,9 @@ impl Bus for NoDevices {
     fn end_of_interrupt(&mut self, _: Cycles, _: u8, _: bool) -> Flow {
         Flow::Continue
     }
-    fn send_ipi(&mut self, _: Cycles, _: u64) -> Flow {
-        Flow::Continue
+    fn runs(&mut self, _: u32) {}
+    fn turn(&mut self) -> u64 {
+        1
     }
     fn interrupt_delivered(&mut self, _: Cycles, _: u8) {}
     fn counter_set(&mut self, _: Cycles, _: TscOffset) {}

@@ -86,7 +86,7 @@ fn measure(chosen: Chosen, guest: &Path, samples: u32) -> Result<Measured, HostE
         .map_err(|error| HostError::Host(error.to_string()))?;
     let code = Arc::new(CodePages::new(memory::end(&memory)));
     let (mut back_end, time, interrupts) =
-        backend::build(chosen, &Plan::new(), false, &memory, &code, &entry, &control)?;
+        backend::build((chosen, 1), &Plan::new(), false, &memory, &code, &entry, &control)?;
     let machine = Machine::new(Parts {
         memory: memory.clone(),
         code,

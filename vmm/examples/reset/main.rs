@@ -55,7 +55,7 @@ fn check(file: &Path, rounds: usize) -> Result<(), HostError> {
     for round in 0..=rounds {
         let end = vm.run(Until::End)?;
         let records: Vec<Record> = vm.records().cloned().collect();
-        let cpu = format!("{:?}", vm.cpu());
+        let cpu = format!("{:?}", vm.cpus());
         let shown = std::mem::take(&mut *console.0.lock().expect("not poisoned"));
         let left = (end, records, memory::digest(vm.memory())?, cpu, shown);
         println!("round {round}: {:?}, {} events, memory {}", left.0, left.1.len(), left.2);
@@ -98,7 +98,7 @@ fn time(file: &Path, runs: usize) -> Result<(), HostError> {
         let which = if others { "others each time" } else { "the same each time" };
         println!("reset after {pages} written pages, {which}: {}", summary(&mut took));
     }
-    let start_ns = vm.cpu().state.cycles.0;
+    let start_ns = vm.cpus().current().cycles.0;
     let mut took = Vec::new();
     let mut pages = 0;
     for _ in 0..runs {
@@ -141,7 +141,7 @@ fn start(file: &Path, begun_ns: u64) -> Result<(), HostError> {
 
 fn hold(file: &Path) -> Result<(), HostError> {
     let mut vm = Vm::restore(snapshot::open(file)?, Chosen::Soft, Outputs::default())?;
-    let start_ns = vm.cpu().state.cycles.0;
+    let start_ns = vm.cpus().current().cycles.0;
     vm.run(Until::Time(start_ns + 100_000_000))?;
     println!("ready");
     // An error ends it as well.

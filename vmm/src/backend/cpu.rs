@@ -1,5 +1,6 @@
-//! The project's own CPU as the loop's [`Processor`].
+//! The project's own CPUs as the loop's [`Processor`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fencepost_firmware::Entry;
@@ -8,117 +9,159 @@ use fencepost_softcpu::bus::{Bus, Exit};
 use fencepost_softcpu::code::CodePages;
 use fencepost_softcpu::cpu::{Config, Cpu};
 use fencepost_softcpu::cpuid::CpuidConfig;
-use fencepost_softcpu::mem::saved::TlbState;
+use fencepost_softcpu::cpus::{CPUS_MAX, Cpus};
 use fencepost_softcpu::state::CpuState;
 use fencepost_softcpu::stops::Stops;
 use fencepost_softcpu::vector;
 use fencepost_time::Cycles;
 use vm_memory::GuestMemoryMmap;
 
-use super::SavedCpu;
 use super::soft::Processor;
+use super::{SavedCpu, SavedCpus};
 use crate::control::Control;
 use crate::entry;
 
 /// A CPU on the memory of a machine whose bus and devices work on its own thread.
 fn alone(memory: &GuestMemoryMmap, code: &Arc<CodePages>, control: &Control, cpuid: CpuidConfig) -> Cpu {
     let (code, config) = (Arc::clone(code), Config { cpuid });
-    // SAFETY: under `soft` one thread runs the CPU, and the machine's devices between runs or as its bus. The threads
+    // SAFETY: under `soft` one thread runs the CPUs, one at a time, and the machine's devices between runs or as its bus. The threads
     // beside it (terminal, signals, writers of files) have no guest memory.
     unsafe { Cpu::new(memory.clone(), code, control.stop_flag(), config) }
 }
 
-/// A CPU at the firmware's entry.
+/// As many CPUs as `cpuid` says, the first one at the firmware's entry. The others wait to be started.
 pub fn at_entry(
     memory: &GuestMemoryMmap,
     code: &Arc<CodePages>,
     entry: &Entry,
     control: &Control,
     cpuid: CpuidConfig,
-) -> Cpu {
-    let mut cpu = alone(memory, code, control, cpuid);
-    let mut state = cpu.state();
-    entry::apply(entry, &mut state);
-    cpu.set_state(&state);
-    cpu
+) -> Cpus {
+    let made = (0..cpuid.cpus).map(|apic_id| {
+        let mut cpu = alone(memory, code, control, CpuidConfig { apic_id, ..cpuid });
+        let mut state = cpu.state();
+        if apic_id == 0 {
+            entry::apply(entry, &mut state);
+        } else {
+            state.halted = true;
+        }
+        cpu.set_state(&state);
+        cpu
+    });
+    Cpus::new(made.collect())
 }
 
-/// A CPU that goes on from `saved`; none if that is not of this memory.
+/// CPUs that go on from `saved`; none if that is not of this memory.
 pub fn restored(
     memory: &GuestMemoryMmap,
     code: &Arc<CodePages>,
-    saved: &SavedCpu,
+    saved: &SavedCpus,
     control: &Control,
     cpuid: CpuidConfig,
-) -> Option<Cpu> {
-    let mut cpu = alone(memory, code, control, cpuid);
-    cpu.set_state(&saved.state);
-    cpu.set_translations(&saved.translations).then_some(cpu)
+) -> Option<Cpus> {
+    let cpus = u32::try_from(saved.cpus.len()).ok().filter(|&cpus| (1..=CPUS_MAX as u32).contains(&cpus))?;
+    let made = (0..cpus)
+        .map(|apic_id| alone(memory, code, control, CpuidConfig { apic_id, cpus, ..cpuid }))
+        .collect();
+    let mut made = Cpus::new(made);
+    restore(&mut made, saved).then_some(made)
 }
 
-impl Processor for Cpu {
+/// Puts `cpus` where they were when they were saved. False if they cannot have been.
+pub fn restore(cpus: &mut Cpus, saved: &SavedCpus) -> bool {
+    let restored = |(number, saved): (usize, &SavedCpu)| {
+        cpus.cpu_mut(number).is_some_and(|cpu| {
+            cpu.set_state(&saved.state);
+            cpu.set_translations(&saved.translations)
+        })
+    };
+    saved.cpus.iter().enumerate().all(restored) && cpus.set_turn(saved.turn)
+}
+
+impl Processor for Cpus {
     fn run(&mut self, bus: &mut dyn Bus, until: Cycles) -> Exit {
-        Cpu::run(self, bus, until)
+        Cpus::run(self, bus, until)
     }
 
     fn cycles(&self) -> Cycles {
-        Cpu::cycles(self)
+        Cpus::cycles(self)
     }
 
     fn skip_to(&mut self, until: Cycles) {
-        Cpu::skip_to(self, until);
+        Cpus::skip_to(self, until);
     }
 
-    fn next_timer(&self) -> Option<Cycles> {
-        Cpu::next_timer(self)
+    fn next_timer(&mut self) -> Option<Cycles> {
+        Cpus::next_timer(self)
+    }
+
+    fn hears_interrupts(&self) -> bool {
+        Cpus::hears_interrupts(self)
+    }
+
+    fn deaf(&self) -> u64 {
+        let one_hears = self.hears_interrupts();
+        let deaf = |cpu: &Cpu| !(cpu.hears_interrupts() || one_hears && cpu.is_halted());
+        (0..).zip(self.all()).filter(|(_, cpu)| deaf(cpu)).fold(0, |mask, (number, _)| mask | 1 << number)
     }
 
     fn deliver(&mut self, message: InterruptMessage) {
-        Cpu::deliver(self, message);
+        Cpus::deliver(self, message);
     }
 
     fn retired(&self) -> u64 {
-        Cpu::retired(self)
+        Cpus::retired(self)
     }
 
     fn change_state(&mut self, state: &CpuState) {
-        let translations = self.translations();
-        self.set_state(state);
+        let cpu = self.current_mut();
+        let translations = cpu.translations();
+        cpu.set_state(state);
         // They were taken from this very memory just now.
-        let _ = self.set_translations(&translations);
+        let _ = cpu.set_translations(&translations);
     }
 
     fn set_stops(&mut self, stops: Stops) {
-        Cpu::set_stops(self, stops);
+        for number in 0..self.all().len() {
+            self.cpu_mut(number).into_iter().for_each(|cpu| cpu.set_stops(stops.clone()));
+        }
     }
 
     fn pass_stop(&mut self) {
-        Cpu::pass_stop(self);
+        self.current_mut().pass_stop();
     }
 
     fn state(&self) -> CpuState {
-        Cpu::state(self)
+        self.current().state()
     }
 
-    fn translations(&self) -> TlbState {
-        Cpu::translations(self)
+    fn save(&self) -> SavedCpus {
+        let saved = |cpu: &Cpu| SavedCpu { state: cpu.state(), translations: cpu.translations() };
+        SavedCpus { cpus: self.all().iter().map(saved).collect(), turn: self.turn() }
     }
 
     fn unknown(&self) -> Vec<(String, u64)> {
-        let counters = self.counters();
-        let msrs = counters.unknown_msrs.iter().map(|(msr, count)| (format!("MSR {msr:#x}"), *count));
-        let others = (counters.other_msrs != 0).then(|| ("other MSRs".to_string(), counters.other_msrs));
-        let instructions =
-            counters.unknown.iter().map(|(name, count)| (format!("instruction {name}"), *count));
-        instructions.chain(msrs).chain(others).collect()
+        let mut counts = BTreeMap::new();
+        for (name, count) in self.all().iter().flat_map(unknown) {
+            *counts.entry(name).or_insert(0u64) += count;
+        }
+        counts.into_iter().collect()
     }
 
     fn exceptions(&self) -> Vec<(&'static str, u64)> {
-        let counts = self.counters().exceptions;
-        (0u8..)
-            .zip(counts)
-            .filter(|(_, count)| *count > 0)
-            .map(|(v, count)| (vector::name(v), count))
-            .collect()
+        let mut sums = [0u64; 32];
+        for counts in self.all().iter().map(|cpu| cpu.counters().exceptions) {
+            sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        }
+        (0u8..).zip(sums).filter(|(_, count)| *count > 0).map(|(v, count)| (vector::name(v), count)).collect()
     }
+}
+
+/// What a CPU did not know, by name.
+fn unknown(cpu: &Cpu) -> Vec<(String, u64)> {
+    let counters = cpu.counters();
+    let msrs = counters.unknown_msrs.iter().map(|(msr, count)| (format!("MSR {msr:#x}"), *count));
+    let others = (counters.other_msrs != 0).then(|| ("other MSRs".to_string(), counters.other_msrs));
+    let instructions = counters.unknown.iter().map(|(name, count)| (format!("instruction {name}"), *count));
+    instructions.chain(msrs).chain(others).collect()
 }

@@ -10,9 +10,9 @@ pub mod soft;
 use std::sync::Arc;
 
 use fencepost_firmware::Entry;
-use fencepost_softcpu::Cpu;
 use fencepost_softcpu::code::CodePages;
 use fencepost_softcpu::cpuid::CpuidConfig;
+use fencepost_softcpu::cpus::{Cpus, Turn};
 use fencepost_softcpu::mem::saved::TlbState;
 use fencepost_softcpu::state::CpuState;
 use serde::{Deserialize, Serialize};
@@ -44,10 +44,8 @@ pub enum End {
 pub struct Ran {
     /// Why it is over.
     pub end: End,
-    /// The CPU's state.
-    pub state: CpuState,
-    /// The translations that it holds; none under `kvm`, which does not tell.
-    pub translations: TlbState,
+    /// The CPUs; without translations under `kvm`, which does not tell.
+    pub cpus: SavedCpus,
     /// Instructions that were not known, by name, with how often each was met.
     pub unknown: Vec<(String, u64)>,
     /// Exceptions that the software CPU delivered, by name, and how many of each. Those under `kvm` nobody counts.
@@ -59,7 +57,7 @@ pub struct Ran {
 }
 
 /// A CPU between two instructions.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedCpu {
     /// All but its translations.
     pub state: CpuState,
@@ -67,10 +65,36 @@ pub struct SavedCpu {
     pub translations: TlbState,
 }
 
+/// All CPUs of a machine, each between two instructions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedCpus {
+    /// By their numbers.
+    pub cpus: Vec<SavedCpu>,
+    /// Whose turn it is.
+    pub turn: Turn,
+}
+
+impl SavedCpus {
+    /// The only one.
+    pub fn one(state: CpuState, translations: TlbState) -> Self {
+        SavedCpus { cpus: vec![SavedCpu { state, translations }], turn: Turn::default() }
+    }
+
+    /// The state of the one that ran last.
+    pub fn current(&self) -> &CpuState {
+        &self.cpus[self.turn.cpu as usize].state
+    }
+
+    /// Instructions that all of them have retired.
+    pub fn retired(&self) -> u64 {
+        self.cpus.iter().map(|cpu| cpu.state.retired).fold(0, u64::wrapping_add)
+    }
+}
+
 /// A back end that goes on from a snapshot.
 pub enum Resumed {
     /// The software CPU alone.
-    Soft(Box<Soft<Cpu>>),
+    Soft(Box<Soft<Cpus>>),
     /// KVM, and the software CPU to be saved with.
     Kvm(Box<Moving>),
 }
@@ -97,16 +121,16 @@ pub fn resume(
     chosen: Chosen,
     memory: &GuestMemoryMmap,
     code: &Arc<CodePages>,
-    cpu: &SavedCpu,
+    cpus: &SavedCpus,
     machine: &MachineState,
     control: &Control,
 ) -> Result<(Resumed, TimeBase, Box<dyn InterruptController>), HostError> {
     let (time, interrupts) = surroundings(machine)?;
     let tsc_hz = u32::try_from(time.hz()).map_err(|_| impossible("TSC frequency"))?;
     let cpuid = CpuidConfig { tsc_hz, ..CpuidConfig::default() };
-    let cpu =
-        cpu::restored(memory, code, cpu, control, cpuid).ok_or_else(|| impossible("set of translations"))?;
-    let soft = Soft::new(cpu);
+    let cpus = cpu::restored(memory, code, cpus, control, cpuid)
+        .ok_or_else(|| impossible("set of CPUs with their translations"))?;
+    let soft = Soft::new(cpus);
     let back_end = match chosen {
         Chosen::Soft => {
             code.count_writes();
@@ -124,12 +148,12 @@ impl Resumed {
     /// # Errors
     ///
     /// Those of [`resume`].
-    pub fn restart(&mut self, cpu: &SavedCpu, machine: &MachineState) -> Result<Surroundings, HostError> {
+    pub fn restart(&mut self, cpus: &SavedCpus, machine: &MachineState) -> Result<Surroundings, HostError> {
         let soft = match self {
             Resumed::Soft(soft) => &mut **soft,
             Resumed::Kvm(moving) => moving.restart(),
         };
-        soft.restart(cpu).ok_or_else(|| impossible("set of translations"))?;
+        soft.restart(cpus).ok_or_else(|| impossible("set of translations"))?;
         surroundings(machine)
     }
 }
@@ -162,10 +186,10 @@ pub trait BackEnd {
 /// A back end with the clock and the interrupt delivery that belong to it.
 pub type Built = (Box<dyn BackEnd>, TimeBase, Box<dyn InterruptController>);
 
-/// Makes the chosen back end, its CPU at `entry`; with a plan, one that changes between both. A machine that is to be saved under
+/// Makes the chosen back end with `cpus` CPUs, the first one at `entry`; with a plan, one that changes between both. A machine that is to be saved under
 /// `kvm` has both too, since its state is whole under `soft` only.
 pub fn build(
-    chosen: Chosen,
+    (chosen, cpus): (Chosen, u32),
     plan: &moves::Plan,
     saved: bool,
     memory: &GuestMemoryMmap,
@@ -178,7 +202,7 @@ pub fn build(
     }
     match chosen {
         Chosen::Soft => {
-            let cpuid = CpuidConfig { tsc_hz: SOFT_TSC_HZ as u32, ..CpuidConfig::default() };
+            let cpuid = CpuidConfig { tsc_hz: SOFT_TSC_HZ as u32, cpus, ..CpuidConfig::default() };
             let soft = Soft::new(cpu::at_entry(memory, code, entry, control, cpuid));
             code.count_writes();
             Ok((Box::new(soft), TimeBase::virtual_from_zero(), Box::<SoftInterrupts>::default()))

@@ -14,9 +14,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fencepost_firmware::Entry;
-use fencepost_softcpu::Cpu;
 use fencepost_softcpu::code::CodePages;
 use fencepost_softcpu::cpuid::CpuidConfig;
+use fencepost_softcpu::cpus::Cpus;
 use fencepost_softcpu::ioapic::IoApicState;
 use fencepost_softcpu::state::CpuState;
 use fencepost_time::{Cycles, TscOffset};
@@ -52,9 +52,9 @@ pub struct Moves {
     pub to_soft: Lengths,
 }
 
-/// Both back ends around one machine.
+/// Both back ends around one machine of one CPU.
 pub struct Moving {
-    soft: Soft<Cpu>,
+    soft: Soft<Cpus>,
     kvm: KvmBackEnd,
     plan: Plan,
     at: Chosen,
@@ -95,7 +95,11 @@ impl Moving {
     /// # Errors
     ///
     /// A guest that was told another TSC frequency than this KVM's is refused as bad input.
-    pub fn resume(mut soft: Soft<Cpu>, memory: &GuestMemoryMmap, time: &TimeBase) -> Result<Self, HostError> {
+    pub fn resume(
+        mut soft: Soft<Cpus>,
+        memory: &GuestMemoryMmap,
+        time: &TimeBase,
+    ) -> Result<Self, HostError> {
         let kvm = KvmBackEnd::new(memory, None)?;
         if kvm.tsc_hz() != time.hz() {
             let (told, has) = (time.hz(), kvm.tsc_hz());
@@ -105,13 +109,13 @@ impl Moving {
             ));
         }
         // KVM's CPU writes memory without a report.
-        soft.processor().forget_code();
+        soft.processor().current_mut().forget_code();
         let (plan, done) = (Plan::new(), Moves::default());
         Ok(Moving { soft, kvm, plan, at: Chosen::Soft, next: Some(Chosen::Kvm), done })
     }
 
     /// The software CPU, from whose next state the machine is about to go on under `kvm`.
-    pub fn restart(&mut self) -> &mut Soft<Cpu> {
+    pub fn restart(&mut self) -> &mut Soft<Cpus> {
         (self.at, self.next) = (Chosen::Soft, Some(Chosen::Kvm));
         &mut self.soft
     }
@@ -172,7 +176,7 @@ impl Moving {
         if offset != TscOffset(0) && self.kvm.tsc_is()?.is_some() {
             return Err(counter());
         }
-        let cpu = self.soft.processor();
+        let cpu = self.soft.processor().current_mut();
         // KVM's CPU writes memory without a report.
         cpu.forget_code();
         let time = self.kvm.enter(&cpu.state(), ioapic, machine.now().ns)?;
@@ -185,7 +189,7 @@ impl Moving {
         let mut state = self.kvm.leave(machine)?;
         // Read after `before`, so not below it but for what an offset that is measured may be wrong by.
         state.cycles = state.cycles.max(Cycles(before.cycles));
-        let cpu = self.soft.processor();
+        let cpu = self.soft.processor().current_mut();
         state.retired = cpu.retired();
         cpu.set_state(&state);
         let mut time =
@@ -211,8 +215,9 @@ impl Moving {
         let assists = self.kvm.assists();
         let unknown = soft.into_iter().chain(assists.unknown.clone()).collect();
         let soft = self.soft.processor();
-        let (translations, exceptions) = (soft.translations(), soft.exceptions());
-        Ran { end, state, translations, unknown, exceptions, assists, moves: self.done.clone() }
+        let (mut cpus, exceptions) = (soft.save(), soft.exceptions());
+        cpus.cpus[0].state = state;
+        Ran { end, cpus, unknown, exceptions, assists, moves: self.done.clone() }
     }
 }
 
@@ -264,14 +269,15 @@ impl BackEnd for Moving {
             }
             let End::Guest(GuestEnd::Mark(mark)) = ran.end else {
                 let soft = self.soft.unknown();
-                return Ok((machine, self.ran(ran.end, ran.state, soft)));
+                return Ok((machine, self.ran(ran.end, ran.cpus.current().clone(), soft)));
             };
             match self.plan.get(&mark) {
                 Some(&to) if to != self.at => {
                     machine.flush_trace();
                     if let Some(reason) = self.wait_for_time(to, &machine, control)? {
                         let soft = self.soft.unknown();
-                        return Ok((machine, self.ran(End::Host(reason), ran.state, soft)));
+                        let state = ran.cpus.current().clone();
+                        return Ok((machine, self.ran(End::Host(reason), state, soft)));
                     }
                     self.go(to, &mut machine)?;
                 }

@@ -1,10 +1,8 @@
 //! The loop of the software CPU: one thread, virtual time, and nothing else that the guest could see.
 
-use fencepost_softcpu::Cpu;
 use fencepost_softcpu::apic::InterruptMessage;
 use fencepost_softcpu::bus::{Bus, Exit};
-use fencepost_softcpu::flags::IF;
-use fencepost_softcpu::mem::saved::TlbState;
+use fencepost_softcpu::cpus::Cpus;
 use fencepost_softcpu::state::CpuState;
 use fencepost_softcpu::stops::Stops;
 use fencepost_time::Cycles;
@@ -13,7 +11,7 @@ use super::debugged::Debugged;
 use super::kvm::assist::Assists;
 use super::moves::Moves;
 use super::pace::Pace;
-use super::{BackEnd, End, Ran, SavedCpu};
+use super::{BackEnd, End, Ran, SavedCpus, cpu};
 use crate::control::Control;
 use crate::debug::{Attached, Why};
 use crate::error::HostError;
@@ -23,7 +21,7 @@ use crate::machine::{GuestEnd, Machine};
 /// and halts is as dead as one without a timer, and the counter stays far from wrapping.
 const NEVER: Cycles = Cycles(1 << 63);
 
-/// What the loop needs of a CPU.
+/// What the loop needs of the CPUs. One of them is the current one, which runs or ran last.
 pub trait Processor {
     /// Runs until the machine's counter reaches `until`, or for another of the reasons in [`Exit`].
     fn run(&mut self, bus: &mut dyn Bus, until: Cycles) -> Exit;
@@ -31,22 +29,26 @@ pub trait Processor {
     fn cycles(&self) -> Cycles;
     /// Lets idle time pass up to `until`.
     fn skip_to(&mut self, until: Cycles);
-    /// When the CPU's own timer fires.
-    fn next_timer(&self) -> Option<Cycles>;
-    /// Gives the local APIC a message.
+    /// When the first timer fires that wakes one, while none has anything to do.
+    fn next_timer(&mut self) -> Option<Cycles>;
+    /// Whether one of them takes interrupts.
+    fn hears_interrupts(&self) -> bool;
+    /// Those that go on with their interrupts off, a bit for each; all that take none if none does.
+    fn deaf(&self) -> u64;
+    /// Gives the local APICs a message.
     fn deliver(&mut self, message: InterruptMessage);
-    /// Instructions retired.
+    /// Instructions retired, by all.
     fn retired(&self) -> u64;
-    /// Is in `state` from now on, which somebody has changed from outside; its translations stay.
+    /// The current one is in `state` from now on, which somebody has changed from outside; its translations stay.
     fn change_state(&mut self, state: &CpuState);
     /// Stops there from now on.
     fn set_stops(&mut self, stops: Stops);
     /// Does not stop before the next instruction.
     fn pass_stop(&mut self);
-    /// The whole state.
+    /// The current one's state.
     fn state(&self) -> CpuState;
-    /// The translations that it holds.
-    fn translations(&self) -> TlbState;
+    /// All of them.
+    fn save(&self) -> SavedCpus;
     /// Instructions that were not known, by name.
     fn unknown(&self) -> Vec<(String, u64)>;
     /// Exceptions delivered, by name: those that there were.
@@ -67,8 +69,10 @@ const LOOKS: u64 = 8;
 /// What the watchdog saw: in the guest's time, so that it ends the same guest at the same instruction.
 #[derive(Debug, Default)]
 struct Watch {
-    /// Since when every look found interrupts off.
+    /// Since when every look found a CPU with its interrupts off.
     since_ns: Option<u64>,
+    /// Which CPUs these are, a bit for each.
+    deaf: u64,
     /// How many events there had been between CPU and machine by then.
     recorded: u64,
     /// The next look: a multiple of the time between two, however often the CPU stops for something else.
@@ -76,7 +80,7 @@ struct Watch {
 }
 
 impl Watch {
-    /// Looks, if it is time to; true when the CPU has had its interrupts off for this long, and no event was recorded.
+    /// Looks, if it is time to; true when a CPU has had its interrupts off for this long, and, if all have, no event was recorded.
     fn is_stuck(&mut self, processor: &impl Processor, machine: &Machine, limit_ns: u64) -> bool {
         let now_ns = machine.now().ns;
         if now_ns < self.next_ns {
@@ -85,10 +89,13 @@ impl Watch {
         let step_ns = (limit_ns / LOOKS).max(1);
         self.next_ns = (now_ns - now_ns % step_ns).saturating_add(step_ns);
         let recorded = machine.recent().count();
-        if recorded != self.recorded || processor.state().rflags & IF != 0 {
+        let (deaf, all) = (processor.deaf(), !processor.hears_interrupts());
+        let still = if self.since_ns.is_some() { self.deaf & deaf } else { deaf };
+        if still == 0 || all && recorded != self.recorded {
             (self.since_ns, self.recorded) = (None, recorded);
             return false;
         }
+        (self.deaf, self.recorded) = (still, recorded);
         now_ns.saturating_sub(*self.since_ns.get_or_insert(now_ns)) >= limit_ns
     }
 }
@@ -99,7 +106,7 @@ impl<P: Processor> Soft<P> {
         Soft { processor, watch: Watch::default(), pace: Pace::default(), debugged: None }
     }
 
-    /// The processor, while it does not run.
+    /// The processors, while they do not run.
     pub fn processor(&mut self) -> &mut P {
         &mut self.processor
     }
@@ -155,7 +162,12 @@ impl<P: Processor> Soft<P> {
             },
         };
         match exit {
-            Exit::Deadline | Exit::Yield | Exit::Stopped | Exit::Breakpoint | Exit::Accessed(_) => None,
+            Exit::Deadline
+            | Exit::Yield
+            | Exit::Stopped
+            | Exit::Paused
+            | Exit::Breakpoint
+            | Exit::Accessed(_) => None,
             Exit::Halted => self.idle(machine, control),
             Exit::TripleFault => Some(End::Guest(GuestEnd::TripleFault)),
         }
@@ -202,8 +214,8 @@ impl<P: Processor> Soft<P> {
         machine.flush_console();
         let event = machine.next_event_ns().map(|_| machine.cpu_deadline());
         // With interrupts off only an NMI wakes it, which devices may send, but neither the APIC's timer nor the console.
-        let deaf = self.processor.state().rflags & IF == 0;
-        let timer = self.processor.next_timer().filter(|_| !deaf);
+        let deaf = !self.processor.hears_interrupts();
+        let timer = self.processor.next_timer();
         match event.into_iter().chain(timer).min().filter(|at| *at < NEVER) {
             Some(at) => {
                 let to =
@@ -227,12 +239,11 @@ impl<P: Processor> Soft<P> {
     }
 }
 
-impl Soft<Cpu> {
-    /// Goes on from `cpu`, as after power-on for all else; none if that is not of this memory.
-    pub fn restart(&mut self, cpu: &SavedCpu) -> Option<()> {
+impl Soft<Cpus> {
+    /// Goes on from `saved`, as after power-on for all else; none if that is not of this memory.
+    pub fn restart(&mut self, saved: &SavedCpus) -> Option<()> {
         self.watch = Watch::default();
-        self.processor.set_state(&cpu.state);
-        self.processor.set_translations(&cpu.translations).then_some(())
+        cpu::restore(&mut self.processor, saved).then_some(())
     }
 }
 
@@ -256,10 +267,9 @@ impl<P: Processor> BackEnd for Soft<P> {
         machine.set_cycles(self.processor.cycles());
         let ran = Ran {
             end,
-            state: self.processor.state(),
+            cpus: self.processor.save(),
             unknown: self.processor.unknown(),
             exceptions: self.processor.exceptions(),
-            translations: self.processor.translations(),
             assists: Assists::default(),
             moves: Moves::default(),
         };

@@ -11,6 +11,8 @@ use fencepost_softcpu::code::CodePages;
 use fencepost_softcpu::mem::saved::TlbState;
 use fencepost_time::Cycles;
 
+use fencepost_softcpu::flags::IF;
+
 use super::*;
 use crate::control::StopReason;
 use crate::machine::Parts;
@@ -114,8 +116,16 @@ impl Processor for Script {
         self.now = until;
     }
 
-    fn next_timer(&self) -> Option<Cycles> {
-        self.timer
+    fn next_timer(&mut self) -> Option<Cycles> {
+        self.timer.filter(|_| self.hears_interrupts())
+    }
+
+    fn hears_interrupts(&self) -> bool {
+        self.rflags & IF != 0
+    }
+
+    fn deaf(&self) -> u64 {
+        u64::from(!self.hears_interrupts())
     }
 
     fn deliver(&mut self, message: InterruptMessage) {
@@ -139,8 +149,8 @@ impl Processor for Script {
         CpuState { cycles: self.now, halted: self.halted, rflags: self.rflags, ..CpuState::default() }
     }
 
-    fn translations(&self) -> TlbState {
-        TlbState::default()
+    fn save(&self) -> SavedCpus {
+        SavedCpus::one(self.state(), TlbState::default())
     }
 
     fn unknown(&self) -> Vec<(String, u64)> {
@@ -178,7 +188,7 @@ fn run(steps: Vec<Step>) -> (Ran, Soft<Script>) {
 fn the_exit_port_ends_the_run_at_once() {
     let (ran, soft) = run(vec![Step::Work(10), Step::Port(layout::EXIT_PORT, 7), Step::Work(1000)]);
     assert_eq!(ran.end, End::Guest(GuestEnd::Exit(7)));
-    assert_eq!(ran.state.cycles.0, 11);
+    assert_eq!(ran.cpus.current().cycles.0, 11);
     assert_eq!(soft.processor.steps.len(), 1, "nothing ran after it");
     assert_eq!(ran.unknown, [("frobnicate".to_string(), 2)]);
     assert_eq!(ran.exceptions, [("#UD", 2)]);
@@ -189,13 +199,17 @@ fn idle_time_skips_to_the_timer() {
     let steps = vec![Step::Timer(1_000_000_000), Step::Halt, Step::Port(layout::EXIT_PORT, 0)];
     let (ran, _) = run(steps);
     assert_eq!(ran.end, End::Guest(GuestEnd::Exit(0)));
-    assert_eq!(ran.state.cycles.0, 1_000_000_002);
+    assert_eq!(ran.cpus.current().cycles.0, 1_000_000_002);
 }
 
 #[test]
 fn a_guest_that_nothing_can_wake_is_dead() {
     let (ran, _) = run(vec![Step::Work(5), Step::Halt]);
-    assert!(ran.end == End::Guest(GuestEnd::Dead) && ran.state.halted && ran.state.cycles.0 == 6);
+    assert!(
+        ran.end == End::Guest(GuestEnd::Dead)
+            && ran.cpus.current().halted
+            && ran.cpus.current().cycles.0 == 6
+    );
 }
 
 #[test]
@@ -203,7 +217,7 @@ fn a_timer_at_the_end_of_time_wakes_nobody() {
     for after in [NEVER.0, u64::MAX - 10] {
         let (ran, _) = run(vec![Step::Timer(after), Step::Halt]);
         assert!(ran.end == End::Guest(GuestEnd::Dead), "{after:#x}");
-        assert_eq!(ran.state.cycles.0, 2, "time did not jump");
+        assert_eq!(ran.cpus.current().cycles.0, 2, "time did not jump");
     }
     let (ran, _) = run(vec![Step::Timer(NEVER.0 - 10), Step::Halt, Step::Port(layout::EXIT_PORT, 3)]);
     assert_eq!(ran.end, End::Guest(GuestEnd::Exit(3)));
@@ -214,7 +228,7 @@ fn with_interrupts_off_neither_timer_nor_console_wakes_it() {
     let control = Arc::new(Control::default());
     control.set_input_open(true);
     let (ran, _) = run_with(vec![Step::Timer(1000), Step::Interrupts(false), Step::Halt], &control);
-    assert_eq!((ran.end, ran.state.cycles.0), (End::Guest(GuestEnd::Dead), 3));
+    assert_eq!((ran.end, ran.cpus.current().cycles.0), (End::Guest(GuestEnd::Dead), 3));
 }
 
 fn watched(limit_ns: u64, steps: Vec<Step>) -> Ran {
@@ -228,7 +242,7 @@ fn the_watchdog_ends_a_guest_that_spins_with_interrupts_off() {
     let ran = watched(8000, vec![Step::Work(10_000), Step::Interrupts(false), Step::Work(u64::MAX / 2)]);
     assert_eq!(ran.end, End::Guest(GuestEnd::Stuck));
     // Within one look, an eighth of the time, of being exact.
-    assert!((18_000..=19_001).contains(&ran.state.cycles.0), "{}", ran.state.cycles.0);
+    assert!((18_000..=19_001).contains(&ran.cpus.current().cycles.0), "{}", ran.cpus.current().cycles.0);
 }
 
 #[test]
@@ -284,7 +298,7 @@ fn an_interrupt_is_delivered_right_after_the_write_that_raised_it() {
 #[test]
 fn a_triple_fault_is_reported_with_the_state() {
     let (ran, _) = run(vec![Step::Work(3), Step::Crash]);
-    assert!(ran.end == End::Guest(GuestEnd::TripleFault) && ran.state.cycles.0 == 4);
+    assert!(ran.end == End::Guest(GuestEnd::TripleFault) && ran.cpus.current().cycles.0 == 4);
 }
 
 #[test]
@@ -311,7 +325,7 @@ fn idle_waits(paced: bool) -> (Vec<(u8, u64)>, u64) {
     let (ran, soft) = run_with(steps.chain([exit]).collect(), &control);
     assert_eq!(ran.end, End::Guest(GuestEnd::Exit(0)));
     nudging.join().expect("no panic");
-    (soft.processor.messages, ran.state.cycles.0)
+    (soft.processor.messages, ran.cpus.current().cycles.0)
 }
 
 #[test]
@@ -347,5 +361,5 @@ fn what_is_typed_wakes_a_paced_guest_before_its_timer_of_a_year() {
     typing.join().expect("no panic");
     assert_eq!(ran.end, End::Guest(GuestEnd::Exit(1)));
     assert_eq!(soft.processor.messages.iter().map(|m| m.0).collect::<Vec<_>>(), [0x24]);
-    assert!(ran.state.cycles.0 < YEAR, "idle time was not skipped");
+    assert!(ran.cpus.current().cycles.0 < YEAR, "idle time was not skipped");
 }

@@ -20,7 +20,7 @@ use super::values::{
     trace_limit, whole, word,
 };
 use super::view::ViewArgs;
-use crate::config::{self, Accel, Categories, IommuKind, MachineConfig, Plug, Size};
+use crate::config::{self, Accel, CPUS_MAX, Categories, IommuKind, MachineConfig, Plug, Size};
 use crate::error::HostError;
 use crate::gdb::GdbAt;
 use crate::launch::{Launch, MoveAt, SnapshotAt};
@@ -55,6 +55,9 @@ pub struct RunArgs {
     /// Guest memory, with K, M or G (of 1024); MiB without [default: 256M]
     #[arg(long, value_name = "SIZE", value_parser = memory_size, allow_hyphen_values = true)]
     pub memory: Option<Size>,
+    /// Virtual CPUs, at most 64; several under soft only [default: 1]
+    #[arg(long, value_name = "N", value_parser = whole::<u32>(1, CPUS_MAX.into()), allow_negative_numbers = true)]
+    pub cpus: Option<u32>,
     /// What runs the guest's CPU [default: auto]
     #[arg(long, value_parser = word(ACCEL))]
     pub accel: Option<Accel>,
@@ -125,7 +128,7 @@ pub struct RunArgs {
     pub snapshot_at: Vec<SnapshotAt>,
     /// Go on from the machine saved in this file, which has its own kernel, memory and devices
     #[arg(long, value_name = "FILE", conflicts_with_all =
-        ["machine", "kernel", "initrd", "append", "memory", "camera", "gpu", "display", "devices", "disks", "shares", "iommu", "seed", "moves"])]
+        ["machine", "kernel", "initrd", "append", "memory", "cpus", "camera", "gpu", "display", "devices", "disks", "shares", "iommu", "seed", "moves"])]
     pub restore: Option<PathBuf>,
     /// Say at the end how much was executed, how fast, which exceptions there were, and what was not known
     #[arg(long)]
@@ -213,6 +216,7 @@ impl RunArgs {
     fn machine(&self) -> Result<MachineConfig, HostError> {
         let mut machine = self.machine.as_deref().map(config::read).transpose()?.unwrap_or_default();
         set(&mut machine.memory, &self.memory);
+        set(&mut machine.cpus, &self.cpus);
         set(&mut machine.accel, &self.accel);
         set(&mut machine.iommu, &self.iommu);
         set_some(&mut machine.seed, &self.seed);

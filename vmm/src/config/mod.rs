@@ -30,6 +30,9 @@ pub use iommu::IommuKind;
 pub use serial::SerialEnd;
 pub use size::{MEMORY_DEFAULT, MEMORY_MAX_BYTES, MEMORY_MIN_BYTES, Size, TRACE_LIMIT_DEFAULT};
 
+/// Most virtual CPUs.
+pub const CPUS_MAX: u32 = fencepost_softcpu::cpus::CPUS_MAX as u32;
+
 /// The kernel command line when none is given: console on the serial port, and a panic ends the machine.
 pub const COMMAND_LINE_DEFAULT: &str = "console=ttyS0 panic=-1 reboot=acpi";
 
@@ -40,7 +43,7 @@ pub struct MachineConfig {
     /// Guest RAM.
     #[serde(deserialize_with = "memory")]
     pub memory: Size,
-    /// Virtual CPUs: 1.
+    /// Virtual CPUs, 1 to [`CPUS_MAX`].
     #[serde(deserialize_with = "cpus")]
     pub cpus: u32,
     /// What runs the guest's CPU.
@@ -189,8 +192,8 @@ impl MachineConfig {
 }
 
 fn check_cpus(cpus: u32) -> Result<(), String> {
-    let why = || format!("cpus = {cpus}: write 1, for the machine has one virtual CPU so far");
-    (cpus == 1).then_some(()).ok_or_else(why)
+    let why = || format!("cpus = {cpus}: write a whole number from 1 to {CPUS_MAX}");
+    (1..=CPUS_MAX).contains(&cpus).then_some(()).ok_or_else(why)
 }
 
 fn memory<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Size, D::Error> {

@@ -8,6 +8,7 @@ use fencepost_trace::Event;
 
 use super::map::{MmioTarget, PortTarget, mmio, port};
 use super::recent::ExitKind;
+use super::variation::{TURN, Variation};
 use super::{GuestEnd, Machine};
 
 /// SLP_EN and SLP_TYP of the sleep control register (ACPI 6.5, table 4.21).
@@ -229,7 +230,7 @@ impl Bus for Machine {
 
     fn end_of_interrupt(&mut self, now: Cycles, vector: u8, level: bool) -> Flow {
         self.set_cycles(now);
-        self.record(Event::EndOfInterrupt { cpu: 0, vector });
+        self.record(Event::EndOfInterrupt { cpu: self.cpu, vector });
         self.note(ExitKind::EndOfInterrupt, vector.into(), &[]);
         if level {
             self.interrupts.end_of_interrupt(vector);
@@ -237,15 +238,17 @@ impl Bus for Machine {
         self.flow()
     }
 
-    fn send_ipi(&mut self, now: Cycles, _icr: u64) -> Flow {
-        // One CPU: an interrupt for others reaches nobody.
-        self.set_cycles(now);
-        self.flow()
+    fn runs(&mut self, cpu: u32) {
+        self.cpu = cpu;
+    }
+
+    fn turn(&mut self) -> u64 {
+        self.variation.as_mut().map_or(TURN, Variation::turn)
     }
 
     fn interrupt_delivered(&mut self, now: Cycles, vector: u8) {
         self.set_cycles(now);
-        self.record(Event::InterruptDelivered { cpu: 0, vector });
+        self.record(Event::InterruptDelivered { cpu: self.cpu, vector });
         self.note(ExitKind::Interrupt, vector.into(), &[]);
     }
     fn counter_set(&mut self, now: Cycles, offset: TscOffset) {

@@ -134,6 +134,8 @@ pub struct Parts {
 
 /// The machine.
 pub struct Machine {
+    /// The CPU that runs, of several.
+    cpu: u32,
     memory: GuestMemoryMmap,
     code: Arc<CodePages>,
     time: TimeBase,
@@ -185,6 +187,7 @@ impl Machine {
     /// Builds the machine.
     pub fn new(parts: Parts) -> Self {
         Machine {
+            cpu: 0,
             memory: parts.memory,
             code: parts.code,
             time: parts.time,

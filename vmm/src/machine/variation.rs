@@ -15,6 +15,15 @@ pub const DELAY_MAX_NS: u64 = 2000;
 /// Messages on their way at a time; beyond it they arrive at once. A guest could have any number of them sent.
 pub const IN_FLIGHT_MAX: usize = 256;
 
+/// How long a CPU's turn is, of several, in instructions.
+pub const TURN: u64 = 20_000;
+/// A varied turn is at most this times as long.
+const TURN_LONGER: u64 = 2;
+/// One varied turn in so many is a short one, of at most [`TURN_SHORT`] instructions: two CPUs then take steps in places where they
+/// seldom meet.
+const SHORT_PART: u64 = 4;
+const TURN_SHORT: u64 = 200;
+
 /// Numbers for one purpose.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stream(Xoshiro256PlusPlus);
@@ -33,6 +42,7 @@ pub struct Variation {
     durations: Stream,
     delays: Stream,
     ties: Stream,
+    turns: Stream,
 }
 
 impl Variation {
@@ -44,7 +54,7 @@ impl Variation {
             next.jump();
             Stream(this)
         };
-        Variation { durations: stream(), delays: stream(), ties: stream() }
+        Variation { durations: stream(), delays: stream(), ties: stream(), turns: stream() }
     }
 
     /// What a job of `cycles` takes this time: as much, or up to a quarter more.
@@ -55,6 +65,12 @@ impl Variation {
     /// How long a message is on its way, in nanoseconds.
     pub fn delay_ns(&mut self) -> u64 {
         self.delays.up_to(DELAY_MAX_NS)
+    }
+
+    /// How long a CPU's turn is, in instructions.
+    pub fn turn(&mut self) -> u64 {
+        let most = if self.turns.up_to(SHORT_PART - 1) == 0 { TURN_SHORT } else { TURN_LONGER * TURN };
+        1 + self.turns.up_to(most - 1)
     }
 
     /// A rank among things due at the same moment.

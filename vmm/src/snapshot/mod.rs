@@ -12,7 +12,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use vm_memory::GuestMemoryMmap;
 
-use crate::backend::SavedCpu;
+use crate::backend::SavedCpus;
 use crate::config::MachineConfig;
 use crate::error::{HostError, plain};
 use crate::machine::Machine;
@@ -24,14 +24,14 @@ pub use vm::{Outputs, Taken, Until, Vm};
 
 /// The version of [`Contents`] that this code writes and reads: another number after every change to it or to what lies in
 /// it, but for the states that have a version of their own.
-const VERSION: u32 = 8;
+const VERSION: u32 = 9;
 
 /// What lies beside guest memory. [`VERSION`] comes first.
 #[derive(Debug, Serialize, Deserialize)]
 struct Contents {
     /// The [`MachineConfig`] as JSON, which has names where postcard has an order.
     config: String,
-    cpu: SavedCpu,
+    cpus: SavedCpus,
     machine: MachineState,
 }
 
@@ -39,8 +39,8 @@ struct Contents {
 pub struct Saved {
     /// What the machine is made of.
     pub config: MachineConfig,
-    /// Its CPU.
-    pub cpu: SavedCpu,
+    /// Its CPUs.
+    pub cpus: SavedCpus,
     /// The rest of it.
     pub machine: MachineState,
     file: Snapshot,
@@ -57,7 +57,7 @@ pub fn check(path: &Path) -> Result<(), HostError> {
     })
 }
 
-/// Writes the machine, whose CPU is `cpu`, as `path`: whole or not at all.
+/// Writes the machine, whose CPUs are `cpus`, as `path`: whole or not at all.
 ///
 /// # Errors
 ///
@@ -66,14 +66,14 @@ pub fn save(
     path: &Path,
     config: &MachineConfig,
     machine: &mut Machine,
-    cpu: SavedCpu,
+    cpus: SavedCpus,
 ) -> Result<(), HostError> {
     let unencodable = |error: &dyn std::fmt::Display| {
         HostError::Host(format!("the machine's state cannot be encoded: {error}"))
     };
     let config = machine.described_by(config.without_host_files());
     let config = serde_json::to_string(&config).map_err(|error| unencodable(&error))?;
-    let contents = Contents { config, cpu, machine: machine.save()? };
+    let contents = Contents { config, cpus, machine: machine.save()? };
     let bytes = postcard::to_stdvec(&(VERSION, &contents)).map_err(|error| unencodable(&error))?;
     let written = file::write(path, machine.memory(), &bytes);
     written.map_err(|error| {
@@ -103,7 +103,7 @@ pub fn open(path: &Path) -> Result<Saved, HostError> {
             "a machine of version {version}; this fencepost reads version {VERSION}"
         )));
     }
-    let Ok((Contents { config, cpu, machine }, [])) = postcard::take_from_bytes(rest) else {
+    let Ok((Contents { config, cpus, machine }, [])) = postcard::take_from_bytes(rest) else {
         return Err(refuse("its state makes no sense".into()));
     };
     let config: MachineConfig = serde_json::from_str(&config)
@@ -115,7 +115,7 @@ pub fn open(path: &Path) -> Result<Saved, HostError> {
     if !Stamp::of(&open).is_some_and(|stamp| checked::is_known(&stamp)) {
         checked::remember_if(&open, || file.check_memory()).map_err(refused_file)?;
     }
-    Ok(Saved { config, cpu, machine, file })
+    Ok(Saved { config, cpus, machine, file })
 }
 
 /// What to do about a file that is refused.

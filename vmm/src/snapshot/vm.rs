@@ -12,7 +12,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 use super::Saved;
 use super::reset::Original;
 use crate::accel::Chosen;
-use crate::backend::{self, BackEnd, End, Ran, Resumed, SavedCpu};
+use crate::backend::{self, BackEnd, End, Ran, Resumed, SavedCpus};
 use crate::control::Control;
 use crate::devices::{self, HostFiles};
 use crate::error::HostError;
@@ -97,7 +97,7 @@ pub struct Vm {
     back_end: Resumed,
     /// Always there but while the back end has it, or after that has failed.
     machine: Option<Machine>,
-    cpu: SavedCpu,
+    cpus: SavedCpus,
     /// It is where it was told to stop, or was not run yet.
     at_pause: bool,
 }
@@ -116,9 +116,9 @@ impl Vm {
         let control = Arc::<Control>::default();
         control.begin();
         let (back_end, time, interrupts) =
-            backend::resume(accel, &memory, &code, &saved.cpu, &saved.machine, &control)?;
+            backend::resume(accel, &memory, &code, &saved.cpus, &saved.machine, &control)?;
         let (outputs, records) = (Shared::new(outputs.console, outputs.frames), outputs.records);
-        let cpu = saved.cpu.clone();
+        let cpus = saved.cpus.clone();
         let mut vm = Vm {
             saved,
             original,
@@ -129,7 +129,7 @@ impl Vm {
             records,
             back_end,
             machine: None,
-            cpu,
+            cpus,
             at_pause: true,
         };
         vm.machine = Some(vm.assemble(time, interrupts)?);
@@ -179,8 +179,8 @@ impl Vm {
         machine.pause_at(Pauses { marks, at_ns });
         machine.pass_mark();
         let (machine, ran) = self.back_end.run(machine, &self.control)?;
-        let Ran { end, state, translations, .. } = ran;
-        self.cpu = SavedCpu { state, translations };
+        let Ran { end, cpus, .. } = ran;
+        self.cpus = cpus;
         self.machine = Some(machine);
         self.at_pause = Self::is_there(&end);
         Ok(end)
@@ -205,8 +205,8 @@ impl Vm {
         let pages = self.original.copy_back(written, &self.code)?;
         // The report of what was copied is no change.
         self.code.take_changed();
-        let (time, interrupts) = self.back_end.restart(&self.saved.cpu, &self.saved.machine)?;
-        self.cpu.clone_from(&self.saved.cpu);
+        let (time, interrupts) = self.back_end.restart(&self.saved.cpus, &self.saved.machine)?;
+        self.cpus.clone_from(&self.saved.cpus);
         self.machine = Some(self.assemble(time, interrupts)?);
         self.at_pause = true;
         Ok(Taken { pages })
@@ -226,7 +226,7 @@ impl Vm {
             ));
         }
         let machine = self.machine.as_mut().ok_or_else(failed)?;
-        super::save(path, &self.saved.config, machine, self.cpu.clone())
+        super::save(path, &self.saved.config, machine, self.cpus.clone())
     }
 
     /// Compares all of memory with the snapshot's: the addresses of pages that are not the same. Right after
@@ -240,9 +240,9 @@ impl Vm {
         self.machine.iter().flat_map(Machine::records)
     }
 
-    /// The CPU where the machine stopped last.
-    pub fn cpu(&self) -> &SavedCpu {
-        &self.cpu
+    /// The CPUs where the machine stopped last.
+    pub fn cpus(&self) -> &SavedCpus {
+        &self.cpus
     }
 
     /// Guest memory.

@@ -42,7 +42,7 @@ use self::shared::Shared;
 use self::threads::Link;
 use self::vcpu::Vcpu;
 use super::moves::Moves;
-use super::{BackEnd, Ran};
+use super::{BackEnd, Ran, SavedCpus};
 use crate::control::Control;
 use crate::debug::Attached;
 use crate::error::HostError;
@@ -202,8 +202,8 @@ impl BackEnd for KvmBackEnd {
         let end = shared.ending.take().expect("the event loop ends when the run is over")?;
         let mut machine = shared.into_machine();
         let (state, assists) = (self.leave(&mut machine)?, self.vcpus[0].assists());
-        let (unknown, translations) = (assists.unknown.clone(), TlbState::default());
+        let (unknown, cpus) = (assists.unknown.clone(), SavedCpus::one(state, TlbState::default()));
         let (exceptions, moves) = (Vec::new(), Moves::default());
-        Ok((machine, Ran { end, state, translations, unknown, exceptions, assists, moves }))
+        Ok((machine, Ran { end, cpus, unknown, exceptions, assists, moves }))
     }
 }
