@@ -362,9 +362,14 @@ impl Cpu {
     /// Delivers a message from the machine to the local APIC; it takes effect at the next instruction boundary.
     pub fn deliver(&mut self, message: InterruptMessage) {
         let effect = self.apic.deliver(message);
-        if effect.nmi {
-            self.sys.nmi_pending = true;
+        if effect.init {
+            self.init();
         }
+        if let Some(page) = effect.startup {
+            self.start_up(page);
+        }
+        // None is kept for a CPU that waits to be started.
+        self.sys.nmi_pending |= effect.nmi && !self.sys.waits_for_startup;
     }
 
     /// When the APIC timer fires next, if the guest leaves its counter alone.

@@ -92,6 +92,7 @@ mod exec;
 mod file;
 pub mod flags;
 pub mod fp;
+mod init;
 pub mod ioapic;
 mod lower;
 pub mod mem;

@@ -191,6 +191,8 @@ pub struct CpuState {
     pub retired: u64,
     /// Stopped at HLT.
     pub halted: bool,
+    /// Waits for a startup message after INIT. It is halted, and nothing else wakes it.
+    pub waits_for_startup: bool,
     /// Interrupts are held for one instruction (after STI or a load of SS).
     pub interrupt_shadow: bool,
     /// An NMI is being handled (blocked until IRET).

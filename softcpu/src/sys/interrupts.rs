@@ -1,4 +1,4 @@
-//! Delivery of exceptions and interrupts through the IDT of long mode (Intel SDM vol. 3, 7.14).
+//! Delivery of exceptions and interrupts through the IDT of long mode (Intel SDM vol. 3, 7.14), or real mode's table.
 
 use crate::cpu::Cpu;
 use crate::descriptor::{attr, dpl};
@@ -72,8 +72,11 @@ impl Cpu {
     pub(crate) fn interrupt(&mut self, vector: u8, error: Option<u32>, source: Source) -> Result<(), Trap> {
         let external = u32::from(source != Source::Software);
         let gate_code = u32::from(vector) << 3 | 2 | external;
+        if self.in_real_mode() {
+            return self.real_interrupt(vector, source);
+        }
         if !self.in_long_mode() {
-            // Without long mode there is no gate this can go through: the processor shuts down.
+            // In 32-bit protected mode there is no gate this can go through: the processor shuts down.
             self.fault = Fault { vector: vector::DF, error: Some(0), trap: false };
             return Err(Trap);
         }

@@ -119,6 +119,7 @@ fn raised(selector: u16, other: u16) -> Option<u16> {
 
 /// ARPL, which 64-bit code does not have.
 pub(super) fn arpl_r(cpu: &mut Cpu, op: &Op) -> Step {
+    tri!(cpu.protected_only());
     let raised = raised(cpu.reg(op.reg1), cpu.reg(op.reg2));
     if let Some(selector) = raised {
         cpu.set_reg::<u16>(op.reg1, selector);
@@ -128,6 +129,7 @@ pub(super) fn arpl_r(cpu: &mut Cpu, op: &Op) -> Step {
 }
 
 pub(super) fn arpl_m(cpu: &mut Cpu, op: &Op) -> Step {
+    tri!(cpu.protected_only());
     let other = cpu.reg::<u16>(op.reg1);
     cpu.modify::<u16>(op, cpu.ea(op), |cpu, selector| {
         let raised = raised(selector, other);
@@ -137,6 +139,7 @@ pub(super) fn arpl_m(cpu: &mut Cpu, op: &Op) -> Step {
 }
 
 fn selector<const MEMORY: bool>(cpu: &mut Cpu, op: &Op, register: u8) -> Result<u16, Trap> {
+    cpu.protected_only()?;
     if MEMORY { cpu.load::<u16>(op, cpu.ea(op)) } else { Ok(cpu.reg::<u16>(register)) }
 }
 

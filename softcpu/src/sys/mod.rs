@@ -4,6 +4,7 @@ pub(crate) mod interrupts;
 mod misc;
 mod msr;
 mod ports;
+mod real;
 mod registers;
 pub(crate) mod segments;
 mod transfer;
@@ -46,8 +47,10 @@ pub(crate) fn tables(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
     let shape = shape(instr);
     let memory = shape.kind == Shape::Mem;
     let run: Handler = match instr.mnemonic() {
-        M::Lgdt => registers::load_table::<false>,
-        M::Lidt => registers::load_table::<true>,
+        M::Lgdt if instr.code() == Code::Lgdt_m1632_16 => registers::load_table::<false, 24>,
+        M::Lidt if instr.code() == Code::Lidt_m1632_16 => registers::load_table::<true, 24>,
+        M::Lgdt => registers::load_table::<false, 32>,
+        M::Lidt => registers::load_table::<true, 32>,
         M::Sgdt => registers::store_table::<false>,
         M::Sidt => registers::store_table::<true>,
         M::Ltr if memory => registers::ltr::<true>,

@@ -76,7 +76,8 @@ pub(super) fn write_cr(cpu: &mut Cpu, op: &Op) -> Step {
     if !cpu.is_kernel() {
         return cpu.raise(vector::GP, Some(0));
     }
-    let value = cpu.reg::<u64>(op.reg2);
+    // Outside 64-bit code it has 32 bits.
+    let value = cpu.reg::<u64>(op.reg2) & cpu.linear_mask;
     match op.reg1 {
         0 => cpu.write_cr0(value),
         2 => {
@@ -165,8 +166,8 @@ pub(super) fn clts(cpu: &mut Cpu, _: &Op) -> Step {
     Step::Next
 }
 
-/// LGDT, or LIDT when `IDT`. In 64-bit code the base has eight bytes, elsewhere four.
-pub(super) fn load_table<const IDT: bool>(cpu: &mut Cpu, op: &Op) -> Step {
+/// LGDT, or LIDT when `IDT`. In 64-bit code the base has eight bytes, elsewhere `BITS` bits.
+pub(super) fn load_table<const IDT: bool, const BITS: u32>(cpu: &mut Cpu, op: &Op) -> Step {
     if !cpu.is_kernel() {
         return cpu.raise(vector::GP, Some(0));
     }
@@ -176,7 +177,7 @@ pub(super) fn load_table<const IDT: bool>(cpu: &mut Cpu, op: &Op) -> Step {
     let base = if cpu.in_long_code() {
         tri!(cpu.load::<u64>(op, at))
     } else {
-        u64::from(tri!(cpu.load::<u32>(op, at)))
+        u64::from(tri!(cpu.load::<u32>(op, at))) & ((1 << BITS) - 1)
     };
     if !crate::mem::access::canonical(base) {
         return cpu.raise(vector::GP, Some(0));
@@ -240,6 +241,7 @@ pub(super) fn lldt<const MEMORY: bool>(cpu: &mut Cpu, op: &Op) -> Step {
 
 /// SLDT, or STR when `TASK`, to a register.
 pub(super) fn store_selector_r<const TASK: bool, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    tri!(cpu.protected_only());
     let selector = if TASK { cpu.sys.tr.selector } else { cpu.sys.ldtr.selector };
     cpu.set_reg(op.reg1, T::cut(u64::from(selector)));
     Step::Next
@@ -247,11 +249,13 @@ pub(super) fn store_selector_r<const TASK: bool, T: Int>(cpu: &mut Cpu, op: &Op)
 
 /// SLDT, or STR when `TASK`, to memory.
 pub(super) fn store_selector_m<const TASK: bool>(cpu: &mut Cpu, op: &Op) -> Step {
+    tri!(cpu.protected_only());
     let selector = if TASK { cpu.sys.tr.selector } else { cpu.sys.ldtr.selector };
     cpu.store(op, cpu.ea(op), selector)
 }
 
 fn privileged_selector<const MEMORY: bool>(cpu: &mut Cpu, op: &Op) -> Result<u16, crate::step::Trap> {
+    cpu.protected_only()?;
     if !cpu.is_kernel() {
         cpu.raise(vector::GP, Some(0));
         return Err(crate::step::Trap);

@@ -55,6 +55,11 @@ impl Cpu {
 
     /// Loads DS, ES, FS, GS or SS (MOV, POP, LxS).
     pub(crate) fn load_segment(&mut self, which: usize, selector: u16) -> Result<(), Trap> {
+        if self.in_real_mode() {
+            self.sys.seg[which] = self.real_segment(which, selector);
+            self.segments_changed();
+            return Ok(());
+        }
         if which == seg::SS {
             return self.load_stack_segment(selector);
         }

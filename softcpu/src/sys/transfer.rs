@@ -102,6 +102,9 @@ impl Cpu {
 
 /// IRET of operand size `T`. In long mode the stack pointer always comes off the stack.
 pub(super) fn iret<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    if cpu.in_real_mode() {
+        return super::real::iret::<T>(cpu, op);
+    }
     if cpu.control & flags::NT != 0 || !cpu.in_long_mode() {
         return cpu.raise(vector::GP, Some(0));
     }
@@ -152,6 +155,11 @@ pub(super) fn far_ret<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let rip = tri!(cpu.load_stack::<T>(op, at)).wide();
     let cs = tri!(cpu.load_stack::<T>(op, at.wrapping_add(size))).wide() as u16;
     let above = at.wrapping_add(2 * size).wrapping_add(drop);
+    if cpu.in_real_mode() {
+        tri!(cpu.go_to_real(cs, rip));
+        cpu.gpr[reg::RSP] = cpu.moved_stack(above);
+        return Step::Leave;
+    }
     if (cs & 3) as u8 > cpu.cpl() {
         let rsp = tri!(cpu.load_stack::<T>(op, above)).wide();
         let ss = tri!(cpu.load_stack::<T>(op, above.wrapping_add(size))).wide() as u16;
@@ -175,7 +183,10 @@ fn far_pointer<T: Int>(cpu: &mut Cpu, op: &Op) -> Result<(u16, u64), Trap> {
 /// The code segment of a far jump or call, which keeps the privilege.
 fn far_target(cpu: &mut Cpu, selector: u16, rip: u64) -> Result<Segment, Trap> {
     let cpl = cpu.cpl();
-    let cs = cpu.code_segment(selector, cpl)?;
+    let cs = match cpu.in_real_mode() {
+        true => cpu.real_segment(seg::CS, selector),
+        false => cpu.code_segment(selector, cpl)?,
+    };
     cpu.check_target(&cs, rip)?;
     Ok(cs)
 }
@@ -309,7 +320,7 @@ pub(super) fn sysret<T: Int>(cpu: &mut Cpu, _: &Op) -> Step {
 
 pub(super) fn sysenter(cpu: &mut Cpu, _: &Op) -> Step {
     let selector = cpu.sys.msr.sysenter_cs as u16 & !3;
-    if selector == 0 {
+    if selector == 0 || cpu.in_real_mode() {
         return cpu.raise(vector::GP, Some(0));
     }
     let long = cpu.in_long_mode();
@@ -325,7 +336,7 @@ pub(super) fn sysexit<T: Int>(cpu: &mut Cpu, _: &Op) -> Step {
     let base = cpu.sys.msr.sysenter_cs as u16 & !3;
     let (rip, rsp) = (cpu.gpr[reg::RDX], cpu.gpr[reg::RCX]);
     let long = T::BITS == 64;
-    if base == 0 || !cpu.is_kernel() || (long && !(canonical(rip) && canonical(rsp))) {
+    if base == 0 || cpu.in_real_mode() || !cpu.is_kernel() || (long && !(canonical(rip) && canonical(rsp))) {
         return cpu.raise(vector::GP, Some(0));
     }
     let cs = base.wrapping_add(if long { 32 } else { 16 }) | 3;

@@ -39,13 +39,13 @@ pub fn at_entry(
 ) -> Cpus {
     let made = (0..cpuid.cpus).map(|apic_id| {
         let mut cpu = alone(memory, code, control, CpuidConfig { apic_id, ..cpuid });
-        let mut state = cpu.state();
         if apic_id == 0 {
+            let mut state = cpu.state();
             entry::apply(entry, &mut state);
+            cpu.set_state(&state);
         } else {
-            state.halted = true;
+            cpu.wait_for_startup();
         }
-        cpu.set_state(&state);
         cpu
     });
     Cpus::new(made.collect())

@@ -12,7 +12,7 @@ const FOREIGN: &[(&[&str], &str)] = &[
         &["-append", "-a", "-p", "--cmdline", "-cmdline", "--params", "--kernel-cmdline", "--boot-args"],
         "use --append STRING",
     ),
-    (&["-smp", "--smp", "--cpus", "-cpus", "--vcpus", "-c"], "the machine has one virtual CPU; leave it out"),
+    (&["-smp", "--smp", "-cpus", "--vcpus", "-c"], "use --cpus N"),
     (&["-cpu", "--cpu"], "the CPU is that of --accel soft or --accel kvm; leave it out"),
     (
         &[

@@ -76,7 +76,7 @@ fn what_is_wrong_is_named_with_its_line_and_the_fix() {
         ("memory = 'lots'", 1, &["lots", "\"256M\""]),
         ("memory = '1M'", 1, &["at least 16M"]),
         ("memory = '1T'", 1, &["at most 64G"]),
-        ("cpus = 2", 1, &["cpus = 2", "write 1", "one virtual CPU"]),
+        ("cpus = 65", 1, &["cpus = 65", "from 1 to 64"]),
         ("cpus = -1", 1, &["-1", "whole number"]),
         ("accel = 'sofd'", 1, &["'sofd'", "auto, kvm, soft", "did you mean soft?"]),
         ("\n\niommu = 'on'", 3, &["true or false", "\"virtio\""]),
@@ -145,7 +145,7 @@ fn a_machine_of_a_programs_own_is_checked_too() {
     assert_eq!(MachineConfig::default().check(), Ok(()));
     let wrong = [
         MachineConfig { memory: Size(1), ..example() },
-        MachineConfig { cpus: 2, ..example() },
+        MachineConfig { cpus: 0, ..example() },
         MachineConfig { devices: vec![DeviceConfig::new("disk", 1)], ..example() },
         MachineConfig { devices: vec![DeviceConfig::new("gpu", 32)], ..example() },
         MachineConfig { devices: vec![DeviceConfig::new("gpu", 1).with("speed", 1)], ..example() },

@@ -43,6 +43,9 @@ pub struct Scenario {
     /// The machine's IOMMU, where a variant has another one.
     #[serde(skip)]
     pub iommu: Option<IommuKind>,
+    /// How many CPUs the machine has, where a variant has others.
+    #[serde(skip)]
+    pub cpus: Option<u32>,
     /// What is in the guest.
     pub guest: Guest,
     /// What is done, in order.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{Allowed, Kernel, Scenario};
-use crate::config::IommuKind;
+use crate::config::{CPUS_MAX, IommuKind};
 
 /// What is another than in the scenario itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -21,6 +21,8 @@ pub struct Variant {
     pub env: BTreeMap<String, String>,
     /// The machine's IOMMU, in place of that of `machine`.
     pub iommu: Option<IommuKind>,
+    /// How many CPUs the machine has, in place of those of `machine`.
+    pub cpus: Option<u32>,
     /// The kernels, in place of those of `kernel`.
     pub matrix: Vec<String>,
     /// It fails, by this failure.
@@ -36,6 +38,7 @@ impl Scenario {
             self.kernel.add_words(&variant.append);
             self.guest.env.extend(variant.env);
             self.iommu = variant.iommu;
+            self.cpus = variant.cpus;
             if !variant.matrix.is_empty() {
                 self.kernel = Kernel { package: None, path: None, matrix: variant.matrix, ..self.kernel };
             }
@@ -50,7 +53,10 @@ impl Scenario {
     ///
     /// Why, as part of a line.
     pub(super) fn check_variants(&self) -> Result<(), String> {
-        for (index, Variant { name, .. }) in self.variants.iter().enumerate() {
+        for (index, Variant { name, cpus, .. }) in self.variants.iter().enumerate() {
+            if cpus.is_some_and(|cpus| !(1..=CPUS_MAX).contains(&cpus)) {
+                return Err(format!("the variant '{name}' has another number of CPUs than 1 to {CPUS_MAX}"));
+            }
             let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
             if name.is_empty() || !name.chars().all(good) {
                 return Err(format!("the variant's name '{name}' is not letters, digits, - _ . alone"));
@@ -102,11 +108,11 @@ run = "true"
     #[test]
     fn a_variant_adds_words_and_variables() {
         let text = "[scenario]\n[kernel]\nappend = 'a'\n[guest]\nenv = { X = '1', Y = '1' }\n[[variant]]\nname = 'v'\n\
-            append = 'b c'\nenv = { X = '2', Z = '3' }\niommu = 'virtio'\nmatrix = ['6.1']\n[[step]]\nrun = 'true'\n";
+            append = 'b c'\nenv = { X = '2', Z = '3' }\niommu = 'virtio'\ncpus = 4\nmatrix = ['6.1']\n[[step]]\nrun = 'true'\n";
         let scenario = parse(text).expect("good").as_variant("v");
         assert_eq!(scenario.kernel.append, "a b c");
         assert_eq!(scenario.guest.env.values().collect::<Vec<_>>(), ["2", "1", "3"]);
-        assert_eq!(scenario.iommu, Some(IommuKind::Virtio));
+        assert_eq!((scenario.iommu, scenario.cpus), (Some(IommuKind::Virtio), Some(4)));
         assert_eq!(scenario.kernel.matrix, ["6.1"]);
     }
 

@@ -45,9 +45,8 @@ pub fn machine(scenario: &Scenario, host: &HostSide<'_>) -> Result<(MachineConfi
         // The same run on every host.
         machine.accel = Accel::Soft;
     }
-    if let Some(iommu) = scenario.iommu {
-        machine.iommu = iommu;
-    }
+    machine.iommu = scenario.iommu.unwrap_or(machine.iommu);
+    machine.cpus = scenario.cpus.unwrap_or(machine.cpus);
     let plugged = |why: String| HostError::Input(format!("{}: {why}", scenario.scenario.name));
     let root = host.root.display().to_string().replace(',', ",,");
     let disk = plug(&mut machine, "virtio-blk", &format!("file={root},writes=refused,format=raw"))

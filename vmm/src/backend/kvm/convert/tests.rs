@@ -87,6 +87,7 @@ fn wild(random: &mut Random) -> CpuState {
     dr[6] = dr[6] & 0xe00f | 0xffff_0ff0;
     dr[7] = dr[7] & 0xffff_2bff | 0x400;
     CpuState {
+        waits_for_startup: false,
         gpr: std::array::from_fn(|_| random.next()),
         rip: random.next(),
         rflags: random.next(),
