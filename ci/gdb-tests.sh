@@ -36,22 +36,24 @@ with_gdb() {
 # The machine's own words that must be the same: instructions, events, memory.
 of_the_run() { grep -E 'sha256|guest instructions' "$1" | sed 's/, [0-9.]* MIPS//'; }
 
-# Breakpoints, a watchpoint, steps and a mark; the run is the one without: `gdb_kernel NAME`.
+# Breakpoints, a watchpoint, steps and a mark; the run is the one without. Each of the machine's CPUs is a thread, and a breakpoint stops
+# whichever comes to it: `gdb_kernel NAME CPUS`.
 gdb_kernel() {
-    local name=$1 socket=$logs/$1.socket run
+    local name=$1 cpus=$2 socket=$logs/$1.socket run
     symbols "$name-symbols" do_init_module vfs_open || return 1
-    run=("$FENCEPOST" run --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd" --accel soft --timeout 300 --memory-hash --stats
+    run=("$FENCEPOST" run --cpus "$cpus" --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd" --accel soft --timeout 300 --memory-hash --stats
         --append "$GUEST_COMMAND_LINE fencepost.run=\"test_panic\"")
     "${run[@]}" </dev/null >"$logs/$name-alone" 2>"$logs/$name-alone.host" || true
     rm -f "$socket"
     "${run[@]}" --gdb "unix:$socket" </dev/null >"$logs/$name" 2>"$logs/$name.host" &
     with_gdb "$socket" "$logs/$name-symbols.elf" "break do_init_module" continue 'p $cs & 3' "x/8xb \$rdi" "delete" \
-        "hbreak vfs_open" continue 'stepi 20' 'p $cr0 & 1' 'eval "watch *(long*)%lu", $rsp - 8' continue delete detach >"$logs/$name.gdb"
+        'info threads' "thread $cpus" 'p $cr0 & 1' "hbreak vfs_open" continue 'stepi 20' 'p $cr0 & 1' 'eval "watch *(long*)%lu", $rsp - 8' continue delete detach >"$logs/$name.gdb"
     wait "$!"
     cat "$logs/$name.gdb" "$logs/$name.host"
     grep -q 'Breakpoint 1, 0x.* in do_init_module ()' "$logs/$name.gdb" &&
         grep -q 'Breakpoint 2, 0x.* in vfs_open ()' "$logs/$name.gdb" &&
         grep -q '^New value = ' "$logs/$name.gdb" && grep -q '= 1$' "$logs/$name.gdb" && cmp "$logs/$name-alone" "$logs/$name" &&
+        [ "$(grep -cE '^[* ] [0-9]+ +Thread .*\(CPU [0-9]+, (running|halted)\)' "$logs/$name.gdb")" = "$cpus" ] &&
         [ "$(of_the_run "$logs/$name.host" | wc -l)" = 3 ] &&
         diff <(of_the_run "$logs/$name-alone.host") <(of_the_run "$logs/$name.host")
 }
@@ -73,7 +75,7 @@ gdb_at_panic() {
     [ "$status" = 5 ] && grep -qE '^\$1 = 0xffffffff[0-9a-f]{8}$' "$logs/$name.gdb" && grep -q 'end Kernel panic' "$logs/$name"
 }
 
-for on in "" on_stable; do
-    check "gdb: Debian's kernel, stopped and unchanged${on:+, 6.1}" $on gdb_kernel "gdb-kernel${on:+-stable}"
-    check "gdb: at a panic${on:+, 6.1}" $on gdb_at_panic "gdb-panic${on:+-stable}"
-done
+check "gdb: Debian's kernel, stopped and unchanged" gdb_kernel gdb-kernel 1
+check "gdb: at a panic" gdb_at_panic gdb-panic
+check "gdb: Debian's kernel, stopped and unchanged, 6.1, four CPUs" on_stable gdb_kernel gdb-kernel-stable 4
+check "gdb: at a panic, 6.1" on_stable gdb_at_panic gdb-panic-stable

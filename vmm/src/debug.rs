@@ -28,14 +28,23 @@ pub enum Why {
     Dying,
 }
 
+/// The CPUs of a machine that stands still.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stopped {
+    /// By their numbers: one at least.
+    pub cpus: Vec<CpuState>,
+    /// The one that the reason to stand still is of.
+    pub current: usize,
+}
+
 /// How it goes on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
     /// It runs.
     #[default]
     Run,
-    /// It executes one instruction.
-    Step,
+    /// The CPU with this number executes one instruction; the others what they do meanwhile.
+    Step(usize),
     /// The machine ends.
     End(StopReason),
 }
@@ -53,8 +62,8 @@ pub struct Most {
 
 /// A debugger.
 pub trait Debugger: Send {
-    /// Works on the machine, and on its CPU, for as long as its user likes. `cpu` is set in the machine if it was changed.
-    fn attend(&mut self, why: Why, cpu: &mut CpuState, machine: &mut Machine) -> Order;
+    /// Works on the machine, and on its CPUs, for as long as its user likes. Those that were changed are set in the machine.
+    fn attend(&mut self, why: Why, cpus: &mut Stopped, machine: &mut Machine) -> Order;
 
     /// What the back end that runs now can stop at.
     fn limit(&mut self, most: Most);

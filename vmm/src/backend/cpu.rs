@@ -19,6 +19,7 @@ use vm_memory::GuestMemoryMmap;
 use super::soft::Processor;
 use super::{SavedCpu, SavedCpus};
 use crate::control::Control;
+use crate::debug::Stopped;
 use crate::entry;
 
 /// A CPU on the memory of a machine whose bus and devices work on its own thread.
@@ -113,8 +114,12 @@ impl Processor for Cpus {
         Cpus::retired(self)
     }
 
-    fn change_state(&mut self, state: &CpuState) {
-        let cpu = self.current_mut();
+    fn retired_by(&self, cpu: usize) -> u64 {
+        self.all()[cpu].retired()
+    }
+
+    fn change_state(&mut self, cpu: usize, state: &CpuState) {
+        let Some(cpu) = self.cpu_mut(cpu) else { return };
         let translations = cpu.translations();
         cpu.set_state(state);
         // They were taken from this very memory just now.
@@ -127,12 +132,12 @@ impl Processor for Cpus {
         }
     }
 
-    fn pass_stop(&mut self) {
-        self.current_mut().pass_stop();
+    fn pass_stop(&mut self, cpu: usize) {
+        self.cpu_mut(cpu).into_iter().for_each(Cpu::pass_stop);
     }
 
-    fn state(&self) -> CpuState {
-        self.current().state()
+    fn stopped(&self) -> Stopped {
+        Stopped { cpus: self.all().iter().map(Cpu::state).collect(), current: self.turn().cpu as usize }
     }
 
     fn save(&self) -> SavedCpus {

@@ -16,8 +16,8 @@ const STOPS_MAX: usize = 4096;
 pub struct Debugged {
     debugger: Attached,
     begun: bool,
-    /// The count of retired instructions at which a step is done.
-    goal: Option<u64>,
+    /// The CPU that makes a step, and its count of retired instructions at which that is done.
+    goal: Option<(usize, u64)>,
     /// It was attended to because the guest's kernel had failed.
     failed: bool,
     /// The machine has stood still since this was last taken.
@@ -39,23 +39,25 @@ impl Debugged {
     ) -> Result<(), End> {
         machine.set_cycles(processor.cycles());
         self.stood = true;
-        let before = processor.state();
-        let mut state = before.clone();
+        let before = processor.stopped();
+        let mut cpus = before.clone();
         let mut debugger = self.debugger.get();
         debugger.limit(Most { stops: STOPS_MAX, watches: true, any_range: true });
-        let order = debugger.attend(why, &mut state, machine);
-        if state != before {
-            processor.change_state(&state);
+        let order = debugger.attend(why, &mut cpus, machine);
+        for (number, (now, then)) in cpus.cpus.iter().zip(&before.cpus).enumerate() {
+            if now != then {
+                processor.change_state(number, now);
+            }
         }
         processor.set_stops(debugger.stops());
         drop(debugger);
         // A call that stopped nothing leaves a step as it was.
         match order {
             Order::Run => self.goal = None,
-            Order::Step if why == Why::Called && self.goal.is_some() => {}
-            Order::Step => {
-                self.goal = Some(processor.retired().saturating_add(1));
-                processor.pass_stop();
+            Order::Step(_) if why == Why::Called && self.goal.is_some() => {}
+            Order::Step(cpu) => {
+                self.goal = Some((cpu, processor.retired_by(cpu).saturating_add(1)));
+                processor.pass_stop(cpu);
             }
             Order::End(reason) => return Err(End::Host(reason)),
         }
@@ -90,10 +92,11 @@ impl Debugged {
         until: Cycles,
     ) -> Result<Exit, End> {
         loop {
-            let left = self.goal.map(|goal| goal.saturating_sub(processor.retired()));
+            // While another CPU has its turn that is looked at after each of its instructions.
+            let left = self.goal.map(|(cpu, goal)| goal.saturating_sub(processor.retired_by(cpu)));
             let limit = left.map_or(until, |left| until.min(processor.cycles() + left));
             let exit = processor.run(machine, limit);
-            let done = self.goal.is_some_and(|goal| processor.retired() >= goal);
+            let done = self.goal.is_some_and(|(cpu, goal)| processor.retired_by(cpu) >= goal);
             let why = match exit {
                 Exit::Breakpoint => Some(Why::Breakpoint),
                 Exit::Accessed(access) => Some(Why::Accessed(access)),

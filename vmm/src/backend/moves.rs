@@ -246,7 +246,7 @@ impl BackEnd for Moving {
         machine.stop_at(self.plan.keys().copied());
         if let Some(to) = self.next.take() {
             if let Some(reason) = self.wait_for_time(to, &machine, control)? {
-                let (state, soft) = (self.soft.processor().state(), self.soft.unknown());
+                let (state, soft) = (self.soft.processor().current().state(), self.soft.unknown());
                 return Ok((machine, self.ran(End::Host(reason), state, soft)));
             }
             self.change(to, &mut machine)?;
@@ -264,7 +264,7 @@ impl BackEnd for Moving {
                 machine.flush_trace();
                 self.change(Chosen::Soft, &mut machine)?;
                 self.next = Some(Chosen::Kvm);
-                let (state, soft) = (self.soft.processor().state(), self.soft.unknown());
+                let (state, soft) = (self.soft.processor().current().state(), self.soft.unknown());
                 return Ok((machine, self.ran(ran.end, state, soft)));
             }
             let End::Guest(GuestEnd::Mark(mark)) = ran.end else {

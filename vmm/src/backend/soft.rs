@@ -13,7 +13,7 @@ use super::moves::Moves;
 use super::pace::Pace;
 use super::{BackEnd, End, Ran, SavedCpus, cpu};
 use crate::control::Control;
-use crate::debug::{Attached, Why};
+use crate::debug::{Attached, Stopped, Why};
 use crate::error::HostError;
 use crate::machine::{GuestEnd, Machine};
 
@@ -39,14 +39,16 @@ pub trait Processor {
     fn deliver(&mut self, message: InterruptMessage);
     /// Instructions retired, by all.
     fn retired(&self) -> u64;
-    /// The current one is in `state` from now on, which somebody has changed from outside; its translations stay.
-    fn change_state(&mut self, state: &CpuState);
+    /// Instructions retired by one.
+    fn retired_by(&self, cpu: usize) -> u64;
+    /// One is in `state` from now on, which somebody has changed from outside; its translations stay.
+    fn change_state(&mut self, cpu: usize, state: &CpuState);
     /// Stops there from now on.
     fn set_stops(&mut self, stops: Stops);
-    /// Does not stop before the next instruction.
-    fn pass_stop(&mut self);
-    /// The current one's state.
-    fn state(&self) -> CpuState;
+    /// One does not stop before its next instruction.
+    fn pass_stop(&mut self, cpu: usize);
+    /// Their states, and which is the current one.
+    fn stopped(&self) -> Stopped;
     /// All of them.
     fn save(&self) -> SavedCpus;
     /// Instructions that were not known, by name.

@@ -58,6 +58,12 @@ impl Script {
     }
 }
 
+impl Script {
+    fn state(&self) -> CpuState {
+        CpuState { cycles: self.now, halted: self.halted, rflags: self.rflags, ..CpuState::default() }
+    }
+}
+
 impl Processor for Script {
     fn run(&mut self, bus: &mut dyn Bus, until: Cycles) -> Exit {
         loop {
@@ -137,16 +143,20 @@ impl Processor for Script {
         self.now.0
     }
 
-    fn change_state(&mut self, _: &CpuState) {
+    fn retired_by(&self, _: usize) -> u64 {
+        self.now.0
+    }
+
+    fn change_state(&mut self, _: usize, _: &CpuState) {
         unreachable!("no debugger is there")
     }
 
     fn set_stops(&mut self, _: Stops) {}
 
-    fn pass_stop(&mut self) {}
+    fn pass_stop(&mut self, _: usize) {}
 
-    fn state(&self) -> CpuState {
-        CpuState { cycles: self.now, halted: self.halted, rflags: self.rflags, ..CpuState::default() }
+    fn stopped(&self) -> Stopped {
+        Stopped { cpus: vec![self.state()], current: 0 }
     }
 
     fn save(&self) -> SavedCpus {

@@ -14,7 +14,7 @@ mod subject;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gdbstub::common::Signal;
-use gdbstub::stub::SingleThreadStopReason as Reason;
+use gdbstub::stub::MultiThreadStopReason as Reason;
 use tempfile::TempDir;
 
 use crate::control::Control;

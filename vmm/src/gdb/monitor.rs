@@ -1,6 +1,8 @@
 //! gdb's `monitor` commands.
 
-use fencepost_softcpu::state::CpuState;
+use fencepost_time::Cycles;
+
+use crate::debug::Stopped;
 
 /// Longest mark.
 pub const MARK_MAX_BYTES: usize = 256;
@@ -12,7 +14,7 @@ monitor trace mark TEXT   puts TEXT into the trace (--trace), at this moment
 ";
 
 /// Does what a command says; the text to show.
-pub fn answer(command: &[u8], state: &CpuState, marks: &mut Vec<String>) -> String {
+pub fn answer(command: &[u8], cpus: &Stopped, marks: &mut Vec<String>) -> String {
     let text = String::from_utf8_lossy(command);
     let text = text.trim();
     match text.split_once("trace mark").map(|(before, mark)| (before.trim(), mark.trim())) {
@@ -22,15 +24,22 @@ pub fn answer(command: &[u8], state: &CpuState, marks: &mut Vec<String>) -> Stri
         }
         Some(("", mark)) => {
             marks.push(mark.into());
-            return format!("marked at cycle {}\n", state.cycles);
+            return format!("marked at cycle {}\n", cycle(cpus));
         }
         _ => {}
     }
     match text {
         "" | "help" => HELP.into(),
-        "time" => format!("cycle {}, {} instructions retired\n", state.cycles, state.retired),
+        "time" => {
+            let retired: u64 = cpus.cpus.iter().map(|cpu| cpu.retired).sum();
+            format!("cycle {}, {retired} instructions retired\n", cycle(cpus))
+        }
         _ => format!("there is no such command; these are:\n{HELP}"),
     }
+}
+
+fn cycle(cpus: &Stopped) -> Cycles {
+    cpus.cpus.get(cpus.current).map_or(Cycles(0), |cpu| cpu.cycles)
 }
 
 #[cfg(test)]
@@ -39,7 +48,7 @@ mod tests {
 
     #[test]
     fn commands_are_answered_and_marks_kept() {
-        let (state, mut marks) = (CpuState::default(), Vec::new());
+        let (state, mut marks) = (Stopped::default(), Vec::new());
         let mut ask = |text: &str| answer(text.as_bytes(), &state, &mut marks);
         assert_eq!(ask("help"), HELP);
         assert!(ask("trace mark  before the fault ").contains("cycle 0"));

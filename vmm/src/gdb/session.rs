@@ -3,17 +3,16 @@
 use std::io;
 use std::sync::Arc;
 
-use fencepost_softcpu::state::CpuState;
 use fencepost_softcpu::stops::Stops;
 use gdbstub::common::Signal;
 use gdbstub::conn::Connection;
 use gdbstub::stub::state_machine::GdbStubStateMachine as Stub;
-use gdbstub::stub::{DisconnectReason, GdbStub, GdbStubError, SingleThreadStopReason as Reason};
+use gdbstub::stub::{DisconnectReason, GdbStub, GdbStubError, MultiThreadStopReason as Reason};
 
 use super::door::{Inbox, News, Stream};
 use super::subject::Subject;
 use crate::control::{Control, StopReason};
-use crate::debug::{Debugger, Most, Order, Why};
+use crate::debug::{Debugger, Most, Order, Stopped, Why};
 use crate::machine::Machine;
 use crate::say;
 
@@ -192,7 +191,8 @@ impl Session {
             (Stub::CtrlCInterrupt(stub), _) => {
                 self.order = Order::Run;
                 subject.order = None;
-                stub.interrupt_handled(subject, Some(Reason::Signal(Signal::SIGINT))).map(Next::More)
+                let reason = Reason::SignalWithThread { tid: subject.current(), signal: Signal::SIGINT };
+                stub.interrupt_handled(subject, Some(reason)).map(Next::More)
             }
             (Stub::Disconnected(stub), _) => Ok(Next::Left(match stub.get_reason() {
                 DisconnectReason::Kill => Order::End(StopReason::Debugger),
@@ -203,15 +203,17 @@ impl Session {
     }
 
     fn reason(&self, why: Why) -> Reason<u64> {
+        let tid = self.subject.current();
         match why {
-            Why::Stepped => Reason::DoneStep,
-            Why::Breakpoint if self.subject.is_at_software_breakpoint() => Reason::SwBreak(()),
-            Why::Breakpoint => Reason::HwBreak(()),
+            Why::Breakpoint if self.subject.is_at_software_breakpoint() => Reason::SwBreak(tid),
+            Why::Breakpoint => Reason::HwBreak(tid),
             Why::Accessed(access) => {
                 let kind = self.subject.watch_kind(access.watched);
-                Reason::Watch { tid: (), kind, addr: access.watched }
+                Reason::Watch { tid, kind, addr: access.watched }
             }
-            Why::Start | Why::Called | Why::Failed | Why::Dying => Reason::Signal(signal(why)),
+            Why::Start | Why::Called | Why::Stepped | Why::Failed | Why::Dying => {
+                Reason::SignalWithThread { tid, signal: signal(why) }
+            }
         }
     }
 
@@ -225,9 +227,8 @@ impl Session {
 }
 
 impl Debugger for Session {
-    fn attend(&mut self, why: Why, cpu: &mut CpuState, machine: &mut Machine) -> Order {
-        self.subject.state.clone_from(cpu);
-        self.subject.changed = false;
+    fn attend(&mut self, why: Why, cpus: &mut Stopped, machine: &mut Machine) -> Order {
+        std::mem::swap(&mut self.subject.cpus, cpus);
         self.subject.memory = Some(machine.memory().clone());
         let order = self.work(why);
         self.subject.memory = None;
@@ -237,9 +238,7 @@ impl Debugger for Session {
         for mark in self.subject.marks.drain(..) {
             machine.record_mark(&mark);
         }
-        if std::mem::take(&mut self.subject.changed) {
-            cpu.clone_from(&self.subject.state);
-        }
+        std::mem::swap(&mut self.subject.cpus, cpus);
         order
     }
 

@@ -4,36 +4,38 @@ use std::collections::BTreeSet;
 
 use fencepost_softcpu::state::CpuState;
 use fencepost_softcpu::stops::{Kinds, Range, Stops};
-use gdbstub::common::Signal;
+use gdbstub::common::{Signal, Tid};
 use gdbstub::target::ext::base::BaseOps;
-use gdbstub::target::ext::base::singlethread::{
-    SingleThreadBase, SingleThreadResume, SingleThreadResumeOps, SingleThreadSingleStep,
-    SingleThreadSingleStepOps,
+use gdbstub::target::ext::base::multithread::{
+    MultiThreadBase, MultiThreadResume, MultiThreadResumeOps, MultiThreadSchedulerLocking,
+    MultiThreadSchedulerLockingOps, MultiThreadSingleStep, MultiThreadSingleStepOps,
 };
 use gdbstub::target::ext::breakpoints::{
     Breakpoints, BreakpointsOps, HwBreakpoint, HwBreakpointOps, HwWatchpoint, HwWatchpointOps, SwBreakpoint,
     SwBreakpointOps, WatchKind,
 };
 use gdbstub::target::ext::monitor_cmd::{ConsoleOutput, MonitorCmd, MonitorCmdOps};
+use gdbstub::target::ext::thread_extra_info::{ThreadExtraInfo, ThreadExtraInfoOps};
 use gdbstub::target::{Target, TargetError, TargetResult};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use super::monitor;
 use super::registers::{AllRegisters, Amd64};
-use crate::debug::{Most, Order};
+use crate::debug::{Most, Order, Stopped};
 use crate::paging;
 
 /// The error number for what cannot be reached, or set so.
 const EFAULT: u8 = 14;
+/// The error number for a thread that is not there.
+const ESRCH: u8 = 3;
 /// The error number for too much.
 const ENOSPC: u8 = 28;
 
 /// The machine, for as long as it stands still.
 #[derive(Default)]
 pub struct Subject {
-    /// The CPU, and whether it was changed.
-    pub state: CpuState,
-    pub changed: bool,
+    /// The CPUs. The debugger's threads are they, counted from 1.
+    pub cpus: Stopped,
     /// Guest memory, and what was written to it: physical addresses and lengths.
     pub memory: Option<GuestMemoryMmap>,
     pub written: Vec<(u64, u64)>,
@@ -62,9 +64,19 @@ impl Subject {
         self.watched.clear();
     }
 
+    /// The thread that the reason to stand still is of.
+    pub fn current(&self) -> Tid {
+        Tid::new(self.cpus.current + 1).unwrap_or(Tid::MIN)
+    }
+
+    fn cpu(&self, thread: Tid) -> Result<&CpuState, TargetError<&'static str>> {
+        self.cpus.cpus.get(thread.get() - 1).ok_or(TargetError::Errno(ESRCH))
+    }
+
     /// Whether a breakpoint of the software's kind is at RIP.
     pub fn is_at_software_breakpoint(&self) -> bool {
-        self.software.contains(&paging::linear_rip(&self.state))
+        let cpu = self.cpu(self.current());
+        cpu.is_ok_and(|cpu| self.software.contains(&paging::linear_rip(cpu)))
     }
 
     /// Which accesses to `start` are watched.
@@ -85,14 +97,14 @@ impl Subject {
     }
 
     fn reach(
-        &mut self,
-        start: u64,
-        bytes: usize,
+        &self,
+        thread: Tid,
+        (start, bytes): (u64, usize),
         mut each: impl FnMut(&GuestMemoryMmap, u64, usize, usize) -> bool,
     ) -> usize {
-        let Some(memory) = &self.memory else { return 0 };
+        let (Some(memory), Ok(cpu)) = (&self.memory, self.cpu(thread)) else { return 0 };
         let mut done = 0;
-        for (gpa, length) in paging::parts(memory, &self.state, start, bytes) {
+        for (gpa, length) in paging::parts(memory, cpu, start, bytes) {
             if !each(memory, gpa, done, length) {
                 break;
             }
@@ -116,7 +128,7 @@ impl Target for Subject {
     type Error = &'static str;
 
     fn base_ops(&mut self) -> BaseOps<'_, Amd64, Self::Error> {
-        BaseOps::SingleThread(self)
+        BaseOps::MultiThread(self)
     }
 
     fn support_breakpoints(&mut self) -> Option<BreakpointsOps<'_, Self>> {
@@ -128,31 +140,30 @@ impl Target for Subject {
     }
 }
 
-impl SingleThreadBase for Subject {
-    fn read_registers(&mut self, registers: &mut AllRegisters) -> TargetResult<(), Self> {
-        *registers = AllRegisters::of(&self.state);
+impl MultiThreadBase for Subject {
+    fn read_registers(&mut self, registers: &mut AllRegisters, thread: Tid) -> TargetResult<(), Self> {
+        *registers = AllRegisters::of(self.cpu(thread)?);
         Ok(())
     }
 
-    fn write_registers(&mut self, registers: &AllRegisters) -> TargetResult<(), Self> {
-        registers.set(&mut self.state).map_err(|_| TargetError::Errno(EFAULT))?;
-        self.changed = true;
-        Ok(())
+    fn write_registers(&mut self, registers: &AllRegisters, thread: Tid) -> TargetResult<(), Self> {
+        self.cpu(thread)?;
+        registers.set(&mut self.cpus.cpus[thread.get() - 1]).map_err(|_| TargetError::Errno(EFAULT))
     }
 
     /// Reads guest memory as far as it is mapped, and RAM: a device's registers may not be read without the guest's knowing.
-    fn read_addrs(&mut self, start: u64, data: &mut [u8]) -> TargetResult<usize, Self> {
-        let count = self.reach(start, data.len(), |memory, gpa, done, length| {
+    fn read_addrs(&mut self, start: u64, data: &mut [u8], thread: Tid) -> TargetResult<usize, Self> {
+        let count = self.reach(thread, (start, data.len()), |memory, gpa, done, length| {
             let part = data.get_mut(done..done + length);
             part.is_some_and(|part| memory.read_slice(part, GuestAddress(gpa)).is_ok())
         });
         if count == 0 && !data.is_empty() { Err(TargetError::Errno(EFAULT)) } else { Ok(count) }
     }
 
-    fn write_addrs(&mut self, start: u64, data: &[u8]) -> TargetResult<(), Self> {
+    fn write_addrs(&mut self, start: u64, data: &[u8], thread: Tid) -> TargetResult<(), Self> {
         // Nothing is written if not all can be.
         let mut parts = Vec::new();
-        let reached = self.reach(start, data.len(), |memory, gpa, done, length| {
+        let reached = self.reach(thread, (start, data.len()), |memory, gpa, done, length| {
             parts.push((gpa, done, length));
             vm_memory::GuestMemoryBackend::check_range(memory, GuestAddress(gpa), length)
         });
@@ -167,26 +178,71 @@ impl SingleThreadBase for Subject {
         Ok(())
     }
 
-    fn support_resume(&mut self) -> Option<SingleThreadResumeOps<'_, Self>> {
-        Some(self)
-    }
-}
-
-impl SingleThreadResume for Subject {
-    /// A signal has no meaning for a machine.
-    fn resume(&mut self, _: Option<Signal>) -> Result<(), Self::Error> {
-        self.order = Some(Order::Run);
+    fn list_active_threads(&mut self, each: &mut dyn FnMut(Tid)) -> Result<(), Self::Error> {
+        (1..=self.cpus.cpus.len()).filter_map(Tid::new).for_each(each);
         Ok(())
     }
 
-    fn support_single_step(&mut self) -> Option<SingleThreadSingleStepOps<'_, Self>> {
+    fn support_resume(&mut self) -> Option<MultiThreadResumeOps<'_, Self>> {
+        Some(self)
+    }
+
+    fn support_thread_extra_info(&mut self) -> Option<ThreadExtraInfoOps<'_, Self>> {
         Some(self)
     }
 }
 
-impl SingleThreadSingleStep for Subject {
-    fn step(&mut self, _: Option<Signal>) -> Result<(), Self::Error> {
-        self.order = Some(Order::Step);
+impl ThreadExtraInfo for Subject {
+    /// What `info threads` shows of a CPU.
+    fn thread_extra_info(&self, thread: Tid, buffer: &mut [u8]) -> Result<usize, Self::Error> {
+        let Ok(cpu) = self.cpu(thread) else { return Ok(0) };
+        let does = match (cpu.waits_for_startup, cpu.halted) {
+            (true, _) => "not started",
+            (_, true) => "halted",
+            _ => "running",
+        };
+        let text = format!("CPU {}, {does}", thread.get() - 1);
+        let length = text.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&text.as_bytes()[..length]);
+        Ok(length)
+    }
+}
+
+impl MultiThreadResume for Subject {
+    fn resume(&mut self) -> Result<(), Self::Error> {
+        self.order.get_or_insert(Order::Run);
+        Ok(())
+    }
+
+    fn clear_resume_actions(&mut self) -> Result<(), Self::Error> {
+        self.order = None;
+        Ok(())
+    }
+
+    /// What a CPU does that is not told to step. A signal has no meaning for a machine.
+    fn set_resume_action_continue(&mut self, _: Tid, _: Option<Signal>) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    fn support_single_step(&mut self) -> Option<MultiThreadSingleStepOps<'_, Self>> {
+        Some(self)
+    }
+
+    fn support_scheduler_locking(&mut self) -> Option<MultiThreadSchedulerLockingOps<'_, Self>> {
+        Some(self)
+    }
+}
+
+impl MultiThreadSingleStep for Subject {
+    fn set_resume_action_step(&mut self, thread: Tid, _: Option<Signal>) -> Result<(), Self::Error> {
+        self.order = Some(Order::Step(thread.get() - 1));
+        Ok(())
+    }
+}
+
+impl MultiThreadSchedulerLocking for Subject {
+    /// The others have their turns all the same: the run is the one without a debugger.
+    fn set_resume_action_scheduler_lock(&mut self) -> Result<(), Self::Error> {
         Ok(())
     }
 }
@@ -250,7 +306,7 @@ impl HwWatchpoint for Subject {
 
 impl MonitorCmd for Subject {
     fn handle_monitor_cmd(&mut self, command: &[u8], mut out: ConsoleOutput<'_>) -> Result<(), Self::Error> {
-        out.write_raw(monitor::answer(command, &self.state, &mut self.marks).as_bytes());
+        out.write_raw(monitor::answer(command, &self.cpus, &mut self.marks).as_bytes());
         Ok(())
     }
 }

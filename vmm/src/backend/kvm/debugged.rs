@@ -9,7 +9,7 @@ use super::shared::Shared;
 use super::threads::complete;
 use super::vcpu::Vcpu;
 use crate::backend::End;
-use crate::debug::{Attached, Order, Why};
+use crate::debug::{Attached, Order, Stopped, Why};
 use crate::error::HostError;
 use crate::machine::GuestEnd;
 
@@ -53,8 +53,8 @@ impl Vcpu {
         let Some(debugged) = &mut self.debugged else { return Ok(()) };
         let before = VcpuState::get(&self.fd)?;
         let (fd, breakpoints) = (&self.fd, &mut self.breakpoints);
-        let mut state = before.to_cpu();
-        let original = state.clone();
+        let original = before.to_cpu();
+        let mut cpus = Stopped { cpus: vec![original.clone()], current: 0 };
         let (order, goes_on) = shared.with(|machine| {
             let left = debugged.failed && machine.has_panicked() && !debugged.debugger.get().is_there();
             if why == Why::Failed && left {
@@ -63,14 +63,15 @@ impl Vcpu {
             debugged.failed |= why == Why::Failed;
             let mut debugger = debugged.debugger.get();
             debugger.limit(breakpoints.most());
-            let order = debugger.attend(why, &mut state, machine);
+            let order = debugger.attend(why, &mut cpus, machine);
             machine.pass_failure();
-            breakpoints.want(debugger.stops(), order == Order::Step);
+            breakpoints.want(debugger.stops(), matches!(order, Order::Step(_)));
             (order, true)
         });
         shared.failed.store(false, Ordering::SeqCst);
-        if state != original {
-            let mut wanted = VcpuState::from_cpu(&state);
+        let state = &cpus.cpus[0];
+        if *state != original {
+            let mut wanted = VcpuState::from_cpu(state);
             wanted.xsave = before.xsave.clone();
             if state.fpu != original.fpu {
                 wanted.xsave.put(&state.fpu);
