@@ -15,7 +15,9 @@ GUEST=${CARGO_TARGET_DIR:-$ROOT/target}/guest
 # Debian keeps depmod and modinfo where an ordinary user's PATH does not look.
 export PATH=$PATH:/usr/sbin:/sbin
 
-say() { printf '== %s\n' "$*" >&2; }
+# Where the time goes: minutes since the script began, of those that another script of this folder runs since that one did.
+export CI_BEGAN=${CI_BEGAN:-$EPOCHSECONDS}
+say() { printf '== %3d min  %s\n' "$(((EPOCHSECONDS - CI_BEGAN) / 60))" "$*" >&2; }
 die() {
     printf '%s: %s\n' "$(basename "$0")" "$*" >&2
     exit 1
