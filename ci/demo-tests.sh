@@ -208,9 +208,9 @@ check "determinism: a run with a live view is the run without" viewed
 
 # What a traced demo's outputs are to other decoders.
 say "outputs of a traced demo"
-if demo traced --trace "$logs/traced.fpt" >"$logs/check" 2>&1; then
+if demo traced --trace "$logs/traced.fpt" >"$check_output" 2>&1; then
     lines_of "$ROOT/ci/outputs-test" "$logs/traced.fpt" "$logs/outputs"
 else
-    tail -n 20 "$logs/check" >&2
+    tail -n 20 "$check_output" >&2
     fail "demo: traced"
 fi

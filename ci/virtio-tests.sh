@@ -2,13 +2,6 @@
 # ci/test sets `logs`, and ci/lib.sh the paths; options have commas in them.
 # shellcheck shell=bash disable=SC2154,SC2054
 
-# Virtio devices by the kernel's own drivers, which busybox's modprobe loads: the programs are guest-tests/scripts.
-with_virtio() {
-    # `guest`, which is in ci/test, looks at it.
-    # shellcheck disable=SC2034
-    local INITRD=initrd-virtio
-    "$@"
-}
 # A terminal with a size, and a program of the host's at the other end of the channel: `channel NAME`.
 channel() {
     local socket=$logs/$1.socket harness
