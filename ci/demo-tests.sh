@@ -67,7 +67,7 @@ in_order() {
 moved() {
     local name=$1
     shift
-    demo "$name" --accel soft --rate 2 --frames 5 --timeout 240 --move 1=kvm --move 2=soft --append \
+    demo "$name" --accel soft --rate 2 --frames 5 --move 1=kvm --move 2=soft --append \
         "$GUEST_COMMAND_LINE tsc=reliable nowatchdog clearcpuid=rdtscp,lfence_rdtsc" "$@" 2>"$logs/$name-said" || {
         cat "$logs/$name-said"
         return 1
