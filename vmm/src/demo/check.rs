@@ -149,8 +149,14 @@ fn first_difference(shown: &Shown, expected: &[u8]) -> Option<String> {
     if shown.pixels.len() != expected.len() {
         return Some(format!("{}x{} pixels on the screen", shown.width, shown.height));
     }
-    let differing = |(_, (a, b)): &(usize, (&[u8], &[u8]))| a[..3] != b[..3];
-    let mut all = shown.pixels.chunks_exact(4).zip(expected.chunks_exact(4)).enumerate().filter(differing);
+    let pairs = || shown.pixels.chunks_exact(4).zip(expected.chunks_exact(4));
+    // Nearly always there is none, which a pass over whole words without a branch tells in a quarter of a search's time.
+    let word = |pixel: &[u8]| pixel.try_into().map_or(0, u32::from_le_bytes);
+    let bits = pairs().fold(0, |bits, (a, b)| bits | (word(a) ^ word(b)));
+    if bits & 0x00ff_ffff == 0 {
+        return None;
+    }
+    let mut all = pairs().enumerate().filter(|(_, (a, b))| a[..3] != b[..3]);
     let (at, (is, must)) = all.next()?;
     let (x, y) = (at % shown.width as usize, at / shown.width as usize);
     Some(format!(
@@ -271,6 +277,16 @@ mod tests {
         let (checker, _) = shown(5, folder.path(), |pixels| pixels[4 * (3 * 32 + 2)] ^= 1);
         let findings = checker.findings();
         assert!(findings.mismatches[0].contains("1 pixels differ, the first at x 2, y 3"));
+    }
+
+    #[test]
+    fn the_fourth_byte_of_a_pixel_is_nothing_to_see() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let (checker, _) = shown(5, folder.path(), |pixels| pixels[4 * 7 + 3] ^= 0x80);
+        assert_eq!(checker.findings().mismatches.len(), 0);
+        let last = |pixels: &mut Vec<u8>| pixels[4 * (32 * 32 - 1) + 2] ^= 0x80;
+        let (checker, _) = shown(5, folder.path(), last);
+        assert!(checker.findings().mismatches[0].contains("the first at x 31, y 31"));
     }
 
     #[test]
