@@ -144,6 +144,10 @@ pub struct Cpu {
     pub(crate) sent: Vec<u64>,
     /// Where it stops for whoever looks at it.
     pub(crate) stops: Stops,
+    /// Where the guest's debug registers stop it.
+    pub(crate) own_stops: Stops,
+    /// They ask for accesses to ports too.
+    pub(crate) port_breakpoints: bool,
     /// What was watched has been accessed.
     pub(crate) accessed: Option<Access>,
     /// The next instruction is not stopped before.
@@ -204,6 +208,8 @@ impl Cpu {
             paused: false,
             sent: Vec::new(),
             stops: Stops::default(),
+            own_stops: Stops::default(),
+            port_breakpoints: false,
             accessed: None,
             passing: false,
             counters: Counters::default(),
@@ -249,6 +255,7 @@ impl Cpu {
         self.sent.clear();
         self.tlb.flush_all();
         self.segments_changed();
+        self.breakpoints_changed();
     }
 
     /// The contents of the TLB.
@@ -270,8 +277,8 @@ impl Cpu {
 
     /// Sends accesses to watched pages through the slow path, and to no others.
     pub(crate) fn mark_watched(&mut self) {
-        let stops = &self.stops;
-        self.tlb.mark_watched(|page| stops.watches_page(page));
+        let (stops, own) = (&self.stops, &self.own_stops);
+        self.tlb.mark_watched(|page| stops.watches_page(page) || own.watches_page(page));
     }
 
     /// Updates the copies of segment state: bases, privilege, widths.

@@ -31,6 +31,7 @@ impl Cpu {
         (state.cr0, state.cr2, state.cr3, state.cr4, state.efer) = (CR0, 0, 0, 0, 0);
         state.dr = [0, 0, 0, 0, 0, 0, DR6, DR7];
         (state.interrupt_shadow, state.nmi_blocked, state.nmi_pending) = (false, false, false);
+        (state.debug_held, state.debug_hits) = (false, 0);
         state.pending_exception = None;
         let waits = state.msr.apic_base & LocalApic::BOOTSTRAP == 0;
         (state.halted, state.waits_for_startup) = (waits, waits);

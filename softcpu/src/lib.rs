@@ -79,6 +79,7 @@
 pub mod apic;
 mod arena;
 mod blocks;
+mod breakpoints;
 pub mod bus;
 pub mod code;
 pub mod control;

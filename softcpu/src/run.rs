@@ -5,10 +5,11 @@ use std::sync::atomic::Ordering;
 use fencepost_time::Cycles;
 
 use crate::blocks::{Block, Link};
+use crate::breakpoints::SINGLE_STEP;
 use crate::bus::{Bus, Exit};
 use crate::cpu::{Alone, Cpu, Op};
 use crate::file::{self, RIP_BASE};
-use crate::flags::{IF, TF};
+use crate::flags::{IF, RF, TF};
 use crate::mem::access::Circumstance;
 use crate::mem::tlb::PAGE_MASK;
 use crate::mem::walk::Want;
@@ -49,29 +50,18 @@ impl Cpu {
             if self.blocks.has_dropped() {
                 self.blocks.bury();
             }
-            if self.take_events().is_err() {
-                return Exit::TripleFault;
-            }
-            if self.sys.halted {
-                return Exit::Halted;
-            }
-            let stopping = !self.stops.is_empty();
-            if stopping {
-                // What was delivered just now may have accessed something.
-                if self.accessed.is_some() {
-                    continue;
-                }
-                if let Some(exit) = self.stop_here() {
-                    return exit;
-                }
+            match self.before_instruction() {
+                Err(exit) => return exit,
+                Ok(false) => continue,
+                Ok(true) => {}
             }
             let timer = self.next_timer().unwrap_or(Cycles::MAX).max(self.cycles + 1);
             let limit = until.min(timer).min(self.cycles + SLICE);
             let alone = self.alone == Alone::Wanted;
             let singly = alone || self.sys.interrupt_shadow || self.limited_code;
-            let ended = if singly || self.control & TF != 0 {
+            let ended = if singly || self.control & (TF | RF) != 0 {
                 self.single_step()
-            } else if stopping {
+            } else if self.is_stopping() {
                 self.run_to_stop(limit)
             } else {
                 self.run_blocks(limit)
@@ -83,6 +73,39 @@ impl Cpu {
                 return Exit::TripleFault;
             }
         }
+    }
+
+    /// What comes before the next instruction: events, and stops. Whether that is to run now.
+    fn before_instruction(&mut self) -> Result<bool, Exit> {
+        if self.has_debug_trap() && self.debug_trap().is_err() {
+            return self.delivered();
+        }
+        if self.take_events().is_err() {
+            return Err(Exit::TripleFault);
+        }
+        if self.sys.halted {
+            return Err(Exit::Halted);
+        }
+        if !self.is_stopping() {
+            return Ok(true);
+        }
+        // What was delivered just now may have accessed something.
+        if self.accessed.is_some() || self.has_debug_trap() {
+            return Ok(false);
+        }
+        if let Some(exit) = self.stop_here() {
+            return Err(exit);
+        }
+        if self.break_here().is_err() { self.delivered() } else { Ok(true) }
+    }
+
+    fn delivered(&mut self) -> Result<bool, Exit> {
+        self.deliver_fault().map(|()| false).map_err(|TripleFault| Exit::TripleFault)
+    }
+
+    /// Whether there are stops, from outside or the guest's own.
+    fn is_stopping(&self) -> bool {
+        !self.stops.is_empty() || !self.own_stops.is_empty()
     }
 
     /// Delivers what waits at this instruction boundary, in the order of priority (Intel SDM vol. 3, table 7-2).
@@ -113,26 +136,31 @@ impl Cpu {
         Ok(())
     }
 
-    /// One instruction, then the end of the interrupt shadow and the single-step trap.
+    /// One instruction, then the end of the interrupt shadow and the traps of breakpoints and the single step.
     pub(crate) fn single_step(&mut self) -> Result<(), Trap> {
         let stepping = self.control & TF != 0;
         self.trap_held = false;
         let shadowed = std::mem::take(&mut self.sys.interrupt_shadow);
+        let held = std::mem::take(&mut self.sys.debug_held);
+        // It covers this instruction, unless that sets it anew.
+        let resumed = self.control & RF;
+        self.control &= !RF;
         let before = self.cycles;
         self.alone = Alone::Yes;
         let ended = self.find_allowed_block().and_then(|block| self.run_some(block, 1)).map(|_| ());
         self.alone = Alone::No;
         if ended.is_err() || self.cycles == before {
             self.sys.interrupt_shadow |= shadowed && ended.is_ok();
+            self.sys.debug_held |= held && ended.is_ok();
+            self.control |= resumed;
+            // What it has accessed before its fault it will access again.
+            self.sys.debug_hits = 0;
             return ended;
         }
         if stepping && !self.trap_held {
-            const SINGLE_STEP: u64 = 1 << 14;
-            self.sys.dr[6] |= SINGLE_STEP;
-            self.fault = Fault { vector: vector::DB, error: None, trap: true };
-            return Err(Trap);
+            self.sys.debug_hits |= SINGLE_STEP;
         }
-        Ok(())
+        if self.has_debug_trap() { self.debug_trap() } else { Ok(()) }
     }
 
     /// Runs blocks until the limit, or until something must be looked at. An error: an exception waits.

@@ -195,6 +195,10 @@ pub struct CpuState {
     pub waits_for_startup: bool,
     /// Interrupts are held for one instruction (after STI or a load of SS).
     pub interrupt_shadow: bool,
+    /// The instruction before this boundary has loaded SS: no debug exception comes before the next one has ended.
+    pub debug_held: bool,
+    /// The bits of DR6 for which a debug exception waits.
+    pub debug_hits: u16,
     /// An NMI is being handled (blocked until IRET).
     pub nmi_blocked: bool,
     /// An NMI waits.

@@ -32,7 +32,8 @@ pub struct Fault {
     pub vector: u8,
     /// Error code, for those that push one.
     pub error: Option<u32>,
-    /// A trap: the instruction before RIP caused it, and has retired.
+    /// A trap: the instruction before RIP caused it, and has retired; or a breakpoint on the instruction at RIP, which is
+    /// delivered like one.
     pub trap: bool,
 }
 

@@ -1,4 +1,5 @@
-//! Running with [`Stops`]: block by block, each only as far as the next stop. A CPU without stops never comes here.
+//! Running with [`Stops`], from outside or the guest's own: block by block, each only as far as the next stop. A CPU without
+//! stops never comes here.
 
 use fencepost_time::Cycles;
 
@@ -38,10 +39,12 @@ impl Cpu {
             let most = self.undisturbed(block).min(limit - self.cycles);
             let step = self.run_some(block, most)?;
             let goes_on = matches!(step, Step::Taken | Step::Fall | Step::Jump);
-            if !goes_on || self.cycles >= limit || self.code.is_dirty() || self.accessed.is_some() {
+            let met = self.accessed.is_some() || self.sys.debug_hits != 0;
+            if !goes_on || self.cycles >= limit || self.code.is_dirty() || met {
                 return Ok(());
             }
-            if self.stops.before(self.code_linear(self.rip & self.linear_mask)) {
+            let at = self.code_linear(self.rip & self.linear_mask);
+            if self.stops.before(at) || self.own_stops.before(at) {
                 return Ok(());
             }
         }
@@ -53,8 +56,9 @@ impl Cpu {
         let ops = unsafe { &(*block).ops };
         let start = self.code_linear(self.rip);
         let end = ops.last().map_or(0, |last| u64::from(last.off));
-        let stops = self.stops.between(start.saturating_add(1), start.saturating_add(end));
-        let offsets = stops.iter().map(|at| at - start);
+        let (first, last) = (start.saturating_add(1), start.saturating_add(end));
+        let stops = self.stops.between(first, last).iter().chain(self.own_stops.between(first, last));
+        let offsets = stops.map(|at| at - start);
         let instruction = |offset| ops.iter().position(|op| u64::from(op.off) == offset);
         // An address in the middle of an instruction stops nobody who does not jump there.
         offsets.filter_map(instruction).min().map_or(u64::MAX, |nth| nth as u64)

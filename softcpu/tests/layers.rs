@@ -12,7 +12,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("stores", &["blocks", "mem::ram", "mem::tlb", "mem::saved"]),
     ("the CPU", &["cpu"]),
-    ("its memory and machine", &["mem", "reach", "stale", "init"]),
+    ("its memory and machine", &["mem", "reach", "stale", "init", "breakpoints"]),
     ("lowering", &["lower"]),
     ("instructions", &["exec", "sys", "fp", "simd"]),
     ("decoding", &["dispatch", "decode"]),

@@ -9,7 +9,7 @@ use iced_x86::{Instruction, Mnemonic, OpKind};
 use crate::bus::Flow;
 use crate::cpu::{Cpu, Handler, Op};
 use crate::file::{self, RIP_BASE};
-use crate::flags::{DF, TF};
+use crate::flags::{self, DF, TF};
 use crate::lower::LowerCtx;
 use crate::state::{reg, seg};
 use crate::step::Step;
@@ -108,6 +108,10 @@ fn string<O: Element, const HOW: u8, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
             return step;
         }
         cpu.advance(op, reg::RCX, 1u64.wrapping_neg());
+        if cpu.sys.debug_hits != 0 {
+            // The guest's breakpoint traps after this iteration.
+            left = 0;
+        }
         if step != Step::Next {
             end = step;
         }
@@ -121,6 +125,8 @@ fn string<O: Element, const HOW: u8, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
 #[cold]
 fn again(cpu: &mut Cpu, op: &Op) -> Step {
     cpu.rip = cpu.reg::<u64>(RIP_BASE).wrapping_add(u64::from(op.off));
+    // It has been begun: a breakpoint on it is behind us, and an interrupt in between says so (Intel SDM vol. 3, 19.3.1.1).
+    cpu.control |= flags::RF;
     Step::Leave
 }
 

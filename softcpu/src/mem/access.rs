@@ -261,23 +261,24 @@ impl Cpu {
         for page in 1..=further {
             self.translate(how, (addr & PAGE_MASK).wrapping_add(page << 12), want)?;
         }
-        if self.stops.watches() {
-            self.note_access(how, addr & how.mask, len, want == Want::Write)
-        } else {
-            Ok(())
-        }
+        if self.watches() { self.note_access(how, addr & how.mask, len, want == Want::Write) } else { Ok(()) }
     }
 
-    /// Notes an access that somebody watches. It stops the CPU after its instruction, which runs alone for that: an error
+    /// Notes an access that somebody watches. It stops the CPU, or the guest, after its instruction, which runs alone for that: an error
     /// says that it is to run again.
     #[cold]
     fn note_access(&mut self, how: Circumstance, addr: u64, len: u64, write: bool) -> Result<(), Trap> {
-        let Some(access) = self.stops.access(addr, len, write) else { return Ok(()) };
+        let access = self.stops.access(addr, len, write);
+        let hits = self.met_by_access(addr, len, write);
+        if access.is_none() && hits == 0 {
+            return Ok(());
+        }
         if how.restarts && self.alone == Alone::No {
             self.alone = Alone::Wanted;
             return Err(Trap);
         }
-        self.accessed.get_or_insert(access);
+        self.accessed = self.accessed.or(access);
+        self.sys.debug_hits |= hits;
         Ok(())
     }
 
@@ -328,7 +329,7 @@ impl Cpu {
                 self.code.note_change(fill.gpa >> 12);
             }
             let dropped = self.tlb.fill_data(user, fill, host, self.code.may_be_written(fill.gpa >> 12));
-            if self.stops.watches() && self.stops.watches_page(page) {
+            if self.watches() && self.watches_page(page) {
                 self.tlb.watch_page(user, page);
             }
             dropped

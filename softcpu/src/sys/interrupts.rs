@@ -53,7 +53,12 @@ impl Cpu {
             }
             let source = if fault.trap { Source::Trap } else { Source::Exception };
             match self.interrupt(fault.vector, fault.error, source) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    if fault.vector == vector::DB {
+                        self.end_detection();
+                    }
+                    return Ok(());
+                }
                 Err(Trap) => fault = combine(fault.vector, self.fault)?,
             }
         }
@@ -173,7 +178,11 @@ impl Cpu {
 
     /// Writes SS, RSP, RFLAGS, CS, RIP and the error code below `top`; the new stack pointer.
     fn push_frame(&mut self, top: u64, error: Option<u32>, source: Source, cpl: u8) -> Result<u64, Trap> {
-        let mut flags = self.rflags() & !RF;
+        let mut flags = self.rflags();
+        if source == Source::Trap {
+            // Between iterations too, where the SDM has it set: AMD's processors leave it clear (`native_steps`).
+            flags &= !RF;
+        }
         if source == Source::Exception {
             // Restarting the instruction must not meet its own breakpoint again (vol. 3, 19.3.1.1).
             flags |= RF;

@@ -46,7 +46,8 @@ impl Cpu {
         if flow == Flow::Yield {
             self.yielding = true;
         }
-        (u32::from_le_bytes(data), flow)
+        let met = self.note_port(port, bytes);
+        (u32::from_le_bytes(data), if met { Flow::Yield } else { flow })
     }
 
     pub(crate) fn write_port(&mut self, now: Cycles, port: u16, value: u32, bytes: usize) -> Flow {
@@ -55,7 +56,7 @@ impl Cpu {
         if flow == Flow::Yield {
             self.yielding = true;
         }
-        flow
+        if self.note_port(port, bytes) { Flow::Yield } else { flow }
     }
 }
 

@@ -79,8 +79,15 @@ pub(super) fn iret<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let [rip, cs, new_flags] = words;
     tri!(cpu.go_to_real(cs as u16, rip));
     cpu.gpr[reg::RSP] = cpu.moved_stack(at.wrapping_add(3 * size));
-    const ALLOWED: u64 =
-        flags::STATUS | flags::TF | flags::IF | flags::DF | flags::IOPL | flags::NT | flags::AC | flags::ID;
+    const ALLOWED: u64 = flags::STATUS
+        | flags::TF
+        | flags::IF
+        | flags::DF
+        | flags::IOPL
+        | flags::NT
+        | flags::RF
+        | flags::AC
+        | flags::ID;
     let allowed = if T::BITS == 16 { ALLOWED & 0xffff } else { ALLOWED };
     let before = cpu.rflags();
     cpu.set_rflags(before & !allowed & !flags::RF | new_flags & allowed);

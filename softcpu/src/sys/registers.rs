@@ -47,6 +47,9 @@ impl Cpu {
         }
         let changed = Cr4::from_bits_retain(self.sys.cr4 ^ value);
         self.sys.cr4 = value;
+        if changed.contains(Cr4::DE) {
+            self.breakpoints_changed();
+        }
         if changed.intersects(Cr4::PGE | Cr4::PAE) {
             self.tlb.flush_all();
         }
@@ -116,6 +119,7 @@ pub(super) fn read_dr(cpu: &mut Cpu, op: &Op) -> Step {
         return cpu.raise(vector::GP, Some(0));
     }
     let Some(number) = debug_register(cpu, op.reg2) else { return cpu.raise(vector::UD, None) };
+    tri!(cpu.detect_access());
     let value = match number {
         6 => cpu.sys.dr[6] & 0xe00f | 0xffff_0ff0,
         7 => cpu.sys.dr[7] & 0xffff_2bff | 0x400,
@@ -130,12 +134,15 @@ pub(super) fn write_dr(cpu: &mut Cpu, op: &Op) -> Step {
         return cpu.raise(vector::GP, Some(0));
     }
     let Some(number) = debug_register(cpu, op.reg1) else { return cpu.raise(vector::UD, None) };
-    let value = cpu.reg::<u64>(op.reg2);
+    tri!(cpu.detect_access());
+    // Outside 64-bit code it has 32 bits.
+    let value = cpu.reg::<u64>(op.reg2) & cpu.linear_mask;
     if number >= 6 && value >> 32 != 0 {
         return cpu.raise(vector::GP, Some(0));
     }
     cpu.sys.dr[number] = value;
-    Step::Next
+    cpu.breakpoints_changed();
+    Step::Stop
 }
 
 pub(super) fn smsw_r<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {

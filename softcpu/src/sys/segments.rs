@@ -122,6 +122,7 @@ impl Cpu {
     pub(crate) fn after_segment_load(&mut self, which: usize) -> Step {
         if which == seg::SS {
             self.sys.interrupt_shadow = true;
+            self.sys.debug_held = true;
             self.trap_held = true;
             return Step::Stop;
         }

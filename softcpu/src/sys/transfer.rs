@@ -131,7 +131,7 @@ pub(super) fn iret<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     if !outward {
         cpu.gpr[reg::RSP] = above;
     }
-    let mut allowed = flags::STATUS | flags::TF | flags::DF | flags::NT | flags::AC | flags::ID;
+    let mut allowed = flags::STATUS | flags::TF | flags::DF | flags::NT | flags::AC | flags::ID | flags::RF;
     if old_cpl == 0 {
         allowed |= flags::IOPL;
     }
@@ -262,6 +262,9 @@ fn through_gate(cpu: &mut Cpu, op: &Op, source: Source) -> Step {
         Ok(()) => {
             // The gate has cleared TF: its handler is not stepped into (Intel SDM vol. 3, 19.3.1.4).
             cpu.trap_held = true;
+            if source == Source::Privileged {
+                cpu.end_detection();
+            }
             Step::Leave
         }
         Err(Trap) => {
@@ -294,6 +297,8 @@ pub(super) fn syscall(cpu: &mut Cpu, op: &Op) -> Step {
     let selector = (star >> 32) as u16 & !3;
     let kept = cpu.rflags() & !mask & !flags::RF;
     cpu.set_rflags(kept);
+    // It is stepped over if TF is set behind it: Linux masks TF, and takes no step at its entry.
+    cpu.trap_held |= kept & flags::TF == 0;
     cpu.set_privilege(flat(selector, true, 0, true), flat(selector.wrapping_add(8), false, 0, false));
     cpu.rip = target;
     Step::Jump

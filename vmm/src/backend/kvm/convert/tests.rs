@@ -88,6 +88,8 @@ fn wild(random: &mut Random) -> CpuState {
     dr[7] = dr[7] & 0xffff_2bff | 0x400;
     CpuState {
         waits_for_startup: false,
+        debug_held: false,
+        debug_hits: 0,
         gpr: std::array::from_fn(|_| random.next()),
         rip: random.next(),
         rflags: random.next(),
