@@ -1,5 +1,7 @@
 //! The one processor that every guest sees, whichever back end runs it (Intel SDM vol. 2A, CPUID).
 
+use crate::model::Model;
+
 /// What may differ between machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct CpuidConfig {
@@ -9,11 +11,13 @@ pub struct CpuidConfig {
     pub apic_id: u32,
     /// CPUs in the machine.
     pub cpus: u32,
+    /// What the CPU has.
+    pub model: Model,
 }
 
 impl Default for CpuidConfig {
     fn default() -> Self {
-        CpuidConfig { tsc_hz: 1_000_000_000, apic_id: 0, cpus: 1 }
+        CpuidConfig { tsc_hz: 1_000_000_000, apic_id: 0, cpus: 1, model: Model::default() }
     }
 }
 
@@ -35,6 +39,8 @@ const fn bits(list: &[u32]) -> u32 {
 
 /// Leaf 1 ECX: CX16 13, x2APIC 21, POPCNT 23, TSC-deadline 24.
 pub const LEAF1_ECX: u32 = bits(&[13, 21, 23, 24]);
+/// What [`Model::V2`] has in it besides: SSE3 0, PCLMULQDQ 1, SSSE3 9, SSE4.1 19, SSE4.2 20, MOVBE 22, AES 25.
+pub const LEAF1_ECX_V2: u32 = bits(&[0, 1, 9, 19, 20, 22, 25]);
 /// Leaf 1 EDX: FPU 0, DE 2, PSE 3, TSC 4, MSR 5, PAE 6, CX8 8, APIC 9, SEP 11, MTRR 12, PGE 13, CMOV 15, PAT 16,
 /// CLFSH 19, MMX 23, FXSR 24, SSE 25, SSE2 26.
 pub const LEAF1_EDX: u32 = bits(&[0, 2, 3, 4, 5, 6, 8, 9, 11, 12, 13, 15, 16, 19, 23, 24, 25, 26]);
@@ -66,7 +72,8 @@ pub fn cpuid(leaf: u32, subleaf: u32, config: &CpuidConfig) -> [u32; 4] {
     match leaf {
         0 => [MAX_BASIC, text(b"Genu"), text(b"ntel"), text(b"ineI")],
         1 => {
-            [SIGNATURE, config.apic_id << 24 | cpus.min(255) << 16 | 8 << 8, LEAF1_ECX, LEAF1_EDX | htt(cpus)]
+            let ecx = LEAF1_ECX | if config.model == Model::V2 { LEAF1_ECX_V2 } else { 0 };
+            [SIGNATURE, config.apic_id << 24 | cpus.min(255) << 16 | 8 << 8, ecx, LEAF1_EDX | htt(cpus)]
         }
         6 => [LEAF6_EAX, 0, 0, 0],
         7 if subleaf == 0 => [0, LEAF7_EBX, 0, LEAF7_EDX],
@@ -143,10 +150,27 @@ mod tests {
     // SSE4.1 19, SSE4.2 20, MOVBE 22, AES 25, PCID 17.
     #[test]
     fn nothing_beyond_the_baseline_is_announced() {
-        let [_, _, ecx, _] = cpuid(1, 0, &CpuidConfig::default());
+        let config = CpuidConfig { model: Model::Baseline, ..CpuidConfig::default() };
+        let [_, _, ecx, _] = cpuid(1, 0, &config);
         for bit in [0, 9, 17, 19, 20, 22, 25, 26, 27, 28, 30] {
             assert_eq!(ecx >> bit & 1, 0, "leaf 1 ECX bit {bit}");
         }
+    }
+
+    /// The psABI's list for x86-64-v2 (CMPXCHG16B 13, LAHF, POPCNT 23, SSE3, SSE4.1, SSE4.2, SSSE3), with AES, PCLMULQDQ and
+    /// MOVBE; and nothing of AVX, XSAVE, PCID or RDRAND.
+    #[test]
+    fn v2_announces_what_the_psabi_asks_for() {
+        let config = CpuidConfig { model: Model::V2, ..CpuidConfig::default() };
+        let [_, _, ecx, _] = cpuid(1, 0, &config);
+        for bit in [0, 1, 9, 13, 19, 20, 22, 23, 25] {
+            assert_eq!(ecx >> bit & 1, 1, "leaf 1 ECX bit {bit}");
+        }
+        for bit in [3, 12, 17, 26, 27, 28, 29, 30] {
+            assert_eq!(ecx >> bit & 1, 0, "leaf 1 ECX bit {bit}");
+        }
+        let [_, _, extended, _] = cpuid(0x8000_0001, 0, &config);
+        assert_eq!(extended & 1, 1, "LAHF");
     }
 
     #[test]

@@ -36,9 +36,9 @@ pub(crate) const DECODER_OPTIONS: u32 =
 
 /// Decodes instructions up to the end of the block. `second`: the first instruction straddles into this page, and is
 /// alone.
-fn lower_block(bytes: &[u8], rip: u64, gpa: u64, bits: u32, second: Option<u64>) -> Block<Cpu> {
-    let mut decoder = Decoder::with_ip(bits, bytes, rip, DECODER_OPTIONS);
-    let mut ctx = LowerCtx::new(rip, bits);
+fn lower_block(bytes: &[u8], gpa: u64, mut ctx: LowerCtx, second: Option<u64>) -> Block<Cpu> {
+    let bits = ctx.bits;
+    let mut decoder = Decoder::with_ip(bits, bytes, ctx.start, DECODER_OPTIONS);
     let mut ops: Vec<Op> = Vec::with_capacity(16);
     let most = if second.is_some() { 1 } else { BLOCK_OPS };
     let mut instr = Instruction::default();
@@ -117,7 +117,8 @@ impl Cpu {
     pub(crate) fn decode(&mut self, rip: u64, gpa: u64) -> Result<*mut Block<Cpu>, Trap> {
         let Fetched { bytes, len, second } = self.fetch(rip, gpa)?;
         self.counters.blocks_decoded += 1;
-        let block = lower_block(&bytes[..len], rip, gpa, self.code_bits(), second);
+        let ctx = LowerCtx::new(rip, self.code_bits(), self.config.cpuid.model);
+        let block = lower_block(&bytes[..len], gpa, ctx, second);
         // An instruction that straddles into two pages in turn is decoded again each time, without an end to the slice.
         if self.blocks.dropped() > MOST_DROPPED {
             self.code.call_for_attention();

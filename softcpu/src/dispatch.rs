@@ -3,7 +3,7 @@
 use iced_x86::{ConditionCode, CpuidFeature, FlowControl, Instruction, Mnemonic};
 
 use crate::cpu::Op;
-use crate::exec::{alu, bits, control, decimal, moves, muldiv, shift, stack, string};
+use crate::exec::{alu, bits, control, crc, decimal, moves, muldiv, shift, stack, string};
 use crate::lower::LowerCtx;
 use crate::{fp, simd, sys};
 
@@ -12,7 +12,8 @@ type Lower = fn(&Instruction, &LowerCtx) -> Option<Op>;
 
 /// The operation of one instruction.
 pub(crate) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Op {
-    let op = family(instr).and_then(|lower| lower(instr, ctx)).unwrap_or_else(|| ctx.unknown(instr));
+    let family = family(instr).filter(|_| ctx.model.has(instr));
+    let op = family.and_then(|lower| lower(instr, ctx)).unwrap_or_else(|| ctx.unknown(instr));
     ctx.finish(instr, op)
 }
 
@@ -22,7 +23,7 @@ fn family(instr: &Instruction) -> Option<Lower> {
     Some(match instr.mnemonic() {
         Mov if moves::is_general(instr) => moves::lower,
         Mov => sys::moves,
-        Lea | Movzx | Movsx | Movsxd | Xchg | Bswap | Xlatb => moves::lower,
+        Movbe | Lea | Movzx | Movsx | Movsxd | Xchg | Bswap | Xlatb => moves::lower,
         Cbw | Cwde | Cdqe | Cwd | Cdq | Cqo => moves::lower,
         Add | Adc | Sub | Sbb | Cmp | And | Or | Xor | Test | Inc | Dec | Neg | Not => alu::lower,
         Xadd | Cmpxchg | Cmpxchg8b | Cmpxchg16b => alu::lower,
@@ -34,6 +35,7 @@ fn family(instr: &Instruction) -> Option<Lower> {
         Shl | Sal | Shr | Sar | Rol | Ror | Rcl | Rcr | Shld | Shrd => shift::lower,
         Bt | Bts | Btr | Btc | Bsf | Bsr | Tzcnt | Lzcnt | Popcnt => bits::lower,
         Clc | Stc | Cmc | Cld | Std | Lahf | Sahf => bits::lower,
+        Crc32 => crc::lower,
         Mul | Imul | Div | Idiv => muldiv::lower,
         Daa | Das | Aaa | Aas | Aam | Aad | Salc => decimal::lower,
         Wait => fp::lower,
@@ -63,7 +65,7 @@ fn by_class(instr: &Instruction) -> Option<Lower> {
         use CpuidFeature::*;
         match feature {
             FPU | FPU287 | FPU287XL_ONLY | FPU387 | FPU387SL_ONLY | FXSR => Some(fp::lower as Lower),
-            MMX | SSE | SSE2 => Some(simd::lower),
+            MMX | SSE | SSE2 | SSE3 | SSSE3 | SSE4_1 | SSE4_2 | AES | PCLMULQDQ => Some(simd::lower),
             _ => None,
         }
     })

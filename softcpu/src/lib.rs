@@ -97,6 +97,7 @@ mod init;
 pub mod ioapic;
 mod lower;
 pub mod mem;
+pub mod model;
 pub mod one;
 mod op;
 mod pinned;

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 /// From the ground up. A module is a file or a folder of `src`; one in a folder may be placed by itself.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("values", &["value", "step", "stops", "vector", "state", "flags", "bus", "code", "cpuid", "pinned"]),
+    (
+        "values",
+        &["value", "step", "stops", "vector", "state", "flags", "bus", "code", "cpuid", "model", "pinned"],
+    ),
     (
         "parts",
         &["arena", "apic", "ioapic", "control", "descriptor", "file", "op", "fp::values", "simd::values"],
@@ -31,10 +34,15 @@ const VALUES: &[&str] = &[
     "fp::stack",
     "fp::transcendental",
     "fp::wide",
+    "simd::cipher",
     "simd::float",
+    "simd::horizontal",
     "simd::integer",
     "simd::lanes",
+    "simd::rounding",
     "simd::shuffle",
+    "simd::text",
+    "simd::widen",
 ];
 
 /// The layer of a module, by the longest part of its path that has a place.

@@ -5,6 +5,7 @@
 mod oracle;
 
 use fencepost_skip::Tested;
+use fencepost_softcpu::model::Model;
 use oracle::encodings::{self, Encoding};
 
 /// Second bytes of hint space: prefetches (0D, 18), MPX (1A, 1B), CLDEMOTE (1C), CET (1E), NOP (1F) and their neighbours.
@@ -158,11 +159,11 @@ fn bit_scans() -> Vec<Encoding> {
 fn every_hint_runs_here_whatever_the_host() {
     let mut all = hint_space(&[]);
     all.extend(hints_of(&[], PREFETCHW, true));
-    let raised = encodings::exceptions_here(8, &all);
+    let raised = encodings::exceptions_here(8, Model::Baseline, &all);
     assert_eq!(raised, []);
     let mut locked = hint_space(LOCK);
     locked.extend(hints_of(LOCK, PREFETCHW, true));
-    let raised = encodings::exceptions_here(8, &locked);
+    let raised = encodings::exceptions_here(8, Model::Baseline, &locked);
     assert_eq!(raised.len(), locked.len());
     assert!(raised.iter().all(|(_, vector)| *vector == UD));
 }

@@ -45,6 +45,22 @@ fn mov_mi<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     cpu.store(op, cpu.ea(op), T::cut(op.imm))
 }
 
+fn movbe_rm<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    let value = tri!(cpu.load::<T>(op, cpu.ea(op)));
+    cpu.set_reg(op.reg1, reversed(value));
+    Step::Next
+}
+
+fn movbe_mr<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    let value = cpu.reg::<T>(op.reg1);
+    cpu.store(op, cpu.ea(op), reversed(value))
+}
+
+/// The bytes in the other order.
+fn reversed<T: Int>(value: T) -> T {
+    T::cut(value.wide().swap_bytes() >> (64 - T::BITS))
+}
+
 fn lea<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let value = cpu.offset(op);
     cpu.set_reg(op.reg1, T::cut(value));
@@ -164,6 +180,11 @@ pub(crate) fn lower(instr: &Instruction, ctx: &LowerCtx) -> Option<Op> {
             Shape::RegMem => by_size!(shape.bytes, mov_rm),
             Shape::MemReg => by_size!(shape.bytes, mov_mr),
             Shape::MemImm => by_size!(shape.bytes, mov_mi),
+            _ => return None,
+        },
+        M::Movbe => match shape.kind {
+            Shape::RegMem => by_size!(shape.bytes, movbe_rm),
+            Shape::MemReg => by_size!(shape.bytes, movbe_mr),
             _ => return None,
         },
         M::Lea => {

@@ -63,6 +63,8 @@ pub struct Env {
     pub masks: u8,
     /// Exceptions raised so far.
     pub flags: u8,
+    /// Those of them that were raised by a stage that is done: no exception of a later one hides them.
+    pub settled: u8,
     /// Denormal operands count as zeros.
     pub daz: bool,
     /// Tiny results become zeros.
@@ -83,6 +85,7 @@ impl Env {
             rounding: Rounding::from_bits(mxcsr >> 13),
             masks: (mxcsr >> 7) as u8 & flag::ALL,
             flags: 0,
+            settled: 0,
             daz: mxcsr & 0x40 != 0,
             ftz: mxcsr & 0x8000 != 0,
             rounded_up: false,
@@ -97,6 +100,7 @@ impl Env {
             rounding: Rounding::from_bits(u32::from(fcw) >> 10),
             masks: fcw as u8 & flag::ALL,
             flags: 0,
+            settled: 0,
             daz: false,
             ftz: false,
             rounded_up: false,

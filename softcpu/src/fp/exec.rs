@@ -1,6 +1,7 @@
 //! Handlers of the x87 instructions.
 
 use super::compare;
+use super::env::Rounding;
 use super::image;
 pub(super) use super::ops;
 use super::ops::{Binary, Constant, Operand};
@@ -268,6 +269,45 @@ pub(super) fn store_i32<const POP: bool>(cpu: &mut Cpu, op: &Op) -> Step {
 pub(super) fn store_i64(cpu: &mut Cpu, op: &Op) -> Step {
     let convert = |u: &mut Unit| ops::as_integer(u, 64);
     store_with(cpu, op, true, 8, convert, |cpu, address, value| cpu.store(op, address, value as u64))
+}
+
+/// The bits of a conversion that cuts the fraction off, whatever the control word says: FISTTP.
+fn truncated(u: &mut Unit, bits: u32) -> Option<i64> {
+    u.env.rounding = Rounding::Zero;
+    ops::as_integer(u, bits)
+}
+
+pub(super) fn truncate_i16(cpu: &mut Cpu, op: &Op) -> Step {
+    store_with(
+        cpu,
+        op,
+        true,
+        2,
+        |u| truncated(u, 16),
+        |cpu, address, value| cpu.store(op, address, value as u16),
+    )
+}
+
+pub(super) fn truncate_i32(cpu: &mut Cpu, op: &Op) -> Step {
+    store_with(
+        cpu,
+        op,
+        true,
+        4,
+        |u| truncated(u, 32),
+        |cpu, address, value| cpu.store(op, address, value as u32),
+    )
+}
+
+pub(super) fn truncate_i64(cpu: &mut Cpu, op: &Op) -> Step {
+    store_with(
+        cpu,
+        op,
+        true,
+        8,
+        |u| truncated(u, 64),
+        |cpu, address, value| cpu.store(op, address, value as u64),
+    )
 }
 
 pub(super) fn constant(cpu: &mut Cpu, op: &Op, value: Constant) -> Step {

@@ -114,6 +114,9 @@ fn transfer(code: Code) -> Option<Handler> {
         Fist_m32int => store_i32::<false>,
         Fistp_m32int => store_i32::<true>,
         Fistp_m64int => store_i64,
+        Fisttp_m16int => truncate_i16,
+        Fisttp_m32int => truncate_i32,
+        Fisttp_m64int => truncate_i64,
         Fst_sti => |cpu, op| on_stack(cpu, op, |u| ops::store_register(u, op.reg1.into(), false)),
         Fstp_sti | Fstpnce_sti | Fstp_sti_DFD0 | Fstp_sti_DFD8 => {
             |cpu, op| on_stack(cpu, op, |u| ops::store_register(u, op.reg1.into(), true))

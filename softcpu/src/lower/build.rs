@@ -6,6 +6,7 @@ use iced_x86::{Instruction, InstructionInfoFactory, OpAccess, OpKind, Register};
 
 use crate::cpu::{Cpu, Extended, Handler, Op};
 use crate::file::{self, RIP_BASE, TEMP, ZERO};
+use crate::model::Model;
 use crate::op::{NO_SEG, Pool};
 use crate::pinned::Pinned;
 use crate::state::reg;
@@ -18,6 +19,8 @@ pub struct LowerCtx {
     pub start: u64,
     /// 16, 32 or 64.
     pub bits: u32,
+    /// What the CPU has.
+    pub model: Model,
     /// Position of the instruction in its block.
     pub nth: u8,
     /// Set when the memory operand being lowered does not fit an [`Op`]: its displacement, and the mask of its address.
@@ -57,10 +60,10 @@ fn place(register: Register) -> u8 {
 }
 
 impl LowerCtx {
-    /// For a block that starts at instruction pointer `start` and is decoded as `bits` (16, 32, 64) bit code.
-    pub fn new(start: u64, bits: u32) -> LowerCtx {
+    /// For a block that starts at instruction pointer `start` and is decoded as `bits` (16, 32, 64) bit code, by a CPU of a model.
+    pub fn new(start: u64, bits: u32, model: Model) -> LowerCtx {
         let (odd, bare_offset, popped) = (Cell::new(None), Cell::new(false), Cell::new(0));
-        LowerCtx { start, bits, nth: 0, odd, bare_offset, popped, extended: RefCell::default() }
+        LowerCtx { start, bits, model, nth: 0, odd, bare_offset, popped, extended: RefCell::default() }
     }
 
     /// What the operations made so far point into.

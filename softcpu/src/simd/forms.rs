@@ -4,9 +4,9 @@
 /// Makes a lookup from [`iced_x86::Code`] to a handler. The name of each group is a function of `shape` that takes
 /// the place of the second operand as a type.
 macro_rules! handlers {
-    ($(#[$meta:meta])* pub fn $function:ident { $($shape:ident { $($code:ident = $kernel:path;)* })* }) => {
+    ($(#[$meta:meta])* $visible:vis fn $function:ident { $($shape:ident { $($code:ident = $kernel:path;)* })* }) => {
         $(#[$meta])*
-        pub fn $function(code: Code, memory: bool) -> Option<Handler> {
+        $visible fn $function(code: Code, memory: bool) -> Option<Handler> {
             Some(match code {
                 $($(
                     Code::$code if memory => |cpu, op| $shape::<InMemory>(cpu, op, $kernel),

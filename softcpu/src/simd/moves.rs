@@ -216,8 +216,8 @@ pub fn handler(code: Code, memory: bool) -> Option<Handler> {
 fn to_or_from_memory(code: Code) -> Option<Handler> {
     use Code::*;
     Some(match code {
-        Movups_xmm_xmmm128 | Movupd_xmm_xmmm128 | Movdqu_xmm_xmmm128 => load::<u128>,
-        Movaps_xmm_xmmm128 | Movapd_xmm_xmmm128 | Movdqa_xmm_xmmm128 => load_aligned,
+        Movups_xmm_xmmm128 | Movupd_xmm_xmmm128 | Movdqu_xmm_xmmm128 | Lddqu_xmm_m128 => load::<u128>,
+        Movaps_xmm_xmmm128 | Movapd_xmm_xmmm128 | Movdqa_xmm_xmmm128 | Movntdqa_xmm_m128 => load_aligned,
         Movss_xmm_xmmm32 | Movd_xmm_rm32 => load::<u32>,
         Movsd_xmm_xmmm64 | Movq_xmm_rm64 | Movq_xmm_xmmm64 => load::<u64>,
         Movlps_xmm_m64 | Movlpd_xmm_m64 => load_into_low,

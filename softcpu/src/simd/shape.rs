@@ -141,7 +141,7 @@ impl<T: Fn(&mut Env, u128, u128, u8) -> u128> Kernel for T {}
 
 /// An environment for kernels that use none.
 #[inline(always)]
-fn no_env() -> Env {
+pub(super) fn no_env() -> Env {
     Env::from_mxcsr(0x1f80)
 }
 
@@ -163,7 +163,7 @@ fn compute(cpu: &mut Cpu, kernel: impl Kernel, a: u128, b: u128, imm: u8) -> Res
 fn unmasked(cpu: &mut Cpu, env: &Env) -> Trap {
     let early = env.flags & flag::PRE_COMPUTATION;
     let flags = if early & !env.masks != 0 { early } else { env.flags };
-    cpu.fpu.mxcsr |= u32::from(flags);
+    cpu.fpu.mxcsr |= u32::from(flags | env.settled);
     let known = cpu.sys.has_cr4(Cr4::OSXMMEXCPT);
     refuse(cpu, if known { vector::XM } else { vector::UD })
 }

@@ -100,7 +100,7 @@ pub fn packssdw(_: &mut Env, a: u128, b: u128, _: u8) -> u128 {
 }
 
 /// Two 64-bit operands side by side: a 64-bit pack is the lower half of packing these.
-fn joined(a: u128, b: u128) -> u128 {
+pub(super) fn joined(a: u128, b: u128) -> u128 {
     (a & LOW) | b << 64
 }
 

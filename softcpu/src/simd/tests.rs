@@ -1,7 +1,8 @@
 //! Kernels against values worked out by hand from the manual, for hosts that cannot run the oracle of
 //! `tests/native_simd.rs`.
 
-use super::{float, integer, shuffle};
+use super::text::{self, Text};
+use super::{cipher, float, integer, shuffle};
 use crate::fp::env::{Env, flag};
 
 fn env() -> Env {
@@ -64,6 +65,35 @@ fn invalid_operations_give_the_negative_quiet_nan() {
     let mut e = env();
     assert_eq!(float::divsd(&mut e, 0x3ff0_0000_0000_0000, 0, 0), INFINITY);
     assert_eq!(e.flags, flag::ZERO_DIVIDE);
+}
+
+/// FIPS 197, appendices A.1 and B; the product of Intel's paper on carry-less multiplication (323640-002, figure 4).
+#[test]
+fn ciphers_give_the_values_of_their_papers() {
+    let bytes = |hex: u128| hex.swap_bytes();
+    let (state, key) = (0x193de3be_a0f4e22b_9ac68d2a_e9f84808, 0xa0fafe17_88542cb1_23a33939_2a6c7605);
+    let round = cipher::aesenc(&mut env(), bytes(state), bytes(key), 0);
+    assert_eq!(round, bytes(0xa49c7ff2_689f352b_6b5bea43_026a5049));
+    let expanded = cipher::aeskeygenassist(&mut env(), 0, bytes(0x2b7e1516_28aed2a6_abf71588_09cf4f3c), 1);
+    assert_eq!((expanded >> 96) as u32, u32::from_le_bytes([0x8b, 0x84, 0xeb, 0x01]));
+    let (a, b) = (0x7b5b5465_73745665_63746f72_5d53475d, 0x48692853_68617929_5b477565_726f6e5d);
+    assert_eq!(cipher::pclmulqdq(&mut env(), a, b, 0), 0x1d4d84c8_5c3440c0_929633d5_d36f0451);
+}
+
+/// "bc" is found at place 1 of "abcd", no byte of which lies from 'x' to 'z'.
+#[test]
+fn texts_are_searched_to_their_end() {
+    const ORDERED: u8 = 0b1100;
+    const RANGES: u8 = 0b0100;
+    let of = |text: &[u8], imm| {
+        let mut bytes = [0; 16];
+        bytes[..text.len()].copy_from_slice(text);
+        Text::new(u128::from_le_bytes(bytes), None, imm)
+    };
+    let (found, _) = text::compare(&of(b"bc", ORDERED), &of(b"abcd", ORDERED), ORDERED);
+    assert_eq!(text::index(found, ORDERED), 1);
+    let (found, _) = text::compare(&of(b"xz", RANGES), &of(b"abcd", RANGES), RANGES);
+    assert_eq!((found, text::index(found, RANGES)), (0, 16));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Encodings given as bytes, valid or not, against the host.
 
+use fencepost_softcpu::model::Model;
+
 use super::generate::{self, Case};
 use super::guest::Guest;
 use super::random::Random;
@@ -43,10 +45,10 @@ pub fn run_encodings<const N: usize>(seed: u64, lists: [&[Encoding]; N]) -> [usi
     exceptions
 }
 
-/// Runs encodings on the software CPU alone: those that raise an exception, with its vector.
-pub fn exceptions_here(seed: u64, encodings: &[Encoding]) -> Vec<(Vec<u8>, u8)> {
+/// Runs encodings on the software CPU of a model alone: those that raise an exception, with its vector.
+pub fn exceptions_here(seed: u64, model: Model, encodings: &[Encoding]) -> Vec<(Vec<u8>, u8)> {
     let mut random = Random::new(seed);
-    let mut guest = Guest::new(64);
+    let mut guest = Guest::of_model(64, model);
     let vector_of = |Encoding { ours, .. }: &Encoding| {
         let case = generate::raw(&mut random, ours);
         let outcome = guest.run(&case.before, ours);

@@ -53,6 +53,9 @@ pub fn case(random: &mut Random, code: Code, bits: u32) -> Option<Case> {
     let rflags = 0x202 | random.bits() & STATUS_FLAGS | if random.once_in(4) { DIRECTION } else { 0 };
     let mut before = Machine { gpr, rip: START, rflags, fx: fpu_image(random) };
     limit_argument(random, code.mnemonic(), &mut before.fx);
+    if compares_text(code.mnemonic()) {
+        texts(random, &mut before);
+    }
     Some(Case { instr, bytes, before, address })
 }
 
@@ -117,6 +120,14 @@ fn general_registers(random: &mut Random, code: Code) -> [u64; 16] {
         Mnemonic::Div | Mnemonic::Idiv if !random.once_in(4) => {
             let wide = random.once_in(2);
             gpr[2] = if wide { (gpr[0] as i64 >> 63) as u64 } else { random.below(2) };
+        }
+        // Lengths about what fits.
+        Mnemonic::Pcmpestri | Mnemonic::Pcmpestrm => {
+            for length in [0, 2] {
+                if !random.once_in(4) {
+                    gpr[length] = random.below(40).wrapping_sub(20);
+                }
+            }
         }
         Mnemonic::Xlatb => gpr[3] = middle(random),
         Mnemonic::Loop | Mnemonic::Loope | Mnemonic::Loopne | Mnemonic::Jecxz | Mnemonic::Jrcxz => {
@@ -357,6 +368,31 @@ impl Maker<'_> {
     }
 }
 
+fn compares_text(mnemonic: Mnemonic) -> bool {
+    use Mnemonic::*;
+    matches!(mnemonic, Pcmpestri | Pcmpestrm | Pcmpistri | Pcmpistrm)
+}
+
+/// Sixteen bytes of few kinds, as bytes or as words, often with an end.
+fn text(random: &mut Random) -> u128 {
+    let (words, kinds) = (random.once_in(2), 2 + random.below(4));
+    let first = random.pick(&[0, 0, 1, 0x7e, 0xfe]);
+    let byte = |random: &mut Random, i: u32| match i & 1 {
+        1 if words => 0,
+        _ => u128::from((first + random.below(kinds)) as u8) << (8 * i),
+    };
+    (0..16).map(|i| byte(random, i)).sum()
+}
+
+/// Mostly texts in XMM registers.
+fn texts(random: &mut Random, before: &mut Machine) {
+    for i in 0..16 {
+        if !random.once_in(4) {
+            before.fx[160 + 16 * i..176 + 16 * i].copy_from_slice(&text(random).to_le_bytes());
+        }
+    }
+}
+
 /// Keeps the argument of a transcendental function where the manual defines the result, and angles where the width of pi
 /// does not matter.
 fn limit_argument(random: &mut Random, mnemonic: Mnemonic, image: &mut [u8; 512]) {
@@ -451,6 +487,7 @@ fn fill_operand(random: &mut Random, case: &Case, data: &mut [u8]) {
             data[start..end].copy_from_slice(&image[..end - start]);
             return;
         }
+        _ if compares_text(case.instr.mnemonic()) && !random.once_in(4) => bytes = text(random).to_le_bytes(),
         _ if random.once_in(3) => bytes[..8].copy_from_slice(&case.before.gpr[0].to_le_bytes()),
         _ => bytes = random.vector().to_le_bytes(),
     }

@@ -6,6 +6,8 @@ use std::sync::atomic::AtomicBool;
 
 use fencepost_softcpu::bus::{Bus, Flow};
 use fencepost_softcpu::code::CodePages;
+use fencepost_softcpu::cpuid::CpuidConfig;
+use fencepost_softcpu::model::Model;
 use fencepost_softcpu::state::{CpuState, FpuState, Segment, Table, seg};
 use fencepost_softcpu::{Config, Cpu};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
@@ -84,13 +86,19 @@ fn segment(selector: u16, attributes: u16) -> Segment {
 }
 
 impl Guest {
-    /// A machine in long mode at CPL 3, whose code has 64 or 32 bits.
+    /// A machine in long mode at CPL 3, whose code has 64 or 32 bits, with all that there is.
     pub fn new(bits: u32) -> Guest {
+        Guest::of_model(bits, Model::V2)
+    }
+
+    /// The same with another model.
+    pub fn of_model(bits: u32, model: Model) -> Guest {
         let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), RAM as usize)]).expect("guest memory");
         let code = Arc::new(CodePages::new(RAM));
         let stop = Arc::new(AtomicBool::new(false));
+        let cpuid = CpuidConfig { model, ..CpuidConfig::default() };
         // SAFETY: a test has one thread, and accesses the memory between runs.
-        let cpu = unsafe { Cpu::new(memory.clone(), code.clone(), stop, Config::default()) };
+        let cpu = unsafe { Cpu::new(memory.clone(), code.clone(), stop, Config { cpuid }) };
         let mut guest = Guest { cpu, memory, code, base: CpuState::default() };
         guest.page_tables();
         guest.interrupt_tables();

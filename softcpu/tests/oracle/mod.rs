@@ -11,6 +11,7 @@ mod guest;
 mod layout;
 mod native;
 mod random;
+pub mod v2;
 
 use std::collections::{BTreeMap, BTreeSet};
 
