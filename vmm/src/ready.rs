@@ -137,10 +137,20 @@ pub(crate) fn powered_on(
     let pci = devices::plug(&config, &mut assembly.host, others)?;
     let plan = plan(launch)?;
     why.iter().for_each(|why| (assembly.hooks.say)(why));
+    if accel == Chosen::Kvm {
+        backend::kvm::model::line(config.cpu).iter().for_each(|line| (assembly.hooks.say)(line));
+    }
     let code = Arc::new(CodePages::new(memory::end(&memory)));
     let saved = launch.snapshot.is_some();
-    let (back_end, time, interrupts) =
-        backend::build((accel, config.cpus), &plan, saved, &memory, &code, entry, &assembly.hooks.control)?;
+    let (back_end, time, interrupts) = backend::build(
+        (accel, config.cpuid()),
+        &plan,
+        saved,
+        &memory,
+        &code,
+        entry,
+        &assembly.hooks.control,
+    )?;
     let parts = assembly.parts((&config, accel), (memory, code), (time, interrupts), pci)?;
     let mut machine = Machine::new(parts);
     if let Some(seed) = config.seed {
@@ -178,7 +188,8 @@ pub(crate) fn restored(
     assembly.host.be_random(accel == Chosen::Kvm);
     let pci = devices::restore(&config, &mut assembly.host, &state.pci).map_err(refused)?;
     let code = Arc::new(CodePages::new(memory::end(&memory)));
-    let resumed = backend::resume(accel, &memory, &code, &cpus, &state, &assembly.hooks.control);
+    let resumed =
+        backend::resume((accel, config.cpu), &memory, &code, &cpus, &state, &assembly.hooks.control);
     let (back_end, time, interrupts) = resumed.map_err(refused)?;
     let parts = assembly.parts((&config, accel), (memory, code), (time, interrupts), pci)?;
     let mut machine = Machine::restore(parts, state).map_err(refused)?;

@@ -28,6 +28,7 @@ use fencepost::speed;
 use fencepost_devices::pci::PciRoot;
 use fencepost_firmware as firmware;
 use fencepost_softcpu::code::CodePages;
+use fencepost_softcpu::cpuid::CpuidConfig;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use probe::{Hiding, Probe};
@@ -85,8 +86,15 @@ fn measure(chosen: Chosen, guest: &Path, samples: u32) -> Result<Measured, HostE
     let entry = firmware::load(&memory, &mut kernel.image, None, "", 1, &firmware::Options::default())
         .map_err(|error| HostError::Host(error.to_string()))?;
     let code = Arc::new(CodePages::new(memory::end(&memory)));
-    let (mut back_end, time, interrupts) =
-        backend::build((chosen, 1), &Plan::new(), false, &memory, &code, &entry, &control)?;
+    let (mut back_end, time, interrupts) = backend::build(
+        (chosen, CpuidConfig::default()),
+        &Plan::new(),
+        false,
+        &memory,
+        &code,
+        &entry,
+        &control,
+    )?;
     let machine = Machine::new(Parts {
         memory: memory.clone(),
         code,

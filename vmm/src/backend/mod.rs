@@ -14,6 +14,7 @@ use fencepost_softcpu::code::CodePages;
 use fencepost_softcpu::cpuid::CpuidConfig;
 use fencepost_softcpu::cpus::{Cpus, Turn};
 use fencepost_softcpu::mem::saved::TlbState;
+use fencepost_softcpu::model::Model;
 use fencepost_softcpu::state::CpuState;
 use serde::{Deserialize, Serialize};
 use vm_memory::GuestMemoryMmap;
@@ -112,13 +113,13 @@ fn surroundings(machine: &MachineState) -> Result<Surroundings, HostError> {
     Ok((time, Box::new(interrupts)))
 }
 
-/// Makes the chosen back end, its CPU and its time as they were saved.
+/// Makes the chosen back end, its CPUs, which are of `model`, and its time as they were saved.
 ///
 /// # Errors
 ///
 /// A CPU that cannot be of this memory, and a TSC frequency that the back end cannot give, are refused as bad input.
 pub fn resume(
-    chosen: Chosen,
+    (chosen, model): (Chosen, Model),
     memory: &GuestMemoryMmap,
     code: &Arc<CodePages>,
     cpus: &SavedCpus,
@@ -127,7 +128,7 @@ pub fn resume(
 ) -> Result<(Resumed, TimeBase, Box<dyn InterruptController>), HostError> {
     let (time, interrupts) = surroundings(machine)?;
     let tsc_hz = u32::try_from(time.hz()).map_err(|_| impossible("TSC frequency"))?;
-    let cpuid = CpuidConfig { tsc_hz, ..CpuidConfig::default() };
+    let cpuid = CpuidConfig { tsc_hz, model, ..CpuidConfig::default() };
     let cpus = cpu::restored(memory, code, cpus, control, cpuid)
         .ok_or_else(|| impossible("set of CPUs with their translations"))?;
     let soft = Soft::new(cpus);
@@ -136,7 +137,7 @@ pub fn resume(
             code.count_writes();
             Resumed::Soft(Box::new(soft))
         }
-        Chosen::Kvm => Resumed::Kvm(Box::new(Moving::resume(soft, memory, &time)?)),
+        Chosen::Kvm => Resumed::Kvm(Box::new(Moving::resume((soft, model), memory, &time)?)),
     };
     Ok((back_end, time, interrupts))
 }
@@ -186,10 +187,10 @@ pub trait BackEnd {
 /// A back end with the clock and the interrupt delivery that belong to it.
 pub type Built = (Box<dyn BackEnd>, TimeBase, Box<dyn InterruptController>);
 
-/// Makes the chosen back end with `cpus` CPUs, the first one at `entry`; with a plan, one that changes between both. A machine that is to be saved under
+/// Makes the chosen back end with CPUs that are as `cpuid` says but for its frequency, the first one at `entry`; with a plan, one that changes between both. A machine that is to be saved under
 /// `kvm` has both too, since its state is whole under `soft` only.
 pub fn build(
-    (chosen, cpus): (Chosen, u32),
+    (chosen, cpuid): (Chosen, CpuidConfig),
     plan: &moves::Plan,
     saved: bool,
     memory: &GuestMemoryMmap,
@@ -198,17 +199,17 @@ pub fn build(
     control: &Control,
 ) -> Result<Built, HostError> {
     if !plan.is_empty() || (saved && chosen == Chosen::Kvm) {
-        return Moving::build(chosen, plan, memory, code, entry, control);
+        return Moving::build((chosen, cpuid.model), plan, memory, code, entry, control);
     }
     match chosen {
         Chosen::Soft => {
-            let cpuid = CpuidConfig { tsc_hz: SOFT_TSC_HZ as u32, cpus, ..CpuidConfig::default() };
+            let cpuid = CpuidConfig { tsc_hz: SOFT_TSC_HZ as u32, ..cpuid };
             let soft = Soft::new(cpu::at_entry(memory, code, entry, control, cpuid));
             code.count_writes();
             Ok((Box::new(soft), TimeBase::virtual_from_zero(), Box::<SoftInterrupts>::default()))
         }
         Chosen::Kvm => {
-            let kvm = kvm::KvmBackEnd::new(memory, Some(entry))?;
+            let kvm = kvm::KvmBackEnd::new(memory, Some(entry), cpuid.model)?;
             let (time, interrupts) = (kvm.time()?, Box::new(kvm.interrupts()));
             Ok((Box::new(kvm), time, interrupts))
         }

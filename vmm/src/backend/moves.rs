@@ -18,6 +18,7 @@ use fencepost_softcpu::code::CodePages;
 use fencepost_softcpu::cpuid::CpuidConfig;
 use fencepost_softcpu::cpus::Cpus;
 use fencepost_softcpu::ioapic::IoApicState;
+use fencepost_softcpu::model::Model;
 use fencepost_softcpu::state::CpuState;
 use fencepost_time::{Cycles, TscOffset};
 use fencepost_trace::Accel;
@@ -66,16 +67,16 @@ pub struct Moving {
 impl Moving {
     /// Both back ends, the machine in `first` at `entry`.
     pub fn build(
-        first: Chosen,
+        (first, model): (Chosen, Model),
         plan: &Plan,
         memory: &GuestMemoryMmap,
         code: &Arc<CodePages>,
         entry: &Entry,
         control: &Control,
     ) -> Result<Built, HostError> {
-        let kvm = KvmBackEnd::new(memory, Some(entry))?;
+        let kvm = KvmBackEnd::new(memory, Some(entry), model)?;
         let tsc_hz = u32::try_from(kvm.tsc_hz()).ok().filter(|hz| *hz != 0).ok_or_else(|| frequency(&kvm))?;
-        let cpuid = CpuidConfig { tsc_hz, ..CpuidConfig::default() };
+        let cpuid = CpuidConfig { tsc_hz, model, ..CpuidConfig::default() };
         let mut soft = Soft::new(cpu::at_entry(memory, code, entry, control, cpuid));
         let (time, interrupts): (_, Box<dyn InterruptController>) = match first {
             Chosen::Soft => {
@@ -96,11 +97,11 @@ impl Moving {
     ///
     /// A guest that was told another TSC frequency than this KVM's is refused as bad input.
     pub fn resume(
-        mut soft: Soft<Cpus>,
+        (mut soft, model): (Soft<Cpus>, Model),
         memory: &GuestMemoryMmap,
         time: &TimeBase,
     ) -> Result<Self, HostError> {
-        let kvm = KvmBackEnd::new(memory, None)?;
+        let kvm = KvmBackEnd::new(memory, None, model)?;
         if kvm.tsc_hz() != time.hz() {
             let (told, has) = (time.hz(), kvm.tsc_hz());
             return Err(HostError::input(

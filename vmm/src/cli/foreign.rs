@@ -13,7 +13,7 @@ const FOREIGN: &[(&[&str], &str)] = &[
         "use --append STRING",
     ),
     (&["-smp", "--smp", "-cpus", "--vcpus", "-c"], "use --cpus N"),
-    (&["-cpu", "--cpu"], "the CPU is that of --accel soft or --accel kvm; leave it out"),
+    (&["-cpu", "--cpu-model"], "use --cpu baseline or --cpu v2"),
     (
         &[
             "-disk",

@@ -9,6 +9,7 @@ use fencepost_devices::parameters::Parameters;
 use fencepost_devices::pvpanic::Pvpanic;
 use fencepost_devices::registry::find;
 use fencepost_devices::state::Stateful;
+use fencepost_softcpu::model::Model;
 
 use super::console::ConsoleArgs;
 use super::disk::DiskOption;
@@ -16,7 +17,7 @@ use super::fault::FaultOption;
 use super::links::LinksArgs;
 use super::root::BootArgs;
 use super::values::{
-    ACCEL, DeviceOption, IOMMU, SLOW_OUTPUT, memory_size, on_panic, parameters_of, share, timeout,
+    ACCEL, CPU, DeviceOption, IOMMU, SLOW_OUTPUT, memory_size, on_panic, parameters_of, share, timeout,
     trace_limit, whole, word,
 };
 use super::view::ViewArgs;
@@ -58,6 +59,9 @@ pub struct RunArgs {
     /// Virtual CPUs, at most 64; several under soft only [default: 1]
     #[arg(long, value_name = "N", value_parser = whole::<u32>(1, CPUS_MAX.into()), allow_negative_numbers = true)]
     pub cpus: Option<u32>,
+    /// What the CPUs can do [default: baseline]
+    #[arg(long, value_name = "MODEL", value_parser = word(CPU))]
+    pub cpu: Option<Model>,
     /// What runs the guest's CPU [default: auto]
     #[arg(long, value_parser = word(ACCEL))]
     pub accel: Option<Accel>,
@@ -128,7 +132,7 @@ pub struct RunArgs {
     pub snapshot_at: Vec<SnapshotAt>,
     /// Go on from the machine saved in this file, which has its own kernel, memory and devices
     #[arg(long, value_name = "FILE", conflicts_with_all =
-        ["machine", "kernel", "initrd", "append", "memory", "cpus", "camera", "gpu", "display", "devices", "disks", "shares", "iommu", "seed", "moves"])]
+        ["machine", "kernel", "initrd", "append", "memory", "cpus", "cpu", "camera", "gpu", "display", "devices", "disks", "shares", "iommu", "seed", "moves"])]
     pub restore: Option<PathBuf>,
     /// Say at the end how much was executed, how fast, which exceptions there were, and what was not known
     #[arg(long)]
@@ -217,6 +221,7 @@ impl RunArgs {
         let mut machine = self.machine.as_deref().map(config::read).transpose()?.unwrap_or_default();
         set(&mut machine.memory, &self.memory);
         set(&mut machine.cpus, &self.cpus);
+        set(&mut machine.cpu, &self.cpu);
         set(&mut machine.accel, &self.accel);
         set(&mut machine.iommu, &self.iommu);
         set_some(&mut machine.seed, &self.seed);

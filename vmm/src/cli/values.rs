@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use fencepost_devices::parameters::{self, Parameters};
 use fencepost_devices::registry::{Entry, find, models};
+use fencepost_softcpu::model::Model;
 
 use crate::config::{Accel, IommuKind, Plug, SLOTS, Size, bad_slot};
 use crate::launch::ConsoleAt;
@@ -26,6 +27,12 @@ pub const ACCEL: &[(&str, &str, Accel)] = &[
     ("auto", "Measure how fast KVM runs kernel code, and pick", Accel::Auto),
     ("kvm", "The host's KVM", Accel::Kvm),
     ("soft", "The project's own software CPU: deterministic, needs no device node", Accel::Soft),
+];
+
+/// `--cpu`.
+pub const CPU: &[(&str, &str, Model)] = &[
+    ("baseline", "x86-64 as it was first, to SSE2", Model::Baseline),
+    ("v2", "x86-64-v2: to SSE4.2, with AES-NI, PCLMULQDQ and MOVBE", Model::V2),
 ];
 
 /// `--iommu`.

@@ -10,6 +10,7 @@ fn example() -> MachineConfig {
         faults: vec!["gpu:hang,after=3".parse().expect("a fault")],
         memory: Size(1 << 30),
         cpus: 1,
+        cpu: Model::V2,
         accel: Accel::Soft,
         iommu: IommuKind::Off,
         seed: Some(u64::MAX),

@@ -18,6 +18,8 @@ use std::path::PathBuf;
 
 use fencepost_devices::faults::FaultSpec;
 use fencepost_firmware::layout::MORE_SERIAL_MAX;
+use fencepost_softcpu::cpuid::CpuidConfig;
+use fencepost_softcpu::model::Model;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -46,6 +48,8 @@ pub struct MachineConfig {
     /// Virtual CPUs, 1 to [`CPUS_MAX`].
     #[serde(deserialize_with = "cpus")]
     pub cpus: u32,
+    /// What the CPUs can do.
+    pub cpu: Model,
     /// What runs the guest's CPU.
     pub accel: Accel,
     /// The IOMMU, if there is one.
@@ -121,6 +125,7 @@ impl Default for MachineConfig {
         MachineConfig {
             memory: MEMORY_DEFAULT,
             cpus: 1,
+            cpu: Model::default(),
             accel: Accel::Auto,
             iommu: IommuKind::Vtd,
             seed: None,
@@ -145,6 +150,11 @@ impl MachineConfig {
     pub fn boot(kernel: impl Into<PathBuf>) -> Self {
         let kernel = KernelConfig { path: Some(kernel.into()), ..KernelConfig::default() };
         MachineConfig { kernel, ..MachineConfig::default() }
+    }
+
+    /// What its CPUs answer to CPUID, but for the frequency.
+    pub fn cpuid(&self) -> CpuidConfig {
+        CpuidConfig { cpus: self.cpus, model: self.cpu, ..CpuidConfig::default() }
     }
 
     /// What a snapshot of the machine holds of its description: memory has the kernel, and a run its own trace.

@@ -115,8 +115,14 @@ impl Vm {
         code.track();
         let control = Arc::<Control>::default();
         control.begin();
-        let (back_end, time, interrupts) =
-            backend::resume(accel, &memory, &code, &saved.cpus, &saved.machine, &control)?;
+        let (back_end, time, interrupts) = backend::resume(
+            (accel, saved.config.cpu),
+            &memory,
+            &code,
+            &saved.cpus,
+            &saved.machine,
+            &control,
+        )?;
         let (outputs, records) = (Shared::new(outputs.console, outputs.frames), outputs.records);
         let cpus = saved.cpus.clone();
         let mut vm = Vm {

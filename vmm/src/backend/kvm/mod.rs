@@ -14,6 +14,7 @@ mod exits;
 mod interrupts;
 mod ioctls;
 mod kick;
+pub mod model;
 mod pacing;
 mod routes;
 mod run_area;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 use fencepost_firmware::Entry;
 use fencepost_softcpu::ioapic::IoApicState;
 use fencepost_softcpu::mem::saved::TlbState;
+use fencepost_softcpu::model::Model;
 use fencepost_softcpu::state::CpuState;
 use fencepost_time::{HostTsc, Tsc};
 use kvm_bindings::{kvm_irqchip, kvm_userspace_memory_region};
@@ -77,8 +79,8 @@ pub struct KvmBackEnd {
 }
 
 impl KvmBackEnd {
-    /// Makes the VM around `memory`, its CPU at `entry`; with none, for [`enter`](Self::enter).
-    pub fn new(memory: &GuestMemoryMmap, entry: Option<&Entry>) -> Result<Self, HostError> {
+    /// Makes the VM around `memory`, its CPU, of `model`, at `entry`; with none, for [`enter`](Self::enter).
+    pub fn new(memory: &GuestMemoryMmap, entry: Option<&Entry>, model: Model) -> Result<Self, HostError> {
         let kvm = Kvm::new().map_err(|e| host_error("/dev/kvm", e))?;
         let vm = kvm.create_vm().map_err(|e| host_error("cannot make a VM", e))?;
         vm.set_tss_address(TSS_ADDRESS).map_err(|e| host_error("cannot place the TSS", e))?;
@@ -103,7 +105,7 @@ impl KvmBackEnd {
         if pacing::needed() {
             pacing::take_deadlines(&vm)?;
         }
-        let vcpus = vec![Vcpu::new(&vm, memory, entry)?];
+        let vcpus = vec![Vcpu::new(&vm, memory, entry, model)?];
         Ok(KvmBackEnd { vcpus, vm: Arc::new(vm), _memory: memory.clone() })
     }
 

@@ -2,6 +2,7 @@
 
 use fencepost_firmware::Entry;
 use fencepost_softcpu::cpuid::{self, CpuidConfig};
+use fencepost_softcpu::model::Model;
 use fencepost_softcpu::state::CpuState;
 use fencepost_time::{HostOffset, HostTsc};
 use kvm_bindings::{CpuId, Msrs, kvm_cpuid_entry2, kvm_fpu, kvm_mp_state, kvm_msr_entry};
@@ -38,14 +39,19 @@ pub struct Vcpu {
 
 impl Vcpu {
     /// Makes CPU 0 of `vm`, ready for the instruction at `entry`; with none, for [`enter`](Self::enter).
-    pub fn new(vm: &VmFd, memory: &GuestMemoryMmap, entry: Option<&Entry>) -> Result<Self, HostError> {
+    pub fn new(
+        vm: &VmFd,
+        memory: &GuestMemoryMmap,
+        entry: Option<&Entry>,
+        model: Model,
+    ) -> Result<Self, HostError> {
         let fd = vm.create_vcpu(0).map_err(|e| host_error("cannot make a CPU", e))?;
         let area = RunArea::map(&fd, vm.run_size())
             .map_err(|e| host_error("what the CPU shares cannot be mapped", e))?;
         let tsc_khz = fd.get_tsc_khz().map_err(|e| host_error("the TSC's frequency is not known", e))?;
         let tsc_hz = u64::from(tsc_khz) * 1000;
-        let cpuid =
-            CpuidConfig { tsc_hz: u32::try_from(tsc_hz).unwrap_or(u32::MAX), ..CpuidConfig::default() };
+        let tsc_hz_told = u32::try_from(tsc_hz).unwrap_or(u32::MAX);
+        let cpuid = CpuidConfig { tsc_hz: tsc_hz_told, model, ..CpuidConfig::default() };
         let table = cpuid_table(&cpuid)?;
         fd.set_cpuid2(&table).map_err(|e| host_error("it refuses the CPUID model", e))?;
         let breakpoints = Breakpoints::new(syscalls::half_done());
@@ -145,10 +151,11 @@ impl Vcpu {
     }
 }
 
-/// What the guest's CPUID answers.
+/// What the guest's CPUID answers: what this KVM cannot give is not announced.
 pub(super) fn cpuid_table(config: &CpuidConfig) -> Result<CpuId, HostError> {
     /// KVM_CPUID_FLAG_SIGNIFCANT_INDEX: the subleaf matters.
     const INDEXED: u32 = 1;
+    let missing = super::model::missing(config.model).unwrap_or(0);
     let basic = (0..=cpuid::MAX_BASIC).map(|leaf| (leaf, 0, 0));
     let topology = (0..2).map(|subleaf| (0xb, subleaf, INDEXED));
     let extended = (0x8000_0000..=cpuid::MAX_EXTENDED).map(|leaf| (leaf, 0, 0));
@@ -157,7 +164,10 @@ pub(super) fn cpuid_table(config: &CpuidConfig) -> Result<CpuId, HostError> {
         .chain(topology)
         .chain(extended)
         .map(|(function, index, flags)| {
-            let [eax, ebx, ecx, edx] = cpuid::cpuid(function, index, config);
+            let [eax, ebx, mut ecx, edx] = cpuid::cpuid(function, index, config);
+            if function == 1 {
+                ecx &= !missing;
+            }
             kvm_cpuid_entry2 { function, index, flags, eax, ebx, ecx, edx, ..kvm_cpuid_entry2::default() }
         })
         .collect();
