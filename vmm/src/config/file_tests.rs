@@ -72,7 +72,7 @@ fn what_is_wrong_is_named_with_its_line_and_the_fix() {
     let device = |text: &str| format!("\n[[devices]]\n{text}");
     let in_camera = |text: &str| device(&format!("kind = 'camera'\nslot = 2\n[devices.parameters]\n{text}"));
     let cases: &[(&str, usize, &[&str])] = &[
-        ("\nmemry = '1G'", 2, &["'memry'", "memory, cpus, accel", "did you mean memory?"]),
+        ("\nmemry = '1G'", 2, &["'memry'", "memory, cpus, cpu, accel", "did you mean memory?"]),
         ("memory = 256", 1, &["256", "\"256M\""]),
         ("memory = 'lots'", 1, &["lots", "\"256M\""]),
         ("memory = '1M'", 1, &["at least 16M"]),
