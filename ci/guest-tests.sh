@@ -100,6 +100,7 @@ exits() {
 check "guest: a program sets the exit status" exits exits
 check "guest: the same on the 6.1 kernel" on_stable exits exits-stable
 
+. "$ROOT/ci/cpus-tests.sh"
 . "$ROOT/ci/panic-tests.sh"
 
 # Modules of another kernel are reported before the start; what the guest then does is not checked.
