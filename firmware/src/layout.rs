@@ -81,6 +81,8 @@ pub const COMMAND_LINE: std::ops::Range<u64> = 0x2_0000..0x2_1000;
 pub const SETUP_DATA: std::ops::Range<u64> = 0x2_1000..0x2_2000;
 /// Where low RAM ends below the legacy video and ROM hole.
 pub const LEGACY_HOLE: u64 = 0xa_0000;
+/// Where a kernel jumps to that restarts by the BIOS, behind the ACPI tables.
+pub const RESTART_VECTOR: u64 = 0xf_fff0;
 /// ACPI tables, end exclusive; the RSDP is at the start.
 pub const ACPI_TABLES: std::ops::Range<u64> = 0xe_0000..0x10_0000;
 /// The first byte above the legacy hole.

@@ -181,10 +181,15 @@ pub fn load(
     let initrd = initrd.map(|image| place_initrd(memory, kernel, image)).transpose()?;
     let tables = acpi::build(vcpus as u8, options.iommu, options.more_serial, layout::ACPI_TABLES.start);
     memory.write_slice(&tables, GuestAddress(layout::ACPI_TABLES.start))?;
+    memory.write_slice(&RESTART, GuestAddress(layout::RESTART_VECTOR))?;
     boot_params::write(memory, kernel, initrd, command_line, options)?;
     reset::write_tables(memory)?;
     Ok(Entry::at(kernel.entry()))
 }
+
+/// What a kernel that restarts by the BIOS jumps to in real mode (FFFF:0000): it writes 1 to the reset register.
+/// `mov dx, 0x602; mov al, 1; out dx, al; hlt; jmp` back to the HLT.
+const RESTART: [u8; 9] = [0xba, 0x02, 0x06, 0xb0, 0x01, 0xee, 0xf4, 0xeb, 0xfd];
 
 /// Copies the initramfs to the highest page that the kernel accepts; gives its address and size.
 fn place_initrd(
