@@ -52,9 +52,9 @@ impl Cpus {
         &self.cpus
     }
 
-    /// The one with a number, to set its state.
-    pub fn cpu_mut(&mut self, number: usize) -> Option<&mut Cpu> {
-        self.cpus.get_mut(number)
+    /// All of them, to set their states.
+    pub fn all_mut(&mut self) -> &mut [Cpu] {
+        &mut self.cpus
     }
 
     /// Whose turn it is.
@@ -106,8 +106,8 @@ impl Cpus {
     }
 
     /// Whether an interrupt could wake one of them, or is taken by one that runs.
-    pub fn hears_interrupts(&self) -> bool {
-        self.cpus.iter().any(Cpu::hears_interrupts)
+    pub fn takes_interrupts(&self) -> bool {
+        self.cpus.iter().any(Cpu::takes_interrupts)
     }
 
     /// Delivers a message from the machine, or from one of them, to those whom it names.
@@ -115,7 +115,7 @@ impl Cpus {
         if message.delivery_mode == DeliveryMode::LowestPriority {
             // Of the same priority it is the lowest number's (Intel SDM vol. 3, 11.6.2.4 leaves that open).
             let named = self.cpus.iter_mut().filter(|cpu| cpu.apic().is_destination(&message));
-            if let Some(cpu) = named.min_by_key(|cpu| cpu.apic().priority()) {
+            if let Some(cpu) = named.min_by_key(|cpu| cpu.apic().ppr()) {
                 cpu.deliver(message);
             }
             return;
@@ -168,7 +168,7 @@ impl Cpus {
     /// Brings all to the same time. Gives it.
     fn meet(&mut self) -> Cycles {
         let now = self.cycles();
-        self.cpus.iter_mut().for_each(|cpu| cpu.skip_to(now));
+        self.skip_to(now);
         now
     }
 
@@ -214,7 +214,7 @@ impl Cpus {
         let from = self.turn.cpu as usize;
         if let Ok([from, to]) = self.cpus.get_disjoint_mut([from, to]) {
             std::mem::swap(&mut from.blocks, &mut to.blocks);
-            to.guard_observed();
+            to.obey_guards();
         }
     }
 
@@ -257,12 +257,12 @@ impl Cpu {
 
     /// When its timer wakes it, if it sleeps.
     fn wakes_at(&mut self, now: Cycles) -> Option<Cycles> {
-        let sleeps = self.sys.halted && self.hears_interrupts();
+        let sleeps = self.sys.halted && self.takes_interrupts();
         sleeps.then(|| self.apic.next_timer(self.moment(now))).flatten()
     }
 
     /// Whether it takes interrupts.
-    pub fn hears_interrupts(&self) -> bool {
+    pub fn takes_interrupts(&self) -> bool {
         self.control & IF != 0
     }
 }

@@ -36,7 +36,7 @@ impl Cpu {
         let waits = state.msr.apic_base & LocalApic::BOOTSTRAP == 0;
         (state.halted, state.waits_for_startup) = (waits, waits);
         self.set_state(&state);
-        self.apic.init();
+        self.apic.reset_registers();
     }
 
     /// A startup message: a CPU that waits for one begins in real-address mode at that page; any other ignores it.

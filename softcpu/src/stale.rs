@@ -16,12 +16,12 @@ impl Cpu {
         for page in self.code.take_written() {
             self.drop_code(page);
         }
-        self.guard_observed();
+        self.obey_guards();
     }
 
     /// Sends the next write to each page that was put under guard through the slow path, which notes it. After every call that a
     /// device may observe pages in, and before it runs after another CPU.
-    pub(crate) fn guard_observed(&mut self) {
+    pub(crate) fn obey_guards(&mut self) {
         if self.guarded != self.code.guards() {
             let code = &self.code;
             self.guarded = code.guards();

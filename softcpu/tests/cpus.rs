@@ -21,7 +21,7 @@ fn code_of(number: u64) -> u64 {
 }
 
 fn set(cpus: &mut Cpus, number: usize, change: impl FnOnce(&mut CpuState)) {
-    let cpu = cpus.cpu_mut(number).unwrap();
+    let cpu = &mut cpus.all_mut()[number];
     let mut state = cpu.state();
     change(&mut state);
     cpu.set_state(&state);
@@ -132,7 +132,7 @@ fn saved_cpus_go_on_as_they_would_have() {
     assert_eq!(cpus.run(&mut m.bus, Cycles(5050)), Exit::Deadline);
     let mut others = m.several(3);
     for (number, cpu) in cpus.all().iter().enumerate() {
-        let other = others.cpu_mut(number).unwrap();
+        let other = &mut others.all_mut()[number];
         other.set_state(&cpu.state());
         assert!(other.set_translations(&cpu.translations()));
     }

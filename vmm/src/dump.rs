@@ -29,11 +29,6 @@ impl LastMoment {
         LastMoment { cpus, code, exits: recent.exits().copied().collect() }
     }
 
-    /// The CPU that ran last.
-    pub fn state(&self) -> &CpuState {
-        self.cpus.current()
-    }
-
     /// The numbers of all CPUs, that of the one that ran last in front.
     fn numbers(&self) -> impl Iterator<Item = usize> {
         let first = self.cpus.turn.cpu as usize;

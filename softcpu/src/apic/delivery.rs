@@ -42,14 +42,9 @@ impl LocalApic {
         highest(&self.regs, base)
     }
 
-    /// Processor priority.
-    pub(super) fn ppr(&self) -> u32 {
+    /// Processor priority, by which a message of lowest priority is arbitrated.
+    pub fn ppr(&self) -> u32 {
         processor_priority(&self.regs)
-    }
-
-    /// What a message of lowest priority is arbitrated by.
-    pub fn priority(&self) -> u32 {
-        self.ppr()
     }
 
     /// CR8: the task priority class.

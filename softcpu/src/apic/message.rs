@@ -83,15 +83,13 @@ impl InterruptMessage {
             level,
         })
     }
-}
 
-impl InterruptMessage {
     /// Decodes what [`ApicEffect::ipi`](super::ApicEffect::ipi) holds. `None` when the delivery mode is reserved.
     pub fn from_icr(icr: u64) -> Option<Self> {
         const LOGICAL: u64 = 1 << 11;
         Some(InterruptMessage {
             destination: (icr >> 32) as u32,
-            logical: icr & LOGICAL != 0 && icr >> 32 != u64::from(BROADCAST),
+            logical: icr & LOGICAL != 0,
             delivery_mode: DeliveryMode::from_bits((icr >> 8) as u32)?,
             vector: icr as u8,
             level: false,

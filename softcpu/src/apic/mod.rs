@@ -170,12 +170,7 @@ impl LocalApic {
     /// Of IA32_APIC_BASE: this is the bootstrap CPU.
     pub const BOOTSTRAP: u64 = msr::BASE_BSP;
 
-    /// INIT (Intel SDM vol. 3, 11.4.7.3).
-    pub fn init(&mut self) {
-        self.reset_registers();
-    }
-
-    /// INIT, or the APIC's own disabling: registers as after power-on, except id and base.
+    /// INIT (Intel SDM vol. 3, 11.4.7.3), or the APIC's own disabling: registers as after power-on, except id and base.
     pub fn reset_registers(&mut self) {
         self.regs = [0; COUNT];
         self.regs[VERSION] = VERSION_VALUE;

@@ -256,58 +256,27 @@ pub(super) fn store_bcd(cpu: &mut Cpu, op: &Op) -> Step {
     store_with(cpu, op, true, 10, ops::as_bcd, |cpu, address, value| store_ten(cpu, op, address, value))
 }
 
-pub(super) fn store_i16<const POP: bool>(cpu: &mut Cpu, op: &Op) -> Step {
-    let convert = |u: &mut Unit| ops::as_integer(u, 16);
-    store_with(cpu, op, POP, 2, convert, |cpu, address, value| cpu.store(op, address, value as u16))
-}
-
-pub(super) fn store_i32<const POP: bool>(cpu: &mut Cpu, op: &Op) -> Step {
-    let convert = |u: &mut Unit| ops::as_integer(u, 32);
-    store_with(cpu, op, POP, 4, convert, |cpu, address, value| cpu.store(op, address, value as u32))
-}
-
-pub(super) fn store_i64(cpu: &mut Cpu, op: &Op) -> Step {
-    let convert = |u: &mut Unit| ops::as_integer(u, 64);
-    store_with(cpu, op, true, 8, convert, |cpu, address, value| cpu.store(op, address, value as u64))
-}
-
-/// The bits of a conversion that cuts the fraction off, whatever the control word says: FISTTP.
-fn truncated(u: &mut Unit, bits: u32) -> Option<i64> {
-    u.env.rounding = Rounding::Zero;
+/// The integer of a value, whose fraction is cut off if `CUT` (FISTTP), whatever the control word says.
+fn integer<const CUT: bool>(u: &mut Unit, bits: u32) -> Option<i64> {
+    if CUT {
+        u.env.rounding = Rounding::Zero;
+    }
     ops::as_integer(u, bits)
 }
 
-pub(super) fn truncate_i16(cpu: &mut Cpu, op: &Op) -> Step {
-    store_with(
-        cpu,
-        op,
-        true,
-        2,
-        |u| truncated(u, 16),
-        |cpu, address, value| cpu.store(op, address, value as u16),
-    )
+pub(super) fn store_i16<const POP: bool, const CUT: bool>(cpu: &mut Cpu, op: &Op) -> Step {
+    let convert = |u: &mut Unit| integer::<CUT>(u, 16);
+    store_with(cpu, op, POP, 2, convert, |cpu, address, value| cpu.store(op, address, value as u16))
 }
 
-pub(super) fn truncate_i32(cpu: &mut Cpu, op: &Op) -> Step {
-    store_with(
-        cpu,
-        op,
-        true,
-        4,
-        |u| truncated(u, 32),
-        |cpu, address, value| cpu.store(op, address, value as u32),
-    )
+pub(super) fn store_i32<const POP: bool, const CUT: bool>(cpu: &mut Cpu, op: &Op) -> Step {
+    let convert = |u: &mut Unit| integer::<CUT>(u, 32);
+    store_with(cpu, op, POP, 4, convert, |cpu, address, value| cpu.store(op, address, value as u32))
 }
 
-pub(super) fn truncate_i64(cpu: &mut Cpu, op: &Op) -> Step {
-    store_with(
-        cpu,
-        op,
-        true,
-        8,
-        |u| truncated(u, 64),
-        |cpu, address, value| cpu.store(op, address, value as u64),
-    )
+pub(super) fn store_i64<const CUT: bool>(cpu: &mut Cpu, op: &Op) -> Step {
+    let convert = |u: &mut Unit| integer::<CUT>(u, 64);
+    store_with(cpu, op, true, 8, convert, |cpu, address, value| cpu.store(op, address, value as u64))
 }
 
 pub(super) fn constant(cpu: &mut Cpu, op: &Op, value: Constant) -> Step {

@@ -372,7 +372,7 @@ impl Cpu {
             self.bus().mmio_read(how.now, at, &mut bytes[done..done + len]);
             done += len;
         }
-        self.guard_observed();
+        self.obey_guards();
         Ok(())
     }
 
@@ -400,7 +400,7 @@ impl Cpu {
             }
             done += len;
         }
-        self.guard_observed();
+        self.obey_guards();
         flow
     }
 }

@@ -42,7 +42,7 @@ impl Cpu {
     pub(crate) fn read_port(&mut self, now: Cycles, port: u16, bytes: usize) -> (u32, Flow) {
         let mut data = [0u8; 4];
         let flow = self.bus().port_read(now, port, &mut data[..bytes]);
-        self.guard_observed();
+        self.obey_guards();
         if flow == Flow::Yield {
             self.yielding = true;
         }
@@ -52,7 +52,7 @@ impl Cpu {
 
     pub(crate) fn write_port(&mut self, now: Cycles, port: u16, value: u32, bytes: usize) -> Flow {
         let flow = self.bus().port_write(now, port, &value.to_le_bytes()[..bytes]);
-        self.guard_observed();
+        self.obey_guards();
         if flow == Flow::Yield {
             self.yielding = true;
         }

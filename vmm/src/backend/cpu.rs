@@ -70,13 +70,12 @@ pub fn restored(
 
 /// Puts `cpus` where they were when they were saved. False if they cannot have been.
 pub fn restore(cpus: &mut Cpus, saved: &SavedCpus) -> bool {
-    let restored = |(number, saved): (usize, &SavedCpu)| {
-        cpus.cpu_mut(number).is_some_and(|cpu| {
-            cpu.set_state(&saved.state);
-            cpu.set_translations(&saved.translations)
-        })
-    };
-    saved.cpus.iter().enumerate().all(restored) && cpus.set_turn(saved.turn)
+    let mut pairs = cpus.all_mut().iter_mut().zip(&saved.cpus);
+    let all = pairs.all(|(cpu, saved)| {
+        cpu.set_state(&saved.state);
+        cpu.set_translations(&saved.translations)
+    });
+    all && cpus.all().len() == saved.cpus.len() && cpus.set_turn(saved.turn)
 }
 
 impl Processor for Cpus {
@@ -96,13 +95,13 @@ impl Processor for Cpus {
         Cpus::next_timer(self)
     }
 
-    fn hears_interrupts(&self) -> bool {
-        Cpus::hears_interrupts(self)
+    fn takes_interrupts(&self) -> bool {
+        Cpus::takes_interrupts(self)
     }
 
     fn deaf(&self) -> u64 {
-        let one_hears = self.hears_interrupts();
-        let deaf = |cpu: &Cpu| !(cpu.hears_interrupts() || one_hears && cpu.is_halted());
+        let one_hears = self.takes_interrupts();
+        let deaf = |cpu: &Cpu| !(cpu.takes_interrupts() || one_hears && cpu.is_halted());
         (0..).zip(self.all()).filter(|(_, cpu)| deaf(cpu)).fold(0, |mask, (number, _)| mask | 1 << number)
     }
 
@@ -110,16 +109,12 @@ impl Processor for Cpus {
         Cpus::deliver(self, message);
     }
 
-    fn retired(&self) -> u64 {
-        Cpus::retired(self)
-    }
-
     fn retired_by(&self, cpu: usize) -> u64 {
         self.all()[cpu].retired()
     }
 
     fn change_state(&mut self, cpu: usize, state: &CpuState) {
-        let Some(cpu) = self.cpu_mut(cpu) else { return };
+        let cpu = &mut self.all_mut()[cpu];
         let translations = cpu.translations();
         cpu.set_state(state);
         // They were taken from this very memory just now.
@@ -127,13 +122,11 @@ impl Processor for Cpus {
     }
 
     fn set_stops(&mut self, stops: Stops) {
-        for number in 0..self.all().len() {
-            self.cpu_mut(number).into_iter().for_each(|cpu| cpu.set_stops(stops.clone()));
-        }
+        self.all_mut().iter_mut().for_each(|cpu| cpu.set_stops(stops.clone()));
     }
 
     fn pass_stop(&mut self, cpu: usize) {
-        self.cpu_mut(cpu).into_iter().for_each(Cpu::pass_stop);
+        self.all_mut()[cpu].pass_stop();
     }
 
     fn stopped(&self) -> Stopped {

@@ -32,13 +32,11 @@ pub trait Processor {
     /// When the first timer fires that wakes one, while none has anything to do.
     fn next_timer(&mut self) -> Option<Cycles>;
     /// Whether one of them takes interrupts.
-    fn hears_interrupts(&self) -> bool;
+    fn takes_interrupts(&self) -> bool;
     /// Those that go on with their interrupts off, a bit for each; all that take none if none does.
     fn deaf(&self) -> u64;
     /// Gives the local APICs a message.
     fn deliver(&mut self, message: InterruptMessage);
-    /// Instructions retired, by all.
-    fn retired(&self) -> u64;
     /// Instructions retired by one.
     fn retired_by(&self, cpu: usize) -> u64;
     /// One is in `state` from now on, which somebody has changed from outside; its translations stay.
@@ -91,7 +89,7 @@ impl Watch {
         let step_ns = (limit_ns / LOOKS).max(1);
         self.next_ns = (now_ns - now_ns % step_ns).saturating_add(step_ns);
         let recorded = machine.recent().count();
-        let (deaf, all) = (processor.deaf(), !processor.hears_interrupts());
+        let (deaf, all) = (processor.deaf(), !processor.takes_interrupts());
         let still = if self.since_ns.is_some() { self.deaf & deaf } else { deaf };
         if still == 0 || all && recorded != self.recorded {
             (self.since_ns, self.recorded) = (None, recorded);
@@ -216,7 +214,7 @@ impl<P: Processor> Soft<P> {
         machine.flush_console();
         let event = machine.next_event_ns().map(|_| machine.cpu_deadline());
         // With interrupts off only an NMI wakes it, which devices may send, but neither the APIC's timer nor the console.
-        let deaf = !self.processor.hears_interrupts();
+        let deaf = !self.processor.takes_interrupts();
         let timer = self.processor.next_timer();
         match event.into_iter().chain(timer).min().filter(|at| *at < NEVER) {
             Some(at) => {

@@ -123,24 +123,20 @@ impl Processor for Script {
     }
 
     fn next_timer(&mut self) -> Option<Cycles> {
-        self.timer.filter(|_| self.hears_interrupts())
+        self.timer.filter(|_| self.takes_interrupts())
     }
 
-    fn hears_interrupts(&self) -> bool {
+    fn takes_interrupts(&self) -> bool {
         self.rflags & IF != 0
     }
 
     fn deaf(&self) -> u64 {
-        u64::from(!self.hears_interrupts())
+        u64::from(!self.takes_interrupts())
     }
 
     fn deliver(&mut self, message: InterruptMessage) {
         self.halted = false;
         self.messages.push((message.vector, self.now.0));
-    }
-
-    fn retired(&self) -> u64 {
-        self.now.0
     }
 
     fn retired_by(&self, _: usize) -> u64 {

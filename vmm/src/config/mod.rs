@@ -201,7 +201,7 @@ impl MachineConfig {
     }
 }
 
-fn check_cpus(cpus: u32) -> Result<(), String> {
+pub(crate) fn check_cpus(cpus: u32) -> Result<(), String> {
     let why = || format!("cpus = {cpus}: write a whole number from 1 to {CPUS_MAX}");
     (1..=CPUS_MAX).contains(&cpus).then_some(()).ok_or_else(why)
 }

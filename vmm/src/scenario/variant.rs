@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{Allowed, Kernel, Scenario};
-use crate::config::{CPUS_MAX, IommuKind};
+use crate::config::{IommuKind, check_cpus};
 
 /// What is another than in the scenario itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -54,9 +54,7 @@ impl Scenario {
     /// Why, as part of a line.
     pub(super) fn check_variants(&self) -> Result<(), String> {
         for (index, Variant { name, cpus, .. }) in self.variants.iter().enumerate() {
-            if cpus.is_some_and(|cpus| !(1..=CPUS_MAX).contains(&cpus)) {
-                return Err(format!("the variant '{name}' has another number of CPUs than 1 to {CPUS_MAX}"));
-            }
+            cpus.map_or(Ok(()), check_cpus).map_err(|why| format!("the variant '{name}': {why}"))?;
             let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
             if name.is_empty() || !name.chars().all(good) {
                 return Err(format!("the variant's name '{name}' is not letters, digits, - _ . alone"));
