@@ -204,7 +204,9 @@ fn beside(kernel: &Path, name: &str) -> PathBuf {
 
 /// Saves `kernel`'s guest at `at` and compares the rest of three runs: the uninterrupted, the saved and the restored.
 fn save_and_restore(kernel: &Path, whole: &Left, base: &Launch, at: SnapshotAt) -> Left {
-    let file = beside(kernel, "snapshot");
+    // Of a name of its own: other tests save the same guest meanwhile.
+    let folder = tempfile::tempdir().expect("folder");
+    let file = folder.path().join("snapshot");
     let saving = Launch { snapshot: Some(file.clone()), snapshot_at: vec![at], ..base.clone() };
     let saved = left(&saving);
     let what = format!("{} saved at {at:?}", kernel.display());
