@@ -1,5 +1,7 @@
 //! From lines to events: where each begins and ends.
 
+use std::collections::VecDeque;
+
 use super::kind::{is_harmless, of};
 use super::{Event, Found, Kind};
 use crate::class::{Class, is_die_header};
@@ -29,6 +31,8 @@ pub fn find(text: &str) -> Found {
         finder.line(at + 1, at_most(line.trim_end(), 4096));
     }
     finder.close();
+    std::mem::take(&mut finder.faults).into_iter().for_each(|fault| finder.keep(fault.event));
+    finder.found.events.sort_by_key(|event| event.line);
     finder.found
 }
 
@@ -37,6 +41,8 @@ struct Finder {
     /// The kernel's lines have stamps or levels.
     marked: bool,
     open: Option<Open>,
+    /// Faults of VT-d's IOMMUs that wait for the line that says which, the oldest first. Another CPU's lines may stand between.
+    faults: VecDeque<Open>,
     /// The lines of a WARN's block before the one that says what it is.
     head: Option<Vec<String>>,
     found: Found,
@@ -70,6 +76,7 @@ impl Finder {
 
     fn message(&mut self, at: usize, prefix: Prefix, message: &str) {
         let seconds = prefix.stamp.and_then(|stamp| stamp.parse::<f64>().ok());
+        self.give_up_faults(seconds);
         if self.joins_fault(message) {
             return;
         }
@@ -110,17 +117,23 @@ impl Finder {
         }
     }
 
-    /// VT-d's IOMMU says that there is a fault, and the next line which. That one tells more; with it, the event is whole.
+    /// VT-d's IOMMU says that there is a fault, and a line behind it which. That one tells more; with it, the event is whole.
     fn joins_fault(&mut self, message: &str) -> bool {
-        let Some(open) = self.open.as_mut().filter(|open| open.event.kind == Kind::IommuFault) else {
+        if !message.starts_with("DMAR: [") {
             return false;
-        };
-        let joins = message.starts_with("DMAR: [");
-        if joins {
-            open.event.text = kept(message);
         }
-        self.close();
-        joins
+        let Some(Open { mut event, .. }) = self.faults.pop_front() else { return false };
+        event.text = kept(message);
+        self.keep(event);
+        true
+    }
+
+    /// Keeps the faults of which nothing more is to come as they are.
+    fn give_up_faults(&mut self, seconds: Option<f64>) {
+        self.faults.iter_mut().for_each(|fault| fault.count += 1);
+        while self.faults.front().is_some_and(|fault| fault.is_over(seconds)) {
+            self.faults.pop_front().into_iter().for_each(|fault| self.keep(fault.event));
+        }
     }
 
     fn begin(&mut self, at: usize, prefix: Prefix, seconds: Option<f64>, kind: Kind, message: &str) {
@@ -130,7 +143,10 @@ impl Finder {
             Kind::Corruption | Kind::DmaApi if self.head.is_some() => return self.head(message),
             _ => None,
         };
-        self.close();
+        let waits = message.starts_with("DMAR: DRHD");
+        if !waits {
+            self.close();
+        }
         let lines = head.unwrap_or_default();
         let kind = lines.iter().find_map(|line| of(line)).unwrap_or(kind);
         let event = Event {
@@ -141,7 +157,11 @@ impl Finder {
             stamp: prefix.stamp.map(str::to_owned),
             times: 1,
         };
-        self.open = Some(Open { event, seconds, count: 1, calls: None });
+        let open = Open { event, seconds, count: 1, calls: None };
+        if waits {
+            return self.faults.push_back(open);
+        }
+        self.open = Some(open);
         if !has_more(kind, message) {
             self.close();
         }
@@ -178,6 +198,10 @@ impl Finder {
         self.head = None;
         let Some(Open { mut event, .. }) = self.open.take() else { return };
         event.lines.truncate(LINES_MAX);
+        self.keep(event);
+    }
+
+    fn keep(&mut self, event: Event) {
         let events = &mut self.found.events;
         if let Some(last) =
             events.last_mut().filter(|last| (last.kind, &last.text) == (event.kind, &event.text))
@@ -227,8 +251,7 @@ impl Open {
 /// Whether lines follow the first one.
 fn has_more(kind: Kind, message: &str) -> bool {
     match kind {
-        Kind::Error(_) => false,
-        Kind::IommuFault => message.starts_with("DMAR: DRHD"),
+        Kind::Error(_) | Kind::IommuFault => false,
         // Of these only a failed allocation has a trace.
         Kind::Memory => message.contains("page allocation failure"),
         _ => true,

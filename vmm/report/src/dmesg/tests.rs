@@ -100,6 +100,33 @@ fn each_report_is_one_event_with_its_first_lines() {
     assert!(events[2].text.contains("[00:02.0] fault addr 0xfffff000"), "{:?}", events[2]);
 }
 
+/// Consoles of several CPUs: what is printed on another one stands between the two lines.
+#[test]
+fn a_faults_second_line_is_found_behind_other_cpus_lines() {
+    let header = "DMAR: DRHD: handling fault status reg 102";
+    let which = |device| format!("DMAR: [DMA Write] Request device [{device}] fault addr 0x1000");
+    let text = |lines: &[&str]| -> String {
+        let stamped = |(at, line): (usize, &&str)| format!("[    1.{at:06}] {line}\n");
+        lines.iter().enumerate().map(stamped).collect()
+    };
+    let (first, second) = (which("00:01.0"), which("00:02.0"));
+    let of = |text: &str| -> Vec<(String, usize)> {
+        find(text).events.into_iter().map(|event| (event.text, event.line)).collect()
+    };
+    let good = "fencepost_gpu 0000:00:01.0: the ring begins anew";
+    assert_eq!(of(&text(&[header, good, &first, good])), [(first.clone(), 1)]);
+    let twice = text(&[header, good, header, &first, &second]);
+    assert_eq!(of(&twice), [(first.clone(), 1), (second.clone(), 3)]);
+    // Neither is hidden by the other.
+    let bug = "BUG: scheduling while atomic: insmod/117/0x00000002";
+    assert_eq!(of(&text(&[header, bug, &first])), [(first.clone(), 1), (bug.to_owned(), 2)]);
+    assert_eq!(of(&text(&[bug, header, " a+0x1/0x2", &first])), [(bug.to_owned(), 1), (first.clone(), 2)]);
+    // One whose second line does not come is one too, and does not take a later one's.
+    let late = format!("{}[    9.000000] {first}\n", text(&[header]));
+    assert_eq!(of(&late), [(header.to_owned(), 1), (first, 2)]);
+    assert_eq!(of(&text(&[header, good])), [(header.to_owned(), 1)]);
+}
+
 #[test]
 fn an_oops_a_panic_and_sanitizers_are_told_apart() {
     let null = "BUG: kernel NULL pointer dereference, address: 0000000000000010".to_owned();
