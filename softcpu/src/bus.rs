@@ -35,6 +35,8 @@ pub trait Bus {
     fn runs(&mut self, cpu: u32);
     /// How long the next turn is, in instructions. Only of several.
     fn turn(&mut self) -> u64;
+    /// What RDRAND and RDSEED give.
+    fn random(&mut self) -> u64;
     /// The CPU took an interrupt, at this instruction boundary (for traces).
     fn interrupt_delivered(&mut self, now: Cycles, vector: u8);
     /// The guest has set its time-stamp counter, which reads the machine's plus `offset` from now on.

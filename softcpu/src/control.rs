@@ -32,7 +32,9 @@ bitflags! {
         const PG = 1 << 31;
     }
 
-    /// CR4: what CPUID announces (Intel SDM vol. 3, 2.5). All other bits are reserved.
+    /// CR4 (Intel SDM vol. 3, 2.5). All other bits are reserved, and so are those of what CPUID does not announce ([`Model::cr4`]).
+    ///
+    /// [`Model::cr4`]: crate::model::Model::cr4
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Cr4: u64 {
         /// RDTSC is the kernel's alone.
@@ -51,6 +53,16 @@ bitflags! {
         const OSFXSR = 1 << 9;
         /// The system handles #XM.
         const OSXMMEXCPT = 1 << 10;
+        /// SGDT, SIDT, SLDT, SMSW and STR are the kernel's alone.
+        const UMIP = 1 << 11;
+        /// RDFSBASE and its like work.
+        const FSGSBASE = 1 << 16;
+        /// CR3 has a process-context identifier.
+        const PCIDE = 1 << 17;
+        /// The kernel may not execute the user's pages.
+        const SMEP = 1 << 20;
+        /// The kernel may not access the user's pages while RFLAGS.AC is clear.
+        const SMAP = 1 << 21;
     }
 
     /// IA32_EFER (Intel SDM vol. 3, 2.2.1).
@@ -96,7 +108,7 @@ mod tests {
     fn every_bit_is_where_the_manual_has_it() {
         let numbers = |bits: u64| (0..64).filter(|n| bits >> n & 1 != 0).collect::<Vec<u32>>();
         assert_eq!(numbers(Cr0::all().bits()), [0, 1, 2, 3, 4, 5, 16, 18, 29, 30, 31]);
-        assert_eq!(numbers(Cr4::all().bits()), [2, 3, 4, 5, 6, 7, 9, 10]);
+        assert_eq!(numbers(Cr4::all().bits()), [2, 3, 4, 5, 6, 7, 9, 10, 11, 16, 17, 20, 21]);
         assert_eq!(numbers(Efer::all().bits()), [0, 8, 10, 11]);
         assert_eq!((Cr0::WP.bits(), Cr0::PG.bits(), Cr0::TS.bits()), (0x1_0000, 0x8000_0000, 8));
         assert_eq!((Cr4::PAE.bits(), Cr4::PGE.bits(), Cr4::OSFXSR.bits()), (0x20, 0x80, 0x200));

@@ -12,6 +12,7 @@ use crate::apic::{InterruptMessage, LocalApic};
 use crate::blocks::Blocks;
 use crate::bus::Reach;
 use crate::code::CodePages;
+use crate::control::Cr4;
 use crate::cpuid::CpuidConfig;
 use crate::descriptor::attr;
 use crate::file::{FILE, FILE_BYTES, ZERO};
@@ -19,6 +20,7 @@ use crate::flags::{self, Flags};
 use crate::mem::ram::Ram;
 use crate::mem::saved::TlbState;
 use crate::mem::tlb::Tlb;
+use crate::mem::view::{OPENED, SUPERVISOR, USER};
 use crate::state::{CpuState, FpuState, seg};
 use crate::step::{Fault, Step};
 use crate::stops::{Access, Stops};
@@ -100,8 +102,8 @@ pub struct Cpu {
     pub(crate) seg_base: [u64; 8],
     /// The machine's counter at the start of the running block.
     pub(crate) cycles: Cycles,
-    /// 1 when CPL is 3: which TLB set data accesses use.
-    pub(crate) user: usize,
+    /// With which rights data is accessed: [`SUPERVISOR`](crate::mem::view::SUPERVISOR) and so on.
+    pub(crate) view: usize,
     /// How code is decoded: 16, 32 or 64 bits.
     pub(crate) mode: u8,
     /// Mask of linear addresses: 64 bits in 64-bit code, else 32 bits (Intel SDM vol. 3, 3.3.4).
@@ -182,7 +184,7 @@ impl Cpu {
             control: 2,
             seg_base: [0; 8],
             cycles: Cycles(0),
-            user: 0,
+            view: SUPERVISOR,
             mode: 16,
             linear_mask: 0xffff_ffff,
             code_base: 0,
@@ -286,7 +288,7 @@ impl Cpu {
         for n in 0..6 {
             self.seg_base[n] = self.sys.seg[n].base;
         }
-        self.user = usize::from(self.cpl() == 3);
+        self.rights_changed();
         self.mode = self.code_bits() as u8;
         let long = self.mode == 64;
         self.linear_mask = if long { !0 } else { 0xffff_ffff };
@@ -296,6 +298,15 @@ impl Cpu {
             _ if long => !0,
             0 => 0xffff,
             _ => 0xffff_ffff,
+        };
+    }
+
+    /// Data is accessed with other rights, perhaps: CPL, RFLAGS.AC or CR4.SMAP has changed.
+    pub(crate) fn rights_changed(&mut self) {
+        self.view = match self.cpl() {
+            3 => USER,
+            _ if self.control & flags::AC != 0 && self.sys.has_cr4(Cr4::SMAP) => OPENED,
+            _ => SUPERVISOR,
         };
     }
 
@@ -320,7 +331,10 @@ impl Cpu {
     /// Sets all flags without any check.
     pub(crate) fn set_rflags(&mut self, value: u64) {
         self.flags = Flags::from_bits(value);
-        self.control = value & !flags::STATUS | 2;
+        let before = std::mem::replace(&mut self.control, value & !flags::STATUS | 2);
+        if (before ^ value) & flags::AC != 0 {
+            self.rights_changed();
+        }
     }
 
     /// Reads a register of the file by byte offset.

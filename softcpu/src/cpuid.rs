@@ -39,8 +39,8 @@ const fn bits(list: &[u32]) -> u32 {
 
 /// Leaf 1 ECX: CX16 13, x2APIC 21, POPCNT 23, TSC-deadline 24.
 pub const LEAF1_ECX: u32 = bits(&[13, 21, 23, 24]);
-/// What [`Model::V2`] has in it besides: SSE3 0, PCLMULQDQ 1, SSSE3 9, SSE4.1 19, SSE4.2 20, MOVBE 22, AES 25.
-pub const LEAF1_ECX_V2: u32 = bits(&[0, 1, 9, 19, 20, 22, 25]);
+/// What [`Model::V2`] has in it besides: SSE3 0, PCLMULQDQ 1, SSSE3 9, PCID 17, SSE4.1 19, SSE4.2 20, MOVBE 22, AES 25, RDRAND 30.
+pub const LEAF1_ECX_V2: u32 = bits(&[0, 1, 9, 17, 19, 20, 22, 25, 30]);
 /// Leaf 1 EDX: FPU 0, DE 2, PSE 3, TSC 4, MSR 5, PAE 6, CX8 8, APIC 9, SEP 11, MTRR 12, PGE 13, CMOV 15, PAT 16,
 /// CLFSH 19, MMX 23, FXSR 24, SSE 25, SSE2 26.
 pub const LEAF1_EDX: u32 = bits(&[0, 2, 3, 4, 5, 6, 8, 9, 11, 12, 13, 15, 16, 19, 23, 24, 25, 26]);
@@ -49,6 +49,10 @@ pub const LEAF6_EAX: u32 = bits(&[2]);
 /// Leaf 7 EBX: FDP_EXCPTN_ONLY 6 (the x87 data pointer moves only with an unmasked exception), ERMS 9, so that guests
 /// copy with REP MOVSB, which the software CPU does in bulk.
 pub const LEAF7_EBX: u32 = bits(&[6, 9]);
+/// What [`Model::V2`] has in it besides: FSGSBASE 0, SMEP 7, INVPCID 10, RDSEED 18, SMAP 20.
+pub const LEAF7_EBX_V2: u32 = bits(&[0, 7, 10, 18, 20]);
+/// Leaf 7 ECX of [`Model::V2`]: UMIP 2, RDPID 22.
+pub const LEAF7_ECX_V2: u32 = bits(&[2, 22]);
 /// Leaf 7 EDX: FSRM 4, ARCH_CAPABILITIES 29.
 pub const LEAF7_EDX: u32 = bits(&[4, 29]);
 /// Leaf 0x80000001 EDX: SYSCALL 11, NX 20, 1 GiB pages 26, RDTSCP 27, long mode 29.
@@ -69,14 +73,15 @@ const SIGNATURE: u32 = 0xc << 16 | 6 << 8 | 0xf << 4 | 2;
 pub fn cpuid(leaf: u32, subleaf: u32, config: &CpuidConfig) -> [u32; 4] {
     let cpus = config.cpus.max(1);
     let mhz = config.tsc_hz / 1_000_000;
+    let since_v2 = |bits: u32| if config.model == Model::V2 { bits } else { 0 };
     match leaf {
         0 => [MAX_BASIC, text(b"Genu"), text(b"ntel"), text(b"ineI")],
         1 => {
-            let ecx = LEAF1_ECX | if config.model == Model::V2 { LEAF1_ECX_V2 } else { 0 };
+            let ecx = LEAF1_ECX | since_v2(LEAF1_ECX_V2);
             [SIGNATURE, config.apic_id << 24 | cpus.min(255) << 16 | 8 << 8, ecx, LEAF1_EDX | htt(cpus)]
         }
         6 => [LEAF6_EAX, 0, 0, 0],
-        7 if subleaf == 0 => [0, LEAF7_EBX, 0, LEAF7_EDX],
+        7 if subleaf == 0 => [0, LEAF7_EBX | since_v2(LEAF7_EBX_V2), since_v2(LEAF7_ECX_V2), LEAF7_EDX],
         0xb => topology(subleaf, cpus, config.apic_id),
         0x15 => [1, 1, config.tsc_hz, 0],
         0x16 => [mhz, mhz, 100, 0],
@@ -147,7 +152,7 @@ mod tests {
     }
 
     // What is not implemented must not be announced: XSAVE 26, OSXSAVE 27, AVX 28, RDRAND 30, SSE3 0, SSSE3 9,
-    // SSE4.1 19, SSE4.2 20, MOVBE 22, AES 25, PCID 17.
+    // SSE4.1 19, SSE4.2 20, MOVBE 22, AES 25, PCID 17; of leaf 7 what is of v2.
     #[test]
     fn nothing_beyond_the_baseline_is_announced() {
         let config = CpuidConfig { model: Model::Baseline, ..CpuidConfig::default() };
@@ -155,19 +160,25 @@ mod tests {
         for bit in [0, 9, 17, 19, 20, 22, 25, 26, 27, 28, 30] {
             assert_eq!(ecx >> bit & 1, 0, "leaf 1 ECX bit {bit}");
         }
+        assert_eq!(cpuid(7, 0, &config)[1..3], [1 << 6 | 1 << 9, 0]);
     }
 
-    /// The psABI's list for x86-64-v2 (CMPXCHG16B 13, LAHF, POPCNT 23, SSE3, SSE4.1, SSE4.2, SSSE3), with AES, PCLMULQDQ and
-    /// MOVBE; and nothing of AVX, XSAVE, PCID or RDRAND.
+    /// The psABI's list for x86-64-v2 (CMPXCHG16B 13, LAHF, POPCNT 23, SSE3, SSE4.1, SSE4.2, SSSE3), with AES, PCLMULQDQ,
+    /// MOVBE, PCID, RDRAND and what leaf 7 has; and nothing of AVX or XSAVE.
     #[test]
     fn v2_announces_what_the_psabi_asks_for() {
         let config = CpuidConfig { model: Model::V2, ..CpuidConfig::default() };
         let [_, _, ecx, _] = cpuid(1, 0, &config);
-        for bit in [0, 1, 9, 13, 19, 20, 22, 23, 25] {
+        for bit in [0, 1, 9, 13, 17, 19, 20, 22, 23, 25, 30] {
             assert_eq!(ecx >> bit & 1, 1, "leaf 1 ECX bit {bit}");
         }
-        for bit in [3, 12, 17, 26, 27, 28, 29, 30] {
+        for bit in [3, 12, 26, 27, 28, 29] {
             assert_eq!(ecx >> bit & 1, 0, "leaf 1 ECX bit {bit}");
+        }
+        // FSGSBASE, SMEP, INVPCID, RDSEED, SMAP; UMIP, RDPID.
+        let [_, ebx, ecx, _] = cpuid(7, 0, &config);
+        for (word, bits) in [(ebx, &[0, 7, 10, 18, 20][..]), (ecx, &[2, 22])] {
+            assert!(bits.iter().all(|bit| word >> bit & 1 == 1), "leaf 7");
         }
         let [_, _, extended, _] = cpuid(0x8000_0001, 0, &config);
         assert_eq!(extended & 1, 1, "LAHF");

@@ -95,7 +95,7 @@ impl Cpu {
             if cut {
                 let next = self.next_page(self.code_linear(rip));
                 // As a block that is decoded already has it: what the TLB holds does not depend on which are.
-                let next = match self.tlb.code(self.user, next) {
+                let next = match self.tlb.code(self.view, next) {
                     Some(page) => page,
                     None => self.code_address(next)?,
                 };

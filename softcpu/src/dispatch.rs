@@ -50,6 +50,7 @@ fn family(instr: &Instruction) -> Option<Lower> {
         Lds | Les | Lfs | Lgs | Lss => sys::far_pointers,
         Cpuid | Rdmsr | Wrmsr | Rdtsc | Rdtscp | Swapgs | Clts | Hlt | Cli | Sti => sys::rest,
         Ud0 | Ud1 | Ud2 | Wbinvd | Invd | Clflush | In | Out => sys::rest,
+        Rdfsbase | Rdgsbase | Wrfsbase | Wrgsbase | Rdpid | Rdrand | Rdseed | Invpcid | Stac | Clac => sys::extensions::lower,
         Arpl | Verr | Verw | Lsl | Lar => sys::rest,
         _ => return by_class(instr),
     })

@@ -43,6 +43,9 @@
 //!     fn turn(&mut self) -> u64 {
 //!         10_000
 //!     }
+//!     fn random(&mut self) -> u64 {
+//!         4
+//!     }
 //!     fn interrupt_delivered(&mut self, _: Cycles, _: u8) {}
 //!     fn counter_set(&mut self, _: Cycles, _: TscOffset) {}
 //! }

@@ -2,19 +2,21 @@
 
 use iced_x86::{CpuidFeature, Instruction};
 
+use crate::control::Cr4;
+
 /// A model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Model {
     /// x86-64 as AMD64 first had it, with CMPXCHG16B, POPCNT and LAHF.
-    #[default]
     Baseline,
     /// x86-64-v2 (x86-64 psABI, 3.1.1), with the instructions that such processors have besides.
+    #[default]
     V2,
 }
 
 /// What [`Model::V2`] has and [`Model::Baseline`] lacks.
-const SINCE_V2: [CpuidFeature; 7] = [
+const SINCE_V2: [CpuidFeature; 13] = [
     CpuidFeature::SSE3,
     CpuidFeature::SSSE3,
     CpuidFeature::SSE4_1,
@@ -22,12 +24,28 @@ const SINCE_V2: [CpuidFeature; 7] = [
     CpuidFeature::AES,
     CpuidFeature::PCLMULQDQ,
     CpuidFeature::MOVBE,
+    CpuidFeature::FSGSBASE,
+    CpuidFeature::RDPID,
+    CpuidFeature::RDRAND,
+    CpuidFeature::RDSEED,
+    CpuidFeature::INVPCID,
+    CpuidFeature::SMAP,
 ];
+/// The bits of CR4 that only it has.
+const CR4_SINCE_V2: Cr4 = Cr4::UMIP.union(Cr4::FSGSBASE).union(Cr4::PCIDE).union(Cr4::SMEP).union(Cr4::SMAP);
 
 impl Model {
     /// Whether the model has all that the instruction needs. One that it lacks raises #UD, as on a processor without it.
     pub(crate) fn has(self, instr: &Instruction) -> bool {
         self == Model::V2 || !instr.cpuid_features().iter().any(|feature| SINCE_V2.contains(feature))
+    }
+
+    /// The bits of CR4 that are not reserved.
+    pub fn cr4(self) -> Cr4 {
+        match self {
+            Model::Baseline => Cr4::all().difference(CR4_SINCE_V2),
+            Model::V2 => Cr4::all(),
+        }
     }
 }
 
@@ -48,6 +66,12 @@ mod tests {
             Code::Aesenc_xmm_xmmm128,
             Code::Pclmulqdq_xmm_xmmm128_imm8,
             Code::Movbe_r32_m32,
+            Code::Wrgsbase_r64,
+            Code::Rdpid_r64,
+            Code::Rdrand_r16,
+            Code::Rdseed_r64,
+            Code::Invpcid_r64_m128,
+            Code::Stac,
         ];
         let has = |model: Model, code| {
             let mut instr = Instruction::new();

@@ -269,7 +269,7 @@ impl Cpu {
         // Code that runs past 4 GiB continues at zero.
         self.rip &= self.linear_mask;
         let at = self.code_linear(self.rip);
-        if let Some(page) = self.tlb.code(self.user, at) {
+        if let Some(page) = self.tlb.code(self.view, at) {
             let block = self.blocks.find(page | at & !PAGE_MASK, self.mode);
             if !block.is_null() {
                 // SAFETY: found just now.
@@ -302,7 +302,7 @@ impl Cpu {
     fn find_block_slow(&mut self) -> Result<*mut Block<Cpu>, Trap> {
         let rip = self.rip;
         let at = self.code_linear(rip);
-        let gpa = match self.tlb.code(self.user, at) {
+        let gpa = match self.tlb.code(self.view, at) {
             Some(page) => page | at & !PAGE_MASK,
             None => self.code_address(at)?,
         };
@@ -312,7 +312,7 @@ impl Cpu {
             let Some(second) = (unsafe { (*block).second }) else { return Ok(block) };
             // An instruction that straddles pages: the second may be another one now.
             let next = self.next_page(at);
-            let found = match self.tlb.code(self.user, next) {
+            let found = match self.tlb.code(self.view, next) {
                 Some(page) => page,
                 None => self.code_address(next)?,
             };
@@ -338,7 +338,7 @@ impl Cpu {
 
     /// The physical address of the code at a linear address.
     pub(crate) fn code_address(&mut self, linear: u64) -> Result<u64, Trap> {
-        let how = Circumstance { user: self.user != 0, mask: self.linear_mask, ..self.system() };
+        let how = Circumstance { view: self.view, mask: self.linear_mask, ..self.system() };
         self.translate(how, linear, Want::Fetch)
     }
 }

@@ -274,21 +274,21 @@ fn a_guest_that_tries_every_msr_does_not_fill_host_memory() {
 #[test]
 fn unknown_instructions_are_counted_by_execution() {
     let mut m = Machine::new();
-    // HADDPS xmm0, xmm0 (SSE3); the handler goes on behind it.
-    m.write(CODE, [0xf2u8, 0x0f, 0x7c, 0xc0]);
-    m.assemble(CODE + 4, |a| {
+    // ADCX eax, eax (ADX); the handler goes on behind it.
+    m.write(CODE, [0x66u8, 0x0f, 0x38, 0xf6, 0xc0]);
+    m.assemble(CODE + 5, |a| {
         a.dec(ecx).unwrap();
         a.jnz(CODE).unwrap();
         a.hlt().unwrap();
     });
     m.assemble(HANDLERS + 16 * 6, |a| {
-        a.add(qword_ptr(rsp), 4).unwrap();
+        a.add(qword_ptr(rsp), 5).unwrap();
         a.iretq().unwrap();
     });
     m.with_state(|s| s.gpr[reg::RCX] = 50);
     assert_eq!(m.run(), Exit::Halted);
     let counters = m.cpu.counters();
-    assert_eq!(counters.unknown.into_iter().collect::<Vec<_>>(), [("Haddps_xmm_xmmm128".to_string(), 50)]);
+    assert_eq!(counters.unknown.into_iter().collect::<Vec<_>>(), [("Adcx_r32_rm32".to_string(), 50)]);
     assert_eq!(counters.exceptions[6], 50);
     assert!(counters.blocks_decoded < 20, "it is decoded once");
 }

@@ -7,12 +7,23 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[(&str, &[&str])] = &[
     (
         "values",
-        &["value", "step", "stops", "vector", "state", "flags", "bus", "code", "cpuid", "model", "pinned"],
+        &[
+            "value",
+            "step",
+            "stops",
+            "vector",
+            "state",
+            "flags",
+            "bus",
+            "code",
+            "control",
+            "cpuid",
+            "mem::view",
+            "model",
+            "pinned",
+        ],
     ),
-    (
-        "parts",
-        &["arena", "apic", "ioapic", "control", "descriptor", "file", "op", "fp::values", "simd::values"],
-    ),
+    ("parts", &["arena", "apic", "ioapic", "descriptor", "file", "op", "fp::values", "simd::values"]),
     ("stores", &["blocks", "mem::ram", "mem::tlb", "mem::saved"]),
     ("the CPU", &["cpu"]),
     ("its memory and machine", &["mem", "reach", "stale", "init", "breakpoints"]),

@@ -24,6 +24,7 @@ use crate::machine::log::EventLog;
 use crate::machine::time::TimeBase;
 use crate::machine::{Machine, Parts, Pauses, memory};
 use crate::panic::{Console, Panics};
+use crate::random;
 use crate::snapshot::{self, Saved};
 use crate::stream::Stream;
 use crate::tracing;
@@ -160,6 +161,7 @@ pub(crate) fn powered_on(
     let outs = outs.chain(std::iter::repeat_with(|| Box::new(std::io::sink()) as _));
     outs.take(config.serial.len()).for_each(|out| machine.plug_serial(out));
     machine.seed_faults(config.seed.unwrap_or(0));
+    machine.seed_numbers(seed_of_numbers(config.seed, accel)?);
     give_faults(&mut machine, &config.faults)?;
     if let Some(date) = config.date {
         machine.run_clock_from(date);
@@ -197,6 +199,7 @@ pub(crate) fn restored(
     if let Some(seed) = launch.restored_seed {
         machine.vary(seed);
         machine.seed_faults(seed);
+        machine.seed_numbers(seed);
     }
     // A program that the guest starts from here on may ask.
     trace_guest(&mut machine, launch);
@@ -211,6 +214,15 @@ fn trace_guest(machine: &mut Machine, launch: &Launch) {
     if tracing.file.is_some() && tracing.categories.list().contains(&Category::Guest) {
         machine.trace_guest();
     }
+}
+
+/// By which RDRAND gives its numbers: under `soft` they are the same ones each time.
+fn seed_of_numbers(seed: Option<u64>, accel: Chosen) -> Result<u64, HostError> {
+    let mut bytes = [0; 8];
+    if seed.is_none() && accel == Chosen::Kvm {
+        random::fill(&mut bytes).map_err(|error| HostError::Host(format!("no random numbers: {error}")))?;
+    }
+    Ok(seed.unwrap_or(u64::from_le_bytes(bytes)))
 }
 
 fn give_faults(machine: &mut Machine, faults: &[FaultSpec]) -> Result<(), HostError> {

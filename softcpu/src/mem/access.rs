@@ -2,6 +2,7 @@
 
 use super::segment::OUTSIDE_STACK;
 use super::tlb::{Fill, PAGE_MASK};
+use super::view::SUPERVISOR;
 use super::walk::{Mapping, Want};
 use fencepost_time::Cycles;
 
@@ -19,8 +20,8 @@ use crate::vector;
 pub(crate) struct Circumstance {
     /// Time of the access.
     pub now: Cycles,
-    /// With the user's rights.
-    pub user: bool,
+    /// With whose rights.
+    pub view: usize,
     /// Through the stack segment: a non-canonical address is #SS.
     pub stack: bool,
     /// By the instruction itself, which a failure leaves undone.
@@ -66,7 +67,7 @@ impl Cpu {
     /// Reads memory if the TLB knows the page: for handlers that leave everything else to a function of their own.
     #[inline(always)]
     pub(crate) fn probe<T: Plain>(&self, addr: u64) -> Option<T> {
-        let entry = self.tlb.entry(self.user, addr);
+        let entry = self.tlb.entry(self.view, addr);
         if entry.read != addr.wrapping_add(T::SIZE as u64 - 1) & PAGE_MASK {
             return None;
         }
@@ -78,7 +79,7 @@ impl Cpu {
     /// Writes memory if the TLB knows that the page may be written; whether it did.
     #[inline(always)]
     pub(crate) fn put<T: Plain>(&mut self, addr: u64, value: T) -> bool {
-        let entry = self.tlb.entry(self.user, addr);
+        let entry = self.tlb.entry(self.view, addr);
         if entry.write != addr.wrapping_add(T::SIZE as u64 - 1) & PAGE_MASK {
             return false;
         }
@@ -91,7 +92,7 @@ impl Cpu {
     /// Reads memory with the rights of the current privilege.
     #[inline(always)]
     pub(crate) fn load<T: Plain>(&mut self, op: &Op, addr: u64) -> Result<T, Trap> {
-        let entry = self.tlb.entry(self.user, addr);
+        let entry = self.tlb.entry(self.view, addr);
         if entry.read == addr.wrapping_add(T::SIZE as u64 - 1) & PAGE_MASK {
             let host = entry.host(addr).cast::<T>();
             // SAFETY: the entry is of the page of the access's last byte. That is also the page of the first: the slot is
@@ -105,7 +106,7 @@ impl Cpu {
     /// Writes memory with the rights of the current privilege. Not [`Step::Next`]: pass it on.
     #[inline(always)]
     pub(crate) fn store<T: Plain>(&mut self, op: &Op, addr: u64, value: T) -> Step {
-        let entry = self.tlb.entry(self.user, addr);
+        let entry = self.tlb.entry(self.view, addr);
         if entry.write == addr.wrapping_add(T::SIZE as u64 - 1) & PAGE_MASK {
             let host = entry.host(addr).cast::<T>();
             // SAFETY: as in `load`; the entry says the page may be written.
@@ -123,7 +124,7 @@ impl Cpu {
         addr: u64,
         change: impl FnOnce(&mut Cpu, T) -> T,
     ) -> Step {
-        let entry = self.tlb.entry(self.user, addr);
+        let entry = self.tlb.entry(self.view, addr);
         if entry.write == addr.wrapping_add(T::SIZE as u64 - 1) & PAGE_MASK {
             let host = entry.host(addr).cast::<T>();
             // SAFETY: as in `load` and `store`. `change` has the CPU, but RAM stays mapped for as long as that lives.
@@ -154,14 +155,14 @@ impl Cpu {
     /// What an access through the operation's memory operand is made under.
     pub(crate) fn circumstance(&self, op: &Op) -> Circumstance {
         let stack = op.seg == NO_SEG && (op.base == file::RSP || op.base == file::RBP);
-        let user = self.user != 0;
-        Circumstance { now: self.now(op), user, stack, restarts: true, mask: self.linear_mask }
+        let view = self.view;
+        Circumstance { now: self.now(op), view, stack, restarts: true, mask: self.linear_mask }
     }
 
     /// As the processor itself (descriptor tables, TSS): supervisor's rights whatever the privilege, 64-bit addresses
     /// whatever the mode.
     pub(crate) fn system(&self) -> Circumstance {
-        Circumstance { now: self.cycles, user: false, stack: false, restarts: false, mask: !0 }
+        Circumstance { now: self.cycles, view: SUPERVISOR, stack: false, restarts: false, mask: !0 }
     }
 
     #[cold]
@@ -291,8 +292,8 @@ impl Cpu {
             return Err(Trap);
         }
         let addr = addr & how.mask;
-        let (page, user) = (addr & PAGE_MASK, usize::from(how.user));
-        let entry = self.tlb.entry(user, addr);
+        let (page, view) = (addr & PAGE_MASK, how.view);
+        let entry = self.tlb.entry(view, addr);
         let known =
             entry.linear() == page && (want == Want::Read || (want == Want::Write && entry.writable()));
         if known {
@@ -300,14 +301,14 @@ impl Cpu {
             if want == Want::Write {
                 self.code.note_change(gpa >> 12);
                 if self.code.may_be_written(gpa >> 12) {
-                    self.tlb.open(user, page);
+                    self.tlb.open(view, page);
                 }
             }
             return Ok(gpa | addr & !PAGE_MASK);
         }
-        match self.walk(addr, want, how.user) {
+        match self.walk(addr, want, view) {
             Ok(map) => {
-                self.remember(user, page, &map, want);
+                self.remember(view, page, &map, want);
                 Ok(map.gpa)
             }
             Err(code) => {
@@ -319,18 +320,18 @@ impl Cpu {
     }
 
     /// Puts a translation that was just found into the TLB, if that takes it.
-    fn remember(&mut self, user: usize, page: u64, map: &Mapping, want: Want) {
+    fn remember(&mut self, view: usize, page: u64, map: &Mapping, want: Want) {
         let Mapping { global, large, writable, .. } = *map;
         let fill = Fill { page, gpa: map.gpa & PAGE_MASK, global, large, writable };
         let dropped = if want == Want::Fetch {
-            self.tlb.fill_code(user, fill)
+            self.tlb.fill_code(view, fill)
         } else if let Some(host) = self.ram.host(fill.gpa, 4096) {
             if want == Want::Write {
                 self.code.note_change(fill.gpa >> 12);
             }
-            let dropped = self.tlb.fill_data(user, fill, host, self.code.may_be_written(fill.gpa >> 12));
+            let dropped = self.tlb.fill_data(view, fill, host, self.code.may_be_written(fill.gpa >> 12));
             if self.watches() && self.watches_page(page) {
-                self.tlb.watch_page(user, page);
+                self.tlb.watch_page(view, page);
             }
             dropped
         } else {
@@ -413,14 +414,14 @@ impl Cpu {
     /// Where a byte may be read in the host, and the rest of its page, when the TLB knows.
     #[inline(always)]
     pub(crate) fn readable(&self, addr: u64) -> Option<*const u8> {
-        let entry = self.tlb.entry(self.user, addr);
+        let entry = self.tlb.entry(self.view, addr);
         (entry.read == addr & PAGE_MASK).then(|| entry.host(addr).cast_const())
     }
 
     /// Where a byte may be written in the host, and the rest of its page, when the TLB knows.
     #[inline(always)]
     pub(crate) fn writable(&self, addr: u64) -> Option<*mut u8> {
-        let entry = self.tlb.entry(self.user, addr);
+        let entry = self.tlb.entry(self.view, addr);
         (entry.write == addr & PAGE_MASK).then(|| entry.host(addr))
     }
 }

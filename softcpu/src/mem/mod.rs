@@ -5,4 +5,5 @@ pub(crate) mod ram;
 pub mod saved;
 mod segment;
 pub(crate) mod tlb;
+pub(crate) mod view;
 pub(crate) mod walk;

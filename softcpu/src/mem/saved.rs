@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ram::Ram;
 use super::tlb::{CodeEntry, DataEntry, ENTRIES, NOTHING, PAGE_MASK, Tlb};
+use super::view::VIEWS;
 use crate::code::CodePages;
 
 /// A page that data accesses may use.
@@ -63,7 +64,7 @@ impl Tlb {
             host(page.slot, page.linear, page.physical, ram)?;
             *tlb.code.get_mut(usize::from(page.slot))? = CodeEntry { tag: page.linear, gpa: page.physical };
         }
-        let slots = state.local.iter().all(|&slot| usize::from(slot) < 2 * ENTRIES);
+        let slots = state.local.iter().all(|&slot| usize::from(slot) < VIEWS * ENTRIES);
         (tlb.local, tlb.large) = (state.local.clone(), state.large);
         (slots && state.local.len() <= super::tlb::MOST_LOCAL).then_some(tlb)
     }

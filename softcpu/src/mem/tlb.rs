@@ -1,4 +1,6 @@
-//! The software TLB: direct-mapped, one set for the kernel's view and one for the user's.
+//! The software TLB: direct-mapped, a set for each [view](super::view).
+
+use super::view::{USER, VIEWS};
 
 /// Entries of each set; a power of two.
 pub const ENTRIES: usize = 1024;
@@ -71,7 +73,7 @@ impl DataEntry {
 const NO_DATA: DataEntry = DataEntry { read: NOTHING, write: NOTHING, addend: 0, place: NOTHING };
 const NO_CODE: CodeEntry = CodeEntry { tag: NOTHING, gpa: NOTHING };
 
-/// The translations, those of the supervisor's view in the first half of each array and the user's in the second.
+/// The translations, those of one view behind those of another. Code is fetched by two of them alone.
 pub struct Tlb {
     pub(super) data: Box<[DataEntry]>,
     pub(super) code: Box<[CodeEntry]>,
@@ -85,10 +87,16 @@ pub struct Tlb {
     pub flushes: u64,
 }
 
-/// The slot of an address, as the user (1) or the supervisor (0) sees it.
+/// The slot of an address in a view.
 #[inline(always)]
-pub(super) fn slot(user: usize, addr: u64) -> usize {
-    ((user & 1) * ENTRIES) | ((addr >> 12) as usize & (ENTRIES - 1))
+pub(super) fn slot(view: usize, addr: u64) -> usize {
+    ((view & (VIEWS - 1)) * ENTRIES) | ((addr >> 12) as usize & (ENTRIES - 1))
+}
+
+/// The slot of an address that code is fetched from: RFLAGS.AC does not matter for that.
+#[inline(always)]
+fn code_slot(view: usize, addr: u64) -> usize {
+    slot(view & USER, addr)
 }
 
 /// What a fill says of a page.
@@ -116,7 +124,7 @@ impl Tlb {
     /// An empty TLB.
     pub fn new() -> Tlb {
         Tlb {
-            data: vec![NO_DATA; 2 * ENTRIES].into_boxed_slice(),
+            data: vec![NO_DATA; VIEWS * ENTRIES].into_boxed_slice(),
             code: vec![NO_CODE; 2 * ENTRIES].into_boxed_slice(),
             local: Vec::with_capacity(MOST_LOCAL),
             large: 0,
@@ -127,24 +135,24 @@ impl Tlb {
 
     /// The data entry where an address's is, if it has one.
     #[inline(always)]
-    pub(super) fn entry(&self, user: usize, addr: u64) -> &DataEntry {
-        // SAFETY: `slot` gives numbers below `2 * ENTRIES`, which is the length that `new` gives the array and nobody
+    pub(super) fn entry(&self, view: usize, addr: u64) -> &DataEntry {
+        // SAFETY: `slot` gives numbers below `VIEWS * ENTRIES`, which is the length that `new` gives the array and nobody
         // changes.
-        unsafe { self.data.get_unchecked(slot(user, addr)) }
+        unsafe { self.data.get_unchecked(slot(view, addr)) }
     }
 
     /// The physical page of a linear address that code may be fetched from.
     #[inline(always)]
-    pub fn code(&self, user: usize, addr: u64) -> Option<u64> {
-        let entry = &self.code[slot(user, addr)];
+    pub fn code(&self, view: usize, addr: u64) -> Option<u64> {
+        let entry = &self.code[code_slot(view, addr)];
         (entry.tag == addr & PAGE_MASK).then_some(entry.gpa)
     }
 
     /// Remembers a page that may be read, and written if `fill` says so: at once if it is `open`. `host_page` is where it
     /// is ([`DataEntry::new`]). Whether others were dropped for it.
-    pub fn fill_data(&mut self, user: usize, fill: Fill, host_page: *mut u8, open: bool) -> bool {
-        let dropped = self.note(user, fill);
-        self.data[slot(user, fill.page)] =
+    pub fn fill_data(&mut self, view: usize, fill: Fill, host_page: *mut u8, open: bool) -> bool {
+        let dropped = self.note(view, fill);
+        self.data[slot(view, fill.page)] =
             DataEntry::new(fill.page, fill.gpa, host_page, fill.writable, open);
         dropped
     }
@@ -163,29 +171,29 @@ impl Tlb {
     }
 
     /// The same for one page.
-    pub(crate) fn watch_page(&mut self, user: usize, page: u64) {
-        let entry = &mut self.data[slot(user, page)];
+    pub(crate) fn watch_page(&mut self, view: usize, page: u64) {
+        let entry = &mut self.data[slot(view, page)];
         if entry.read == page {
             (entry.read, entry.write) = (page | WATCHED, NOTHING);
         }
     }
 
     /// Remembers a page that code may be fetched from. Whether others were dropped for it.
-    pub fn fill_code(&mut self, user: usize, fill: Fill) -> bool {
-        let dropped = self.note(user, fill);
-        self.code[slot(user, fill.page)] = CodeEntry { tag: fill.page, gpa: fill.gpa };
+    pub fn fill_code(&mut self, view: usize, fill: Fill) -> bool {
+        let dropped = self.note(view & USER, fill);
+        self.code[code_slot(view, fill.page)] = CodeEntry { tag: fill.page, gpa: fill.gpa };
         dropped
     }
 
     /// From now on a page whose translation lets writes through may be written without a word.
-    pub(super) fn open(&mut self, user: usize, page: u64) {
-        let entry = &mut self.data[slot(user, page)];
+    pub(super) fn open(&mut self, view: usize, page: u64) {
+        let entry = &mut self.data[slot(view, page)];
         if entry.read == page && entry.writable() {
             entry.write = page;
         }
     }
 
-    fn note(&mut self, user: usize, fill: Fill) -> bool {
+    fn note(&mut self, view: usize, fill: Fill) -> bool {
         self.fills += 1;
         if fill.large {
             self.large |= region_bit(fill.page);
@@ -195,7 +203,7 @@ impl Tlb {
             self.drop_local();
         }
         if !fill.global {
-            self.local.push(slot(user, fill.page) as u16);
+            self.local.push(slot(view, fill.page) as u16);
         }
         full
     }
@@ -222,9 +230,9 @@ impl Tlb {
             self.data.iter_mut().filter(|e| same(e.read)).for_each(|e| *e = NO_DATA);
             self.code.iter_mut().filter(|e| same(e.tag)).for_each(|e| *e = NO_CODE);
         }
-        for user in 0..2 {
-            self.data[slot(user, addr)] = NO_DATA;
-            self.code[slot(user, addr)] = NO_CODE;
+        for view in 0..VIEWS {
+            self.data[slot(view, addr)] = NO_DATA;
+            self.code[code_slot(view, addr)] = NO_CODE;
         }
     }
 
@@ -246,7 +254,9 @@ impl Tlb {
     fn drop_local(&mut self) {
         for &slot in &self.local {
             self.data[slot as usize] = NO_DATA;
-            self.code[slot as usize] = NO_CODE;
+            if let Some(entry) = self.code.get_mut(slot as usize) {
+                *entry = NO_CODE;
+            }
         }
         self.local.clear();
     }

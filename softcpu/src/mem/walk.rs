@@ -3,10 +3,11 @@
 use crate::control::{Cr0, Cr4, Efer};
 use crate::cpu::Cpu;
 use crate::cpuid::PHYSICAL_BITS;
+use crate::mem::view::{SUPERVISOR, USER};
 
 const PRESENT: u64 = 1;
 const WRITABLE: u64 = 1 << 1;
-const USER: u64 = 1 << 2;
+const FOR_USER: u64 = 1 << 2;
 const ACCESSED: u64 = 1 << 5;
 const DIRTY: u64 = 1 << 6;
 const LARGE: u64 = 1 << 7;
@@ -52,13 +53,13 @@ pub struct Mapping {
 type Visited = (u64, u64);
 
 impl Cpu {
-    /// Translates a linear address for an access of this privilege, and sets accessed and dirty bits. The error is a
+    /// Translates a linear address for an access with the rights of a view, and sets accessed and dirty bits. The error is a
     /// page fault's error code.
-    pub(crate) fn walk(&mut self, addr: u64, want: Want, user: bool) -> Result<Mapping, u32> {
+    pub(crate) fn walk(&mut self, addr: u64, want: Want, view: usize) -> Result<Mapping, u32> {
         if !self.sys.has_cr0(Cr0::PG) {
             return Ok(Mapping { gpa: addr, writable: true, global: false, large: false });
         }
-        let nxe = self.sys.has_efer(Efer::NXE);
+        let (nxe, user) = (self.sys.has_efer(Efer::NXE), view == USER);
         let mut code = 0;
         if want == Want::Write {
             code |= code::WRITE;
@@ -66,11 +67,11 @@ impl Cpu {
         if user {
             code |= code::USER;
         }
-        if want == Want::Fetch && nxe {
+        if want == Want::Fetch && (nxe || self.sys.has_cr4(Cr4::SMEP)) {
             code |= code::FETCH;
         }
         let mut path: [Visited; 4] = [(0, 0); 4];
-        let mut rights = WRITABLE | USER;
+        let mut rights = WRITABLE | FOR_USER;
         let mut no_execute = 0;
         let mut table = self.sys.cr3 & ADDRESS;
         for (step, shift) in [39u32, 30, 21, 12].into_iter().enumerate() {
@@ -90,7 +91,8 @@ impl Cpu {
             if leaf {
                 let protected = self.sys.has_cr0(Cr0::WP);
                 let may_write = rights & WRITABLE != 0 || (!user && !protected);
-                let refused = (user && rights & USER == 0)
+                let refused = (user && rights & FOR_USER == 0)
+                    || (!user && rights & FOR_USER != 0 && self.keeps_out(view, want))
                     || (want == Want::Write && !may_write)
                     || (want == Want::Fetch && no_execute != 0);
                 if refused {
@@ -109,6 +111,14 @@ impl Cpu {
         }
         // Not reached: the last level is always a leaf.
         Err(code | code::PRESENT | code::RESERVED)
+    }
+
+    /// Whether the supervisor may not have a page of the user's (Intel SDM vol. 3, 5.6.1).
+    fn keeps_out(&self, view: usize, want: Want) -> bool {
+        match want {
+            Want::Fetch => self.sys.has_cr4(Cr4::SMEP),
+            Want::Read | Want::Write => view == SUPERVISOR && self.sys.has_cr4(Cr4::SMAP),
+        }
     }
 
     /// Sets the accessed bits along the path, and the dirty bit of its last entry.

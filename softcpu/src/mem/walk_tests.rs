@@ -8,6 +8,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use super::Want;
 use crate::code::CodePages;
+use crate::mem::view::{OPENED, SUPERVISOR, USER};
 use crate::{Config, Cpu};
 
 const RAM: u64 = 1 << 20;
@@ -17,6 +18,8 @@ struct Setting {
     wp: bool,
     nxe: bool,
     pge: bool,
+    smep: bool,
+    smap: bool,
 }
 
 /// The manual's table 5-14 to 5-20 as questions, one level at a time: `(gpa, entries read)` or an error code.
@@ -25,11 +28,12 @@ fn model(
     setting: &Setting,
     addr: u64,
     want: Want,
-    user: bool,
+    view: usize,
 ) -> Result<(u64, Vec<u64>), u32> {
+    let (user, ac) = (view == USER, view == OPENED);
     let wrong = u32::from(want == Want::Write) * 2
         + u32::from(user) * 4
-        + u32::from(want == Want::Fetch && setting.nxe) * 16;
+        + u32::from(want == Want::Fetch && (setting.nxe || setting.smep)) * 16;
     let mut visited = Vec::new();
     let mut entries = Vec::new();
     let mut table = 0u64;
@@ -59,7 +63,15 @@ fn model(
             let all = |bit: u32| entries.iter().all(|e| e >> bit & 1 == 1);
             let writable = all(1) || (!user && !setting.wp);
             let executable = !entries.iter().any(|e| e >> 63 == 1);
+            // Vol. 3, 5.6: SMEP and SMAP concern what the user may reach.
+            let kept = !user
+                && all(2)
+                && match want {
+                    Want::Fetch => setting.smep,
+                    Want::Read | Want::Write => setting.smap && !ac,
+                };
             let allowed = (!user || all(2))
+                && !kept
                 && match want {
                     Want::Read => true,
                     Want::Write => writable,
@@ -108,17 +120,18 @@ fn random_tables_are_walked_as_the_model_walks_them() {
         let stop = Arc::new(AtomicBool::new(false));
         // SAFETY: the test has one thread, and accesses the memory between walks.
         let mut cpu = unsafe { Cpu::new(memory.clone(), code, stop, Config::default()) };
-        let setting = Setting { wp: random.once_in(2), nxe: random.once_in(2), pge: random.once_in(2) };
+        let [wp, nxe, pge, smep, smap] = std::array::from_fn(|_| random.once_in(2));
+        let setting = Setting { wp, nxe, pge, smep, smap };
         let mut state = cpu.state();
         state.cr0 = 0x8000_0001 | u64::from(setting.wp) << 16;
-        state.cr4 = 0x20 | u64::from(setting.pge) << 7;
+        state.cr4 = 0x20 | u64::from(pge) << 7 | u64::from(smep) << 20 | u64::from(smap) << 21;
         state.efer = 0x500 | u64::from(setting.nxe) << 11;
         cpu.set_state(&state);
         for _ in 0..500 {
             let addr = ((random.bits() << 16) as i64 >> 16) as u64;
             let want = [Want::Read, Want::Write, Want::Fetch][(random.bits() % 3) as usize];
-            let user = random.once_in(2);
-            compare(&mut cpu, &memory, &setting, addr, want, user, &mut outcomes);
+            let view = random.pick(&[SUPERVISOR, USER, USER, OPENED]);
+            compare(&mut cpu, &memory, &setting, addr, want, view, &mut outcomes);
         }
     }
     // Every kind of outcome was met: success, and each error code that can be.
@@ -132,13 +145,13 @@ fn compare(
     setting: &Setting,
     addr: u64,
     want: Want,
-    user: bool,
+    view: usize,
     outcomes: &mut std::collections::BTreeMap<Option<u32>, u32>,
 ) {
-    let expected = model(memory, setting, addr, want, user);
+    let expected = model(memory, setting, addr, want, view);
     let before = |at: u64| memory.read_obj::<u64>(GuestAddress(at)).unwrap();
     let old: Vec<u64> = expected.iter().flat_map(|(_, path)| path.iter().map(|at| before(*at))).collect();
-    let found = cpu.walk(addr, want, user);
+    let found = cpu.walk(addr, want, view);
     *outcomes.entry(found.err()).or_default() += 1;
     assert_eq!(
         found.map(|m| m.gpa),
@@ -157,9 +170,9 @@ fn compare(
             assert_eq!(mapping.global, old >> 8 & 1 == 1 && setting.pge);
         }
     }
-    if mapping.writable {
+    if mapping.writable && want != Want::Fetch {
         assert_ne!(before(path[path.len() - 1]) & 0x40, 0, "writes that skip the walk need the dirty bit");
-        assert!(model(memory, setting, addr, Want::Write, user).is_ok());
+        assert!(model(memory, setting, addr, Want::Write, view).is_ok());
     }
     assert_eq!(mapping.large, path.len() < 4);
 }

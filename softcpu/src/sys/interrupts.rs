@@ -4,6 +4,7 @@ use crate::cpu::Cpu;
 use crate::descriptor::{attr, dpl};
 use crate::flags::{IF, NT, RF, TF, VM};
 use crate::mem::access::canonical;
+use crate::mem::view::{SUPERVISOR, USER};
 use crate::state::{reg, seg};
 use crate::step::{Fault, Step, Trap};
 use crate::vector;
@@ -202,7 +203,7 @@ impl Cpu {
         let used = if error.is_some() { &frame[..] } else { &frame[8..] };
         let sp = top.wrapping_sub(used.len() as u64);
         let mut how = self.system();
-        how.user = cpl == 3;
+        how.view = if cpl == 3 { USER } else { SUPERVISOR };
         how.stack = true;
         match self.store_bytes(how, sp, used) {
             Step::Trap => Err(Trap),

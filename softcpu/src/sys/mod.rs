@@ -1,5 +1,6 @@
 //! What an operating system needs: segments, interrupts, control registers, MSRs, ports.
 
+pub(crate) mod extensions;
 pub(crate) mod interrupts;
 mod misc;
 mod msr;

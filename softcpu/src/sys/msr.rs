@@ -131,7 +131,7 @@ impl Cpu {
         self.bus().counter_set(after.cycles, after.offset);
     }
 
-    fn set_base(&mut self, which: usize, base: u64) {
+    pub(super) fn set_base(&mut self, which: usize, base: u64) {
         self.sys.seg[which].base = base;
         self.seg_base[which] = base;
     }

@@ -64,6 +64,7 @@ impl Cpu {
         self.go_to_real((pointer >> 16) as u16, u64::from(pointer & 0xffff))?;
         self.gpr[reg::RSP] = self.moved_stack(sp);
         self.control &= !(flags::IF | flags::TF | flags::AC | flags::RF);
+        self.rights_changed();
         Ok(())
     }
 }

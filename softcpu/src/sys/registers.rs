@@ -2,7 +2,7 @@
 
 use crate::cpu::{Cpu, Op};
 use crate::state::{Segment, Table};
-use crate::step::Step;
+use crate::step::{Step, Trap};
 use crate::tri;
 use crate::value::Int;
 use crate::vector;
@@ -10,7 +10,21 @@ use crate::vector;
 use crate::control::{Cr0, Cr4, Efer};
 use crate::descriptor::{attr, unpack};
 
+/// CR3's process-context identifier, where CR4.PCIDE is set (Intel SDM vol. 3, 2.5).
+pub(super) const PCID: u64 = 0xfff;
+/// Of a value for CR3: no translation need be dropped.
+const KEEPS_TRANSLATIONS: u64 = 1 << 63;
+
 impl Cpu {
+    /// An error, with #GP raised, where CR4.UMIP keeps the user from an instruction that tells of the system.
+    fn tells_user(&mut self) -> Result<(), Trap> {
+        if self.sys.has_cr4(Cr4::UMIP) && self.cpl() == 3 {
+            self.raise(vector::GP, Some(0));
+            return Err(Trap);
+        }
+        Ok(())
+    }
+
     /// Writes CR0, which may enter or leave long mode.
     fn write_cr0(&mut self, value: u64) -> Step {
         let new = Cr0::from_bits_retain(value);
@@ -20,7 +34,8 @@ impl Cpu {
             || (paging && !new.contains(Cr0::PE))
             || (new.contains(Cr0::NW) && !new.contains(Cr0::CD))
             || (!paging && self.in_long_code())
-            || (paging && long && !self.sys.has_cr4(Cr4::PAE));
+            || (paging && long && !self.sys.has_cr4(Cr4::PAE))
+            || (!paging && self.sys.has_cr4(Cr4::PCIDE));
         if bad {
             return self.raise(vector::GP, Some(0));
         }
@@ -40,17 +55,24 @@ impl Cpu {
     }
 
     fn write_cr4(&mut self, value: u64) -> Step {
-        let unknown = value & !Cr4::all().bits() != 0;
-        let bad = unknown || (self.in_long_mode() && value & Cr4::PAE.bits() == 0);
+        let unknown = value & !self.config.cpuid.model.cr4().bits() != 0;
+        let changed = Cr4::from_bits_retain(self.sys.cr4 ^ value);
+        // Process-context identifiers are of long mode, and begin with number zero (Intel SDM vol. 3, 5.10.1).
+        let identifies = value & changed.intersection(Cr4::PCIDE).bits() != 0;
+        let bad = unknown
+            || (self.in_long_mode() && value & Cr4::PAE.bits() == 0)
+            || (identifies && (!self.in_long_mode() || self.sys.cr3 & PCID != 0));
         if bad {
             return self.raise(vector::GP, Some(0));
         }
-        let changed = Cr4::from_bits_retain(self.sys.cr4 ^ value);
         self.sys.cr4 = value;
+        if changed.contains(Cr4::SMAP) {
+            self.rights_changed();
+        }
         if changed.contains(Cr4::DE) {
             self.breakpoints_changed();
         }
-        if changed.intersects(Cr4::PGE | Cr4::PAE) {
+        if changed.intersects(Cr4::PGE | Cr4::PAE | Cr4::PCIDE | Cr4::SMEP | Cr4::SMAP) {
             self.tlb.flush_all();
         }
         Step::Stop
@@ -88,6 +110,9 @@ pub(super) fn write_cr(cpu: &mut Cpu, op: &Op) -> Step {
             Step::Next
         }
         3 => {
+            // Translations of other contexts may be kept then. They need not be.
+            let keeps = if cpu.sys.has_cr4(Cr4::PCIDE) { KEEPS_TRANSLATIONS } else { 0 };
+            let value = value & !keeps;
             if value >> crate::cpuid::PHYSICAL_BITS != 0 {
                 return cpu.raise(vector::GP, Some(0));
             }
@@ -146,11 +171,13 @@ pub(super) fn write_dr(cpu: &mut Cpu, op: &Op) -> Step {
 }
 
 pub(super) fn smsw_r<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
+    tri!(cpu.tells_user());
     cpu.set_reg(op.reg1, T::cut(cpu.sys.cr0));
     Step::Next
 }
 
 pub(super) fn smsw_m(cpu: &mut Cpu, op: &Op) -> Step {
+    tri!(cpu.tells_user());
     let value = cpu.sys.cr0 as u16;
     cpu.store(op, cpu.ea(op), value)
 }
@@ -194,6 +221,7 @@ pub(super) fn load_table<const IDT: bool, const BITS: u32>(cpu: &mut Cpu, op: &O
 }
 
 pub(super) fn store_table<const IDT: bool>(cpu: &mut Cpu, op: &Op) -> Step {
+    tri!(cpu.tells_user());
     let table = if IDT { cpu.sys.idtr } else { cpu.sys.gdtr };
     let at = cpu.ea(op);
     let mut bytes = [0u8; 10];
@@ -249,6 +277,7 @@ pub(super) fn lldt<const MEMORY: bool>(cpu: &mut Cpu, op: &Op) -> Step {
 /// SLDT, or STR when `TASK`, to a register.
 pub(super) fn store_selector_r<const TASK: bool, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(cpu.protected_only());
+    tri!(cpu.tells_user());
     let selector = if TASK { cpu.sys.tr.selector } else { cpu.sys.ldtr.selector };
     cpu.set_reg(op.reg1, T::cut(u64::from(selector)));
     Step::Next
@@ -257,22 +286,23 @@ pub(super) fn store_selector_r<const TASK: bool, T: Int>(cpu: &mut Cpu, op: &Op)
 /// SLDT, or STR when `TASK`, to memory.
 pub(super) fn store_selector_m<const TASK: bool>(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(cpu.protected_only());
+    tri!(cpu.tells_user());
     let selector = if TASK { cpu.sys.tr.selector } else { cpu.sys.ldtr.selector };
     cpu.store(op, cpu.ea(op), selector)
 }
 
-fn privileged_selector<const MEMORY: bool>(cpu: &mut Cpu, op: &Op) -> Result<u16, crate::step::Trap> {
+fn privileged_selector<const MEMORY: bool>(cpu: &mut Cpu, op: &Op) -> Result<u16, Trap> {
     cpu.protected_only()?;
     if !cpu.is_kernel() {
         cpu.raise(vector::GP, Some(0));
-        return Err(crate::step::Trap);
+        return Err(Trap);
     }
     if MEMORY { cpu.load::<u16>(op, cpu.ea(op)) } else { Ok(cpu.reg::<u16>(op.reg1)) }
 }
 
 impl Cpu {
     /// A 16-byte system descriptor of the GDT (8 bytes outside long mode) and where it lies.
-    fn system_segment(&mut self, selector: u16) -> Result<Option<(u64, Segment)>, crate::step::Trap> {
+    fn system_segment(&mut self, selector: u16) -> Result<Option<(u64, Segment)>, Trap> {
         let long = self.in_long_mode();
         let Some(at) = self.descriptor_address(selector, if long { 16 } else { 8 }) else { return Ok(None) };
         let how = self.system();

@@ -67,6 +67,8 @@ pub struct Devices {
     pub observed: Vec<Option<u32>>,
     /// Which CPUs had turns, of several.
     pub turns: Vec<u32>,
+    /// How many random numbers were given.
+    numbers: u32,
 }
 
 impl Bus for Devices {
@@ -106,6 +108,10 @@ impl Bus for Devices {
     }
     fn turn(&mut self) -> u64 {
         TURN
+    }
+    fn random(&mut self) -> u64 {
+        self.numbers += 1;
+        0x0123_4567_89ab_cdef_u64.rotate_left(self.numbers)
     }
     fn interrupt_delivered(&mut self, now: Cycles, vector: u8) {
         self.interrupts.push((now.0, vector));

@@ -69,6 +69,9 @@ impl Bus for NoDevices {
     fn turn(&mut self) -> u64 {
         1
     }
+    fn random(&mut self) -> u64 {
+        0
+    }
     fn interrupt_delivered(&mut self, _: Cycles, _: u8) {}
     fn counter_set(&mut self, _: Cycles, _: TscOffset) {}
 }

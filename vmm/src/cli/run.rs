@@ -59,7 +59,7 @@ pub struct RunArgs {
     /// Virtual CPUs, at most 64; several under soft only [default: 1]
     #[arg(long, value_name = "N", value_parser = whole::<u32>(1, CPUS_MAX.into()), allow_negative_numbers = true)]
     pub cpus: Option<u32>,
-    /// What the CPUs can do [default: baseline]
+    /// What the CPUs can do [default: v2]
     #[arg(long, value_name = "MODEL", value_parser = word(CPU))]
     pub cpu: Option<Model>,
     /// What runs the guest's CPU [default: auto]

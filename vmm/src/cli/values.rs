@@ -32,7 +32,11 @@ pub const ACCEL: &[(&str, &str, Accel)] = &[
 /// `--cpu`.
 pub const CPU: &[(&str, &str, Model)] = &[
     ("baseline", "x86-64 as it was first, to SSE2", Model::Baseline),
-    ("v2", "x86-64-v2: to SSE4.2, with AES-NI, PCLMULQDQ and MOVBE", Model::V2),
+    (
+        "v2",
+        "x86-64-v2: to SSE4.2, with AES-NI, PCLMULQDQ, MOVBE, SMEP, SMAP, FSGSBASE, RDRAND and others",
+        Model::V2,
+    ),
 ];
 
 /// `--iommu`.

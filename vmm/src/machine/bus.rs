@@ -246,6 +246,10 @@ impl Bus for Machine {
         self.variation.as_mut().map_or(TURN, Variation::turn)
     }
 
+    fn random(&mut self) -> u64 {
+        self.numbers.next()
+    }
+
     fn interrupt_delivered(&mut self, now: Cycles, vector: u8) {
         self.set_cycles(now);
         self.record(Event::InterruptDelivered { cpu: self.cpu, vector });

@@ -16,6 +16,7 @@ mod line;
 pub mod log;
 pub mod map;
 pub mod memory;
+mod numbers;
 mod pauses;
 mod ports;
 pub mod recent;
@@ -68,6 +69,7 @@ use guest_trace::GuestTrace;
 use inbox::Inboxes;
 use irq::InterruptController;
 use log::EventLog;
+use numbers::Numbers;
 pub use pauses::Pauses;
 use recent::{Exit, ExitKind, Recent};
 use recorded::Taken;
@@ -143,6 +145,8 @@ pub struct Machine {
     guest_counter: OffsetHistory,
     queue: EventQueue,
     variation: Option<Variation>,
+    /// What RDRAND gives.
+    numbers: Numbers,
     /// The trace port, while the guest's trace is wanted.
     guest_trace: Option<GuestTrace>,
     log: EventLog,
@@ -194,6 +198,7 @@ impl Machine {
             guest_counter: OffsetHistory::new(TscOffset::default()),
             queue: EventQueue::default(),
             variation: None,
+            numbers: Numbers::new(0),
             guest_trace: None,
             log: parts.log,
             interrupts: parts.interrupts,
@@ -239,6 +244,11 @@ impl Machine {
     /// From now on, varies by `seed` what hardware may vary.
     pub fn vary(&mut self, seed: u64) {
         self.variation = Some(Variation::new(seed));
+    }
+
+    /// From now on RDRAND and RDSEED give the numbers of `seed`.
+    pub fn seed_numbers(&mut self, seed: u64) {
+        self.numbers = Numbers::new(seed);
     }
 
     /// From now on the date clock runs; at the machine's time zero it shows `date`.

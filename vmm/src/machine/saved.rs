@@ -11,6 +11,7 @@ use super::events::{Call, EventQueue, EventQueueState};
 use super::faults::Faults;
 use super::guest_trace::GuestTrace;
 use super::inbox::Inboxes;
+use super::numbers::Numbers;
 use super::recorded::Taken;
 use super::remap::Remapping;
 use super::serial::SerialState;
@@ -32,6 +33,7 @@ pub struct MachineState {
     guest_counter: OffsetHistory,
     queue: EventQueueState,
     variation: Option<Variation>,
+    numbers: Numbers,
     guest_trace: Option<GuestTrace>,
     serial: SerialState,
     more_serial: Vec<SerialState>,
@@ -57,6 +59,7 @@ impl Machine {
             guest_counter: self.guest_counter.clone(),
             queue: self.queue.save(),
             variation: self.variation.clone(),
+            numbers: self.numbers.clone(),
             guest_trace: self.guest_trace.clone(),
             serial: self.serial.save(),
             more_serial: self.more_serial.iter_mut().map(super::SerialPort::save).collect(),
@@ -101,6 +104,7 @@ impl Machine {
             .ok_or_else(|| impossible("serial port"))?;
         machine.guest_counter = state.guest_counter;
         machine.variation = state.variation;
+        machine.numbers = state.numbers;
         machine.clock = state.clock;
         machine.guest_trace = state.guest_trace;
         machine.inboxes = state.inboxes;

@@ -15,6 +15,7 @@ mod variant;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use fencepost_softcpu::model::Model;
 use serde::Deserialize;
 use serde::de::{MapAccess, Visitor, value::MapAccessDeserializer};
 use toml::Spanned;
@@ -46,6 +47,9 @@ pub struct Scenario {
     /// How many CPUs the machine has, where a variant has others.
     #[serde(skip)]
     pub cpus: Option<u32>,
+    /// What its CPUs can do, where a variant has others.
+    #[serde(skip)]
+    pub cpu: Option<Model>,
     /// What is in the guest.
     pub guest: Guest,
     /// What is done, in order.

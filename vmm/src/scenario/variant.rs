@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use fencepost_softcpu::model::Model;
 use serde::Deserialize;
 
 use super::{Allowed, Kernel, Scenario};
@@ -23,6 +24,8 @@ pub struct Variant {
     pub iommu: Option<IommuKind>,
     /// How many CPUs the machine has, in place of those of `machine`.
     pub cpus: Option<u32>,
+    /// What its CPUs can do, in place of what those of `machine` can.
+    pub cpu: Option<Model>,
     /// The kernels, in place of those of `kernel`.
     pub matrix: Vec<String>,
     /// It fails, by this failure.
@@ -39,6 +42,7 @@ impl Scenario {
             self.guest.env.extend(variant.env);
             self.iommu = variant.iommu;
             self.cpus = variant.cpus;
+            self.cpu = variant.cpu;
             if !variant.matrix.is_empty() {
                 self.kernel = Kernel { package: None, path: None, matrix: variant.matrix, ..self.kernel };
             }
@@ -106,11 +110,12 @@ run = "true"
     #[test]
     fn a_variant_adds_words_and_variables() {
         let text = "[scenario]\n[kernel]\nappend = 'a'\n[guest]\nenv = { X = '1', Y = '1' }\n[[variant]]\nname = 'v'\n\
-            append = 'b c'\nenv = { X = '2', Z = '3' }\niommu = 'virtio'\ncpus = 4\nmatrix = ['6.1']\n[[step]]\nrun = 'true'\n";
+            append = 'b c'\nenv = { X = '2', Z = '3' }\niommu = 'virtio'\ncpus = 4\ncpu = 'baseline'\nmatrix = ['6.1']\n[[step]]\nrun = 'true'\n";
         let scenario = parse(text).expect("good").as_variant("v");
         assert_eq!(scenario.kernel.append, "a b c");
         assert_eq!(scenario.guest.env.values().collect::<Vec<_>>(), ["2", "1", "3"]);
         assert_eq!((scenario.iommu, scenario.cpus), (Some(IommuKind::Virtio), Some(4)));
+        assert_eq!(scenario.cpu, Some(Model::Baseline));
         assert_eq!(scenario.kernel.matrix, ["6.1"]);
     }
 

@@ -24,7 +24,7 @@ pub use vm::{Outputs, Taken, Until, Vm};
 
 /// The version of [`Contents`] that this code writes and reads: another number after every change to it or to what lies in
 /// it, but for the states that have a version of their own.
-const VERSION: u32 = 10;
+const VERSION: u32 = 11;
 
 /// What lies beside guest memory. [`VERSION`] comes first.
 #[derive(Debug, Serialize, Deserialize)]

@@ -47,6 +47,7 @@ pub fn machine(scenario: &Scenario, host: &HostSide<'_>) -> Result<(MachineConfi
     }
     machine.iommu = scenario.iommu.unwrap_or(machine.iommu);
     machine.cpus = scenario.cpus.unwrap_or(machine.cpus);
+    machine.cpu = scenario.cpu.unwrap_or(machine.cpu);
     let plugged = |why: String| HostError::Input(format!("{}: {why}", scenario.scenario.name));
     let root = host.root.display().to_string().replace(',', ",,");
     let disk = plug(&mut machine, "virtio-blk", &format!("file={root},writes=refused,format=raw"))

@@ -155,19 +155,16 @@ impl Vcpu {
 pub(super) fn cpuid_table(config: &CpuidConfig) -> Result<CpuId, HostError> {
     /// KVM_CPUID_FLAG_SIGNIFCANT_INDEX: the subleaf matters.
     const INDEXED: u32 = 1;
-    let missing = super::model::missing(config.model).unwrap_or(0);
+    let missing = super::model::missing(config.model).unwrap_or_default();
     let basic = (0..=cpuid::MAX_BASIC).map(|leaf| (leaf, 0, 0));
-    let topology = (0..2).map(|subleaf| (0xb, subleaf, INDEXED));
+    let indexed = [(7, 0), (0xb, 0), (0xb, 1)].map(|(leaf, subleaf)| (leaf, subleaf, INDEXED));
     let extended = (0x8000_0000..=cpuid::MAX_EXTENDED).map(|leaf| (leaf, 0, 0));
     let entries: Vec<kvm_cpuid_entry2> = basic
-        .filter(|(leaf, ..)| *leaf != 0xb)
-        .chain(topology)
+        .filter(|(leaf, ..)| !matches!(leaf, 7 | 0xb))
+        .chain(indexed)
         .chain(extended)
         .map(|(function, index, flags)| {
-            let [eax, ebx, mut ecx, edx] = cpuid::cpuid(function, index, config);
-            if function == 1 {
-                ecx &= !missing;
-            }
+            let [eax, ebx, ecx, edx] = missing.without(function, cpuid::cpuid(function, index, config));
             kvm_cpuid_entry2 { function, index, flags, eax, ebx, ecx, edx, ..kvm_cpuid_entry2::default() }
         })
         .collect();
