@@ -96,10 +96,10 @@ pub enum ExitReason {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "each variant's line says what its fields are")]
 pub enum Event {
-    /// The guest read a device register: `offset` has its BAR's number in the top four bits.
-    RegisterRead { rid: u16, offset: u64, value: u64 },
-    /// The guest wrote a device register, named likewise.
-    RegisterWrite { rid: u16, offset: u64, value: u64 },
+    /// A CPU read a device register: `offset` has its BAR's number in the top four bits.
+    RegisterRead { cpu: u32, rid: u16, offset: u64, value: u64 },
+    /// A CPU wrote a device register, named likewise.
+    RegisterWrite { cpu: u32, rid: u16, offset: u64, value: u64 },
     /// An engine was told of new work: `queue` is the ring (or 0), `tail` what it was told of: a ring's tail, a commit's number.
     Doorbell { engine: EngineId, queue: u32, tail: u64 },
     /// A device fetched a descriptor, packet or scatter-gather list.

@@ -107,7 +107,7 @@ impl Random {
         let (queue, seqno) = (self.small() as u32, self.small());
         match self.below(24) {
             0..4 => self.dma(),
-            4 => Event::RegisterWrite { rid: self.rid(), offset: 0x110, value: self.number() },
+            4 => Event::RegisterWrite { cpu: 0, rid: self.rid(), offset: 0x110, value: self.number() },
             5 => Event::Doorbell { engine: self.engine(), queue, tail: self.number() },
             6 => Event::DescriptorFetch { rid: self.rid(), iova: self.number(), len: self.number() },
             7 => Event::IotlbInvalidate { domain: None, iova: self.number(), len: self.number() },

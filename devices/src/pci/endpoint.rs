@@ -286,6 +286,7 @@ impl Endpoint {
             self.write_words(bar, offset, data, platform);
         } else if let Some(data) = data.get(..self.inside(bar, offset, data.len())) {
             platform.trace.record(Event::RegisterWrite {
+                cpu: platform.cpu,
                 rid: self.rid,
                 offset: traced(bar, offset),
                 value: value_of(data),
@@ -311,7 +312,7 @@ impl Endpoint {
             }
         });
         let (offset, value) = (traced(bar, offset), value_of(data));
-        platform.trace.record(Event::RegisterRead { rid: self.rid, offset, value });
+        platform.trace.record(Event::RegisterRead { cpu: platform.cpu, rid: self.rid, offset, value });
     }
 
     fn read_word(&mut self, bar: u8, offset: u64, platform: &mut Platform<'_>) -> u32 {
@@ -323,7 +324,7 @@ impl Endpoint {
             Registers::Words(words) => words.read(offset as u32, ports),
             Registers::AsIssued(_) => 0,
         });
-        platform.trace.record(Event::RegisterRead { rid, offset, value: u64::from(value) });
+        platform.trace.record(Event::RegisterRead { cpu: platform.cpu, rid, offset, value: u64::from(value) });
         value
     }
 
@@ -347,7 +348,7 @@ impl Endpoint {
     }
 
     fn write_word(&mut self, offset: u64, value: u32, platform: &mut Platform<'_>) {
-        platform.trace.record(Event::RegisterWrite { rid: self.rid, offset, value: u64::from(value) });
+        platform.trace.record(Event::RegisterWrite { cpu: platform.cpu, rid: self.rid, offset, value: u64::from(value) });
         self.with_ports(platform, |function, ports| {
             if let Registers::Words(words) = function.registers() {
                 words.write(offset as u32, value, ports);

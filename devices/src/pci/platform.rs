@@ -136,6 +136,8 @@ pub trait BusClock {
 
 /// What the machine lends for one call.
 pub struct Platform<'a> {
+    /// The CPU whose access the call is, for traces.
+    pub cpu: u32,
     /// Guest RAM.
     pub memory: &'a GuestMemoryMmap,
     /// The IOMMU, or [`Untranslated`].

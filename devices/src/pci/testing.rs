@@ -95,6 +95,7 @@ impl<T: Translation> FakePlatform<T> {
             Some(crc32fast::hash(&page))
         };
         call(&mut Platform {
+            cpu: 0,
             memory: &self.memory,
             translation: &mut self.translation,
             written: &written,

@@ -21,7 +21,7 @@ pub use writer::FileWriter;
 /// The first bytes of a trace file.
 pub const MAGIC: [u8; 8] = *b"FPTRACE\n";
 /// The version of the format that this crate writes, and the only one that it reads.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Kinds of frames.
 mod kind {

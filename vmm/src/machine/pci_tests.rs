@@ -185,15 +185,16 @@ fn a_call_for_now_is_made_but_the_cpu_still_gets_on() {
 }
 
 #[test]
-fn events_are_stamped_with_the_access_time() {
+fn events_have_the_time_of_the_access_and_the_cpu_that_made_it() {
     let mut machine = machine();
     let (registers, _) = enable(&mut machine);
+    machine.runs(3);
     machine.mmio_write(Cycles(4321), registers, &500u32.to_le_bytes());
     let remains = machine.finish();
     let last = remains.log.recorder.records().last().expect("recorded").clone();
     assert_eq!(last.stamp, Stamp { cycles: 4321, ns: 4321 });
     let rid = requester_id(SLOT);
-    assert_eq!(last.event, Event::RegisterWrite { rid, offset: 0, value: 500 });
+    assert_eq!(last.event, Event::RegisterWrite { cpu: 3, rid, offset: 0, value: 500 });
 }
 
 /// The odd card: ports from 0xc000 on, and INTB# of slot 5, which is pin 16 + (5 + 1) mod 8 of the I/O APIC.

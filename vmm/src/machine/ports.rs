@@ -62,6 +62,7 @@ impl Machine {
         let now = self.time.now();
         let code = &self.code;
         let mut platform = Platform {
+            cpu: self.cpu,
             memory: &self.memory,
             translation: &mut self.iommu,
             written: &|gpa: Gpa, len| code.written(gpa.0, len),

@@ -178,8 +178,8 @@ fn register_accesses_are_traced() {
     bench.write(BAR0_BASE, 7);
     bench.read(BAR0_BASE);
     let expected = [
-        Event::RegisterWrite { rid: 8, offset: 0, value: 7 },
-        Event::RegisterRead { rid: 8, offset: 0, value: 7 },
+        Event::RegisterWrite { cpu: 0, rid: 8, offset: 0, value: 7 },
+        Event::RegisterRead { cpu: 0, rid: 8, offset: 0, value: 7 },
     ];
     assert_eq!(bench.platform.trace.events, expected);
 }
