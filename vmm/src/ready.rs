@@ -128,7 +128,7 @@ pub(crate) fn powered_on(
     trace_file: Option<File>,
     hooks: Hooks,
 ) -> Result<Ready, HostError> {
-    let config = launch.machine.clone();
+    let mut config = launch.machine.clone();
     let mut assembly = Assembly::new(launch, trace_file, hooks);
     let others = std::mem::take(&mut assembly.hooks.devices);
     let wanted = accel::with_iommu(accel::with_seed(config.accel, config.seed)?, config.iommu)?;
@@ -140,6 +140,10 @@ pub(crate) fn powered_on(
     why.iter().for_each(|why| (assembly.hooks.say)(why));
     if accel == Chosen::Kvm {
         backend::kvm::model::line(config.cpu).iter().for_each(|line| (assembly.hooks.say)(line));
+    } else if plan.values().any(|to| *to == Chosen::Kvm) {
+        let (cpu, line) = backend::kvm::model::of_moving(config.cpu);
+        config.cpu = cpu;
+        line.iter().for_each(|line| (assembly.hooks.say)(line));
     }
     let code = Arc::new(CodePages::new(memory::end(&memory)));
     let saved = launch.snapshot.is_some();

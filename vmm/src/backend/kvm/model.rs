@@ -91,11 +91,24 @@ pub fn missing(model: Model) -> Option<Missing> {
     Some(Missing::of(model, table.as_slice()))
 }
 
+/// What a guest of that model does without here, in words, if it does.
+fn lacking(model: Model) -> Option<String> {
+    let names = missing(model)?.names();
+    (!names.is_empty()).then(|| format!("cpu: this host's KVM has no {}", names.join(", ")))
+}
+
 /// The line that says what a guest of that model does without, if it does.
 pub fn line(model: Model) -> Option<String> {
-    let names = missing(model)?.names();
-    let what = names.join(", ");
-    (!names.is_empty()).then(|| format!("cpu: this host's KVM has no {what}; the guest is told so"))
+    lacking(model).map(|lacking| format!("{lacking}; the guest is told so"))
+}
+
+/// The model of a guest that begins under `soft` and is to move to KVM: one of which it loses nothing there. The line that says so,
+/// where that is another than `model`.
+pub fn of_moving(model: Model) -> (Model, Option<String>) {
+    match lacking(model) {
+        Some(lacking) => (Model::Baseline, Some(format!("{lacking}; the guest, which moves there, has --cpu baseline"))),
+        None => (model, None),
+    }
 }
 
 #[cfg(test)]
@@ -129,5 +142,6 @@ mod tests {
     fn a_guest_of_the_baseline_misses_nothing() {
         assert_eq!(Missing::of(Model::Baseline, &[]), Missing::default());
         assert_eq!(line(Model::Baseline), None);
+        assert_eq!(of_moving(Model::Baseline), (Model::Baseline, None));
     }
 }
