@@ -58,6 +58,25 @@ gdb_kernel() {
         diff <(of_the_run "$logs/$name-alone.host") <(of_the_run "$logs/$name.host")
 }
 
+# Back to the write that changed a word, a step before it, on again to the same place with the same registers, and back to a breakpoint of
+# another function: the run is the one without. The symbols and the run alone are gdb_kernel's: `gdb_back NAME CPUS KERNEL-CHECK`.
+gdb_back() {
+    local name=$1 cpus=$2 other=$3 socket=$logs/$1.socket digest='pipe info registers | sha256sum'
+    rm -f "$socket"
+    "$FENCEPOST" run --cpus "$cpus" --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd" --accel soft --timeout 600 --memory-hash --stats \
+        --append "$GUEST_COMMAND_LINE fencepost.run=\"test_panic\"" --gdb "unix:$socket" </dev/null >"$logs/$name" 2>"$logs/$name.host" &
+    with_gdb "$socket" "$logs/$other-symbols.elf" 'break do_init_module' continue delete 'eval "watch *(long*)%lu", $rsp - 8' \
+        continue 'set $there = $pc' 'set $cpu = $_thread' "$digest" reverse-continue 'set $before = $pc' reverse-stepi 'p $pc == $before' \
+        stepi 'p $pc == $before' continue 'p $pc == $there && $_thread == $cpu' "$digest" delete 'break vfs_open' reverse-continue \
+        'p $pc == vfs_open' delete 'break do_init_module' continue delete detach >"$logs/$name.gdb"
+    wait "$!"
+    cat "$logs/$name.gdb" "$logs/$name.host"
+    [ "$(grep -c '^New value = ' "$logs/$name.gdb")" -ge 3 ] && [ "$(grep -oE '^\$[0-9]+ = [01]$' "$logs/$name.gdb" | cut -d= -f2 | tr -d ' \n')" = 0111 ] &&
+        [ "$(grep -E '^[0-9a-f]{64}  -$' "$logs/$name.gdb" | sort | uniq -c | awk '{ print $1 }')" = 2 ] &&
+        grep -q 'Breakpoint 4, 0x.* in do_init_module ()' "$logs/$name.gdb" && cmp "$logs/$other-alone" "$logs/$name" &&
+        diff <(of_the_run "$logs/$other-alone.host") <(of_the_run "$logs/$name.host")
+}
+
 # A panic stops the guest for gdb; when that has gone, the guest goes on to its end: `gdb_at_panic NAME`.
 gdb_at_panic() {
     local name=$1 status=0 socket
@@ -76,6 +95,8 @@ gdb_at_panic() {
 }
 
 check "gdb: Debian's kernel, stopped and unchanged" gdb_kernel gdb-kernel 1
+check "gdb: back to a write, and on again" gdb_back gdb-back 1 gdb-kernel
 check "gdb: at a panic" gdb_at_panic gdb-panic
 check "gdb: Debian's kernel, stopped and unchanged, 6.1, four CPUs" on_stable gdb_kernel gdb-kernel-stable 4
+check "gdb: back to a write, and on again, 6.1, four CPUs" on_stable gdb_back gdb-back-stable 4 gdb-kernel-stable
 check "gdb: at a panic, 6.1" on_stable gdb_at_panic gdb-panic-stable

@@ -79,6 +79,8 @@ struct Notes {
     stop: Option<(StopReason, Instant)>,
     /// When the time is over.
     limit: Option<Instant>,
+    /// It has no limit any more.
+    unlimited: bool,
     lines: Lines,
     /// Console input may come.
     input_open: bool,
@@ -174,8 +176,18 @@ impl Control {
 
     /// Asks the machine to end. The first reason stays.
     pub fn stop(&self, reason: StopReason) {
-        self.notes().stop.get_or_insert_with(|| (reason, Instant::now()));
+        let mut notes = self.notes();
+        if reason != StopReason::Timeout || !notes.unlimited {
+            notes.stop.get_or_insert_with(|| (reason, Instant::now()));
+        }
+        drop(notes);
         self.raise();
+    }
+
+    /// The machine was to end and does not yet: somebody looks at it, for as long as that takes.
+    pub fn stay(&self) {
+        let mut notes = self.notes();
+        (notes.stop, notes.limit, notes.unlimited) = (None, None, true);
     }
 
     /// From now on the machine pauses when it is asked to.
@@ -314,7 +326,7 @@ impl Control {
     /// Whether something waits for the guest that the host's time brought: console input from elsewhere than a file, or data for a device.
     pub fn has_news(&self) -> bool {
         let notes = self.notes();
-        !notes.deliveries.is_empty() || notes.has_typed()
+        !notes.lines.held && (!notes.deliveries.is_empty() || notes.has_typed())
     }
 
     /// Console input, and the console's size now and whenever it changes, go to a device from now on.
@@ -387,12 +399,16 @@ impl Control {
 
     /// Whether something was brought for a device.
     pub fn has_delivery(&self) -> bool {
-        !self.notes().deliveries.is_empty()
+        let notes = self.notes();
+        !notes.lines.held && !notes.deliveries.is_empty()
     }
 
     /// Takes what was brought first for a device.
     pub fn take_delivery(&self) -> Option<(u8, Vec<u8>)> {
         let mut notes = self.notes();
+        if notes.lines.held {
+            return None;
+        }
         let (slot, data) = notes.deliveries.pop_front()?;
         notes.delivery_bytes -= data.len();
         drop(notes);

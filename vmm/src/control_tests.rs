@@ -103,3 +103,49 @@ fn a_device_that_is_the_console_gets_its_input_and_its_sizes() {
     assert_eq!(got, [(9, 5), (9, 2), (9, 4096), (9, 904), (9, 2)]);
     assert!(!control.has_input(), "the serial line gets none");
 }
+
+fn characters(bytes: &[u8]) -> Vec<Received> {
+    bytes.iter().copied().map(Received::Character).collect()
+}
+
+#[test]
+fn a_guest_in_its_past_gets_what_it_had_and_then_what_is_new() {
+    let control = Control::default();
+    control.keep_input();
+    control.push_input(b"abc");
+    assert!(!control.has_input(), "not shown yet");
+    assert_eq!(control.show_input(0), characters(b"abc"));
+    assert_eq!(control.take_input(), Some(Received::Character(b'a')));
+    // It goes back to before all of it, and more comes meanwhile.
+    control.hold_input(true);
+    control.push_input(b"d");
+    assert!(control.deliveries_are_held(5) && !control.has_unshown() && !control.has_input());
+    control.replay_input(0, &characters(b"ab"));
+    control.replay_input(0, &characters(b"c"));
+    let again = std::iter::from_fn(|| control.take_input());
+    assert_eq!(again.collect::<Vec<_>>(), characters(b"abc"));
+    control.hold_input(false);
+    assert_eq!((control.show_input(0), control.take_delivery()), (characters(b"d"), Some((5, vec![1]))));
+    control.keep_no_input(false);
+    assert_eq!(control.take_input(), Some(Received::Character(b'd')));
+}
+
+#[test]
+fn input_from_a_file_is_given_back() {
+    let control = Control::default();
+    control.set_input_steady();
+    control.keep_input();
+    control.push_input(b"abcd");
+    let take = |count: usize| -> Vec<_> { (0..count).filter_map(|_| control.take_input()).collect() };
+    assert_eq!(take(3), characters(b"abc"), "it need not be shown");
+    control.hold_input(true);
+    assert!(control.give_back(2) && !control.has_unshown());
+    assert_eq!(take(4), characters(b"bcd"));
+}
+
+impl Control {
+    /// Brings something for a device, and says whether the machine does not get it.
+    fn deliveries_are_held(&self, slot: u8) -> bool {
+        self.try_deliver(slot, vec![1]) && !self.has_delivery() && self.take_delivery().is_none()
+    }
+}

@@ -26,6 +26,10 @@ pub enum Why {
     Failed,
     /// The guest is about to end by a death.
     Dying,
+    /// There is nothing before this moment to go back to.
+    Began,
+    /// The machine is where it was farthest.
+    Ended,
 }
 
 /// The CPUs of a machine that stands still.
@@ -35,6 +39,10 @@ pub struct Stopped {
     pub cpus: Vec<CpuState>,
     /// The one that the reason to stand still is of.
     pub current: usize,
+    /// The machine has been farther already: nothing can be changed.
+    pub past: bool,
+    /// Memory was changed.
+    pub changed: bool,
 }
 
 /// How it goes on.
@@ -45,6 +53,10 @@ pub enum Order {
     Run,
     /// The CPU with this number executes one instruction; the others what they do meanwhile.
     Step(usize),
+    /// It goes back to before the last instruction that the CPU with this number has executed.
+    StepBack(usize),
+    /// It goes back to the last moment at which it would have stopped.
+    RunBack,
     /// The machine ends.
     End(StopReason),
 }
@@ -58,12 +70,17 @@ pub struct Most {
     pub watches: bool,
     /// They may have any length and kind; otherwise 1, 2, 4 or 8 bytes, at a multiple of that, for writes or for all accesses.
     pub any_range: bool,
+    /// Whether the machine can go back.
+    pub back: bool,
 }
 
 /// A debugger.
 pub trait Debugger: Send {
     /// Works on the machine, and on its CPUs, for as long as its user likes. Those that were changed are set in the machine.
     fn attend(&mut self, why: Why, cpus: &mut Stopped, machine: &mut Machine) -> Order;
+
+    /// Whether it has said how the machine is to go on when it attended last; otherwise that goes on as it was.
+    fn has_ordered(&self) -> bool;
 
     /// What the back end that runs now can stop at.
     fn limit(&mut self, most: Most);
@@ -80,7 +97,16 @@ pub trait Debugger: Send {
 pub struct Attached {
     debugger: Arc<Mutex<dyn Debugger>>,
     calls: Arc<dyn Calls>,
-    waits_for_failures: bool,
+    waits: Waits,
+}
+
+/// For what a machine is to wait for a debugger, beside its beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waits {
+    /// Its guest's kernel has failed.
+    pub at_failure: bool,
+    /// It is over, however that came.
+    pub at_end: bool,
 }
 
 /// Whether a debugger wants the machine to stand still. Looked at often, and while it works on the machine too.
@@ -90,9 +116,9 @@ pub trait Calls: Send + Sync {
 }
 
 impl Attached {
-    /// Shares `debugger`. With `waits_for_failures` the guest is to wait for one when its kernel fails.
-    pub fn new(debugger: Arc<Mutex<dyn Debugger>>, calls: Arc<dyn Calls>, waits_for_failures: bool) -> Self {
-        Attached { debugger, calls, waits_for_failures }
+    /// Shares `debugger`, for which the guest waits where `waits` says.
+    pub fn new(debugger: Arc<Mutex<dyn Debugger>>, calls: Arc<dyn Calls>, waits: Waits) -> Self {
+        Attached { debugger, calls, waits }
     }
 
     /// The debugger.
@@ -107,6 +133,11 @@ impl Attached {
 
     /// Whether the guest is to wait for one when its kernel fails.
     pub fn waits_for_failures(&self) -> bool {
-        self.waits_for_failures
+        self.waits.at_failure
+    }
+
+    /// Whether it is to wait for one when it is over.
+    pub fn waits_at_end(&self) -> bool {
+        self.waits.at_end
     }
 }

@@ -149,6 +149,12 @@ impl HostFiles {
         HostFiles { wire, ..self }
     }
 
+    /// The same; what fails is noted beside what has failed before.
+    #[must_use]
+    pub fn noting(self, failures: &Failures) -> Self {
+        HostFiles { failures: failures.clone(), ..self }
+    }
+
     /// Whether the guest gets the host's random numbers: its run is not one that can be had again then.
     pub fn be_random(&mut self, random: bool) {
         self.random = random;

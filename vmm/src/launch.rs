@@ -44,6 +44,8 @@ pub struct Launch {
     pub on_panic: Option<OnPanic>,
     /// Where a debugger comes to.
     pub gdb: Option<GdbAt>,
+    /// The machine waits for it when it is over; this is said then.
+    pub gdb_at_end: Option<String>,
     /// Computes the digests of guest memory and of the events.
     pub memory_hash: bool,
     /// The folder for each picture that the display flips to.
@@ -83,6 +85,7 @@ impl Launch {
             snapshot_at: Vec::new(),
             on_panic: None,
             gdb: None,
+            gdb_at_end: None,
             memory_hash: false,
             frames: None,
             input: None,

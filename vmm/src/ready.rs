@@ -17,12 +17,15 @@ use crate::config::{Accel, IommuKind, MachineConfig};
 use crate::devices::{self, HostFiles};
 use crate::error::HostError;
 use crate::failures::Failures;
+use crate::going_back::{self, Ends};
 use crate::hooks::Hooks;
 use crate::launch::{Launch, SnapshotAt};
 use crate::machine::irq::InterruptController;
 use crate::machine::log::EventLog;
+use crate::machine::past::Ways;
 use crate::machine::time::TimeBase;
 use crate::machine::{Machine, Parts, Pauses, memory};
+use crate::once::Counted;
 use crate::panic::{Console, Panics};
 use crate::random;
 use crate::snapshot::{self, Saved};
@@ -67,17 +70,34 @@ struct Assembly<'l> {
     hooks: Hooks,
     panics: Panics,
     host: HostFiles,
+    ends: Ends,
+    /// What leaves the process once.
+    outputs: Vec<Box<dyn Counted>>,
+    /// There are devices of the caller's own.
+    own_devices: bool,
     trace_file: Option<File>,
 }
 
 impl<'l> Assembly<'l> {
     fn new(launch: &'l Launch, trace_file: Option<File>, mut hooks: Hooks) -> Self {
         let panics = Panics::new(launch.on_panic);
-        let host = HostFiles::new(hooks.frames.take(), hooks.watcher.take())
-            .telling(&panics)
-            .reading(hooks.terminal.take(), hooks.channel.take())
-            .wired(hooks.wire.take());
-        Assembly { launch, hooks, panics, host, trace_file }
+        let (ends, outputs) = Ends::of(&mut hooks, &panics, launch.gdb.is_some());
+        let host = ends.files();
+        Assembly { launch, hooks, panics, host, ends, outputs, own_devices: false, trace_file }
+    }
+
+    /// How the machine of `config` goes back, for a debugger; or why it cannot.
+    fn ways(&mut self, config: &MachineConfig, accel: Chosen) -> Result<Option<Ways>, String> {
+        let asked = self.launch.gdb.is_some() && accel == Chosen::Soft;
+        if !asked {
+            return Ok(None);
+        }
+        if self.own_devices {
+            return Err("a device of the caller's own cannot be made again; add it to the registry".into());
+        }
+        going_back::check(self.launch, config)?;
+        let rebuild = Box::new(self.ends.clone());
+        Ok(Some(Ways { config: config.clone(), rebuild, outputs: std::mem::take(&mut self.outputs) }))
     }
 
     /// All that the machine of `config` is built of. Its trace begins.
@@ -107,12 +127,16 @@ impl<'l> Assembly<'l> {
 
     /// `machine` with what it tells the host.
     fn ready(
-        self,
+        mut self,
         mut machine: Machine,
         (config, accel): (MachineConfig, Chosen),
         back_end: Box<dyn BackEnd>,
         retired_before: u64,
     ) -> Ready {
+        match self.ways(&config, accel) {
+            Ok(ways) => ways.into_iter().for_each(|ways| machine.allow_going_back(ways)),
+            Err(why) => (self.hooks.say)(&format!("gdb: no reverse execution: {why}")),
+        }
         machine.write_through(self.hooks.gates, self.launch.slow_output);
         machine.heed(&self.panics);
         let failures = self.host.failures();
@@ -131,6 +155,7 @@ pub(crate) fn powered_on(
     let mut config = launch.machine.clone();
     let mut assembly = Assembly::new(launch, trace_file, hooks);
     let others = std::mem::take(&mut assembly.hooks.devices);
+    assembly.own_devices = !others.is_empty();
     let wanted = accel::with_iommu(accel::with_seed(config.accel, config.seed)?, config.iommu)?;
     let wanted = accel::with_cpus(wanted, config.cpus)?;
     let (accel, why) = accel::choose(wanted)?;

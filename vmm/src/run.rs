@@ -93,8 +93,8 @@ fn serve_debugger(launch: &Launch, hooks: &mut Hooks) -> Result<Option<Gdb>, Hos
     if launch.gdb.is_none() && !on_panic {
         return Ok(None);
     }
-    let gdb = Gdb::open(launch.gdb.as_ref(), on_panic, &hooks.control)?;
-    if launch.gdb.is_some() {
+    let gdb = Gdb::open(launch.gdb.as_ref(), on_panic, launch.gdb_at_end.as_deref(), &hooks.control)?;
+    if launch.gdb.is_some() && launch.gdb_at_end.is_none() {
         (hooks.say)(&gdb.line());
     }
     Ok(Some(gdb))

@@ -109,6 +109,14 @@ impl Processor for Cpus {
         Cpus::deliver(self, message);
     }
 
+    fn current(&self) -> usize {
+        self.turn().cpu as usize
+    }
+
+    fn retired(&self) -> u64 {
+        Cpus::retired(self)
+    }
+
     fn retired_by(&self, cpu: usize) -> u64 {
         self.all()[cpu].retired()
     }
@@ -130,12 +138,17 @@ impl Processor for Cpus {
     }
 
     fn stopped(&self) -> Stopped {
-        Stopped { cpus: self.all().iter().map(Cpu::state).collect(), current: self.turn().cpu as usize }
+        let cpus = self.all().iter().map(Cpu::state).collect();
+        Stopped { cpus, current: self.turn().cpu as usize, ..Stopped::default() }
     }
 
     fn save(&self) -> SavedCpus {
         let saved = |cpu: &Cpu| SavedCpu { state: cpu.state(), translations: cpu.translations() };
         SavedCpus { cpus: self.all().iter().map(saved).collect(), turn: self.turn() }
+    }
+
+    fn restore(&mut self, saved: &SavedCpus) -> bool {
+        restore(self, saved)
     }
 
     fn unknown(&self) -> Vec<(String, u64)> {

@@ -2,9 +2,11 @@
 
 mod cpu;
 mod debugged;
+mod going;
 pub mod kvm;
 pub mod moves;
 mod pace;
+mod past;
 pub mod soft;
 
 use std::sync::Arc;

@@ -12,7 +12,7 @@ use super::kvm::assist::Assists;
 use super::moves::Moves;
 use super::pace::Pace;
 use super::{BackEnd, End, Ran, SavedCpus, cpu};
-use crate::control::Control;
+use crate::control::{Control, StopReason};
 use crate::debug::{Attached, Stopped, Why};
 use crate::error::HostError;
 use crate::machine::{GuestEnd, Machine};
@@ -37,8 +37,12 @@ pub trait Processor {
     fn deaf(&self) -> u64;
     /// Gives the local APICs a message.
     fn deliver(&mut self, message: InterruptMessage);
+    /// The number of the current one.
+    fn current(&self) -> usize;
     /// Instructions retired by one.
     fn retired_by(&self, cpu: usize) -> u64;
+    /// Instructions retired by all.
+    fn retired(&self) -> u64;
     /// One is in `state` from now on, which somebody has changed from outside; its translations stay.
     fn change_state(&mut self, cpu: usize, state: &CpuState);
     /// Stops there from now on.
@@ -49,6 +53,8 @@ pub trait Processor {
     fn stopped(&self) -> Stopped;
     /// All of them.
     fn save(&self) -> SavedCpus;
+    /// They are as they were when they were saved, with their translations made anew; false if they cannot have been.
+    fn restore(&mut self, saved: &SavedCpus) -> bool;
     /// Instructions that were not known, by name.
     fn unknown(&self) -> Vec<(String, u64)>;
     /// Exceptions delivered, by name: those that there were.
@@ -61,14 +67,16 @@ pub struct Soft<P> {
     watch: Watch,
     pace: Pace,
     debugged: Option<Debugged>,
+    /// Why the machine is no more, if the host has failed in the middle of a change of it.
+    error: Option<HostError>,
 }
 
 /// A watchdog has so many looks in its time.
 const LOOKS: u64 = 8;
 
 /// What the watchdog saw: in the guest's time, so that it ends the same guest at the same instruction.
-#[derive(Debug, Default)]
-struct Watch {
+#[derive(Clone, Debug, Default)]
+pub struct Watch {
     /// Since when every look found a CPU with its interrupts off.
     since_ns: Option<u64>,
     /// Which CPUs these are, a bit for each.
@@ -103,7 +111,7 @@ impl Watch {
 impl<P: Processor> Soft<P> {
     /// The back end for a processor that is ready for its first instruction.
     pub fn new(processor: P) -> Self {
-        Soft { processor, watch: Watch::default(), pace: Pace::default(), debugged: None }
+        Soft { processor, watch: Watch::default(), pace: Pace::default(), debugged: None, error: None }
     }
 
     /// The processors, while they do not run.
@@ -116,16 +124,36 @@ impl<P: Processor> Soft<P> {
         self.processor.unknown()
     }
 
+    /// What a debugger wants between two turns. Whether the machine is in its past.
+    fn between(&mut self, machine: &mut Machine) -> Result<bool, HostError> {
+        if self.debugged.as_ref().is_some_and(|debugged| debugged.has_between(machine)) {
+            self.deliver(machine);
+            if let Some(debugged) = &mut self.debugged {
+                debugged.between(&mut self.processor, machine, &mut self.watch)?;
+                machine.set_cycles(self.processor.cycles());
+            }
+        }
+        Ok(self.debugged.as_ref().is_some_and(Debugged::is_past))
+    }
+
     fn turn(&mut self, machine: &mut Machine, control: &Control) -> Option<End> {
         if let Some(reason) = control.attend() {
             return Some(End::Host(reason));
         }
         machine.set_cycles(self.processor.cycles());
-        if control.take_pause_request() {
+        let past = match self.between(machine) {
+            Ok(past) => past,
+            Err(error) => {
+                self.error = Some(error);
+                return Some(End::Host(StopReason::Debugger));
+            }
+        };
+        // The past is as it was.
+        if !past && control.take_pause_request() {
             machine.set_end(GuestEnd::Pause);
         }
         // Before anything else is done, so that a run that pauses here is the one that does not.
-        if machine.is_pausing() {
+        if !past && machine.is_pausing() {
             self.deliver(machine);
             return Some(End::Guest(GuestEnd::Pause));
         }
@@ -178,7 +206,9 @@ impl<P: Processor> Soft<P> {
         if let (GuestEnd::Panicked, Some(debugged)) = (&end, &mut self.debugged) {
             match debugged.fail(&mut self.processor, machine) {
                 Ok(true) => {
-                    machine.pass_failure();
+                    if !debugged.leaves() {
+                        machine.pass_failure();
+                    }
                     return None;
                 }
                 Ok(false) => {}
@@ -190,12 +220,25 @@ impl<P: Processor> Soft<P> {
 
     /// The guest will never do anything again: a debugger that is there may look at it first.
     fn dies(&mut self, end: GuestEnd, machine: &mut Machine) -> Option<End> {
-        if let Some(debugged) = &mut self.debugged
-            && let Err(end) = debugged.attend(Why::Dying, &mut self.processor, machine)
-        {
-            return Some(end);
+        if let Some(debugged) = &mut self.debugged {
+            match debugged.attend(Why::Dying, &mut self.processor, machine) {
+                Ok(()) if debugged.leaves() => return None,
+                Ok(()) => {}
+                Err(end) => return Some(end),
+            }
         }
         Some(End::Guest(end))
+    }
+
+    /// The machine has ended, but for a debugger who is to look at it first.
+    fn ends(&mut self, end: End, machine: &mut Machine, control: &Control) -> Option<End> {
+        let goes_on = matches!(end, End::Guest(GuestEnd::Pause | GuestEnd::Mark(_)));
+        match &mut self.debugged {
+            Some(debugged) if !goes_on && self.error.is_none() => {
+                debugged.ends(&end, (&mut self.processor, machine), control)
+            }
+            _ => Some(end),
+        }
     }
 
     fn deliver(&mut self, machine: &mut Machine) {
@@ -216,10 +259,14 @@ impl<P: Processor> Soft<P> {
         // With interrupts off only an NMI wakes it, which devices may send, but neither the APIC's timer nor the console.
         let deaf = !self.processor.takes_interrupts();
         let timer = self.processor.next_timer();
-        match event.into_iter().chain(timer).min().filter(|at| *at < NEVER) {
+        let debugged = self.debugged.as_ref();
+        let looked_at = debugged.and_then(|debugged| debugged.idles_to(self.processor.cycles()));
+        // What has been takes no time of the host's.
+        let paced = control.is_paced() && !debugged.is_some_and(Debugged::is_past);
+        match event.into_iter().chain(timer).chain(looked_at).min().filter(|at| *at < NEVER) {
             Some(at) => {
                 let to =
-                    if control.is_paced() { self.pace.reach(machine, control, Some(at)) } else { Some(at) };
+                    if paced { self.pace.reach(machine, control, Some(at)) } else { Some(at) };
                 to.into_iter().for_each(|to| self.processor.skip_to(to));
                 None
             }
@@ -228,7 +275,7 @@ impl<P: Processor> Soft<P> {
                 machine.flush_trace();
                 // Only the host could still wake the guest.
                 if !deaf
-                    && control.is_paced()
+                    && paced
                     && let Some(to) = self.pace.reach(machine, control, None)
                 {
                     self.processor.skip_to(to);
@@ -260,10 +307,15 @@ impl<P: Processor> BackEnd for Soft<P> {
             if let Some(Err(end)) = begun {
                 break end;
             }
-            if let Some(end) = self.turn(&mut machine, control) {
+            if let Some(end) = self.turn(&mut machine, control)
+                && let Some(end) = self.ends(end, &mut machine, control)
+            {
                 break end;
             }
         };
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
         machine.set_cycles(self.processor.cycles());
         let ran = Ran {
             end,

@@ -139,6 +139,14 @@ impl Processor for Script {
         self.messages.push((message.vector, self.now.0));
     }
 
+    fn current(&self) -> usize {
+        0
+    }
+
+    fn retired(&self) -> u64 {
+        self.now.0
+    }
+
     fn retired_by(&self, _: usize) -> u64 {
         self.now.0
     }
@@ -152,11 +160,15 @@ impl Processor for Script {
     fn pass_stop(&mut self, _: usize) {}
 
     fn stopped(&self) -> Stopped {
-        Stopped { cpus: vec![self.state()], current: 0 }
+        Stopped { cpus: vec![self.state()], ..Stopped::default() }
     }
 
     fn save(&self) -> SavedCpus {
         SavedCpus::one(self.state(), TlbState::default())
+    }
+
+    fn restore(&mut self, _: &SavedCpus) -> bool {
+        unreachable!("no debugger is there")
     }
 
     fn unknown(&self) -> Vec<(String, u64)> {

@@ -18,6 +18,7 @@ use super::values::whole;
 use crate::console_size::ConsoleSize;
 use crate::control::Control;
 use crate::error::{HostError, plain};
+use crate::gdb::{GdbAt, Place};
 use crate::say;
 use crate::scenario::Found;
 use crate::signals;
@@ -68,6 +69,9 @@ pub struct TestArgs {
     /// At the first step that fails, a shell in the guest on this terminal. One scenario runs at a time
     #[arg(long)]
     pub shell: bool,
+    /// Open a scenario that failed at its end to gdb, here: unix:PATH or PORT (docs/gdb.md). One scenario runs at a time
+    #[arg(long, value_name = "ADDR", conflicts_with = "shell")]
+    pub gdb: Option<GdbAt>,
     /// Boot each scenario's machine, instead of starting it from the snapshot of one that was booted before
     #[arg(long)]
     pub boot_each: bool,
@@ -278,13 +282,31 @@ impl TestArgs {
             seed: self.seed,
             shard: self.shard,
             durations: self.durations.as_deref().map(recorded).transpose()?.unwrap_or_default(),
-            jobs: if self.shell { 1 } else { self.jobs.map_or(cpus, |jobs| jobs as usize) },
+            gdb: self.gdb_place()?,
+            jobs: if self.shell || self.gdb.is_some() { 1 } else { self.jobs.map_or(cpus, |jobs| jobs as usize) },
             shell: self.shell,
             keep: self.keep,
             results: self.results.clone(),
             boot_each: self.boot_each,
             again: self.again(),
         })
+    }
+
+    /// Where a debugger comes to.
+    fn gdb_place(&self) -> Result<Option<Place>, HostError> {
+        if self.gdb.is_some() && self.jobs.is_some_and(|jobs| jobs > 1) {
+            return Err(HostError::input(
+                "--gdb: one scenario runs at a time, so that one waits",
+                "leave out --jobs, or write --jobs 1",
+            ));
+        }
+        match &self.gdb {
+            Some(GdbAt { waits: false, .. }) => Err(HostError::input(
+                "--gdb: `,nowait` is for `fencepost run`; a scenario that failed waits",
+                "leave it out",
+            )),
+            at => Ok(at.as_ref().map(|at| at.place.clone())),
+        }
     }
 
     /// This command without filters and scenarios.

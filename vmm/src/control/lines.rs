@@ -28,6 +28,10 @@ pub(super) struct Lines {
     input: [VecDeque<Received>; SERIAL_PORTS_MAX],
     /// How much of it the machine has been shown, while it must be.
     shown: Option<[usize; SERIAL_PORTS_MAX]>,
+    /// What the guest has taken of console input that comes from a file and is always there, where that is kept.
+    taken: Option<VecDeque<Received>>,
+    /// The guest gets what is kept of the host's, and nothing else.
+    pub(super) held: bool,
 }
 
 impl Lines {
@@ -42,11 +46,45 @@ impl Lines {
     /// Whether the guest may take something.
     pub(super) fn has(&self, port: u8) -> bool {
         let count = |shown: [usize; SERIAL_PORTS_MAX]| shown.get(usize::from(port)).copied();
-        self.shown.map_or(self.waiting(port), |shown| count(shown).unwrap_or(0)) > 0
+        let shown = self.shown.filter(|_| !self.is_free(port));
+        shown.map_or(self.waiting(port), |shown| count(shown).unwrap_or(0)) > 0
     }
 
-    fn unshown(&self, port: usize) -> usize {
-        self.shown.map_or(0, |shown| self.input[port].len() - shown[port])
+    /// Whether a port's input need not be shown.
+    fn is_free(&self, port: u8) -> bool {
+        port == 0 && self.taken.is_some()
+    }
+
+    fn unshown(&self, port: u8) -> usize {
+        let shown = self.shown.filter(|_| !self.held && !self.is_free(port));
+        shown.map_or(0, |shown| self.waiting(port) - shown[usize::from(port)])
+    }
+
+    /// Adds what is given again: before all that was not shown.
+    fn replay(&mut self, port: u8, received: &[Received]) {
+        let Some(shown) = &mut self.shown else { return self.push(port, received.iter().copied()) };
+        let at = usize::from(port);
+        if let Some(input) = self.input.get_mut(at) {
+            for one in received {
+                input.insert(shown[at], *one);
+                shown[at] += 1;
+            }
+        }
+    }
+
+    /// Forgets what was shown: it is given again.
+    fn hide(&mut self) {
+        for (input, shown) in self.input.iter_mut().zip(self.shown.iter_mut().flatten()) {
+            input.drain(..std::mem::take(shown).min(input.len()));
+        }
+    }
+
+    /// Gives back the last characters that were taken, where those are kept.
+    fn give_back(&mut self, count: u64) -> bool {
+        let Some(taken) = &mut self.taken else { return false };
+        let from = taken.len().saturating_sub(usize::try_from(count).unwrap_or(usize::MAX));
+        taken.drain(from..).rev().for_each(|one| self.input[0].push_front(one));
+        true
     }
 
     pub(super) fn push(&mut self, port: u8, received: impl IntoIterator<Item = Received>) {
@@ -75,8 +113,12 @@ impl Lines {
         if !self.has(port) {
             return None;
         }
-        self.shown.iter_mut().for_each(|shown| shown[at] -= 1);
-        self.input.get_mut(at)?.pop_front()
+        if !self.is_free(port) {
+            self.shown.iter_mut().for_each(|shown| shown[at] -= 1);
+        }
+        let received = self.input.get_mut(at)?.pop_front()?;
+        self.taken.iter_mut().filter(|_| port == 0).for_each(|taken| taken.push_back(received));
+        Some(received)
     }
 }
 
@@ -97,12 +139,15 @@ impl Control {
     /// Whether [`show_input`](Self::show_input) would give something for any port.
     pub fn has_unshown(&self) -> bool {
         let notes = self.notes();
-        (0..SERIAL_PORTS_MAX).any(|port| notes.lines.unshown(port) > 0)
+        (0u8..).take(SERIAL_PORTS_MAX).any(|port| notes.lines.unshown(port) > 0)
     }
 
     /// What has come for serial port `port` since this was last called, where the guest gets only what it gave.
     pub fn show_input(&self, port: u8) -> Vec<Received> {
         let lines = &mut self.notes().lines;
+        if lines.unshown(port) == 0 {
+            return Vec::new();
+        }
         let at = usize::from(port);
         let Some(input) = lines.input.get(at) else { return Vec::new() };
         let Some(shown) = &mut lines.shown else { return Vec::new() };
@@ -129,7 +174,43 @@ impl Control {
 
     /// Adds input of serial port `port` that a record has.
     pub fn replay_input(&self, port: u8, received: &[Received]) {
-        self.notes().lines.push(port, received.iter().copied());
+        self.notes().lines.replay(port, received);
+    }
+
+    /// From now on what the guest takes can be given to it again. Input that comes from a file is kept here; the machine is shown the rest.
+    pub fn keep_input(&self) {
+        let mut notes = self.notes();
+        if notes.input_steady && notes.lines.shown.is_none() {
+            notes.lines.taken.get_or_insert_default();
+        }
+        notes.lines.shown.get_or_insert_default();
+    }
+
+    /// What the guest takes is kept no longer. With `shown` it still gets only what the machine has been shown.
+    pub fn keep_no_input(&self, shown: bool) {
+        let mut notes = self.notes();
+        notes.lines.taken = None;
+        if !shown {
+            notes.lines.shown = None;
+        }
+        drop(notes);
+        self.hold_input(false);
+    }
+
+    /// While it is held, nothing new of the host's reaches the guest: what was shown it gets again.
+    pub fn hold_input(&self, hold: bool) {
+        let mut notes = self.notes();
+        if hold {
+            notes.lines.hide();
+        }
+        notes.lines.held = hold;
+        drop(notes);
+        self.nudge();
+    }
+
+    /// Gives back the last `count` characters of console input, where that comes from a file; whether it does.
+    pub fn give_back(&self, count: u64) -> bool {
+        self.notes().lines.give_back(count)
     }
 
     /// Adds a BREAK to the console's input.

@@ -18,18 +18,18 @@ use gdbstub::stub::MultiThreadStopReason as Reason;
 use tempfile::TempDir;
 
 use crate::control::Control;
-use crate::debug::Attached;
+use crate::debug::{Attached, Waits};
 use crate::error::{HostError, plain};
 pub use address::{GdbAt, Place};
 use door::{Door, Inbox};
-use session::Session;
+use session::{Lines, Session};
 
 /// The server; dropping it ends the session.
 pub struct Gdb {
     session: Arc<Mutex<Session>>,
     door: Door,
     inbox: Arc<Inbox>,
-    on_panic: bool,
+    waits: Waits,
     /// The folder of a socket that nobody has named.
     _folder: Option<TempDir>,
 }
@@ -45,12 +45,17 @@ pub enum Ended {
 
 impl Gdb {
     /// Listens where `at` says; with none, at a socket in a folder of its own. With `on_panic` the guest waits for a debugger when its
-    /// kernel fails.
+    /// kernel fails; with `at_end`, which is said then, when it is over.
     ///
     /// # Errors
     ///
     /// A place where nobody can listen.
-    pub fn open(at: Option<&GdbAt>, on_panic: bool, control: &Arc<Control>) -> Result<Self, HostError> {
+    pub fn open(
+        at: Option<&GdbAt>,
+        on_panic: bool,
+        at_end: Option<&str>,
+        control: &Arc<Control>,
+    ) -> Result<Self, HostError> {
         let inbox = Arc::<Inbox>::default();
         let (door, folder) = match at {
             Some(at) => (Door::open("--gdb", &at.place, &inbox, control)?, None),
@@ -67,14 +72,16 @@ impl Gdb {
         let failed = on_panic.then(|| {
             format!("the guest's kernel has failed, and waits for: gdb VMLINUX -ex '{}'", door.command)
         });
-        let waits = at.is_some_and(|at| at.waits);
-        let session = Session::new(&inbox, control, waits, failed);
-        Ok(Gdb { session: Arc::new(Mutex::new(session)), door, inbox, on_panic, _folder: folder })
+        let over = at_end.map(|what| format!("{what}: gdb -ex '{}'", door.command));
+        let lines = Lines { waits_at_start: at.is_some_and(|at| at.waits), at_failure: failed, at_end: over };
+        let session = Session::new(&inbox, control, lines);
+        let waits = Waits { at_failure: on_panic, at_end: at_end.is_some() };
+        Ok(Gdb { session: Arc::new(Mutex::new(session)), door, inbox, waits, _folder: folder })
     }
 
     /// For a back end.
     pub fn attached(&self) -> Attached {
-        Attached::new(Arc::clone(&self.session) as _, Arc::clone(&self.inbox) as _, self.on_panic)
+        Attached::new(Arc::clone(&self.session) as _, Arc::clone(&self.inbox) as _, self.waits)
     }
 
     /// What the user is told: where it is.

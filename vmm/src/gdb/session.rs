@@ -6,6 +6,7 @@ use std::sync::Arc;
 use fencepost_softcpu::stops::Stops;
 use gdbstub::common::Signal;
 use gdbstub::conn::Connection;
+use gdbstub::target::ext::base::reverse_exec::ReplayLogPosition;
 use gdbstub::stub::state_machine::GdbStubStateMachine as Stub;
 use gdbstub::stub::{DisconnectReason, GdbStub, GdbStubError, MultiThreadStopReason as Reason};
 
@@ -60,10 +61,19 @@ pub struct Session {
     subject: Subject,
     stub: Option<Stub<'static, Subject, Line>>,
     order: Order,
-    /// The guest waits for a debugger before its first instruction.
-    waits_at_start: bool,
-    /// The guest waits for one when its kernel fails; said before it does.
-    waits_at_failure: Option<String>,
+    /// It was said while the debugger was attended to last.
+    ordered: bool,
+    lines: Lines,
+}
+
+/// When the guest waits for a debugger.
+pub struct Lines {
+    /// Before its first instruction.
+    pub waits_at_start: bool,
+    /// When its kernel fails; said before it does.
+    pub at_failure: Option<String>,
+    /// When it is over, said too.
+    pub at_end: Option<String>,
 }
 
 fn signal(why: Why) -> Signal {
@@ -71,7 +81,9 @@ fn signal(why: Why) -> Signal {
         Why::Called => Signal::SIGINT,
         Why::Failed => Signal::SIGABRT,
         Why::Dying => Signal::SIGSEGV,
-        Why::Start | Why::Stepped | Why::Breakpoint | Why::Accessed(_) => Signal::SIGTRAP,
+        Why::Start | Why::Stepped | Why::Breakpoint | Why::Accessed(_) | Why::Began | Why::Ended => {
+            Signal::SIGTRAP
+        }
     }
 }
 
@@ -80,8 +92,7 @@ impl Session {
     pub fn new(
         inbox: &Arc<Inbox>,
         control: &Arc<Control>,
-        waits_at_start: bool,
-        waits_at_failure: Option<String>,
+        lines: Lines,
     ) -> Self {
         Session {
             inbox: Arc::clone(inbox),
@@ -89,16 +100,24 @@ impl Session {
             subject: Subject::default(),
             stub: None,
             order: Order::Run,
-            waits_at_start,
-            waits_at_failure,
+            ordered: false,
+            lines,
+        }
+    }
+
+    /// What is said before the guest waits.
+    fn line(&self, why: Why) -> Option<&String> {
+        match why {
+            Why::Failed => self.lines.at_failure.as_ref(),
+            Why::Ended => self.lines.at_end.as_ref(),
+            _ => None,
         }
     }
 
     fn waits(&self, why: Why) -> bool {
         match why {
-            Why::Start => self.waits_at_start,
-            Why::Failed => self.waits_at_failure.is_some(),
-            _ => false,
+            Why::Start => self.lines.waits_at_start,
+            _ => self.line(why).is_some(),
         }
     }
 
@@ -106,8 +125,7 @@ impl Session {
     fn work(&mut self, why: Why) -> Order {
         let mut report = (why != Why::Called).then_some(why);
         if self.stub.is_none()
-            && why == Why::Failed
-            && let Some(line) = &self.waits_at_failure
+            && let Some(line) = self.line(why)
         {
             say::line(format_args!("fencepost: {line}"));
         }
@@ -145,19 +163,22 @@ impl Session {
                 }
                 Ok(Next::Left(order)) => {
                     self.subject.let_go();
-                    self.order = order;
-                    return order;
+                    return self.orders(order);
                 }
                 Err(error) => {
                     say::in_passing(format_args!(
                         "fencepost: gdb: {error}; it is let go, and the guest goes on"
                     ));
                     self.subject.let_go();
-                    self.order = Order::Run;
-                    return self.order;
+                    return self.orders(Order::Run);
                 }
             }
         }
+    }
+
+    fn orders(&mut self, order: Order) -> Order {
+        (self.order, self.ordered) = (order, true);
+        order
     }
 
     fn begin(&mut self, stream: Stream) -> Result<Next, Failed> {
@@ -183,13 +204,14 @@ impl Session {
                     stub.report_stop(&mut self.subject, reason).map(Next::More)
                 }
                 (None, Some(order)) => {
-                    self.order = order;
+                    self.orders(order);
                     Ok(Next::Goes(stub.into()))
                 }
                 (None, None) => Ok(Next::Goes(stub.into())),
             },
             (Stub::CtrlCInterrupt(stub), _) => {
-                self.order = Order::Run;
+                self.orders(Order::Run);
+                let subject = &mut self.subject;
                 subject.order = None;
                 let reason = Reason::SignalWithThread { tid: subject.current(), signal: Signal::SIGINT };
                 stub.interrupt_handled(subject, Some(reason)).map(Next::More)
@@ -211,7 +233,11 @@ impl Session {
                 let kind = self.subject.watch_kind(access.watched);
                 Reason::Watch { tid, kind, addr: access.watched }
             }
-            Why::Start | Why::Called | Why::Stepped | Why::Failed | Why::Dying => {
+            Why::Began => Reason::ReplayLog { tid: Some(tid), pos: ReplayLogPosition::Begin },
+            Why::Ended if self.subject.can_go_back() => {
+                Reason::ReplayLog { tid: Some(tid), pos: ReplayLogPosition::End }
+            }
+            Why::Start | Why::Called | Why::Stepped | Why::Failed | Why::Dying | Why::Ended => {
                 Reason::SignalWithThread { tid, signal: signal(why) }
             }
         }
@@ -230,16 +256,22 @@ impl Debugger for Session {
     fn attend(&mut self, why: Why, cpus: &mut Stopped, machine: &mut Machine) -> Order {
         std::mem::swap(&mut self.subject.cpus, cpus);
         self.subject.memory = Some(machine.memory().clone());
+        self.ordered = false;
         let order = self.work(why);
         self.subject.memory = None;
         for (gpa, bytes) in self.subject.written.drain(..) {
+            self.subject.cpus.changed = true;
             machine.code().written(gpa, bytes);
         }
         for mark in self.subject.marks.drain(..) {
-            machine.record_mark(&mark);
+            machine.record_mark_beside(&mark);
         }
         std::mem::swap(&mut self.subject.cpus, cpus);
         order
+    }
+
+    fn has_ordered(&self) -> bool {
+        self.ordered
     }
 
     fn limit(&mut self, most: Most) {

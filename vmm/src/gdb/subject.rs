@@ -10,6 +10,7 @@ use gdbstub::target::ext::base::multithread::{
     MultiThreadBase, MultiThreadResume, MultiThreadResumeOps, MultiThreadSchedulerLocking,
     MultiThreadSchedulerLockingOps, MultiThreadSingleStep, MultiThreadSingleStepOps,
 };
+use gdbstub::target::ext::base::reverse_exec::{ReverseCont, ReverseContOps, ReverseStep, ReverseStepOps};
 use gdbstub::target::ext::breakpoints::{
     Breakpoints, BreakpointsOps, HwBreakpoint, HwBreakpointOps, HwWatchpoint, HwWatchpointOps, SwBreakpoint,
     SwBreakpointOps, WatchKind,
@@ -23,11 +24,16 @@ use super::monitor;
 use super::registers::{AllRegisters, Amd64};
 use crate::debug::{Most, Order, Stopped};
 use crate::paging;
+use crate::say;
 
 /// The error number for what cannot be reached, or set so.
 const EFAULT: u8 = 14;
 /// The error number for a thread that is not there.
 const ESRCH: u8 = 3;
+/// The error number for what cannot be changed.
+const EROFS: u8 = 30;
+/// What is said then.
+const PAST: &str = "fencepost: gdb: the past cannot be changed; `continue` to where the guest was farthest first";
 /// The error number for too much.
 const ENOSPC: u8 = 28;
 
@@ -62,6 +68,20 @@ impl Subject {
         self.software.clear();
         self.hardware.clear();
         self.watched.clear();
+    }
+
+    /// Whether the machine can go back.
+    pub fn can_go_back(&self) -> bool {
+        self.most.is_some_and(|most| most.back)
+    }
+
+    /// Refuses to change what has been.
+    fn check_present(&self) -> TargetResult<(), Self> {
+        if self.cpus.past {
+            say::in_passing(PAST);
+            return Err(TargetError::Errno(EROFS));
+        }
+        Ok(())
     }
 
     /// The thread that the reason to stand still is of.
@@ -147,6 +167,7 @@ impl MultiThreadBase for Subject {
     }
 
     fn write_registers(&mut self, registers: &AllRegisters, thread: Tid) -> TargetResult<(), Self> {
+        self.check_present()?;
         self.cpu(thread)?;
         registers.set(&mut self.cpus.cpus[thread.get() - 1]).map_err(|_| TargetError::Errno(EFAULT))
     }
@@ -161,6 +182,7 @@ impl MultiThreadBase for Subject {
     }
 
     fn write_addrs(&mut self, start: u64, data: &[u8], thread: Tid) -> TargetResult<(), Self> {
+        self.check_present()?;
         // Nothing is written if not all can be.
         let mut parts = Vec::new();
         let reached = self.reach(thread, (start, data.len()), |memory, gpa, done, length| {
@@ -224,6 +246,14 @@ impl MultiThreadResume for Subject {
         Ok(())
     }
 
+    fn support_reverse_step(&mut self) -> Option<ReverseStepOps<'_, Tid, Self>> {
+        if self.can_go_back() { Some(self) } else { None }
+    }
+
+    fn support_reverse_cont(&mut self) -> Option<ReverseContOps<'_, Tid, Self>> {
+        if self.can_go_back() { Some(self) } else { None }
+    }
+
     fn support_single_step(&mut self) -> Option<MultiThreadSingleStepOps<'_, Self>> {
         Some(self)
     }
@@ -236,6 +266,20 @@ impl MultiThreadResume for Subject {
 impl MultiThreadSingleStep for Subject {
     fn set_resume_action_step(&mut self, thread: Tid, _: Option<Signal>) -> Result<(), Self::Error> {
         self.order = Some(Order::Step(thread.get() - 1));
+        Ok(())
+    }
+}
+
+impl ReverseStep<Tid> for Subject {
+    fn reverse_step(&mut self, thread: Tid) -> Result<(), Self::Error> {
+        self.order = Some(Order::StepBack(thread.get() - 1));
+        Ok(())
+    }
+}
+
+impl ReverseCont<Tid> for Subject {
+    fn reverse_cont(&mut self) -> Result<(), Self::Error> {
+        self.order = Some(Order::RunBack);
         Ok(())
     }
 }

@@ -35,9 +35,20 @@ pub struct EventLog {
     keep: Option<Keep>,
     recorder: Recorder,
     digester: Option<Digester>,
-    count: u64,
-    guest_lost: u64,
+    said: Said,
+    /// How much there was when there was most: what a machine that has gone back says again is known.
+    most: Said,
+    /// Events beside those.
+    beside: u64,
     stream: Option<Stream>,
+}
+
+/// How much was logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    events: u64,
+    definitions: u64,
+    guest_lost: u64,
 }
 
 impl EventLog {
@@ -48,8 +59,9 @@ impl EventLog {
             keep: None,
             recorder: Recorder::new(capacity),
             digester: None,
-            count: 0,
-            guest_lost: 0,
+            said: Said::default(),
+            most: Said::default(),
+            beside: 0,
             stream: None,
         }
     }
@@ -72,9 +84,38 @@ impl EventLog {
         self
     }
 
+    /// How much was logged by now.
+    pub fn said(&self) -> Said {
+        self.said
+    }
+
+    /// The machine goes on from where so much was logged.
+    pub fn go_back(&mut self, said: Said) {
+        self.said = said;
+    }
+
+    /// Whether the machine is where it has been before: it says nothing new.
+    pub fn is_known(&self) -> bool {
+        self.said.events < self.most.events
+    }
+
     /// Adds an event.
     pub fn push(&mut self, stamp: Stamp, event: Event) {
-        self.count += 1;
+        self.said.events += 1;
+        if self.said.events <= self.most.events {
+            return;
+        }
+        self.most.events = self.said.events;
+        self.add(stamp, event);
+    }
+
+    /// Adds an event that is not of the machine, which has none like it when it goes over its past again.
+    pub fn push_beside(&mut self, stamp: Stamp, event: Event) {
+        self.beside += 1;
+        self.add(stamp, event);
+    }
+
+    fn add(&mut self, stamp: Stamp, event: Event) {
         if let Some(digester) = &mut self.digester {
             digester.add(stamp, &event);
         }
@@ -92,6 +133,11 @@ impl EventLog {
 
     /// Adds what later guest events refer to.
     pub fn define(&mut self, definition: Definition) {
+        self.said.definitions += 1;
+        if self.said.definitions <= self.most.definitions {
+            return;
+        }
+        self.most.definitions = self.said.definitions;
         if let Some(stream) = &mut self.stream {
             stream.define(definition);
         }
@@ -104,14 +150,15 @@ impl EventLog {
 
     /// Has all that was recorded so far written to the file.
     pub fn flush(&mut self) {
-        if let Some(stream) = &mut self.stream {
+        if let Some(stream) = self.stream.as_mut().filter(|_| self.said.events >= self.most.events) {
             stream.flush();
         }
     }
 
     /// As [`Stream::look`], if there is a file; gives the cycle at which to come again.
     pub fn look(&mut self, time: &TimeBase) -> Option<Cycles> {
-        self.stream.as_mut().map(|stream| time.cycle_at(stream.look(time.now().ns)))
+        let known = self.is_known();
+        self.stream.as_mut().filter(|_| !known).map(|stream| time.cycle_at(stream.look(time.now().ns)))
     }
 
     /// What happens from now on when the file's writer is behind.
@@ -123,17 +170,18 @@ impl EventLog {
 
     /// Counts events that the guest lost.
     pub fn guest_lost(&mut self, events: u64) {
-        self.guest_lost = self.guest_lost.saturating_add(events);
+        self.said.guest_lost = self.said.guest_lost.saturating_add(events);
+        self.most.guest_lost = self.most.guest_lost.max(self.said.guest_lost);
     }
 
     /// Ends the log: completes the file. `counted`: what was counted, in the order of the header.
     pub fn finish(self, counted: Vec<Vec<u64>>) -> FinishedLog {
         FinishedLog {
             recorder: self.recorder,
-            count: self.count,
-            guest_lost: self.guest_lost,
+            count: self.most.events + self.beside,
+            guest_lost: self.most.guest_lost,
             digest: self.digester.map(|digester| hex(&digester.digest.finalize())),
-            written: self.stream.map(|stream| stream.finish(self.guest_lost, counted)),
+            written: self.stream.map(|stream| stream.finish(self.most.guest_lost, counted)),
         }
     }
 }

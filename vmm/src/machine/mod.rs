@@ -17,6 +17,7 @@ pub mod log;
 pub mod map;
 pub mod memory;
 mod numbers;
+pub mod past;
 mod pauses;
 mod ports;
 pub mod recent;
@@ -70,9 +71,10 @@ use inbox::Inboxes;
 use irq::InterruptController;
 use log::EventLog;
 use numbers::Numbers;
+use past::Ways;
 pub use pauses::Pauses;
 use recent::{Exit, ExitKind, Recent};
-use recorded::Taken;
+use recorded::{Recording, Taken};
 use remap::Remapping;
 use serial::SerialPort;
 use time::TimeBase;
@@ -163,6 +165,9 @@ pub struct Machine {
     /// Where it is recorded what the host brings, and how much that was.
     record: Option<Box<dyn Write + Send>>,
     taken: Taken,
+    /// What the host brought since it was said that this is to be kept.
+    brought: Option<Recording>,
+    ways: Option<Ways>,
     faults: Faults,
     changes: Changes,
     /// When what was due was done last, and whether something for a device waits for the cycle behind it.
@@ -212,6 +217,8 @@ impl Machine {
             inboxes: Inboxes::default(),
             record: None,
             taken: Taken::default(),
+            brought: None,
+            ways: None,
             faults: Faults::default(),
             changes: Changes::default(),
             due_at: None,
@@ -295,6 +302,11 @@ impl Machine {
     /// Who must be told of writes to RAM that are not the CPU's.
     pub fn code(&self) -> &CodePages {
         &self.code
+    }
+
+    /// The same, for who keeps it.
+    pub fn shared_code(&self) -> Arc<CodePages> {
+        Arc::clone(&self.code)
     }
 
     /// Another back end takes over: its time, which continues from the old one's, and its interrupt delivery.
@@ -445,9 +457,14 @@ impl Machine {
         self.record(Event::Moved { to });
     }
 
-    /// Records a mark of a debugger's user.
+    /// Records a mark of who changes the machine.
     pub fn record_mark(&mut self, text: &str) {
         self.record(Event::Mark { text: text.into() });
+    }
+
+    /// Records a mark of a debugger's user.
+    pub fn record_mark_beside(&mut self, text: &str) {
+        self.log.push_beside(self.time.now(), Event::Mark { text: text.into() });
     }
 
     fn record(&mut self, event: Event) {

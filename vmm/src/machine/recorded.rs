@@ -116,6 +116,21 @@ pub fn parse(text: &str) -> Result<Recording, (usize, &'static str)> {
 }
 
 impl Recording {
+    /// That of a machine that has `taken` so much and gets no more yet.
+    pub(super) fn begin(taken: &Taken) -> Self {
+        Recording { before: taken.clone(), all: Vec::new() }
+    }
+
+    /// What came after a machine had `taken` so much, at `now_ns`, of a record of its own run. Input that comes from a file is no part
+    /// of it.
+    pub(super) fn since(&self, taken: &Taken, now_ns: u64, from_file: bool) -> Option<Timed> {
+        let mut taken = taken.clone();
+        if from_file {
+            taken.characters[0] = self.before.characters[0];
+        }
+        self.clone().rest(&taken, now_ns)
+    }
+
     /// What is still to come for a machine that has `taken` so much, at `now_ns`; none if the record is of another run.
     fn rest(self, taken: &Taken, now_ns: u64) -> Option<Timed> {
         let mut had = taken.since(&self.before)?;
@@ -165,14 +180,25 @@ impl Machine {
 
     /// Shows itself what has come over the serial lines, where that is recorded.
     pub(super) fn record_lines(&mut self) {
-        let Some(mut record) = self.record.take() else { return };
+        if self.record.is_none() && self.brought.is_none() {
+            return;
+        }
         let at_ns = self.now().ns;
         for port in (0u8..).take(1 + MORE_SERIAL_MAX) {
             let received = self.control.show_input(port);
-            let _ = record.write_all(serial_lines(at_ns, port, &received).as_bytes());
+            if let Some(record) = &mut self.record {
+                let _ = record.write_all(serial_lines(at_ns, port, &received).as_bytes());
+            }
+            if let Some(brought) = self.brought.as_mut().filter(|_| !received.is_empty()) {
+                brought.all.push((at_ns, Brought::Line(port, received)));
+            }
             self.attend_serial(port);
         }
-        self.record = Some(record);
+    }
+
+    /// How many characters of console input it has taken that `then` had not.
+    pub(super) fn characters_since(&self, then: &Taken) -> u64 {
+        self.taken.characters[0].saturating_sub(then.characters[0])
     }
 
     /// The next data that the host brings a function.
@@ -183,6 +209,9 @@ impl Machine {
         if let Some(record) = &mut self.record {
             let _ =
                 record.write_all(line(at_ns, &slot.to_string(), &digits(data.iter().copied())).as_bytes());
+        }
+        if let Some(brought) = &mut self.brought {
+            brought.all.push((at_ns, Brought::Data(slot, data.clone())));
         }
         Some((slot, data))
     }

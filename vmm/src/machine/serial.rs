@@ -158,6 +158,12 @@ impl SerialPort {
         self.uart.writer_mut().out = out;
     }
 
+    /// Where it writes, which is nowhere from now on. What it was to write and has not is lost.
+    pub fn part(&mut self) -> Box<dyn Write + Send> {
+        self.uart.writer_mut().line.clear();
+        std::mem::replace(&mut self.uart.writer_mut().out, Box::new(std::io::sink()))
+    }
+
     /// Reads the register at `offset`, 0 to 7.
     pub fn read(&mut self, offset: u8) -> u8 {
         self.line.note_read(offset);

@@ -40,7 +40,7 @@ impl Timed {
     }
 
     /// Adds all that `others` has.
-    fn append(&mut self, others: Timed) {
+    pub(super) fn append(&mut self, others: Timed) {
         let behind = others.behind.into_iter();
         let behind = behind.flat_map(|(mark, all)| all.into_iter().map(move |one| (Some(mark), one)));
         let due = others.due.into_iter().map(|((ns, order), brought)| (None, (ns, order, brought)));

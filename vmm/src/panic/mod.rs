@@ -117,7 +117,9 @@ impl Panics {
 
     /// Goes on behind what was heard by another.
     pub fn restore(&self, heard: Ears) {
-        self.state().ears = heard;
+        let mut state = self.state();
+        *state = State { ears: heard, ending: None };
+        self.0.ends.store(false, Ordering::Release);
     }
 }
 

@@ -17,6 +17,7 @@ mod pool;
 mod prepare;
 mod progress;
 mod queue;
+mod reopened;
 mod stage;
 mod tasks;
 pub mod worker;
@@ -33,6 +34,7 @@ use sha2::{Digest, Sha256};
 
 use crate::cache;
 use crate::error::HostError;
+use crate::gdb::Place;
 use crate::machine::log::hex;
 use crate::root::process::Job;
 use crate::scenario::{self, Found};
@@ -71,6 +73,8 @@ pub struct Wanted {
     pub results: PathBuf,
     /// Plays one after the other in this process, with a shell on the terminal at a step that fails.
     pub shell: bool,
+    /// Plays one after the other in this process, and opens one that fails at its end to a debugger here.
+    pub gdb: Option<Place>,
     /// Boots each scenario's machine instead of starting from a snapshot.
     pub boot_each: bool,
     /// How this command was called, without filters and scenarios, for the commands that run one again.
@@ -129,7 +133,7 @@ pub fn run(wanted: &Wanted, signal: &AtomicI32, tell: Tell<'_>) -> Result<Suite,
         HostError::input("there is no cache folder without HOME", "set HOME, or FENCEPOST_CACHE to a folder")
     })?;
     stage::sweep_killed(&cache.join(STAGES));
-    let telling = Telling::new(items.len(), wanted.shell, tell);
+    let telling = Telling::new(items.len(), wanted.shell || wanted.gdb.is_some(), tell);
     let queue = Queue::default();
     let mut over = Vec::new();
     let fill = || {

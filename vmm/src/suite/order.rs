@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::config::MachineConfig;
+use crate::gdb::Place;
 
 /// The hidden command of a worker.
 pub const COMMAND: &str = "test-worker";
@@ -32,7 +33,7 @@ pub struct Boot {
 }
 
 /// What is played.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Play {
     /// The name in reports.
     pub name: String,
@@ -58,6 +59,9 @@ pub struct Play {
     pub folder: PathBuf,
     /// Whether a step that fails is followed by a shell on the console, which is the terminal of whoever plays this.
     pub shell: bool,
+    /// Where a debugger comes to when something has failed.
+    #[serde(skip)]
+    pub gdb: Option<Place>,
     /// Whether the machine is saved when something has failed.
     pub save: bool,
     /// Whether all that shows what happened is kept even when nothing has failed.

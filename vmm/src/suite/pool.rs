@@ -17,6 +17,7 @@ use super::plan::Item;
 use super::prepare::Ready;
 use super::progress::Telling;
 use super::queue::Queue;
+use super::reopened;
 use super::{Wanted, judge, worker};
 use crate::control::Control;
 use crate::error::{HostError, plain};
@@ -161,7 +162,7 @@ fn with_evidence(item: &Item, play: Play, wanted: &Wanted, signal: &AtomicI32) -
 fn in_folder(item: &Item, mut play: Play, folder: &Path, signal: &AtomicI32) -> Result<Outcome, HostError> {
     play.folder = folder.to_path_buf();
     let limit = item.found.scenario.scenario.wall_timeout.0 + GRACE;
-    let answered = match play.shell {
+    let answered = match play.shell || play.gdb.is_some() {
         true => here(&play),
         false => answer(&Order::Play(Box::new(play)), Some(limit), signal)?,
     };
@@ -180,8 +181,12 @@ fn unwritable(path: &Path, error: &std::io::Error) -> String {
 /// Plays in this process, whose terminal the guest has at a step that fails.
 fn here(play: &Play) -> Result<String, String> {
     let control = Arc::<Control>::default();
-    let _signals = signals::watch(Arc::clone(&control));
+    let signals = signals::watch(Arc::clone(&control));
     let outcome = worker::play(play, &control).map_err(|error| error.to_string())?;
+    drop(signals);
+    if let Some(place) = play.gdb.as_ref().filter(|_| outcome.verdict == Verdict::Failed) {
+        reopened::open(play, place).map_err(|error| error.to_string())?;
+    }
     serde_json::to_string(&outcome).map_err(|error| error.to_string())
 }
 

@@ -162,6 +162,7 @@ impl<'a> Preparing<'a> {
             preamble: guest::preamble(scenario, item.seed),
             folder: PathBuf::new(),
             shell: self.wanted.shell,
+            gdb: self.wanted.gdb.clone(),
             save: true,
             keep: self.wanted.keep,
         };

@@ -106,7 +106,7 @@ fn boot(order: Boot, control: &Arc<Control>) -> Result<(), HostError> {
 }
 
 /// Runs a machine with a player; gives its record, and how the run ended. `tail` gets its console.
-fn run_player(
+pub(super) fn run_player(
     launch: &Launch,
     wanted: Wanted,
     (tail, seeing): (&Tail, Option<&Seeing>),
@@ -149,6 +149,21 @@ fn how_it_ended(outcome: &Outcome) -> String {
     line.unwrap_or_else(|| "it ended the machine".to_string())
 }
 
+/// The run of a scenario.
+pub(super) fn launched(order: &Play, found: &Found) -> Launch {
+    let mut launch = Launch::new(order.machine.clone());
+    launch.restore = order.restore.clone();
+    launch.restored_seed = order.seed;
+    launch.machine.tracing.file = Some(order.folder.join(TRACE));
+    if found.scenario.expect.trace.is_empty() {
+        launch.machine.tracing.limit = EVIDENCE_TRACE;
+    }
+    launch.timeout = (!order.shell).then_some(found.scenario.scenario.wall_timeout.0);
+    launch.realtime = order.shell;
+    launch.on_panic = Some(OnPanic::Exit);
+    launch
+}
+
 /// Plays a scenario.
 pub(super) fn play(order: &Play, control: &Arc<Control>) -> Result<Report, HostError> {
     let found = Found::of(&order.path, &order.text)?.as_variant(order.variant.as_deref());
@@ -164,16 +179,7 @@ pub(super) fn play(order: &Play, control: &Arc<Control>) -> Result<Report, HostE
         save: save.then(|| (order.folder.join("failure.snapshot"), SaveAt::Failure)),
         ..tasks::wanted(order, &found)?
     };
-    let mut launch = Launch::new(order.machine.clone());
-    launch.restore = order.restore.clone();
-    launch.restored_seed = order.seed;
-    launch.machine.tracing.file = Some(order.folder.join(TRACE));
-    if found.scenario.expect.trace.is_empty() {
-        launch.machine.tracing.limit = EVIDENCE_TRACE;
-    }
-    launch.timeout = (!order.shell).then_some(about.wall_timeout.0);
-    launch.realtime = order.shell;
-    launch.on_panic = Some(OnPanic::Exit);
+    let launch = launched(order, &found);
     let console = order.folder.join("console.txt");
     let unwritten = |error: std::io::Error| HostError::file("evidence", &console, &error, "make room there");
     let tail = Tail::new(File::create(&console).map_err(unwritten)?, CONSOLE_MAX_BYTES);
@@ -245,7 +251,7 @@ fn judge_all(
 }
 
 /// Judges each task as it ends, and keeps what came of it.
-fn judge_into(found: &Found, judged: &Arc<Mutex<Vec<(usize, Judged)>>>) -> Result<Judge, HostError> {
+pub(super) fn judge_into(found: &Found, judged: &Arc<Mutex<Vec<(usize, Judged)>>>) -> Result<Judge, HostError> {
     let (found, judged, known) = (found.clone(), Arc::clone(judged), known(found)?);
     Ok(Box::new(move |played| {
         let one = judge_task(&found, &known, played);

@@ -51,7 +51,7 @@ impl Breakpoints {
     /// What a debugger can have. A KVM that emulates kernel code looks at breakpoints for instructions only.
     pub fn most(&self) -> Most {
         let stops = REGISTERS - usize::from(self.half_done);
-        Most { stops, watches: !self.half_done, any_range: false }
+        Most { stops, watches: !self.half_done, any_range: false, back: false }
     }
 
     /// From the next [`follow`](Self::follow) on stops there, and after one instruction if `step`.

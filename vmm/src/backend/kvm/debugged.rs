@@ -54,7 +54,7 @@ impl Vcpu {
         let before = VcpuState::get(&self.fd)?;
         let (fd, breakpoints) = (&self.fd, &mut self.breakpoints);
         let original = before.to_cpu();
-        let mut cpus = Stopped { cpus: vec![original.clone()], current: 0 };
+        let mut cpus = Stopped { cpus: vec![original.clone()], ..Stopped::default() };
         let (order, goes_on) = shared.with(|machine| {
             let left = debugged.failed && machine.has_panicked() && !debugged.debugger.get().is_there();
             if why == Why::Failed && left {

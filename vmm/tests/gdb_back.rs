@@ -1,0 +1,314 @@
+//! Reverse execution: a guest goes back, and on again as the guest that never did.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use fencepost_skip::Tested;
+use tempfile::TempDir;
+
+/// A guest with a server for a debugger, which waits for that.
+struct Served {
+    child: Child,
+    folder: TempDir,
+}
+
+fn fencepost(guest: &Path, options: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fencepost"));
+    command.args(["run", "--memory", "32M", "--timeout", "240", "--memory-hash", "--stats", "--kernel"]);
+    command.arg(guest).args(["--accel", "soft"]).args(options);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+impl Served {
+    fn start(guest: &Path, options: &[&str], input: Stdio) -> Served {
+        let folder = TempDir::new().unwrap();
+        let at = format!("unix:{}", folder.path().join("socket").display());
+        let child = fencepost(guest, options).args(["--gdb", &at]).stdin(input).spawn().unwrap();
+        let served = Served { child, folder };
+        while !served.socket().exists() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        served
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path().join("socket")
+    }
+
+    fn talk(&self) -> Talk {
+        let mut talk = Talk(UnixStream::connect(self.socket()).unwrap());
+        talk.0.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+        talk.ask("qSupported:multiprocess+;swbreak+;hwbreak+");
+        talk
+    }
+
+    fn end(self) -> Output {
+        self.child.wait_with_output().unwrap()
+    }
+}
+
+/// The remote protocol.
+struct Talk(UnixStream);
+
+impl Talk {
+    fn say(&mut self, text: &str) {
+        let sum = text.bytes().fold(0u8, u8::wrapping_add);
+        self.0.write_all(format!("${text}#{sum:02x}").as_bytes()).unwrap();
+    }
+
+    fn hear(&mut self) -> String {
+        let mut answer = Vec::new();
+        let mut byte = [0];
+        while answer.iter().rev().nth(2) != Some(&b'#') {
+            assert_eq!(self.0.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&answer));
+            answer.push(byte[0]);
+        }
+        self.0.write_all(b"+").unwrap();
+        let answer = String::from_utf8(answer).unwrap();
+        let from = answer.find('$').expect("a packet") + 1;
+        answer[from..answer.len() - 3].to_string()
+    }
+
+    fn ask(&mut self, text: &str) -> String {
+        self.say(text);
+        self.hear()
+    }
+
+    fn registers(&mut self) -> String {
+        self.ask("g")
+    }
+
+    /// One instruction of a CPU.
+    fn step(&mut self, thread: u32) -> String {
+        self.ask(&format!("vCont;s:p1.{thread};c"))
+    }
+
+    fn step_back(&mut self, thread: u32) -> String {
+        assert_eq!(self.ask(&format!("Hcp1.{thread}")), "OK");
+        self.ask("bs")
+    }
+
+    fn go_on(&mut self) -> String {
+        self.ask("vCont;c")
+    }
+
+    fn run_back(&mut self) -> String {
+        self.ask("bc")
+    }
+
+    fn rip(&mut self) -> u64 {
+        // Sixteen general registers of eight bytes come before it.
+        let registers = self.registers();
+        let bytes = (0..8).map(|n| u8::from_str_radix(&registers[256 + 2 * n..258 + 2 * n], 16).unwrap());
+        u64::from_le_bytes(bytes.collect::<Vec<_>>().try_into().unwrap())
+    }
+}
+
+/// What must be the same of two runs: the console, the exit status, and instructions, events and memory.
+fn remains(output: &Output) -> Vec<String> {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let lines = said.lines().filter(|line| line.contains("sha256") || line.contains("guest instructions"));
+    let lines = lines.map(|line| match line.split_once(" MIPS") {
+        Some((before, _)) => before.rsplit_once(", ").map_or(line, |it| it.0),
+        None => line,
+    });
+    let mut all: Vec<String> = lines.map(str::to_owned).collect();
+    assert_eq!(all.len(), 3, "{said}");
+    all.push(String::from_utf8_lossy(&output.stdout).into_owned());
+    all.push(format!("{:?}", output.status.code()));
+    all
+}
+
+fn guest(name: &str) -> Option<PathBuf> {
+    common::micro_guests().map(|folder| folder.join(name))
+}
+
+#[test]
+fn steps_back_are_the_steps_forward_in_reverse() -> Tested {
+    let Some(guest) = guest("hello") else { return Tested::skipped(common::NO_MAKE) };
+    let alone = fencepost(&guest, &[]).output().unwrap();
+    let served = Served::start(&guest, &[], Stdio::null());
+    let mut talk = served.talk();
+    assert!(talk.step_back(1).contains("replaylog:begin"));
+    let mut seen = vec![talk.registers()];
+    for _ in 0..300 {
+        assert!(talk.step(1).starts_with("T05"));
+        seen.push(talk.registers());
+    }
+    for then in seen.iter().rev().skip(1) {
+        assert!(talk.step_back(1).starts_with("T05"));
+        assert_eq!(talk.registers(), *then);
+    }
+    assert!(talk.step_back(1).contains("replaylog:begin"));
+    for then in &seen[1..] {
+        talk.step(1);
+        assert_eq!(talk.registers(), *then);
+    }
+    // From the farthest moment it goes on to the end, and has said everything once.
+    for _ in 0..20 {
+        talk.step_back(1);
+    }
+    assert_eq!(talk.registers(), seen[280]);
+    let change = format!("M{:x},1:90", talk.rip());
+    let why = talk.ask(&change);
+    assert!(why.starts_with('E'), "the past stays: {why}");
+    assert!(talk.go_on().contains("replaylog:end"));
+    assert_eq!(talk.registers(), seen[300]);
+    talk.say("vCont;c");
+    let end = talk.hear();
+    assert!(end.starts_with("W2a"), "{end}");
+    assert_eq!(remains(&served.end()), remains(&alone));
+    Tested::Ran
+}
+
+/// Guests with devices, timers, interrupts and code that changes: back from the middle to the beginning, and on.
+#[test]
+fn a_guest_that_went_back_ends_as_the_one_that_did_not() -> Tested {
+    let Some(folder) = common::micro_guests() else { return Tested::skipped(common::NO_MAKE) };
+    for name in common::GUESTS {
+        let guest = folder.join(name);
+        let alone = fencepost(&guest, &[]).output().unwrap();
+        let served = Served::start(&guest, &[], Stdio::null());
+        let mut talk = served.talk();
+        // `print` stands in every guest, and its first instruction is reached often.
+        let print = symbol(&guest, "print");
+        assert_eq!(talk.ask(&format!("Z0,{print:x},1")), "OK");
+        let mut seen = Vec::new();
+        while seen.len() < 6 && talk.go_on().starts_with("T05") {
+            seen.push(talk.registers());
+        }
+        assert!(!seen.is_empty(), "{name} prints");
+        for then in seen.iter().rev().skip(1) {
+            assert!(talk.run_back().contains("swbreak"), "{name}");
+            assert_eq!(talk.registers(), *then, "{name}");
+        }
+        assert!(talk.run_back().contains("replaylog:begin"), "{name}");
+        for then in &seen {
+            talk.go_on();
+            assert_eq!(talk.rip(), print, "{name}");
+            assert_eq!(talk.registers(), *then, "{name}");
+        }
+        for _ in 0..5 {
+            talk.step_back(1);
+        }
+        talk.say("D;1");
+        drop(talk);
+        assert_eq!(remains(&served.end()), remains(&alone), "{name}");
+    }
+    Tested::Ran
+}
+
+/// Where a guest has a function.
+fn symbol(guest: &Path, name: &str) -> u64 {
+    let output = Command::new("nm").arg(guest).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = text.lines().find(|line| line.split(' ').nth(2) == Some(name)).expect("there");
+    u64::from_str_radix(line.split(' ').next().unwrap(), 16).unwrap()
+}
+
+#[test]
+fn a_write_is_found_from_behind_and_undone() -> Tested {
+    let Some(guest) = guest("timer") else { return Tested::skipped(common::NO_MAKE) };
+    let served = Served::start(&guest, &[], Stdio::null());
+    let mut talk = served.talk();
+    let (print, count) = (symbol(&guest, "print"), symbol(&guest, "irq_counts"));
+    let value = |talk: &mut Talk| talk.ask(&format!("m{count:x},8"));
+    talk.ask(&format!("Z0,{print:x},1"));
+    let mut seen = Vec::new();
+    for _ in 0..12 {
+        assert!(talk.go_on().starts_with("T05"));
+        seen.push(value(&mut talk));
+    }
+    talk.ask(&format!("z0,{print:x},1"));
+    talk.ask(&format!("Z2,{count:x},8"));
+    let mut last = seen.last().unwrap().clone();
+    assert_ne!(last, "0000000000000000", "{seen:?}");
+    // Each stop is before the write that made the value: it shows the one before.
+    for _ in 0..2 {
+        let why = talk.run_back();
+        assert!(why.contains(&format!("watch:{count:x}")), "{why}");
+        let (before, at) = (value(&mut talk), talk.rip());
+        assert_ne!(before, last);
+        talk.step(1);
+        assert_eq!(value(&mut talk), last, "one step makes it again");
+        talk.step_back(1);
+        assert_eq!((value(&mut talk), talk.rip()), (before.clone(), at));
+        last = before;
+        if last == "0000000000000000" {
+            break;
+        }
+    }
+    talk.say("k");
+    served.end();
+    Tested::Ran
+}
+
+#[test]
+fn gdb_itself_goes_back() -> Tested {
+    let Some(guest) = guest("timer") else { return Tested::skipped(common::NO_MAKE) };
+    let there = Command::new("gdb").arg("--version").output().is_ok_and(|output| output.status.success());
+    if !there {
+        return Tested::skipped("there is no gdb");
+    }
+    let alone = fencepost(&guest, &[]).output().unwrap();
+    let served = Served::start(&guest, &[], Stdio::null());
+    let mut gdb = Command::new("gdb");
+    gdb.args(["-q", "-nx", "-batch", "-ex", "set pagination off", "-ex"]);
+    gdb.arg(format!("target remote {}", served.socket().display()));
+    let commands = [
+        "break irq_3",
+        "continue",
+        "set $there = $sp",
+        "delete",
+        "break print",
+        "reverse-continue",
+        "p $pc == print",
+        "reverse-stepi",
+        "p $pc == print",
+        "stepi",
+        "p $pc == print",
+        "delete",
+        "break irq_3",
+        "continue",
+        "p $pc == irq_3 && $sp == $there",
+        "delete",
+        "reverse-continue",
+        "continue",
+        "p $pc == irq_3 && $sp == $there",
+        "detach",
+    ];
+    for command in commands {
+        gdb.args(["-ex", command]);
+    }
+    let output = gdb.arg(&guest).stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    let results: Vec<&str> = said.lines().filter(|line| line.starts_with('$')).collect();
+    assert_eq!(results, ["$1 = 1", "$2 = 0", "$3 = 1", "$4 = 1", "$5 = 1"], "{said}");
+    assert_eq!(said.matches("No more reverse-execution history").count(), 2, "{said}");
+    assert_eq!(remains(&served.end()), remains(&alone), "{said}");
+    Tested::Ran
+}
+
+#[test]
+fn what_cannot_be_taken_back_is_refused_in_one_line() -> Tested {
+    let Some(guest) = guest("hello") else { return Tested::skipped(common::NO_MAKE) };
+    // A disk whose file is written cannot be taken back.
+    let folder = TempDir::new().unwrap();
+    let disk = folder.path().join("disk");
+    std::fs::write(&disk, vec![0; 1 << 16]).unwrap();
+    let options = ["--disk", disk.to_str().unwrap()];
+    let served = Served::start(&guest, &options, Stdio::null());
+    let mut talk = served.talk();
+    assert_eq!(talk.ask("bs"), "", "it is not supported");
+    talk.say("k");
+    let said = String::from_utf8_lossy(&served.end().stderr).into_owned();
+    let line = said.lines().find(|line| line.contains("no reverse execution")).expect("said");
+    assert!(line.contains("virtio-blk") && line.contains("add ro or snapshot"), "{line}");
+    Tested::Ran
+}
