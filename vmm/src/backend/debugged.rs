@@ -290,7 +290,7 @@ impl Debugged {
             }
             Doing::Seek(found) => Some(found.why),
             Doing::Scan(part) if now >= part.end => {
-                let plan = going::looked_through(self.past.as_ref()?, part, processor.current());
+                let plan = going::looked_through(self.past.as_ref()?, part, (now, processor.current()));
                 self.follow(plan, processor);
                 None
             }

@@ -125,10 +125,13 @@ pub fn run_back(past: Option<&Past>, end: Cycles, cpu: usize) -> Plan {
     }
 }
 
-/// A part was looked through: to the stop in it, or to the part before.
-pub fn looked_through(past: &Past, part: Part, cpu: usize) -> Plan {
+/// A part was looked through, at whose end the machine is now: to the stop in it, or to the part before.
+pub fn looked_through(past: &Past, part: Part, (now, cpu): (Cycles, usize)) -> Plan {
     let Some(found) = part.found else {
-        return run_back(Some(past), past.cycles(part.from), cpu);
+        return match part.from.checked_sub(1) {
+            Some(_) => run_back(Some(past), past.cycles(part.from), cpu),
+            None => to_beginning(Some(past), now, cpu),
+        };
     };
     let from = match found.goal {
         Goal::Cycles(cycles) => past.before_cycles(cycles),
