@@ -82,11 +82,7 @@ impl Ends {
 }
 
 impl Rebuild for Ends {
-    fn bus(
-        &mut self,
-        config: &MachineConfig,
-        saved: &SavedState,
-    ) -> Result<(PciRoot, Remapping), HostError> {
+    fn bus(&mut self, config: &MachineConfig, saved: &SavedState) -> Result<(PciRoot, Remapping), HostError> {
         let mut host = self.files();
         let pci = devices::restore(config, &mut host, saved)?;
         Ok((pci, host.remapping(config.iommu)))

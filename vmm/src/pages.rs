@@ -10,9 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use fencepost_softcpu::code::{CodePages, PAGE_BYTES};
-use vm_memory::{
-    Address, Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion,
-};
+use vm_memory::{Address, Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
 /// The place in the file of a page of zeroes, which takes none.
 const ZEROES: u32 = u32::MAX;

@@ -7,13 +7,12 @@ use fencepost_time::Cycles;
 
 use super::End;
 use super::going::{self, Between, Doing, Found, Goal, Plan};
-use super::past::Past;
+use super::past::{Past, next_instruction};
 use super::soft::{Processor, Watch};
 use crate::control::{Control, StopReason};
 use crate::debug::{Attached, Most, Order, Why};
 use crate::error::HostError;
 use crate::machine::Machine;
-use crate::paging;
 use crate::say;
 
 /// Most breakpoints and watchpoints at a time.
@@ -127,6 +126,7 @@ impl Debugged {
     fn set_stops(&self, processor: &mut impl Processor) {
         let stops = match self.doing {
             Doing::Seek(_) => Stops::default(),
+            Doing::Arrive(rip) => Stops::new([rip], Vec::new()),
             Doing::Forward | Doing::Meet(_) | Doing::Scan(_) => self.debugger.get().stops(),
         };
         processor.set_stops(stops);
@@ -169,7 +169,7 @@ impl Debugged {
         control.stay();
         self.over.get_or_insert_with(|| end.clone());
         if let Some(past) = &mut self.past {
-            past.end_here(processor.cycles());
+            past.end_here(processor);
         }
         loop {
             match self.attend(Why::Ended, processor, machine) {
@@ -248,7 +248,7 @@ impl Debugged {
     fn arrive(&mut self, processor: &impl Processor, machine: &mut Machine) {
         if self.over.is_none()
             && let Some(past) = &mut self.past
-            && past.farthest().is_some_and(|farthest| farthest <= processor.cycles())
+            && past.farthest().is_some_and(|farthest| farthest.cycles <= processor.cycles())
             && past.next_pinned().is_none()
         {
             past.arrive();
@@ -261,7 +261,7 @@ impl Debugged {
         let boundary = match self.doing {
             Doing::Seek(Found { goal: Goal::Cycles(cycles), .. }) => Some(cycles),
             Doing::Scan(part) => Some(part.end),
-            Doing::Seek(_) | Doing::Meet(_) | Doing::Forward => self.boundary(),
+            Doing::Seek(_) | Doing::Meet(_) | Doing::Arrive(_) | Doing::Forward => self.boundary(),
         };
         boundary.filter(|boundary| *boundary > now)
     }
@@ -269,7 +269,7 @@ impl Debugged {
     /// The next moment of the past behind which running on does not lead.
     fn boundary(&self) -> Option<Cycles> {
         let past = self.past.as_ref()?;
-        let farthest = past.farthest()?;
+        let farthest = past.farthest()?.cycles;
         Some(past.next_pinned().map_or(farthest, |moment| past.cycles(moment).min(farthest)))
     }
 
@@ -295,6 +295,8 @@ impl Debugged {
                 None
             }
             Doing::Scan(_) | Doing::Meet(_) => None,
+            // Not reached but where the guest has done nothing more.
+            Doing::Arrive(_) => self.arrived(processor, machine),
             Doing::Forward => self.look_ahead(processor, machine),
         }
     }
@@ -314,15 +316,25 @@ impl Debugged {
             self.next = Some(Between::Go(moment));
             return None;
         }
+        let there = past.farthest().map(|farthest| farthest.rip);
+        if let Some(rip) = there.filter(|rip| self.over.is_none() && *rip != next_instruction(processor)) {
+            self.follow((None, Doing::Arrive(rip)), processor);
+            return None;
+        }
+        self.arrived(processor, machine)
+    }
+
+    /// The machine is where it was farthest.
+    fn arrived(&mut self, processor: &mut impl Processor, machine: &mut Machine) -> Option<Why> {
         self.arrive(processor, machine);
         if !self.there && self.over.is_none() {
             self.end_past(machine);
+            self.follow((None, Doing::Forward), processor);
             return None;
         }
-        let stopped = processor.stopped();
-        let at = stopped.cpus.get(stopped.current).map(paging::linear_rip);
         let stops = self.debugger.get().stops();
-        Some(if at.is_some_and(|at| stops.before(at)) { Why::Breakpoint } else { Why::Ended })
+        let meets = self.over.is_none() && stops.before(next_instruction(processor));
+        Some(if meets { Why::Breakpoint } else { Why::Ended })
     }
 
     /// How far the machine may run.
@@ -339,7 +351,7 @@ impl Debugged {
             }
             (Doing::Seek(found), Some(past)) => Some(going::nearer(past, found.goal, processor).0),
             (Doing::Seek(_), None) => Some(0),
-            (Doing::Meet(_), _) => Some(1),
+            (Doing::Meet(_) | Doing::Arrive(_), _) => Some(1),
             (Doing::Scan(part), _) => Some(part.end.0.saturating_sub(now.0)),
         };
         within.map_or(until, |within| until.min(now + within))
@@ -361,6 +373,10 @@ impl Debugged {
                 }
                 _ => {}
             }
+        }
+        if matches!(self.doing, Doing::Arrive(_)) {
+            // That is seen when it is looked at.
+            return None;
         }
         // Before anything that is due now, as a step forward.
         if let Doing::Seek(found) = self.doing

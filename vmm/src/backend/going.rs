@@ -77,6 +77,8 @@ pub enum Doing {
     Seek(Found),
     /// It is there, and stops at the breakpoint that it is at.
     Meet(usize),
+    /// It is as far as it ever was, but that an interrupt was delivered then: it goes to the instruction at this address.
+    Arrive(u64),
     /// It looks for the last stop.
     Scan(Part),
 }

@@ -10,6 +10,7 @@ use crate::error::{HostError, plain};
 use crate::machine::Machine;
 use crate::machine::past::Remembered;
 use crate::pages::Pages;
+use crate::paging;
 
 /// Instructions between two moments that are kept as the machine goes on.
 const APART: u64 = 1 << 24;
@@ -38,7 +39,29 @@ pub struct Past {
     pages: Pages,
     first_bytes: u64,
     /// How far the machine has ever come, while it is not there.
-    farthest: Option<Cycles>,
+    farthest: Option<Farthest>,
+}
+
+/// How far a machine has ever come.
+#[derive(Clone, Copy, Debug)]
+pub struct Farthest {
+    /// What the counter read.
+    pub cycles: Cycles,
+    /// The linear address of the next instruction of the CPU that had the turn.
+    pub rip: u64,
+}
+
+impl Farthest {
+    /// It is here.
+    fn here(processor: &impl Processor) -> Self {
+        Farthest { cycles: processor.cycles(), rip: next_instruction(processor) }
+    }
+}
+
+/// The linear address of the next instruction of the CPU that has the turn.
+pub fn next_instruction(processor: &impl Processor) -> u64 {
+    let stopped = processor.stopped();
+    stopped.cpus.get(stopped.current).map_or(0, paging::linear_rip)
 }
 
 fn no_room(error: &io::Error) -> HostError {
@@ -56,7 +79,8 @@ impl Past {
         machine: &mut Machine,
         watch: &Watch,
     ) -> Result<Self, HostError> {
-        let pages = Pages::begin(machine.memory(), &machine.shared_code()).map_err(|error| no_room(&error))?;
+        let pages =
+            Pages::begin(machine.memory(), &machine.shared_code()).map_err(|error| no_room(&error))?;
         machine.begin_past();
         let first = Moment::now(processor, machine, watch, true)?;
         let first_bytes = pages.bytes();
@@ -76,8 +100,9 @@ impl Past {
         watch: &Watch,
         pinned: bool,
     ) -> Result<bool, HostError> {
-        let now = Moment::now(processor, machine, watch, pinned)?;
+        // First, so that the translations that are made anew find each page closed.
         self.pages.keep().map_err(|error| no_room(&error))?;
+        let now = Moment::now(processor, machine, watch, pinned)?;
         self.moments.insert(self.pages.at(), now);
         while self.thin() {}
         Ok(self.moments.iter().filter(|moment| moment.pinned).count() <= PINNED_MAX)
@@ -115,8 +140,7 @@ impl Past {
         machine: &mut Machine,
         watch: &mut Watch,
     ) -> Result<(), HostError> {
-        let now = processor.cycles();
-        self.farthest = Some(self.farthest.map_or(now, |farthest| farthest.max(now)));
+        self.farthest.get_or_insert_with(|| Farthest::here(processor));
         self.pages.go_to(moment).map_err(|error| no_room(&error))?;
         let to = &self.moments[moment];
         machine.go_back(&to.machine)?;
@@ -159,13 +183,13 @@ impl Past {
     }
 
     /// How far the machine has ever come, while it is not there.
-    pub fn farthest(&self) -> Option<Cycles> {
+    pub fn farthest(&self) -> Option<Farthest> {
         self.farthest
     }
 
     /// It has come as far as now, and goes no farther.
-    pub fn end_here(&mut self, now: Cycles) {
-        self.farthest = Some(now);
+    pub fn end_here(&mut self, processor: &impl Processor) {
+        self.farthest = Some(Farthest::here(processor));
     }
 
     /// It is there.

@@ -265,8 +265,7 @@ impl<P: Processor> Soft<P> {
         let paced = control.is_paced() && !debugged.is_some_and(Debugged::is_past);
         match event.into_iter().chain(timer).chain(looked_at).min().filter(|at| *at < NEVER) {
             Some(at) => {
-                let to =
-                    if paced { self.pace.reach(machine, control, Some(at)) } else { Some(at) };
+                let to = if paced { self.pace.reach(machine, control, Some(at)) } else { Some(at) };
                 to.into_iter().for_each(|to| self.processor.skip_to(to));
                 None
             }

@@ -283,7 +283,11 @@ impl TestArgs {
             shard: self.shard,
             durations: self.durations.as_deref().map(recorded).transpose()?.unwrap_or_default(),
             gdb: self.gdb_place()?,
-            jobs: if self.shell || self.gdb.is_some() { 1 } else { self.jobs.map_or(cpus, |jobs| jobs as usize) },
+            jobs: if self.shell || self.gdb.is_some() {
+                1
+            } else {
+                self.jobs.map_or(cpus, |jobs| jobs as usize)
+            },
             shell: self.shell,
             keep: self.keep,
             results: self.results.clone(),

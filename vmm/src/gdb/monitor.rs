@@ -19,7 +19,8 @@ pub fn answer(command: &[u8], cpus: &Stopped, marks: &mut Vec<String>) -> String
     let text = text.trim();
     match text.split_once("trace mark").map(|(before, mark)| (before.trim(), mark.trim())) {
         Some(("", _)) if cpus.past => {
-            return "the trace has gone on from here; `continue` to where the guest was farthest first\n".into();
+            return "the trace has gone on from here; `continue` to where the guest was farthest first\n"
+                .into();
         }
         Some(("", "")) => return "name the mark: monitor trace mark TEXT\n".into(),
         Some(("", mark)) if mark.len() > MARK_MAX_BYTES => {

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use fencepost_softcpu::stops::Stops;
 use gdbstub::common::Signal;
 use gdbstub::conn::Connection;
-use gdbstub::target::ext::base::reverse_exec::ReplayLogPosition;
 use gdbstub::stub::state_machine::GdbStubStateMachine as Stub;
 use gdbstub::stub::{DisconnectReason, GdbStub, GdbStubError, MultiThreadStopReason as Reason};
+use gdbstub::target::ext::base::reverse_exec::ReplayLogPosition;
 
 use super::door::{Inbox, News, Stream};
 use super::subject::Subject;
@@ -89,11 +89,7 @@ fn signal(why: Why) -> Signal {
 
 impl Session {
     /// A session with whoever comes to `inbox`.
-    pub fn new(
-        inbox: &Arc<Inbox>,
-        control: &Arc<Control>,
-        lines: Lines,
-    ) -> Self {
+    pub fn new(inbox: &Arc<Inbox>, control: &Arc<Control>, lines: Lines) -> Self {
         Session {
             inbox: Arc::clone(inbox),
             control: Arc::clone(control),

@@ -33,7 +33,8 @@ const ESRCH: u8 = 3;
 /// The error number for what cannot be changed.
 const EROFS: u8 = 30;
 /// What is said then.
-const PAST: &str = "fencepost: gdb: the past cannot be changed; `continue` to where the guest was farthest first";
+const PAST: &str =
+    "fencepost: gdb: the past cannot be changed; `continue` to where the guest was farthest first";
 /// The error number for too much.
 const ENOSPC: u8 = 28;
 

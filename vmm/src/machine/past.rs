@@ -26,11 +26,7 @@ pub trait Rebuild: Send {
     /// # Errors
     ///
     /// Those of the host.
-    fn bus(
-        &mut self,
-        config: &MachineConfig,
-        saved: &SavedState,
-    ) -> Result<(PciRoot, Remapping), HostError>;
+    fn bus(&mut self, config: &MachineConfig, saved: &SavedState) -> Result<(PciRoot, Remapping), HostError>;
 }
 
 /// What a machine needs to go back.

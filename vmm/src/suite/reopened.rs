@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::order::Play;
 use super::play::Wanted;
-use super::worker::{judge_into, launched, run_player};
 use super::tasks;
+use super::worker::{judge_into, launched, run_player};
 use crate::config::Accel;
 use crate::control::Control;
 use crate::error::{HostError, plain};

@@ -251,7 +251,10 @@ fn judge_all(
 }
 
 /// Judges each task as it ends, and keeps what came of it.
-pub(super) fn judge_into(found: &Found, judged: &Arc<Mutex<Vec<(usize, Judged)>>>) -> Result<Judge, HostError> {
+pub(super) fn judge_into(
+    found: &Found,
+    judged: &Arc<Mutex<Vec<(usize, Judged)>>>,
+) -> Result<Judge, HostError> {
     let (found, judged, known) = (found.clone(), Arc::clone(judged), known(found)?);
     Ok(Box::new(move |played| {
         let one = judge_task(&found, &known, played);
