@@ -200,16 +200,16 @@ mod tests {
             assert_eq!((values(&memory), pages.at()), (moments[moment].clone(), moment));
             put(&memory, &code, 2, 9);
         }
-        // One between two others, of what was written since the first of them.
+        // One between two others: what was written by then was written by the second of them.
         pages.go_to(1).unwrap();
-        put(&memory, &code, 0, 7);
+        put(&memory, &code, 3, 7);
         pages.keep().unwrap();
-        for (moment, value) in [(3, 0), (2, 7), (1, 0)] {
+        for (moment, value) in [(3, 3), (2, 7), (1, 0)] {
             pages.go_to(moment).unwrap();
-            assert_eq!(values(&memory)[0], value, "moment {moment}");
+            assert_eq!(values(&memory)[3], value, "moment {moment}");
         }
         pages.forget(2);
-        assert_eq!(pages.go_to(2).unwrap(), 3);
+        assert_eq!(pages.go_to(2).unwrap(), 2);
         assert_eq!(values(&memory), moments[2]);
         pages.forget(1);
         pages.go_to(0).unwrap();
