@@ -151,10 +151,10 @@ impl Pages {
         assert!(moment > 0 && moment + 1 < self.moments.len() && moment != self.at, "moment {moment}");
         let pages = self.moments.remove(moment);
         for (page, place) in pages {
-            if self.moments[moment].contains_key(&page) {
+            let kept = *self.moments[moment].entry(page).or_insert(place);
+            // No two pages lie at one place.
+            if kept != place {
                 self.give_back(place);
-            } else {
-                self.moments[moment].insert(page, place);
             }
         }
         if self.at > moment {
