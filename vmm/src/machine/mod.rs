@@ -248,16 +248,6 @@ impl Machine {
         &self.gates
     }
 
-    /// From now on, varies by `seed` what hardware may vary.
-    pub fn vary(&mut self, seed: u64) {
-        self.variation = Some(Variation::new(seed));
-    }
-
-    /// From now on RDRAND and RDSEED give the numbers of `seed`.
-    pub fn seed_numbers(&mut self, seed: u64) {
-        self.numbers = Numbers::new(seed);
-    }
-
     /// From now on the date clock runs; at the machine's time zero it shows `date`.
     pub fn run_clock_from(&mut self, date: Date) {
         self.clock = Clock::running_from(date);

@@ -4,6 +4,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
+use super::Machine;
+
 /// Marks the seed of these numbers, so that they are not those that other parts draw by the same one.
 const PURPOSE: u64 = u64::from_le_bytes(*b"rdrand\0\0");
 
@@ -20,6 +22,13 @@ impl Numbers {
     /// The next one.
     pub fn next(&mut self) -> u64 {
         self.0.next_u64()
+    }
+}
+
+impl Machine {
+    /// From now on RDRAND and RDSEED give the numbers of `seed`.
+    pub fn seed_numbers(&mut self, seed: u64) {
+        self.numbers = Numbers::new(seed);
     }
 }
 

@@ -8,6 +8,8 @@ use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
+use super::Machine;
+
 /// An engine's job takes up to one part in this many longer.
 const LONGER_PART: u64 = 4;
 /// An interrupt message is on its way for at most so long, nanoseconds.
@@ -76,6 +78,13 @@ impl Variation {
     /// A rank among things due at the same moment.
     pub fn tie(&mut self) -> u64 {
         self.ties.up_to(u64::MAX)
+    }
+}
+
+impl Machine {
+    /// From now on, varies by `seed` what hardware may vary.
+    pub fn vary(&mut self, seed: u64) {
+        self.variation = Some(Variation::new(seed));
     }
 }
 
