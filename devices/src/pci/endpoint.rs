@@ -324,7 +324,12 @@ impl Endpoint {
             Registers::Words(words) => words.read(offset as u32, ports),
             Registers::AsIssued(_) => 0,
         });
-        platform.trace.record(Event::RegisterRead { cpu: platform.cpu, rid, offset, value: u64::from(value) });
+        platform.trace.record(Event::RegisterRead {
+            cpu: platform.cpu,
+            rid,
+            offset,
+            value: u64::from(value),
+        });
         value
     }
 
@@ -348,7 +353,12 @@ impl Endpoint {
     }
 
     fn write_word(&mut self, offset: u64, value: u32, platform: &mut Platform<'_>) {
-        platform.trace.record(Event::RegisterWrite { cpu: platform.cpu, rid: self.rid, offset, value: u64::from(value) });
+        platform.trace.record(Event::RegisterWrite {
+            cpu: platform.cpu,
+            rid: self.rid,
+            offset,
+            value: u64::from(value),
+        });
         self.with_ports(platform, |function, ports| {
             if let Registers::Words(words) = function.registers() {
                 words.write(offset as u32, value, ports);

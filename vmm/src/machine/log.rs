@@ -235,7 +235,10 @@ mod tests {
     #[test]
     fn the_digest_is_of_the_records_bytes_in_postcards_encoding() {
         let mut log = EventLog::new(4).hashed();
-        log.push(Stamp { cycles: 1, ns: 300 }, Event::RegisterRead { cpu: 0, rid: 8, offset: 0x10, value: 128 });
+        log.push(
+            Stamp { cycles: 1, ns: 300 },
+            Event::RegisterRead { cpu: 0, rid: 8, offset: 0x10, value: 128 },
+        );
         log.push(Stamp { cycles: 2, ns: 301 }, Event::RegisterWrite { cpu: 0, rid: 16, offset: 4, value: 1 });
         let bytes = [1, 0xac, 0x02, 0, 0, 8, 0x10, 0x80, 0x01, 2, 0xad, 0x02, 1, 0, 16, 4, 1];
         assert_eq!(log.finish(Vec::new()).digest, Some(hex(&Sha256::digest(bytes))));

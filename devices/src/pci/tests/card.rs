@@ -145,7 +145,10 @@ fn accesses_arrive_as_they_were_issued() {
     assert_eq!(bench.seen(), expected);
     let (rid, events) = (requester_id(SLOT), &bench.platform.trace.events);
     assert_eq!(events[1], Event::RegisterRead { cpu: 0, rid, offset: 1 << 60 | 5, value: 0x2625 });
-    assert_eq!(events[3], Event::RegisterWrite { cpu: 0, rid, offset: 2 << 60 | 0xff, value: 0x0807_0605_0403_0201 });
+    assert_eq!(
+        events[3],
+        Event::RegisterWrite { cpu: 0, rid, offset: 2 << 60 | 0xff, value: 0x0807_0605_0403_0201 }
+    );
     assert_eq!(events.len(), 5, "one event an access");
 }
 

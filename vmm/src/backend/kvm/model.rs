@@ -106,7 +106,9 @@ pub fn line(model: Model) -> Option<String> {
 /// where that is another than `model`.
 pub fn of_moving(model: Model) -> (Model, Option<String>) {
     match lacking(model) {
-        Some(lacking) => (Model::Baseline, Some(format!("{lacking}; the guest, which moves there, has --cpu baseline"))),
+        Some(lacking) => {
+            (Model::Baseline, Some(format!("{lacking}; the guest, which moves there, has --cpu baseline")))
+        }
         None => (model, None),
     }
 }
