@@ -77,23 +77,6 @@ pub fn with_iommu(wanted: Accel, iommu: IommuKind) -> Result<Accel, HostError> {
     }
 }
 
-/// What `--accel` comes to with several CPUs.
-pub fn with_cpus(wanted: Accel, cpus: u32) -> Result<Accel, HostError> {
-    match (wanted, cpus) {
-        (wanted, 1) => Ok(wanted),
-        (Accel::Kvm, _) => Err(one_cpu("--accel kvm")),
-        _ => Ok(Accel::Soft),
-    }
-}
-
-/// What is said where a machine of several CPUs would come under KVM, by `what`.
-pub fn one_cpu(what: &str) -> HostError {
-    HostError::input(
-        format!("{what}: several CPUs are there under soft only so far"),
-        "use --accel soft, or --cpus 1",
-    )
-}
-
 /// What is said where a machine that remaps interrupts would come under KVM, by `what`.
 pub fn no_remapping(what: &str) -> HostError {
     HostError::input(
@@ -130,15 +113,6 @@ mod tests {
         assert_eq!(chosen(Accel::Kvm, IommuKind::Intremap), Err(2));
         assert_eq!(chosen(Accel::Kvm, IommuKind::Vtd), Ok(Accel::Kvm));
         assert_eq!(chosen(Accel::Auto, IommuKind::Vtd), Ok(Accel::Auto));
-    }
-
-    #[test]
-    fn several_cpus_are_there_under_the_software_cpu() {
-        let chosen = |wanted, cpus| with_cpus(wanted, cpus).map_err(|error| error.status());
-        assert_eq!(chosen(Accel::Auto, 2), Ok(Accel::Soft));
-        assert_eq!(chosen(Accel::Kvm, 2), Err(2));
-        assert_eq!(chosen(Accel::Kvm, 1), Ok(Accel::Kvm));
-        assert_eq!(chosen(Accel::Auto, 1), Ok(Accel::Auto));
     }
 
     #[test]

@@ -53,7 +53,9 @@ impl LastMoment {
             lines.push("  no events between the CPU and the machine".into());
         } else {
             lines.push(format!("  the last {} events between the CPU and the machine:", self.exits.len()));
-            lines.extend(self.exits.iter().map(|exit| format!("  {exit}")));
+            let several = self.code.len() > 1;
+            let by = |exit: &Exit| if several { format!("  CPU {}", exit.cpu) } else { String::new() };
+            lines.extend(self.exits.iter().map(|exit| format!("  {exit}{}", by(exit))));
         }
         lines
     }

@@ -55,7 +55,14 @@ fn everything_is_named() {
     let (state, memory) = state();
     let mut recent = Recent::default();
     let stamp = Stamp { cycles: 12, ns: 6 };
-    recent.push(Exit { stamp, kind: ExitKind::MmioWrite, address: 0xc000_0010, width: 4, value: 0xab });
+    recent.push(Exit {
+        stamp,
+        cpu: 0,
+        kind: ExitKind::MmioWrite,
+        address: 0xc000_0010,
+        width: 4,
+        value: 0xab,
+    });
     let text = LastMoment::new(one(state), &memory, &recent).lines().join("\n");
     let names = [
         "rip 0x0000000000401ffe",

@@ -23,6 +23,14 @@ impl Lengths {
         }
     }
 
+    /// Adds those of others.
+    pub fn add(&mut self, others: &Lengths) {
+        self.count = self.count.saturating_add(others.count);
+        self.sum = self.sum.saturating_add(others.sum);
+        let room = KEPT_MOST.saturating_sub(self.kept.len());
+        self.kept.extend(others.kept.iter().take(room));
+    }
+
     /// How many there were.
     pub fn count(&self) -> u64 {
         self.count

@@ -157,7 +157,6 @@ pub(crate) fn powered_on(
     let others = std::mem::take(&mut assembly.hooks.devices);
     assembly.own_devices = !others.is_empty();
     let wanted = accel::with_iommu(accel::with_seed(config.accel, config.seed)?, config.iommu)?;
-    let wanted = accel::with_cpus(wanted, config.cpus)?;
     let (accel, why) = accel::choose(wanted)?;
     assembly.host.be_random(accel == Chosen::Kvm);
     let pci = devices::plug(&config, &mut assembly.host, others)?;
@@ -214,7 +213,6 @@ pub(crate) fn restored(
     let Saved { config, cpus, machine: state, .. } = saved;
     let config = launch.machine.run_as(config);
     accel::with_iommu(config.accel, config.iommu)?;
-    accel::with_cpus(config.accel, config.cpus)?;
     let mut assembly = Assembly::new(launch, trace_file, hooks);
     assembly.host.be_random(accel == Chosen::Kvm);
     let pci = devices::restore(&config, &mut assembly.host, &state.pci).map_err(refused)?;
@@ -282,9 +280,6 @@ fn plan(launch: &Launch) -> Result<Plan, HostError> {
     }
     if launch.machine.iommu == IommuKind::Intremap && !launch.moves.is_empty() {
         return Err(accel::no_remapping("--move"));
-    }
-    if launch.machine.cpus > 1 && !launch.moves.is_empty() {
-        return Err(accel::one_cpu("--move"));
     }
     for at in &launch.moves {
         if plan.insert(at.mark, at.to).is_some_and(|to| to != at.to) {

@@ -136,6 +136,18 @@ mod micro_guest {
         fn kvm_soft() -> Tested {
             check("moves", &["kvm", "--move", "1=soft", "--move", "2=kvm"], Excuse::None)
         }
+
+        #[test]
+        fn cpus_soft_kvm() -> Tested {
+            let moves = ["--move", "1=kvm", "--move", "2=soft", "--move", "3=kvm", "--move", "4=soft"];
+            check("cpus", &[&["soft"], &moves[..]].concat(), Excuse::None)
+        }
+
+        #[test]
+        fn cpus_kvm_soft() -> Tested {
+            let moves = ["--move", "1=soft", "--move", "2=kvm", "--move", "3=soft", "--move", "4=kvm"];
+            check("cpus", &[&["kvm"], &moves[..]].concat(), Excuse::None)
+        }
     }
 
     /// A device that reaches memory without an IOMMU between.
@@ -159,6 +171,7 @@ mod micro_guest {
         bells: Excuse::None,
         camera: Excuse::None,
         cpuid: Excuse::None,
+        cpus: Excuse::None,
         display: Excuse::None,
         edu: Excuse::None,
         exceptions: Excuse::None,

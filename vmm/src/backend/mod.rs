@@ -83,6 +83,14 @@ impl SavedCpus {
         SavedCpus { cpus: vec![SavedCpu { state, translations }], turn: Turn::default() }
     }
 
+    /// Those of a back end that tells no translations; `current` has ended the run.
+    pub fn untranslated(states: Vec<CpuState>, current: u32) -> Self {
+        let ends = states.first().map_or_else(Default::default, |state| state.cycles);
+        let turn = Turn { cpu: current, ends, next: None, awake: 1 << current };
+        let saved = |state| SavedCpu { state, translations: TlbState::default() };
+        SavedCpus { cpus: states.into_iter().map(saved).collect(), turn }
+    }
+
     /// The state of the one that ran last.
     pub fn current(&self) -> &CpuState {
         &self.cpus[self.turn.cpu as usize].state
@@ -201,7 +209,7 @@ pub fn build(
     control: &Control,
 ) -> Result<Built, HostError> {
     if !plan.is_empty() || (saved && chosen == Chosen::Kvm) {
-        return Moving::build((chosen, cpuid.model), plan, memory, code, entry, control);
+        return Moving::build((chosen, cpuid), plan, memory, code, entry, control);
     }
     match chosen {
         Chosen::Soft => {
@@ -211,7 +219,7 @@ pub fn build(
             Ok((Box::new(soft), TimeBase::virtual_from_zero(), Box::<SoftInterrupts>::default()))
         }
         Chosen::Kvm => {
-            let kvm = kvm::KvmBackEnd::new(memory, Some(entry), cpuid.model)?;
+            let kvm = kvm::KvmBackEnd::new(memory, Some(entry), (cpuid.cpus, cpuid.model))?;
             let (time, interrupts) = (kvm.time()?, Box::new(kvm.interrupts()));
             Ok((Box::new(kvm), time, interrupts))
         }

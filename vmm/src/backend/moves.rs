@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use fencepost_firmware::Entry;
 use fencepost_softcpu::code::CodePages;
+use fencepost_softcpu::cpu::Cpu;
 use fencepost_softcpu::cpuid::CpuidConfig;
 use fencepost_softcpu::cpus::Cpus;
 use fencepost_softcpu::ioapic::IoApicState;
@@ -26,7 +27,7 @@ use vm_memory::GuestMemoryMmap;
 
 use super::kvm::KvmBackEnd;
 use super::soft::{Processor, Soft};
-use super::{BackEnd, Built, End, Ran, cpu};
+use super::{BackEnd, Built, End, Ran, SavedCpus, cpu};
 use crate::accel::Chosen;
 use crate::control::{Control, StopReason};
 use crate::debug::Attached;
@@ -53,7 +54,7 @@ pub struct Moves {
     pub to_soft: Lengths,
 }
 
-/// Both back ends around one machine of one CPU.
+/// Both back ends around one machine.
 pub struct Moving {
     soft: Soft<Cpus>,
     kvm: KvmBackEnd,
@@ -67,16 +68,16 @@ pub struct Moving {
 impl Moving {
     /// Both back ends, the machine in `first` at `entry`.
     pub fn build(
-        (first, model): (Chosen, Model),
+        (first, cpuid): (Chosen, CpuidConfig),
         plan: &Plan,
         memory: &GuestMemoryMmap,
         code: &Arc<CodePages>,
         entry: &Entry,
         control: &Control,
     ) -> Result<Built, HostError> {
-        let kvm = KvmBackEnd::new(memory, Some(entry), model)?;
+        let kvm = KvmBackEnd::new(memory, Some(entry), (cpuid.cpus, cpuid.model))?;
         let tsc_hz = u32::try_from(kvm.tsc_hz()).ok().filter(|hz| *hz != 0).ok_or_else(|| frequency(&kvm))?;
-        let cpuid = CpuidConfig { tsc_hz, model, ..CpuidConfig::default() };
+        let cpuid = CpuidConfig { tsc_hz, ..cpuid };
         let mut soft = Soft::new(cpu::at_entry(memory, code, entry, control, cpuid));
         let (time, interrupts): (_, Box<dyn InterruptController>) = match first {
             Chosen::Soft => {
@@ -91,7 +92,7 @@ impl Moving {
         Ok((Box::new(moving), time, interrupts))
     }
 
-    /// Both back ends, the machine that `soft` has the CPU of about to go on under `kvm`.
+    /// Both back ends, the machine that `soft` has the CPUs of about to go on under `kvm`.
     ///
     /// # Errors
     ///
@@ -101,7 +102,7 @@ impl Moving {
         memory: &GuestMemoryMmap,
         time: &TimeBase,
     ) -> Result<Self, HostError> {
-        let kvm = KvmBackEnd::new(memory, None, model)?;
+        let kvm = KvmBackEnd::new(memory, None, (soft.processor().all().len() as u32, model))?;
         if kvm.tsc_hz() != time.hz() {
             let (told, has) = (time.hz(), kvm.tsc_hz());
             return Err(HostError::input(
@@ -109,7 +110,7 @@ impl Moving {
                 "restore it with --accel soft",
             ));
         }
-        // KVM's CPU writes memory without a report.
+        // KVM's CPUs write memory without a report.
         soft.processor().current_mut().forget_code();
         let (plan, done) = (Plan::new(), Moves::default());
         Ok(Moving { soft, kvm, plan, at: Chosen::Soft, next: Some(Chosen::Kvm), done })
@@ -121,21 +122,21 @@ impl Moving {
         &mut self.soft
     }
 
-    /// Changes the back end, whoever is to know of it.
-    fn change(&mut self, to: Chosen, machine: &mut Machine) -> Result<(), HostError> {
+    /// Changes the back end, whoever is to know of it; `current` has ended the last part.
+    fn change(&mut self, to: Chosen, machine: &mut Machine, current: u32) -> Result<(), HostError> {
         let ioapic = machine.ioapic()?;
         match to {
             Chosen::Kvm => self.resume_in_kvm(machine, &ioapic)?,
-            Chosen::Soft => self.resume_in_soft(machine, &ioapic)?,
+            Chosen::Soft => self.resume_in_soft(machine, (&ioapic, current))?,
         }
         self.at = to;
         Ok(())
     }
 
     /// Moves the machine.
-    fn go(&mut self, to: Chosen, machine: &mut Machine) -> Result<(), HostError> {
+    fn go(&mut self, to: Chosen, machine: &mut Machine, current: u32) -> Result<(), HostError> {
         let start = Instant::now();
-        self.change(to, machine)?;
+        self.change(to, machine, current)?;
         machine.record_move(match to {
             Chosen::Kvm => Accel::Kvm,
             Chosen::Soft => Accel::Soft,
@@ -173,29 +174,37 @@ impl Moving {
 
     fn resume_in_kvm(&mut self, machine: &mut Machine, ioapic: &IoApicState) -> Result<(), HostError> {
         // Without hardware under it KVM gives every guest the host's counter.
-        let offset = machine.moment().offset;
-        if offset != TscOffset(0) && self.kvm.tsc_is()?.is_some() {
+        let cpus = self.soft.processor();
+        let states: Vec<CpuState> = cpus.all().iter().map(Cpu::state).collect();
+        let moved = states.iter().any(|state| state.tsc_offset != TscOffset(0));
+        if (moved || machine.moment().offset != TscOffset(0)) && self.kvm.tsc_is()?.is_some() {
             return Err(counter());
         }
-        let cpu = self.soft.processor().current_mut();
-        // KVM's CPU writes memory without a report.
-        cpu.forget_code();
-        let time = self.kvm.enter(&cpu.state(), ioapic, machine.now().ns)?;
+        // KVM's CPUs write memory without a report. The one that has the turn keeps the code for all.
+        cpus.current_mut().forget_code();
+        let time = self.kvm.enter(&states, ioapic, machine.now().ns)?;
         machine.resume_with(time, Box::new(self.kvm.interrupts()));
         Ok(())
     }
 
-    fn resume_in_soft(&mut self, machine: &mut Machine, ioapic: &IoApicState) -> Result<(), HostError> {
+    fn resume_in_soft(
+        &mut self,
+        machine: &mut Machine,
+        (ioapic, by): (&IoApicState, u32),
+    ) -> Result<(), HostError> {
         let before = machine.now();
-        let mut state = self.kvm.leave(machine)?;
+        let mut states = self.kvm.leave(machine)?;
         // Read after `before`, so not below it but for what an offset that is measured may be wrong by.
-        state.cycles = state.cycles.max(Cycles(before.cycles));
-        let cpu = self.soft.processor().current_mut();
-        state.retired = cpu.retired();
-        cpu.set_state(&state);
+        let cycles = states[0].cycles.max(Cycles(before.cycles));
+        let cpus = self.soft.processor();
+        for (cpu, state) in cpus.all_mut().iter_mut().zip(&mut states) {
+            (state.cycles, state.retired) = (cycles, cpu.retired());
+            cpu.set_state(state);
+        }
+        cpus.set_turn(SavedCpus::untranslated(states, by).turn);
         let mut time =
             TimeBase::virtual_from(self.kvm.tsc_hz(), Base { cycles: Cycles(before.cycles), ns: before.ns });
-        time.set_cycles(state.cycles);
+        time.set_cycles(cycles);
         machine.resume_with(
             time,
             Box::new(SoftInterrupts::restore(ioapic).expect("KVM's I/O APIC has this program's layout")),
@@ -212,12 +221,10 @@ impl Moving {
     }
 
     /// What both back ends tell together.
-    fn ran(&mut self, end: End, state: CpuState, soft: Vec<(String, u64)>) -> Ran {
+    fn ran(&mut self, end: End, cpus: SavedCpus, soft: Vec<(String, u64)>) -> Ran {
         let assists = self.kvm.assists();
         let unknown = soft.into_iter().chain(assists.unknown.clone()).collect();
-        let soft = self.soft.processor();
-        let (mut cpus, exceptions) = (soft.save(), soft.exceptions());
-        cpus.cpus[0].state = state;
+        let exceptions = self.soft.processor().exceptions();
         Ran { end, cpus, unknown, exceptions, assists, moves: self.done.clone() }
     }
 }
@@ -247,10 +254,10 @@ impl BackEnd for Moving {
         machine.stop_at(self.plan.keys().copied());
         if let Some(to) = self.next.take() {
             if let Some(reason) = self.wait_for_time(to, &machine, control)? {
-                let (state, soft) = (self.soft.processor().current().state(), self.soft.unknown());
-                return Ok((machine, self.ran(End::Host(reason), state, soft)));
+                let (cpus, soft) = (self.soft.processor().save(), self.soft.unknown());
+                return Ok((machine, self.ran(End::Host(reason), cpus, soft)));
             }
-            self.change(to, &mut machine)?;
+            self.change(to, &mut machine, 0)?;
         }
         loop {
             let (after, ran) = self.part(machine, control)?;
@@ -263,24 +270,23 @@ impl BackEnd for Moving {
             if saved && self.at == Chosen::Kvm {
                 // What is saved is a machine under `soft`: its state is whole there.
                 machine.flush_trace();
-                self.change(Chosen::Soft, &mut machine)?;
+                self.change(Chosen::Soft, &mut machine, ran.cpus.turn.cpu)?;
                 self.next = Some(Chosen::Kvm);
-                let (state, soft) = (self.soft.processor().current().state(), self.soft.unknown());
-                return Ok((machine, self.ran(ran.end, state, soft)));
+                let (cpus, soft) = (self.soft.processor().save(), self.soft.unknown());
+                return Ok((machine, self.ran(ran.end, cpus, soft)));
             }
             let End::Guest(GuestEnd::Mark(mark)) = ran.end else {
                 let soft = self.soft.unknown();
-                return Ok((machine, self.ran(ran.end, ran.cpus.current().clone(), soft)));
+                return Ok((machine, self.ran(ran.end, ran.cpus, soft)));
             };
             match self.plan.get(&mark) {
                 Some(&to) if to != self.at => {
                     machine.flush_trace();
                     if let Some(reason) = self.wait_for_time(to, &machine, control)? {
                         let soft = self.soft.unknown();
-                        let state = ran.cpus.current().clone();
-                        return Ok((machine, self.ran(End::Host(reason), state, soft)));
+                        return Ok((machine, self.ran(End::Host(reason), ran.cpus, soft)));
                     }
-                    self.go(to, &mut machine)?;
+                    self.go(to, &mut machine, ran.cpus.turn.cpu)?;
                 }
                 _ => machine.pass_mark(),
             }

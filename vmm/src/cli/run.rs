@@ -56,7 +56,7 @@ pub struct RunArgs {
     /// Guest memory, with K, M or G (of 1024); MiB without [default: 256M]
     #[arg(long, value_name = "SIZE", value_parser = memory_size, allow_hyphen_values = true)]
     pub memory: Option<Size>,
-    /// Virtual CPUs, at most 64; several under soft only [default: 1]
+    /// Virtual CPUs, at most 64 [default: 1]
     #[arg(long, value_name = "N", value_parser = whole::<u32>(1, CPUS_MAX.into()), allow_negative_numbers = true)]
     pub cpus: Option<u32>,
     /// What the CPUs can do [default: v2]

@@ -326,7 +326,7 @@ impl Machine {
     /// Records an event between the CPU and the machine, now.
     pub fn note(&mut self, kind: ExitKind, address: u64, data: &[u8]) {
         let (width, value) = (data.len() as u8, recent::value_of(data));
-        self.recent.push(Exit { stamp: self.time.now(), kind, address, width, value });
+        self.recent.push(Exit { stamp: self.time.now(), cpu: self.cpu, kind, address, width, value });
     }
 
     /// The events recorded last.
@@ -436,9 +436,9 @@ impl Machine {
         self.needs_attention() || self.next_event_ns().is_some_and(|next| next < self.cpu_deadline_ns)
     }
 
-    /// Records that the (only) CPU left the guest.
+    /// Records that the CPU that runs left the guest.
     pub fn record_exit(&mut self, reason: ExitReason, address: u64) {
-        self.record(Event::VcpuExit { cpu: 0, reason, address });
+        self.record(Event::VcpuExit { cpu: self.cpu, reason, address });
     }
 
     /// Records that the machine goes on on another back end, which waits for the trace's file or does not.

@@ -52,6 +52,8 @@ impl ExitKind {
 pub struct Exit {
     /// When.
     pub stamp: Stamp,
+    /// Of which CPU; of a doorbell, of the one that was at work when it was heard.
+    pub cpu: u32,
     /// What.
     pub kind: ExitKind,
     /// Port, guest-physical address, vector or RIP.
@@ -64,7 +66,7 @@ pub struct Exit {
 
 impl fmt::Display for Exit {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Exit { stamp, kind, address, width, value } = self;
+        let Exit { stamp, kind, address, width, value, .. } = self;
         write!(to, "{:>16} cycles  {:<16}  {address:#x}", stamp.cycles, kind.name())?;
         if *width > 0 {
             write!(to, "  {width} bytes  {value:#x}")?;
@@ -111,7 +113,14 @@ mod tests {
     use super::*;
 
     fn exit(address: u64) -> Exit {
-        Exit { stamp: Stamp { cycles: 7, ns: 7 }, kind: ExitKind::PortRead, address, width: 1, value: 0x60 }
+        Exit {
+            stamp: Stamp { cycles: 7, ns: 7 },
+            cpu: 0,
+            kind: ExitKind::PortRead,
+            address,
+            width: 1,
+            value: 0x60,
+        }
     }
 
     #[test]

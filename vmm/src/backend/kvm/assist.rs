@@ -36,6 +36,23 @@ pub struct Assists {
     pub lengths: Lengths,
 }
 
+impl Assists {
+    /// These and others.
+    pub fn and(mut self, others: Assists) -> Assists {
+        for (name, count) in others.by_name {
+            *self.by_name.entry(name).or_default() += count;
+        }
+        for (name, count) in others.unknown {
+            match self.unknown.iter_mut().find(|known| known.0 == name) {
+                Some(known) => known.1 += count,
+                None => self.unknown.push((name, count)),
+            }
+        }
+        self.lengths.add(&others.lengths);
+        self
+    }
+}
+
 /// A software CPU that stands by for one of KVM's.
 pub struct Assistant {
     cpu: Cpu,
@@ -48,57 +65,45 @@ impl Assistant {
         // Code is decoded anew each time, so writes to memory need no watching.
         let code = Arc::new(CodePages::new(memory::end(memory)));
         let stop = Arc::new(AtomicBool::new(false));
-        // SAFETY: the CPU works in `assist` and `page_fault` alone. The only vCPU is out of the guest then, since its
-        // descriptor is lent to them, and so is the machine, whose devices alone access the memory besides. (A second
-        // vCPU would have to be stopped first, or locked instructions be executed as such.)
+        // SAFETY: the CPU works in `assist` alone, whose caller has guest memory for itself (`Shared::alone`):
+        // no vCPU is in the guest. The machine, whose devices alone access the memory besides, is lent to it.
         let cpu = unsafe { Cpu::new(memory.clone(), code, stop, Config { cpuid }) };
         Assistant { cpu, done: Assists::default() }
     }
 
     /// Executes the instruction at which the vCPU stands, and moves the vCPU behind it (or into the handler of the
-    /// exception that it raised).
-    pub fn assist(&mut self, fd: &VcpuFd, machine: &mut Machine) -> Result<Outcome, HostError> {
-        self.on_state(fd, |cpu, state| execute(cpu, state, machine))
-    }
-
-    /// The vCPU stands at the breakpoint on its page-fault handler: completes the SYSCALL that led there, or passes the
-    /// breakpoint.
-    pub fn page_fault(
+    /// exception that it raised). It counts by its name, or as `what`.
+    pub fn assist(
         &mut self,
         fd: &VcpuFd,
-        memory: &GuestMemoryMmap,
         machine: &mut Machine,
-    ) -> Result<Outcome, HostError> {
-        self.on_state(fd, |cpu, state| match syscalls::completed(fd, memory, &state) {
-            Some(after) => {
-                cpu.set_state(&after);
-                Executed { name: "syscall".into(), outcome: Outcome::Retired }
-            }
-            None => Executed { name: "page fault".into(), ..execute(cpu, state, machine) },
-        })
-    }
-
-    /// Runs `work` on the software CPU in the vCPU's state, and gives the new state to the vCPU.
-    fn on_state(
-        &mut self,
-        fd: &VcpuFd,
-        work: impl FnOnce(&mut Cpu, CpuState) -> Executed,
+        what: Option<&str>,
     ) -> Result<Outcome, HostError> {
         let start = Instant::now();
         let before = VcpuState::get(fd)?;
         let state = before.to_cpu();
-        let executed = work(&mut self.cpu, state.clone());
-        let mut after = self.cpu.state();
-        after.cycles = state.cycles;
-        let mut wanted = VcpuState::from_cpu(&after);
-        wanted.xsave = before.xsave.clone();
-        if after.fpu != state.fpu {
-            wanted.xsave.put(&after.fpu);
-        }
-        wanted.update(fd, &before)?;
-        *self.done.by_name.entry(executed.name).or_default() += 1;
-        self.done.lengths.push(start.elapsed());
+        let executed = execute(&mut self.cpu, state.clone(), machine);
+        let after = CpuState { cycles: state.cycles, ..self.cpu.state() };
+        before.change(fd, &state, &after)?;
+        self.count(what.map_or(executed.name, str::to_owned), start);
         Ok(executed.outcome)
+    }
+
+    /// The vCPU stands at the breakpoint on its page-fault handler: completes the SYSCALL that led there, if one did. The software CPU
+    /// does not work for that, so the other vCPUs may run.
+    pub fn complete_syscall(&mut self, fd: &VcpuFd, memory: &GuestMemoryMmap) -> Result<bool, HostError> {
+        let start = Instant::now();
+        let before = VcpuState::get(fd)?;
+        let state = before.to_cpu();
+        let Some(after) = syscalls::completed(fd, memory, &state) else { return Ok(false) };
+        before.change(fd, &state, &after)?;
+        self.count("syscall".into(), start);
+        Ok(true)
+    }
+
+    fn count(&mut self, name: String, start: Instant) {
+        *self.done.by_name.entry(name).or_default() += 1;
+        self.done.lengths.push(start.elapsed());
     }
 
     /// What was done so far.

@@ -90,7 +90,7 @@ impl Bench {
     }
 
     fn assist(&mut self) -> Outcome {
-        self.assistant.assist(&self.fd, &mut self.machine).expect("the vCPU takes it back")
+        self.assistant.assist(&self.fd, &mut self.machine, None).expect("the vCPU takes it back")
     }
 
     fn state(&self) -> CpuState {

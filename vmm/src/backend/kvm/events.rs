@@ -36,21 +36,21 @@ impl MutEventSubscriber for Source<'_> {
 }
 
 /// Runs until the run is over.
-pub fn run(shared: &Shared<'_>, links: &[Link]) -> Result<(), HostError> {
+pub fn run(shared: &Shared<'_>) -> Result<(), HostError> {
     let notes = EventFd::new(EFD_NONBLOCK).map_err(|e| host_error("no eventfd", e))?;
     let told = notes.try_clone().map_err(|e| host_error("no eventfd", e))?;
     shared.control.set_event(Some(told));
     // Whatever was noted before is looked at first.
     let _ = notes.write(1);
-    let result = serve(shared, links, &notes);
+    let result = serve(shared, &notes);
     shared.control.set_event(None);
     result
 }
 
-fn serve(shared: &Shared<'_>, links: &[Link], notes: &EventFd) -> Result<(), HostError> {
+fn serve(shared: &Shared<'_>, notes: &EventFd) -> Result<(), HostError> {
     let failed = |error| host_error("the event loop", error);
     let (timer, doorbells) = shared.descriptors()?;
-    let looks = RefCell::new(Looks::new(shared, links)?);
+    let looks = RefCell::new(Looks::new(shared)?);
     let looks_timer = looks.borrow().timer.as_raw_fd();
     let sources = [
         Source { descriptors: vec![timer], wake: Box::new(|| shared.on_time()) },
@@ -59,7 +59,7 @@ fn serve(shared: &Shared<'_>, links: &[Link], notes: &EventFd) -> Result<(), Hos
             descriptors: doorbells.iter().map(AsRawFd::as_raw_fd).collect(),
             wake: Box::new(|| shared.with(|_| ())),
         },
-        Source { descriptors: vec![notes.as_raw_fd()], wake: Box::new(|| attend(shared, links, notes)) },
+        Source { descriptors: vec![notes.as_raw_fd()], wake: Box::new(|| attend(shared, notes)) },
         Source { descriptors: vec![looks_timer], wake: Box::new(|| looks.borrow_mut().begin()) },
         Source { descriptors: vec![shared.looked.as_raw_fd()], wake: Box::new(|| looks.borrow_mut().end()) },
         // It stays readable; the loop below ends with it.
@@ -76,11 +76,11 @@ fn serve(shared: &Shared<'_>, links: &[Link], notes: &EventFd) -> Result<(), Hos
 }
 
 /// Reads the notes of the outside world.
-fn attend(shared: &Shared<'_>, links: &[Link], notes: &EventFd) {
+fn attend(shared: &Shared<'_>, notes: &EventFd) {
     let _ = notes.read();
     if shared.is_called() {
         // A vCPU's thread works on what the debugger says.
-        links.iter().for_each(|link| link.kick.send());
+        shared.kick_all();
     }
     match shared.control.attend() {
         Some(reason) => shared.ending.finish(Ok(End::Host(reason))),
@@ -97,16 +97,15 @@ fn attend(shared: &Shared<'_>, links: &[Link], notes: &EventFd) {
 /// The looks at the vCPUs: a timer says when, the vCPUs' threads what they see.
 struct Looks<'a> {
     shared: &'a Shared<'a>,
-    links: &'a [Link],
     timer: TimerFd,
     watch: Watch,
 }
 
 impl<'a> Looks<'a> {
-    fn new(shared: &'a Shared<'a>, links: &'a [Link]) -> Result<Self, HostError> {
+    fn new(shared: &'a Shared<'a>) -> Result<Self, HostError> {
         let timer = TimerFd::new().map_err(|e| host_error("no timer", e))?;
-        let watch = Watch::new(links.len(), shared.control.watchdog());
-        let mut looks = Looks { shared, links, timer, watch };
+        let watch = Watch::new(shared.links.len(), shared.control.watchdog());
+        let mut looks = Looks { shared, timer, watch };
         looks.wait(looks.watch.first());
         Ok(looks)
     }
@@ -119,12 +118,12 @@ impl<'a> Looks<'a> {
     /// nobody knows when something else will be.
     fn begin(&mut self) {
         self.shared.with(Machine::flush_trace);
-        match self.watch.progress(self.links.iter().map(Link::exits)) {
+        match self.watch.progress(self.shared.links.iter().map(Link::exits)) {
             Some(time) => self.wait(time),
             None => {
                 // Also takes back its being readable.
                 self.timer.clear().expect("a timer can be cleared");
-                self.links.iter().for_each(Link::ask);
+                self.shared.links.iter().for_each(Link::ask);
             }
         }
     }
@@ -132,15 +131,17 @@ impl<'a> Looks<'a> {
     /// A thread has looked: judges when all have.
     fn end(&mut self) {
         let _ = self.shared.looked.read();
-        let Some(views) = self.links.iter().map(Link::seen).collect::<Option<Vec<_>>>() else { return };
-        if let Some(time) = self.watch.progress(self.links.iter().map(Link::exits)) {
+        let Some(views) = self.shared.links.iter().map(Link::seen).collect::<Option<Vec<_>>>() else {
+            return;
+        };
+        if let Some(time) = self.watch.progress(self.shared.links.iter().map(Link::exits)) {
             return self.wait(time);
         }
         let event = self.shared.with(|machine| machine.next_event_ns().is_some());
         let outlook = Outlook { event, input: self.shared.control.input_open() };
         match self.watch.judge(&views, outlook, Instant::now()) {
             Next::Wait(time) => self.wait(time),
-            Next::End(end) => self.shared.ending.finish(Ok(End::Guest(end))),
+            Next::End(end, cpu) => self.shared.ending.finish_by(cpu, Ok(End::Guest(end))),
         }
     }
 }

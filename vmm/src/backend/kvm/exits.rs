@@ -5,8 +5,7 @@ use fencepost_softcpu::apic::IA32_TSC_DEADLINE;
 use fencepost_softcpu::one::Outcome;
 use fencepost_time::Tsc;
 use fencepost_trace::ExitReason;
-use kvm_ioctls::{VcpuExit, VcpuFd};
-use vm_memory::GuestMemoryMmap;
+use kvm_ioctls::VcpuExit;
 
 use super::assist::Assistant;
 use super::host_error;
@@ -51,20 +50,24 @@ impl PortAccess<'_> {
 impl Vcpu {
     /// Enters the guest once and handles its exit.
     pub fn step(&mut self, shared: &Shared<'_>) -> Result<Step, HostError> {
-        match self.fd.run() {
+        let cpu = self.number;
+        let inside = shared.turnstile.enter(cpu);
+        let exit = self.fd.run();
+        drop(inside);
+        match exit {
             Ok(VcpuExit::IoIn(port, _) | VcpuExit::IoOut(port, _)) => {
                 let Some(mut access) = self.area.port_access() else {
                     let why = "KVM reports port data outside the memory it shares".to_owned();
                     return Ok(self.stopped(shared, ExitReason::Port, GuestEnd::Unrunnable(why)));
                 };
-                shared.with(|machine| {
+                shared.on(cpu, |machine| {
                     machine.record_exit(ExitReason::Port, port.into());
                     access.make(machine);
                 });
                 Ok(Step::Handled)
             }
             Ok(VcpuExit::MmioRead(gpa, data)) => {
-                shared.with(|machine| {
+                shared.on(cpu, |machine| {
                     machine.record_exit(ExitReason::Mmio, gpa);
                     machine.read_mmio(gpa, data);
                     machine.note(ExitKind::MmioRead, gpa, data);
@@ -72,7 +75,7 @@ impl Vcpu {
                 Ok(Step::Handled)
             }
             Ok(VcpuExit::MmioWrite(gpa, data)) => {
-                shared.with(|machine| {
+                shared.on(cpu, |machine| {
                     machine.record_exit(ExitReason::Mmio, gpa);
                     machine.note(ExitKind::MmioWrite, gpa, data);
                     machine.write_mmio(gpa, data);
@@ -80,25 +83,27 @@ impl Vcpu {
                 Ok(Step::Handled)
             }
             Ok(VcpuExit::Shutdown) => Ok(self.stopped(shared, ExitReason::Shutdown, GuestEnd::TripleFault)),
-            Ok(VcpuExit::Intr | VcpuExit::IrqWindowOpen | VcpuExit::Hlt) => Ok(interrupted(shared)),
+            Ok(VcpuExit::Intr | VcpuExit::IrqWindowOpen | VcpuExit::Hlt) => Ok(interrupted(shared, cpu)),
             Ok(VcpuExit::InternalError) => self.internal_error(shared),
             Ok(VcpuExit::X86Wrmsr(write)) => {
                 let (index, deadline) = (write.index, write.data);
                 // Nothing else is filtered.
                 *write.error = u8::from(index != IA32_TSC_DEADLINE);
-                shared.with(|machine| machine.record_exit(ExitReason::Other, index.into()));
+                shared.on(cpu, |machine| machine.record_exit(ExitReason::Other, index.into()));
                 self.pacing.on_deadline(&self.fd, Tsc(deadline), self.tsc_hz())?;
                 Ok(Step::Handled)
             }
             Ok(VcpuExit::Debug(exit)) => {
                 let stop = self.breakpoints.met(exit.dr6, exit.pc);
-                stop.map_or_else(|| self.assisted(shared, Assistant::page_fault), |why| Ok(Step::Stands(why)))
+                stop.map_or_else(|| self.page_fault(shared), |why| Ok(Step::Stands(why)))
             }
             Ok(exit) => {
                 let why = format!("KVM stopped for an unforeseen reason: {exit:?}");
                 Ok(self.stopped(shared, ExitReason::Other, GuestEnd::Unrunnable(why)))
             }
-            Err(error) if [libc::EINTR, libc::EAGAIN].contains(&error.errno()) => Ok(interrupted(shared)),
+            Err(error) if [libc::EINTR, libc::EAGAIN].contains(&error.errno()) => {
+                Ok(interrupted(shared, cpu))
+            }
             Err(error) => Err(host_error("the guest cannot be entered", error)),
         }
     }
@@ -106,7 +111,7 @@ impl Vcpu {
     /// KVM will not go on with this guest.
     fn stopped(&self, shared: &Shared<'_>, reason: ExitReason, end: GuestEnd) -> Step {
         let rip = self.fd.get_regs().map_or(0, |regs| regs.rip);
-        shared.with(|machine| {
+        shared.on(self.number, |machine| {
             machine.record_exit(reason, rip);
             machine.note(ExitKind::Stop, rip, &[]);
         });
@@ -122,22 +127,31 @@ impl Vcpu {
             let why = format!("KVM gave up with internal error {suberror}");
             return Ok(self.stopped(shared, ExitReason::Other, GuestEnd::Unrunnable(why)));
         }
-        self.assisted(shared, |assistant, fd, _, machine| assistant.assist(fd, machine))
+        self.assisted(shared, None)
     }
 
-    /// Has the software CPU do something on the vCPU's state.
-    fn assisted(
-        &mut self,
-        shared: &Shared<'_>,
-        work: impl FnOnce(&mut Assistant, &VcpuFd, &GuestMemoryMmap, &mut Machine) -> Result<Outcome, HostError>,
-    ) -> Result<Step, HostError> {
+    /// It stands at the breakpoint on its page-fault handler: completes the SYSCALL that led there, or passes the breakpoint.
+    fn page_fault(&mut self, shared: &Shared<'_>) -> Result<Step, HostError> {
         let rip = self.fd.get_regs().map_or(0, |regs| regs.rip);
         let assistant = self.assistant.get_or_insert_with(|| Assistant::new(&self.memory, self.cpuid));
-        let outcome = shared.with(|machine| {
-            machine.record_exit(ExitReason::Assist, rip);
-            machine.note(ExitKind::Assist, rip, &[]);
-            work(assistant, &self.fd, &self.memory, machine)
+        if assistant.complete_syscall(&self.fd, &self.memory)? {
+            shared.on(self.number, |machine| note_assist(machine, rip));
+            self.follow_page_faults()?;
+            return Ok(Step::Handled);
+        }
+        self.assisted(shared, Some("page fault"))
+    }
+
+    /// Has the software CPU execute an instruction on the vCPU's state, with guest memory for itself.
+    fn assisted(&mut self, shared: &Shared<'_>, what: Option<&str>) -> Result<Step, HostError> {
+        let rip = self.fd.get_regs().map_or(0, |regs| regs.rip);
+        let assistant = self.assistant.get_or_insert_with(|| Assistant::new(&self.memory, self.cpuid));
+        let alone = shared.alone();
+        let outcome = shared.on(self.number, |machine| {
+            note_assist(machine, rip);
+            assistant.assist(&self.fd, machine, what)
         })?;
+        drop(alone);
         self.follow_page_faults()?;
         Ok(match outcome {
             Outcome::Retired | Outcome::Raised(_) => Step::Handled,
@@ -146,7 +160,12 @@ impl Vcpu {
     }
 }
 
-fn interrupted(shared: &Shared<'_>) -> Step {
-    shared.with(|machine| machine.record_exit(ExitReason::Kick, 0));
+fn note_assist(machine: &mut Machine, rip: u64) {
+    machine.record_exit(ExitReason::Assist, rip);
+    machine.note(ExitKind::Assist, rip, &[]);
+}
+
+fn interrupted(shared: &Shared<'_>, cpu: u32) -> Step {
+    shared.on(cpu, |machine| machine.record_exit(ExitReason::Kick, 0));
     Step::Interrupted
 }

@@ -19,9 +19,11 @@ mod pacing;
 mod routes;
 mod run_area;
 mod shared;
+mod standing;
 mod syscalls;
 mod threads;
 mod tsc;
+mod turnstile;
 mod vcpu;
 mod watch;
 
@@ -29,10 +31,9 @@ use std::sync::Arc;
 
 use fencepost_firmware::Entry;
 use fencepost_softcpu::ioapic::IoApicState;
-use fencepost_softcpu::mem::saved::TlbState;
 use fencepost_softcpu::model::Model;
 use fencepost_softcpu::state::CpuState;
-use fencepost_time::{HostTsc, Tsc};
+use fencepost_time::{HostTsc, Tsc, TscOffset};
 use kvm_bindings::{kvm_irqchip, kvm_userspace_memory_region};
 use kvm_ioctls::{Kvm, VmFd};
 use vm_memory::{Address, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
@@ -70,17 +71,22 @@ fn silence_pics(vm: &VmFd) -> Result<(), HostError> {
     Ok(())
 }
 
-/// A VM with its CPUs (one, so far), ready for the first instruction.
+/// A VM with its CPUs, ready for the first instruction.
 pub struct KvmBackEnd {
     vcpus: Vec<Vcpu>,
     vm: Arc<VmFd>,
+    debugged: Option<Debugged>,
     /// Keeps the RAM that KVM was given mapped for as long as there is a vCPU: dropped after them.
     _memory: GuestMemoryMmap,
 }
 
 impl KvmBackEnd {
-    /// Makes the VM around `memory`, its CPU, of `model`, at `entry`; with none, for [`enter`](Self::enter).
-    pub fn new(memory: &GuestMemoryMmap, entry: Option<&Entry>, model: Model) -> Result<Self, HostError> {
+    /// Makes the VM around `memory` with so many CPUs, of `model`, the first at `entry`; with none, for [`enter`](Self::enter).
+    pub fn new(
+        memory: &GuestMemoryMmap,
+        entry: Option<&Entry>,
+        (cpus, model): (u32, Model),
+    ) -> Result<Self, HostError> {
         let kvm = Kvm::new().map_err(|e| host_error("/dev/kvm", e))?;
         let vm = kvm.create_vm().map_err(|e| host_error("cannot make a VM", e))?;
         vm.set_tss_address(TSS_ADDRESS).map_err(|e| host_error("cannot place the TSS", e))?;
@@ -105,35 +111,48 @@ impl KvmBackEnd {
         if pacing::needed() {
             pacing::take_deadlines(&vm)?;
         }
-        let vcpus = vec![Vcpu::new(&vm, memory, entry, model)?];
-        Ok(KvmBackEnd { vcpus, vm: Arc::new(vm), _memory: memory.clone() })
+        let made = (0..cpus.max(1)).map(|number| Vcpu::new(&vm, memory, entry, (number, cpus, model)));
+        let vcpus = made.collect::<Result<_, _>>()?;
+        Ok(KvmBackEnd { vcpus, vm: Arc::new(vm), debugged: None, _memory: memory.clone() })
     }
 
-    /// Takes over a CPU and an I/O APIC from another back end, at the machine's time `now_ns` (the state has it in
+    /// Takes over the CPUs and an I/O APIC from another back end, at the machine's time `now_ns` (the state has it in
     /// cycles); the machine's time from now on.
     pub fn enter(
         &mut self,
-        state: &CpuState,
+        states: &[CpuState],
         ioapic: &IoApicState,
         now_ns: u64,
     ) -> Result<TimeBase, HostError> {
         convert::ioapic::set(&self.vm, ioapic)?;
-        let first = &mut self.vcpus[0];
-        let base = Base { cycles: state.cycles, ns: now_ns };
-        let offset = first.enter(state)?;
-        Ok(TimeBase::host(first.tsc_hz(), offset.without(state.tsc_offset), base))
+        let now = HostTsc::now();
+        let entered = self.vcpus.iter_mut().zip(states).map(|(vcpu, state)| vcpu.enter(state, now));
+        let offset = entered.collect::<Result<Vec<_>, _>>()?[0];
+        let base = Base { cycles: states[0].cycles, ns: now_ns };
+        Ok(TimeBase::host(self.tsc_hz(), offset.without(states[0].tsc_offset), base))
     }
 
-    /// The CPU, for another back end to take over, or to be shown; `machine` is told what the guest's counter reads.
-    pub fn leave(&self, machine: &mut Machine) -> Result<CpuState, HostError> {
-        let (offset, within) = tsc::bounded_offset(&self.vcpus[0].fd)?;
-        machine.guest_counter_is(offset, within);
-        Ok(self.vcpus[0].state()?.behind(machine.moment().offset))
+    /// The CPUs, all at the same moment, for another back end to take over, or to be shown; `machine` is told what the guest's counter
+    /// reads.
+    pub fn leave(&self, machine: &mut Machine) -> Result<Vec<CpuState>, HostError> {
+        let (first, first_within) = tsc::bounded_offset(&self.vcpus[0].fd)?;
+        machine.guest_counter_is(first, first_within);
+        let from_machine = machine.moment().offset;
+        let mut states = Vec::new();
+        for vcpu in &self.vcpus {
+            let (own, own_within) = tsc::bounded_offset(&vcpu.fd)?;
+            let measured_same = own.distance(first) <= first_within.saturating_add(own_within);
+            let ahead = if measured_same { TscOffset(0) } else { own.beyond(first) };
+            states.push(vcpu.state()?.behind(TscOffset(from_machine.0.wrapping_add(ahead.0))));
+        }
+        let cycles = states.iter().map(|state| state.cycles).max().unwrap_or_default();
+        states.iter_mut().for_each(|state| state.cycles = cycles);
+        Ok(states)
     }
 
     /// What the software CPU did for KVM so far.
     pub fn assists(&self) -> Assists {
-        self.vcpus[0].assists()
+        self.vcpus.iter().map(Vcpu::assists).fold(Assists::default(), Assists::and)
     }
 
     /// Where the guest's TSC must be to run here: how far it is now, if that cannot be chosen.
@@ -159,40 +178,38 @@ impl KvmBackEnd {
 }
 
 /// Stops the vCPUs' threads when the event loop is left, by whichever way: they are waited for.
-struct StopAll<'a, 'b>(&'a Shared<'b>, &'a [Link]);
+struct StopAll<'a, 'b>(&'a Shared<'b>);
 
 impl Drop for StopAll<'_, '_> {
     fn drop(&mut self) {
         // Only if nobody said anything else before: then it is a panic on its way.
         self.0.ending.finish(Err(HostError::Host("the event loop ended by itself".into())));
-        self.1.iter().for_each(|link| link.kick.send());
+        self.0.kick_all();
+        self.0.standing.wake();
     }
 }
 
 impl BackEnd for KvmBackEnd {
     fn attach(&mut self, debugger: Attached) {
-        self.vcpus.iter_mut().for_each(|vcpu| vcpu.debugged = Some(Debugged::new(debugger.clone())));
+        self.debugged = Some(Debugged::new(debugger));
     }
 
     fn run(&mut self, mut machine: Machine, control: &Control) -> Result<(Machine, Ran), HostError> {
         // A machine that ran elsewhere before already has vectors that are not held back.
         machine.follow_routes();
-        let mut shared = Shared::new(Arc::clone(&self.vm), machine, control)?;
-        if let Some(debugged) = self.vcpus.first().and_then(|vcpu| vcpu.debugged.as_ref()) {
-            shared.debug(debugged.debugger());
-        }
         let links = self.vcpus.iter().map(Link::new).collect::<Result<Vec<_>, _>>()?;
+        let shared = Shared::new(Arc::clone(&self.vm), machine, control, (links, self.debugged.as_ref()))?;
         std::thread::scope(|scope| {
-            let stop = StopAll(&shared, &links);
+            let stop = StopAll(&shared);
             let mut started = Vec::new();
-            for (index, (vcpu, link)) in self.vcpus.iter_mut().zip(&links).enumerate() {
-                let thread = std::thread::Builder::new().name(format!("vcpu{index}"));
-                match thread.spawn_scoped(scope, || threads::run(vcpu, link, &shared)) {
+            for vcpu in &mut self.vcpus {
+                let thread = std::thread::Builder::new().name(format!("vcpu{}", vcpu.number));
+                match thread.spawn_scoped(scope, || threads::run(vcpu, &shared)) {
                     Ok(thread) => started.push(thread),
                     Err(error) => shared.ending.finish(Err(host_error("cannot start a thread", error))),
                 }
             }
-            if let Err(error) = events::run(&shared, &links) {
+            if let Err(error) = events::run(&shared) {
                 shared.ending.finish(Err(error));
             }
             drop(stop);
@@ -201,10 +218,10 @@ impl BackEnd for KvmBackEnd {
         });
         // What was rung last.
         shared.with(|_| ());
-        let end = shared.ending.take().expect("the event loop ends when the run is over")?;
-        let mut machine = shared.into_machine();
-        let (state, assists) = (self.leave(&mut machine)?, self.vcpus[0].assists());
-        let (unknown, cpus) = (assists.unknown.clone(), SavedCpus::one(state, TlbState::default()));
+        let (end, by) = shared.ending.take().expect("the event loop ends when the run is over");
+        let (end, mut machine) = (end?, shared.into_machine());
+        let (states, assists) = (self.leave(&mut machine)?, self.assists());
+        let (unknown, cpus) = (assists.unknown.clone(), SavedCpus::untranslated(states, by));
         let (exceptions, moves) = (Vec::new(), Moves::default());
         Ok((machine, Ran { end, cpus, unknown, exceptions, assists, moves }))
     }

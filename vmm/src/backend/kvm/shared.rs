@@ -1,20 +1,25 @@
 //! The machine under its lock, and what has to happen whenever somebody enters it or leaves it.
 //!
-//! Lock order: the machine, then one of the leaves: the end ([`Ending`]), the notes in [`Control`].
+//! Lock order: guest memory for oneself ([`Shared::alone`]) or the table of [`Standing`], the machine, then one of the leaves: the end
+//! ([`Ending`]), the notes in [`Control`].
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use fencepost_softcpu::bus::Bus;
 use kvm_ioctls::VmFd;
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 use vmm_sys_util::timerfd::TimerFd;
 
+use super::debugged::Debugged;
 use super::doorbells::Doorbells;
 use super::host_error;
+use super::standing::Standing;
+use super::threads::Link;
+use super::turnstile::{Alone, Turnstile};
 use crate::backend::End;
 use crate::control::Control;
-use crate::debug::Attached;
 use crate::error::HostError;
 use crate::machine::{GuestEnd, Machine};
 use crate::outlet::Gate;
@@ -44,14 +49,28 @@ pub struct Shared<'a> {
     pub looked: EventFd,
     /// The outlets that whoever ran the machine waits for when it has left it: nobody waits for the host under its lock.
     gates: Vec<Arc<Gate>>,
-    /// A debugger, and whether the guest's kernel has failed and waits for it.
-    debugger: Option<Attached>,
-    pub failed: AtomicBool,
+    /// The vCPUs' threads, by their vCPUs' numbers.
+    pub links: Vec<Link>,
+    /// The vCPUs' way into the guest.
+    pub turnstile: Turnstile,
+    /// A debugger, and where they stand still for it.
+    pub debugged: Option<&'a Debugged>,
+    pub standing: Standing,
+    /// The vCPU whose kernel has failed and waits for the debugger, or [`NOBODY`].
+    failed: AtomicU32,
 }
 
+/// No vCPU.
+const NOBODY: u32 = u32::MAX;
+
 impl<'a> Shared<'a> {
-    /// Takes `machine` to run on `vm`.
-    pub fn new(vm: Arc<VmFd>, machine: Machine, control: &'a Control) -> Result<Self, HostError> {
+    /// Takes `machine` to run on `vm`, with as many vCPUs as there are links.
+    pub fn new(
+        vm: Arc<VmFd>,
+        machine: Machine,
+        control: &'a Control,
+        (links, debugged): (Vec<Link>, Option<&'a Debugged>),
+    ) -> Result<Self, HostError> {
         let timer = TimerFd::new().map_err(|e| host_error("no timer", e))?;
         let doorbells = Doorbells::new(vm, &machine)?;
         let gates = machine.gates().to_vec();
@@ -64,31 +83,67 @@ impl<'a> Shared<'a> {
             ending: Ending::new()?,
             looked,
             gates,
-            debugger: None,
-            failed: AtomicBool::new(false),
+            turnstile: Turnstile::default(),
+            debugged,
+            standing: Standing::new(links.len(), debugged.is_some_and(|it| !it.has_begun())),
+            failed: AtomicU32::new(NOBODY),
+            links,
         })
-    }
-
-    /// A debugger may stop the machine.
-    pub fn debug(&mut self, debugger: &Attached) {
-        self.debugger = Some(debugger.clone());
     }
 
     /// Whether a debugger wants the machine to stand still.
     pub fn is_called(&self) -> bool {
-        self.debugger.as_ref().is_some_and(Attached::calls)
+        self.debugged.is_some_and(|it| it.debugger.calls())
+    }
+
+    /// Whether this vCPU's kernel has failed and waits for the debugger.
+    pub fn failure_is_of(&self, cpu: u32) -> bool {
+        self.failed.load(Ordering::SeqCst) == cpu
+    }
+
+    /// The same; from then on it does not.
+    pub fn has_failed(&self, cpu: u32) -> bool {
+        self.failed.compare_exchange(cpu, NOBODY, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
+    /// Nobody waits any more.
+    pub fn pass_failure(&self) {
+        self.failed.store(NOBODY, Ordering::SeqCst);
+    }
+
+    /// Guest memory for the calling vCPU's thread: no vCPU is in the guest for as long as the result lives. To be had before the machine.
+    pub fn alone(&self) -> Alone<'_> {
+        self.turnstile.alone(|cpu| self.links[cpu as usize].kick.send())
+    }
+
+    /// Has every vCPU's thread leave the guest and look at what is wanted of it.
+    pub fn kick_all(&self) {
+        self.links.iter().for_each(|link| link.kick.send());
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
         self.inside.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    /// Works on the machine.
+    /// Works on the machine for a vCPU, of which the records are then.
+    pub fn on<R>(&self, cpu: u32, work: impl FnOnce(&mut Machine) -> R) -> R {
+        self.enter(cpu, |machine| {
+            machine.runs(cpu);
+            work(machine)
+        })
+    }
+
+    /// Works on the machine for nobody of the vCPUs.
+    pub fn with<R>(&self, work: impl FnOnce(&mut Machine) -> R) -> R {
+        self.enter(0, work)
+    }
+
+    /// Works on the machine. Should it end, that is this vCPU's.
     ///
     /// The doorbells that were rung before are handled first, so that a vCPU that rang one finds it heard at its next
     /// access. Afterwards KVM is told where the doorbells are now, and the timer of the next event; and if the guest has
     /// ended, everybody stops.
-    pub fn with<R>(&self, work: impl FnOnce(&mut Machine) -> R) -> R {
+    fn enter<R>(&self, cpu: u32, work: impl FnOnce(&mut Machine) -> R) -> R {
         let mut inside = self.lock();
         let inside = &mut *inside;
         inside.doorbells.ring(&mut inside.machine);
@@ -96,11 +151,11 @@ impl<'a> Shared<'a> {
         inside.doorbells.follow(&inside.machine);
         inside.arm();
         if let Some(end) = inside.machine.end() {
-            let waits = || self.debugger.as_ref().is_some_and(Attached::waits_for_failures);
+            let waits = || self.debugged.is_some_and(|it| it.debugger.waits_for_failures());
             if *end == GuestEnd::Panicked && waits() {
-                self.failed.store(true, Ordering::SeqCst);
+                let _ = self.failed.compare_exchange(NOBODY, cpu, Ordering::SeqCst, Ordering::SeqCst);
             } else {
-                self.ending.finish(Ok(End::Guest(end.clone())));
+                self.ending.finish_by(cpu, Ok(End::Guest(end.clone())));
             }
         }
         result
@@ -177,7 +232,8 @@ impl Inside {
 
 /// How the run ends: the first reason counts.
 pub struct Ending {
-    first: Mutex<Option<Result<End, HostError>>>,
+    /// And by which vCPU.
+    first: Mutex<Option<(Result<End, HostError>, u32)>>,
     over: AtomicBool,
     /// Readable when it is over.
     event: EventFd,
@@ -191,9 +247,14 @@ impl Ending {
 
     /// Ends the run: the event loop and, by it, every vCPU.
     pub fn finish(&self, how: Result<End, HostError>) {
+        self.finish_by(0, how);
+    }
+
+    /// Ends the run for what this vCPU did.
+    pub fn finish_by(&self, cpu: u32, how: Result<End, HostError>) {
         let mut first = self.first.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if first.is_none() {
-            *first = Some(how);
+            *first = Some((how, cpu));
             self.over.store(true, Ordering::SeqCst);
             // The count is zero, so there is room for one.
             let _ = self.event.write(1);
@@ -211,7 +272,7 @@ impl Ending {
     }
 
     /// Why it is over.
-    pub fn take(&self) -> Option<Result<End, HostError>> {
+    pub fn take(&self) -> Option<(Result<End, HostError>, u32)> {
         self.first.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take()
     }
 }

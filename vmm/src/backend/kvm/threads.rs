@@ -42,6 +42,11 @@ impl Link {
         self.view.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
+    /// An exit was handled, or something else that shows that nothing is wrong.
+    pub fn goes_on(&self) {
+        self.exits.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Has the thread look at its vCPU, and tell [`Shared::looked`].
     pub fn ask(&self) {
         *self.view() = None;
@@ -57,8 +62,10 @@ impl Link {
     /// For the thread: looks, if that is wanted.
     fn answer(&self, vcpu: &Vcpu, shared: &Shared<'_>) -> Result<(), HostError> {
         if self.wanted.swap(false, Ordering::SeqCst) {
-            let (offset, within) = tsc::bounded_offset(&vcpu.fd)?;
-            shared.with(|machine| machine.guest_counter_is(offset, within));
+            if vcpu.number == 0 {
+                let (offset, within) = tsc::bounded_offset(&vcpu.fd)?;
+                shared.with(|machine| machine.guest_counter_is(offset, within));
+            }
             *self.view() = Some(View::of(&vcpu.state()?));
             // Fails only when the count is full: then it is readable all the same.
             let _ = shared.looked.write(1);
@@ -79,10 +86,11 @@ impl Drop for Sentinel<'_, '_> {
 }
 
 /// The body of the thread of `vcpu`.
-pub fn run(vcpu: &mut Vcpu, link: &Link, shared: &Shared<'_>) {
+pub fn run(vcpu: &mut Vcpu, shared: &Shared<'_>) {
     let _sentinel = Sentinel(shared);
+    let link = &shared.links[vcpu.number as usize];
     let _attached = link.kick.attach();
-    match until_over(vcpu, link, shared).and_then(|()| complete(vcpu, &link.kick, shared)) {
+    match until_over(vcpu, link, shared).and_then(|()| complete(vcpu, shared)) {
         Ok(()) => {}
         Err(error) => shared.ending.finish(Err(error)),
     }
@@ -95,24 +103,23 @@ fn until_over(vcpu: &mut Vcpu, link: &Link, shared: &Shared<'_>) -> Result<(), H
             return Ok(());
         }
         link.answer(vcpu, shared)?;
-        if let Some(why) = vcpu.why_to_stand(shared) {
-            vcpu.stand(why, &link.kick, shared)?;
+        if vcpu.must_stand(shared) {
+            let why = vcpu.why_to_stand(shared);
+            vcpu.stand(why, shared)?;
             continue;
         }
         match vcpu.step(shared)? {
             Step::Handled => {
                 shared.settle();
-                link.exits.fetch_add(1, Ordering::Relaxed);
+                link.goes_on();
             }
             Step::Interrupted => {}
-            Step::Stands(why) => vcpu.stand(why, &link.kick, shared)?,
-            Step::Ended(GuestEnd::TripleFault) if vcpu.debugged.is_some() => {
-                vcpu.stand(Why::Dying, &link.kick, shared)?;
-                shared.ending.finish(Ok(End::Guest(GuestEnd::TripleFault)));
-                return Ok(());
-            }
+            Step::Stands(why) => vcpu.stand(Some(why), shared)?,
             Step::Ended(end) => {
-                shared.ending.finish(Ok(End::Guest(end)));
+                if end == GuestEnd::TripleFault {
+                    vcpu.stand(Some(Why::Dying), shared)?;
+                }
+                shared.ending.finish_by(vcpu.number, Ok(End::Guest(end)));
                 return Ok(());
             }
         }
@@ -121,7 +128,8 @@ fn until_over(vcpu: &mut Vcpu, link: &Link, shared: &Shared<'_>) -> Result<(), H
 
 /// Completes the last exit, so that the vCPU's state is whole: KVM finishes a port or memory access only when the guest is
 /// entered again.
-pub(super) fn complete(vcpu: &mut Vcpu, kick: &Kick, shared: &Shared<'_>) -> Result<(), HostError> {
+pub(super) fn complete(vcpu: &mut Vcpu, shared: &Shared<'_>) -> Result<(), HostError> {
+    let kick = &shared.links[vcpu.number as usize].kick;
     kick.only_complete();
     while vcpu.step(shared)? == Step::Handled {
         kick.only_complete();

@@ -12,7 +12,6 @@ use vm_memory::GuestMemoryMmap;
 use super::assist::{Assistant, Assists};
 use super::breakpoints::Breakpoints;
 use super::convert::{self, IA32_TSC, VcpuState};
-use super::debugged::Debugged;
 use super::kick::Kick;
 use super::pacing::Pacing;
 use super::run_area::RunArea;
@@ -20,8 +19,10 @@ use super::syscalls;
 use super::{host_error, ioctls, tsc};
 use crate::error::HostError;
 
-/// The CPU.
+/// One of the CPUs.
 pub struct Vcpu {
+    /// Its number, which is its APIC id.
+    pub(super) number: u32,
     pub(super) fd: VcpuFd,
     pub(super) area: RunArea,
     tsc_hz: u64,
@@ -31,31 +32,31 @@ pub struct Vcpu {
     pub(super) assistant: Option<Assistant>,
     /// Where the host stops it: for half-done system calls and for a debugger.
     pub(super) breakpoints: Breakpoints,
-    /// What a debugger wants of it.
-    pub(super) debugged: Option<Debugged>,
     /// Used where deadlines are handed over.
     pub(super) pacing: Pacing,
 }
 
 impl Vcpu {
-    /// Makes CPU 0 of `vm`, ready for the instruction at `entry`; with none, for [`enter`](Self::enter).
+    /// Makes CPU `number` of the `cpus` of `vm`. The first is ready for the instruction at `entry`, the others wait to be started; with
+    /// no entry, for [`enter`](Self::enter).
     pub fn new(
         vm: &VmFd,
         memory: &GuestMemoryMmap,
         entry: Option<&Entry>,
-        model: Model,
+        (number, cpus, model): (u32, u32, Model),
     ) -> Result<Self, HostError> {
-        let fd = vm.create_vcpu(0).map_err(|e| host_error("cannot make a CPU", e))?;
+        let fd = vm.create_vcpu(number.into()).map_err(|e| host_error("cannot make a CPU", e))?;
         let area = RunArea::map(&fd, vm.run_size())
             .map_err(|e| host_error("what the CPU shares cannot be mapped", e))?;
         let tsc_khz = fd.get_tsc_khz().map_err(|e| host_error("the TSC's frequency is not known", e))?;
         let tsc_hz = u64::from(tsc_khz) * 1000;
         let tsc_hz_told = u32::try_from(tsc_hz).unwrap_or(u32::MAX);
-        let cpuid = CpuidConfig { tsc_hz: tsc_hz_told, model, ..CpuidConfig::default() };
+        let cpuid = CpuidConfig { tsc_hz: tsc_hz_told, apic_id: number, cpus, model };
         let table = cpuid_table(&cpuid)?;
         fd.set_cpuid2(&table).map_err(|e| host_error("it refuses the CPUID model", e))?;
         let breakpoints = Breakpoints::new(syscalls::half_done());
         let vcpu = Vcpu {
+            number,
             fd,
             area,
             tsc_hz,
@@ -63,10 +64,9 @@ impl Vcpu {
             memory: memory.clone(),
             assistant: None,
             breakpoints,
-            debugged: None,
             pacing: Pacing::default(),
         };
-        entry.map(|entry| vcpu.set_registers(entry)).transpose()?;
+        entry.filter(|_| number == 0).map(|entry| vcpu.set_registers(entry)).transpose()?;
         vcpu.set_msrs()?;
         Ok(vcpu)
     }
@@ -81,14 +81,14 @@ impl Vcpu {
         tsc::offset(&self.fd)
     }
 
-    /// Becomes the CPU that `state` says, its counter going on where it is, or further on
+    /// Becomes the CPU that `state` says, its counter going on from where it is `at` that moment, or further on
     /// where that is fixed; the counter's new offset.
-    pub fn enter(&mut self, state: &CpuState) -> Result<HostOffset, HostError> {
+    pub fn enter(&mut self, state: &CpuState, at: HostTsc) -> Result<HostOffset, HostError> {
         // First: the timer's deadline is compared with it.
         let offset = match self.fixed_tsc_offset()? {
             Some(fixed) => fixed,
             None => {
-                let offset = HostOffset::to_tsc(HostTsc::now(), state.tsc());
+                let offset = HostOffset::to_tsc(at, state.tsc());
                 ioctls::set_tsc_offset(&self.fd, offset)
                     .map_err(|e| host_error("it refuses a TSC offset", e))?;
                 offset

@@ -21,7 +21,7 @@ const LOOKS: u32 = 8;
 /// What a vCPU's thread sees of its vCPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct View {
-    /// It waits at HLT.
+    /// It waits at HLT, or to be started.
     pub halted: bool,
     /// It takes interrupts.
     pub interrupts_on: bool,
@@ -55,11 +55,22 @@ pub struct Outlook {
     pub input: bool,
 }
 
+/// What is known of a vCPU.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    /// Exits when it was looked at last, and whether there were more than before.
+    exits: u64,
+    moved: bool,
+    /// Since when it was seen with interrupts off only.
+    deaf: Option<Instant>,
+}
+
 /// Judges what is seen. Time is the caller's.
 pub struct Watch {
     watchdog: Option<Duration>,
-    /// Exits of each vCPU when it was looked at last, and since when it was seen with interrupts off only.
-    cpus: Vec<(u64, Option<Instant>)>,
+    cpus: Vec<Seen>,
+    /// One of them has made an exit since `progress` was asked before.
+    moved: bool,
     hopeless_before: bool,
     pause: Duration,
 }
@@ -69,14 +80,20 @@ pub struct Watch {
 pub enum Next {
     /// Look again after this time.
     Wait(Duration),
-    /// The guest is lost.
-    End(GuestEnd),
+    /// The guest is lost, by this vCPU.
+    End(GuestEnd, u32),
 }
 
 impl Watch {
     /// A watch over `cpus` vCPUs. `watchdog` is how long one may keep interrupts off without an exit.
     pub fn new(cpus: usize, watchdog: Option<Duration>) -> Self {
-        Watch { watchdog, cpus: vec![(0, None); cpus], hopeless_before: false, pause: FIRST }
+        Watch {
+            watchdog,
+            cpus: vec![Seen::default(); cpus],
+            moved: false,
+            hopeless_before: false,
+            pause: FIRST,
+        }
     }
 
     /// The longest wait that leaves the watchdog enough looks.
@@ -90,36 +107,44 @@ impl Watch {
         self.bounded(FIRST)
     }
 
-    /// Whether a vCPU has made an exit since it was looked at: then all is well, and `Some` says for how long.
+    /// Whether vCPUs have made exits since they were looked at. If that says that all is well, `Some` is for how long: one of them shows
+    /// that the guest lives, but a watchdog is for each.
     pub fn progress(&mut self, exits: impl Iterator<Item = u64>) -> Option<Duration> {
-        let mut progress = false;
         for (cpu, now) in self.cpus.iter_mut().zip(exits) {
-            if cpu.0 != now {
-                *cpu = (now, None);
-                progress = true;
+            cpu.moved = cpu.exits != now;
+            cpu.exits = now;
+            if cpu.moved {
+                cpu.deaf = None;
             }
         }
-        progress.then(|| {
+        self.moved = self.cpus.iter().any(|cpu| cpu.moved);
+        if self.moved {
             self.hopeless_before = false;
             self.pause = FIRST;
-            self.first()
-        })
+        }
+        let each = self.watchdog.is_none() || self.cpus.iter().all(|cpu| cpu.moved);
+        (self.moved && each).then(|| self.first())
     }
 
-    /// Judges a look at all vCPUs, made at `now`, with no exit since the last.
+    /// Judges a look at all vCPUs, made at `now`, as [`progress`](Self::progress) said it should be.
     pub fn judge(&mut self, views: &[View], outlook: Outlook, now: Instant) -> Next {
+        // One that is asleep for good, taken off line by its kernel, matters only if no other is there.
+        let one_hears = views.iter().any(|view| view.interrupts_on);
         for (cpu, view) in self.cpus.iter_mut().zip(views) {
-            cpu.1 = if view.interrupts_on { None } else { cpu.1.or(Some(now)) };
+            let hears = view.interrupts_on || view.halted && one_hears || cpu.moved;
+            cpu.deaf = if hears { None } else { cpu.deaf.or(Some(now)) };
         }
         if let Some(limit) = self.watchdog {
-            let mut since = self.cpus.iter().filter_map(|cpu| cpu.1);
-            if since.any(|since| now.duration_since(since) >= limit) {
-                return Next::End(GuestEnd::Stuck);
+            let since = (0..).zip(&self.cpus).filter_map(|(number, cpu)| Some((number, cpu.deaf?)));
+            let stuck = since.map(|(number, since)| (number, now.duration_since(since)));
+            if let Some((number, _)) = stuck.filter(|(_, long)| *long >= limit).max_by_key(|(_, long)| *long)
+            {
+                return Next::End(GuestEnd::Stuck, number);
             }
         }
-        let hopeless = views.iter().all(|view| view.is_hopeless(outlook));
+        let hopeless = !self.moved && views.iter().all(|view| view.is_hopeless(outlook));
         if hopeless && self.hopeless_before {
-            return Next::End(GuestEnd::Dead);
+            return Next::End(GuestEnd::Dead, 0);
         }
         // Twice, because an interrupt may be on its way inside the kernel.
         self.hopeless_before = hopeless;
@@ -143,7 +168,7 @@ mod tests {
         let start = Instant::now();
         (0..1000).find_map(|look| {
             match watch.judge(views, outlook, start + Duration::from_millis(10 * look)) {
-                Next::End(end) => Some((end, look)),
+                Next::End(end, _) => Some((end, look)),
                 Next::Wait(_) => None,
             }
         })
@@ -187,13 +212,37 @@ mod tests {
         let mut watch = Watch::new(1, Some(Duration::from_millis(100)));
         let at = |ms| Instant::now() + Duration::from_millis(ms);
         let outlook = Outlook { event: true, input: false };
-        assert_ne!(watch.judge(&[OFF], outlook, at(0)), Next::End(GuestEnd::Stuck));
+        assert_ne!(watch.judge(&[OFF], outlook, at(0)), Next::End(GuestEnd::Stuck, 0));
         assert!(watch.progress([7].into_iter()).is_some());
-        assert_ne!(watch.judge(&[OFF], outlook, at(1000)), Next::End(GuestEnd::Stuck));
-        assert_ne!(watch.judge(&[RUNNING], outlook, at(2000)), Next::End(GuestEnd::Stuck));
-        assert_ne!(watch.judge(&[OFF], outlook, at(3000)), Next::End(GuestEnd::Stuck));
+        assert_ne!(watch.judge(&[OFF], outlook, at(1000)), Next::End(GuestEnd::Stuck, 0));
+        assert_ne!(watch.judge(&[RUNNING], outlook, at(2000)), Next::End(GuestEnd::Stuck, 0));
+        assert_ne!(watch.judge(&[OFF], outlook, at(3000)), Next::End(GuestEnd::Stuck, 0));
         assert_eq!(watch.progress([7].into_iter()), None, "no exit");
-        assert_eq!(watch.judge(&[OFF], outlook, at(4000)), Next::End(GuestEnd::Stuck));
+        assert_eq!(watch.judge(&[OFF], outlook, at(4000)), Next::End(GuestEnd::Stuck, 0));
+    }
+
+    #[test]
+    fn the_watchdog_is_for_each_whatever_the_others_do() {
+        let mut watch = Watch::new(2, Some(Duration::from_millis(100)));
+        let start = Instant::now();
+        let outlook = Outlook { event: true, input: false };
+        // The first makes exits, asleep or not; the second has its interrupts off.
+        for look in 0..3 {
+            assert_eq!(watch.progress([look + 1, 0].into_iter()), None, "the second is to be looked at");
+            let next = watch.judge(&[RUNNING, OFF], outlook, start + Duration::from_millis(60 * look));
+            assert_eq!(next == Next::End(GuestEnd::Stuck, 1), look == 2, "{next:?}");
+        }
+        // It had made no exit in the first look that was asked for; a CPU off line is no trouble.
+        let deaf = View { halted: true, ..OFF };
+        assert_eq!(end_of(&[RUNNING, deaf], outlook, Some(500)), None);
+        assert_eq!(end_of(&[OFF, deaf], outlook, Some(500)), Some((GuestEnd::Stuck, 50)));
+    }
+
+    #[test]
+    fn without_a_watchdog_one_that_lives_is_enough() {
+        let mut watch = Watch::new(2, None);
+        assert!(watch.progress([1, 0].into_iter()).is_some());
+        assert_eq!(watch.progress([1, 0].into_iter()), None);
     }
 
     #[test]
@@ -202,7 +251,7 @@ mod tests {
         let input = Outlook { event: false, input: true };
         let mut wait = || match watch.judge(&[IDLE], input, Instant::now()) {
             Next::Wait(wait) => wait.as_millis(),
-            Next::End(end) => panic!("{end:?}"),
+            Next::End(end, _) => panic!("{end:?}"),
         };
         assert_eq!([wait(), wait(), wait(), wait()], [200, 400, 500, 500]);
     }

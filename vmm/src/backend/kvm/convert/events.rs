@@ -4,8 +4,9 @@ use fencepost_softcpu::apic::regs::{IRR, ISR};
 use fencepost_softcpu::flags::IF;
 use fencepost_softcpu::state::{CpuState, PendingException};
 use kvm_bindings::{
-    KVM_MP_STATE_HALTED, KVM_MP_STATE_RUNNABLE, KVM_VCPUEVENT_VALID_NMI_PENDING, KVM_VCPUEVENT_VALID_SHADOW,
-    KVM_X86_SHADOW_INT_MOV_SS, KVM_X86_SHADOW_INT_STI, kvm_mp_state, kvm_vcpu_events,
+    KVM_MP_STATE_HALTED, KVM_MP_STATE_INIT_RECEIVED, KVM_MP_STATE_RUNNABLE, KVM_MP_STATE_UNINITIALIZED,
+    KVM_VCPUEVENT_VALID_NMI_PENDING, KVM_VCPUEVENT_VALID_SHADOW, KVM_X86_SHADOW_INT_MOV_SS,
+    KVM_X86_SHADOW_INT_STI, kvm_mp_state, kvm_vcpu_events,
 };
 
 pub(super) fn to_events(state: &CpuState) -> kvm_vcpu_events {
@@ -50,11 +51,18 @@ pub(super) fn from_events(events: &kvm_vcpu_events, state: &mut CpuState) {
 }
 
 pub(super) fn to_run_state(state: &CpuState) -> kvm_mp_state {
-    kvm_mp_state { mp_state: if state.halted { KVM_MP_STATE_HALTED } else { KVM_MP_STATE_RUNNABLE } }
+    let mp_state = match (state.waits_for_startup, state.halted) {
+        // A startup message means nothing to one that KVM has as uninitialized.
+        (true, _) => KVM_MP_STATE_INIT_RECEIVED,
+        (false, true) => KVM_MP_STATE_HALTED,
+        (false, false) => KVM_MP_STATE_RUNNABLE,
+    };
+    kvm_mp_state { mp_state }
 }
 
 pub(super) fn from_run_state(run_state: &kvm_mp_state, state: &mut CpuState) {
-    state.halted = run_state.mp_state == KVM_MP_STATE_HALTED;
+    let waits = [KVM_MP_STATE_UNINITIALIZED, KVM_MP_STATE_INIT_RECEIVED].contains(&run_state.mp_state);
+    (state.halted, state.waits_for_startup) = (waits || run_state.mp_state == KVM_MP_STATE_HALTED, waits);
 }
 
 #[cfg(test)]

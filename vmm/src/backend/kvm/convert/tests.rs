@@ -86,8 +86,9 @@ fn wild(random: &mut Random) -> CpuState {
     (dr[4], dr[5]) = (0, 0);
     dr[6] = dr[6] & 0xe00f | 0xffff_0ff0;
     dr[7] = dr[7] & 0xffff_2bff | 0x400;
+    let waits = random.yes();
     CpuState {
-        waits_for_startup: false,
+        waits_for_startup: waits,
         debug_held: false,
         debug_hits: 0,
         gpr: std::array::from_fn(|_| random.next()),
@@ -110,7 +111,7 @@ fn wild(random: &mut Random) -> CpuState {
         cycles: Cycles(random.next()),
         tsc_offset: TscOffset(0),
         retired: random.next(),
-        halted: random.yes(),
+        halted: waits || random.yes(),
         interrupt_shadow: random.yes(),
         nmi_blocked: random.yes(),
         nmi_pending: random.yes(),

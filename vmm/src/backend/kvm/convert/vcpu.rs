@@ -1,5 +1,6 @@
 //! Reading and writing a vCPU.
 
+use fencepost_softcpu::state::CpuState;
 use kvm_bindings::{Msrs, kvm_msr_entry};
 use kvm_ioctls::VcpuFd;
 
@@ -84,6 +85,16 @@ impl VcpuState {
         // SAFETY: the structure has the 4096 bytes that KVM reads; more it asks for only after a process has been
         // permitted larger components (AMX), which this one never requests.
         unsafe { fd.set_xsave(&self.xsave.to_kvm()) }.map_err(refused("FPU"))
+    }
+
+    /// Brings the vCPU, which is at this state and so at `was`, to `state`. Of the FPU what is not understood stays.
+    pub fn change(&self, fd: &VcpuFd, was: &CpuState, state: &CpuState) -> Result<(), HostError> {
+        let mut wanted = VcpuState::from_cpu(state);
+        wanted.xsave = self.xsave.clone();
+        if state.fpu != was.fpu {
+            wanted.xsave.put(&state.fpu);
+        }
+        wanted.update(fd, self)
     }
 
     /// Brings the vCPU, which is at `before`, to this state, touching only what differs: time and the local APIC stay
