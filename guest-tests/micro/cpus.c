@@ -287,6 +287,12 @@ int micro_main(const uint8_t *zero_page)
 		spin_until(&nmis, (uint64_t)turn << 16);
 		print_value("NMIs by CPU", nmis);
 	}
+	/* The same by a store that KVM's emulator does not know. */
+	WRITE_CONTROL(4, READ_CONTROL(4) | 0x600);
+	write32(ICR + 0x10, 2 << 24);
+	asm volatile("movd %0, %%xmm0; movd %%xmm0, (%1)" : : "r"(0x4400), "r"(ICR) : "memory");
+	spin_until(&nmis, 3ull << 16);
+	print_value("NMIs by CPU", nmis);
 	/* One that gets INIT begins anew: it counts twice at once, since the stage has come. */
 	running = 2;
 	start(3);

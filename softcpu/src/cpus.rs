@@ -261,6 +261,11 @@ impl Cpu {
         sleeps.then(|| self.apic.next_timer(self.moment(now))).flatten()
     }
 
+    /// What it has sent to others since this was last asked, as [`InterruptMessage::from_icr`] takes it. [`Cpus`] carries that by itself.
+    pub fn take_sent(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.sent)
+    }
+
     /// Whether it takes interrupts.
     pub fn takes_interrupts(&self) -> bool {
         self.control & IF != 0

@@ -6,7 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use fencepost::accel::Chosen;
+use fencepost::backend::End;
+use fencepost::machine::GuestEnd;
+use fencepost::snapshot::{self, Outputs, Until, Vm};
 use fencepost_skip::Tested;
+use fencepost_trace::{Event, ExitReason};
 
 fn guest() -> Option<PathBuf> {
     common::micro_guests().map(|folder| folder.join("cpus"))
@@ -120,6 +125,30 @@ fn it_is_saved_and_restored_under_either(accel: &'static str) -> Tested {
     Tested::Ran
 }
 
+/// Between two runs all CPUs go back to the snapshot. The trace of each run says of which CPU the last exit was.
+fn it_goes_back_to_a_snapshot(accel: &'static str) -> Tested {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("snapshot");
+    let save = ["--snapshot", file.to_str().expect("UTF-8"), "--snapshot-at", "mark:1"];
+    let Some(mut saving) = cpus(accel, "e", &save) else { return Tested::skipped(common::NO_MAKE) };
+    let output = saving.output().expect("it starts");
+    assert_eq!(output.status.code(), Some(7), "{}", said(&output));
+    let chosen = if accel == "kvm" { Chosen::Kvm } else { Chosen::Soft };
+    let saved = snapshot::open(&file).unwrap_or_else(|error| panic!("{error}"));
+    let outputs = Outputs { records: 100_000, ..Outputs::default() };
+    let mut vm = Vm::restore(saved, chosen, outputs).unwrap_or_else(|error| panic!("{error}"));
+    for round in 0..2 {
+        let end = vm.run(Until::End).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(end, End::Guest(GuestEnd::Exit(7)), "round {round}");
+        assert_eq!((vm.cpus().cpus.len(), vm.cpus().turn.cpu), (4, 2));
+        let left = Event::VcpuExit { cpu: 2, reason: ExitReason::Port, address: 0xf4 };
+        assert_eq!(vm.records().any(|record| record.event == left), accel == "kvm", "round {round}");
+        vm.reset().unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(vm.differing_pages(), [0; 0], "round {round}");
+    }
+    Tested::Ran
+}
+
 /// Each CPU is a thread of the debugger's: all stand still, and one of them steps.
 fn gdb_has_a_thread_of_each(accel: &'static str) -> Tested {
     let gdb = Command::new("gdb").arg("--version").output();
@@ -205,5 +234,6 @@ on_both! {
     a_time_limit_shows_all_of_them
     a_signal_stops_all_of_them
     it_is_saved_and_restored_under_either
+    it_goes_back_to_a_snapshot
     gdb_has_a_thread_of_each
 }

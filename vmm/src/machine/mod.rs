@@ -318,6 +318,11 @@ impl Machine {
         functions.chain(self.iommu.counters().map(|counters| ("iommu".to_string(), counters))).collect()
     }
 
+    /// Gives the local APICs a message from one of them.
+    pub fn carry_message(&mut self, message: MsiWrite) {
+        self.interrupts.msi(message);
+    }
+
     /// How the guest ended, if it has.
     pub fn end(&self) -> Option<&GuestEnd> {
         self.end.as_ref()

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use fencepost_devices::pci::{MsiSource, MsiWrite};
+use fencepost_softcpu::apic::{BROADCAST, InterruptMessage};
 use fencepost_softcpu::code::CodePages;
 use fencepost_softcpu::cpuid::CpuidConfig;
 use fencepost_softcpu::one::{Executed, Outcome};
@@ -56,6 +58,7 @@ impl Assists {
 /// A software CPU that stands by for one of KVM's.
 pub struct Assistant {
     cpu: Cpu,
+    cpuid: CpuidConfig,
     done: Assists,
 }
 
@@ -68,7 +71,7 @@ impl Assistant {
         // SAFETY: the CPU works in `assist` alone, whose caller has guest memory for itself (`Shared::alone`):
         // no vCPU is in the guest. The machine, whose devices alone access the memory besides, is lent to it.
         let cpu = unsafe { Cpu::new(memory.clone(), code, stop, Config { cpuid }) };
-        Assistant { cpu, done: Assists::default() }
+        Assistant { cpu, cpuid, done: Assists::default() }
     }
 
     /// Executes the instruction at which the vCPU stands, and moves the vCPU behind it (or into the handler of the
@@ -85,6 +88,9 @@ impl Assistant {
         let executed = execute(&mut self.cpu, state.clone(), machine);
         let after = CpuState { cycles: state.cycles, ..self.cpu.state() };
         before.change(fd, &state, &after)?;
+        for icr in self.cpu.take_sent() {
+            to_others(icr, self.cpuid).for_each(|message| machine.carry_message(message));
+        }
         self.count(what.map_or(executed.name, str::to_owned), start);
         Ok(executed.outcome)
     }
@@ -111,6 +117,28 @@ impl Assistant {
         let unknown = self.cpu.counters().unknown.into_iter().collect();
         Assists { unknown, ..self.done.clone() }
     }
+}
+
+/// What a CPU has sent to others, as the writes that KVM's APICs take: their ids have eight bits there. What goes to all others is a
+/// write for each.
+fn to_others(icr: u64, sender: CpuidConfig) -> impl Iterator<Item = MsiWrite> {
+    const WINDOW: u64 = 0xfee0_0000;
+    const LOGICAL: u64 = 1 << 2;
+    const ASSERT: u32 = 1 << 14;
+    /// Vector and delivery mode.
+    const WHAT: u32 = 0x7ff;
+    let message = InterruptMessage::from_icr(icr);
+    let destinations = match message {
+        Some(InterruptMessage { destination: BROADCAST, .. }) => 0..sender.cpus,
+        Some(InterruptMessage { destination, .. }) => destination..destination.saturating_add(1),
+        None => 0..0,
+    };
+    let logical = if message.is_some_and(|it| it.logical && it.destination != BROADCAST) { LOGICAL } else { 0 };
+    let data = icr as u32 & WHAT | ASSERT;
+    // The sender has had its share.
+    let others = destinations.filter(move |id| logical != 0 || *id != sender.apic_id);
+    let address = move |id| WINDOW | u64::from(id as u8) << 12 | logical;
+    others.map(move |id| MsiWrite { source: MsiSource::Processor, address: address(id), data })
 }
 
 /// Exactly one instruction, from `state`.

@@ -185,3 +185,14 @@ fn deadlines_are_handed_over_where_asked_for() -> Tested {
     assert_eq!((write.index, write.data), (0x6e0, 0x1000));
     Tested::Ran
 }
+
+#[test]
+fn what_is_sent_to_others_becomes_writes() {
+    let sender = CpuidConfig { apic_id: 1, cpus: 4, ..CpuidConfig::default() };
+    let sent = |icr| to_others(icr, sender).map(|it| (it.address, it.data)).collect::<Vec<_>>();
+    assert_eq!(sent(3 << 32 | 0x4650), [(0xfee0_3000, 0x4650)], "a startup message");
+    assert_eq!(sent(u64::from(BROADCAST) << 32 | 0x4400).len(), 3, "an NMI to all others");
+    assert_eq!(sent(0xf << 32 | 0x4841), [(0xfee0_f004, 0x4041)], "to a logical destination");
+    assert_eq!(sent(1 << 32 | 0x4041), [], "to itself, which it has taken");
+    assert_eq!(sent(2 << 32 | 0x4341), [], "a mode that is none");
+}

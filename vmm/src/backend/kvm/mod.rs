@@ -88,6 +88,11 @@ impl KvmBackEnd {
         (cpus, model): (u32, Model),
     ) -> Result<Self, HostError> {
         let kvm = Kvm::new().map_err(|e| host_error("/dev/kvm", e))?;
+        let most = kvm.get_max_vcpus();
+        if cpus as usize > most {
+            let what = format!("--cpus {cpus}: this host's KVM gives a machine {most} at most");
+            return Err(HostError::input(what, format!("use --cpus {most}, or --accel soft")));
+        }
         let vm = kvm.create_vm().map_err(|e| host_error("cannot make a VM", e))?;
         vm.set_tss_address(TSS_ADDRESS).map_err(|e| host_error("cannot place the TSS", e))?;
         vm.create_irq_chip().map_err(|e| host_error("cannot make the APICs", e))?;
