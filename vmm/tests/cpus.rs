@@ -19,15 +19,19 @@ fn guest() -> Option<PathBuf> {
 
 fn command(accel: &str, options: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fencepost"));
-    command.args(["run", "--accel", accel, "--timeout", "300"]).args(options);
+    command.args(["run", "--accel", accel]).args(options);
+    if !options.contains(&"--timeout") {
+        command.args(["--timeout", "300"]);
+    }
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
 /// The guest of four CPUs; what the second is to do says the first letter of `what`.
 fn cpus(accel: &str, what: &str, options: &[&str]) -> Option<Command> {
-    let mut command = command(accel, &["--memory", "32M", "--cpus", "4", "--append", what]);
-    command.args(options).arg("--kernel").arg(guest()?);
+    let machine = ["--memory", "32M", "--cpus", "4", "--append", what];
+    let mut command = command(accel, &[&machine, options].concat());
+    command.arg("--kernel").arg(guest()?);
     Some(command)
 }
 

@@ -133,7 +133,8 @@ fn to_others(icr: u64, sender: CpuidConfig) -> impl Iterator<Item = MsiWrite> {
         Some(InterruptMessage { destination, .. }) => destination..destination.saturating_add(1),
         None => 0..0,
     };
-    let logical = if message.is_some_and(|it| it.logical && it.destination != BROADCAST) { LOGICAL } else { 0 };
+    let logical =
+        if message.is_some_and(|it| it.logical && it.destination != BROADCAST) { LOGICAL } else { 0 };
     let data = icr as u32 & WHAT | ASSERT;
     // The sender has had its share.
     let others = destinations.filter(move |id| logical != 0 || *id != sender.apic_id);
