@@ -131,7 +131,8 @@ impl Watch {
         // One that is asleep for good, taken off line by its kernel, matters only if no other is there.
         let one_hears = views.iter().any(|view| view.interrupts_on);
         for (cpu, view) in self.cpus.iter_mut().zip(views) {
-            let hears = view.interrupts_on || view.halted && one_hears || cpu.moved;
+            let moved = std::mem::take(&mut cpu.moved);
+            let hears = view.interrupts_on || view.halted && one_hears || moved;
             cpu.deaf = if hears { None } else { cpu.deaf.or(Some(now)) };
         }
         if let Some(limit) = self.watchdog {
@@ -142,7 +143,7 @@ impl Watch {
                 return Next::End(GuestEnd::Stuck, number);
             }
         }
-        let hopeless = !self.moved && views.iter().all(|view| view.is_hopeless(outlook));
+        let hopeless = !std::mem::take(&mut self.moved) && views.iter().all(|view| view.is_hopeless(outlook));
         if hopeless && self.hopeless_before {
             return Next::End(GuestEnd::Dead, 0);
         }
