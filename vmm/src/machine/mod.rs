@@ -9,6 +9,7 @@ mod console;
 pub mod events;
 mod failures;
 pub mod faults;
+mod guest_counter;
 mod guest_trace;
 mod inbox;
 pub mod irq;
@@ -52,7 +53,7 @@ use fencepost_devices::pci::{MsiWrite, PciRoot, PlacedDoorbell};
 use fencepost_softcpu::apic::InterruptMessage;
 use fencepost_softcpu::code::CodePages;
 use fencepost_softcpu::ioapic::IoApicState;
-use fencepost_time::{Cycles, HostOffset, HostTsc, Moment, OffsetHistory, TscOffset};
+use fencepost_time::{Cycles, Moment, OffsetHistory, TscOffset};
 use fencepost_trace::{Accel, Event, ExitReason, Stamp};
 use vm_memory::GuestMemoryMmap;
 
@@ -266,17 +267,6 @@ impl Machine {
     /// The machine's counter now, and what the guest's is to it as far as that is known.
     pub fn moment(&self) -> Moment {
         Moment { cycles: self.time.cycles(), offset: self.guest_counter.current() }
-    }
-
-    /// Under host time: from the host's counter to the guest's it is `offset`, to within so many cycles. Where that is as
-    /// near to what was known as two such readings can be, it is the same.
-    pub fn guest_counter_is(&mut self, offset: HostOffset, within: u64) {
-        let Some(to_cycles) = self.time.from_host() else { return };
-        let known =
-            HostOffset::to_tsc(HostTsc(0), HostTsc(0).cycles(to_cycles).tsc(self.guest_counter.current()));
-        if offset.distance(known) > within.saturating_mul(4) {
-            self.guest_counter.change(self.time.cycles(), offset.beyond(to_cycles));
-        }
     }
 
     /// The guest's TSC frequency.

@@ -153,7 +153,7 @@ impl Standing {
             }
         };
         drop(table);
-        let mut stopped = Stopped { cpus, current: cpu };
+        let mut stopped = Stopped { cpus, current: cpu, ..Stopped::default() };
         let (order, stops) = desk.attend(why, &mut stopped);
         let mut table = self.lock();
         // One that sleeps goes on only when others wake it.
