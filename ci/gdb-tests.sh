@@ -94,9 +94,23 @@ gdb_at_panic() {
     [ "$status" = 5 ] && grep -qE '^\$1 = 0xffffffff[0-9a-f]{8}$' "$logs/$name.gdb" && grep -q 'end Kernel panic' "$logs/$name"
 }
 
+# A scenario that failed waits at its end, and goes back to its beginning: `failed_scenario NAME`.
+failed_scenario() {
+    local name=$1 socket=$logs/$1.socket status=0
+    rm -f "$socket"
+    "$FENCEPOST" test "$ROOT/guest-tests/scenarios/harness" --filter =status --gdb "unix:$socket" --results "$logs/$name.results" \
+        </dev/null >"$logs/$name" 2>&1 &
+    with_gdb "$socket" /bin/true 'set $end = $pc' reverse-stepi stepi 'p $pc == $end' reverse-continue detach >"$logs/$name.gdb"
+    wait "$!" || status=$?
+    cat "$logs/$name.gdb" "$logs/$name"
+    [ "$status" = 1 ] && grep -q '^\$1 = 1$' "$logs/$name.gdb" && grep -q 'No more reverse-execution history' "$logs/$name.gdb" &&
+        [ "$(grep -c "target remote $socket" "$logs/$name")" = 1 ] && grep -q '^1 passed, 1 failed' "$logs/$name"
+}
+
 check "gdb: Debian's kernel, stopped and unchanged" gdb_kernel gdb-kernel 1
 check "gdb: back to a write, and on again" gdb_back gdb-back 1 gdb-kernel
 check "gdb: at a panic" gdb_at_panic gdb-panic
 check "gdb: Debian's kernel, stopped and unchanged, 6.1, four CPUs" on_stable gdb_kernel gdb-kernel-stable 4
 check "gdb: back to a write, and on again, 6.1, four CPUs" on_stable gdb_back gdb-back-stable 4 gdb-kernel-stable
 check "gdb: at a panic, 6.1" on_stable gdb_at_panic gdb-panic-stable
+check "gdb: a scenario that failed" failed_scenario gdb-scenario

@@ -42,7 +42,16 @@ impl Served {
     }
 
     fn talk(&self) -> Talk {
-        let mut talk = Talk(UnixStream::connect(self.socket()).unwrap());
+        // The file is there a moment before somebody listens.
+        let stream = loop {
+            match UnixStream::connect(self.socket()) {
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                connected => break connected.unwrap(),
+            }
+        };
+        let mut talk = Talk(stream);
         talk.0.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
         talk.ask("qSupported:multiprocess+;swbreak+;hwbreak+");
         talk
