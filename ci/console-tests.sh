@@ -6,7 +6,7 @@
 shell() {
     local name=$1 status=0
     shift
-    "$FENCEPOST" run --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd-shell" --accel soft --memory 256M --timeout 300 \
+    "$FENCEPOST" run --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd-shell" --accel soft --memory 384M --timeout 300 \
         --append "$GUEST_COMMAND_LINE reboot=acpi fencepost.run=sh" "$@" >"$logs/$name" 2>"$logs/$name.host" || status=$?
     tr -d '\r' <"$logs/$name" >"$logs/$name.text"
     # The guest resets when it is done.
@@ -58,7 +58,7 @@ on_terminal() {
     done
     shift
     "$ROOT/ci/terminal.py" "$logs/$name" "$@" -- "$FENCEPOST" run --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/$initrd" --accel soft \
-        --memory 256M --timeout 200 "${options[@]}" --append "$GUEST_COMMAND_LINE reboot=acpi fencepost.run=$run" || status=$?
+        --memory 384M --timeout 200 "${options[@]}" --append "$GUEST_COMMAND_LINE reboot=acpi fencepost.run=$run" || status=$?
     tail -n 20 "$logs/$name"
     [ "$status" = "$wanted" ] || { echo "status $status, not $wanted" && return 1; }
 }

@@ -74,7 +74,7 @@ disk_runs_are_equal() {
 disk_under_kvm() {
     local name=$1 status=0
     truncate -s 1M "$logs/$name.img"
-    "$FENCEPOST" run --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd-virtio" --accel soft --memory 256M --timeout 900 --stats \
+    "$FENCEPOST" run --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd-virtio" --accel soft --memory 384M --timeout 900 --stats \
         --move 1=kvm --move 2=soft --disk "$logs/$name.img" --append \
         "$GUEST_COMMAND_LINE tsc=reliable nowatchdog clearcpuid=rdtscp,lfence_rdtsc fencepost.run=virtio_kvm" \
         </dev/null >"$logs/$name" 2>"$logs/$name.host" || status=$?

@@ -56,7 +56,18 @@ fn reads_and_leaves(count: u32, status: u8) -> Vec<u8> {
 fn command(folder: &Path, accel: &str, code: &[u8], trace: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fencepost"));
     // A model that every KVM has all of, so that nothing is said of it.
-    command.args(["run", "--memory", "16M", "--timeout", "300", "--cpu", "baseline", "--accel", accel, "--kernel"]);
+    command.args([
+        "run",
+        "--memory",
+        "16M",
+        "--timeout",
+        "300",
+        "--cpu",
+        "baseline",
+        "--accel",
+        accel,
+        "--kernel",
+    ]);
     command.arg(common::kernel(folder, code, 0x1000)).arg("--trace").arg(trace);
     command
 }
@@ -242,7 +253,7 @@ fn a_full_disk_costs_the_trace_and_not_the_run(accel: &'static str) -> Tested {
     std::fs::create_dir(&disk).expect("made");
     let kernel = common::kernel(folder.path(), &reads_and_leaves(MANY, 0), 0x1000);
     let script = format!(
-        "\"$2\" run --memory 16M --timeout 300 --accel {accel} --kernel \"$3\" --trace \"$1/trace\"; \
+        "\"$2\" run --memory 16M --timeout 300 --cpu baseline --accel {accel} --kernel \"$3\" --trace \"$1/trace\"; \
          status=$?; cp \"$1/trace\" \"$4\"; exit $status"
     );
     let program = PathBuf::from(env!("CARGO_BIN_EXE_fencepost"));

@@ -375,7 +375,7 @@ fn a_file_that_is_not_a_trace_is_refused_in_one_line() {
         (b"hand-off, guest cycles\n", "not a Fencepost trace"),
         (&std::fs::read(&perfetto).expect("written"), "not a Fencepost trace"),
         (&whole[..5], "not a Fencepost trace"),
-        (&other_version, "version 7; this Fencepost reads version 2"),
+        (&other_version, "version 7; this Fencepost reads version 3"),
         (&whole[..10], "header is damaged"),
         (&whole[..60], "header is damaged"),
         (&header, "header is damaged"),

@@ -407,6 +407,8 @@ impl Debugged {
                 return Ok(Exit::Yield);
             }
             if let Some(why) = self.look(processor, machine) {
+                // Nobody is waited for where the machine is over again.
+                self.gone().map_or(Ok(()), Err)?;
                 self.attend(why, processor, machine)?;
                 self.gone().map_or(Ok(()), Err)?;
                 // It may be at another moment to stop at.
