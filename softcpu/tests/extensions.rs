@@ -147,9 +147,11 @@ fn smep_keeps_the_kernel_from_executing_the_users_pages() {
     assert_eq!(it.run_to_handler(true).0, GP, "HLT");
 }
 
+type Program = fn(&mut CodeAssembler);
+
 #[test]
 fn umip_keeps_what_tells_of_the_system_from_the_user() {
-    let programs: [(&str, fn(&mut CodeAssembler)); 6] = [
+    let programs: [(&str, Program); 6] = [
         ("sgdt", |a| a.sgdt(ptr(OF_USER + 0x800)).unwrap()),
         ("sidt", |a| a.sidt(ptr(OF_USER + 0x800)).unwrap()),
         ("sldt", |a| a.sldt(eax).unwrap()),
@@ -301,7 +303,7 @@ fn invalidated(kind: u64, identifier: u64, address: u64) -> (u64, u64) {
     it.write(OF_USER, 1u64);
     it.write(OF_USER + 0x1000, 2u64);
     let entry = it.leaf(OF_USER);
-    let new = OF_USER + 0x1000 | PRESENT | WRITE | USER;
+    let new = (OF_USER + 0x1000) | PRESENT | WRITE | USER;
     it.write(0x9_0000, identifier);
     it.write(0x9_0008, address);
     it.map(entry & !0xfff, entry & !0xfff, PRESENT | WRITE);
