@@ -4,45 +4,19 @@ mod common;
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
+use common::served::{self, Served, ask, guest, packet, remains};
 use fencepost_skip::Tested;
 use tempfile::TempDir;
 
-/// A guest with a server for gdb, which waits for that.
-struct Served {
-    child: Child,
-    folder: TempDir,
-}
-
 fn fencepost(guest: &Path, options: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_fencepost"));
-    command.args(["run", "--memory", "32M", "--timeout", "120", "--memory-hash", "--stats", "--kernel"]);
-    command.arg(guest).args(options).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
+    served::run(guest, 120, options)
 }
 
-impl Served {
-    fn start(guest: &Path, how: &str, options: &[&str]) -> Served {
-        let folder = TempDir::new().unwrap();
-        let at = format!("unix:{}{how}", folder.path().join("socket").display());
-        let child = fencepost(guest, options).args(["--gdb", &at]).spawn().unwrap();
-        let served = Served { child, folder };
-        while !served.socket().exists() {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        served
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.folder.path().join("socket")
-    }
-
-    fn end(self) -> Output {
-        self.child.wait_with_output().unwrap()
-    }
+fn start(guest: &Path, how: &str, options: &[&str]) -> Served {
+    Served::start(fencepost(guest, options), how)
 }
 
 fn has_gdb() -> bool {
@@ -63,24 +37,6 @@ fn gdb(guest: &Path, socket: &Path, commands: &[&str]) -> String {
     String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
 }
 
-/// What must be the same of two runs: the console, the exit status, and instructions, events and memory.
-fn remains(output: &Output) -> Vec<String> {
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let lines = said.lines().filter(|line| line.contains("sha256") || line.contains("guest instructions"));
-    let lines = lines.map(|line| {
-        line.split(" MIPS")
-            .next()
-            .unwrap()
-            .rsplit_once(", ")
-            .map_or(line, |it| if line.contains("MIPS") { it.0 } else { line })
-    });
-    let mut all: Vec<String> = lines.map(str::to_owned).collect();
-    assert_eq!(all.len(), 3, "{said}");
-    all.push(String::from_utf8_lossy(&output.stdout).into_owned());
-    all.push(format!("{:?}", output.status.code()));
-    all
-}
-
 fn holds(text: &str, parts: &[&str]) {
     let mut rest = text;
     for part in parts {
@@ -89,15 +45,11 @@ fn holds(text: &str, parts: &[&str]) {
     }
 }
 
-fn guest(name: &str) -> Option<PathBuf> {
-    common::micro_guests().map(|folder| folder.join(name))
-}
-
 #[test]
 fn a_guest_under_gdb_is_the_guest_without() -> Tested {
     let (Some(guest), true) = (guest("timer"), has_gdb()) else { return Tested::skipped(NO_GDB) };
     let alone = fencepost(&guest, &["--accel", "soft"]).output().unwrap();
-    let served = Served::start(&guest, "", &["--accel", "soft"]);
+    let served = start(&guest, "", &["--accel", "soft"]);
     let said = gdb(
         &guest,
         &served.socket(),
@@ -143,7 +95,7 @@ fn a_guest_under_gdb_is_the_guest_without() -> Tested {
 #[test]
 fn what_gdb_changes_the_guest_sees() -> Tested {
     let (Some(guest), true) = (guest("hello"), has_gdb()) else { return Tested::skipped(NO_GDB) };
-    let served = Served::start(&guest, "", &["--accel", "soft"]);
+    let served = start(&guest, "", &["--accel", "soft"]);
     let said = gdb(
         &guest,
         &served.socket(),
@@ -183,7 +135,7 @@ fn what_gdb_changes_the_guest_sees() -> Tested {
 #[test]
 fn accesses_are_found_where_they_are_made() -> Tested {
     let (Some(guest), true) = (guest("hello"), has_gdb()) else { return Tested::skipped(NO_GDB) };
-    let served = Served::start(&guest, "", &["--accel", "soft"]);
+    let served = start(&guest, "", &["--accel", "soft"]);
     let said = gdb(
         &guest,
         &served.socket(),
@@ -238,31 +190,16 @@ fn a_panicked_kernel_waits_for_gdb() -> Tested {
 }
 
 /// A packet of the protocol.
-fn packet(text: &str) -> Vec<u8> {
-    let sum = text.bytes().fold(0u8, u8::wrapping_add);
-    format!("${text}#{sum:02x}").into_bytes()
-}
-
-fn ask(stream: &mut UnixStream, text: &str) -> String {
-    stream.write_all(&packet(text)).unwrap();
-    let mut answer = Vec::new();
-    let mut byte = [0];
-    while answer.iter().rev().nth(2) != Some(&b'#') && stream.read(&mut byte).unwrap() == 1 {
-        answer.push(byte[0]);
-    }
-    String::from_utf8_lossy(&answer).into_owned()
-}
-
 #[test]
 fn a_debugger_that_goes_away_or_is_one_too_many_costs_the_guest_nothing() -> Tested {
     let Some(guest) = guest("hello") else { return Tested::skipped(common::NO_MAKE) };
     let alone = fencepost(&guest, &["--accel", "soft"]).output().unwrap();
     // The second is sent away; the first leaves in the middle of a packet, with a step asked for before.
-    let served = Served::start(&guest, "", &["--accel", "soft"]);
-    let mut first = UnixStream::connect(served.socket()).unwrap();
+    let served = start(&guest, "", &["--accel", "soft"]);
+    let mut first = served.connect();
     let why = ask(&mut first, "?");
     assert!(why.contains("05"), "{why}");
-    let mut second = UnixStream::connect(served.socket()).unwrap();
+    let mut second = served.connect();
     assert_eq!(second.read(&mut [0]).unwrap(), 0);
     assert!(ask(&mut first, "Z0,200000,1").contains("OK"));
     first.write_all(&packet("vCont;s:p1.1")).unwrap();
@@ -275,7 +212,7 @@ fn a_debugger_that_goes_away_or_is_one_too_many_costs_the_guest_nothing() -> Tes
     }
     assert_eq!(remains(&output), remains(&alone));
     // Nonsense is no reason to end either.
-    let served = Served::start(&guest, ",nowait", &["--accel", "soft"]);
+    let served = start(&guest, ",nowait", &["--accel", "soft"]);
     if let Ok(mut first) = UnixStream::connect(served.socket()) {
         let _ = first.write_all(b"GET / HTTP/1.1\r\n\r\n$zzzz#00$#\x03\x03");
     }

@@ -2,64 +2,31 @@
 
 mod common;
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use common::served::{self, Served, answer, guest, packet, remains};
 use fencepost_skip::Tested;
 use tempfile::TempDir;
 
-/// A guest with a server for a debugger, which waits for that.
-struct Served {
-    child: Child,
-    folder: TempDir,
-}
-
 fn fencepost(guest: &Path, options: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_fencepost"));
-    command.args(["run", "--memory", "32M", "--timeout", "240", "--memory-hash", "--stats", "--kernel"]);
-    command.arg(guest).args(["--accel", "soft"]).args(options);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut command = served::run(guest, 240, options);
+    command.args(["--accel", "soft"]);
     command
 }
 
-impl Served {
-    fn start(guest: &Path, options: &[&str], input: Stdio) -> Served {
-        let folder = TempDir::new().unwrap();
-        let at = format!("unix:{}", folder.path().join("socket").display());
-        let child = fencepost(guest, options).args(["--gdb", &at]).stdin(input).spawn().unwrap();
-        let served = Served { child, folder };
-        while !served.socket().exists() {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        served
-    }
+fn start(guest: &Path, options: &[&str]) -> Served {
+    Served::start(fencepost(guest, options), "")
+}
 
-    fn socket(&self) -> PathBuf {
-        self.folder.path().join("socket")
-    }
-
-    fn talk(&self) -> Talk {
-        // The file is there a moment before somebody listens.
-        let stream = loop {
-            match UnixStream::connect(self.socket()) {
-                Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                connected => break connected.unwrap(),
-            }
-        };
-        let mut talk = Talk(stream);
-        talk.0.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
-        talk.ask("qSupported:multiprocess+;swbreak+;hwbreak+");
-        talk
-    }
-
-    fn end(self) -> Output {
-        self.child.wait_with_output().unwrap()
-    }
+fn talk(served: &Served) -> Talk {
+    let mut talk = Talk(served.connect());
+    talk.0.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+    talk.ask("qSupported:multiprocess+;swbreak+;hwbreak+");
+    talk
 }
 
 /// The remote protocol.
@@ -67,21 +34,16 @@ struct Talk(UnixStream);
 
 impl Talk {
     fn say(&mut self, text: &str) {
-        let sum = text.bytes().fold(0u8, u8::wrapping_add);
-        self.0.write_all(format!("${text}#{sum:02x}").as_bytes()).unwrap();
+        self.0.write_all(&packet(text)).unwrap();
     }
 
     fn hear(&mut self) -> String {
-        let mut answer = Vec::new();
-        let mut byte = [0];
-        while answer.iter().rev().nth(2) != Some(&b'#') {
-            assert_eq!(self.0.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&answer));
-            answer.push(byte[0]);
-        }
+        let answer = answer(&mut self.0);
+        let end = answer.len().checked_sub(3).filter(|at| answer.as_bytes()[*at] == b'#');
+        let end = end.unwrap_or_else(|| panic!("no whole packet: {answer}"));
         self.0.write_all(b"+").unwrap();
-        let answer = String::from_utf8(answer).unwrap();
         let from = answer.find('$').expect("a packet") + 1;
-        unfolded(&answer[from..answer.len() - 3])
+        unfolded(&answer[from..end])
     }
 
     fn ask(&mut self, text: &str) -> String {
@@ -141,31 +103,12 @@ fn unfolded(text: &str) -> String {
     all
 }
 
-/// What must be the same of two runs: the console, the exit status, and instructions, events and memory.
-fn remains(output: &Output) -> Vec<String> {
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let lines = said.lines().filter(|line| line.contains("sha256") || line.contains("guest instructions"));
-    let lines = lines.map(|line| match line.split_once(" MIPS") {
-        Some((before, _)) => before.rsplit_once(", ").map_or(line, |it| it.0),
-        None => line,
-    });
-    let mut all: Vec<String> = lines.map(str::to_owned).collect();
-    assert_eq!(all.len(), 3, "{said}");
-    all.push(String::from_utf8_lossy(&output.stdout).into_owned());
-    all.push(format!("{:?}", output.status.code()));
-    all
-}
-
-fn guest(name: &str) -> Option<PathBuf> {
-    common::micro_guests().map(|folder| folder.join(name))
-}
-
 #[test]
 fn steps_back_are_the_steps_forward_in_reverse() -> Tested {
     let Some(guest) = guest("hello") else { return Tested::skipped(common::NO_MAKE) };
     let alone = fencepost(&guest, &[]).output().unwrap();
-    let served = Served::start(&guest, &[], Stdio::null());
-    let mut talk = served.talk();
+    let served = start(&guest, &[]);
+    let mut talk = talk(&served);
     assert!(talk.step_back(1).contains("replaylog:begin"));
     let mut seen = vec![talk.registers()];
     for _ in 0..300 {
@@ -207,8 +150,8 @@ fn a_guest_that_went_back_ends_as_the_one_that_did_not() -> Tested {
     for (name, options) in common::GUESTS.into_iter().flat_map(two) {
         let guest = folder.join(name);
         let alone = fencepost(&guest, options).output().unwrap();
-        let served = Served::start(&guest, options, Stdio::null());
-        let mut talk = served.talk();
+        let served = start(&guest, options);
+        let mut talk = talk(&served);
         // `print` stands in every guest, and its first instruction is reached often.
         let print = symbol(&guest, "print");
         assert_eq!(talk.ask(&format!("Z0,{print:x},1")), "OK");
@@ -248,8 +191,8 @@ fn symbol(guest: &Path, name: &str) -> u64 {
 #[test]
 fn a_write_is_found_from_behind_and_undone() -> Tested {
     let Some(guest) = guest("timer") else { return Tested::skipped(common::NO_MAKE) };
-    let served = Served::start(&guest, &[], Stdio::null());
-    let mut talk = served.talk();
+    let served = start(&guest, &[]);
+    let mut talk = talk(&served);
     // Interrupt 3 is the timer's.
     let (print, count) = (symbol(&guest, "print"), symbol(&guest, "irq_counts") + 24);
     let value = |talk: &mut Talk| talk.ask(&format!("m{count:x},8"));
@@ -291,7 +234,7 @@ fn gdb_itself_goes_back() -> Tested {
         return Tested::skipped("there is no gdb");
     }
     let alone = fencepost(&guest, &[]).output().unwrap();
-    let served = Served::start(&guest, &[], Stdio::null());
+    let served = start(&guest, &[]);
     let mut gdb = Command::new("gdb");
     gdb.args(["-q", "-nx", "-batch", "-ex", "set pagination off", "-ex"]);
     gdb.arg(format!("target remote {}", served.socket().display()));
@@ -338,8 +281,8 @@ fn what_cannot_be_taken_back_is_refused_in_one_line() -> Tested {
     let disk = folder.path().join("disk");
     std::fs::write(&disk, vec![0; 1 << 16]).unwrap();
     let options = ["--disk", disk.to_str().unwrap()];
-    let served = Served::start(&guest, &options, Stdio::null());
-    let mut talk = served.talk();
+    let served = start(&guest, &options);
+    let mut talk = talk(&served);
     assert_eq!(talk.ask("bs"), "", "it is not supported");
     talk.say("k");
     let said = String::from_utf8_lossy(&served.end().stderr).into_owned();

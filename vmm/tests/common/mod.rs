@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "not every test program uses every part")]
 
+pub mod served;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
