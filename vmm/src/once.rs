@@ -11,23 +11,43 @@ use crate::frames::{Frame, FrameSink};
 
 /// How much a machine has said by now, and the most that it ever had.
 #[derive(Clone, Copy, Debug, Default)]
-struct Said {
+pub struct Count {
     now: u64,
     most: u64,
 }
 
-impl Said {
+impl Count {
     /// `more` is said; how much of it was said before.
-    fn add(&mut self, more: u64) -> u64 {
+    pub fn add(&mut self, more: u64) -> u64 {
         let known = (self.most - self.now).min(more);
-        self.now += more;
+        self.now = self.now.saturating_add(more);
         self.most = self.most.max(self.now);
         known
+    }
+
+    /// How much, by now.
+    pub fn now(self) -> u64 {
+        self.now
+    }
+
+    /// The most that it ever was.
+    pub fn most(self) -> u64 {
+        self.most
+    }
+
+    /// Whether more was said before.
+    pub fn is_known(self) -> bool {
+        self.now < self.most
+    }
+
+    /// The machine goes on from where it had said so much.
+    pub fn go_back(&mut self, now: u64) {
+        self.now = now;
     }
 }
 
 /// An output of which each part leaves once. Clones are the same output.
-pub struct Once<T>(Arc<Mutex<(Said, T)>>);
+pub struct Once<T>(Arc<Mutex<(Count, T)>>);
 
 impl<T> Clone for Once<T> {
     fn clone(&self) -> Self {
@@ -47,28 +67,28 @@ pub trait Counted: Send {
 impl<T> Once<T> {
     /// The output `out`.
     pub fn new(out: T) -> Self {
-        Once(Arc::new(Mutex::new((Said::default(), out))))
+        Once(Arc::new(Mutex::new((Count::default(), out))))
     }
 
-    fn lock(&self) -> MutexGuard<'_, (Said, T)> {
+    fn lock(&self) -> MutexGuard<'_, (Count, T)> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<T: Send> Counted for Once<T> {
     fn said(&self) -> u64 {
-        self.lock().0.now
+        self.lock().0.now()
     }
 
     fn go_back(&self, said: u64) {
-        self.lock().0.now = said;
+        self.lock().0.go_back(said);
     }
 }
 
 impl Write for Once<Box<dyn Write + Send>> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let (said, out) = &mut *self.lock();
-        let known = said.add(bytes.len() as u64) as usize;
+        let (count, out) = &mut *self.lock();
+        let known = count.add(bytes.len() as u64) as usize;
         out.write_all(bytes.get(known..).unwrap_or_default()).map(|()| bytes.len())
     }
 
@@ -79,8 +99,8 @@ impl Write for Once<Box<dyn Write + Send>> {
 
 impl FrameSink for Once<Box<dyn FrameSink>> {
     fn frame(&mut self, frame: &Frame<'_>) {
-        let (said, out) = &mut *self.lock();
-        if said.add(1) == 0 {
+        let (count, out) = &mut *self.lock();
+        if count.add(1) == 0 {
             out.frame(frame);
         }
     }
@@ -88,8 +108,8 @@ impl FrameSink for Once<Box<dyn FrameSink>> {
 
 impl Wire for Once<Box<dyn Wire>> {
     fn send(&mut self, frame: &[u8]) {
-        let (said, out) = &mut *self.lock();
-        if said.add(1) == 0 {
+        let (count, out) = &mut *self.lock();
+        if count.add(1) == 0 {
             out.send(frame);
         }
     }

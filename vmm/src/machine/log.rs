@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::Categories;
 use crate::machine::time::TimeBase;
+use crate::once::Count;
 use crate::outlet::Full;
 use crate::stream::{Stream, Written};
 
@@ -35,10 +36,11 @@ pub struct EventLog {
     keep: Option<Keep>,
     recorder: Recorder,
     digester: Option<Digester>,
-    said: Said,
-    /// How much there was when there was most: what a machine that has gone back says again is known.
-    most: Said,
-    /// Events beside those.
+    /// What a machine that has gone back says again is known.
+    events: Count,
+    definitions: Count,
+    guest_lost: Count,
+    /// Events beside those of the machine.
     beside: u64,
     stream: Option<Stream>,
 }
@@ -59,8 +61,9 @@ impl EventLog {
             keep: None,
             recorder: Recorder::new(capacity),
             digester: None,
-            said: Said::default(),
-            most: Said::default(),
+            events: Count::default(),
+            definitions: Count::default(),
+            guest_lost: Count::default(),
             beside: 0,
             stream: None,
         }
@@ -86,27 +89,30 @@ impl EventLog {
 
     /// How much was logged by now.
     pub fn said(&self) -> Said {
-        self.said
+        Said {
+            events: self.events.now(),
+            definitions: self.definitions.now(),
+            guest_lost: self.guest_lost.now(),
+        }
     }
 
     /// The machine goes on from where so much was logged.
     pub fn go_back(&mut self, said: Said) {
-        self.said = said;
+        self.events.go_back(said.events);
+        self.definitions.go_back(said.definitions);
+        self.guest_lost.go_back(said.guest_lost);
     }
 
     /// Whether the machine is where it has been before: it says nothing new.
     pub fn is_known(&self) -> bool {
-        self.said.events < self.most.events
+        self.events.is_known()
     }
 
     /// Adds an event.
     pub fn push(&mut self, stamp: Stamp, event: Event) {
-        self.said.events += 1;
-        if self.said.events <= self.most.events {
-            return;
+        if self.events.add(1) == 0 {
+            self.add(stamp, event);
         }
-        self.most.events = self.said.events;
-        self.add(stamp, event);
     }
 
     /// Adds an event that is not of the machine, which has none like it when it goes over its past again.
@@ -133,12 +139,8 @@ impl EventLog {
 
     /// Adds what later guest events refer to.
     pub fn define(&mut self, definition: Definition) {
-        self.said.definitions += 1;
-        if self.said.definitions <= self.most.definitions {
-            return;
-        }
-        self.most.definitions = self.said.definitions;
-        if let Some(stream) = &mut self.stream {
+        let known = self.definitions.add(1) > 0;
+        if let Some(stream) = self.stream.as_mut().filter(|_| !known) {
             stream.define(definition);
         }
     }
@@ -150,7 +152,7 @@ impl EventLog {
 
     /// Has all that was recorded so far written to the file.
     pub fn flush(&mut self) {
-        if let Some(stream) = self.stream.as_mut().filter(|_| self.said.events >= self.most.events) {
+        if let Some(stream) = self.stream.as_mut().filter(|_| !self.events.is_known()) {
             stream.flush();
         }
     }
@@ -170,18 +172,17 @@ impl EventLog {
 
     /// Counts events that the guest lost.
     pub fn guest_lost(&mut self, events: u64) {
-        self.said.guest_lost = self.said.guest_lost.saturating_add(events);
-        self.most.guest_lost = self.most.guest_lost.max(self.said.guest_lost);
+        self.guest_lost.add(events);
     }
 
     /// Ends the log: completes the file. `counted`: what was counted, in the order of the header.
     pub fn finish(self, counted: Vec<Vec<u64>>) -> FinishedLog {
         FinishedLog {
             recorder: self.recorder,
-            count: self.most.events + self.beside,
-            guest_lost: self.most.guest_lost,
+            count: self.events.most() + self.beside,
+            guest_lost: self.guest_lost.most(),
             digest: self.digester.map(|digester| hex(&digester.digest.finalize())),
-            written: self.stream.map(|stream| stream.finish(self.most.guest_lost, counted)),
+            written: self.stream.map(|stream| stream.finish(self.guest_lost.most(), counted)),
         }
     }
 }

@@ -71,7 +71,6 @@ use guest_trace::GuestTrace;
 use inbox::Inboxes;
 use irq::InterruptController;
 use log::EventLog;
-use numbers::Numbers;
 use past::Ways;
 pub use pauses::Pauses;
 use recent::{Exit, ExitKind, Recent};
@@ -81,7 +80,7 @@ use serial::SerialPort;
 use time::TimeBase;
 pub use timed::{Brought, Timed};
 pub use unclaimed::Unclaimed;
-use variation::Variation;
+use variation::{Stream, Variation};
 
 /// How a guest ended by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,7 +148,7 @@ pub struct Machine {
     queue: EventQueue,
     variation: Option<Variation>,
     /// What RDRAND gives.
-    numbers: Numbers,
+    numbers: Stream,
     /// The trace port, while the guest's trace is wanted.
     guest_trace: Option<GuestTrace>,
     log: EventLog,
@@ -204,7 +203,7 @@ impl Machine {
             guest_counter: OffsetHistory::new(TscOffset::default()),
             queue: EventQueue::default(),
             variation: None,
-            numbers: Numbers::new(0),
+            numbers: numbers::numbers(0),
             guest_trace: None,
             log: parts.log,
             interrupts: parts.interrupts,

@@ -11,12 +11,11 @@ use super::events::{Call, EventQueue, EventQueueState};
 use super::faults::Faults;
 use super::guest_trace::GuestTrace;
 use super::inbox::Inboxes;
-use super::numbers::Numbers;
 use super::recorded::Taken;
 use super::remap::Remapping;
 use super::serial::SerialState;
 use super::time::SavedTime;
-use super::variation::Variation;
+use super::variation::{Stream, Variation};
 use super::{Machine, Parts};
 use crate::error::HostError;
 use crate::panic::Ears;
@@ -33,7 +32,7 @@ pub struct MachineState {
     guest_counter: OffsetHistory,
     queue: EventQueueState,
     variation: Option<Variation>,
-    numbers: Numbers,
+    numbers: Stream,
     guest_trace: Option<GuestTrace>,
     serial: SerialState,
     more_serial: Vec<SerialState>,

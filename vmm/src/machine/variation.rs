@@ -31,9 +31,19 @@ const TURN_SHORT: u64 = 200;
 pub struct Stream(Xoshiro256PlusPlus);
 
 impl Stream {
+    /// The numbers of `seed`.
+    pub fn new(seed: u64) -> Self {
+        Stream(Xoshiro256PlusPlus::seed_from_u64(seed))
+    }
+
+    /// Any number, each as likely as the others.
+    pub fn any(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
     /// A number from 0 to `most`, each as likely as the others (to one part in 2^64 / `most`).
     pub fn up_to(&mut self, most: u64) -> u64 {
-        let scaled = u128::from(self.0.next_u64()) * (u128::from(most) + 1);
+        let scaled = u128::from(self.any()) * (u128::from(most) + 1);
         (scaled >> 64) as u64
     }
 }
@@ -77,7 +87,7 @@ impl Variation {
 
     /// A rank among things due at the same moment.
     pub fn tie(&mut self) -> u64 {
-        self.ties.up_to(u64::MAX)
+        self.ties.any()
     }
 }
 
