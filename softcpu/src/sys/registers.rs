@@ -16,9 +16,9 @@ pub(super) const PCID: u64 = 0xfff;
 const KEEPS_TRANSLATIONS: u64 = 1 << 63;
 
 impl Cpu {
-    /// An error, with #GP raised, where CR4.UMIP keeps the user from an instruction that tells of the system.
-    fn tells_user(&mut self) -> Result<(), Trap> {
-        if self.sys.has_cr4(Cr4::UMIP) && self.cpl() == 3 {
+    /// An error, with #GP raised, where CR4.UMIP leaves an instruction to CPL 0.
+    fn check_umip(&mut self) -> Result<(), Trap> {
+        if self.sys.has_cr4(Cr4::UMIP) && !self.is_kernel() {
             self.raise(vector::GP, Some(0));
             return Err(Trap);
         }
@@ -171,13 +171,13 @@ pub(super) fn write_dr(cpu: &mut Cpu, op: &Op) -> Step {
 }
 
 pub(super) fn smsw_r<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
-    tri!(cpu.tells_user());
+    tri!(cpu.check_umip());
     cpu.set_reg(op.reg1, T::cut(cpu.sys.cr0));
     Step::Next
 }
 
 pub(super) fn smsw_m(cpu: &mut Cpu, op: &Op) -> Step {
-    tri!(cpu.tells_user());
+    tri!(cpu.check_umip());
     let value = cpu.sys.cr0 as u16;
     cpu.store(op, cpu.ea(op), value)
 }
@@ -221,7 +221,7 @@ pub(super) fn load_table<const IDT: bool, const BITS: u32>(cpu: &mut Cpu, op: &O
 }
 
 pub(super) fn store_table<const IDT: bool>(cpu: &mut Cpu, op: &Op) -> Step {
-    tri!(cpu.tells_user());
+    tri!(cpu.check_umip());
     let table = if IDT { cpu.sys.idtr } else { cpu.sys.gdtr };
     let at = cpu.ea(op);
     let mut bytes = [0u8; 10];
@@ -277,7 +277,7 @@ pub(super) fn lldt<const MEMORY: bool>(cpu: &mut Cpu, op: &Op) -> Step {
 /// SLDT, or STR when `TASK`, to a register.
 pub(super) fn store_selector_r<const TASK: bool, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(cpu.protected_only());
-    tri!(cpu.tells_user());
+    tri!(cpu.check_umip());
     let selector = if TASK { cpu.sys.tr.selector } else { cpu.sys.ldtr.selector };
     cpu.set_reg(op.reg1, T::cut(u64::from(selector)));
     Step::Next
@@ -286,7 +286,7 @@ pub(super) fn store_selector_r<const TASK: bool, T: Int>(cpu: &mut Cpu, op: &Op)
 /// SLDT, or STR when `TASK`, to memory.
 pub(super) fn store_selector_m<const TASK: bool>(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(cpu.protected_only());
-    tri!(cpu.tells_user());
+    tri!(cpu.check_umip());
     let selector = if TASK { cpu.sys.tr.selector } else { cpu.sys.ldtr.selector };
     cpu.store(op, cpu.ea(op), selector)
 }
