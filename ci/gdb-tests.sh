@@ -21,14 +21,19 @@ symbols() {
     } | as -o "$logs/$name.o" - && ld --section-start=.kernel="0x$text" -e 0 -o "$logs/$name.elf" "$logs/$name.o"
 }
 
+# Waits until a condition holds, a minute at most: `until_holds COMMAND...`.
+until_holds() {
+    for _ in $(seq 600); do
+        "$@" && return
+        sleep 0.1
+    done
+}
+
 # gdb on the run that listens at a socket: `with_gdb SOCKET ELF COMMAND...`.
 with_gdb() {
     local socket=$1 elf=$2 command commands=()
     shift 2
-    for _ in $(seq 600); do
-        [ -S "$socket" ] && break
-        sleep 0.1
-    done
+    until_holds test -S "$socket"
     for command in "$@"; do commands+=(-ex "$command"); done
     timeout 300 gdb -q -nx -batch -ex "set pagination off" -ex "target remote $socket" "${commands[@]}" "$elf" 2>&1
 }
@@ -83,10 +88,7 @@ gdb_at_panic() {
     : >"$logs/$name.host"
     "$FENCEPOST" run --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd" --accel soft --timeout 300 --on-panic gdb \
         --append "${GUEST_COMMAND_LINE/panic=-1/panic=0} fencepost.run=\"test_panic sysrq\"" </dev/null >"$logs/$name" 2>"$logs/$name.host" &
-    for _ in $(seq 600); do
-        grep -q 'waits for: gdb' "$logs/$name.host" && break
-        sleep 0.1
-    done
+    until_holds grep -q 'waits for: gdb' "$logs/$name.host"
     socket=$(sed -n "s/.*target remote \([^']*\)'.*/\1/p" "$logs/$name.host")
     with_gdb "$socket" "$logs/${name/panic/kernel}-symbols.elf" 'p/x $rip' 'x/2i $pc' detach >"$logs/$name.gdb"
     wait "$!" || status=$?
@@ -101,10 +103,7 @@ failed_scenario() {
     "$FENCEPOST" test "$ROOT/guest-tests/scenarios/harness" --filter =status --gdb "unix:$socket" --results "$logs/$name.results" \
         </dev/null >"$logs/$name" 2>&1 &
     # Who comes earlier meets the guest on its way.
-    for _ in $(seq 600); do
-        grep -q 'stands at its end' "$logs/$name" && break
-        sleep 0.1
-    done
+    until_holds grep -q 'stands at its end' "$logs/$name"
     with_gdb "$socket" /bin/true 'set $end = $pc' reverse-stepi stepi 'p $pc == $end' reverse-continue detach >"$logs/$name.gdb"
     wait "$!" || status=$?
     cat "$logs/$name.gdb" "$logs/$name"

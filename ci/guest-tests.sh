@@ -43,8 +43,8 @@ scenarios() {
     lines_of "$ROOT/ci/scenario-results.py" "$logs/$1.json"
 }
 scenarios scenarios "$ROOT"/guest-tests/scenarios/*.toml
-# A seed varies what hardware may vary: how long engines take, when interrupts arrive, whose turn it is. What meets that most has a seed each
-# time; the others, which are for programs, pictures, formats and single devices, with --all.
+# A seed varies what hardware may vary: how long engines take, when interrupts arrive, which CPU runs. The scenarios that depend most on
+# that run with a seed each time. The others, which test programs, pictures, formats and single devices, do so with --all.
 with_seed="camera camera-fences cpus display display-vrr dmabuf flows gpu iommu life sharing traced-camera traced-render vtd"
 seeded=() left_out=()
 for file in "$ROOT"/guest-tests/scenarios/*.toml; do

@@ -32,7 +32,7 @@ bitflags! {
         const PG = 1 << 31;
     }
 
-    /// CR4 (Intel SDM vol. 3, 2.5). All other bits are reserved, and so are those of what CPUID does not announce ([`Model::cr4`]).
+    /// CR4 (Intel SDM vol. 3, 2.5). All other bits are reserved. A CPU may have fewer ([`Model::cr4`]).
     ///
     /// [`Model::cr4`]: crate::model::Model::cr4
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]

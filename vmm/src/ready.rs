@@ -243,7 +243,7 @@ fn trace_guest(machine: &mut Machine, launch: &Launch) {
     }
 }
 
-/// By which RDRAND gives its numbers: under `soft` they are the same ones each time.
+/// The seed of RDRAND's numbers: under `soft` they are the same each time.
 fn seed_of_numbers(seed: Option<u64>, accel: Chosen) -> Result<u64, HostError> {
     let mut bytes = [0; 8];
     if seed.is_none() && accel == Chosen::Kvm {

@@ -73,7 +73,7 @@ impl DataEntry {
 const NO_DATA: DataEntry = DataEntry { read: NOTHING, write: NOTHING, addend: 0, place: NOTHING };
 const NO_CODE: CodeEntry = CodeEntry { tag: NOTHING, gpa: NOTHING };
 
-/// The translations, those of one view behind those of another. Code is fetched by two of them alone.
+/// The translations, one view after another. Only the supervisor and the user fetch code.
 pub struct Tlb {
     pub(super) data: Box<[DataEntry]>,
     pub(super) code: Box<[CodeEntry]>,

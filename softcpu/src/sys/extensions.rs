@@ -1,5 +1,4 @@
-//! Instructions around system registers that came after the first x86-64 processors: bases of FS and GS, the processor's number,
-//! random numbers, SMAP's and the process-context identifiers'.
+//! System instructions that came after the first x86-64 processors: FSGSBASE, RDPID, RDRAND and RDSEED, STAC and CLAC (SMAP), INVPCID.
 
 use iced_x86::{Code, Instruction};
 
@@ -105,10 +104,10 @@ fn invpcid<T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let kind = cpu.reg::<T>(op.reg1).wide();
     let descriptor = tri!(cpu.load::<u128>(op, cpu.ea(op)));
     let (identifier, address) = (descriptor as u64, (descriptor >> 64) as u64);
-    let of_context = matches!(kind, ADDRESS | CONTEXT);
+    let names_context = matches!(kind, ADDRESS | CONTEXT);
     let bad = kind > ALL_BUT_GLOBAL
         || identifier & !PCID != 0
-        || (of_context && identifier != 0 && !cpu.sys.has_cr4(Cr4::PCIDE))
+        || (names_context && identifier != 0 && !cpu.sys.has_cr4(Cr4::PCIDE))
         || (kind == ADDRESS && !canonical(address));
     if bad {
         return cpu.raise(vector::GP, Some(0));

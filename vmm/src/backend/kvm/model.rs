@@ -102,8 +102,8 @@ pub fn line(model: Model) -> Option<String> {
     lacking(model).map(|lacking| format!("{lacking}; the guest is told so"))
 }
 
-/// The model of a guest that begins under `soft` and is to move to KVM: one of which it loses nothing there. The line that says so,
-/// where that is another than `model`.
+/// The model for a guest that begins under `soft` and is to move to KVM: it must not lose anything there. With it a line for the user, if
+/// that is not `model`.
 pub fn of_moving(model: Model) -> (Model, Option<String>) {
     match lacking(model) {
         Some(lacking) => {
