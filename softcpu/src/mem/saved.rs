@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ram::Ram;
-use super::tlb::{CodeEntry, DataEntry, ENTRIES, NOTHING, PAGE_MASK, Tlb};
+use super::tlb::{CodeEntry, DataEntry, ENTRIES, PAGE_MASK, Tlb};
 use super::view::VIEWS;
 use crate::code::CodePages;
 
@@ -40,12 +40,12 @@ impl Tlb {
     /// What it holds.
     pub fn save(&self) -> TlbState {
         let data =
-            (0u16..).zip(&self.data).filter(|(_, entry)| entry.read != NOTHING).map(|(slot, entry)| {
+            (0u16..).zip(&self.data).filter(|(_, entry)| !entry.is_empty()).map(|(slot, entry)| {
                 DataPage { slot, linear: entry.linear(), physical: entry.gpa(), write: entry.writable() }
             });
         let code = (0u16..)
             .zip(&self.code)
-            .filter(|(_, entry)| entry.tag != NOTHING)
+            .filter(|(_, entry)| !entry.is_empty())
             .map(|(slot, entry)| CodePage { slot, linear: entry.tag, physical: entry.gpa });
         TlbState { data: data.collect(), code: code.collect(), local: self.local.clone(), large: self.large }
     }
@@ -130,7 +130,7 @@ mod tests {
         for (code, open) in [(code(), true), (holding, false), (tracking, false)] {
             let restored = Tlb::restore(&state, &ram, &code).unwrap();
             assert_eq!(restored.save(), state);
-            assert_eq!(restored.entry(0, 0xffff_8000_0000_5000).write != NOTHING, open);
+            assert_eq!(restored.entry(0, 0xffff_8000_0000_5000).is_open(), open);
         }
     }
 

@@ -8,49 +8,110 @@ pub const ENTRIES: usize = 1024;
 pub(super) const MOST_LOCAL: usize = 4 * ENTRIES;
 /// The bits of an address above the page offset.
 pub const PAGE_MASK: u64 = !0xfff;
-/// A tag that matches no address.
-pub const NOTHING: u64 = 1;
+/// Of a place: there is none.
+const NOTHING: u64 = 1;
 
-/// A page of RAM that data accesses may use without further checks.
+/// A page of RAM that data accesses may use without further checks. An access hits if it lies in the tag's page as a whole.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub struct DataEntry {
-    /// Linear page that may be read; with [`WATCHED`], it is one whose accesses somebody wants to hear of.
+    /// Tag of reads: the linear page if it may be read.
     pub read: u64,
-    /// Linear page that may be written without a word to anybody ([`CodePages`](crate::code::CodePages)).
+    /// Tag of writes: the linear page if it may be written without a word to anybody
+    /// ([`CodePages`](crate::code::CodePages)).
     pub write: u64,
-    /// Host address minus linear address.
-    addend: u64,
-    /// Physical page, and in its low bits [`WRITABLE`] or [`NOTHING`].
+    /// Host address of the page.
+    pub page: u64,
+    /// Physical page, and in its low bits [`WRITABLE`] and [`WATCHED`], or [`NOTHING`].
     place: u64,
 }
 
 /// Of a translation: it lets writes through (allowed, dirty bit set). Whoever writes may have to say so first, but need
 /// not walk the tables again. So what the TLB holds does not depend on which code is kept decoded.
 const WRITABLE: u64 = 2;
-/// Of a page that may be read: each access takes the slow path, since the tag matches no address.
-const WATCHED: u64 = 2;
+/// Of a page that may be read: each access takes the slow path. The tag of reads is its linear page with
+/// [`FLIPPED`] exclusive-ored, which no address of the slot matches.
+const WATCHED: u64 = 4;
+/// A bit of an address that decides its slot.
+const FLIPPED: u64 = (ENTRIES as u64 / 2) << 12;
 
 /// A page that code may be fetched from.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub struct CodeEntry {
     /// Linear page.
     pub tag: u64,
-    /// Physical page.
+    /// Physical page, or [`NOTHING`].
     pub gpa: u64,
+}
+
+/// A tag for the slot of an address that no access there matches: a page of a slot that is neither this one nor the next,
+/// into which an access that begins in this one may reach.
+fn no_match(addr: u64) -> u64 {
+    match (addr >> 12) as usize & (ENTRIES - 1) {
+        0 | LAST_SLOT => 2 << 12,
+        _ => 0,
+    }
+}
+
+const LAST_SLOT: usize = ENTRIES - 1;
+
+impl CodeEntry {
+    /// The empty entry of an address's slot.
+    fn empty(addr: u64) -> CodeEntry {
+        CodeEntry { tag: no_match(addr), gpa: NOTHING }
+    }
+
+    /// Whether it is of no page.
+    pub fn is_empty(&self) -> bool {
+        self.gpa == NOTHING
+    }
 }
 
 impl DataEntry {
     /// Of a linear page whose 4096 bytes are at `host`, in memory that stays mapped for as long as the CPU lives: accesses
     /// go there without a further check; writes if it is `writable` and `open`.
     pub(super) fn new(linear: u64, gpa: u64, host: *mut u8, writable: bool, open: bool) -> DataEntry {
-        let addend = (host.expose_provenance() as u64).wrapping_sub(linear);
-        let write = if writable && open { linear } else { NOTHING };
-        DataEntry { read: linear, write, addend, place: gpa | if writable { WRITABLE } else { 0 } }
+        let page = host.expose_provenance() as u64;
+        let write = if writable && open { linear } else { no_match(linear) };
+        DataEntry { read: linear, write, page, place: gpa | if writable { WRITABLE } else { 0 } }
+    }
+
+    /// The empty entry of an address's slot.
+    fn empty(addr: u64) -> DataEntry {
+        let tag = no_match(addr);
+        DataEntry { read: tag, write: tag, page: 0, place: NOTHING }
+    }
+
+    /// Whether it is of no page.
+    pub fn is_empty(&self) -> bool {
+        self.place == NOTHING
     }
 
     /// The linear page, watched or not.
     pub fn linear(&self) -> u64 {
-        self.read & !WATCHED
+        if self.place & WATCHED != 0 { self.read ^ FLIPPED } else { self.read }
+    }
+
+    /// Whether it may be written without a word.
+    pub fn is_open(&self) -> bool {
+        !self.is_empty() && self.write == self.linear()
+    }
+
+    /// Sends writes through the slow path.
+    fn close(&mut self) {
+        if !self.is_empty() {
+            self.write = no_match(self.linear());
+        }
+    }
+
+    /// Sends all accesses through the slow path, or reads no more and writes until they are opened again.
+    fn watch(&mut self, watched: bool) {
+        if watched != (self.place & WATCHED != 0) {
+            self.close();
+            self.place ^= WATCHED;
+            self.read ^= FLIPPED;
+        }
     }
 
     /// The physical page.
@@ -66,12 +127,14 @@ impl DataEntry {
     /// Where a linear address of the entry's page is in the host.
     #[inline(always)]
     pub fn host(&self, addr: u64) -> *mut u8 {
-        std::ptr::with_exposed_provenance_mut(addr.wrapping_add(self.addend) as usize)
+        std::ptr::with_exposed_provenance_mut(self.page.wrapping_add(addr & !PAGE_MASK) as usize)
     }
 }
 
-const NO_DATA: DataEntry = DataEntry { read: NOTHING, write: NOTHING, addend: 0, place: NOTHING };
-const NO_CODE: CodeEntry = CodeEntry { tag: NOTHING, gpa: NOTHING };
+/// Address whose slot in its view a slot is.
+fn page_of(slot: usize) -> u64 {
+    ((slot & (ENTRIES - 1)) as u64) << 12
+}
 
 /// The translations, one view after another. Only the supervisor and the user fetch code.
 pub struct Tlb {
@@ -124,8 +187,8 @@ impl Tlb {
     /// An empty TLB.
     pub fn new() -> Tlb {
         Tlb {
-            data: vec![NO_DATA; VIEWS * ENTRIES].into_boxed_slice(),
-            code: vec![NO_CODE; 2 * ENTRIES].into_boxed_slice(),
+            data: (0..VIEWS * ENTRIES).map(|slot| DataEntry::empty(page_of(slot))).collect(),
+            code: (0..2 * ENTRIES).map(|slot| CodeEntry::empty(page_of(slot))).collect(),
             local: Vec::with_capacity(MOST_LOCAL),
             large: 0,
             fills: 0,
@@ -160,13 +223,8 @@ impl Tlb {
     /// Has every access to a page whose translation is held take the slow path if `watched` says so. Other pages' writes begin
     /// there once more.
     pub(crate) fn mark_watched(&mut self, watched: impl Fn(u64) -> bool) {
-        for entry in self.data.iter_mut().filter(|entry| entry.read != NOTHING) {
-            let page = entry.linear();
-            let before = entry.read;
-            entry.read = if watched(page) { page | WATCHED } else { page };
-            if entry.read != before {
-                entry.write = NOTHING;
-            }
+        for entry in self.data.iter_mut().filter(|entry| !entry.is_empty()) {
+            entry.watch(watched(entry.linear()));
         }
     }
 
@@ -174,7 +232,7 @@ impl Tlb {
     pub(crate) fn watch_page(&mut self, view: usize, page: u64) {
         let entry = &mut self.data[slot(view, page)];
         if entry.read == page {
-            (entry.read, entry.write) = (page | WATCHED, NOTHING);
+            entry.watch(true);
         }
     }
 
@@ -212,8 +270,8 @@ impl Tlb {
     pub fn flush_all(&mut self) {
         self.flushes += 1;
         self.large = 0;
-        self.data.fill(NO_DATA);
-        self.code.fill(NO_CODE);
+        (0..self.data.len()).for_each(|slot| self.data[slot] = DataEntry::empty(page_of(slot)));
+        (0..self.code.len()).for_each(|slot| self.code[slot] = CodeEntry::empty(page_of(slot)));
         self.local.clear();
     }
 
@@ -226,36 +284,38 @@ impl Tlb {
     /// Forgets the translation of one address, and of the whole large page it may lie in.
     pub fn flush_page(&mut self, addr: u64) {
         if self.large & region_bit(addr) != 0 {
-            let same = |page: u64| page != NOTHING && page >> 30 == addr >> 30;
-            self.data.iter_mut().filter(|e| same(e.read)).for_each(|e| *e = NO_DATA);
-            self.code.iter_mut().filter(|e| same(e.tag)).for_each(|e| *e = NO_CODE);
+            let same = |page: u64| page >> 30 == addr >> 30;
+            let data = self.data.iter_mut().filter(|e| !e.is_empty() && same(e.linear()));
+            data.for_each(|e| *e = DataEntry::empty(e.linear()));
+            let code = self.code.iter_mut().filter(|e| !e.is_empty() && same(e.tag));
+            code.for_each(|e| *e = CodeEntry::empty(e.tag));
         }
         for view in 0..VIEWS {
-            self.data[slot(view, addr)] = NO_DATA;
-            self.code[code_slot(view, addr)] = NO_CODE;
+            self.data[slot(view, addr)] = DataEntry::empty(addr);
+            self.code[code_slot(view, addr)] = CodeEntry::empty(addr);
         }
     }
 
     /// Sends later writes to a physical page through the slow path: code was decoded from it.
     pub fn protect(&mut self, gpa_page: u64) {
-        self.data.iter_mut().filter(|e| e.gpa() == gpa_page).for_each(|e| e.write = NOTHING);
+        self.data.iter_mut().filter(|e| e.gpa() == gpa_page).for_each(DataEntry::close);
     }
 
     /// The same for the pages (by number) that may not be written without a word now.
     pub fn protect_unless(&mut self, may_be_written: impl Fn(u64) -> bool) {
-        for entry in self.data.iter_mut().filter(|entry| entry.write != NOTHING) {
+        for entry in self.data.iter_mut().filter(|entry| entry.is_open()) {
             if !may_be_written(entry.gpa() >> 12) {
-                entry.write = NOTHING;
+                entry.close();
             }
         }
     }
 
     /// A slot that was refilled by a global translation since is dropped with the others: that is allowed.
     fn drop_local(&mut self) {
-        for &slot in &self.local {
-            self.data[slot as usize] = NO_DATA;
-            if let Some(entry) = self.code.get_mut(slot as usize) {
-                *entry = NO_CODE;
+        for slot in self.local.iter().map(|&slot| slot as usize) {
+            self.data[slot] = DataEntry::empty(page_of(slot));
+            if let Some(entry) = self.code.get_mut(slot) {
+                *entry = CodeEntry::empty(page_of(slot));
             }
         }
         self.local.clear();
