@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::ptr::NonNull;
 
 use crate::arena::{Arena, Id};
+use crate::generated::{Entry, Generated};
 use crate::op::{Op, Pool};
 
 /// Most instructions in a block.
@@ -31,6 +32,10 @@ pub(crate) struct Block<C> {
     pub _extended: Pool<C>,
     /// Known successors in the same page: for the last branch taken, and not taken.
     pub links: [Link<C>; 2],
+    /// Its generated code.
+    pub entry: Entry,
+    /// How often the interpreter has run it.
+    pub runs: u32,
     next: *mut Block<C>,
     id: Id,
 }
@@ -44,6 +49,8 @@ impl<C> Block<C> {
             ops: ops.into_boxed_slice(),
             _extended: extended,
             links: [Link::NONE; 2],
+            entry: Entry::default(),
+            runs: 0,
             next: std::ptr::null_mut(),
             id: Id::NONE,
         }
@@ -84,6 +91,10 @@ pub(crate) struct Blocks<C> {
     pages: HashMap<u64, Vec<Id>>,
     arena: Arena<Block<C>>,
     ops: usize,
+    /// Generated code, if there is to be any.
+    pub generated: Option<Generated>,
+    /// Whether it was found out if there can be any.
+    pub prepared: bool,
     /// Incremented at each drop: a [`Link`] of an older epoch may dangle.
     pub epoch: u64,
 }
@@ -101,7 +112,15 @@ fn bucket(gpa: u64) -> usize {
 impl<C> Blocks<C> {
     pub fn new() -> Blocks<C> {
         let buckets = vec![std::ptr::null_mut(); BUCKETS].into_boxed_slice();
-        Blocks { buckets, pages: HashMap::new(), arena: Arena::new(), ops: 0, epoch: 1 }
+        Blocks {
+            buckets,
+            pages: HashMap::new(),
+            arena: Arena::new(),
+            ops: 0,
+            generated: None,
+            prepared: false,
+            epoch: 1,
+        }
     }
 
     /// The block decoded at a physical address; null if there is none.
@@ -148,8 +167,11 @@ impl<C> Blocks<C> {
             debug_assert!(at.is_some(), "a page lists a block that was dropped, or lists one twice");
             let Some(at) = at else { continue };
             self.unlink(at);
-            // SAFETY: the arena has just said that it is live.
-            let block = unsafe { at.as_ref() };
+            // SAFETY: the arena has just said that it is live; nobody else refers to its entry.
+            let block = unsafe { &mut *at.as_ptr() };
+            if let Some(generated) = &mut self.generated {
+                generated.forget(block.gpa, &mut block.entry);
+            }
             for other in block.pages() {
                 if let Some(list) = self.pages.get_mut(&other) {
                     list.retain(|listed| *listed != id);
@@ -158,6 +180,15 @@ impl<C> Blocks<C> {
             self.ops = self.ops.saturating_sub(block.ops.len());
             self.arena.retire(id);
         }
+    }
+
+    /// Forgets all generated code. None may be running.
+    pub fn drop_generated(&mut self) {
+        for at in self.arena.live() {
+            // SAFETY: the arena says that it is live, and nobody else refers to its entry.
+            unsafe { (*at.as_ptr()).entry = Entry::default() };
+        }
+        self.generated.iter_mut().for_each(Generated::clear);
     }
 
     /// Has every link looked up again.

@@ -1,11 +1,13 @@
 //! The CPU itself: hot fields come first, flat; the others stay in the state struct.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use fencepost_time::{Cycles, Moment, Tsc};
+use serde::{Deserialize, Serialize};
 use vm_memory::GuestMemoryMmap;
 
 use crate::apic::{InterruptMessage, LocalApic};
@@ -17,6 +19,7 @@ use crate::cpuid::CpuidConfig;
 use crate::descriptor::attr;
 use crate::file::{FILE, FILE_BYTES, ZERO};
 use crate::flags::{self, Flags};
+use crate::generated::Context;
 use crate::mem::ram::Ram;
 use crate::mem::saved::TlbState;
 use crate::mem::tlb::Tlb;
@@ -31,6 +34,20 @@ use crate::value::Plain;
 pub struct Config {
     /// What CPUID answers.
     pub cpuid: CpuidConfig,
+    /// Whether blocks are translated to the host's code.
+    pub translate: Translate,
+}
+
+/// Whether blocks are translated to the host's code, where that is possible: on x86-64.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Translate {
+    /// Never: the interpreter runs all.
+    Never,
+    /// When they have been run some times.
+    #[default]
+    Often,
+    /// When they are run the first time, for tests.
+    Always,
 }
 
 /// What the CPU counted, for the host's user.
@@ -155,6 +172,12 @@ pub struct Cpu {
     /// The next instruction is not stopped before.
     pub(crate) passing: bool,
     pub(crate) counters: Counters,
+    /// After how many runs a block is translated; zero: never.
+    pub(crate) runs_to_translate: u32,
+    /// What generated code works with.
+    pub(crate) generated: Context,
+    /// A panic of what generated code has called.
+    pub(crate) panic: Option<Box<dyn Any + Send>>,
 }
 
 impl Cpu {
@@ -215,6 +238,9 @@ impl Cpu {
             accessed: None,
             passing: false,
             counters: Counters::default(),
+            runs_to_translate: 0,
+            generated: Context::default(),
+            panic: None,
         }
     }
 

@@ -96,11 +96,17 @@ mod exec;
 mod file;
 pub mod flags;
 pub mod fp;
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+mod generated;
 mod init;
+#[cfg(not(target_arch = "x86_64"))]
+mod interpreted;
 pub mod ioapic;
 mod lower;
 pub mod mem;
 pub mod model;
+#[cfg(target_arch = "x86_64")]
+mod native;
 pub mod one;
 mod op;
 mod pinned;
@@ -123,4 +129,4 @@ extern crate self as fencepost_softcpu;
 #[path = "../tests/machine/mod.rs"]
 mod machine;
 
-pub use cpu::{Config, Counters, Cpu, MSRS_NAMED};
+pub use cpu::{Config, Counters, Cpu, MSRS_NAMED, Translate};

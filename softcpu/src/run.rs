@@ -23,6 +23,7 @@ const SLICE: u64 = 1 << 18;
 impl Cpu {
     /// Runs until the machine's counter reaches `until` (exactly), or something else ends it. `bus` is the machine.
     pub fn run(&mut self, bus: &mut dyn Bus, until: Cycles) -> Exit {
+        self.prepare();
         self.with_bus(bus, |cpu| cpu.run_until(until))
     }
 
@@ -175,6 +176,14 @@ impl Cpu {
             if ops.len() as u64 - 1 > most {
                 return if most == 0 { Ok(()) } else { self.run_some(block, most).map(|_| ()) };
             }
+            if let Some(code) = self.generated_code(block) {
+                let step = self.run_generated(code, limit)?;
+                if step as u8 > Step::Jump as u8 || self.cycles >= limit || self.code.is_dirty() {
+                    return Ok(());
+                }
+                block = self.find_block()?;
+                continue;
+            }
             let start = self.rip;
             self.gpr[file::word(RIP_BASE)] = start;
             let mut at = ops.as_ptr();
@@ -205,7 +214,7 @@ impl Cpu {
     }
 
     /// Brings time and RIP up to date after the last instruction of a run. Gives `step` if that retired.
-    fn end_run(&mut self, op: &Op, start: u64, step: Step) -> Result<Step, Trap> {
+    pub(crate) fn end_run(&mut self, op: &Op, start: u64, step: Step) -> Result<Step, Trap> {
         let before = u64::from(op.nth);
         match step {
             Step::Taken | Step::Fall | Step::Jump | Step::Leave => self.cycles += before + 1,

@@ -9,6 +9,7 @@ use fencepost_softcpu::model::Model;
 use fencepost_softcpu::state::{reg, seg};
 use fencepost_softcpu::{Config, Cpu};
 use iced_x86::code_asm::*;
+use machine::which::translate;
 use machine::{CODE, HANDLERS, Machine, PRESENT, USER, WRITE};
 
 const UMIP: u64 = 1 << 11;
@@ -378,8 +379,14 @@ fn the_baseline_has_none_of_it() {
         let cpuid = CpuidConfig { model: Model::Baseline, ..CpuidConfig::default() };
         let state = it.cpu.state();
         // SAFETY: a test has one thread, and accesses the memory between runs.
-        it.cpu =
-            unsafe { Cpu::new(it.memory.clone(), it.code.clone(), Default::default(), Config { cpuid }) };
+        it.cpu = unsafe {
+            Cpu::new(
+                it.memory.clone(),
+                it.code.clone(),
+                Default::default(),
+                Config { cpuid, translate: translate() },
+            )
+        };
         it.cpu.set_state(&state);
         assert_eq!(fault(&mut it, set), (GP, Some(0)), "{bit:#x}");
     }

@@ -24,12 +24,13 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     ("parts", &["arena", "apic", "ioapic", "descriptor", "file", "op", "fp::values", "simd::values"]),
-    ("stores", &["blocks", "mem::ram", "mem::tlb", "mem::saved"]),
+    ("stores", &["generated", "blocks", "mem::ram", "mem::tlb", "mem::saved"]),
     ("the CPU", &["cpu"]),
     ("its memory and machine", &["mem", "reach", "stale", "init", "breakpoints"]),
     ("lowering", &["lower"]),
     ("instructions", &["exec", "sys", "fp", "simd"]),
     ("decoding", &["dispatch", "decode"]),
+    ("translating", &["native", "interpreted"]),
     ("running", &["run", "one", "stopping", "cpus"]),
 ];
 

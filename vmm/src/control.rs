@@ -11,6 +11,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use fencepost_devices::faults::FaultSpec;
+use fencepost_softcpu::Translate;
 use vmm_sys_util::eventfd::EventFd;
 
 use crate::console_size::ConsoleSize;
@@ -109,6 +110,8 @@ struct Notes {
     paced: bool,
     /// Whether the machine can pause, and whether it shall.
     pause: Pause,
+    /// How the software CPU runs code.
+    soft_cpu: Translate,
     /// Written for every note, for a back end that waits for descriptors.
     event: Option<EventFd>,
 }
@@ -162,6 +165,16 @@ impl Control {
             let _ = event.write(1);
         }
         self.changed.notify_all();
+    }
+
+    /// How the software CPU runs code: of CPUs that are made from now on.
+    pub fn set_soft_cpu(&self, translate: Translate) {
+        self.notes().soft_cpu = translate;
+    }
+
+    /// How the software CPU runs code.
+    pub(crate) fn soft_cpu(&self) -> Translate {
+        self.notes().soft_cpu
     }
 
     /// From now on has every note written to `event` too, which must not block; with none, no longer.

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use fencepost_devices::parameters::time_ns;
+use fencepost_softcpu::Translate;
 
 use crate::accel::Chosen;
 use crate::config::MachineConfig;
@@ -66,6 +67,8 @@ pub struct Launch {
     pub replay_input: Option<PathBuf>,
     /// What happens to output for which there is no room.
     pub slow_output: Full,
+    /// How the software CPU runs code. The guest sees no difference.
+    pub soft_cpu: Translate,
 }
 
 impl Launch {
@@ -96,6 +99,7 @@ impl Launch {
             record_input: None,
             replay_input: None,
             slow_output: Full::Wait,
+            soft_cpu: Translate::default(),
         }
     }
 }

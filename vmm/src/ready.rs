@@ -81,6 +81,7 @@ struct Assembly<'l> {
 impl<'l> Assembly<'l> {
     fn new(launch: &'l Launch, trace_file: Option<File>, mut hooks: Hooks) -> Self {
         let panics = Panics::new(launch.on_panic);
+        hooks.control.set_soft_cpu(launch.soft_cpu);
         let (ends, outputs) = Ends::of(&mut hooks, &panics, launch.gdb.is_some());
         let host = ends.files();
         Assembly { launch, hooks, panics, host, ends, outputs, own_devices: false, trace_file }

@@ -39,7 +39,8 @@ impl Shift for Shr {
     fn apply<T: Int>(flags: &mut Flags, a: T, count: u32) -> T {
         let before = a.wide() >> (count - 1);
         let result = T::cut(before >> 1);
-        flags.result(result, before & 1 != 0, top::<T>(a.wide()));
+        // With a count beyond one OF is undefined: it is what the last shift by one makes of it.
+        flags.result(result, before & 1 != 0, top::<T>(before));
         result
     }
 }

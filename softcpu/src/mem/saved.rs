@@ -39,10 +39,9 @@ pub struct TlbState {
 impl Tlb {
     /// What it holds.
     pub fn save(&self) -> TlbState {
-        let data =
-            (0u16..).zip(&self.data).filter(|(_, entry)| !entry.is_empty()).map(|(slot, entry)| {
-                DataPage { slot, linear: entry.linear(), physical: entry.gpa(), write: entry.writable() }
-            });
+        let data = (0u16..).zip(&self.data).filter(|(_, entry)| !entry.is_empty()).map(|(slot, entry)| {
+            DataPage { slot, linear: entry.linear(), physical: entry.gpa(), write: entry.writable() }
+        });
         let code = (0u16..)
             .zip(&self.code)
             .filter(|(_, entry)| !entry.is_empty())

@@ -211,6 +211,13 @@ impl Tlb {
         (entry.tag == addr & PAGE_MASK).then_some(entry.gpa)
     }
 
+    /// The addresses of a view's entries of data and of code.
+    pub fn addresses(&self, view: usize) -> (u64, u64) {
+        let data = &raw const self.data[slot(view, 0)];
+        let code = &raw const self.code[code_slot(view, 0)];
+        (data.expose_provenance() as u64, code.expose_provenance() as u64)
+    }
+
     /// Remembers a page that may be read, and written if `fill` says so: at once if it is `open`. `host_page` is where it
     /// is ([`DataEntry::new`]). Whether others were dropped for it.
     pub fn fill_data(&mut self, view: usize, fill: Fill, host_page: *mut u8, open: bool) -> bool {

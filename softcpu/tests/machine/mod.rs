@@ -11,9 +11,13 @@ use fencepost_softcpu::code::CodePages;
 use fencepost_softcpu::cpuid::CpuidConfig;
 use fencepost_softcpu::cpus::Cpus;
 use fencepost_softcpu::state::{CpuState, Segment, Table, reg, seg};
-use fencepost_softcpu::{Config, Cpu};
+use fencepost_softcpu::{Config, Cpu, Translate};
 use iced_x86::code_asm::CodeAssembler;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+use which::translate;
+
+#[path = "../which/mod.rs"]
+pub mod which;
 
 pub const RAM_BYTES: u64 = 16 << 20;
 const PML4: u64 = 0x1000;
@@ -129,19 +133,30 @@ pub struct Machine {
     next_table: u64,
 }
 
-fn cpu(memory: &GuestMemoryMmap<()>, code: &Arc<CodePages>, stop: &Arc<AtomicBool>) -> Cpu {
+fn cpu(
+    memory: &GuestMemoryMmap<()>,
+    code: &Arc<CodePages>,
+    stop: &Arc<AtomicBool>,
+    translate: Translate,
+) -> Cpu {
+    let config = Config { translate, ..Config::default() };
     // SAFETY: a test has one thread, and accesses the memory between runs.
-    unsafe { Cpu::new(memory.clone(), Arc::clone(code), Arc::clone(stop), Config::default()) }
+    unsafe { Cpu::new(memory.clone(), Arc::clone(code), Arc::clone(stop), config) }
 }
 
 impl Machine {
     /// Long mode at CPL 0, the first 4 MiB mapped onto themselves in 4 KiB pages (user pages from `STACK - 64 KiB`
     /// on), RIP at [`CODE`], every gate at its handler.
     pub fn new() -> Machine {
+        Machine::with(translate())
+    }
+
+    /// The same, by the interpreter or the translator.
+    pub fn with(translate: Translate) -> Machine {
         let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), RAM_BYTES as usize)]).unwrap();
         let code = Arc::new(CodePages::new(RAM_BYTES));
         let bus = Devices { code: Some(Arc::clone(&code)), ..Devices::default() };
-        let cpu = cpu(&memory, &code, &bus.stop);
+        let cpu = cpu(&memory, &code, &bus.stop, translate);
         let mut machine = Machine { cpu, memory, code, bus, next_table: TABLES };
         for page in (0..0x40_0000).step_by(4096) {
             machine.map(page, page, PRESENT | WRITE | USER);
@@ -277,7 +292,9 @@ impl Machine {
             let cpuid = CpuidConfig { apic_id: number, cpus: count, ..CpuidConfig::default() };
             let (code, stop) = (Arc::clone(&self.code), Arc::clone(&self.bus.stop));
             // SAFETY: a test has one thread, and accesses the memory between runs.
-            let mut cpu = unsafe { Cpu::new(self.memory.clone(), code, stop, Config { cpuid }) };
+            let mut cpu = unsafe {
+                Cpu::new(self.memory.clone(), code, stop, Config { cpuid, translate: translate() })
+            };
             let mut state = CpuState { apic: cpu.state().apic, msr: cpu.state().msr, ..self.start_state() };
             state.rip += u64::from(number) * 0x1000;
             state.gpr[reg::RSP] -= u64::from(number) * 0x1000;
@@ -289,7 +306,7 @@ impl Machine {
 
     /// A second CPU on the same memory.
     pub fn another_cpu(&self) -> Cpu {
-        cpu(&self.memory, &self.code, &self.bus.stop)
+        cpu(&self.memory, &self.code, &self.bus.stop, translate())
     }
 }
 

@@ -13,6 +13,7 @@ use fencepost_softcpu::{Config, Cpu};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use super::layout::{CODE, CODE_BYTES, DATA, DATA_BYTES, Machine, Outcome, PAGE, START};
+use super::which::translate;
 
 /// Physical places. Linear and physical address are the same for the system's pages.
 const PML4: u64 = 0x1000;
@@ -101,7 +102,8 @@ impl Guest {
         let stop = Arc::new(AtomicBool::new(false));
         let cpuid = CpuidConfig { model, ..CpuidConfig::default() };
         // SAFETY: a test has one thread, and accesses the memory between runs.
-        let cpu = unsafe { Cpu::new(memory.clone(), code.clone(), stop, Config { cpuid }) };
+        let cpu =
+            unsafe { Cpu::new(memory.clone(), code.clone(), stop, Config { cpuid, translate: translate() }) };
         let mut guest = Guest { cpu, memory, code, base: CpuState::default() };
         guest.page_tables();
         guest.interrupt_tables();

@@ -12,6 +12,8 @@ mod layout;
 mod native;
 mod random;
 pub mod v2;
+#[path = "../which/mod.rs"]
+mod which;
 
 use std::collections::{BTreeMap, BTreeSet};
 

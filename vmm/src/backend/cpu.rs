@@ -24,7 +24,7 @@ use crate::entry;
 
 /// A CPU on the memory of a machine whose bus and devices work on its own thread.
 fn alone(memory: &GuestMemoryMmap, code: &Arc<CodePages>, control: &Control, cpuid: CpuidConfig) -> Cpu {
-    let (code, config) = (Arc::clone(code), Config { cpuid });
+    let (code, config) = (Arc::clone(code), Config { cpuid, translate: control.soft_cpu() });
     // SAFETY: under `soft` one thread runs the CPUs, one at a time, and the machine's devices between runs or as its bus. The threads
     // beside it (terminal, signals, writers of files) have no guest memory.
     unsafe { Cpu::new(memory.clone(), code, control.stop_flag(), config) }

@@ -9,6 +9,7 @@ use fencepost_devices::parameters::Parameters;
 use fencepost_devices::pvpanic::Pvpanic;
 use fencepost_devices::registry::find;
 use fencepost_devices::state::Stateful;
+use fencepost_softcpu::Translate;
 use fencepost_softcpu::model::Model;
 
 use super::console::ConsoleArgs;
@@ -17,8 +18,8 @@ use super::fault::FaultOption;
 use super::links::LinksArgs;
 use super::root::BootArgs;
 use super::values::{
-    ACCEL, CPU, DeviceOption, IOMMU, SLOW_OUTPUT, memory_size, on_panic, parameters_of, share, timeout,
-    trace_limit, whole, word,
+    ACCEL, CPU, DeviceOption, IOMMU, SLOW_OUTPUT, SOFT_CPU, memory_size, on_panic, parameters_of, share,
+    timeout, trace_limit, whole, word,
 };
 use super::view::ViewArgs;
 use crate::config::{self, Accel, CPUS_MAX, Categories, IommuKind, MachineConfig, Plug, Size};
@@ -168,6 +169,9 @@ pub struct RunArgs {
     /// `drop` it always drops
     #[arg(long, value_name = "WHAT", default_value = "wait", value_parser = word(SLOW_OUTPUT))]
     pub slow_output: Full,
+    /// How the software CPU runs the guest's code, which sees no difference
+    #[arg(long, value_name = "WHICH", default_value = "translator", value_parser = word(SOFT_CPU))]
+    pub soft_cpu: Translate,
 }
 
 impl RunArgs {
@@ -201,6 +205,7 @@ impl RunArgs {
             input: self.input.clone(),
             view: self.view.addresses(),
             slow_output: self.slow_output,
+            soft_cpu: self.soft_cpu,
             ..self.links.connected(Launch::new(self.machine()?))
         })
     }

@@ -12,9 +12,10 @@ use fencepost_report::merge::merge_files;
 use fencepost_report::reports::Reports;
 use fencepost_report::shard::{Shard, durations};
 use fencepost_report::{Suite, write};
+use fencepost_softcpu::Translate;
 
 use super::root::watch;
-use super::values::whole;
+use super::values::{SOFT_CPU, whole, word};
 use crate::console_size::ConsoleSize;
 use crate::control::Control;
 use crate::error::{HostError, plain};
@@ -75,6 +76,9 @@ pub struct TestArgs {
     /// Boot each scenario's machine, instead of starting it from the snapshot of one that was booted before
     #[arg(long)]
     pub boot_each: bool,
+    /// How the software CPU runs the guests' code, which see no difference
+    #[arg(long, value_name = "WHICH", default_value = "translator", value_parser = word(SOFT_CPU))]
+    pub soft_cpu: Translate,
     /// Run only part K of N of the suite: each scenario is in one part, in the same one on every host
     #[arg(long, value_name = "K/N")]
     pub shard: Option<Shard>,
@@ -292,6 +296,7 @@ impl TestArgs {
             keep: self.keep,
             results: self.results.clone(),
             boot_each: self.boot_each,
+            soft_cpu: self.soft_cpu,
             again: self.again(),
         })
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use fencepost_devices::parameters::{self, Parameters};
 use fencepost_devices::registry::{Entry, find, models};
+use fencepost_softcpu::Translate;
 use fencepost_softcpu::model::Model;
 
 use crate::config::{Accel, IommuKind, Plug, SLOTS, Size, bad_slot};
@@ -61,6 +62,16 @@ pub const SLOW_OUTPUT: &[(&str, &str, Full)] = &[
         Full::Wait,
     ),
     ("drop", "It is dropped and counted", Full::Drop),
+];
+
+/// `--soft-cpu`.
+pub const SOFT_CPU: &[(&str, &str, Translate)] = &[
+    (
+        "translator",
+        "By code of the host's, made of what is run often; on x86-64 hosts, else as interpreter",
+        Translate::Often,
+    ),
+    ("interpreter", "One instruction after the other", Translate::Never),
 ];
 
 /// A parser of whole numbers from `min` to `max`.

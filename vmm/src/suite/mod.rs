@@ -30,6 +30,7 @@ use std::time::Instant;
 use fencepost_report::Suite;
 use fencepost_report::outcome::VERSION;
 use fencepost_report::shard::Shard;
+use fencepost_softcpu::Translate;
 use sha2::{Digest, Sha256};
 
 use crate::cache;
@@ -75,6 +76,8 @@ pub struct Wanted {
     pub shell: bool,
     /// Plays one after the other in this process, and opens one that fails at its end to a debugger here.
     pub gdb: Option<Place>,
+    /// How the software CPU runs code.
+    pub soft_cpu: Translate,
     /// Boots each scenario's machine instead of starting from a snapshot.
     pub boot_each: bool,
     /// How this command was called, without filters and scenarios, for the commands that run one again.

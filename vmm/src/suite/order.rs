@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use fencepost_softcpu::Translate;
 use serde::{Deserialize, Serialize};
 
 use crate::config::MachineConfig;
@@ -45,6 +46,8 @@ pub struct Play {
     pub variant: Option<String>,
     /// The machine.
     pub machine: MachineConfig,
+    /// How the software CPU runs code.
+    pub soft_cpu: Translate,
     /// The snapshot that [`Boot`] made of it; power-on without one.
     pub restore: Option<PathBuf>,
     /// Varies the machine from there on.

@@ -154,6 +154,7 @@ impl<'a> Preparing<'a> {
             path: item.found.path.clone(),
             text: item.found.text.clone(),
             machine,
+            soft_cpu: self.wanted.soft_cpu,
             restore: None,
             seed: item.seed,
             variant: item.variant.clone(),

@@ -154,6 +154,7 @@ pub(super) fn launched(order: &Play, found: &Found) -> Launch {
     let mut launch = Launch::new(order.machine.clone());
     launch.restore = order.restore.clone();
     launch.restored_seed = order.seed;
+    launch.soft_cpu = order.soft_cpu;
     launch.machine.tracing.file = Some(order.folder.join(TRACE));
     if found.scenario.expect.trace.is_empty() {
         launch.machine.tracing.limit = EVIDENCE_TRACE;

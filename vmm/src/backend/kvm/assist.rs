@@ -16,7 +16,7 @@ use fencepost_softcpu::code::CodePages;
 use fencepost_softcpu::cpuid::CpuidConfig;
 use fencepost_softcpu::one::{Executed, Outcome};
 use fencepost_softcpu::state::CpuState;
-use fencepost_softcpu::{Config, Cpu, vector};
+use fencepost_softcpu::{Config, Cpu, Translate, vector};
 use kvm_ioctls::VcpuFd;
 use vm_memory::GuestMemoryMmap;
 
@@ -70,7 +70,8 @@ impl Assistant {
         let stop = Arc::new(AtomicBool::new(false));
         // SAFETY: the CPU works in `assist` alone, whose caller has guest memory for itself (`Shared::alone`):
         // no vCPU is in the guest. The machine, whose devices alone access the memory besides, is lent to it.
-        let cpu = unsafe { Cpu::new(memory.clone(), code, stop, Config { cpuid }) };
+        let cpu =
+            unsafe { Cpu::new(memory.clone(), code, stop, Config { cpuid, translate: Translate::Never }) };
         Assistant { cpu, cpuid, done: Assists::default() }
     }
 

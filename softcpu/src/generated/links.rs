@@ -1,0 +1,115 @@
+//! Jumps from one block's generated code to another's: direct ones that are put into the code, and a table for the others.
+
+use std::io;
+
+use super::CodeBuffer;
+
+/// Entries of the table, a power of two.
+pub(crate) const JUMPS: usize = 1 << 12;
+/// A place where no code is.
+const NOWHERE: u64 = 1;
+
+/// Where the code for a physical address is.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct KnownJump {
+    /// Physical address of the guest's code.
+    pub gpa: u64,
+    /// Address of the generated code.
+    pub code: u64,
+}
+
+const NO_JUMP: KnownJump = KnownJump { gpa: NOWHERE, code: 0 };
+
+/// Routines that all blocks use, by their addresses.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Routines {
+    /// From Rust into generated code.
+    pub enter: u64,
+    /// Back, with nothing left to do.
+    pub leave: u64,
+    /// Runs one instruction by its handler.
+    pub handler: u64,
+    /// The same for an instruction that may read or set status flags.
+    pub handler_with_flags: u64,
+    /// Goes on at one side of a direct branch.
+    pub side: u64,
+    /// There is less left than the block has.
+    pub limit: u64,
+}
+
+/// The end of a direct jump.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Site {
+    /// Address of its four last bytes.
+    pub at: u64,
+    /// Where it leads when it is linked to nothing.
+    pub unlinked: u64,
+}
+
+/// A block's generated code.
+#[derive(Default)]
+pub(crate) struct Entry {
+    /// Address of its first instruction; zero if there is none.
+    pub code: u64,
+    /// Its own jumps, for the taken side and the other.
+    pub sides: [Option<Site>; 2],
+    /// Jumps that lead here.
+    pub incoming: Vec<Site>,
+}
+
+/// All generated code.
+pub(crate) struct Generated {
+    pub buffer: CodeBuffer,
+    pub routines: Routines,
+    /// Bytes of the buffer that hold the routines.
+    pub kept: usize,
+    jumps: Box<[KnownJump; JUMPS]>,
+}
+
+/// The place in the table for a physical address. Generated code computes the same.
+fn place(gpa: u64) -> usize {
+    (gpa ^ gpa >> 12) as usize & (JUMPS - 1)
+}
+
+impl Generated {
+    /// Without any code. An error: the host does not map memory for it.
+    pub fn new() -> io::Result<Generated> {
+        let jumps = Box::new([NO_JUMP; JUMPS]);
+        Ok(Generated { buffer: CodeBuffer::new()?, routines: Routines::default(), kept: 0, jumps })
+    }
+
+    /// The address of the table.
+    pub fn table(&self) -> u64 {
+        self.jumps.as_ptr().expose_provenance() as u64
+    }
+
+    /// From now on indirect jumps find a block.
+    pub fn know(&mut self, gpa: u64, code: u64) {
+        self.jumps[place(gpa)] = KnownJump { gpa, code };
+    }
+
+    /// Lets a jump lead to a block.
+    pub fn link(&mut self, site: Site, to: &mut Entry) {
+        self.buffer.redirect(site.at, to.code);
+        to.incoming.push(site);
+    }
+
+    /// Has nothing lead to a block any more. Its code may still be running.
+    pub fn forget(&mut self, gpa: u64, entry: &mut Entry) {
+        for site in entry.incoming.drain(..) {
+            self.buffer.redirect(site.at, site.unlinked);
+        }
+        let known = &mut self.jumps[place(gpa)];
+        if known.gpa == gpa {
+            *known = NO_JUMP;
+        }
+        *entry = Entry::default();
+    }
+
+    /// Begins anew, after all blocks' entries have been forgotten.
+    pub fn clear(&mut self) {
+        self.jumps.fill(NO_JUMP);
+        self.buffer.truncate(self.kept);
+    }
+}

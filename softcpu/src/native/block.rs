@@ -1,0 +1,433 @@
+//! Host code for one block.
+
+use iced_x86::{
+    Code, ConditionCode, IcedError, Instruction, InstructionInfoFactory, MemoryOperand, Mnemonic, OpAccess,
+    OpKind, Register,
+};
+
+use super::emit::{Emitter, Jump, field};
+use super::flags::{Need, Recipe, SAVED, effect, needed, needs, recipe};
+use super::memory::context;
+use super::registers::SCRATCH;
+use super::routines::never;
+use super::select::{Effect, Kind, kind};
+use crate::cpu::Op;
+use crate::generated::{Routines, Site};
+
+/// The taken side of a direct branch, as an index.
+pub(crate) const TAKEN: usize = 0;
+/// The other one.
+pub(crate) const FALL: usize = 1;
+
+/// What a block is translated from.
+pub(crate) struct Source<'a> {
+    /// Its instructions, decoded as if its page began at address zero.
+    pub instructions: &'a [Instruction],
+    /// What runs each in the interpreter, at places that stay.
+    pub ops: &'a [Op],
+    /// The address of the block.
+    pub block: u64,
+}
+
+/// What became of it.
+pub(crate) struct Made {
+    pub code: Vec<u8>,
+    /// Its direct jumps, as offsets in the code.
+    pub sides: [Option<Site>; 2],
+}
+
+/// Where the guest's flags are.
+#[derive(Clone, Copy)]
+pub(super) struct Flags {
+    /// In the host's.
+    pub host: bool,
+    /// In memory.
+    pub saved: bool,
+    /// They can be made again.
+    pub recipe: Option<Recipe>,
+}
+
+const IN_MEMORY: Flags = Flags { host: false, saved: true, recipe: None };
+const NOWHERE: Flags = Flags { host: false, saved: false, recipe: None };
+
+/// An instruction's way through its handler, which follows behind the block.
+struct Slow {
+    jumps: Vec<Jump>,
+    nth: usize,
+    flags: Flags,
+    /// Where it comes back, and whether it brings the flags.
+    back: Option<(usize, bool)>,
+}
+
+pub(super) struct Translator<'a> {
+    pub e: Emitter,
+    pub(super) source: &'a Source<'a>,
+    routines: &'a Routines,
+    info: InstructionInfoFactory,
+    pub flags: Flags,
+    slow: Vec<Slow>,
+    sides: [Option<(Jump, usize)>; 2],
+}
+
+/// Translates a block for code that will be executed at `start`.
+pub(crate) fn translate(source: &Source<'_>, routines: &Routines, start: u64) -> Result<Made, IcedError> {
+    let info = InstructionInfoFactory::new();
+    let mut t = Translator {
+        e: Emitter::new(start),
+        source,
+        routines,
+        info,
+        flags: IN_MEMORY,
+        slow: Vec::new(),
+        sides: [None; 2],
+    };
+    t.block();
+    let sides = t.sides.map(|side| {
+        side.map(|(jump, stub)| Site { at: start + jump.0 as u64, unlinked: start + stub as u64 })
+    });
+    Ok(Made { code: t.e.finish()?, sides })
+}
+
+impl Translator<'_> {
+    fn block(&mut self) {
+        let count = self.source.instructions.len();
+        let kinds: Vec<(Kind, bool)> =
+            self.source.instructions.iter().map(|instr| (kind(instr), may_leave(instr))).collect();
+        let (after, first) = needs(&kinds);
+        self.e.mi(Code::Sub_rm64_imm32, field(context!(left)), count as i32);
+        let limited = self.e.jump_if(ConditionCode::b);
+        for nth in 0..count {
+            let before = if nth == 0 { first } else { after[nth - 1] };
+            self.instruction(nth, kinds[nth].0, before, after[nth]);
+        }
+        let last = kinds.last().map(|(kind, _)| *kind);
+        if !matches!(last, Some(Kind::Jump | Kind::Branch | Kind::Call | Kind::Return | Kind::JumpTo)) {
+            self.side(FALL);
+        }
+        self.slow_ways();
+        self.e.bind(limited);
+        self.e.mi(Code::Add_rm64_imm32, field(context!(left)), count as i32);
+        self.e.constant(SCRATCH[0], self.source.block);
+        self.e.call(self.routines.limit);
+        never(&mut self.e);
+    }
+
+    fn instruction(&mut self, nth: usize, kind: Kind, before: Need, after: Need) {
+        let instr = self.source.instructions[nth];
+        self.before_writes(&instr, kind, after);
+        match kind {
+            Kind::Handler { flags } => self.by_handler(nth, flags),
+            Kind::Nothing => {}
+            Kind::Same(effect) => {
+                let slow = self.same(nth, &instr, effect, before, after);
+                self.slow_back(slow);
+            }
+            Kind::Multiply => self.multiply(nth, &instr, before, after),
+            Kind::Address => self.load_address(&instr),
+            Kind::Sign => self.sign(&instr),
+            Kind::Push => self.push(nth, &instr, before),
+            Kind::Pop => self.pop(nth, &instr, before),
+            Kind::Jump => self.side(TAKEN),
+            Kind::Branch => self.branch(&instr),
+            Kind::Call => self.call(nth, &instr),
+            Kind::Return => self.ret(nth, &instr),
+            Kind::JumpTo => self.jump_to(nth, &instr),
+        }
+    }
+
+    /// Saves the flags if an instruction overwrites what they can be made again from.
+    fn before_writes(&mut self, instr: &Instruction, kind: Kind, after: Need) {
+        let Some(recipe) = self.flags.recipe else { return };
+        if self.flags.saved || kind.sets() || !after.any() {
+            return;
+        }
+        if self.written(instr) & needed(&recipe) != 0 {
+            self.save();
+        }
+    }
+
+    /// The general registers that an instruction writes, as bits.
+    fn written(&mut self, instr: &Instruction) -> u16 {
+        let used = self.info.info(instr).used_registers();
+        let writes = |access| !matches!(access, OpAccess::None | OpAccess::Read | OpAccess::CondRead);
+        used.iter()
+            .filter(|used| writes(used.access()) && used.register().is_gpr())
+            .fold(0, |all, used| all | 1 << used.register().full_register().number())
+    }
+
+    /// Saves the flags, wherever they are.
+    pub(super) fn save(&mut self) {
+        if self.flags.saved {
+            return;
+        }
+        if !self.flags.host
+            && let Some(recipe) = self.flags.recipe
+        {
+            self.e.follow_recipe(&recipe);
+            self.flags.host = true;
+        }
+        if self.flags.host {
+            self.e.save_flags();
+            self.flags.saved = true;
+        }
+    }
+
+    /// Before the host's flags are overwritten.
+    pub(super) fn give_up_host(&mut self, need: Need) {
+        if need.read || need.seen && self.flags.recipe.is_none() {
+            self.save();
+        }
+        self.flags.host = false;
+    }
+
+    /// Brings the flags to the host's.
+    pub(super) fn want_host(&mut self) {
+        if self.flags.host {
+            return;
+        }
+        match self.flags.recipe {
+            Some(recipe) if !self.flags.saved => self.e.follow_recipe(&recipe),
+            _ => self.e.restore_flags(),
+        }
+        self.flags.host = true;
+    }
+
+    /// The flags after an instruction.
+    pub(super) fn flags_set(&mut self, instr: &Instruction, effect: Effect, after: Need) {
+        self.flags = match effect {
+            Effect::None | Effect::Reads => return,
+            _ if !after.any() => NOWHERE,
+            Effect::Sets | Effect::ReadsSets => Flags { host: true, saved: false, recipe: recipe(instr) },
+            Effect::Some => Flags { host: true, saved: false, recipe: None },
+            Effect::SetsButAuxiliary | Effect::MaySetButAuxiliary => {
+                self.save_shifted(instr);
+                IN_MEMORY
+            }
+        };
+    }
+
+    /// Saves the flags of a shift as the interpreter has them: what the manual leaves undefined differs from one processor to
+    /// another, AF always and OF if the count is not one.
+    fn save_shifted(&mut self, instr: &Instruction) {
+        let mask = if super::select::operand_bytes(instr) == 8 { 63 } else { 31 };
+        let count = (instr.op1_kind() != OpKind::Register).then(|| i32::from(instr.immediate8()) & mask);
+        self.e.bare(Code::Lahf);
+        self.e.r(Code::Seto_rm8, Register::AL);
+        if count != Some(1) {
+            self.overflow_of_shift(instr.mnemonic(), count.is_none(), mask);
+        }
+        self.e.ri(Code::And_rm8_imm8, Register::AH, 0xef);
+        // Without a count nothing changes.
+        let kept = count.is_none().then(|| {
+            self.e.ri(Code::Test_rm8_imm8, Register::CL, mask);
+            self.e.jump_if(ConditionCode::e)
+        });
+        self.e.mr(Code::Mov_rm16_r16, field(SAVED), Register::AX);
+        kept.into_iter().for_each(|jump| self.e.bind(jump));
+    }
+
+    /// AL becomes OF of the last shift by one, from CF and SF in AH.
+    fn overflow_of_shift(&mut self, mnemonic: Mnemonic, by_cl: bool, mask: i32) {
+        match mnemonic {
+            Mnemonic::Shl | Mnemonic::Sal => {
+                self.e.rr(Code::Mov_r8_rm8, Register::AL, Register::AH);
+                self.e.ri(Code::Shr_rm8_imm8, Register::AL, 7);
+                self.e.rr(Code::Xor_r8_rm8, Register::AL, Register::AH);
+                self.e.ri(Code::And_rm8_imm8, Register::AL, 1);
+            }
+            Mnemonic::Shr if by_cl => {
+                self.e.rr(Code::Mov_r32_rm32, Register::R14D, Register::ECX);
+                self.e.ri(Code::And_rm32_imm8, Register::R14D, mask);
+                self.e.ri(Code::Cmp_rm32_imm8, Register::R14D, 1);
+                self.e.r(Code::Sete_rm8, Register::R14L);
+                self.e.rr(Code::And_r8_rm8, Register::AL, Register::R14L);
+            }
+            _ => self.e.ri(Code::Mov_r8_imm8, Register::AL, 0),
+        }
+    }
+
+    fn by_handler(&mut self, nth: usize, flags: bool) {
+        self.save();
+        self.call_handler(nth, flags);
+        self.flags = IN_MEMORY;
+    }
+
+    fn call_handler(&mut self, nth: usize, flags: bool) {
+        let op = (&raw const self.source.ops[nth]).expose_provenance();
+        self.e.constant(SCRATCH[0], op as u64);
+        self.e.constant(SCRATCH[1], self.source.block);
+        let routines = self.routines;
+        self.e.call(if flags { routines.handler_with_flags } else { routines.handler });
+    }
+
+    /// Sends an instruction through its handler at some jumps, from here. [`slow_back`](Self::slow_back) says where it comes back.
+    pub(super) fn slow(&mut self, nth: usize, jumps: impl IntoIterator<Item = Jump>) -> usize {
+        self.slow.push(Slow { jumps: jumps.into_iter().collect(), nth, flags: self.flags, back: None });
+        self.slow.len() - 1
+    }
+
+    /// The instruction comes back here from its handler.
+    pub(super) fn slow_back(&mut self, slow: Option<usize>) {
+        if let Some(slow) = slow.and_then(|slow| self.slow.get_mut(slow)) {
+            slow.back = Some((self.e.here(), self.flags.host));
+        }
+    }
+
+    fn slow_ways(&mut self) {
+        for slow in std::mem::take(&mut self.slow) {
+            slow.jumps.iter().for_each(|jump| self.e.bind(*jump));
+            self.flags = slow.flags;
+            self.save();
+            let kind = kind(&self.source.instructions[slow.nth]);
+            self.call_handler(slow.nth, effect(kind) != Effect::None);
+            match slow.back {
+                None => never(&mut self.e),
+                Some((back, flags)) => {
+                    if flags {
+                        self.e.restore_flags();
+                    }
+                    let jump = self.e.jump();
+                    self.e.lead(jump, back);
+                }
+            }
+        }
+    }
+
+    /// Goes on at a side of the block's end.
+    pub(super) fn side(&mut self, side: usize) {
+        self.save();
+        let last = self.source.instructions.last();
+        let target = match side {
+            TAKEN => last.map_or(0, Instruction::near_branch_target),
+            _ => last.map_or(0, Instruction::next_ip),
+        };
+        if target < 4096 {
+            let jump = self.e.jump();
+            self.e.bind(jump);
+            self.sides[side] = Some((jump, self.e.here()));
+            self.leave_by(side);
+            return;
+        }
+        self.e.load(SCRATCH[0], context!(page));
+        self.add(SCRATCH[0], target as i64);
+        let missed = self.e.look_up_code();
+        self.e.jump_to_code();
+        missed.into_iter().for_each(|jump| self.e.bind(jump));
+        self.leave_by(side);
+    }
+
+    fn leave_by(&mut self, side: usize) {
+        self.e.constant(SCRATCH[0], self.source.block);
+        self.e.constant(SCRATCH[1], side as u64);
+        self.e.call(self.routines.side);
+        never(&mut self.e);
+    }
+
+    /// Adds a constant that the displacement of an address can be, flags unchanged.
+    pub(super) fn add(&mut self, register: Register, value: i64) {
+        self.e.rm(Code::Lea_r64_m, register, MemoryOperand::with_base_displ(register, value));
+    }
+
+    fn branch(&mut self, instr: &Instruction) {
+        let condition = instr.condition_code();
+        let taken = match condition_in_memory(condition) {
+            Some((offset, mask, set)) if !self.flags.host && self.flags.saved => {
+                self.e.mi(Code::Test_rm8_imm8, field(offset), mask);
+                self.e.jump_if(if set { ConditionCode::ne } else { ConditionCode::e })
+            }
+            _ => {
+                self.want_host();
+                self.e.jump_if(condition)
+            }
+        };
+        let flags = self.flags;
+        self.side(FALL);
+        self.flags = flags;
+        self.e.bind(taken);
+        self.side(TAKEN);
+    }
+
+    fn sign(&mut self, instr: &Instruction) {
+        let (rax, eax) = (Register::R12, Register::R12D);
+        match instr.code() {
+            Code::Cwde => self.e.rr(Code::Movsx_r32_rm16, eax, Register::R12W),
+            Code::Cdqe => self.e.rr(Code::Movsxd_r64_rm32, rax, eax),
+            Code::Cdq => {
+                self.e.mov(SCRATCH[0], rax);
+                self.e.bare(Code::Cdq);
+            }
+            _ => {
+                self.e.mov(SCRATCH[0], rax);
+                self.e.bare(Code::Cqo);
+            }
+        }
+    }
+
+    fn load_address(&mut self, instr: &Instruction) {
+        let to = instr.op0_register();
+        let host = super::registers::host(to.number()).filter(|_| to.size() == 8);
+        let register = host.unwrap_or(SCRATCH[0]);
+        self.e.offset_of_operand(instr, register);
+        if to.size() == 4 {
+            self.e.rr(Code::Mov_r32_rm32, Register::EAX, Register::EAX);
+        }
+        if host.is_none() {
+            self.e.set_guest(to.number(), SCRATCH[0]);
+        }
+    }
+
+    fn multiply(&mut self, nth: usize, instr: &Instruction, before: Need, after: Need) {
+        let slow = self.same(nth, instr, Effect::None, before, Need::default());
+        self.flags = NOWHERE;
+        if after.any() {
+            self.save_product_flags(instr);
+            self.flags = IN_MEMORY;
+        }
+        self.slow_back(slow);
+    }
+
+    fn save_product_flags(&mut self, instr: &Instruction) {
+        // CF and OF say whether the product was cut; the others follow the result.
+        self.e.r(Code::Seto_rm8, Register::AL);
+        self.e.rr(Code::Movzx_r32_rm8, Register::R14D, Register::AL);
+        let result = self.e.readable(instr.op0_register(), SCRATCH[0]);
+        let code = match result.size() {
+            2 => Code::Test_rm16_r16,
+            4 => Code::Test_rm32_r32,
+            _ => Code::Test_rm64_r64,
+        };
+        self.e.rr(code, result, result);
+        self.e.bare(Code::Lahf);
+        self.e.rr(Code::Mov_r8_rm8, Register::AL, Register::R14L);
+        self.e.rr(Code::Or_r8_rm8, Register::AH, Register::AL);
+        self.e.mr(Code::Mov_rm16_r16, field(SAVED), Register::AX);
+    }
+}
+
+/// Where a condition can be tested in the saved flags: the byte, a mask, and whether any bit of that must be set.
+fn condition_in_memory(condition: ConditionCode) -> Option<(usize, i32, bool)> {
+    use ConditionCode as C;
+    Some(match condition {
+        C::o => (SAVED, 1, true),
+        C::no => (SAVED, 1, false),
+        C::b => (SAVED + 1, 0x01, true),
+        C::ae => (SAVED + 1, 0x01, false),
+        C::e => (SAVED + 1, 0x40, true),
+        C::ne => (SAVED + 1, 0x40, false),
+        C::be => (SAVED + 1, 0x41, true),
+        C::a => (SAVED + 1, 0x41, false),
+        C::s => (SAVED + 1, 0x80, true),
+        C::ns => (SAVED + 1, 0x80, false),
+        C::p => (SAVED + 1, 0x04, true),
+        C::np => (SAVED + 1, 0x04, false),
+        _ => return None,
+    })
+}
+
+/// Whether the guest may see the flags at an instruction: it accesses memory, or is the handler's.
+fn may_leave(instr: &Instruction) -> bool {
+    let memory = (0..instr.op_count()).any(|n| instr.op_kind(n) == OpKind::Memory);
+    let accesses = memory && kind(instr) != Kind::Address;
+    accesses
+        || matches!(kind(instr), Kind::Handler { .. } | Kind::Push | Kind::Pop | Kind::Call | Kind::Return)
+}

@@ -1,0 +1,185 @@
+//! Instructions that become the host's same ones, and those of the stack.
+
+use iced_x86::{Code, Instruction, MemoryOperand, Mnemonic, OpKind, Register};
+
+use super::block::{TAKEN, Translator};
+use super::flags::Need;
+use super::memory::{at, context};
+use super::registers::{SCRATCH, host, sized, slot};
+use super::select::{Effect, general_form};
+
+/// The host's register of the guest's RSP.
+const STACK: Register = Register::R13;
+
+impl Translator<'_> {
+    /// The host's same instruction. If it accesses memory: its way through the handler, which must be told where it comes back.
+    pub(super) fn same(
+        &mut self,
+        nth: usize,
+        instr: &Instruction,
+        effect: Effect,
+        before: Need,
+        after: Need,
+    ) -> Option<usize> {
+        let reads = match effect {
+            Effect::Reads | Effect::ReadsSets => true,
+            Effect::Some => after.any(),
+            _ => false,
+        };
+        if effect == Effect::MaySetButAuxiliary && after.any() {
+            self.save();
+        }
+        let mut same = *instr;
+        same.set_code(general_form(instr.code()));
+        same.set_has_lock_prefix(false);
+        same.set_has_rep_prefix(false);
+        same.set_has_repne_prefix(false);
+        let memory = (0..instr.op_count()).any(|n| instr.op_kind(n) == OpKind::Memory);
+        let slow = memory.then(|| self.reach(nth, instr, before));
+        let mut scratch = SCRATCH;
+        if reads && memory {
+            self.e.mov(SCRATCH[1], SCRATCH[0]);
+            scratch.swap(0, 1);
+        }
+        if reads {
+            self.want_host();
+        }
+        if memory {
+            point_to(&mut same, scratch[0]);
+        }
+        let free = if memory { [scratch[1]; 2] } else { scratch };
+        self.run_same(instr, same, free);
+        self.flags_set(instr, effect, after);
+        slow
+    }
+
+    /// Brings the host's address of the memory operand to the first scratch register.
+    fn reach(&mut self, nth: usize, instr: &Instruction, before: Need) -> usize {
+        self.give_up_host(before);
+        self.e.address(instr);
+        let missed = self.e.look_up(instr.memory_size().size(), writes_memory(instr));
+        self.slow(nth, [missed])
+    }
+
+    /// Emits an instruction with the host's registers for the guest's; those that are in memory are brought to the free ones and back.
+    fn run_same(&mut self, instr: &Instruction, mut same: Instruction, free: [Register; 2]) {
+        let mut back = [None; 2];
+        let registers = (0..instr.op_count()).filter(|&n| instr.op_kind(n) == OpKind::Register);
+        for (n, place) in registers.zip(free.iter().cycle()) {
+            let guest = instr.op_register(n);
+            let number = guest.full_register().number();
+            let register = host(number).unwrap_or(*place);
+            if host(number).is_none() {
+                if !only_written(instr, n) {
+                    self.e.load(register, slot(number));
+                }
+                if is_written(instr, n) {
+                    back[n as usize & 1] = Some((number, register));
+                }
+            }
+            same.set_op_register(n, sized(register, guest));
+        }
+        self.e.emit(&same);
+        // If both are the same register the first one counts.
+        for (number, register) in back.into_iter().rev().flatten() {
+            self.e.store(slot(number), register);
+        }
+    }
+
+    pub(super) fn push(&mut self, nth: usize, instr: &Instruction, before: Need) {
+        let slow = self.reach_stack(nth, before, -8, true);
+        if instr.op0_kind() == OpKind::Register {
+            let value = self.e.readable(instr.op0_register(), SCRATCH[1]);
+            self.e.mr(Code::Mov_rm64_r64, at(SCRATCH[0]), value);
+        } else {
+            self.e.mi(Code::Mov_rm64_imm32, at(SCRATCH[0]), instr.immediate(0) as i32);
+        }
+        self.add(STACK, -8);
+        self.slow_back(Some(slow));
+    }
+
+    pub(super) fn pop(&mut self, nth: usize, instr: &Instruction, before: Need) {
+        let slow = self.reach_stack(nth, before, 0, false);
+        self.e.rm(Code::Mov_r64_rm64, SCRATCH[0], at(SCRATCH[0]));
+        self.add(STACK, 8);
+        self.e.set_guest(instr.op0_register().number(), SCRATCH[0]);
+        self.slow_back(Some(slow));
+    }
+
+    /// Brings the host's address of eight bytes of the stack to the first scratch register.
+    fn reach_stack(&mut self, nth: usize, before: Need, offset: i64, write: bool) -> usize {
+        self.give_up_host(before);
+        self.e.rm(Code::Lea_r64_m, SCRATCH[0], MemoryOperand::with_base_displ(STACK, offset));
+        let missed = self.e.look_up(8, write);
+        self.slow(nth, [missed])
+    }
+
+    pub(super) fn call(&mut self, nth: usize, instr: &Instruction) {
+        self.save();
+        self.reach_stack(nth, Need::default(), -8, true);
+        self.e.load(SCRATCH[1], context!(page));
+        self.add(SCRATCH[1], instr.next_ip() as i64);
+        self.e.mr(Code::Mov_rm64_r64, at(SCRATCH[0]), SCRATCH[1]);
+        self.add(STACK, -8);
+        self.side(TAKEN);
+    }
+
+    pub(super) fn ret(&mut self, nth: usize, instr: &Instruction) {
+        self.save();
+        self.reach_stack(nth, Need::default(), 0, false);
+        self.e.rm(Code::Mov_r64_rm64, SCRATCH[0], at(SCRATCH[0]));
+        let dropped = if instr.op_count() == 0 { 0 } else { i64::from(instr.immediate16()) };
+        let missed = self.e.look_up_code();
+        self.slow(nth, missed);
+        self.add(STACK, 8 + dropped);
+        self.e.jump_to_code();
+    }
+
+    pub(super) fn jump_to(&mut self, nth: usize, instr: &Instruction) {
+        self.save();
+        if instr.op0_kind() == OpKind::Register {
+            let target = self.e.readable(instr.op0_register(), SCRATCH[0]);
+            self.e.mov(SCRATCH[0], target);
+        } else {
+            self.reach(nth, instr, Need::default());
+            self.e.rm(Code::Mov_r64_rm64, SCRATCH[0], at(SCRATCH[0]));
+        }
+        let missed = self.e.look_up_code();
+        self.slow(nth, missed);
+        self.e.jump_to_code();
+    }
+}
+
+/// Lets the memory operand be what a host's register points to.
+fn point_to(instr: &mut Instruction, register: Register) {
+    instr.set_memory_base(register);
+    instr.set_memory_index(Register::None);
+    instr.set_memory_index_scale(1);
+    instr.set_memory_displacement64(0);
+    instr.set_memory_displ_size(0);
+    instr.set_segment_prefix(Register::None);
+}
+
+fn only_compares(instr: &Instruction) -> bool {
+    matches!(instr.mnemonic(), Mnemonic::Cmp | Mnemonic::Test | Mnemonic::Bt)
+}
+
+fn writes_memory(instr: &Instruction) -> bool {
+    instr.op0_kind() == OpKind::Memory && !only_compares(instr)
+        || matches!(instr.mnemonic(), Mnemonic::Xchg | Mnemonic::Xadd)
+}
+
+fn is_written(instr: &Instruction, n: u32) -> bool {
+    match n {
+        0 => !only_compares(instr),
+        1 => matches!(instr.mnemonic(), Mnemonic::Xchg | Mnemonic::Xadd),
+        _ => false,
+    }
+}
+
+/// Whether an operand's old value does not matter at all.
+fn only_written(instr: &Instruction, n: u32) -> bool {
+    let moves =
+        matches!(instr.mnemonic(), Mnemonic::Mov | Mnemonic::Movzx | Mnemonic::Movsx | Mnemonic::Movsxd);
+    n == 0 && moves && instr.op0_register().size() >= 4
+}

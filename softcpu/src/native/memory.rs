@@ -1,0 +1,136 @@
+//! Addresses, and lookups in the TLB.
+
+use std::mem::offset_of;
+
+use iced_x86::{Code, ConditionCode, Instruction, MemoryOperand, Register};
+
+use super::emit::{Emitter, Jump, field};
+use super::registers::{SCRATCH, TLB, host, slot};
+use crate::cpu::Cpu;
+use crate::generated::{Context, KnownJump};
+use crate::mem::tlb::{CodeEntry, DataEntry, ENTRIES};
+
+/// The offset of a field of [`Context`] in the CPU.
+macro_rules! context {
+    ($field:ident) => {
+        std::mem::offset_of!(crate::cpu::Cpu, generated)
+            + std::mem::offset_of!(crate::generated::Context, $field)
+    };
+}
+pub(crate) use context;
+
+const PAGE_BYTES: i32 = 4096;
+const _: () =
+    assert!(size_of::<DataEntry>() == 32 && size_of::<CodeEntry>() == 16 && size_of::<KnownJump>() == 16);
+const _: () = assert!(offset_of!(Context, left) == 0);
+
+/// Memory at a register.
+pub(crate) fn at(register: Register) -> MemoryOperand {
+    MemoryOperand::with_base(register)
+}
+
+impl Emitter {
+    /// The offset of a memory operand in its segment, in a register which may be the first scratch register. Both scratch registers
+    /// are used. Flags stay.
+    pub fn offset_of_operand(&mut self, instr: &Instruction, to: Register) {
+        let [first, second] = SCRATCH;
+        let displacement = instr.memory_displacement64() as i64;
+        if instr.is_ip_rel_memory_operand() {
+            self.load(first, context!(page));
+            self.rm(Code::Lea_r64_m, to, MemoryOperand::with_base_displ(first, displacement));
+            return;
+        }
+        let base = match instr.memory_base() {
+            Register::None => Register::None,
+            base => self.readable(base, first),
+        };
+        let index = match instr.memory_index() {
+            Register::None => Register::None,
+            index => self.readable(index, second),
+        };
+        if base != Register::None && index == Register::None && displacement == 0 {
+            self.mov(to, base);
+            return;
+        }
+        let scale = if index == Register::None { 1 } else { instr.memory_index_scale() };
+        // A displacement of eight bytes is one of four that is sign-extended.
+        let bytes = if displacement == 0 && base != Register::None { 0 } else { 8 };
+        let operand = MemoryOperand::new(base, index, scale, displacement, bytes, false, Register::None);
+        self.rm(Code::Lea_r64_m, to, operand);
+    }
+
+    /// The linear address of a memory operand, in the first scratch register. Both scratch registers and the flags are used.
+    pub fn address(&mut self, instr: &Instruction) {
+        self.offset_of_operand(instr, SCRATCH[0]);
+        let segment = instr.memory_segment();
+        if matches!(segment, Register::FS | Register::GS) {
+            let base = offset_of!(Cpu, seg_base) + 8 * segment.number();
+            self.rm(Code::Add_r64_rm64, SCRATCH[0], field(base));
+        }
+    }
+
+    /// From a linear address in the first scratch register to where its bytes are in the host, if the TLB has them. Both scratch
+    /// registers and the flags are used. The jump: it has not.
+    pub fn look_up(&mut self, bytes: usize, write: bool) -> Jump {
+        let [address, entry] = SCRATCH;
+        let entry32 = Register::R14D;
+        self.mov(entry, address);
+        self.ri(Code::Shr_rm64_imm8, entry, 7);
+        self.ri(Code::And_rm32_imm32, entry32, (ENTRIES as i32 - 1) << 5);
+        let tag = if write { offset_of!(DataEntry, write) } else { offset_of!(DataEntry, read) };
+        let part = |offset: usize| {
+            MemoryOperand::new(TLB, entry, 1, offset as i64, u32::from(offset != 0), false, Register::None)
+        };
+        self.rm(Code::Sub_r64_rm64, address, part(tag));
+        self.ri(Code::Cmp_RAX_imm32, Register::RAX, PAGE_BYTES - bytes as i32);
+        let missed = self.jump_if(ConditionCode::a);
+        self.rm(Code::Add_r64_rm64, address, part(offset_of!(DataEntry, page)));
+        missed
+    }
+
+    /// From an instruction pointer in the first scratch register to the generated code for it, whose address is then at
+    /// [`KnownJump::code`] of the second one; the page of the code is in [`Context::next_page`]. Both scratch registers and the flags
+    /// are used. The jumps: it is not known.
+    pub fn look_up_code(&mut self) -> [Jump; 2] {
+        let [target, entry] = SCRATCH;
+        let entry32 = Register::R14D;
+        self.mov(entry, target);
+        self.ri(Code::Shr_rm64_imm8, entry, 8);
+        self.ri(Code::And_rm32_imm32, entry32, (ENTRIES as i32 - 1) << 4);
+        self.rm(Code::Add_r64_rm64, entry, field(context!(code)));
+        let part = |offset: usize| MemoryOperand::with_base_displ(entry, offset as i64);
+        self.rm(Code::Sub_r64_rm64, target, part(offset_of!(CodeEntry, tag)));
+        self.ri(Code::Cmp_RAX_imm32, Register::RAX, PAGE_BYTES - 1);
+        let untranslated = self.jump_if(ConditionCode::a);
+        self.rm(Code::Add_r64_rm64, target, part(offset_of!(CodeEntry, gpa)));
+        self.rm(Code::Mov_r64_rm64, entry, part(offset_of!(CodeEntry, tag)));
+        self.store(context!(next_page), entry);
+        self.mov(entry, target);
+        self.ri(Code::Shr_rm64_imm8, entry, 12);
+        self.rr(Code::Xor_r32_rm32, entry32, Register::EAX);
+        self.ri(Code::And_rm32_imm32, entry32, crate::generated::JUMPS as i32 - 1);
+        self.ri(Code::Shl_rm32_imm8, entry32, 4);
+        self.rm(Code::Add_r64_rm64, entry, field(context!(jumps)));
+        self.rm(Code::Cmp_r64_rm64, target, part(offset_of!(KnownJump, gpa)));
+        let unknown = self.jump_if(ConditionCode::ne);
+        [untranslated, unknown]
+    }
+
+    /// Jumps to what [`look_up_code`](Self::look_up_code) has found.
+    pub fn jump_to_code(&mut self) {
+        self.load(SCRATCH[0], context!(next_page));
+        self.store(context!(page), SCRATCH[0]);
+        self.m(
+            Code::Jmp_rm64,
+            MemoryOperand::with_base_displ(SCRATCH[1], offset_of!(KnownJump, code) as i64),
+        );
+    }
+
+    /// A guest's register gets the value of a host's, as a whole.
+    pub fn set_guest(&mut self, number: usize, value: Register) {
+        match host(number) {
+            Some(register) => self.mov(register, value),
+            None => self.store(slot(number), value),
+        }
+    }
+}

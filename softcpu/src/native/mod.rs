@@ -1,0 +1,27 @@
+//! The translator: host code for decoded blocks, on x86-64 hosts.
+//!
+//! Most of what a guest instruction does is what the host's same instruction does. So a block becomes the same instructions with
+//! other registers, and with a lookup in the TLB before each access to memory. All that is not so simple is left to the
+//! interpreter's handlers: an instruction whose lookup fails is run by its handler as a whole, before it has changed anything.
+//! So the interpreter says what an instruction means in all rare cases, and generated code need only agree with it in the
+//! usual ones.
+//!
+//! - [`registers`]: where the guest's registers are.
+//! - [`flags`]: the status flags stay in the host's until something overwrites these. They are saved only if they are needed
+//!   later; if only a fault would need them they are made again from the registers that they came from.
+//! - [`block`]: one block. It begins by taking its instructions off what is left until the run loop's limit, and ends by jumping
+//!   to the next one.
+//! - [`links`]: jumps between blocks, and how they are taken back when a block is dropped.
+//! - [`run`]: into generated code, and out.
+//!
+//! Generated code reaches the CPU through one register, so several CPUs share it.
+
+pub(crate) mod block;
+pub(crate) mod emit;
+pub(crate) mod flags;
+mod instructions;
+pub(crate) mod memory;
+pub(crate) mod registers;
+pub(crate) mod routines;
+pub(crate) mod run;
+pub(crate) mod select;

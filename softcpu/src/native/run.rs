@@ -1,0 +1,267 @@
+//! Into generated code, and what it calls.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use fencepost_time::Cycles;
+use iced_x86::{Decoder, Instruction};
+
+use super::block::{FALL, Source, TAKEN, translate};
+use super::routines;
+use crate::blocks::Block;
+use crate::cpu::{Cpu, Op, Translate};
+use crate::decode::DECODER_OPTIONS;
+use crate::file::{self, RIP_BASE};
+use crate::flags::Flags;
+use crate::generated::{Entry, Generated};
+use crate::mem::tlb::PAGE_MASK;
+use crate::step::{Step, Trap};
+
+/// Of the saved flags: what LAHF gives of the status flags.
+const LAHF_FLAGS: u16 = 0xd5;
+
+/// Flags as generated code keeps them.
+fn saved(flags: &Flags) -> u16 {
+    let bits = flags.bits() as u16;
+    (bits & LAHF_FLAGS) << 8 | bits >> 11 & 1
+}
+
+fn unsaved(saved: u16) -> Flags {
+    Flags::from_bits(u64::from(saved >> 8 & LAHF_FLAGS | (saved & 1) << 11))
+}
+
+/// Runs of a block by the interpreter after which it is translated.
+const OFTEN: u32 = 16;
+
+/// Begins with no generated code; none if the host does not allow it.
+fn begin() -> Option<Generated> {
+    let mut generated = Generated::new().ok()?;
+    generated.routines = routines::make(&mut generated.buffer).ok()?;
+    generated.kept = generated.buffer.used();
+    Some(generated)
+}
+
+impl Cpu {
+    /// Sets up what generated code needs, if blocks are to be translated and the host allows it. [`run`](Self::run) does so
+    /// too: this is for a caller who wants to be confined before.
+    pub fn prepare(&mut self) {
+        if self.blocks.prepared && self.runs_to_translate != 0 {
+            return;
+        }
+        self.runs_to_translate = match self.config.translate {
+            Translate::Never => return,
+            Translate::Often => OFTEN,
+            Translate::Always => 1,
+        };
+        if !self.blocks.prepared {
+            self.blocks.prepared = true;
+            self.blocks.generated = begin();
+        }
+    }
+
+    /// Runs generated code from a block on, at RIP. How its last instruction ended.
+    pub(crate) fn run_generated(&mut self, code: u64, limit: Cycles) -> Result<Step, Trap> {
+        let Some(generated) = &self.blocks.generated else { return Ok(Step::Jump) };
+        let enter = generated.routines.enter;
+        self.generated.jumps = generated.table();
+        self.generated.limit = limit.0;
+        self.generated.left = limit.0 - self.cycles.0;
+        self.generated.page = self.rip & PAGE_MASK;
+        self.generated.flags = saved(&self.flags);
+        self.generated.epoch = self.blocks.epoch;
+        self.set_views();
+        // SAFETY: `enter` is the address of such a function, which `routines` has made; it jumps to the code of a block, which is
+        // what `code` is. They keep to the calling convention. They access this CPU and the RAM that the TLB's entries name, by
+        // way of the one pointer, while nobody else uses `self`.
+        unsafe {
+            let enter: extern "sysv64" fn(*mut Cpu, u64) = std::mem::transmute(enter as usize);
+            enter(self, code);
+        }
+        self.flags = unsaved(self.generated.flags);
+        if let Some(panic) = self.panic.take() {
+            resume_unwind(panic);
+        }
+        self.generated.ended.take().unwrap_or(Ok(Step::Jump))
+    }
+
+    /// Shows generated code the translations of the current view.
+    fn set_views(&mut self) {
+        (self.generated.data, self.generated.code) = self.tlb.addresses(self.view);
+    }
+
+    /// The code of a block that is about to be run, if it has some, or is to have some now.
+    #[inline(always)]
+    pub(crate) fn generated_code(&mut self, block: *mut Block<Cpu>) -> Option<u64> {
+        // SAFETY: found just now, or linked in this epoch.
+        let code = unsafe { (*block).entry.code };
+        if code != 0 {
+            return Some(code);
+        }
+        // SAFETY: as above.
+        unsafe { (*block).runs = (*block).runs.wrapping_add(1) };
+        // SAFETY: as above.
+        if unsafe { (*block).runs } == self.runs_to_translate { self.translate_block(block) } else { None }
+    }
+
+    /// Makes code for a block, if it can be had.
+    #[cold]
+    fn translate_block(&mut self, block: *mut Block<Cpu>) -> Option<u64> {
+        // SAFETY: the block was found just now, and nothing else refers to it while this does.
+        let block = unsafe { &mut *block };
+        if block.mode != 64 || block.second.is_some() {
+            return None;
+        }
+        let last = block.ops.last().map_or(0, |op| u64::from(op.off));
+        let host = self.ram.host(block.gpa, last)?;
+        let mut bytes = vec![0u8; last as usize];
+        // SAFETY: `host` gives that many mapped bytes that nobody else accesses now.
+        unsafe { std::ptr::copy_nonoverlapping(host, bytes.as_mut_ptr(), bytes.len()) };
+        let decoder = Decoder::with_ip(64, &bytes, block.gpa & !PAGE_MASK, DECODER_OPTIONS);
+        let instructions: Vec<Instruction> = decoder.into_iter().take(block.ops.len() - 1).collect();
+        if instructions.len() != block.ops.len() - 1 {
+            return None;
+        }
+        let address = (&raw const *block).expose_provenance() as u64;
+        let source = Source { instructions: &instructions, ops: &block.ops, block: address };
+        let generated = self.blocks.generated.as_mut()?;
+        let start = generated.buffer.next();
+        let made = translate(&source, &generated.routines, start);
+        debug_assert!(made.is_ok(), "{:?}", made.err());
+        let made = made.ok()?;
+        if generated.buffer.push(&made.code) {
+            block.entry = Entry { code: start, sides: made.sides, incoming: Vec::new() };
+            return Some(start);
+        }
+        block.runs = 0;
+        self.blocks.drop_generated();
+        None
+    }
+
+    /// Sets RIP and time to a block's start, after generated code has taken it off what is left.
+    fn at_block(&mut self, block: &Block<Cpu>) -> u64 {
+        let count = block.ops.len() as u64 - 1;
+        self.cycles = Cycles(self.generated.limit - self.generated.left - count);
+        self.generated.page | block.gpa & !PAGE_MASK
+    }
+
+    /// Runs one instruction by its handler. Where generated code goes on; zero: behind the instruction.
+    fn by_handler(&mut self, op: &Op, block: &Block<Cpu>) -> u64 {
+        let start = self.at_block(block);
+        self.gpr[file::word(RIP_BASE)] = start;
+        let step = (op.run)(self, op);
+        if step == Step::Next {
+            self.set_views();
+            if self.code.is_dirty() || self.generated.epoch != self.blocks.epoch {
+                self.end_soon();
+            }
+            return 0;
+        }
+        let ended = self.end_run(op, start, step);
+        match ended {
+            Ok(Step::Taken | Step::Fall | Step::Jump) => self.onward(None),
+            _ => self.leave(ended),
+        }
+    }
+
+    /// Lets generated code end with the running block.
+    fn end_soon(&mut self) {
+        self.generated.limit -= self.generated.left;
+        self.generated.left = 0;
+    }
+
+    fn leave(&mut self, ended: Result<Step, Trap>) -> u64 {
+        self.generated.ended = Some(ended);
+        self.blocks.generated.as_ref().map_or(0, |generated| generated.routines.leave)
+    }
+
+    /// Goes on at RIP, where a side of a block leads: at generated code, if there is some.
+    fn onward(&mut self, from: Option<(*mut Block<Cpu>, usize)>) -> u64 {
+        if self.cycles.0 >= self.generated.limit || self.code.is_dirty() {
+            return self.leave(Ok(Step::Jump));
+        }
+        self.generated.left = self.generated.limit - self.cycles.0;
+        let block = match self.find_block() {
+            Ok(block) => block,
+            Err(trap) => return self.leave(Err(trap)),
+        };
+        // SAFETY: found just now.
+        let (code, gpa) = unsafe { ((*block).entry.code, (*block).gpa) };
+        if code == 0 {
+            return self.leave(Ok(Step::Jump));
+        }
+        self.generated.page = self.rip & PAGE_MASK;
+        self.generated.epoch = self.blocks.epoch;
+        self.set_views();
+        if let Some(generated) = &mut self.blocks.generated {
+            // SAFETY: both blocks are allocated, since nothing was buried, and nobody else refers to their entries now.
+            let site = from.and_then(|(from, side)| unsafe { (&(*from).entry.sides)[side] });
+            match site {
+                // SAFETY: as above.
+                Some(site) => generated.link(site, unsafe { &mut (*block).entry }),
+                None => generated.know(gpa, code),
+            }
+        }
+        code
+    }
+
+    /// Calls what generated code wants; a panic waits until that has been left.
+    fn guarded(&mut self, work: impl FnOnce(&mut Cpu) -> u64) -> u64 {
+        match catch_unwind(AssertUnwindSafe(|| work(self))) {
+            Ok(next) => next,
+            Err(panic) => {
+                self.panic = Some(panic);
+                self.leave(Ok(Step::Leave))
+            }
+        }
+    }
+}
+
+/// # Safety
+/// `cpu` is a CPU that runs generated code, `op` and `block` the addresses of an instruction and of its block.
+pub(super) unsafe extern "sysv64" fn handle(cpu: *mut Cpu, op: u64, block: u64) -> u64 {
+    // SAFETY: as the caller says; a block that is running is not freed, and its operations are not changed.
+    let (cpu, op, block) = unsafe { (&mut *cpu, at::<Op>(op), at::<Block<Cpu>>(block)) };
+    cpu.guarded(|cpu| cpu.by_handler(op, block))
+}
+
+/// # Safety
+/// As [`handle`].
+pub(super) unsafe extern "sysv64" fn handle_with_flags(cpu: *mut Cpu, op: u64, block: u64) -> u64 {
+    // SAFETY: as in `handle`.
+    let (cpu, op, block) = unsafe { (&mut *cpu, at::<Op>(op), at::<Block<Cpu>>(block)) };
+    cpu.flags = unsaved(cpu.generated.flags);
+    let next = cpu.guarded(|cpu| cpu.by_handler(op, block));
+    cpu.generated.flags = saved(&cpu.flags);
+    next
+}
+
+/// # Safety
+/// As [`handle`], with a side of the block.
+pub(super) unsafe extern "sysv64" fn side(cpu: *mut Cpu, block: u64, side: u64) -> u64 {
+    // SAFETY: as in `handle`.
+    let (cpu, from) = unsafe { (&mut *cpu, at::<Block<Cpu>>(block)) };
+    let start = cpu.at_block(from);
+    let count = from.ops.len() - 1;
+    let last = &from.ops[count - 1];
+    let distance = if side as usize == FALL { last.end() } else { last.imm };
+    cpu.rip = start.wrapping_add(distance);
+    cpu.cycles += count as u64;
+    let from = std::ptr::with_exposed_provenance_mut::<Block<Cpu>>(block as usize);
+    cpu.guarded(|cpu| cpu.onward(Some((from, side as usize & (FALL | TAKEN)))))
+}
+
+/// # Safety
+/// As [`handle`], without an instruction.
+pub(super) unsafe extern "sysv64" fn limit(cpu: *mut Cpu, block: u64, _: u64) -> u64 {
+    // SAFETY: as in `handle`.
+    let (cpu, block) = unsafe { (&mut *cpu, at::<Block<Cpu>>(block)) };
+    cpu.cycles = Cycles(cpu.generated.limit - cpu.generated.left);
+    cpu.rip = cpu.generated.page | block.gpa & !PAGE_MASK;
+    cpu.leave(Ok(Step::Jump))
+}
+
+/// # Safety
+/// The address of a `T` that lives, and that nobody changes, as long as the reference.
+unsafe fn at<'a, T>(address: u64) -> &'a T {
+    // SAFETY: as the caller says.
+    unsafe { &*std::ptr::with_exposed_provenance::<T>(address as usize) }
+}
