@@ -337,6 +337,12 @@ fn machine(translate: Translate, code: &[u8], seed: u64) -> Machine {
         state.gpr[11] = DATA;
         state.gpr[14] = random.below(3);
         state.rflags = 2 | random.bits() & 0x8d5;
+        state.fpu.mxcsr = 0x1f80
+            | if random.once_in(3) { random.bits() as u32 & 0x6000 } else { 0 }
+            | if random.once_in(5) { 0x8040 } else { 0 };
+        if random.once_in(8) {
+            state.fpu.mxcsr &= !(1 << (7 + random.below(6)));
+        }
         state.fpu.xmm = std::array::from_fn(|_| {
             u128::from(integer(&mut random)) << 64 | u128::from(integer(&mut random))
         });

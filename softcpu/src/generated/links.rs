@@ -34,6 +34,8 @@ pub(crate) struct Routines {
     pub handler_with_flags: u64,
     /// Goes on at one side of a direct branch.
     pub side: u64,
+    /// Gives the host the guest's MXCSR. Not equal: it may not have that.
+    pub float_on: u64,
     /// There is less left than the block has.
     pub limit: u64,
 }

@@ -9,6 +9,13 @@ pub(crate) use links::{Entry, Generated, JUMPS, KnownJump, Routines, Site};
 
 use crate::step::{Step, Trap};
 
+/// Of [`Context::float`]: an instruction may raise a floating-point exception; the interpreter runs them all.
+pub(crate) const FLOAT_UNMASKED: u8 = 0;
+/// None may, and the host's MXCSR is Rust's.
+pub(crate) const FLOAT_OFF: u8 = 1;
+/// None may, and the host's MXCSR is the guest's.
+pub(crate) const FLOAT_ON: u8 = 2;
+
 /// What generated code works with, beside registers and the TLB.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
@@ -27,6 +34,12 @@ pub(crate) struct Context {
     pub code: u64,
     /// The table of [`KnownJump`]s.
     pub jumps: u64,
+    /// The MXCSR that Rust code has.
+    pub mxcsr: u32,
+    /// Whether instructions on XMM registers do what they say: 1, or 0.
+    pub simd: u8,
+    /// [`FLOAT_UNMASKED`] and so on.
+    pub float: u8,
     /// The status flags, as LAHF and SETO have them: in the high byte and the low one.
     pub flags: u16,
     /// The blocks' epoch that it knows.

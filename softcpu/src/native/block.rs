@@ -13,6 +13,7 @@ use super::routines::never;
 use super::select::{Effect, Kind, kind};
 use crate::cpu::Op;
 use crate::generated::{Routines, Site};
+use crate::model::Model;
 
 /// The taken side of a direct branch, as an index.
 pub(crate) const TAKEN: usize = 0;
@@ -27,6 +28,8 @@ pub(crate) struct Source<'a> {
     pub ops: &'a [Op],
     /// The address of the block.
     pub block: u64,
+    /// What the CPU has.
+    pub model: Model,
 }
 
 /// What became of it.
@@ -65,6 +68,8 @@ pub(super) struct Translator<'a> {
     routines: &'a Routines,
     info: InstructionInfoFactory,
     pub flags: Flags,
+    /// It is known that SSE can be used.
+    pub simd: bool,
     slow: Vec<Slow>,
     sides: [Option<(Jump, usize)>; 2],
 }
@@ -78,6 +83,7 @@ pub(crate) fn translate(source: &Source<'_>, routines: &Routines, start: u64) ->
         routines,
         info,
         flags: IN_MEMORY,
+        simd: false,
         slow: Vec::new(),
         sides: [None; 2],
     };
@@ -92,7 +98,7 @@ impl Translator<'_> {
     fn block(&mut self) {
         let count = self.source.instructions.len();
         let kinds: Vec<(Kind, bool)> =
-            self.source.instructions.iter().map(|instr| (kind(instr), may_leave(instr))).collect();
+            self.source.instructions.iter().map(|instr| (self.kind(instr), self.may_leave(instr))).collect();
         let (after, first) = needs(&kinds);
         self.e.mi(Code::Sub_rm64_imm32, field(context!(left)), count as i32);
         let limited = self.e.jump_if(ConditionCode::b);
@@ -112,6 +118,24 @@ impl Translator<'_> {
         never(&mut self.e);
     }
 
+    pub(super) fn routines(&self) -> &Routines {
+        self.routines
+    }
+
+    /// What is done with an instruction.
+    fn kind(&self, instr: &Instruction) -> Kind {
+        if self.source.model.has(instr) { kind(instr) } else { Kind::Handler { flags: true } }
+    }
+
+    /// Whether the guest may see the flags at an instruction: it accesses memory, or may be the handler's.
+    fn may_leave(&self, instr: &Instruction) -> bool {
+        let kind = self.kind(instr);
+        let memory = (0..instr.op_count()).any(|n| instr.op_kind(n) == OpKind::Memory);
+        let accesses = memory && kind != Kind::Address;
+        let other = Kind::Push == kind || Kind::Pop == kind || Kind::Call == kind || Kind::Return == kind;
+        accesses || other || matches!(kind, Kind::Handler { .. } | Kind::Vector { .. })
+    }
+
     fn instruction(&mut self, nth: usize, kind: Kind, before: Need, after: Need) {
         let instr = self.source.instructions[nth];
         self.before_writes(&instr, kind, after);
@@ -120,6 +144,10 @@ impl Translator<'_> {
             Kind::Nothing => {}
             Kind::Same(effect) => {
                 let slow = self.same(nth, &instr, effect, before, after);
+                self.slow_back(slow);
+            }
+            Kind::Vector { effect, float } => {
+                let slow = self.vector(nth, &instr, (effect, float), before, after);
                 self.slow_back(slow);
             }
             Kind::Multiply => self.multiply(nth, &instr, before, after),
@@ -250,6 +278,7 @@ impl Translator<'_> {
         self.save();
         self.call_handler(nth, flags);
         self.flags = IN_MEMORY;
+        self.simd = false;
     }
 
     fn call_handler(&mut self, nth: usize, flags: bool) {
@@ -278,7 +307,7 @@ impl Translator<'_> {
             slow.jumps.iter().for_each(|jump| self.e.bind(*jump));
             self.flags = slow.flags;
             self.save();
-            let kind = kind(&self.source.instructions[slow.nth]);
+            let kind = self.kind(&self.source.instructions[slow.nth]);
             self.call_handler(slow.nth, effect(kind) != Effect::None);
             match slow.back {
                 None => never(&mut self.e),
@@ -422,12 +451,4 @@ fn condition_in_memory(condition: ConditionCode) -> Option<(usize, i32, bool)> {
         C::np => (SAVED + 1, 0x04, false),
         _ => return None,
     })
-}
-
-/// Whether the guest may see the flags at an instruction: it accesses memory, or is the handler's.
-fn may_leave(instr: &Instruction) -> bool {
-    let memory = (0..instr.op_count()).any(|n| instr.op_kind(n) == OpKind::Memory);
-    let accesses = memory && kind(instr) != Kind::Address;
-    accesses
-        || matches!(kind(instr), Kind::Handler { .. } | Kind::Push | Kind::Pop | Kind::Call | Kind::Return)
 }

@@ -196,7 +196,7 @@ fn opposite(instr: &Instruction) -> Code {
 /// What becomes of the flags that were valid before an instruction of a kind.
 pub(crate) fn effect(kind: Kind) -> Effect {
     match kind {
-        Kind::Same(effect) => effect,
+        Kind::Same(effect) | Kind::Vector { effect, .. } => effect,
         Kind::Multiply => Effect::Sets,
         Kind::Branch => Effect::Reads,
         _ => Effect::None,

@@ -1,12 +1,19 @@
 //! Instructions that become the host's same ones, and those of the stack.
 
-use iced_x86::{Code, Instruction, MemoryOperand, Mnemonic, OpKind, Register};
+use std::mem::offset_of;
+
+use iced_x86::{Code, ConditionCode, Instruction, MemoryOperand, Mnemonic, OpKind, Register};
 
 use super::block::{TAKEN, Translator};
+use super::emit::field;
 use super::flags::Need;
 use super::memory::{at, context};
 use super::registers::{SCRATCH, host, sized, slot};
 use super::select::{Effect, general_form};
+use super::vectors;
+use crate::cpu::Cpu;
+use crate::generated::FLOAT_ON;
+use crate::state::FpuState;
 
 /// The host's register of the guest's RSP.
 const STACK: Register = Register::R13;
@@ -53,6 +60,51 @@ impl Translator<'_> {
         slow
     }
 
+    /// The host's same instruction on XMM registers, as [`same`](Self::same).
+    pub(super) fn vector(
+        &mut self,
+        nth: usize,
+        instr: &Instruction,
+        (effect, float): (Effect, bool),
+        before: Need,
+        after: Need,
+    ) -> Option<usize> {
+        let mut jumps = Vec::new();
+        if !self.simd || float {
+            self.give_up_host(before);
+        }
+        if !self.simd {
+            self.e.mi(Code::Cmp_rm8_imm8, field(context!(simd)), 0);
+            jumps.push(self.e.jump_if(ConditionCode::e));
+            self.simd = true;
+        }
+        if float {
+            self.e.mi(Code::Cmp_rm8_imm8, field(context!(float)), i32::from(FLOAT_ON));
+            let on = self.e.jump_if(ConditionCode::e);
+            self.e.call(self.routines().float_on);
+            jumps.push(self.e.jump_if(ConditionCode::ne));
+            self.e.bind(on);
+        }
+        let mut same = *instr;
+        same.set_code(vectors::through_caches(instr.code()));
+        let mut free = SCRATCH;
+        if (0..instr.op_count()).any(|n| instr.op_kind(n) == OpKind::Memory) {
+            self.give_up_host(before);
+            self.e.address(instr);
+            jumps.push(self.e.look_up(instr.memory_size().size(), writes_memory(instr)));
+            if vectors::is_aligned(instr) {
+                self.e.ri(Code::Test_rm8_imm8, Register::AL, 15);
+                jumps.push(self.e.jump_if(ConditionCode::ne));
+            }
+            point_to(&mut same, SCRATCH[0]);
+            free = [SCRATCH[1]; 2];
+        }
+        let slow = (!jumps.is_empty()).then(|| self.slow(nth, jumps));
+        self.run_same(instr, same, free);
+        self.flags_set(instr, effect, after);
+        slow
+    }
+
     /// Brings the host's address of the memory operand to the first scratch register.
     fn reach(&mut self, nth: usize, instr: &Instruction, before: Need) -> usize {
         self.give_up_host(before);
@@ -67,6 +119,10 @@ impl Translator<'_> {
         let registers = (0..instr.op_count()).filter(|&n| instr.op_kind(n) == OpKind::Register);
         for (n, place) in registers.zip(free.iter().cycle()) {
             let guest = instr.op_register(n);
+            if guest.is_xmm() {
+                same.set_op_register(n, self.xmm(instr, n));
+                continue;
+            }
             let number = guest.full_register().number();
             let register = host(number).unwrap_or(*place);
             if host(number).is_none() {
@@ -84,6 +140,20 @@ impl Translator<'_> {
         for (number, register) in back.into_iter().rev().flatten() {
             self.e.store(slot(number), register);
         }
+        if instr.op0_kind() == OpKind::Register && instr.op0_register().is_xmm() && is_written(instr, 0) {
+            let place = field(xmm_slot(instr.op0_register()));
+            self.e.mr(Code::Movaps_xmmm128_xmm, place, Register::XMM0);
+        }
+    }
+
+    /// Brings a guest's XMM register to one of the host's, by the number of the operand.
+    fn xmm(&mut self, instr: &Instruction, n: u32) -> Register {
+        let register = Register::XMM0 + n;
+        if n != 0 || !vectors::only_written(instr) {
+            let place = field(xmm_slot(instr.op_register(n)));
+            self.e.rm(Code::Movaps_xmm_xmmm128, register, place);
+        }
+        register
     }
 
     pub(super) fn push(&mut self, nth: usize, instr: &Instruction, before: Need) {
@@ -161,7 +231,13 @@ fn point_to(instr: &mut Instruction, register: Register) {
 }
 
 fn only_compares(instr: &Instruction) -> bool {
-    matches!(instr.mnemonic(), Mnemonic::Cmp | Mnemonic::Test | Mnemonic::Bt)
+    let mnemonic = instr.mnemonic();
+    matches!(mnemonic, Mnemonic::Cmp | Mnemonic::Test | Mnemonic::Bt) || vectors::only_compares(mnemonic)
+}
+
+/// The offset in the CPU of an XMM register.
+fn xmm_slot(register: Register) -> usize {
+    offset_of!(Cpu, fpu) + offset_of!(FpuState, xmm) + 16 * register.number()
 }
 
 fn writes_memory(instr: &Instruction) -> bool {

@@ -25,3 +25,4 @@ pub(crate) mod registers;
 pub(crate) mod routines;
 pub(crate) mod run;
 pub(crate) mod select;
+mod vectors;

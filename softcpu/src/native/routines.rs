@@ -2,13 +2,18 @@
 
 use std::mem::offset_of;
 
-use iced_x86::{Code, IcedError, Instruction, MemoryOperand, Register};
+use iced_x86::{Code, ConditionCode, IcedError, Instruction, MemoryOperand, Register};
 
 use super::emit::{CPU, Emitter, field};
 use super::memory::context;
 use super::registers::{SCRATCH, TLB, held, slot};
 use super::run::{handle, handle_with_flags, limit, side};
-use crate::generated::{CodeBuffer, Routines};
+use crate::cpu::Cpu;
+use crate::generated::{CodeBuffer, FLOAT_OFF, FLOAT_ON, Routines};
+use crate::state::FpuState;
+
+/// Where the guest's MXCSR is.
+const MXCSR: usize = offset_of!(Cpu, fpu) + offset_of!(FpuState, mxcsr);
 
 /// What a function's caller finds as it was (System V ABI for x86-64, 3.2.1).
 const KEPT: [Register; 6] =
@@ -19,8 +24,10 @@ pub(crate) fn make(buffer: &mut CodeBuffer) -> Result<Routines, IcedError> {
     let enter = piece(buffer, enter)?;
     let leave = piece(buffer, leave)?;
     let call = |buffer: &mut CodeBuffer, function: usize| piece(buffer, |e| call(e, function));
+    let float_on = piece(buffer, float_on)?;
     Ok(Routines {
         enter,
+        float_on,
         leave,
         handler: call(buffer, handle as *const () as usize)?,
         handler_with_flags: call(buffer, handle_with_flags as *const () as usize)?,
@@ -64,6 +71,11 @@ fn call(e: &mut Emitter, function: usize) {
     e.mov(Register::RDI, CPU);
     e.mov(Register::RSI, SCRATCH[0]);
     e.mov(Register::RDX, SCRATCH[1]);
+    e.mi(Code::Cmp_rm8_imm8, field(context!(float)), i32::from(FLOAT_ON));
+    let off = e.jump_if(ConditionCode::ne);
+    e.m(Code::Stmxcsr_m32, field(MXCSR));
+    e.m(Code::Ldmxcsr_m32, field(context!(mxcsr)));
+    e.bind(off);
     // It was called, so the stack pointer is eight bytes off.
     e.ri(Code::Sub_rm64_imm8, Register::RSP, 8);
     e.constant(Register::RAX, function as u64);
@@ -71,12 +83,21 @@ fn call(e: &mut Emitter, function: usize) {
     e.ri(Code::Add_rm64_imm8, Register::RSP, 8);
     load_guest(e);
     e.rr(Code::Test_rm64_r64, Register::RAX, Register::RAX);
-    let goes_on = e.jump_if(iced_x86::ConditionCode::ne);
+    let goes_on = e.jump_if(ConditionCode::ne);
     e.bare(Code::Retnq);
     e.bind(goes_on);
     // Nobody returns to the caller.
     e.rm(Code::Lea_r64_m, Register::RSP, MemoryOperand::with_base_displ(Register::RSP, 8));
     e.r(Code::Jmp_rm64, Register::RAX);
+}
+
+fn float_on(e: &mut Emitter) {
+    e.mi(Code::Cmp_rm8_imm8, field(context!(float)), i32::from(FLOAT_OFF));
+    let unmasked = e.jump_if(ConditionCode::ne);
+    e.m(Code::Ldmxcsr_m32, field(MXCSR));
+    e.mi(Code::Mov_rm8_imm8, field(context!(float)), i32::from(FLOAT_ON));
+    e.bind(unmasked);
+    e.bare(Code::Retnq);
 }
 
 fn load_guest(e: &mut Emitter) {

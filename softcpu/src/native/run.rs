@@ -12,12 +12,17 @@ use crate::cpu::{Cpu, Op, Translate};
 use crate::decode::DECODER_OPTIONS;
 use crate::file::{self, RIP_BASE};
 use crate::flags::Flags;
-use crate::generated::{Entry, Generated};
+use crate::generated::{Entry, FLOAT_OFF, FLOAT_UNMASKED, Generated};
 use crate::mem::tlb::PAGE_MASK;
 use crate::step::{Step, Trap};
 
 /// Of the saved flags: what LAHF gives of the status flags.
 const LAHF_FLAGS: u16 = 0xd5;
+
+/// MXCSR's bits that keep exceptions from being raised (Intel SDM vol. 1, 10.2.3).
+const MXCSR_MASKS: u32 = 0x1f80;
+/// The MXCSR that Rust code expects.
+const MXCSR_OF_RUST: u32 = 0x1f80;
 
 /// Flags as generated code keeps them.
 fn saved(flags: &Flags) -> u16 {
@@ -68,6 +73,7 @@ impl Cpu {
         self.generated.page = self.rip & PAGE_MASK;
         self.generated.flags = saved(&self.flags);
         self.generated.epoch = self.blocks.epoch;
+        self.generated.mxcsr = MXCSR_OF_RUST;
         self.set_views();
         // SAFETY: `enter` is the address of such a function, which `routines` has made; it jumps to the code of a block, which is
         // what `code` is. They keep to the calling convention. They access this CPU and the RAM that the TLB's entries name, by
@@ -86,6 +92,9 @@ impl Cpu {
     /// Shows generated code the translations of the current view.
     fn set_views(&mut self) {
         (self.generated.data, self.generated.code) = self.tlb.addresses(self.view);
+        self.generated.simd = u8::from(crate::simd::is_usable(self));
+        let masked = self.fpu.mxcsr & MXCSR_MASKS == MXCSR_MASKS;
+        self.generated.float = if masked { FLOAT_OFF } else { FLOAT_UNMASKED };
     }
 
     /// The code of a block that is about to be run, if it has some, or is to have some now.
@@ -120,8 +129,9 @@ impl Cpu {
         if instructions.len() != block.ops.len() - 1 {
             return None;
         }
+        let model = self.config.cpuid.model;
         let address = (&raw const *block).expose_provenance() as u64;
-        let source = Source { instructions: &instructions, ops: &block.ops, block: address };
+        let source = Source { instructions: &instructions, ops: &block.ops, block: address, model };
         let generated = self.blocks.generated.as_mut()?;
         let start = generated.buffer.next();
         let made = translate(&source, &generated.routines, start);

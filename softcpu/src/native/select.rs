@@ -13,6 +13,8 @@ pub(crate) enum Kind {
     Nothing,
     /// The host's same instruction, on the host's registers and the host's memory.
     Same(Effect),
+    /// The host's same instruction on XMM registers; with the guest's MXCSR, if it is `float`.
+    Vector { effect: Effect, float: bool },
     /// IMUL with two or three operands.
     Multiply,
     /// LEA.
@@ -63,7 +65,12 @@ impl Kind {
     /// Whether it sets all flags.
     pub fn sets(self) -> bool {
         use Effect::*;
-        matches!(self, Kind::Multiply | Kind::Same(Sets | ReadsSets | SetsButAuxiliary))
+        matches!(
+            self,
+            Kind::Multiply
+                | Kind::Same(Sets | ReadsSets | SetsButAuxiliary)
+                | Kind::Vector { effect: Sets, .. }
+        )
     }
 
     /// Whether it sets some and keeps others.
@@ -108,7 +115,7 @@ pub(crate) fn kind(instr: &Instruction) -> Kind {
         M::Jmp if matches!(instr.code(), Code::Jmp_rm64) => Kind::JumpTo,
         _ if instr.is_jcc_short_or_near() && instr.op0_kind() == OpKind::NearBranch64 => Kind::Branch,
         _ if is_conditional(instr) => Kind::Same(Effect::Reads),
-        _ => handler,
+        _ => super::vectors::kind(instr).unwrap_or(handler),
     }
 }
 

@@ -21,7 +21,7 @@ mod tests;
 pub mod text;
 pub mod widen;
 
-pub(crate) use shape::check_aligned;
+pub(crate) use shape::{check_aligned, is_usable};
 
 use iced_x86::{Code, Instruction, OpKind, Register};
 

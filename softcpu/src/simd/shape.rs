@@ -84,10 +84,16 @@ pub fn check_aligned(cpu: &mut Cpu, address: u64) -> Result<(), Trap> {
     Ok(())
 }
 
+/// Whether SSE instructions raise none of [`sse_usable`]'s exceptions.
+#[inline(always)]
+pub fn is_usable(cpu: &Cpu) -> bool {
+    cpu.sys.cr0 & EM_OR_TS | !cpu.sys.cr4 & Cr4::OSFXSR.bits() == 0
+}
+
 /// The exceptions of every SSE instruction: #UD and #NM by CR0 and CR4 (Intel SDM vol. 3, 14.1).
 #[inline(always)]
 pub fn sse_usable(cpu: &mut Cpu) -> Result<(), Trap> {
-    if cpu.sys.cr0 & EM_OR_TS | !cpu.sys.cr4 & Cr4::OSFXSR.bits() == 0 {
+    if is_usable(cpu) {
         return Ok(());
     }
     let undefined = cpu.sys.has_cr0(Cr0::EM) || !cpu.sys.has_cr4(Cr4::OSFXSR);
