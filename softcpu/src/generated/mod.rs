@@ -28,6 +28,8 @@ pub(crate) struct Context {
     pub page: u64,
     /// That of the next one, while it is looked up.
     pub next_page: u64,
+    /// Its code, meanwhile.
+    pub next_code: u64,
     /// The entries of the data TLB that the current view has.
     pub data: u64,
     /// Those of the code TLB.
@@ -36,6 +38,8 @@ pub(crate) struct Context {
     pub jumps: u64,
     /// The MXCSR that Rust code has.
     pub mxcsr: u32,
+    /// A carry that a block's flags may have to be made of.
+    pub carry: u8,
     /// Whether instructions on XMM registers do what they say: 1, or 0.
     pub simd: u8,
     /// [`FLOAT_UNMASKED`] and so on.

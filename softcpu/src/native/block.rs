@@ -6,7 +6,7 @@ use iced_x86::{
 };
 
 use super::emit::{Emitter, Jump, field};
-use super::flags::{Need, Recipe, SAVED, effect, needed, needs, recipe};
+use super::flags::{Need, Recipe, SAVED, effect, needs, recipe};
 use super::memory::context;
 use super::registers::SCRATCH;
 use super::routines::never;
@@ -50,8 +50,8 @@ pub(super) struct Flags {
     pub recipe: Option<Recipe>,
 }
 
-const IN_MEMORY: Flags = Flags { host: false, saved: true, recipe: None };
-const NOWHERE: Flags = Flags { host: false, saved: false, recipe: None };
+pub(super) const IN_MEMORY: Flags = Flags { host: false, saved: true, recipe: None };
+pub(super) const NOWHERE: Flags = Flags { host: false, saved: false, recipe: None };
 
 /// An instruction's way through its handler, which follows behind the block.
 struct Slow {
@@ -107,7 +107,7 @@ impl Translator<'_> {
             self.instruction(nth, kinds[nth].0, before, after[nth]);
         }
         let last = kinds.last().map(|(kind, _)| *kind);
-        if !matches!(last, Some(Kind::Jump | Kind::Branch | Kind::Call | Kind::Return | Kind::JumpTo)) {
+        if !last.is_some_and(Kind::ends) {
             self.side(FALL);
         }
         self.slow_ways();
@@ -132,8 +132,7 @@ impl Translator<'_> {
         let kind = self.kind(instr);
         let memory = (0..instr.op_count()).any(|n| instr.op_kind(n) == OpKind::Memory);
         let accesses = memory && kind != Kind::Address;
-        let other = Kind::Push == kind || Kind::Pop == kind || Kind::Call == kind || Kind::Return == kind;
-        accesses || other || matches!(kind, Kind::Handler { .. } | Kind::Vector { .. })
+        accesses || kind.may_be_handled()
     }
 
     fn instruction(&mut self, nth: usize, kind: Kind, before: Need, after: Need) {
@@ -151,6 +150,12 @@ impl Translator<'_> {
                 self.slow_back(slow);
             }
             Kind::Multiply => self.multiply(nth, &instr, before, after),
+            Kind::MultiplyWide => self.multiply_wide(nth, &instr, before, after),
+            Kind::Divide => self.divide(nth, &instr, before),
+            Kind::Exchange => self.compare_exchange(nth, &instr, before, after),
+            Kind::Scan => self.scan(nth, &instr, before, after),
+            Kind::Leave => self.leave_frame(nth, before),
+            Kind::CallTo => self.call_to(nth, &instr),
             Kind::Address => self.load_address(&instr),
             Kind::Sign => self.sign(&instr),
             Kind::Push => self.push(nth, &instr, before),
@@ -169,7 +174,7 @@ impl Translator<'_> {
         if self.flags.saved || kind.sets() || !after.any() {
             return;
         }
-        if self.written(instr) & needed(&recipe) != 0 {
+        if self.written(instr) & recipe.needed() != 0 {
             self.save();
         }
     }
@@ -208,6 +213,19 @@ impl Translator<'_> {
         self.flags.host = false;
     }
 
+    /// Before an instruction that sets some flags by its result, for which the others need only be made again: how they are.
+    pub(super) fn follow_change(&mut self, instr: &Instruction) {
+        if !self.flags.saved && self.flags.recipe.is_none() {
+            self.save();
+        }
+        let before = if self.flags.saved { Some(Recipe::SAVED) } else { self.flags.recipe };
+        let after = before.and_then(|recipe| recipe.and(instr)).or_else(|| {
+            self.save();
+            Recipe::SAVED.and(instr)
+        });
+        self.flags = Flags { host: false, saved: false, recipe: after };
+    }
+
     /// Brings the flags to the host's.
     pub(super) fn want_host(&mut self) {
         if self.flags.host {
@@ -227,6 +245,12 @@ impl Translator<'_> {
             _ if !after.any() => NOWHERE,
             Effect::Sets | Effect::ReadsSets => Flags { host: true, saved: false, recipe: recipe(instr) },
             Effect::Some => Flags { host: true, saved: false, recipe: None },
+            Effect::SomeByResult if after.read => Flags { host: true, saved: false, recipe: None },
+            Effect::SomeByResult => Flags { host: false, saved: false, recipe: self.flags.recipe },
+            Effect::SetsButAuxiliary if !after.read && instr.op0_kind() == OpKind::Register => {
+                self.e.keep_carry();
+                Flags { host: false, saved: false, recipe: recipe(instr) }
+            }
             Effect::SetsButAuxiliary | Effect::MaySetButAuxiliary => {
                 self.save_shifted(instr);
                 IN_MEMORY
@@ -257,12 +281,7 @@ impl Translator<'_> {
     /// AL becomes OF of the last shift by one, from CF and SF in AH.
     fn overflow_of_shift(&mut self, mnemonic: Mnemonic, by_cl: bool, mask: i32) {
         match mnemonic {
-            Mnemonic::Shl | Mnemonic::Sal => {
-                self.e.rr(Code::Mov_r8_rm8, Register::AL, Register::AH);
-                self.e.ri(Code::Shr_rm8_imm8, Register::AL, 7);
-                self.e.rr(Code::Xor_r8_rm8, Register::AL, Register::AH);
-                self.e.ri(Code::And_rm8_imm8, Register::AL, 1);
-            }
+            Mnemonic::Shl | Mnemonic::Sal => self.e.overflow_of_left(),
             Mnemonic::Shr if by_cl => {
                 self.e.rr(Code::Mov_r32_rm32, Register::R14D, Register::ECX);
                 self.e.ri(Code::And_rm32_imm8, Register::R14D, mask);
@@ -407,25 +426,34 @@ impl Translator<'_> {
 
     fn multiply(&mut self, nth: usize, instr: &Instruction, before: Need, after: Need) {
         let slow = self.same(nth, instr, Effect::None, before, Need::default());
-        self.flags = NOWHERE;
-        if after.any() {
-            self.save_product_flags(instr);
-            self.flags = IN_MEMORY;
-        }
+        self.flags = match after {
+            Need { read: false, seen: false } => NOWHERE,
+            // (Its handler keeps no carry.)
+            Need { read: false, .. } if slow.is_none() => {
+                self.e.keep_carry();
+                Flags { host: false, saved: false, recipe: recipe(instr) }
+            }
+            _ => {
+                self.e.r(Code::Seto_rm8, Register::AL);
+                self.e.rr(Code::Movzx_r32_rm8, Register::R14D, Register::AL);
+                let result = self.e.readable(instr.op0_register(), SCRATCH[0]);
+                self.save_product_flags_of(result);
+                IN_MEMORY
+            }
+        };
         self.slow_back(slow);
     }
 
-    fn save_product_flags(&mut self, instr: &Instruction) {
-        // CF and OF say whether the product was cut; the others follow the result.
+    /// Saves the flags of a product, of which CF and OF say whether it was cut, and the others follow a register.
+    pub(super) fn save_product_flags(&mut self, result: Register) {
         self.e.r(Code::Seto_rm8, Register::AL);
         self.e.rr(Code::Movzx_r32_rm8, Register::R14D, Register::AL);
-        let result = self.e.readable(instr.op0_register(), SCRATCH[0]);
-        let code = match result.size() {
-            2 => Code::Test_rm16_r16,
-            4 => Code::Test_rm32_r32,
-            _ => Code::Test_rm64_r64,
-        };
-        self.e.rr(code, result, result);
+        self.save_product_flags_of(result);
+    }
+
+    /// The same, with OF in the second scratch register. The result may be in the first one.
+    fn save_product_flags_of(&mut self, result: Register) {
+        self.e.test(result);
         self.e.bare(Code::Lahf);
         self.e.rr(Code::Mov_r8_rm8, Register::AL, Register::R14L);
         self.e.rr(Code::Or_r8_rm8, Register::AH, Register::AL);

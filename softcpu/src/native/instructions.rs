@@ -31,8 +31,12 @@ impl Translator<'_> {
         let reads = match effect {
             Effect::Reads | Effect::ReadsSets => true,
             Effect::Some => after.any(),
+            Effect::SomeByResult => after.read,
             _ => false,
         };
+        if effect == Effect::SomeByResult && after.seen && !after.read {
+            self.follow_change(instr);
+        }
         if effect == Effect::MaySetButAuxiliary && after.any() {
             self.save();
         }
@@ -107,9 +111,14 @@ impl Translator<'_> {
 
     /// Brings the host's address of the memory operand to the first scratch register.
     fn reach(&mut self, nth: usize, instr: &Instruction, before: Need) -> usize {
+        self.reach_operand(nth, instr, before, writes_memory(instr))
+    }
+
+    /// The same, for reading or for writing.
+    pub(super) fn reach_operand(&mut self, nth: usize, instr: &Instruction, before: Need, write: bool) -> usize {
         self.give_up_host(before);
         self.e.address(instr);
-        let missed = self.e.look_up(instr.memory_size().size(), writes_memory(instr));
+        let missed = self.e.look_up(instr.memory_size().size(), write);
         self.slow(nth, [missed])
     }
 
@@ -186,12 +195,28 @@ impl Translator<'_> {
 
     pub(super) fn call(&mut self, nth: usize, instr: &Instruction) {
         self.save();
+        self.push_return(nth, instr);
+        self.side(TAKEN);
+    }
+
+    /// Pushes the address of the next instruction.
+    pub(super) fn push_return(&mut self, nth: usize, instr: &Instruction) {
         self.reach_stack(nth, Need::default(), -8, true);
         self.e.load(SCRATCH[1], context!(page));
         self.add(SCRATCH[1], instr.next_ip() as i64);
         self.e.mr(Code::Mov_rm64_r64, at(SCRATCH[0]), SCRATCH[1]);
         self.add(STACK, -8);
-        self.side(TAKEN);
+    }
+
+    /// Brings the target of an indirect jump or call to the first scratch register.
+    pub(super) fn target(&mut self, nth: usize, instr: &Instruction) {
+        if instr.op0_kind() == OpKind::Register {
+            let target = self.e.readable(instr.op0_register(), SCRATCH[0]);
+            self.e.mov(SCRATCH[0], target);
+        } else {
+            self.reach_operand(nth, instr, Need::default(), false);
+            self.e.rm(Code::Mov_r64_rm64, SCRATCH[0], at(SCRATCH[0]));
+        }
     }
 
     pub(super) fn ret(&mut self, nth: usize, instr: &Instruction) {
@@ -207,13 +232,7 @@ impl Translator<'_> {
 
     pub(super) fn jump_to(&mut self, nth: usize, instr: &Instruction) {
         self.save();
-        if instr.op0_kind() == OpKind::Register {
-            let target = self.e.readable(instr.op0_register(), SCRATCH[0]);
-            self.e.mov(SCRATCH[0], target);
-        } else {
-            self.reach(nth, instr, Need::default());
-            self.e.rm(Code::Mov_r64_rm64, SCRATCH[0], at(SCRATCH[0]));
-        }
+        self.target(nth, instr);
         let missed = self.e.look_up_code();
         self.slow(nth, missed);
         self.e.jump_to_code();

@@ -19,6 +19,11 @@ macro_rules! context {
 }
 pub(crate) use context;
 
+/// Where [`look_up_code`](Emitter::look_up_code) has found the address of the code.
+pub(crate) fn code_found() -> MemoryOperand {
+    MemoryOperand::with_base_displ(SCRATCH[1], offset_of!(KnownJump, code) as i64)
+}
+
 const PAGE_BYTES: i32 = 4096;
 const _: () =
     assert!(size_of::<DataEntry>() == 32 && size_of::<CodeEntry>() == 16 && size_of::<KnownJump>() == 16);
@@ -120,10 +125,7 @@ impl Emitter {
     pub fn jump_to_code(&mut self) {
         self.load(SCRATCH[0], context!(next_page));
         self.store(context!(page), SCRATCH[0]);
-        self.m(
-            Code::Jmp_rm64,
-            MemoryOperand::with_base_displ(SCRATCH[1], offset_of!(KnownJump, code) as i64),
-        );
+        self.m(Code::Jmp_rm64, code_found());
     }
 
     /// A guest's register gets the value of a host's, as a whole.

@@ -25,4 +25,5 @@ pub(crate) mod registers;
 pub(crate) mod routines;
 pub(crate) mod run;
 pub(crate) mod select;
+mod special;
 mod vectors;

@@ -17,6 +17,18 @@ pub(crate) enum Kind {
     Vector { effect: Effect, float: bool },
     /// IMUL with two or three operands.
     Multiply,
+    /// MUL or IMUL with one operand.
+    MultiplyWide,
+    /// DIV or IDIV.
+    Divide,
+    /// CMPXCHG of memory.
+    Exchange,
+    /// BSF or BSR.
+    Scan,
+    /// LEAVE.
+    Leave,
+    /// An indirect call.
+    CallTo,
     /// LEA.
     Address,
     /// CWDE, CDQE, CDQ, CQO: it is about RAX, which is elsewhere in the host.
@@ -50,6 +62,8 @@ pub(crate) enum Effect {
     ReadsSets,
     /// It sets some, and keeps the others.
     Some,
+    /// The same; what it has left in registers tells what it has set.
+    SomeByResult,
     /// It sets all but AF, which the interpreter clears.
     SetsButAuxiliary,
     /// The same if CL is not zero; else it keeps all.
@@ -68,9 +82,23 @@ impl Kind {
         matches!(
             self,
             Kind::Multiply
+                | Kind::MultiplyWide
+                | Kind::Exchange
+                | Kind::Scan
                 | Kind::Same(Sets | ReadsSets | SetsButAuxiliary)
                 | Kind::Vector { effect: Sets, .. }
         )
+    }
+
+    /// Whether it is the end of its block, and goes on elsewhere by itself.
+    pub fn ends(self) -> bool {
+        matches!(self, Kind::Jump | Kind::Branch | Kind::Call | Kind::CallTo | Kind::Return | Kind::JumpTo)
+    }
+
+    /// Whether a handler may run it even though it names no memory.
+    pub fn may_be_handled(self) -> bool {
+        use Kind::*;
+        matches!(self, Handler { .. } | Vector { .. } | Divide | Push | Pop | Leave | Call | CallTo | Return | JumpTo)
     }
 
     /// Whether it sets some and keeps others.
@@ -101,12 +129,21 @@ pub(crate) fn kind(instr: &Instruction) -> Kind {
             Kind::Same(Effect::Sets)
         }
         M::Adc | M::Sbb => Kind::Same(Effect::ReadsSets),
+        M::Inc | M::Dec if instr.op0_kind() == OpKind::Register => Kind::Same(Effect::SomeByResult),
         M::Inc | M::Dec => Kind::Same(Effect::Some),
+        M::Bt if instr.op0_kind() == OpKind::Register => Kind::Same(Effect::SomeByResult),
         M::Bt | M::Bts | M::Btr | M::Btc if instr.op0_kind() == OpKind::Register => Kind::Same(Effect::Some),
         M::Bt | M::Bts | M::Btr | M::Btc if instr.op1_kind() != OpKind::Register => Kind::Same(Effect::Some),
         M::Shl | M::Sal | M::Shr | M::Sar => shift(instr, Effect::SetsButAuxiliary),
         M::Rol | M::Ror => shift(instr, Effect::Some),
         M::Imul if instr.op_count() > 1 => Kind::Multiply,
+        M::Mul | M::Imul if operand_bytes(instr) >= 4 => Kind::MultiplyWide,
+        M::Div | M::Idiv if operand_bytes(instr) >= 4 => Kind::Divide,
+        M::Cmpxchg if instr.op0_kind() == OpKind::Memory => Kind::Exchange,
+        // TZCNT and LZCNT are not there: they run as these.
+        M::Bsf | M::Bsr | M::Tzcnt | M::Lzcnt if operand_bytes(instr) >= 4 => Kind::Scan,
+        M::Leave if instr.code() == Code::Leaveq => Kind::Leave,
+        M::Call if instr.code() == Code::Call_rm64 => Kind::CallTo,
         M::Lea => Kind::Address,
         M::Cwde | M::Cdqe | M::Cdq | M::Cqo => Kind::Sign,
         M::Push | M::Pop | M::Ret => stack(instr).unwrap_or(handler),
@@ -138,6 +175,7 @@ fn shift(instr: &Instruction, effect: Effect) -> Kind {
         (OpKind::Register, Effect::SetsButAuxiliary) => Effect::MaySetButAuxiliary,
         (OpKind::Register, effect) => effect,
         _ if instr.immediate8() & mask == 0 => Effect::None,
+        (OpKind::Immediate8, Effect::Some) if instr.op0_kind() == OpKind::Register => Effect::SomeByResult,
         (_, effect) => effect,
     })
 }
