@@ -34,6 +34,8 @@ pub(crate) struct Routines {
     pub handler_with_flags: u64,
     /// Goes on at one side of a direct branch.
     pub side: u64,
+    /// Nothing: the flags are saved.
+    pub nothing: u64,
     /// Gives the host the guest's MXCSR. Not equal: it may not have that.
     pub float_on: u64,
     /// There is less left than the block has.
@@ -49,13 +51,24 @@ pub(crate) struct Site {
     pub unlinked: u64,
 }
 
+/// A block's direct jump to the next one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Side {
+    /// It has saved the flags.
+    pub saved: Site,
+    /// It has not, and whoever needs them calls what the second scratch register says.
+    pub quick: Option<Site>,
+}
+
 /// A block's generated code.
 #[derive(Default)]
 pub(crate) struct Entry {
     /// Address of its first instruction; zero if there is none.
     pub code: u64,
+    /// The same for who has not saved the flags; zero if the block needs them.
+    pub quick: u64,
     /// Its own jumps, for the taken side and the other.
-    pub sides: [Option<Site>; 2],
+    pub sides: [Option<Side>; 2],
     /// Jumps that lead here.
     pub incoming: Vec<Site>,
 }
@@ -92,9 +105,12 @@ impl Generated {
     }
 
     /// Lets a jump lead to a block.
-    pub fn link(&mut self, site: Site, to: &mut Entry) {
-        self.buffer.redirect(site.at, to.code);
-        to.incoming.push(site);
+    pub fn link(&mut self, side: Side, to: &mut Entry) {
+        let quick = side.quick.filter(|_| to.quick != 0).map(|site| (site, to.quick));
+        for (site, target) in quick.into_iter().chain([(side.saved, to.code)]) {
+            self.buffer.redirect(site.at, target);
+            to.incoming.push(site);
+        }
     }
 
     /// Has nothing lead to a block any more. Its code may still be running.

@@ -5,7 +5,7 @@ mod buffer;
 mod links;
 
 pub(crate) use buffer::CodeBuffer;
-pub(crate) use links::{Entry, Generated, JUMPS, KnownJump, Routines, Site};
+pub(crate) use links::{Entry, Generated, JUMPS, KnownJump, Routines, Side, Site};
 
 use crate::step::{Step, Trap};
 

@@ -12,7 +12,7 @@ use super::registers::SCRATCH;
 use super::routines::never;
 use super::select::{Effect, Kind, kind};
 use crate::cpu::Op;
-use crate::generated::{Routines, Site};
+use crate::generated::{Routines, Side, Site};
 use crate::model::Model;
 
 /// The taken side of a direct branch, as an index.
@@ -35,8 +35,10 @@ pub(crate) struct Source<'a> {
 /// What became of it.
 pub(crate) struct Made {
     pub code: Vec<u8>,
-    /// Its direct jumps, as offsets in the code.
-    pub sides: [Option<Site>; 2],
+    /// Where who has not saved the flags enters; zero if the block needs them.
+    pub quick: u64,
+    /// Its direct jumps.
+    pub sides: [Option<Side>; 2],
 }
 
 /// Where the guest's flags are.
@@ -62,6 +64,16 @@ struct Slow {
     back: Option<(usize, bool)>,
 }
 
+/// A jump, and the offset that it leads to until it is linked.
+type JumpAt = (Jump, usize);
+
+/// [`Side`], by offsets.
+#[derive(Clone, Copy)]
+struct SideAt {
+    saved: JumpAt,
+    quick: Option<JumpAt>,
+}
+
 pub(super) struct Translator<'a> {
     pub e: Emitter,
     pub(super) source: &'a Source<'a>,
@@ -71,7 +83,9 @@ pub(super) struct Translator<'a> {
     /// It is known that SSE can be used.
     pub simd: bool,
     slow: Vec<Slow>,
-    sides: [Option<(Jump, usize)>; 2],
+    sides: [Option<SideAt>; 2],
+    /// What has the second scratch register lead to where the block's last flags are saved, and the flags.
+    keepers: Vec<(Jump, Flags)>,
 }
 
 /// Translates a block for code that will be executed at `start`.
@@ -86,20 +100,27 @@ pub(crate) fn translate(source: &Source<'_>, routines: &Routines, start: u64) ->
         simd: false,
         slow: Vec::new(),
         sides: [None; 2],
+        keepers: Vec::new(),
     };
-    t.block();
+    let quick = t.block();
     let sides = t.sides.map(|side| {
-        side.map(|(jump, stub)| Site { at: start + jump.0 as u64, unlinked: start + stub as u64 })
+        let site = |(jump, stub): JumpAt| Site { at: start + jump.0 as u64, unlinked: start + stub as u64 };
+        side.map(|side| Side { saved: site(side.saved), quick: side.quick.map(site) })
     });
-    Ok(Made { code: t.e.finish()?, sides })
+    Ok(Made { code: t.e.finish()?, quick: quick.map_or(0, |at| start + at as u64), sides })
 }
 
 impl Translator<'_> {
-    fn block(&mut self) {
+    /// The whole block; where who has not saved the flags enters.
+    fn block(&mut self) -> Option<usize> {
         let count = self.source.instructions.len();
         let kinds: Vec<(Kind, bool)> =
             self.source.instructions.iter().map(|instr| (self.kind(instr), self.may_leave(instr))).collect();
         let (after, first) = needs(&kinds);
+        let quick = (!first.any()).then(|| {
+            self.e.known_address_to_r14(self.routines.nothing);
+            self.e.here()
+        });
         self.e.mi(Code::Sub_rm64_imm32, field(context!(left)), count as i32);
         let limited = self.e.jump_if(ConditionCode::b);
         for nth in 0..count {
@@ -113,9 +134,13 @@ impl Translator<'_> {
         self.slow_ways();
         self.e.bind(limited);
         self.e.mi(Code::Add_rm64_imm32, field(context!(left)), count as i32);
+        if quick.is_some() {
+            self.e.r(Code::Call_rm64, SCRATCH[1]);
+        }
         self.e.constant(SCRATCH[0], self.source.block);
         self.e.call(self.routines.limit);
         never(&mut self.e);
+        quick
     }
 
     pub(super) fn routines(&self) -> &Routines {
@@ -245,7 +270,12 @@ impl Translator<'_> {
             _ if !after.any() => NOWHERE,
             Effect::Sets | Effect::ReadsSets => Flags { host: true, saved: false, recipe: recipe(instr) },
             Effect::Some => Flags { host: true, saved: false, recipe: None },
-            Effect::SomeByResult if after.read => Flags { host: true, saved: false, recipe: None },
+            Effect::SomeByResult if after.read => {
+                if matches!(instr.mnemonic(), Mnemonic::Rol | Mnemonic::Ror) {
+                    self.e.rotate_back_and_forth(instr);
+                }
+                Flags { host: true, saved: false, recipe: None }
+            }
             Effect::SomeByResult => Flags { host: false, saved: false, recipe: self.flags.recipe },
             Effect::SetsButAuxiliary if !after.read && instr.op0_kind() == OpKind::Register => {
                 self.e.keep_carry();
@@ -322,6 +352,12 @@ impl Translator<'_> {
     }
 
     fn slow_ways(&mut self) {
+        for (address, flags) in std::mem::take(&mut self.keepers) {
+            self.e.bind(address);
+            self.flags = flags;
+            self.save();
+            self.e.bare(Code::Retnq);
+        }
         for slow in std::mem::take(&mut self.slow) {
             slow.jumps.iter().for_each(|jump| self.e.bind(*jump));
             self.flags = slow.flags;
@@ -343,6 +379,28 @@ impl Translator<'_> {
 
     /// Goes on at a side of the block's end.
     pub(super) fn side(&mut self, side: usize) {
+        let jump = self.may_be_quick().then(|| {
+            self.name_keeper();
+            self.e.jump()
+        });
+        self.side_by(side, jump);
+    }
+
+    /// Whether the next block may be entered without saving the flags.
+    fn may_be_quick(&self) -> bool {
+        !self.flags.saved && self.flags.recipe.is_some()
+    }
+
+    /// The second scratch register says who saves the flags.
+    fn name_keeper(&mut self) {
+        let address = self.e.address_to_r14();
+        self.keepers.push((address, Flags { host: false, ..self.flags }));
+    }
+
+    /// The same, with the jump that leads here, which may lead to the next block without saving the flags.
+    fn side_by(&mut self, side: usize, jump: Option<Jump>) {
+        let quick = jump.filter(|_| self.may_be_quick()).map(|jump| (jump, self.e.here()));
+        jump.into_iter().for_each(|jump| self.e.bind(jump));
         self.save();
         let last = self.source.instructions.last();
         let target = match side {
@@ -352,7 +410,7 @@ impl Translator<'_> {
         if target < 4096 {
             let jump = self.e.jump();
             self.e.bind(jump);
-            self.sides[side] = Some((jump, self.e.here()));
+            self.sides[side] = Some(SideAt { saved: (jump, self.e.here()), quick });
             self.leave_by(side);
             return;
         }
@@ -385,14 +443,17 @@ impl Translator<'_> {
             }
             _ => {
                 self.want_host();
+                if self.may_be_quick() {
+                    self.name_keeper();
+                }
                 self.e.jump_if(condition)
             }
         };
         let flags = self.flags;
-        self.side(FALL);
+        let fall = self.may_be_quick().then(|| self.e.jump());
+        self.side_by(FALL, fall);
         self.flags = flags;
-        self.e.bind(taken);
-        self.side(TAKEN);
+        self.side_by(TAKEN, Some(taken));
     }
 
     fn sign(&mut self, instr: &Instruction) {

@@ -140,6 +140,18 @@ impl Emitter {
         self.len += bytes.len();
     }
 
+    /// R14 becomes the address that this is [bound](Self::bind) to later.
+    pub fn address_to_r14(&mut self) -> Jump {
+        self.bytes(&[0x4c, 0x8d, 0x35, 0, 0, 0, 0]);
+        Jump(self.len - 4)
+    }
+
+    /// R14 becomes an address in the same buffer.
+    pub fn known_address_to_r14(&mut self, address: u64) {
+        let memory = MemoryOperand::with_base_displ(Register::RIP, address as i64);
+        self.rm(Code::Lea_r64_m, Register::R14, memory);
+    }
+
     /// A jump that is [bound](Self::bind) later.
     pub fn jump(&mut self) -> Jump {
         self.bytes(&[0xe9, 0, 0, 0, 0]);

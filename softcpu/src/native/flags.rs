@@ -93,12 +93,15 @@ enum Change {
 pub(crate) fn recipe(instr: &Instruction) -> Option<Recipe> {
     let memory = (0..instr.op_count()).any(|n| instr.op_kind(n) == OpKind::Memory);
     let first = instr.op0_register();
-    let same = instr.op1_kind() == OpKind::Register && instr.op1_register().full_register() == first.full_register();
+    let same =
+        instr.op1_kind() == OpKind::Register && instr.op1_register().full_register() == first.full_register();
     let mut general = *instr;
     general.set_code(general_form(instr.code()));
     let base = match instr.mnemonic() {
         Mnemonic::Cmp | Mnemonic::Test if !memory => Base::Again(general),
-        Mnemonic::And | Mnemonic::Or | Mnemonic::Xor if instr.op0_kind() == OpKind::Register => Base::Value(first),
+        Mnemonic::And | Mnemonic::Or | Mnemonic::Xor if instr.op0_kind() == OpKind::Register => {
+            Base::Value(first)
+        }
         Mnemonic::Add | Mnemonic::Sub if !memory && !same => Base::Back(general),
         Mnemonic::Shl | Mnemonic::Sal | Mnemonic::Shr | Mnemonic::Sar => Base::Shifted(*instr),
         Mnemonic::Imul => Base::Product(first),
@@ -124,7 +127,8 @@ impl Recipe {
 
     /// The registers that it needs, as bits.
     pub fn needed(&self) -> u16 {
-        let bit = |register: Register| if register.is_gpr() { 1 << register.full_register().number() } else { 0 };
+        let bit =
+            |register: Register| if register.is_gpr() { 1 << register.full_register().number() } else { 0 };
         let of = |instr: &Instruction| {
             let registers = (0..instr.op_count()).filter(|&n| instr.op_kind(n) == OpKind::Register);
             registers.fold(0, |all, n| all | bit(instr.op_register(n)))
@@ -272,7 +276,7 @@ impl Emitter {
     }
 
     /// The last step of a rotation once more: by one, after which alone OF is defined.
-    fn rotate_back_and_forth(&mut self, instr: &Instruction) {
+    pub fn rotate_back_and_forth(&mut self, instr: &Instruction) {
         let register = self.readable(instr.op0_register(), SCRATCH[0]);
         self.mov(SCRATCH[0], register.full_register());
         let register = sized(SCRATCH[0], register);

@@ -115,7 +115,13 @@ impl Translator<'_> {
     }
 
     /// The same, for reading or for writing.
-    pub(super) fn reach_operand(&mut self, nth: usize, instr: &Instruction, before: Need, write: bool) -> usize {
+    pub(super) fn reach_operand(
+        &mut self,
+        nth: usize,
+        instr: &Instruction,
+        before: Need,
+        write: bool,
+    ) -> usize {
         self.give_up_host(before);
         self.e.address(instr);
         let missed = self.e.look_up(instr.memory_size().size(), write);

@@ -19,6 +19,7 @@
 pub(crate) mod block;
 pub(crate) mod emit;
 pub(crate) mod flags;
+mod host;
 mod instructions;
 pub(crate) mod memory;
 pub(crate) mod registers;

@@ -28,6 +28,7 @@ pub(crate) fn make(buffer: &mut CodeBuffer) -> Result<Routines, IcedError> {
     Ok(Routines {
         enter,
         float_on,
+        nothing: piece(buffer, |e| e.bare(Code::Retnq))?,
         leave,
         handler: call(buffer, handle as *const () as usize)?,
         handler_with_flags: call(buffer, handle_with_flags as *const () as usize)?,

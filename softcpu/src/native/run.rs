@@ -39,6 +39,9 @@ const OFTEN: u32 = 16;
 
 /// Begins with no generated code; none if the host does not allow it.
 fn begin() -> Option<Generated> {
+    if !super::host::is_as_expected() {
+        return None;
+    }
     let mut generated = Generated::new().ok()?;
     generated.routines = routines::make(&mut generated.buffer).ok()?;
     generated.kept = generated.buffer.used();
@@ -138,7 +141,7 @@ impl Cpu {
         debug_assert!(made.is_ok(), "{:?}", made.err());
         let made = made.ok()?;
         if generated.buffer.push(&made.code) {
-            block.entry = Entry { code: start, sides: made.sides, incoming: Vec::new() };
+            block.entry = Entry { code: start, quick: made.quick, sides: made.sides, incoming: Vec::new() };
             return Some(start);
         }
         block.runs = 0;
@@ -203,10 +206,10 @@ impl Cpu {
         self.set_views();
         if let Some(generated) = &mut self.blocks.generated {
             // SAFETY: both blocks are allocated, since nothing was buried, and nobody else refers to their entries now.
-            let site = from.and_then(|(from, side)| unsafe { (&(*from).entry.sides)[side] });
-            match site {
+            let side = from.and_then(|(from, side)| unsafe { (&(*from).entry.sides)[side] });
+            match side {
                 // SAFETY: as above.
-                Some(site) => generated.link(site, unsafe { &mut (*block).entry }),
+                Some(side) => generated.link(side, unsafe { &mut (*block).entry }),
                 None => generated.know(gpa, code),
             }
         }

@@ -98,7 +98,10 @@ impl Kind {
     /// Whether a handler may run it even though it names no memory.
     pub fn may_be_handled(self) -> bool {
         use Kind::*;
-        matches!(self, Handler { .. } | Vector { .. } | Divide | Push | Pop | Leave | Call | CallTo | Return | JumpTo)
+        matches!(
+            self,
+            Handler { .. } | Vector { .. } | Divide | Push | Pop | Leave | Call | CallTo | Return | JumpTo
+        )
     }
 
     /// Whether it sets some and keeps others.
@@ -167,15 +170,18 @@ fn is_conditional(instr: &Instruction) -> bool {
 fn shift(instr: &Instruction, effect: Effect) -> Kind {
     let bytes = operand_bytes(instr);
     let mask = if bytes == 8 { 63 } else { 31 };
+    let by_register = instr.op1_kind() == OpKind::Register;
     // The count must be known after it.
-    if instr.op1_kind() == OpKind::Register && instr.op0_register().full_register() == Register::RCX {
+    let counts_itself = by_register && instr.op0_register().full_register() == Register::RCX;
+    // OF after a rotation by more than one is undefined, and here not made anew.
+    let rotates = effect == Effect::Some && (by_register || instr.op0_kind() == OpKind::Memory);
+    if counts_itself || rotates {
         return Kind::Handler { flags: true };
     }
     Kind::Same(match (instr.op1_kind(), effect) {
         (OpKind::Register, Effect::SetsButAuxiliary) => Effect::MaySetButAuxiliary,
-        (OpKind::Register, effect) => effect,
         _ if instr.immediate8() & mask == 0 => Effect::None,
-        (OpKind::Immediate8, Effect::Some) if instr.op0_kind() == OpKind::Register => Effect::SomeByResult,
+        (_, Effect::Some) if instr.op0_kind() == OpKind::Register => Effect::SomeByResult,
         (_, effect) => effect,
     })
 }

@@ -17,7 +17,10 @@ pub(super) fn kind(instr: &Instruction) -> Option<Kind> {
             return None;
         }
     }
-    if !vector || !instr.cpuid_features().iter().all(|feature| host_has(*feature)) || differs(instr.mnemonic()) {
+    if !vector
+        || !instr.cpuid_features().iter().all(|feature| host_has(*feature))
+        || differs(instr.mnemonic())
+    {
         return None;
     }
     let effect = if only_compares(instr.mnemonic()) { Effect::Sets } else { Effect::None };
@@ -27,7 +30,9 @@ pub(super) fn kind(instr: &Instruction) -> Option<Kind> {
 /// Whether the host has a set of instructions.
 fn host_has(feature: CpuidFeature) -> bool {
     static SINCE_SSE3: LazyLock<bool> = LazyLock::new(|| {
-        is_x86_feature_detected!("sse3") && is_x86_feature_detected!("ssse3") && is_x86_feature_detected!("sse4.1")
+        is_x86_feature_detected!("sse3")
+            && is_x86_feature_detected!("ssse3")
+            && is_x86_feature_detected!("sse4.1")
     });
     match feature {
         CpuidFeature::SSE | CpuidFeature::SSE2 => true,
@@ -41,7 +46,17 @@ fn differs(mnemonic: Mnemonic) -> bool {
     use Mnemonic::*;
     matches!(
         mnemonic,
-        Rcpps | Rcpss | Rsqrtps | Rsqrtss | Maskmovdqu | Blendvps | Blendvpd | Pblendvb | Ldmxcsr | Stmxcsr | Movntdqa
+        Rcpps
+            | Rcpss
+            | Rsqrtps
+            | Rsqrtss
+            | Maskmovdqu
+            | Blendvps
+            | Blendvpd
+            | Pblendvb
+            | Ldmxcsr
+            | Stmxcsr
+            | Movntdqa
     )
 }
 
@@ -80,7 +95,8 @@ pub(super) fn only_written(instr: &Instruction) -> bool {
     use Mnemonic::*;
     match instr.mnemonic() {
         Movss | Movsd => instr.op1_kind() == OpKind::Memory,
-        Movaps | Movapd | Movdqa | Movups | Movupd | Movdqu | Lddqu | Movd | Movq | Pshufd | Pshuflw | Pshufhw => true,
+        Movaps | Movapd | Movdqa | Movups | Movupd | Movdqu | Lddqu | Movd | Movq | Pshufd | Pshuflw
+        | Pshufhw => true,
         Movddup | Movshdup | Movsldup | Cvtdq2ps | Cvtdq2pd | Cvtps2pd | Cvtps2dq | Cvttps2dq => true,
         _ => false,
     }
