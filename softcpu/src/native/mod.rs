@@ -21,6 +21,7 @@ pub(crate) mod emit;
 pub(crate) mod flags;
 mod host;
 mod instructions;
+mod kept;
 pub(crate) mod memory;
 pub(crate) mod registers;
 pub(crate) mod routines;
