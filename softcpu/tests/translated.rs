@@ -115,12 +115,14 @@ struct Maker<'a> {
     random: &'a mut Random,
     forms: &'a [Code],
     encoder: Encoder,
+    /// Where the program will be, and how long it is by now.
+    start: u64,
     len: usize,
 }
 
 impl Maker<'_> {
     fn push(&mut self, instruction: &Instruction) -> bool {
-        match self.encoder.encode(instruction, CODE + self.len as u64) {
+        match self.encoder.encode(instruction, self.start + self.len as u64) {
             Ok(len) => {
                 self.len += len;
                 true
@@ -267,7 +269,7 @@ impl Maker<'_> {
         let condition = Code::Jo_rel32_64 as u32 + 3 * self.random.below(16) as u32;
         let Ok(code) = Code::try_from(condition as usize) else { return };
         let at = self.len;
-        self.branch(code, CODE);
+        self.branch(code, self.start);
         let end = self.len;
         (0..self.random.below(4)).for_each(|_| self.instruction());
         let mut bytes = self.encoder.take_buffer();
@@ -278,22 +280,22 @@ impl Maker<'_> {
 }
 
 /// A program: loops over straight code, calls and jumps, and a HLT behind it.
-fn program(random: &mut Random, forms: &[Code]) -> Vec<u8> {
-    let mut m = Maker { random, forms, encoder: Encoder::new(64), len: 0 };
+fn program(random: &mut Random, forms: &[Code], start: u64) -> Vec<u8> {
+    let mut m = Maker { random, forms, encoder: Encoder::new(64), start, len: 0 };
     for _ in 0..1 + m.random.below(3) {
         let count = 1 + m.random.below(12) as i32;
         let set = Instruction::with2(Code::Mov_r64_imm64, COUNTER, u64::from(count as u32)).unwrap();
         m.push(&set);
-        let top = CODE + m.len as u64;
+        let top = m.start + m.len as u64;
         for _ in 0..1 + m.random.below(20) {
             match m.random.below(14) {
                 0 => m.forward(),
                 1 => {
                     // A call over its own function: down here, then the function returns behind itself.
                     let call = m.len;
-                    m.branch(Code::Call_rel32_64, CODE + call as u64 + 10);
+                    m.branch(Code::Call_rel32_64, m.start + call as u64 + 10);
                     let over = m.len;
-                    m.branch(Code::Jmp_rel32_64, CODE);
+                    m.branch(Code::Jmp_rel32_64, m.start);
                     m.instruction();
                     m.push(&Instruction::with(Code::Retnq));
                     let end = m.len;
@@ -321,10 +323,10 @@ fn program(random: &mut Random, forms: &[Code]) -> Vec<u8> {
     m.encoder.take_buffer()
 }
 
-fn machine(translate: Translate, code: &[u8], seed: u64) -> Machine {
+fn machine(translate: Translate, (code, start): (&[u8], u64), seed: u64) -> Machine {
     let mut random = Random::new(seed);
     let mut m = Machine::with(translate);
-    m.memory.write_slice(code, GuestAddress(CODE)).unwrap();
+    m.memory.write_slice(code, GuestAddress(start)).unwrap();
     for page in 0..3 {
         let write = if page == 1 && random.once_in(2) { 0 } else { WRITE };
         m.map(DATA + 0x1000 * page, PLACE + 0x1000 * page, PRESENT | USER | write);
@@ -333,6 +335,7 @@ fn machine(translate: Translate, code: &[u8], seed: u64) -> Machine {
     m.memory.write_slice(&data, GuestAddress(PLACE)).unwrap();
     m.with_state(|state| {
         state.gpr.iter_mut().for_each(|register| *register = integer(&mut random));
+        state.rip = start;
         state.gpr[4] = machine::STACK - 0x800;
         state.gpr[11] = DATA;
         state.gpr[14] = random.below(3);
@@ -351,10 +354,10 @@ fn machine(translate: Translate, code: &[u8], seed: u64) -> Machine {
 }
 
 /// A program as text.
-fn listing(code: &[u8]) -> String {
+fn listing(code: &[u8], start: u64) -> String {
     let mut text = String::new();
     let mut formatter = GasFormatter::new();
-    for instruction in Decoder::with_ip(64, code, CODE, DecoderOptions::NONE).iter() {
+    for instruction in Decoder::with_ip(64, code, start, DecoderOptions::NONE).iter() {
         text += &format!("{:x} ", instruction.ip());
         formatter.format(&instruction, &mut text);
         text.push('\n');
@@ -373,8 +376,10 @@ struct Seen {
 
 fn compare(seed: u64, forms: &[Code], seen: &mut Seen) {
     let mut random = Random::new(seed);
-    let code = program(&mut random, forms);
-    let mut both = [Translate::Never, Translate::Always].map(|which| machine(which, &code, seed));
+    // Mostly across the end of a page.
+    let start = CODE + 0xfff - random.below(250);
+    let code = program(&mut random, forms, start);
+    let mut both = [Translate::Never, Translate::Always].map(|which| machine(which, (&code, start), seed));
     let mut until = Cycles(0);
     let step = [3, 20, 200, 5000][random.below(4) as usize];
     for stop in 0.. {
@@ -383,7 +388,7 @@ fn compare(seed: u64, forms: &[Code], seen: &mut Seen) {
         let states = both.each_ref().map(|m| m.cpu.state());
         assert_eq!(exits[0], exits[1], "program {seed}, stop {stop} at {until:?}");
         if states[0] != states[1] {
-            println!("{}", listing(&code));
+            println!("{}", listing(&code, start));
         }
         assert_eq!(states[0], states[1], "program {seed}, stop {stop} at {until:?}");
         let [a, b] = both.each_ref().map(|m| m.cpu.translations());

@@ -7,6 +7,7 @@ use iced_x86::{Code, ConditionCode, Instruction, MemoryOperand, Mnemonic, OpKind
 use super::block::{TAKEN, Translator};
 use super::emit::field;
 use super::flags::Need;
+use super::in_place::in_place;
 use super::memory::{at, context};
 use super::registers::{SCRATCH, host, sized, slot};
 use super::select::{Effect, general_form};
@@ -58,8 +59,10 @@ impl Translator<'_> {
         if memory {
             point_to(&mut same, scratch[0]);
         }
-        let free = if memory { [scratch[1]; 2] } else { scratch };
-        self.run_same(instr, same, free);
+        match in_place(instr, &same).filter(|_| !memory) {
+            Some(made) => self.e.emit(&made),
+            None => self.run_same(instr, same, if memory { [scratch[1]; 2] } else { scratch }),
+        }
         self.flags_set(instr, effect, after);
         slow
     }

@@ -20,6 +20,7 @@ pub(crate) mod block;
 pub(crate) mod emit;
 pub(crate) mod flags;
 mod host;
+mod in_place;
 mod instructions;
 mod kept;
 pub(crate) mod memory;

@@ -119,14 +119,11 @@ impl Cpu {
     fn translate_block(&mut self, block: *mut Block<Cpu>) -> Option<u64> {
         // SAFETY: the block was found just now, and nothing else refers to it while this does.
         let block = unsafe { &mut *block };
-        if block.mode != 64 || block.second.is_some() {
+        if block.mode != 64 {
             return None;
         }
         let last = block.ops.last().map_or(0, |op| u64::from(op.off));
-        let host = self.ram.host(block.gpa, last)?;
-        let mut bytes = vec![0u8; last as usize];
-        // SAFETY: `host` gives that many mapped bytes that nobody else accesses now.
-        unsafe { std::ptr::copy_nonoverlapping(host, bytes.as_mut_ptr(), bytes.len()) };
+        let bytes = self.bytes_of(block, last)?;
         let decoder = Decoder::with_ip(64, &bytes, block.gpa & !PAGE_MASK, DECODER_OPTIONS);
         let instructions: Vec<Instruction> = decoder.into_iter().take(block.ops.len() - 1).collect();
         if instructions.len() != block.ops.len() - 1 {
@@ -147,6 +144,21 @@ impl Cpu {
         block.runs = 0;
         self.blocks.drop_generated();
         None
+    }
+
+    /// The bytes that a block was decoded from.
+    fn bytes_of(&self, block: &Block<Cpu>, len: u64) -> Option<Vec<u8>> {
+        let in_page = len.min(0x1000 - (block.gpa & !PAGE_MASK));
+        let parts = [(block.gpa, in_page), (block.second.unwrap_or(0), len - in_page)];
+        let mut bytes = Vec::with_capacity(len as usize);
+        for (gpa, len) in parts.into_iter().filter(|(_, len)| *len != 0) {
+            let host = self.ram.host(gpa, len)?;
+            let from = bytes.len();
+            bytes.resize(from + len as usize, 0);
+            // SAFETY: `host` gives that many mapped bytes that nobody else accesses now, and so many were just added.
+            unsafe { std::ptr::copy_nonoverlapping(host, bytes[from..].as_mut_ptr(), len as usize) };
+        }
+        Some(bytes)
     }
 
     /// Sets RIP and time to a block's start, after generated code has taken it off what is left.
@@ -197,14 +209,18 @@ impl Cpu {
             Err(trap) => return self.leave(Err(trap)),
         };
         // SAFETY: found just now.
-        let (code, gpa) = unsafe { ((*block).entry.code, (*block).gpa) };
+        let (code, gpa, straddles) =
+            unsafe { ((*block).entry.code, (*block).gpa, (*block).second.is_some()) };
         if code == 0 {
             return self.leave(Ok(Step::Jump));
         }
         self.generated.page = self.rip & PAGE_MASK;
         self.generated.epoch = self.blocks.epoch;
         self.set_views();
-        if let Some(generated) = &mut self.blocks.generated {
+        // What straddles pages is looked up each time: the second page may be another one then.
+        if let Some(generated) = &mut self.blocks.generated
+            && !straddles
+        {
             // SAFETY: both blocks are allocated, since nothing was buried, and nobody else refers to their entries now.
             let side = from.and_then(|(from, side)| unsafe { (&(*from).entry.sides)[side] });
             match side {
