@@ -102,6 +102,7 @@ check "guest: a program sets the exit status" exits exits
 check "guest: the same on the 6.1 kernel" on_stable exits exits-stable
 
 . "$ROOT/ci/cpus-tests.sh"
+. "$ROOT/ci/translator-tests.sh"
 . "$ROOT/ci/panic-tests.sh"
 
 # Modules of another kernel are reported before the start; what the guest then does is not checked.

@@ -61,6 +61,10 @@ pub struct Counters {
     pub other_msrs: u64,
     /// Blocks decoded.
     pub blocks_decoded: u64,
+    /// Blocks translated to the host's code.
+    pub blocks_translated: u64,
+    /// How often all such code was dropped because there was no room for more.
+    pub translations_dropped: u64,
     /// Pages whose blocks were dropped because they were written.
     pub pages_dropped: u64,
     /// Translations put into the TLB.

@@ -138,10 +138,12 @@ impl Cpu {
         debug_assert!(made.is_ok(), "{:?}", made.err());
         let made = made.ok()?;
         if generated.buffer.push(&made.code) {
+            self.counters.blocks_translated += 1;
             block.entry = Entry { code: start, quick: made.quick, sides: made.sides, incoming: Vec::new() };
             return Some(start);
         }
         block.runs = 0;
+        self.counters.translations_dropped += 1;
         self.blocks.drop_generated();
         None
     }

@@ -49,7 +49,13 @@ pub fn at_entry(
         }
         cpu
     });
-    Cpus::new(made.collect())
+    ready(Cpus::new(made.collect()))
+}
+
+/// The CPUs, with all the memory that their translator needs: later the process may not ask for that.
+fn ready(mut cpus: Cpus) -> Cpus {
+    cpus.current_mut().prepare();
+    cpus
 }
 
 /// CPUs that go on from `saved`; none if that is not of this memory.
@@ -65,7 +71,7 @@ pub fn restored(
         .map(|apic_id| alone(memory, code, control, CpuidConfig { apic_id, cpus, ..cpuid }))
         .collect();
     let mut made = Cpus::new(made);
-    restore(&mut made, saved).then_some(made)
+    restore(&mut made, saved).then(|| ready(made))
 }
 
 /// Puts `cpus` where they were when they were saved. False if they cannot have been.
