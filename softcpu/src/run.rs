@@ -105,7 +105,7 @@ impl Cpu {
     }
 
     /// Whether there are stops, from outside or the guest's own.
-    fn is_stopping(&self) -> bool {
+    pub(crate) fn is_stopping(&self) -> bool {
         !self.stops.is_empty() || !self.own_stops.is_empty()
     }
 

@@ -6,7 +6,7 @@ use iced_x86::{Code, Instruction, MemoryOperand, Mnemonic, OpKind, Register};
 
 use super::emit::{Emitter, field};
 use super::registers::{SCRATCH, host, sized, slot};
-use super::select::{Effect, Kind, general_form};
+use super::select::{Effect, Kind, general_form, shift_count};
 use crate::cpu::Cpu;
 use crate::generated::Context;
 
@@ -241,7 +241,7 @@ impl Emitter {
         match instr.mnemonic() {
             Mnemonic::Shl | Mnemonic::Sal => self.overflow_of_left(),
             // The bit that was the top one.
-            Mnemonic::Shr if instr.immediate8() == 1 => {
+            Mnemonic::Shr if shift_count(instr) == 1 => {
                 let register = self.readable(instr.op0_register(), SCRATCH[1]);
                 let top = 8 * register.size() as i32 - 2;
                 self.ri(Code::Bt_rm64_imm8, register.full_register(), top);

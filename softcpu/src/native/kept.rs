@@ -5,7 +5,7 @@ use iced_x86::{Code, ConditionCode, Instruction, Mnemonic, OpAccess, OpKind, Reg
 use super::block::{Flags, IN_MEMORY, NOWHERE, Translator};
 use super::emit::field;
 use super::flags::{Need, Recipe, SAVED, recipe};
-use super::select::{Effect, Kind, operand_bytes};
+use super::select::{Effect, Kind, count_mask, shift_count};
 
 impl Translator<'_> {
     /// Saves the flags if an instruction overwrites what they can be made again from.
@@ -106,8 +106,8 @@ impl Translator<'_> {
     /// Saves the flags of a shift as the interpreter has them: what the manual leaves undefined differs from one processor to
     /// another, AF always and OF if the count is not one.
     fn save_shifted(&mut self, instr: &Instruction) {
-        let mask = if operand_bytes(instr) == 8 { 63 } else { 31 };
-        let count = (instr.op1_kind() != OpKind::Register).then(|| i32::from(instr.immediate8()) & mask);
+        let mask = count_mask(instr);
+        let count = (instr.op1_kind() != OpKind::Register).then(|| shift_count(instr));
         self.e.bare(Code::Lahf);
         self.e.r(Code::Seto_rm8, Register::AL);
         if count != Some(1) {

@@ -8,10 +8,10 @@ use iced_x86::{Decoder, Instruction};
 use super::block::{FALL, Source, TAKEN, translate};
 use super::routines;
 use crate::blocks::Block;
-use crate::cpu::{Cpu, Op, Translate};
+use crate::cpu::{Alone, Cpu, Op, Translate};
 use crate::decode::DECODER_OPTIONS;
 use crate::file::{self, RIP_BASE};
-use crate::flags::Flags;
+use crate::flags::{Flags, IF, RF, TF};
 use crate::generated::{Entry, FLOAT_OFF, FLOAT_UNMASKED, Generated};
 use crate::mem::tlb::PAGE_MASK;
 use crate::step::{Step, Trap};
@@ -170,8 +170,9 @@ impl Cpu {
         self.generated.page | block.gpa & !PAGE_MASK
     }
 
-    /// Runs one instruction by its handler. Where generated code goes on; zero: behind the instruction.
-    fn by_handler(&mut self, op: &Op, block: &Block<Cpu>) -> u64 {
+    /// Runs one instruction by its handler. Where generated code goes on; zero: behind the instruction. `flags` says whether the
+    /// interpreter has the flags meanwhile.
+    fn by_handler(&mut self, op: &Op, block: &Block<Cpu>, flags: bool) -> u64 {
         let start = self.at_block(block);
         self.gpr[file::word(RIP_BASE)] = start;
         let step = (op.run)(self, op);
@@ -185,8 +186,42 @@ impl Cpu {
         let ended = self.end_run(op, start, step);
         match ended {
             Ok(Step::Taken | Step::Fall | Step::Jump) => self.onward(None),
+            Ok(Step::Leave | Step::Stop) => self.after_leaving(flags),
             _ => self.leave(ended),
         }
+    }
+
+    /// Goes on behind an instruction after which the run loop looks at everything, if there is nothing to be seen.
+    fn after_leaving(&mut self, flags: bool) -> u64 {
+        if self.sys.interrupt_shadow && self.is_settled() {
+            if !flags {
+                self.flags = unsaved(self.generated.flags);
+            }
+            let ended = self.single_step();
+            self.generated.flags = saved(&self.flags);
+            if let Err(trap) = ended {
+                return self.leave(Err(trap));
+            }
+        }
+        let settled = !self.sys.interrupt_shadow && self.is_settled();
+        if settled { self.onward(None) } else { self.leave(Ok(Step::Leave)) }
+    }
+
+    /// Whether the run loop, if it had control now, would come back without having done anything.
+    fn is_settled(&mut self) -> bool {
+        let wanted = self.accessed.is_some() || self.yielding || self.paused || self.alone != Alone::No;
+        let code = self.code.is_dirty() || self.blocks.has_dropped() || self.mode != 64;
+        let stepping = self.control & (TF | RF) != 0 || self.has_debug_trap() || self.is_stopping();
+        if wanted || code || stepping || self.cycles.0 >= self.generated.limit {
+            return false;
+        }
+        let now = self.moment(self.cycles);
+        self.apic.advance(now);
+        let timed = self.next_timer().is_some_and(|timer| timer.0 < self.generated.limit);
+        let nmi = self.sys.nmi_pending && !self.sys.nmi_blocked;
+        let interrupt = self.control & IF != 0 && self.apic.highest_pending().is_some();
+        let event = !self.sys.interrupt_shadow && (nmi || interrupt);
+        !(timed || event || self.sys.halted || self.sys.pending_exception.is_some())
     }
 
     /// Lets generated code end with the running block.
@@ -251,7 +286,7 @@ impl Cpu {
 pub(super) unsafe extern "sysv64" fn handle(cpu: *mut Cpu, op: u64, block: u64) -> u64 {
     // SAFETY: as the caller says; a block that is running is not freed, and its operations are not changed.
     let (cpu, op, block) = unsafe { (&mut *cpu, at::<Op>(op), at::<Block<Cpu>>(block)) };
-    cpu.guarded(|cpu| cpu.by_handler(op, block))
+    cpu.guarded(|cpu| cpu.by_handler(op, block, false))
 }
 
 /// # Safety
@@ -260,7 +295,7 @@ pub(super) unsafe extern "sysv64" fn handle_with_flags(cpu: *mut Cpu, op: u64, b
     // SAFETY: as in `handle`.
     let (cpu, op, block) = unsafe { (&mut *cpu, at::<Op>(op), at::<Block<Cpu>>(block)) };
     cpu.flags = unsaved(cpu.generated.flags);
-    let next = cpu.guarded(|cpu| cpu.by_handler(op, block));
+    let next = cpu.guarded(|cpu| cpu.by_handler(op, block, true));
     cpu.generated.flags = saved(&cpu.flags);
     next
 }

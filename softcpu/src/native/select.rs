@@ -168,8 +168,6 @@ fn is_conditional(instr: &Instruction) -> bool {
 
 /// A shift or rotation, by what it does if its count is not zero.
 fn shift(instr: &Instruction, effect: Effect) -> Kind {
-    let bytes = operand_bytes(instr);
-    let mask = if bytes == 8 { 63 } else { 31 };
     let by_register = instr.op1_kind() == OpKind::Register;
     // The count must be known after it.
     let counts_itself = by_register && instr.op0_register().full_register() == Register::RCX;
@@ -180,10 +178,20 @@ fn shift(instr: &Instruction, effect: Effect) -> Kind {
     }
     Kind::Same(match (instr.op1_kind(), effect) {
         (OpKind::Register, Effect::SetsButAuxiliary) => Effect::MaySetButAuxiliary,
-        _ if instr.immediate8() & mask == 0 => Effect::None,
+        _ if shift_count(instr) == 0 => Effect::None,
         (_, Effect::Some) if instr.op0_kind() == OpKind::Register => Effect::SomeByResult,
         (_, effect) => effect,
     })
+}
+
+/// The bits of a shift's or rotation's count that matter.
+pub(crate) fn count_mask(instr: &Instruction) -> i32 {
+    if operand_bytes(instr) == 8 { 63 } else { 31 }
+}
+
+/// The count of a shift or rotation by an immediate.
+pub(crate) fn shift_count(instr: &Instruction) -> i32 {
+    i32::from(instr.immediate8()) & count_mask(instr)
 }
 
 /// Bytes of the first operand.
