@@ -101,6 +101,21 @@ exits() {
 check "guest: a program sets the exit status" exits exits
 check "guest: the same on the 6.1 kernel" on_stable exits exits-stable
 
+# The workloads of ci/bench, small ones, on `soft` alone: all come to their end, and their results are right.
+workloads() {
+    "$ROOT/ci/workloads.py" --fencepost "$FENCEPOST" --program "$GUEST/workloads/workloads" --kernel "$KERNEL/vmlinuz" \
+        --initrd "$GUEST/initrd-workloads" --small --runs 1 "$@"
+}
+check "bench: the workloads end with the right results" workloads
+# One that there is not is named, on one line.
+wrong_workload() {
+    local status=0
+    workloads sieve sift >"$logs/wrong-workload" 2>&1 || status=$?
+    cat "$logs/wrong-workload"
+    [ "$status" = 2 ] && [ "$(wc -l <"$logs/wrong-workload")" = 1 ] && grep -q 'there is no workload sift; there are boot, sieve,' "$logs/wrong-workload"
+}
+check "bench: a workload that there is not is refused" wrong_workload
+
 . "$ROOT/ci/cpus-tests.sh"
 . "$ROOT/ci/translator-tests.sh"
 . "$ROOT/ci/panic-tests.sh"
