@@ -53,16 +53,22 @@ impl RegisterFile {
 
     /// The 32 bits at `offset`.
     pub fn word(&self, offset: usize) -> u32 {
-        let mut bytes = [0; 4];
-        self.read(offset, &mut bytes);
-        u32::from_le_bytes(bytes)
+        u32::from_le_bytes(self.bytes_at(offset))
     }
 
     /// The 64 bits at `offset`.
     pub fn word64(&self, offset: usize) -> u64 {
-        let mut bytes = [0; 8];
-        self.read(offset, &mut bytes);
-        u64::from_le_bytes(bytes)
+        u64::from_le_bytes(self.bytes_at(offset))
+    }
+
+    /// Every access to any function asks for some words: those inside the file, as all are but of a narrow table, cost one load.
+    fn bytes_at<const N: usize>(&self, offset: usize) -> [u8; N] {
+        let inside = self.bytes.get(offset..).and_then(|from| from.first_chunk());
+        inside.copied().unwrap_or_else(|| {
+            let mut bytes = [0; N];
+            self.read(offset, &mut bytes);
+            bytes
+        })
     }
 
     /// The device sets the 32 bits at `offset`, whatever the guest may write.
