@@ -24,11 +24,13 @@ impl Cycles {
     pub const MAX: Cycles = Cycles(u64::MAX);
 
     /// So much later; at the end of time at most.
+    #[inline]
     pub const fn saturating_add(self, length: u64) -> Self {
         Cycles(self.0.saturating_add(length))
     }
 
     /// How long after `earlier` this is; zero when it is not.
+    #[inline]
     pub const fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }
@@ -37,12 +39,14 @@ impl Cycles {
 impl Add<u64> for Cycles {
     type Output = Self;
 
+    #[inline]
     fn add(self, length: u64) -> Self {
         self.saturating_add(length)
     }
 }
 
 impl AddAssign<u64> for Cycles {
+    #[inline]
     fn add_assign(&mut self, length: u64) {
         *self = self.saturating_add(length);
     }
@@ -51,6 +55,7 @@ impl AddAssign<u64> for Cycles {
 impl Sub for Cycles {
     type Output = u64;
 
+    #[inline]
     fn sub(self, earlier: Self) -> u64 {
         self.since(earlier)
     }
@@ -64,6 +69,7 @@ impl fmt::Display for Cycles {
 
 impl Cycles {
     /// What the guest's counter reads then.
+    #[inline]
     pub const fn tsc(self, offset: TscOffset) -> Tsc {
         Tsc(self.0.wrapping_add(offset.0))
     }
@@ -71,6 +77,7 @@ impl Cycles {
 
 impl Tsc {
     /// When the guest's counter reads this.
+    #[inline]
     pub const fn cycles(self, offset: TscOffset) -> Cycles {
         Cycles(self.0.wrapping_sub(offset.0))
     }

@@ -50,7 +50,7 @@ pub struct SavedTime {
     base: Base,
 }
 
-const NS_PER_SECOND: u128 = 1_000_000_000;
+const NS_PER_SECOND: u64 = 1_000_000_000;
 
 impl TimeBase {
     /// Virtual time from zero.
@@ -114,11 +114,13 @@ impl TimeBase {
     }
 
     /// Now.
+    #[inline]
     pub fn now(&self) -> Stamp {
         self.stamp(self.cycles())
     }
 
     /// The stamp of the cycle `cycles`, which is not after now.
+    #[inline]
     pub fn stamp(&self, cycles: Cycles) -> Stamp {
         let base = self.base();
         let ns = match base.cycles.0.checked_sub(cycles.0) {
@@ -142,23 +144,28 @@ impl TimeBase {
     }
 
     fn cycles_to_ns_floor(&self, cycles: u64) -> u64 {
-        let ns = u128::from(cycles) * NS_PER_SECOND / u128::from(self.hz());
-        u64::try_from(ns).unwrap_or(u64::MAX)
+        scaled(cycles, NS_PER_SECOND, self.hz(), |product, hz| product / hz)
     }
 
     /// The length of `cycles` in nanoseconds, rounded up.
     pub fn cycles_to_ns(&self, cycles: u64) -> u64 {
-        let ns = (u128::from(cycles) * NS_PER_SECOND).div_ceil(u128::from(self.hz()));
-        u64::try_from(ns).unwrap_or(u64::MAX)
+        scaled(cycles, NS_PER_SECOND, self.hz(), u128::div_ceil)
     }
 
     /// The first cycle at which the clock reads at least `ns`, not before the moment from which it counts.
     pub fn cycle_at(&self, ns: u64) -> Cycles {
         let base = self.base();
-        let since = u128::from(ns.saturating_sub(base.ns));
-        let cycles = (since * u128::from(self.hz())).div_ceil(NS_PER_SECOND);
-        base.cycles + u64::try_from(cycles).unwrap_or(u64::MAX)
+        base.cycles + scaled(ns.saturating_sub(base.ns), self.hz(), NS_PER_SECOND, u128::div_ceil)
     }
+}
+
+/// `value * times / over`, with the rounding of `divide`; the largest number there is, if it is larger. A cycle of virtual time is a
+/// nanosecond: there is nothing to divide, and every access asks for the time several times.
+fn scaled(value: u64, times: u64, over: u64, divide: fn(u128, u128) -> u128) -> u64 {
+    if times == over {
+        return value;
+    }
+    u64::try_from(divide(u128::from(value) * u128::from(times), over.into())).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
