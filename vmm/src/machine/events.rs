@@ -1,6 +1,6 @@
 //! The queue of future calls: virtual time's order, and within one instant the order of asking.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 
 use fencepost_devices::pci::MsiWrite;
 use serde::{Deserialize, Serialize};
@@ -41,11 +41,13 @@ pub enum Due {
 /// When, in nanoseconds; the rank among those of the same time; the sequence of asking.
 type Key = (u64, u64, u64);
 
-/// What is to come, ordered by time, then rank, then sequence of asking, so that equal times keep a fixed order.
+/// What is to come, ordered by time, then rank, then sequence of asking, so that equal times keep a fixed order. There are few of them
+/// at a time, a call or two of each function: one row is faster than a tree.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventQueue {
-    by_time: BTreeMap<Key, Due>,
-    by_call: BTreeMap<Call, Key>,
+    pending: VecDeque<(Key, Due)>,
+    /// How many of them are messages.
+    messages: usize,
     sequence: u64,
 }
 
@@ -56,85 +58,98 @@ pub struct EventQueueState {
     sequence: u64,
 }
 
+impl Due {
+    fn call(&self) -> Option<Call> {
+        match *self {
+            Due::Call(call) => Some(call),
+            Due::Message(_) => None,
+        }
+    }
+}
+
 impl EventQueue {
     /// The state now.
     pub fn save(&self) -> EventQueueState {
-        let pending = self.by_time.iter().map(|(&key, &due)| (key, due)).collect();
-        EventQueueState { pending, sequence: self.sequence }
+        EventQueueState { pending: self.pending.iter().copied().collect(), sequence: self.sequence }
     }
 
     /// A queue in `state`; none if that has a call twice, or a request of the future.
     pub fn restore(state: &EventQueueState) -> Option<Self> {
-        let by_time: BTreeMap<Key, Due> = state.pending.iter().copied().collect();
-        let calls = |(key, due): &(Key, Due)| match due {
-            Due::Call(call) => Some((*call, *key)),
-            Due::Message(_) => None,
-        };
-        let by_call: BTreeMap<Call, Key> = state.pending.iter().filter_map(calls).collect();
-        let once = state.pending.iter().filter_map(calls).count() == by_call.len()
-            && state.pending.len() == by_time.len();
-        let asked = by_time.keys().all(|key| key.2 < state.sequence);
-        (once && asked).then_some(EventQueue { by_time, by_call, sequence: state.sequence })
+        let mut pending = state.pending.clone();
+        pending.sort_by_key(|(key, _)| *key);
+        let once = pending.is_sorted_by(|(a, _), (b, _)| a < b);
+        let asked = pending.iter().all(|(key, _)| key.2 < state.sequence);
+        let messages = pending.iter().filter(|(_, due)| due.call().is_none()).count();
+        let queue = EventQueue { pending: pending.into(), messages, sequence: state.sequence };
+        (once && asked && queue.calls().is_sorted_by(|(a, _), (b, _)| a < b)).then_some(queue)
     }
 
     /// The calls to come and when, by function and token.
-    pub fn calls(&self) -> impl Iterator<Item = (Call, u64)> + '_ {
-        self.by_call.iter().map(|(&call, &(at_ns, ..))| (call, at_ns))
+    pub fn calls(&self) -> impl Iterator<Item = (Call, u64)> + use<> {
+        let calls = self.pending.iter().filter_map(|((at_ns, ..), due)| Some((due.call()?, *at_ns)));
+        let mut calls: Vec<_> = calls.collect();
+        calls.sort_unstable();
+        calls.into_iter()
     }
 
-    fn insert(&mut self, at_ns: u64, rank: u64, due: Due) -> Key {
+    fn insert(&mut self, at_ns: u64, rank: u64, due: Due) {
         let key = (at_ns, rank, self.sequence);
         self.sequence += 1;
-        self.by_time.insert(key, due);
-        key
+        let place = self.pending.partition_point(|(other, _)| *other < key);
+        self.pending.insert(place, (key, due));
     }
 
     /// Schedules `call` at `at_ns`, in place of its earlier pending call if there is one. Of calls at one time that of
     /// lower `rank` is made first.
     pub fn schedule(&mut self, at_ns: u64, rank: u64, call: Call) {
         self.cancel(call);
-        let key = self.insert(at_ns, rank, Due::Call(call));
-        self.by_call.insert(call, key);
+        self.insert(at_ns, rank, Due::Call(call));
     }
 
     /// Schedules `message` for `at_ns`.
     pub fn send(&mut self, at_ns: u64, rank: u64, message: MsiWrite) {
         self.insert(at_ns, rank, Due::Message(message));
+        self.messages += 1;
     }
 
     /// Messages on their way.
     pub fn in_flight(&self) -> usize {
-        self.by_time.len() - self.by_call.len()
+        self.messages
     }
 
     /// Takes all messages on their way, in the order in which they would have arrived.
     pub fn take_messages(&mut self) -> Vec<MsiWrite> {
         let mut messages = Vec::new();
-        self.by_time.retain(|_, due| match due {
+        self.pending.retain(|(_, due)| match due {
             Due::Call(_) => true,
             Due::Message(message) => {
                 messages.push(*message);
                 false
             }
         });
+        self.messages = 0;
         messages
+    }
+
+    fn place(&self, call: Call) -> Option<usize> {
+        self.pending.iter().position(|(_, due)| due.call() == Some(call))
     }
 
     /// Whether `call` is pending.
     pub fn is_pending(&self, call: Call) -> bool {
-        self.by_call.contains_key(&call)
+        self.place(call).is_some()
     }
 
     /// Withdraws `call` if it is pending.
     pub fn cancel(&mut self, call: Call) {
-        if let Some(key) = self.by_call.remove(&call) {
-            self.by_time.remove(&key);
+        if let Some(place) = self.place(call) {
+            self.pending.remove(place);
         }
     }
 
     /// When the next thing is due, in nanoseconds.
     pub fn next_ns(&self) -> Option<u64> {
-        self.by_time.first_key_value().map(|(&(at_ns, ..), _)| at_ns)
+        self.pending.front().map(|((at_ns, ..), _)| *at_ns)
     }
 
     /// The sequence number that the next request will get: what is asked for from now on is not below it.
@@ -146,12 +161,10 @@ impl EventQueue {
     ///
     /// The bound keeps a function that always asks for "now" from holding the machine at one instant.
     pub fn pop_due(&mut self, now_ns: u64, before: u64) -> Option<Due> {
-        let (&key, &due) =
-            self.by_time.iter().take_while(|(key, _)| key.0 <= now_ns).find(|(key, _)| key.2 < before)?;
-        self.by_time.remove(&key);
-        if let Due::Call(call) = &due {
-            self.by_call.remove(call);
-        }
+        let mut due = self.pending.iter().take_while(|(key, _)| key.0 <= now_ns);
+        let place = due.position(|(key, _)| key.2 < before)?;
+        let (_, due) = self.pending.remove(place)?;
+        self.messages -= usize::from(due.call().is_none());
         Some(due)
     }
 }
