@@ -155,7 +155,7 @@ impl InterruptController for Hiding {
         self.0.waiting()
     }
 
-    fn take(&mut self) -> Vec<MsiWrite> {
+    fn take(&mut self) -> Option<MsiWrite> {
         self.0.take()
     }
 

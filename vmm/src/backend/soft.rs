@@ -242,7 +242,7 @@ impl<P: Processor> Soft<P> {
     }
 
     fn deliver(&mut self, machine: &mut Machine) {
-        for message in machine.take_messages() {
+        while let Some(message) = machine.take_message() {
             self.processor.deliver(message);
         }
     }

@@ -50,7 +50,6 @@ use std::sync::Arc;
 
 use fencepost_devices::function::Counter;
 use fencepost_devices::pci::{MsiWrite, PciRoot, PlacedDoorbell};
-use fencepost_softcpu::apic::InterruptMessage;
 use fencepost_softcpu::code::CodePages;
 use fencepost_softcpu::ioapic::IoApicState;
 use fencepost_time::{Cycles, Moment, OffsetHistory, TscOffset};
@@ -403,21 +402,6 @@ impl Machine {
     /// Another number whenever [`doorbells`](Self::doorbells) may have moved.
     pub fn bus_revision(&self) -> u64 {
         self.pci.revision()
-    }
-
-    /// Takes the interrupt messages for the local APIC, past the IOMMU if it remaps them.
-    pub fn take_messages(&mut self) -> Vec<InterruptMessage> {
-        let mut taken = Vec::new();
-        // One that the IOMMU refuses may have it send its fault event, which is not remapped.
-        while self.interrupts.waiting() {
-            for message in self.interrupts.take() {
-                let remapped = self.remap_interrupt(message);
-                // What means nothing is lost, as on a bus.
-                taken.extend(remapped.and_then(|it| InterruptMessage::from_msi(it.address, it.data)));
-            }
-            self.send_messages();
-        }
-        taken
     }
 
     /// Whether an interrupt or an end waits for the back end.

@@ -4,6 +4,7 @@ use fencepost_devices::function::Pin;
 use fencepost_devices::pci::{BusClock, PciRoot, Platform};
 use fencepost_devices::ports::Gpa;
 use fencepost_firmware::layout;
+use fencepost_softcpu::apic::InterruptMessage;
 use fencepost_softcpu::code::PAGE_BYTES;
 use fencepost_trace::{Event, Stamp, Trace};
 
@@ -108,8 +109,11 @@ impl Machine {
         self.pci.asserted().map(gsi).fold(0, |lines, gsi| lines | 1 << (gsi - layout::PCI_FIRST_GSI))
     }
 
-    /// Sets those of the lines that are in `which`.
+    /// Sets those of the lines that are in `which`, which is nearly always none.
     fn drive_lines(&mut self, which: u32) {
+        if which == 0 {
+            return;
+        }
         for line in (0..layout::PCI_GSIS).filter(|line| which >> line & 1 != 0) {
             self.interrupts.set_line(layout::PCI_FIRST_GSI + line, self.lines >> line & 1 != 0);
         }
@@ -133,6 +137,25 @@ impl Machine {
                 }
                 _ => self.interrupts.msi(message),
             }
+        }
+    }
+
+    /// Takes the oldest interrupt message for the local APIC, past the IOMMU if it remaps them.
+    pub fn take_message(&mut self) -> Option<InterruptMessage> {
+        loop {
+            while let Some(message) = self.interrupts.take() {
+                let remapped = self.remap_interrupt(message);
+                // What means nothing is lost, as on a bus.
+                let taken = remapped.and_then(|it| InterruptMessage::from_msi(it.address, it.data));
+                if taken.is_some() {
+                    return taken;
+                }
+            }
+            // One that the IOMMU has refused may have it send its fault event, which is not remapped.
+            if self.messages.is_empty() {
+                return None;
+            }
+            self.send_messages();
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use fencepost_softcpu::apic::InterruptMessage;
 use fencepost_softcpu::code::CodePages;
 
 use super::irq::SoftInterrupts;
@@ -12,6 +13,13 @@ use super::time::TimeBase;
 use super::{Machine, Parts, memory};
 use crate::config::MachineConfig;
 use crate::devices::HostFiles;
+
+impl Machine {
+    /// All interrupt messages that wait for the local APIC.
+    pub fn take_messages(&mut self) -> Vec<InterruptMessage> {
+        std::iter::from_fn(|| self.take_message()).collect()
+    }
+}
 
 /// The machine of a command line without options, with the least memory, its console thrown away and the newest 1000
 /// events kept.

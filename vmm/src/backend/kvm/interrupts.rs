@@ -70,8 +70,8 @@ impl InterruptController for KernelInterrupts {
         false
     }
 
-    fn take(&mut self) -> Vec<MsiWrite> {
-        Vec::new()
+    fn take(&mut self) -> Option<MsiWrite> {
+        None
     }
 
     fn save(&mut self) -> Result<IoApicState, HostError> {
