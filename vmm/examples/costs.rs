@@ -137,8 +137,7 @@ fn main() -> ExitCode {
         eprintln!("costs: name the micro-guest: costs PATH");
         return ExitCode::from(2);
     };
-    let machine =
-        MachineConfig { accel: Accel::Soft, memory: Size(32 << 20), ..MachineConfig::boot(guest) };
+    let machine = MachineConfig { accel: Accel::Soft, memory: Size(32 << 20), ..MachineConfig::boot(guest) };
     let stamps = Stamps::default();
     let mut hooks = Hooks::new(Box::new(std::io::stderr()));
     hooks.devices.push((SLOT, Box::new(Meter { stamps: Arc::clone(&stamps) })));
@@ -154,7 +153,9 @@ fn main() -> ExitCode {
         }
     }
     let rows = rows(&stamps.lock().expect("nobody panics with it"));
-    println!("host processor time of one turn in ns, of {ROUNDS} rounds of {COUNT} turns, without the loop's own");
+    println!(
+        "host processor time of one turn in ns, of {ROUNDS} rounds of {COUNT} turns, without the loop's own"
+    );
     println!("{:60}{:>10}{:>10}", "", "least", "median");
     let (least, median) = (rows[0][0], rows[0][rows[0].len() / 2]);
     for (kind, row) in KINDS.iter().zip(&rows).skip(1) {

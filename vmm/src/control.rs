@@ -4,6 +4,7 @@
 //! raises the flag; the back end lowers it, reads the notes and goes on. Lock order: the one lock here is a leaf.
 
 mod lines;
+mod look;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +18,7 @@ use vmm_sys_util::eventfd::EventFd;
 use crate::console_size::ConsoleSize;
 use lines::Lines;
 pub use lines::{Received, SERIAL_PORTS_MAX};
+pub use look::Look;
 
 /// Console input kept for a guest that does not read it: more is refused, and the reader waits.
 const INPUT_MAX_BYTES: usize = 64 * 1024;

@@ -66,6 +66,33 @@ fn a_machine_that_cannot_pause_is_not_asked_to() {
 }
 
 #[test]
+fn a_look_finds_what_came_since_the_last_one_and_what_is_still_there() {
+    let control = Control::default();
+    let first = control.look(None);
+    assert!(first.is_quiet() && control.look(Some(first)).is_quiet());
+    let brings: [&dyn Fn(); 4] = [
+        &|| control.push_input(b"a"),
+        &|| control.push_serial_input(1, b"b"),
+        &|| control.deliver(5, vec![1]),
+        &|| control.fault("gpu:removal".parse().expect("a fault")),
+    ];
+    for bring in brings {
+        bring();
+        let look = control.look(Some(first));
+        assert!(look.brought && control.look(Some(look)).brought, "until it is taken");
+        while control.take_input().or_else(|| control.take_serial_input(1)).is_some() {}
+        while control.take_delivery().is_some() || control.take_fault().is_some() {}
+        assert!(control.look(Some(look)).is_quiet());
+    }
+    control.allow_pauses();
+    control.request_pause();
+    let look = control.look(Some(first));
+    assert!(look.pause && control.take_pause_request() && control.look(Some(look)).is_quiet());
+    control.stop(StopReason::Quit);
+    assert_eq!(control.look(Some(first)).stop, Some(StopReason::Quit));
+}
+
+#[test]
 fn waiting_ends_when_input_ends() {
     let control = Control::default();
     assert!(!control.wait(None), "input was never open");

@@ -12,7 +12,7 @@ use super::kvm::assist::Assists;
 use super::moves::Moves;
 use super::pace::Pace;
 use super::{BackEnd, End, Ran, SavedCpus, cpu};
-use crate::control::{Control, StopReason};
+use crate::control::{Control, Look, StopReason};
 use crate::debug::{Attached, Stopped, Why};
 use crate::error::HostError;
 use crate::machine::{GuestEnd, Machine};
@@ -66,6 +66,8 @@ pub struct Soft<P> {
     processor: P,
     watch: Watch,
     pace: Pace,
+    /// The last look at what the host wants, in this part of the run.
+    look: Option<Look>,
     debugged: Option<Debugged>,
     /// Why the machine is no more, if the host has failed in the middle of a change of it.
     error: Option<HostError>,
@@ -111,7 +113,14 @@ impl Watch {
 impl<P: Processor> Soft<P> {
     /// The back end for a processor that is ready for its first instruction.
     pub fn new(processor: P) -> Self {
-        Soft { processor, watch: Watch::default(), pace: Pace::default(), debugged: None, error: None }
+        Soft {
+            processor,
+            watch: Watch::default(),
+            pace: Pace::default(),
+            look: None,
+            debugged: None,
+            error: None,
+        }
     }
 
     /// The processors, while they do not run.
@@ -137,7 +146,10 @@ impl<P: Processor> Soft<P> {
     }
 
     fn turn(&mut self, machine: &mut Machine, control: &Control) -> Option<End> {
-        if let Some(reason) = control.attend() {
+        // A debugger may change what the flag does not tell.
+        let look = control.look(self.look.filter(|_| self.debugged.is_none()));
+        self.look = Some(look);
+        if let Some(reason) = look.stop {
             return Some(End::Host(reason));
         }
         machine.set_cycles(self.processor.cycles());
@@ -149,7 +161,7 @@ impl<P: Processor> Soft<P> {
             }
         };
         // The past is as it was.
-        if !past && control.take_pause_request() {
+        if !past && look.pause && control.take_pause_request() {
             machine.set_end(GuestEnd::Pause);
         }
         // Before anything else is done, so that a run that pauses here is the one that does not.
@@ -157,8 +169,10 @@ impl<P: Processor> Soft<P> {
             self.deliver(machine);
             return Some(End::Guest(GuestEnd::Pause));
         }
-        machine.attend_console();
-        machine.attend_deliveries();
+        if look.brought || self.debugged.is_some() {
+            machine.attend_console();
+            machine.attend_deliveries();
+        }
         machine.run_due();
         self.deliver(machine);
         if let Some(end) = machine.end().cloned() {
@@ -168,7 +182,7 @@ impl<P: Processor> Soft<P> {
         if let Some(look) = machine.flush_silent_trace() {
             until = until.min(look).max(self.processor.cycles() + 1);
         }
-        if let Some(limit) = control.watchdog() {
+        if let Some(limit) = look.watchdog {
             let limit_ns = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
             if self.watch.is_stuck(&self.processor, machine, limit_ns) {
                 return self.dies(GuestEnd::Stuck, machine);
@@ -301,6 +315,7 @@ impl<P: Processor> BackEnd for Soft<P> {
     fn run(&mut self, mut machine: Machine, control: &Control) -> Result<(Machine, Ran), HostError> {
         // Whatever was between two parts is no lag of the guest's.
         self.pace = Pace::default();
+        self.look = None;
         let begun = self.debugged.as_mut().map(|it| it.begin(&mut self.processor, &mut machine));
         let end = loop {
             if let Some(Err(end)) = begun {

@@ -43,6 +43,11 @@ impl Lines {
         self.of(port).map_or(0, VecDeque::len)
     }
 
+    /// Whether anything waits.
+    pub(super) fn any(&self) -> bool {
+        self.input.iter().any(|input| !input.is_empty())
+    }
+
     /// Whether the guest may take something.
     pub(super) fn has(&self, port: u8) -> bool {
         let count = |shown: [usize; SERIAL_PORTS_MAX]| shown.get(usize::from(port)).copied();
@@ -175,6 +180,7 @@ impl Control {
     /// Adds input of serial port `port` that a record has.
     pub fn replay_input(&self, port: u8, received: &[Received]) {
         self.notes().lines.replay(port, received);
+        self.nudge();
     }
 
     /// From now on what the guest takes can be given to it again. Input that comes from a file is kept here; the machine is shown the rest.
