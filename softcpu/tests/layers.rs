@@ -39,6 +39,7 @@ const VALUES: &[&str] = &[
     "fp::arith",
     "fp::env",
     "fp::functions",
+    "fp::host",
     "fp::image",
     "fp::number",
     "fp::ops",

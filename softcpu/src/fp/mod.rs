@@ -9,6 +9,7 @@ pub mod compare;
 pub mod env;
 mod exec;
 mod functions;
+mod host;
 pub mod image;
 pub mod number;
 pub mod ops;

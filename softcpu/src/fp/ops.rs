@@ -2,6 +2,7 @@
 
 use super::arith;
 use super::env::{Env, flag};
+use super::host;
 use super::number::{Class, F32, F64, F80, Format, INTEGER_BIT, Num};
 use super::round::{convert, from_integer, integer_magnitude, round, to_integer};
 use super::stack::{C0, C1, C2, C3, Unit};
@@ -59,6 +60,10 @@ impl Operand {
 
 /// ST(0) and a value from memory.
 pub fn binary_memory(u: &mut Unit, operation: Binary, operand: Operand) {
+    if u.is_hosted(&[0]) {
+        let result = host::binary_memory(operation, u.raw(0), operand);
+        return u.set_hosted(0, result);
+    }
     let result = if u.any_empty(&[0]) {
         Num::default_nan()
     } else {
@@ -70,6 +75,14 @@ pub fn binary_memory(u: &mut Unit, operation: Binary, operand: Operand) {
 
 /// ST(dst) and ST(src), then perhaps a pop.
 pub fn binary(u: &mut Unit, operation: Binary, dst: usize, src: usize, pop: bool) {
+    if u.is_hosted(&[dst, src]) {
+        let result = host::binary(operation, u.raw(dst), u.raw(src));
+        u.set_hosted(dst, result);
+        if pop {
+            u.pop();
+        }
+        return;
+    }
     let result = if u.any_empty(&[dst, src]) {
         Num::default_nan()
     } else {
@@ -86,6 +99,10 @@ pub fn load(u: &mut Unit, operand: Operand) {
     if !u.is_empty(7) {
         u.push_raw(0);
         return;
+    }
+    if u.is_hosted(&[]) {
+        u.push_unchecked(0);
+        return u.set_hosted(0, host::load(operand));
     }
     let n = operand.number(&u.env);
     if n.denormal {
@@ -129,6 +146,11 @@ pub fn as_f32(u: &mut Unit) -> Option<u32> {
 
 /// The bytes FST m64 would store; `None` when an unmasked exception forbids it.
 pub fn as_f64(u: &mut Unit) -> Option<u64> {
+    if u.is_hosted(&[0]) {
+        let (value, status) = host::as_f64(u.raw(0));
+        u.follow_host(status);
+        return Some(value);
+    }
     let n = u.st(0);
     let n = convert(&mut u.env, &F64, n);
     u.c1 |= u.env.rounded_up;
@@ -222,6 +244,10 @@ pub fn change_sign(u: &mut Unit, change: fn(u128) -> u128) {
 
 /// FSQRT.
 pub fn square_root(u: &mut Unit) {
+    if u.is_hosted(&[0]) {
+        let result = host::square_root(u.raw(0));
+        return u.set_hosted(0, result);
+    }
     let result = if u.any_empty(&[0]) {
         Num::default_nan()
     } else {

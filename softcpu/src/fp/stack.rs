@@ -1,6 +1,7 @@
 //! The x87 register stack: what one instruction sees of it, with exceptions collected until it is done.
 
 use super::env::{Env, flag};
+use super::host;
 use super::number::{F80, Format, Num};
 use crate::state::FpuState;
 
@@ -146,6 +147,24 @@ impl<'a> Unit<'a> {
         self.c1 |= self.env.rounded_up;
         self.set_raw(i, value.to_f80());
         true
+    }
+
+    /// Whether the host may compute with these registers: it does as the control word says, and none is empty.
+    #[inline]
+    pub fn is_hosted(&self, registers: &[usize]) -> bool {
+        host::serves(self.f.fcw) && registers.iter().all(|&i| !self.is_empty(i))
+    }
+
+    /// Takes exceptions and C1 from the host's status word.
+    pub fn follow_host(&mut self, status: u16) {
+        self.env.raise(status as u8 & flag::ALL);
+        self.c1 = status & C1 != 0;
+    }
+
+    /// Writes a result of the host's into ST(i).
+    pub fn set_hosted(&mut self, i: usize, (bits, status): (u128, u16)) {
+        self.follow_host(status);
+        self.set_raw(i, bits);
     }
 
     /// Pushes a value (the default NaN on overflow), unless an unmasked exception forbids it.
