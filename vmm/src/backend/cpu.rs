@@ -85,6 +85,10 @@ pub fn restore(cpus: &mut Cpus, saved: &SavedCpus) -> bool {
 }
 
 impl Processor for Cpus {
+    fn prepare(&mut self) {
+        self.current_mut().prepare();
+    }
+
     fn run(&mut self, bus: &mut dyn Bus, until: Cycles) -> Exit {
         Cpus::run(self, bus, until)
     }

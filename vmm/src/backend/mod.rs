@@ -177,6 +177,13 @@ impl BackEnd for Resumed {
         }
     }
 
+    fn prepare(&mut self) {
+        match self {
+            Resumed::Soft(soft) => soft.prepare(),
+            Resumed::Kvm(moving) => moving.prepare(),
+        }
+    }
+
     fn run(&mut self, machine: Machine, control: &Control) -> Result<(Machine, Ran), HostError> {
         match self {
             Resumed::Soft(soft) => soft.run(machine, control),
@@ -192,6 +199,9 @@ pub trait BackEnd {
 
     /// From now on a debugger stops the machine and works on it.
     fn attach(&mut self, debugger: Attached);
+
+    /// Has what it needs of the host now, so that the process may be confined before it runs.
+    fn prepare(&mut self);
 }
 
 /// A back end with the clock and the interrupt delivery that belong to it.

@@ -250,6 +250,10 @@ impl BackEnd for Moving {
         self.kvm.attach(debugger);
     }
 
+    fn prepare(&mut self) {
+        self.soft.prepare();
+    }
+
     fn run(&mut self, mut machine: Machine, control: &Control) -> Result<(Machine, Ran), HostError> {
         machine.stop_at(self.plan.keys().copied());
         if let Some(to) = self.next.take() {

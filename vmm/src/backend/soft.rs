@@ -23,6 +23,8 @@ const NEVER: Cycles = Cycles(1 << 63);
 
 /// What the loop needs of the CPUs. One of them is the current one, which runs or ran last.
 pub trait Processor {
+    /// Has memory for the code that it makes.
+    fn prepare(&mut self);
     /// Runs until the machine's counter reaches `until`, or for another of the reasons in [`Exit`].
     fn run(&mut self, bus: &mut dyn Bus, until: Cycles) -> Exit;
     /// The machine's counter.
@@ -310,6 +312,10 @@ impl Soft<Cpus> {
 impl<P: Processor> BackEnd for Soft<P> {
     fn attach(&mut self, debugger: Attached) {
         self.debugged = Some(Debugged::new(debugger));
+    }
+
+    fn prepare(&mut self) {
+        self.processor.prepare();
     }
 
     fn run(&mut self, mut machine: Machine, control: &Control) -> Result<(Machine, Ran), HostError> {

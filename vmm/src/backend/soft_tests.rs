@@ -65,6 +65,8 @@ impl Script {
 }
 
 impl Processor for Script {
+    fn prepare(&mut self) {}
+
     fn run(&mut self, bus: &mut dyn Bus, until: Cycles) -> Exit {
         loop {
             if self.timer.is_some_and(|at| at <= self.now) {

@@ -199,6 +199,9 @@ impl BackEnd for KvmBackEnd {
         self.debugged = Some(Debugged::new(debugger));
     }
 
+    /// The machine's parts have all been made.
+    fn prepare(&mut self) {}
+
     fn run(&mut self, mut machine: Machine, control: &Control) -> Result<(Machine, Ran), HostError> {
         // A machine that ran elsewhere before already has vectors that are not held back.
         machine.follow_routes();
