@@ -23,6 +23,7 @@ use crate::event::Event;
 use crate::hooks::Hooks;
 use crate::launch::{ConsoleAt, Launch};
 use crate::outlet::{Full, Gate, Items, Load, Outlet};
+use crate::sandbox::{self, Role};
 use crate::unix_socket::UnixSocket;
 
 /// Bytes for the program that may wait.
@@ -118,10 +119,11 @@ impl Channel {
                 slot,
             };
             let to_client = client.clone();
-            let outlet = Outlet::start("channel", Gate::new(control, BOUND_BYTES), move |items| {
-                write_items(&to_client, items);
-            })?;
-            let thread = std::thread::Builder::new().name("channel-in".into()).spawn(move || serve.run())?;
+            let outlet =
+                Outlet::start((Role::Output, "channel"), Gate::new(control, BOUND_BYTES), move |items| {
+                    write_items(&to_client, items);
+                })?;
+            let thread = sandbox::start(Role::Server, "channel-in", move || serve.run())?;
             Ok((stop, outlet, thread))
         };
         let (stop, outlet, thread) = started().map_err(|error| failed(&error))?;

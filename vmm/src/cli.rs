@@ -33,7 +33,8 @@ use root::RootArgs;
 pub use run::RunArgs;
 use trace::TraceArgs;
 use values::{
-    ACCEL, DeviceOption, IOMMU, device_help, memory_size, parameters_of, timeout, trace_limit, whole, word,
+    ACCEL, DeviceOption, IOMMU, SANDBOX, device_help, memory_size, parameters_of, timeout, trace_limit,
+    whole, word,
 };
 
 /// The whole command line.
@@ -185,6 +186,10 @@ pub struct DemoArgs {
     /// Print the SHA-256 of guest memory at the end
     #[arg(long)]
     pub memory_hash: bool,
+    /// Whether the process gives up, before the guest's first instruction, all that the run does not need (docs/security.md): calls of the
+    /// host's kernel, files, the network, capabilities
+    #[arg(long, value_name = "on|off", default_value = "on", action = ArgAction::Set, value_parser = word(SANDBOX))]
+    pub sandbox: bool,
     /// Print the demo's machine as a file for `fencepost run --machine`, and end
     #[arg(long)]
     pub print_machine: bool,

@@ -11,6 +11,7 @@ use crate::demo::demo;
 use crate::doctor::doctor;
 use crate::error::{HostError, plain};
 use crate::run::{Hooks, run};
+use crate::sandbox::Sandbox;
 use crate::terminal::RawTerminal;
 use crate::trace_cli::trace;
 use crate::{config, console, descriptors, report, say, signals};
@@ -74,6 +75,7 @@ fn run_on_terminal(args: &RunArgs, control: &Arc<Control>) -> Result<i32, HostEr
     let mut hooks = Hooks::new(Box::new(screen.writer(args.slow_output)));
     hooks.terminal = Some(Box::new(screen.writer(args.slow_output)));
     hooks.control = Arc::clone(control);
+    hooks.sandbox = args.sandbox.then(Sandbox::default);
     hooks.gates.push(Arc::clone(screen.gate()));
     if args.console.console_size.is_none() {
         control.size_by_terminal();

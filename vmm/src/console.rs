@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use crate::control::{Control, StopReason};
 use crate::event::Event;
+use crate::sandbox::{self, Role};
 use crate::say;
 use crate::terminal;
 
@@ -117,7 +118,7 @@ pub fn read_stdin(control: Arc<Control>, terminal: bool, eof: Eof) -> Reader {
             }
             guest.set_input_open(false);
         };
-        Ok((stop, std::thread::Builder::new().name("console".into()).spawn(reader)?))
+        Ok((stop, sandbox::start(Role::Input, "console", reader)?))
     });
     match started {
         Ok((stop, thread)) => Reader { control, stop: Some(stop), thread: Some(thread) },

@@ -38,7 +38,7 @@ pub(crate) struct Ends {
 struct Live {
     _view: Option<View>,
     _channel: Option<Channel>,
-    _wire: Option<Connected>,
+    wire: Option<Connected>,
 }
 
 impl Ends {
@@ -59,10 +59,10 @@ impl Ends {
         let console_log = log_console(launch, hooks)?;
         let serial = open_lines(launch, machine, hooks)?;
         let _view = watch(launch, machine, hooks)?;
-        let _wire = wire::connect(launch, machine, hooks)?;
+        let wire = wire::connect(launch, machine, hooks)?;
         let record = inputs::open(launch, machine, &hooks.control)?;
         let _channel = channel::connect(launch, machine, hooks)?;
-        let live = Live { _view, _channel, _wire };
+        let live = Live { _view, _channel, wire };
         Ok(Ends { live, frames, console_log, serial, record, recording, script })
     }
 
@@ -75,6 +75,11 @@ impl Ends {
         inputs::connect(launch, self.record.as_ref(), self.recording.take(), machine)?;
         self.script.take().into_iter().for_each(|timed| machine.deliver_at(timed));
         Ok(())
+    }
+
+    /// The process that serves the network, if the run has started one.
+    pub(crate) fn child(&self) -> Option<u32> {
+        self.live.wire.as_ref().and_then(Connected::child)
     }
 
     /// Parts with all who are connected; what is left is files, to be closed.

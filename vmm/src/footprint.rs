@@ -1,18 +1,36 @@
 //! How much of the host's memory the monitor takes beyond the guest's RAM.
 
+use std::fs::File;
+use std::io::Read;
+
 use vm_memory::{GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
-/// Resident bytes of this process that are not guest RAM, as `/proc/self/smaps` counts them now; `None` where the
-/// host does not tell.
-pub fn beyond_ram_bytes(memory: &GuestMemoryMmap) -> Option<u64> {
-    let ram: Vec<(u64, u64)> = memory
+/// What the host tells of this process's memory: open from before it can open no more.
+pub struct Footprint(Option<File>);
+
+impl Footprint {
+    /// `/proc/self/smaps`, if there is such a file.
+    pub fn open() -> Self {
+        Footprint(File::open("/proc/self/smaps").ok())
+    }
+
+    /// Resident bytes of this process that are not guest RAM now; `None` where the host does not tell.
+    pub fn beyond_ram_bytes(&self, memory: &GuestMemoryMmap) -> Option<u64> {
+        let mut smaps = String::new();
+        self.0.as_ref()?.read_to_string(&mut smaps).ok()?;
+        Some(resident_outside(&smaps, &ranges(memory)))
+    }
+}
+
+/// Where guest RAM lies in this process: first addresses and ends.
+fn ranges(memory: &GuestMemoryMmap) -> Vec<(u64, u64)> {
+    memory
         .iter()
         .filter_map(|region| {
             let start = region.get_host_address(vm_memory::MemoryRegionAddress(0)).ok()? as u64;
             Some((start, start + region.len()))
         })
-        .collect();
-    Some(resident_outside(&std::fs::read_to_string("/proc/self/smaps").ok()?, &ram))
+        .collect()
 }
 
 /// Sums the `Rss:` lines of the mappings that lie in none of the ranges (end exclusive). The kernel may have joined RAM with

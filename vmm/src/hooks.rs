@@ -11,6 +11,7 @@ use crate::control::Control;
 use crate::frames::{FrameSink, Watcher};
 use crate::machine::log::Keep;
 use crate::outlet::Gate;
+use crate::sandbox::Sandbox;
 use crate::say;
 
 /// What the caller of [`run`](crate::run::run) wants of it beside the command line.
@@ -42,6 +43,9 @@ pub struct Hooks {
     pub keep: Option<Keep>,
     /// Outlets behind `console` and `frames` that the machine must wait for.
     pub gates: Vec<Arc<Gate>>,
+    /// Takes from the whole process, for good, all that the run does not need, and leaves what is named here; without it the process
+    /// keeps its powers.
+    pub sandbox: Option<Sandbox>,
     /// Shows a line to the user while the run is prepared.
     pub say: Box<dyn FnMut(&str)>,
 }
@@ -63,6 +67,7 @@ impl Hooks {
             records: 0,
             keep: None,
             gates: Vec::new(),
+            sandbox: None,
             say: Box::new(|line| say::line(format_args!("fencepost: {line}"))),
         }
     }

@@ -62,6 +62,8 @@ pub(crate) struct Ready {
     pub failures: Failures,
     /// What hears of the guest's failures.
     pub panics: Panics,
+    /// Shows a line to the user.
+    pub say: Box<dyn FnMut(&str)>,
 }
 
 /// What both ways to a machine need of the run.
@@ -141,7 +143,8 @@ impl<'l> Assembly<'l> {
         machine.write_through(self.hooks.gates, self.launch.slow_output);
         machine.heed(&self.panics);
         let failures = self.host.failures();
-        Ready { config, accel, back_end, machine, retired_before, failures, panics: self.panics }
+        let say = self.hooks.say;
+        Ready { config, accel, back_end, machine, retired_before, failures, panics: self.panics, say }
     }
 }
 

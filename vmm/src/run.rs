@@ -7,11 +7,12 @@ use crate::accel::Chosen;
 use crate::backend::{End, Ran};
 pub use crate::claims::claims;
 use crate::conductor::Conductor;
+use crate::confinement;
 use crate::control::Control;
 use crate::dump::LastMoment;
 use crate::ends::Ends;
 use crate::error::HostError;
-use crate::footprint;
+use crate::footprint::Footprint;
 use crate::gdb::{Ended, Gdb};
 pub use crate::hooks::Hooks;
 use crate::inputs;
@@ -21,6 +22,7 @@ use crate::machine::{GuestEnd, memory};
 pub use crate::outcome::{Outcome, RunStats};
 use crate::panic::OnPanic;
 use crate::ready::{Ready, Source, pauses, powered_on, restored};
+use crate::sandbox::{self, Sandbox};
 use crate::snapshot;
 use crate::time_limit::TimeLimit;
 use crate::tracing;
@@ -49,7 +51,7 @@ pub fn run(launch: &Launch, mut hooks: Hooks) -> Result<Outcome, HostError> {
     }
     let trace_file = tracing::create(launch, &control)?;
     let mut ends = Ends::open(launch, source.machine(launch), recording, &mut hooks)?;
-    let conductor = hooks.conductor.take();
+    let (conductor, sandbox) = (hooks.conductor.take(), hooks.sandbox.take());
     let gdb = serve_debugger(launch, &mut hooks)?;
     let mut ready = match source {
         Source::Boot((memory, entry)) => powered_on(launch, memory, &entry, trace_file, hooks)?,
@@ -69,13 +71,17 @@ pub fn run(launch: &Launch, mut hooks: Hooks) -> Result<Outcome, HostError> {
     launch.console_size.iter().for_each(|size| control.set_console_size(*size));
     control.begin();
     let limit = launch.timeout.map(|limit| TimeLimit::start(limit, Arc::clone(&control))).transpose()?;
+    let footprint = Footprint::open();
+    if let Some(wanted) = sandbox {
+        confine(wanted, launch, &mut ready, &ends)?;
+    }
     let startup = start.elapsed();
     let first = Instant::now();
     let (ready, ran, snapshot_error) = run_to_end(launch, ready, &control, conductor)?;
     let wall = first.elapsed();
     drop(limit);
     let closing = ends.part();
-    let mut outcome = finish(launch, ready, ran, snapshot_error, (startup, wall))?;
+    let mut outcome = finish(launch, ready, ran, snapshot_error, (startup, wall, footprint))?;
     outcome.give_up(outcome.log.written.as_ref().is_some_and(|written| written.given_up), &control);
     closing.close(&mut outcome, &control);
     if let Some(gdb) = gdb {
@@ -85,6 +91,15 @@ pub fn run(launch: &Launch, mut hooks: Hooks) -> Result<Outcome, HostError> {
         });
     }
     Ok(outcome)
+}
+
+/// Takes from the process what the run does not need.
+fn confine(mut wanted: Sandbox, launch: &Launch, ready: &mut Ready, ends: &Ends) -> Result<(), HostError> {
+    ready.back_end.prepare();
+    confinement::add(&mut wanted, launch, &ready.config, ready.accel);
+    ends.child().into_iter().for_each(|child| wanted.may_end(child));
+    sandbox::engage(&wanted)?.iter().for_each(|line| (ready.say)(line));
+    Ok(())
 }
 
 /// Listens for a debugger, where one may come.
@@ -138,7 +153,7 @@ fn finish(
     ready: Ready,
     ran: Ran,
     snapshot_error: Option<HostError>,
-    (startup, wall): (Duration, Duration),
+    (startup, wall, footprint): (Duration, Duration, Footprint),
 ) -> Result<Outcome, HostError> {
     let Ready { accel, machine, retired_before, failures, panics, .. } = ready;
     let tsc_hz = machine.tsc_hz();
@@ -164,7 +179,7 @@ fn finish(
         counters: remains.counters,
         faults: remains.faults,
         faults_refused: remains.faults_refused,
-        beyond_ram_bytes: footprint::beyond_ram_bytes(&remains.memory),
+        beyond_ram_bytes: footprint.beyond_ram_bytes(&remains.memory),
     };
     Ok(Outcome {
         end: ran.end,

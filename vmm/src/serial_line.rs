@@ -22,6 +22,7 @@ use crate::control::Control;
 use crate::error::HostError;
 use crate::outlet::bytes::Bytes;
 use crate::outlet::{Delivery, Full, Gate};
+use crate::sandbox::{self, Role};
 use crate::unix_socket::UnixSocket;
 
 /// Between two looks at who is there, and whether the machine is over.
@@ -89,7 +90,7 @@ impl SerialLines {
         self.outs.push(Box::new(ToPeer { peer: Arc::clone(&peer), control: Arc::clone(control), full }));
         let (reader, guest) = (Arc::clone(&peer), Arc::clone(control));
         let reader = move || reader.read_for(number, &guest);
-        let thread = std::thread::Builder::new().name(format!("ttyS{number}")).spawn(reader)?;
+        let thread = sandbox::start(Role::Server, &format!("ttyS{number}"), reader)?;
         // A guest that waits for what comes there is not dead.
         control.set_others(true);
         self.peers.push(Listening { peer, control: Arc::clone(control), thread: Some(thread) });

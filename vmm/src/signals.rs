@@ -11,6 +11,7 @@ use signal_hook::low_level::emulate_default_handler;
 
 use crate::console_size::ConsoleSize;
 use crate::control::{Control, StopReason};
+use crate::sandbox::{self, Role};
 use crate::terminal;
 
 /// What others send to end a process.
@@ -81,6 +82,6 @@ pub fn watch(control: Arc<Control>) -> Watch {
             }
         }
     };
-    let thread = std::thread::Builder::new().name("signals".into()).spawn(waiter);
+    let thread = sandbox::start(Role::Signals, "signals", waiter);
     Watch(thread.ok().map(|thread| (handle, thread)))
 }

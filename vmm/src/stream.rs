@@ -19,6 +19,7 @@ use fencepost_trace::{Event, Record};
 
 use crate::control::Control;
 use crate::outlet::{Finished, Full, Gate, Items, Load, Outlet};
+use crate::sandbox::Role;
 
 /// Records in a batch: about 24 KiB of device events.
 const BATCH_RECORDS: usize = 512;
@@ -82,12 +83,13 @@ impl Stream {
     /// Begins the file; its header is written when this returns. `full`: whether to wait for the writer or to lose events.
     pub fn begin(file: File, header: Header, full: Full, control: &Arc<Control>) -> io::Result<Stream> {
         let (told, begun) = channel();
-        let outlet = Outlet::start("trace", Gate::new(control, WAITING_BYTES), move |items| {
-            let out = FileWriter::new(file, &header);
-            // Whoever began it waits, or has left for good.
-            let _ = told.send(out.as_ref().map(|_| ()).map_err(copied));
-            write_all(out?, items)
-        })?;
+        let outlet =
+            Outlet::start((Role::Output, "trace"), Gate::new(control, WAITING_BYTES), move |items| {
+                let out = FileWriter::new(file, &header);
+                // Whoever began it waits, or has left for good.
+                let _ = told.send(out.as_ref().map(|_| ()).map_err(copied));
+                write_all(out?, items)
+            })?;
         loop {
             match begun.recv_timeout(LOOK_AROUND) {
                 Ok(begun) => break begun?,

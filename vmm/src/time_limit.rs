@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::control::{Control, StopReason};
 use crate::error::HostError;
+use crate::sandbox::{self, Role};
 
 /// Stops the guest after a while of host time; dropped, it does nothing more.
 pub(crate) struct TimeLimit {
@@ -26,7 +27,7 @@ impl TimeLimit {
                 control.stop(StopReason::Timeout);
             }
         };
-        let thread = std::thread::Builder::new().name("time limit".into()).spawn(waiter);
+        let thread = sandbox::start(Role::Other, "time limit", waiter);
         let cannot = |error| HostError::Host(format!("--timeout: cannot start a thread for it: {error}"));
         Ok(TimeLimit { sender: Some(sender), thread: Some(thread.map_err(cannot)?) })
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 use fencepost_devices::parameters::Parameters;
 use fencepost_devices::pvpanic::Pvpanic;
 use fencepost_devices::registry::find;
@@ -18,8 +18,8 @@ use super::fault::FaultOption;
 use super::links::LinksArgs;
 use super::root::BootArgs;
 use super::values::{
-    ACCEL, CPU, DeviceOption, IOMMU, SLOW_OUTPUT, SOFT_CPU, memory_size, on_panic, parameters_of, share,
-    timeout, trace_limit, whole, word,
+    ACCEL, CPU, DeviceOption, IOMMU, SANDBOX, SLOW_OUTPUT, SOFT_CPU, memory_size, on_panic, parameters_of,
+    share, timeout, trace_limit, whole, word,
 };
 use super::view::ViewArgs;
 use crate::config::{self, Accel, CPUS_MAX, Categories, IommuKind, MachineConfig, Plug, Size};
@@ -164,6 +164,10 @@ pub struct RunArgs {
     /// The live view.
     #[command(flatten)]
     pub view: ViewArgs,
+    /// Whether the process gives up, before the guest's first instruction, all that the run does not need (docs/security.md): calls of the
+    /// host's kernel, files, the network, capabilities
+    #[arg(long, value_name = "on|off", default_value = "on", action = ArgAction::Set, value_parser = word(SANDBOX))]
+    pub sandbox: bool,
     /// What to do when the host does not take the console's output, or the frames, as fast as they come: have the machine
     /// wait, or drop what has no room and say at the end how much. A trace waits under soft and drops under kvm; with
     /// `drop` it always drops

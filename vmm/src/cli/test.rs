@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use clap::{Args, Subcommand};
+use clap::{ArgAction, Args, Subcommand};
 use fencepost_report::merge::merge_files;
 use fencepost_report::reports::Reports;
 use fencepost_report::shard::{Shard, durations};
@@ -15,7 +15,7 @@ use fencepost_report::{Suite, write};
 use fencepost_softcpu::Translate;
 
 use super::root::watch;
-use super::values::{SOFT_CPU, whole, word};
+use super::values::{SANDBOX, SOFT_CPU, whole, word};
 use crate::console_size::ConsoleSize;
 use crate::control::Control;
 use crate::error::{HostError, plain};
@@ -73,6 +73,10 @@ pub struct TestArgs {
     /// Open a scenario that failed at its end to gdb, here: unix:PATH or PORT (docs/gdb.md). One scenario runs at a time
     #[arg(long, value_name = "ADDR", conflicts_with = "shell")]
     pub gdb: Option<GdbAt>,
+    /// Whether the process of each guest gives up, before the guest's first instruction, all that the run does not need (docs/security.md): calls of the
+    /// host's kernel, files, the network, capabilities
+    #[arg(long, value_name = "on|off", default_value = "on", action = ArgAction::Set, value_parser = word(SANDBOX))]
+    pub sandbox: bool,
     /// Boot each scenario's machine, instead of starting it from the snapshot of one that was booted before
     #[arg(long)]
     pub boot_each: bool,
@@ -297,6 +301,7 @@ impl TestArgs {
             results: self.results.clone(),
             boot_each: self.boot_each,
             soft_cpu: self.soft_cpu,
+            sandbox: self.sandbox,
             again: self.again(),
         })
     }

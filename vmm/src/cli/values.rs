@@ -48,6 +48,12 @@ pub const IOMMU: &[(&str, &str, IommuKind)] = &[
     ("virtio", "Virtio's", IommuKind::Virtio),
 ];
 
+/// `--sandbox`.
+pub const SANDBOX: &[(&str, &str, bool)] = &[
+    ("on", "The process gives up what its guest's run does not need", true),
+    ("off", "It keeps all that its user may", false),
+];
+
 /// `--console`.
 pub const CONSOLE_AT: &[(&str, &str, ConsoleAt)] = &[
     ("serial", "The serial line, ttyS0", ConsoleAt::Serial),

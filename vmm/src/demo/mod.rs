@@ -28,6 +28,7 @@ use crate::launch::Launch;
 use crate::outlet::{Delivery, Full};
 use crate::picture_size::PictureSize;
 use crate::run::{Hooks, claims, run};
+use crate::sandbox::{Right, Sandbox};
 use crate::shelf::{Content, Files};
 use crate::{report, say, signals};
 use bar::draw_target;
@@ -87,6 +88,7 @@ fn show(
     let dropped = Dropped::default();
     hooks.keep = Some(handoffs::keep(dropped.clone()));
     hooks.control = Arc::clone(control);
+    hooks.sandbox = args.sandbox.then(|| Sandbox::default().allowing(&args.out, Right::Pictures));
     hooks.gates.push(Arc::clone(files.gate()));
     let outcome = run(launch, hooks);
     bar.finish_and_clear();

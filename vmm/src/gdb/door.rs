@@ -19,6 +19,7 @@ use super::address::Place;
 use crate::control::Control;
 use crate::debug::Calls;
 use crate::error::{HostError, plain};
+use crate::sandbox::{self, Role};
 use crate::say;
 
 /// What a debugger may say before it is read: more waits in its socket.
@@ -207,7 +208,7 @@ impl Door {
     ) -> Result<Self, HostError> {
         let (listener, command, remove) = listen(option, place)?;
         let serve = Serve { listener, inbox: Arc::clone(inbox), control: Arc::clone(control) };
-        let thread = std::thread::Builder::new().name("gdb".into()).spawn(move || serve.run());
+        let thread = sandbox::start(Role::Server, "gdb", move || serve.run());
         let thread = thread.map_err(|error| {
             HostError::Host(format!("{option}: cannot start a thread: {}", plain(&error)))
         })?;

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use super::{Delivery, Finished, Full, Gate, Handle, Items, Load, Outlet, open};
 use crate::control::Control;
 use crate::error::plain;
+use crate::sandbox::Role;
 
 /// Bytes that may wait.
 const BOUND_BYTES: usize = 1 << 20;
@@ -48,7 +49,7 @@ impl Bytes {
     /// Starts the thread that writes to `to`, which the user knows as `name`.
     pub fn start(name: &str, to: OwnedFd, control: &Arc<Control>) -> io::Result<Self> {
         let gate = Gate::new(control, BOUND_BYTES);
-        let outlet = Outlet::start(name, gate, move |items| write_items(&to, items))?;
+        let outlet = Outlet::start((Role::Output, name), gate, move |items| write_items(&to, items))?;
         Ok(Bytes { name: name.into(), outlet })
     }
 

@@ -15,6 +15,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::control::Control;
+use crate::sandbox::{self, Role};
 
 /// The longest wait without a look at the reasons to stop.
 const LOOK_AROUND: Duration = Duration::from_millis(10);
@@ -298,15 +299,16 @@ pub struct Outlet<T, R> {
 }
 
 impl<T: Send + 'static, R: Send + 'static> Outlet<T, R> {
-    /// Starts the thread `name`, which does `work` with what is handed out through `gate`.
+    /// Starts the thread `name`, which does `work` with what is handed out through `gate`: by its role it may make files or only write
+    /// what is open.
     pub fn start(
-        name: &str,
+        (role, name): (Role, &str),
         gate: Arc<Gate>,
         work: impl FnOnce(&mut Items<T>) -> R + Send + 'static,
     ) -> io::Result<Self> {
         let (sender, receiver) = channel();
         let mut items = Items { receiver, gate: Arc::clone(&gate), in_hand: Load::default() };
-        let thread = std::thread::Builder::new().name(name.into()).spawn(move || work(&mut items))?;
+        let thread = sandbox::start(role, name, move || work(&mut items))?;
         Ok(Outlet { handle: Handle { gate, sender }, thread })
     }
 

@@ -4,6 +4,7 @@ use std::sync::mpsc::{Sender, channel};
 
 use super::*;
 use crate::control::StopReason;
+use crate::sandbox::Role;
 
 const ONE: Load = Load { bytes: 10, units: 1 };
 
@@ -18,7 +19,7 @@ fn slow(control: &Arc<Control>) -> (Outlet<u32, Vec<u32>>, Sender<()>) {
         }
         taken
     };
-    (Outlet::start("slow", Gate::new(control, 30), work).expect("a thread"), tell)
+    (Outlet::start((Role::Output, "slow"), Gate::new(control, 30), work).expect("a thread"), tell)
 }
 
 fn waiting(outlet: &Outlet<u32, Vec<u32>>) -> u64 {
@@ -106,11 +107,13 @@ fn a_deferred_wait_is_made_by_whoever_settles() {
 #[test]
 fn a_thread_that_ends_early_holds_nobody() {
     let work = |items: &mut Items<u32>| items.next();
-    let outlet = Outlet::start("short", Gate::new(&Arc::default(), 30), work).expect("a thread");
+    let outlet =
+        Outlet::start((Role::Output, "short"), Gate::new(&Arc::default(), 30), work).expect("a thread");
     assert!((0..1000).all(|item| outlet.handle().put(item, ONE, Full::Wait).is_ok()));
     assert!(matches!(outlet.finish(), Finished::Ended(Ok(Some(0)))));
     let crash = |_: &mut Items<u32>| panic!("this test's own");
-    let outlet = Outlet::start("crash", Gate::new(&Arc::default(), 30), crash).expect("a thread");
+    let outlet =
+        Outlet::start((Role::Output, "crash"), Gate::new(&Arc::default(), 30), crash).expect("a thread");
     assert!((0..1000).all(|item| outlet.handle().put(item, ONE, Full::Wait).is_ok()));
     assert!(matches!(outlet.finish(), Finished::Ended::<Result<(), _>>(Err(_))));
 }

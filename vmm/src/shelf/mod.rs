@@ -11,6 +11,7 @@ use crate::control::Control;
 use crate::error::plain;
 use crate::frames::{Frame, write_png};
 use crate::outlet::{Delivery, Finished, Full, Gate, Handle, Items, Load, Outlet};
+use crate::sandbox::Role;
 use crate::say;
 
 /// Bytes that may wait: one picture of the largest size, or some fifty of 640x480.
@@ -65,7 +66,7 @@ impl Files {
     /// Starts the thread for files that the user knows as `name`.
     pub fn start(name: &str, control: &Arc<Control>) -> io::Result<Self> {
         let gate = Gate::new(control, BOUND_BYTES);
-        Ok(Files { name: name.into(), outlet: Outlet::start("files", gate, write_items)? })
+        Ok(Files { name: name.into(), outlet: Outlet::start((Role::Files, "files"), gate, write_items)? })
     }
 
     /// The way to the thread.

@@ -16,6 +16,8 @@ use crate::error::HostError;
 /// The machine that several scenarios share.
 pub struct Base {
     machine: MachineConfig,
+    /// Whether the worker that makes it gives up what it does not need.
+    sandbox: bool,
     what: String,
     place: Place,
     /// The machine that this one goes on from, and by which script; it is booted without.
@@ -27,7 +29,7 @@ impl Base {
     /// The machine whose snapshot is, or will be, in `place`; `what` says which for people. `nothing` is an empty folder: scenarios bring
     /// their own shared ones in the place of those for which `brought` is true.
     pub fn new(
-        machine: &MachineConfig,
+        (machine, sandbox): (&MachineConfig, bool),
         (what, place): (String, Place),
         from: Option<(Arc<Base>, String)>,
         nothing: &str,
@@ -43,7 +45,7 @@ impl Base {
                 device.parameters.insert("dir".to_string(), Value::Text(nothing.to_string()));
             }
         }
-        Base { machine, what, place, from, made: Mutex::default() }
+        Base { machine, sandbox, what, place, from, made: Mutex::default() }
     }
 
     /// Whether somebody makes it now.
@@ -86,7 +88,13 @@ impl Base {
         self.place.make_room()?;
         let console = self.place.path().with_extension("console");
         let (machine, to) = (self.machine.clone(), self.place.path());
-        let order = Order::Boot(Box::new(Boot { machine, from, to, console: console.clone() }));
+        let order = Order::Boot(Box::new(Boot {
+            machine,
+            from,
+            to,
+            console: console.clone(),
+            sandbox: self.sandbox,
+        }));
         let ended = pool::alone(&order, signal)?;
         if ended.is_ok() || self.from.is_some() {
             let _ = fs::remove_file(console);

@@ -80,6 +80,8 @@ pub struct Wanted {
     pub soft_cpu: Translate,
     /// Boots each scenario's machine instead of starting from a snapshot.
     pub boot_each: bool,
+    /// Has each guest's process give up what it does not need.
+    pub sandbox: bool,
     /// How this command was called, without filters and scenarios, for the commands that run one again.
     pub again: String,
 }

@@ -31,6 +31,8 @@ pub struct Boot {
     pub to: PathBuf,
     /// The file that gets the console's output.
     pub console: PathBuf,
+    /// Whether the worker gives up what it does not need.
+    pub sandbox: bool,
 }
 
 /// What is played.
@@ -69,4 +71,6 @@ pub struct Play {
     pub save: bool,
     /// Whether all that shows what happened is kept even when nothing has failed.
     pub keep: bool,
+    /// Whether the worker gives up what it does not need.
+    pub sandbox: bool,
 }

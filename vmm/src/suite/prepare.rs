@@ -166,6 +166,7 @@ impl<'a> Preparing<'a> {
             gdb: self.wanted.gdb.clone(),
             save: true,
             keep: self.wanted.keep,
+            sandbox: self.wanted.sandbox,
         };
         Ok(Ready { item: item.clone(), play, stage, base, loaded })
     }
@@ -253,7 +254,8 @@ impl<'a> Preparing<'a> {
         let nothing = self.folder("nothing")?.display().to_string();
         let path = place.path();
         let what = format!("booting {release}");
-        let base = Arc::new(Base::new(machine, (what, place), None, &nothing, |_| true));
+        let base =
+            Arc::new(Base::new((machine, self.wanted.sandbox), (what, place), None, &nothing, |_| true));
         self.bases.insert(path, Arc::clone(&base));
         Ok(base)
     }
@@ -278,7 +280,8 @@ impl<'a> Preparing<'a> {
         let path = place.path();
         let from = Some((Arc::clone(base), script));
         let of_scenario = |tag: &str| tag != guest::MODULES && tag != guest::INDEX;
-        let base = Arc::new(Base::new(machine, (what, place), from, &nothing, of_scenario));
+        let base =
+            Arc::new(Base::new((machine, self.wanted.sandbox), (what, place), from, &nothing, of_scenario));
         self.bases.insert(path, Arc::clone(&base));
         Ok(base)
     }

@@ -46,5 +46,5 @@ pub fn open(order: &Play, place: &Place) -> Result<(), HostError> {
     launch.gdb_at_end = Some(format!("{} has failed, and stands at its end for", order.name));
     let control = Arc::<Control>::default();
     let _signals = signals::watch(Arc::clone(&control));
-    run_player(&launch, wanted, (&Tail::in_memory(), None), &control).map(drop)
+    run_player(&launch, wanted, (&Tail::in_memory(), None), None, &control).map(drop)
 }

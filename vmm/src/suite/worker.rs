@@ -22,6 +22,7 @@ use super::play::{Ended, Judge, Played, Player, Record, SaveAt, Task, Wanted};
 use super::tasks;
 use super::{counters, faults};
 use crate::config::Size;
+use crate::confinement::{self, folder_of};
 use crate::console::{self, Eof};
 use crate::console_log::Both;
 use crate::control::Control;
@@ -31,6 +32,7 @@ use crate::outlet::Full;
 use crate::panic::OnPanic;
 use crate::report;
 use crate::run::{Hooks, Outcome, run};
+use crate::sandbox::{Right, Sandbox};
 use crate::say;
 use crate::scenario::{Ending, Found};
 use crate::tail::Tail;
@@ -81,7 +83,12 @@ fn boot(order: Boot, control: &Arc<Control>) -> Result<(), HostError> {
     launch.timeout = Some(BOOT_LIMIT);
     launch.on_panic = Some(OnPanic::Exit);
     let tail = Tail::in_memory();
-    let (record, outcome) = run_player(&launch, wanted, (&tail, None), control)?;
+    let sandbox = order.sandbox.then(|| {
+        let mut sandbox = Sandbox::default();
+        confinement::allow_saving(&mut sandbox, &order.to);
+        sandbox.allowing(folder_of(&order.console), Right::Fill)
+    });
+    let (record, outcome) = run_player(&launch, wanted, (&tail, None), sandbox, control)?;
     if let Some(error) = record.save_error {
         return Err(HostError::Host(error));
     }
@@ -110,6 +117,7 @@ pub(super) fn run_player(
     launch: &Launch,
     wanted: Wanted,
     (tail, seeing): (&Tail, Option<&Seeing>),
+    sandbox: Option<Sandbox>,
     control: &Arc<Control>,
 ) -> Result<(Record, Outcome), HostError> {
     let slot = channel_slot(&launch.machine)
@@ -119,6 +127,7 @@ pub(super) fn run_player(
     let record = Arc::new(Mutex::new(Record::default()));
     let mut hooks = Hooks::new(Box::new(tail.clone()));
     hooks.control = Arc::clone(control);
+    hooks.sandbox = sandbox;
     hooks.channel = Some(Box::new(heard.clone()));
     hooks.frames = seeing.map(|seeing| Box::new(seeing.clone()) as _);
     hooks.conductor = Some(Box::new(Player::new(wanted, heard, control, slot, &record)));
@@ -184,7 +193,8 @@ pub(super) fn play(order: &Play, control: &Arc<Control>) -> Result<Report, HostE
     let console = order.folder.join("console.txt");
     let unwritten = |error: std::io::Error| HostError::file("evidence", &console, &error, "make room there");
     let tail = Tail::new(File::create(&console).map_err(unwritten)?, CONSOLE_MAX_BYTES);
-    let (record, outcome) = run_player(&launch, wanted, (&tail, Some(&seeing)), control)?;
+    let (record, outcome) =
+        run_player(&launch, wanted, (&tail, Some(&seeing)), confined(order, &found), control)?;
     let mut kept = tail.finish().map_err(unwritten);
     kept = kept.and(write_output(&found, &record, &order.folder));
     let steps = std::mem::take(&mut *judged.lock().unwrap_or_else(PoisonError::into_inner));
@@ -213,6 +223,17 @@ pub(super) fn play(order: &Play, control: &Arc<Control>) -> Result<Report, HostE
         evidence: None,
         reproduce: String::new(),
     })
+}
+
+/// What the run of a scenario needs beside what its machine does: its evidence, and the picture that it is compared with. One that
+/// is played in the command's own process has no sandbox: others are to be played there after it.
+fn confined(order: &Play, found: &Found) -> Option<Sandbox> {
+    if !order.sandbox || order.shell || order.gdb.is_some() {
+        return None;
+    }
+    let picture = found.scenario.expect.frames.png.iter().filter(|picture| picture.exists());
+    let sandbox = Sandbox::default().allowing(&order.folder, Right::Fill);
+    Some(picture.fold(sandbox, |sandbox, picture| sandbox.allowing(picture, Right::Read)))
 }
 
 /// A scenario that failed has failed without its evidence too, and says what of it is missing.

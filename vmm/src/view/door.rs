@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::event::Event;
+use crate::sandbox::{self, Role};
 
 /// Connections at once; further ones are closed at once.
 pub const CONNECTIONS_MAX: usize = 16;
@@ -37,9 +38,9 @@ impl Door {
         let (address, stop) = (listener.local_addr()?, Arc::new(Event::new()?));
         let told = Arc::clone(&stop);
         let connection = format!("{name} viewer");
-        let thread = std::thread::Builder::new()
-            .name(name.into())
-            .spawn(move || listen(&listener, &told, &connection, &serve))?;
+        let thread = sandbox::start(Role::Server, name, move || {
+            listen(&listener, &told, &connection, &serve);
+        })?;
         Ok(Door { address, stop, thread: Some(thread) })
     }
 
@@ -74,7 +75,7 @@ fn listen(listener: &TcpListener, stop: &Event, name: &str, serve: &Arc<Serve>) 
             Ok(_) if connections.len() >= CONNECTIONS_MAX => false,
             Ok((stream, _)) => {
                 let serve = Arc::clone(serve);
-                let thread = std::thread::Builder::new().name(name.into()).spawn(move || serve(stream));
+                let thread = sandbox::start(Role::Server, name, move || serve(stream));
                 thread.map(|thread| connections.push(thread)).is_err()
             }
             Err(error) => !matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted),

@@ -29,6 +29,16 @@ pub enum Connected {
     Tap(Tap),
 }
 
+impl Connected {
+    /// The process at the other end, if it was started here.
+    pub fn child(&self) -> Option<u32> {
+        match self {
+            Connected::Stream(stream) => stream.child(),
+            Connected::Tap(_) => None,
+        }
+    }
+}
+
 /// Connects the machine's network device, as `launch` wants it.
 ///
 /// # Errors

@@ -16,6 +16,7 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use crate::control::Control;
 use crate::error::{HostError, plain};
 use crate::outlet::{Full, Gate, Handle, Items, Load, Outlet};
+use crate::sandbox::{self, Role};
 use crate::say;
 
 use super::GONE;
@@ -83,14 +84,17 @@ impl Stream {
         process: Option<Child>,
     ) -> std::io::Result<Self> {
         let (mut out, input) = (socket.try_clone()?, socket.try_clone()?);
-        let outlet =
-            Outlet::start("net", Gate::new(&control, BOUND_BYTES), move |items: &mut Items<Vec<u8>>| {
+        let outlet = Outlet::start(
+            (Role::Output, "net"),
+            Gate::new(&control, BOUND_BYTES),
+            move |items: &mut Items<Vec<u8>>| {
                 // When the other end is gone the reader says so.
                 items.for_each(|frame| drop(out.write_all(&frame)));
-            })?;
+            },
+        )?;
         let (to, over) = (Arc::clone(&control), Arc::<AtomicBool>::default());
         let ended = Arc::clone(&over);
-        let reader = std::thread::Builder::new().name("net-in".into()).spawn(move || {
+        let reader = sandbox::start(Role::Input, "net-in", move || {
             read_frames(input, slot, &to);
             if !ended.load(Ordering::SeqCst) && to.stop_reason().is_none() {
                 say::in_passing(GONE);
@@ -98,6 +102,11 @@ impl Stream {
         })?;
         control.set_others(true);
         Ok(Stream { socket, outlet: Some(outlet), reader: Some(reader), control, over, process })
+    }
+
+    /// The process at the other end, if it was started here.
+    pub fn child(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
     }
 
     /// The end that the guest sends to.

@@ -14,6 +14,7 @@ use crate::control::Control;
 use crate::error::{HostError, plain};
 use crate::event::Event;
 use crate::net_at::TAP_NAME_MAX_BYTES;
+use crate::sandbox::{self, Role};
 use crate::say;
 
 use super::GONE;
@@ -59,7 +60,7 @@ impl Tap {
             rustix::io::ioctl_fionbio(&file, true)?;
             let stop = Arc::new(Event::new()?);
             let (input, told, to) = (file.try_clone()?, Arc::clone(&stop), Arc::clone(&control));
-            let reader = std::thread::Builder::new().name("net-in".into()).spawn(move || {
+            let reader = sandbox::start(Role::Input, "net-in", move || {
                 if read_frames(input, &told, slot, &to).is_err() && to.stop_reason().is_none() {
                     say::in_passing(GONE);
                 }

@@ -51,6 +51,7 @@ use crate::debug::Attached;
 use crate::error::HostError;
 use crate::machine::Machine;
 use crate::machine::time::{Base, TimeBase};
+use crate::sandbox::{Heir, Role};
 
 /// Where KVM may keep its task-state segment on Intel hosts: three pages below the top of 4 GiB, away from all else.
 const TSS_ADDRESS: usize = 0xfffb_d000;
@@ -209,10 +210,15 @@ impl BackEnd for KvmBackEnd {
         let shared = Shared::new(Arc::clone(&self.vm), machine, control, (links, self.debugged.as_ref()))?;
         std::thread::scope(|scope| {
             let stop = StopAll(&shared);
-            let mut started = Vec::new();
+            let (mut started, heir) = (Vec::new(), Heir::own());
             for vcpu in &mut self.vcpus {
                 let thread = std::thread::Builder::new().name(format!("vcpu{}", vcpu.number));
-                match thread.spawn_scoped(scope, || threads::run(vcpu, &shared)) {
+                let shared = &shared;
+                let work = move || {
+                    heir.begin(Role::Vcpu);
+                    threads::run(vcpu, shared);
+                };
+                match thread.spawn_scoped(scope, work) {
                     Ok(thread) => started.push(thread),
                     Err(error) => shared.ending.finish(Err(host_error("cannot start a thread", error))),
                 }
