@@ -54,7 +54,7 @@ pub enum Command {
     /// The serial console is on the terminal. Ctrl-] then q ends the machine; Ctrl-] twice sends one Ctrl-].
     /// The exit status is the guest's own (exit port), 0 after power-off, 2 for bad input, 3 if the guest died
     /// (triple fault, halted for ever, stuck by --watchdog), 4 after a guest reset, 5 after a panic of its kernel, 6 by --on-panic
-    /// where it would be 0 and the kernel has reported a failure, 124 after --timeout, 130 or 143 after a signal.
+    /// where it would be 0 and the kernel has reported a failure, 124 after --timeout, 130 or 143 after a signal, 159 where the sandbox ended it.
     Run(Box<RunArgs>),
     /// Send camera frames through the GPU to the display, and check every pixel
     ///

@@ -11,7 +11,7 @@ use crate::demo::demo;
 use crate::doctor::doctor;
 use crate::error::{HostError, plain};
 use crate::run::{Hooks, run};
-use crate::sandbox::Sandbox;
+use crate::sandbox::{self, Sandbox};
 use crate::terminal::RawTerminal;
 use crate::trace_cli::trace;
 use crate::{config, console, descriptors, report, say, signals};
@@ -62,6 +62,9 @@ pub fn main_with(models: &[Entry]) -> ExitCode {
 fn run_command(args: &RunArgs) -> Result<i32, HostError> {
     if args.print_machine {
         return say::list(&config::print(&args.described()?)?);
+    }
+    if args.sandbox {
+        sandbox::prepare();
     }
     let control = Arc::<Control>::default();
     let _signals = signals::watch(Arc::clone(&control));

@@ -43,6 +43,12 @@ pub(crate) fn allow_saving(sandbox: &mut Sandbox, file: &Path) {
     notes.into_iter().for_each(|notes| sandbox.allow(notes, Right::Fill));
 }
 
+/// Lets `folder` be removed with what is in it.
+pub(crate) fn allow_removal(sandbox: &mut Sandbox, folder: &Path) {
+    sandbox.allow(folder, Right::Fill);
+    sandbox.allow(folder_of(folder), Right::Remove);
+}
+
 /// The folder that `path` is in.
 pub(crate) fn folder_of(path: &Path) -> PathBuf {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());

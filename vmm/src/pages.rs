@@ -30,19 +30,20 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// Keeps `memory` as it is now as moment 0. CPUs on it must be given their translations after this, as for [`CodePages::track`];
+    /// Keeps `memory` as it is now as moment 0, in `file`, whose content is gone. CPUs on it must be given their translations after this, as for [`CodePages::track`];
     /// so they must after each other call that is said to begin anew.
     ///
     /// # Errors
     ///
     /// There is no room on the host.
-    pub fn begin(memory: &GuestMemoryMmap, code: &Arc<CodePages>) -> io::Result<Self> {
+    pub fn begin(file: File, memory: &GuestMemoryMmap, code: &Arc<CodePages>) -> io::Result<Self> {
+        file.set_len(0)?;
         code.track();
         code.take_changed();
         let mut pages = Pages {
             memory: memory.clone(),
             code: Arc::clone(code),
-            file: tempfile::tempfile()?,
+            file,
             free: Vec::new(),
             places: 0,
             moments: Vec::new(),
@@ -186,7 +187,7 @@ mod tests {
     fn memory_is_what_it_was_at_each_moment() {
         let (memory, code) = memory();
         put(&memory, &code, 1, 1);
-        let mut pages = Pages::begin(&memory, &code).unwrap();
+        let mut pages = Pages::begin(tempfile::tempfile().unwrap(), &memory, &code).unwrap();
         put(&memory, &code, 1, 2);
         put(&memory, &code, 2, 2);
         pages.keep().unwrap();

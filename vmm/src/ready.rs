@@ -15,7 +15,7 @@ use crate::backend::moves::Plan;
 use crate::backend::{self, BackEnd};
 use crate::config::{Accel, IommuKind, MachineConfig};
 use crate::devices::{self, HostFiles};
-use crate::error::HostError;
+use crate::error::{HostError, plain};
 use crate::failures::Failures;
 use crate::going_back::{self, Ends};
 use crate::hooks::Hooks;
@@ -100,7 +100,10 @@ impl<'l> Assembly<'l> {
         }
         going_back::check(self.launch, config)?;
         let rebuild = Box::new(self.ends.clone());
-        Ok(Some(Ways { config: config.clone(), rebuild, outputs: std::mem::take(&mut self.outputs) }))
+        let pages = tempfile::tempfile();
+        let pages = pages.map_err(|error| format!("no file for the guest's past: {}", plain(&error)))?;
+        let outputs = std::mem::take(&mut self.outputs);
+        Ok(Some(Ways { config: config.clone(), rebuild, outputs, pages }))
     }
 
     /// All that the machine of `config` is built of. Its trace begins.

@@ -70,11 +70,11 @@ pub fn run(launch: &Launch, mut hooks: Hooks) -> Result<Outcome, HostError> {
     control.set_paced(launch.realtime);
     launch.console_size.iter().for_each(|size| control.set_console_size(*size));
     control.begin();
-    let limit = launch.timeout.map(|limit| TimeLimit::start(limit, Arc::clone(&control))).transpose()?;
     let footprint = Footprint::open();
     if let Some(wanted) = sandbox {
-        confine(wanted, launch, &mut ready, &ends)?;
+        confine(wanted, launch, &mut ready, (&ends, gdb.as_ref()))?;
     }
+    let limit = launch.timeout.map(|limit| TimeLimit::start(limit, Arc::clone(&control))).transpose()?;
     let startup = start.elapsed();
     let first = Instant::now();
     let (ready, ran, snapshot_error) = run_to_end(launch, ready, &control, conductor)?;
@@ -94,9 +94,15 @@ pub fn run(launch: &Launch, mut hooks: Hooks) -> Result<Outcome, HostError> {
 }
 
 /// Takes from the process what the run does not need.
-fn confine(mut wanted: Sandbox, launch: &Launch, ready: &mut Ready, ends: &Ends) -> Result<(), HostError> {
+fn confine(
+    mut wanted: Sandbox,
+    launch: &Launch,
+    ready: &mut Ready,
+    (ends, gdb): (&Ends, Option<&Gdb>),
+) -> Result<(), HostError> {
     ready.back_end.prepare();
     confinement::add(&mut wanted, launch, &ready.config, ready.accel);
+    gdb.and_then(Gdb::folder).iter().for_each(|folder| confinement::allow_removal(&mut wanted, folder));
     ends.child().into_iter().for_each(|child| wanted.may_end(child));
     sandbox::engage(&wanted)?.iter().for_each(|line| (ready.say)(line));
     Ok(())

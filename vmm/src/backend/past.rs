@@ -79,8 +79,9 @@ impl Past {
         machine: &mut Machine,
         watch: &Watch,
     ) -> Result<Self, HostError> {
-        let pages =
-            Pages::begin(machine.memory(), &machine.shared_code()).map_err(|error| no_room(&error))?;
+        let pages = machine.file_of_past();
+        let pages = pages.and_then(|file| Pages::begin(file, machine.memory(), &machine.shared_code()));
+        let pages = pages.map_err(|error| no_room(&error))?;
         machine.begin_past();
         let first = Moment::now(processor, machine, watch, true)?;
         let first_bytes = pages.bytes();

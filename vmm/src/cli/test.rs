@@ -20,9 +20,11 @@ use crate::console_size::ConsoleSize;
 use crate::control::Control;
 use crate::error::{HostError, plain};
 use crate::gdb::{GdbAt, Place};
+use crate::sandbox;
 use crate::say;
 use crate::scenario::Found;
 use crate::signals;
+use crate::suite::order::Order;
 use crate::suite::{self, Wanted, worker};
 
 /// `fencepost test`.
@@ -190,6 +192,9 @@ pub fn test(args: &TestArgs) -> Result<i32, HostError> {
     let wanted = args.wanted()?;
     if args.list {
         return list(&wanted);
+    }
+    if wanted.sandbox && (wanted.shell || wanted.gdb.is_some()) {
+        tell("fencepost: sandbox: none with --shell or --gdb: all scenarios are played in this process then");
     }
     match suite::run(&wanted, &signal, &tell) {
         Ok(suite) => finish(&args.reports, &suite),
@@ -367,8 +372,11 @@ pub fn work() -> Result<i32, HostError> {
     let mut text = String::new();
     let read = std::io::stdin().read_to_string(&mut text);
     read.map_err(|error| HostError::Host(format!("standard input: {}", plain(&error))))?;
-    let order = serde_json::from_str(&text)
+    let order: Order = serde_json::from_str(&text)
         .map_err(|_| HostError::input("this is for `fencepost test` alone", "call that"))?;
+    if order.sandbox() {
+        sandbox::prepare();
+    }
     let control = Arc::<Control>::default();
     let _signals = signals::watch(Arc::clone(&control));
     say::list(&worker::work(order, &control)?)

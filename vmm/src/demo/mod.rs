@@ -28,7 +28,7 @@ use crate::launch::Launch;
 use crate::outlet::{Delivery, Full};
 use crate::picture_size::PictureSize;
 use crate::run::{Hooks, claims, run};
-use crate::sandbox::{Right, Sandbox};
+use crate::sandbox::{self, Right, Sandbox};
 use crate::shelf::{Content, Files};
 use crate::{report, say, signals};
 use bar::draw_target;
@@ -63,6 +63,9 @@ pub fn demo(args: &DemoArgs) -> Result<i32, HostError> {
     claims.output("the console", &args.out.join(CONSOLE))?;
     let expectation = Expectation::new(source, args.format, size)
         .map_err(|error| HostError::Input(format!("--camera-source {error}")))?;
+    if args.sandbox {
+        sandbox::prepare();
+    }
     let control = Arc::<Control>::default();
     let _signals = signals::watch(Arc::clone(&control));
     say::beside(&control, || show(args, &launch, expectation, &control))

@@ -11,6 +11,7 @@ mod registers;
 mod session;
 mod subject;
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gdbstub::common::Signal;
@@ -31,7 +32,7 @@ pub struct Gdb {
     inbox: Arc<Inbox>,
     waits: Waits,
     /// The folder of a socket that nobody has named.
-    _folder: Option<TempDir>,
+    folder: Option<TempDir>,
 }
 
 /// How a machine has ended, for a debugger.
@@ -76,12 +77,17 @@ impl Gdb {
         let lines = Lines { waits_at_start: at.is_some_and(|at| at.waits), at_failure: failed, at_end: over };
         let session = Session::new(&inbox, control, lines);
         let waits = Waits { at_failure: on_panic, at_end: at_end.is_some() };
-        Ok(Gdb { session: Arc::new(Mutex::new(session)), door, inbox, waits, _folder: folder })
+        Ok(Gdb { session: Arc::new(Mutex::new(session)), door, inbox, waits, folder })
     }
 
     /// For a back end.
     pub fn attached(&self) -> Attached {
         Attached::new(Arc::clone(&self.session) as _, Arc::clone(&self.inbox) as _, self.waits)
+    }
+
+    /// The folder that is removed with the socket in it when this is dropped, if nobody has named a socket.
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_ref().map(TempDir::path)
     }
 
     /// What the user is told: where it is.

@@ -3,6 +3,9 @@
 //! What leaves the process is said once ([`crate::once`], [`super::log`]). What the host brought is kept with the guest's times
 //! ([`super::recorded`]), and comes again at those.
 
+use std::fs::File;
+use std::io;
+
 use fencepost_devices::pci::PciRoot;
 use fencepost_devices::state::SavedState;
 use fencepost_time::Cycles;
@@ -37,6 +40,8 @@ pub struct Ways {
     pub rebuild: Box<dyn Rebuild>,
     /// What leaves the process.
     pub outputs: Vec<Box<dyn Counted>>,
+    /// A file for what its memory was: open before the process can open no more.
+    pub pages: File,
 }
 
 /// What a machine was at a moment, beside guest memory and the CPUs.
@@ -62,6 +67,16 @@ impl Machine {
     /// Whether it can go back.
     pub fn can_go_back(&self) -> bool {
         self.ways.is_some()
+    }
+
+    /// The file for what its memory was, for one past at a time.
+    ///
+    /// # Errors
+    ///
+    /// It cannot go back, or the host has no descriptor left.
+    pub fn file_of_past(&self) -> io::Result<File> {
+        let ways = self.ways.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+        ways.pages.try_clone()
     }
 
     /// From now on it keeps what the host brings.

@@ -18,6 +18,7 @@ use crate::error::HostError;
 
 use calls::Kernel;
 pub use files::Right;
+pub use privileges::prepare;
 pub use role::{Heir, Role, start};
 use threads::Orders;
 pub use violation::STATUS;

@@ -58,6 +58,26 @@ fn lower(which: libc::__rlimit_resource_t, most: u64) -> std::io::Result<()> {
     done(unsafe { libc::setrlimit(which, &raw const limit) })
 }
 
+/// To be called before the first thread is started, for the namespaces of [`engage`](super::engage): an ordinary user may make some in a
+/// user namespace only, which a process with threads cannot enter. Where that is not permitted nothing happens.
+pub fn prepare() {
+    // SAFETY: these calls have no arguments.
+    let (user, group) = unsafe { (libc::geteuid(), libc::getegid()) };
+    // SAFETY: no memory is involved.
+    if user == 0 || unsafe { libc::unshare(libc::CLONE_NEWUSER) } != 0 {
+        return;
+    }
+    // Everybody keeps the number that he has. Without these files he has none, which changes nothing of what he may.
+    let maps = [
+        ("setgroups", "deny".to_string()),
+        ("uid_map", format!("{user} {user} 1")),
+        ("gid_map", format!("{group} {group} 1")),
+    ];
+    for (name, text) in maps {
+        let _ = std::fs::write(format!("/proc/self/{name}"), text);
+    }
+}
+
 /// Takes the calling thread into a network of its own that has no way out. Gives what other threads follow it by; or why it is
 /// not so. Sockets that are open stay where they are.
 pub fn leave_network() -> (Option<OwnedFd>, Option<String>) {

@@ -20,6 +20,16 @@ pub enum Order {
     Play(Box<Play>),
 }
 
+impl Order {
+    /// Whether the worker gives up what it does not need.
+    pub fn sandbox(&self) -> bool {
+        match self {
+            Order::Boot(boot) => boot.sandbox,
+            Order::Play(play) => play.sandbox,
+        }
+    }
+}
+
 /// What is booted.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Boot {

@@ -5,8 +5,8 @@ use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use fencepost_report::{Outcome, Verdict};
@@ -29,6 +29,11 @@ const LOOK: Duration = Duration::from_millis(5);
 const GRACE: Duration = Duration::from_secs(20);
 /// The most that a worker answers.
 const ANSWER_MAX_BYTES: u64 = 256 << 20;
+
+/// How a worker begins the line of what its sandbox has not; that of the first which said so is told once, for all.
+const LACK: &str = "fencepost: sandbox: ";
+static LACKING: OnceLock<String> = OnceLock::new();
+static TOLD: AtomicBool = AtomicBool::new(false);
 
 /// What the folder of a scenario that runs is called.
 const RUNNING: &str = ".running-";
@@ -83,6 +88,9 @@ fn work(
         }
         telling.begun(&ready.item.name);
         let ended = one(ready, wanted, signal, telling);
+        if let Some(line) = LACKING.get().filter(|_| !TOLD.swap(true, Ordering::Relaxed)) {
+            telling.line(line);
+        }
         let stopped = ended.is_err();
         if let Ok(outcome) = &ended {
             telling.done(outcome);
@@ -227,6 +235,9 @@ fn answer(
         String::from_utf8_lossy(&thread.join().unwrap_or_default()).into_owned()
     };
     let (output, errors) = (text(output), text(errors));
+    if let Some(line) = errors.lines().find(|line| line.starts_with(LACK)) {
+        let _ = LACKING.set(line.to_string());
+    }
     Ok(match status {
         Some(status) if status.success() => Ok(output),
         Some(status) => {
