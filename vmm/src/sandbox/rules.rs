@@ -14,7 +14,7 @@ use super::{Right, Role, Sandbox};
 /// Calls, and for each the conditions of which one has to hold; with none it is free.
 pub type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
-/// What works on descriptors that are there, on the thread's own memory, time and signals.
+/// What works on descriptors that are there, on the thread's own memory, time and signals, and the flags by which threads tell each other.
 const EVERY: &[i64] = &[
     libc::SYS_read,
     libc::SYS_write,
@@ -38,6 +38,7 @@ const EVERY: &[i64] = &[
     libc::SYS_dup,
     libc::SYS_poll,
     libc::SYS_ppoll,
+    libc::SYS_eventfd2,
     libc::SYS_recvfrom,
     libc::SYS_sendto,
     libc::SYS_shutdown,
@@ -119,9 +120,8 @@ const CHANGING: &[i64] = &[
     libc::SYS_utimensat,
     libc::SYS_copy_file_range,
 ];
-/// The event loop around KVM's CPUs, and the flags by which threads tell each other.
+/// The event loop around KVM's CPUs.
 const EVENTS: &[i64] = &[
-    libc::SYS_eventfd2,
     libc::SYS_epoll_create1,
     libc::SYS_epoll_ctl,
     libc::SYS_epoll_wait,
