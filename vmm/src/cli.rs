@@ -1,5 +1,6 @@
 //! The command line of `fencepost`.
 
+mod bounds;
 pub mod cache;
 mod console;
 mod disk;
@@ -181,7 +182,7 @@ pub struct DemoArgs {
     #[arg(long, value_name = "LIST", default_value = "default", allow_hyphen_values = true)]
     pub trace_categories: Categories,
     /// Bytes that the trace's file may take, with K, M or G. A full one ends there, readable; what comes later is counted
-    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = trace_limit)]
+    #[arg(long, visible_alias = "max-trace", value_name = "SIZE", default_value = "1G", value_parser = trace_limit)]
     pub trace_limit: Size,
     /// Print the SHA-256 of guest memory at the end
     #[arg(long)]
@@ -259,7 +260,7 @@ fn parse_from(arguments: &[OsString]) -> Result<(Cli, Option<String>), Over> {
 
 /// A bare number is MiB here as with other launchers, and bytes with some: it is said which.
 fn size_note(matches: &clap::ArgMatches) -> Option<String> {
-    ["memory", "trace-limit"].into_iter().find_map(|option| {
+    ["memory", "trace-limit", "max-console", "max-disk"].into_iter().find_map(|option| {
         let id = option.replace('-', "_");
         let given = matches.try_get_raw(&id).ok()??.next_back()?.to_str()?;
         let bare = matches.value_source(&id) == Some(ValueSource::CommandLine)

@@ -79,6 +79,7 @@ fn run_on_terminal(args: &RunArgs, control: &Arc<Control>) -> Result<i32, HostEr
     hooks.terminal = Some(Box::new(screen.writer(args.slow_output)));
     hooks.control = Arc::clone(control);
     hooks.sandbox = args.sandbox.then(Sandbox::default);
+    launch.bounds.console.into_iter().for_each(|most| screen.gate().end_after(most));
     hooks.gates.push(Arc::clone(screen.gate()));
     if args.console.console_size.is_none() {
         control.size_by_terminal();

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::allowance::Allowance;
 use crate::control::Control;
 use crate::error::HostError;
 use crate::outlet::bytes::Bytes;
@@ -26,9 +27,14 @@ impl ConsoleLog {
         Bytes::create(path, &name, control).map(ConsoleLog).map_err(refused)
     }
 
-    /// A writer to `screen` and to the file.
-    pub fn beside(&self, screen: Box<dyn Write + Send>, full: Full) -> Box<dyn Write + Send> {
-        Both::of(screen, Box::new(self.0.writer(full)))
+    /// A writer to `screen` and to the file; what goes there is taken from `allowance`.
+    pub fn beside(
+        &self,
+        screen: Box<dyn Write + Send>,
+        full: Full,
+        allowance: &Allowance,
+    ) -> Box<dyn Write + Send> {
+        Both::of(screen, Box::new(self.0.writer(full).within(allowance)))
     }
 
     /// Its bound.

@@ -18,6 +18,7 @@ use fencepost_devices::virtio_iommu::Unit;
 use fencepost_devices::virtio_net::{Unplugged, Wire};
 use fencepost_devices::virtio_rng::Entropy;
 
+use crate::allowance::Allowance;
 use crate::config::{DeviceConfig, IommuKind, MachineConfig};
 use crate::disk;
 use crate::error::{HostError, plain};
@@ -115,6 +116,7 @@ pub struct HostFiles {
     channel: Option<Box<dyn Write + Send>>,
     wire: Option<Box<dyn Wire>>,
     random: bool,
+    allowance: Allowance,
     /// What translates for the devices, if it is the virtio IOMMU's; and whether its device has it.
     unit: Option<Unit>,
     unit_taken: bool,
@@ -147,6 +149,12 @@ impl HostFiles {
     #[must_use]
     pub fn wired(self, wire: Option<Box<dyn Wire>>) -> Self {
         HostFiles { wire, ..self }
+    }
+
+    /// The same; what the guest has written to the host's files is taken from there.
+    #[must_use]
+    pub fn within(self, allowance: &Allowance) -> Self {
+        HostFiles { allowance: allowance.clone(), ..self }
     }
 
     /// The same; what fails is noted beside what has failed before.
@@ -214,7 +222,7 @@ impl Host for HostFiles {
     }
 
     fn share(&mut self, share: Share<'_>) -> Result<Box<dyn FileServer>, String> {
-        share::open(share)
+        share::open(share, self.allowance.clone())
     }
 
     fn disk(&mut self, wanted: Wanted<'_>) -> Result<Box<dyn Disk>, String> {

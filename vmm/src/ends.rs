@@ -113,7 +113,9 @@ impl Closing {
 /// Has each picture written into the folder of `--frames`, if there is one.
 fn write_frames(launch: &Launch, hooks: &mut Hooks) -> Result<Option<Files>, HostError> {
     let Some(folder) = &launch.frames else { return Ok(None) };
-    let (png, writer) = PngFolder::create(folder.clone(), &hooks.control, launch.slow_output)?;
+    let (png, writer) =
+        PngFolder::create(folder.clone(), &hooks.control, launch.slow_output, &hooks.allowance)?;
+    launch.bounds.frames.into_iter().for_each(|most| writer.gate().end_after(most));
     hooks.frames = Some(both(hooks.frames.take(), png));
     hooks.gates.push(Arc::clone(writer.gate()));
     Ok(Some(writer))
@@ -124,7 +126,8 @@ fn log_console(launch: &Launch, hooks: &mut Hooks) -> Result<Option<ConsoleLog>,
     let Some(path) = &launch.console_log else { return Ok(None) };
     let log = ConsoleLog::create(path, &hooks.control)?;
     let screen = std::mem::replace(&mut hooks.console, Box::new(std::io::sink()));
-    hooks.console = log.beside(screen, launch.slow_output);
+    hooks.console = log.beside(screen, launch.slow_output, &hooks.allowance);
+    launch.bounds.console.into_iter().for_each(|most| log.gate().end_after(most));
     hooks.gates.push(log.gate());
     Ok(Some(log))
 }
@@ -137,7 +140,9 @@ fn open_lines(launch: &Launch, machine: &MachineConfig, hooks: &mut Hooks) -> Re
         let why = format!("--serial: the snapshot's machine has {has} serial ports beside the console");
         return Err(HostError::input(why, "leave out what is too much"));
     }
-    let mut lines = SerialLines::open(ends, &hooks.control, launch.slow_output, &mut hooks.say)?;
+    let mut lines =
+        SerialLines::open(ends, &hooks.control, (launch.slow_output, &hooks.allowance), &mut hooks.say)?;
+    launch.bounds.console.into_iter().for_each(|most| lines.gates().for_each(|gate| gate.end_after(most)));
     hooks.serial = lines.take_outs();
     hooks.gates.extend(lines.gates());
     Ok(lines)

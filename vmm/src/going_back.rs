@@ -8,6 +8,7 @@ use fencepost_devices::pci::PciRoot;
 use fencepost_devices::state::SavedState;
 use fencepost_devices::virtio_net::Wire;
 
+use crate::allowance::Allowance;
 use crate::config::{DeviceConfig, MachineConfig};
 use crate::devices::{self, HostFiles};
 use crate::error::HostError;
@@ -27,6 +28,7 @@ type Bytes = Box<dyn Write + Send>;
 pub(crate) struct Ends {
     panics: Panics,
     failures: Failures,
+    allowance: Allowance,
     watcher: Option<Arc<dyn Watcher>>,
     frames: Option<Once<Box<dyn FrameSink>>>,
     terminal: Option<Once<Bytes>>,
@@ -51,6 +53,7 @@ impl Ends {
         let ends = Ends {
             panics: panics.clone(),
             failures: Failures::default(),
+            allowance: hooks.allowance.clone(),
             watcher: hooks.watcher.take(),
             frames: hooks.frames.take().map(Once::new),
             terminal: hooks.terminal.take().map(Once::new),
@@ -76,6 +79,7 @@ impl Ends {
         HostFiles::new(frames, self.watcher.clone())
             .telling(&self.panics)
             .noting(&self.failures)
+            .within(&self.allowance)
             .reading(bytes(&self.terminal), bytes(&self.channel))
             .wired(self.wire.clone().map(|wire| Box::new(wire) as Box<dyn Wire>))
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use fencepost_devices::function::Function;
 use fencepost_devices::virtio_net::Wire;
 
+use crate::allowance::Allowance;
 use crate::conductor::Conductor;
 use crate::control::Control;
 use crate::frames::{FrameSink, Watcher};
@@ -43,6 +44,8 @@ pub struct Hooks {
     pub keep: Option<Keep>,
     /// Outlets behind `console` and `frames` that the machine must wait for.
     pub gates: Vec<Arc<Gate>>,
+    /// What the run's files may take of the host's disks yet; [`run`](crate::run::run) makes it that of the launch.
+    pub allowance: Allowance,
     /// Takes from the whole process, for good, all that the run does not need, and leaves what is named here; without it the process
     /// keeps its powers.
     pub sandbox: Option<Sandbox>,
@@ -67,6 +70,7 @@ impl Hooks {
             records: 0,
             keep: None,
             gates: Vec::new(),
+            allowance: Allowance::default(),
             sandbox: None,
             say: Box::new(|line| say::line(format_args!("fencepost: {line}"))),
         }

@@ -69,6 +69,19 @@ pub struct Launch {
     pub slow_output: Full,
     /// How the software CPU runs code. The guest sees no difference.
     pub soft_cpu: Translate,
+    /// How much of its outputs a guest gets.
+    pub bounds: Bounds,
+}
+
+/// How much may leave by a run's outputs; what comes beyond is left out and counted, and the guest goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// Bytes of each console: what is shown, and the files of the serial ports.
+    pub console: Option<u64>,
+    /// Pictures of `frames`.
+    pub frames: Option<u64>,
+    /// Bytes that the files of pictures and consoles and the writes to shares take together.
+    pub disk: Option<u64>,
 }
 
 impl Launch {
@@ -100,6 +113,7 @@ impl Launch {
             replay_input: None,
             slow_output: Full::Wait,
             soft_cpu: Translate::default(),
+            bounds: Bounds::default(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::accel::Chosen;
+use crate::allowance::Allowance;
 use crate::backend::{End, Ran};
 pub use crate::claims::claims;
 use crate::conductor::Conductor;
@@ -38,6 +39,7 @@ pub fn run(launch: &Launch, mut hooks: Hooks) -> Result<Outcome, HostError> {
             "add it to the registry, or leave out --snapshot and --restore",
         ));
     }
+    hooks.allowance = Allowance::of(launch.bounds.disk);
     let control = Arc::clone(&hooks.control);
     launch.snapshot.as_deref().map_or(Ok(()), snapshot::check)?;
     let recording = inputs::read(launch)?;

@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
+use crate::allowance::Allowance;
 use crate::config::SerialEnd;
 use crate::control::Control;
 use crate::error::HostError;
@@ -50,7 +51,7 @@ impl SerialLines {
     pub fn open(
         ends: &[SerialEnd],
         control: &Arc<Control>,
-        full: Full,
+        (full, allowance): (Full, &Allowance),
         say: &mut dyn FnMut(&str),
     ) -> Result<Self, HostError> {
         let mut lines = SerialLines::default();
@@ -63,7 +64,7 @@ impl SerialLines {
                 SerialEnd::File(path) => {
                     let file = Bytes::create(path, &name_of(number, end), control);
                     let file = file.map_err(|error| refused(error, "name a file that can be written"))?;
-                    lines.outs.push(Box::new(file.writer(full)));
+                    lines.outs.push(Box::new(file.writer(full).within(allowance)));
                     lines.files.push(file);
                 }
                 SerialEnd::Pty => {
@@ -283,7 +284,12 @@ mod tests {
         let control = Arc::<Control>::default();
         let folder = tempfile::tempdir().expect("temporary folder");
         let open = |end: SerialEnd| {
-            let lines = SerialLines::open(&[SerialEnd::Null, end], &control, Full::Wait, &mut |_| ());
+            let lines = SerialLines::open(
+                &[SerialEnd::Null, end],
+                &control,
+                (Full::Wait, &Allowance::default()),
+                &mut |_| (),
+            );
             let lines = lines.expect("it can be had");
             let may_come = control.input_open();
             drop(lines);

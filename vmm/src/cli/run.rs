@@ -12,6 +12,7 @@ use fencepost_devices::state::Stateful;
 use fencepost_softcpu::Translate;
 use fencepost_softcpu::model::Model;
 
+use super::bounds::BoundsArgs;
 use super::console::ConsoleArgs;
 use super::disk::DiskOption;
 use super::fault::FaultOption;
@@ -147,7 +148,7 @@ pub struct RunArgs {
     pub trace_categories: Option<Categories>,
     /// Bytes that the trace's file may take, with K, M or G. A full one ends there, readable; what comes later is counted
     /// [default: 1G]
-    #[arg(long, value_name = "SIZE", value_parser = trace_limit)]
+    #[arg(long, visible_alias = "max-trace", value_name = "SIZE", value_parser = trace_limit)]
     pub trace_limit: Option<Size>,
     /// Print the SHA-256 of guest memory at the end
     #[arg(long)]
@@ -176,6 +177,9 @@ pub struct RunArgs {
     /// How the software CPU runs the guest's code, which sees no difference
     #[arg(long, value_name = "WHICH", default_value = "translator", value_parser = word(SOFT_CPU))]
     pub soft_cpu: Translate,
+    /// Bounds of what the guest writes.
+    #[command(flatten)]
+    pub bounds: BoundsArgs,
 }
 
 impl RunArgs {
@@ -210,6 +214,7 @@ impl RunArgs {
             view: self.view.addresses(),
             slow_output: self.slow_output,
             soft_cpu: self.soft_cpu,
+            bounds: self.bounds.bounds(),
             ..self.links.connected(Launch::new(self.machine()?))
         })
     }

@@ -96,6 +96,11 @@ pub fn memory_size(text: &str) -> Result<Size, String> {
     text.parse::<Size>()?.of_memory().map_err(|why| format!("{why}{unit}"))
 }
 
+/// Parses a bound in bytes, which is MiB without a letter.
+pub fn size(text: &str) -> Result<Size, String> {
+    text.parse::<Size>()
+}
+
 /// Parses `--trace-limit`.
 pub fn trace_limit(text: &str) -> Result<Size, String> {
     text.parse::<Size>()?.of_trace()

@@ -231,6 +231,7 @@ impl Write for ConsoleTap {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::allowance::Allowance;
     use crate::cli::CaptureFormat;
     use crate::frames::ScreenName;
     use crate::outlet::Full;
@@ -241,7 +242,7 @@ mod tests {
 
     fn shown(sequence: u32, folder: &std::path::Path, change: impl Fn(&mut Vec<u8>)) -> (Checker, Files) {
         let pattern = || Expectation::new(None, CaptureFormat::Nv12, SMALL).expect("the pattern");
-        let files = Files::start("the pictures", &Arc::default()).expect("a thread");
+        let files = Files::start("the pictures", &Arc::default(), &Allowance::default()).expect("a thread");
         let findings = Findings::new(pattern(), folder.into(), files.shelf(Full::Wait));
         let mut checker = Checker::new(findings);
         let mut pixels = pattern().frame(sequence).expect("drawn");

@@ -20,6 +20,7 @@ use fencepost_devices::registry::find;
 use fencepost_trace::plain_text;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::allowance::Allowance;
 use crate::cli::{CaptureFormat, DemoArgs};
 use crate::config::{self, IommuKind, KernelConfig, MachineConfig, TracingConfig};
 use crate::control::Control;
@@ -80,7 +81,7 @@ fn show(
 ) -> Result<i32, HostError> {
     std::fs::create_dir_all(&args.out)
         .map_err(|error| HostError::file("--out", &args.out, &error, "name a folder that can be written"))?;
-    let files = Files::start(&format!("--out {}", args.out.display()), control);
+    let files = Files::start(&format!("--out {}", args.out.display()), control, &Allowance::default());
     let files = files.map_err(|error| HostError::Host(format!("no thread for files: {}", plain(&error))))?;
     let shelf = files.shelf(Full::Wait);
     let checker = Checker::new(Findings::new(expectation, args.out.clone(), shelf.clone()));

@@ -9,6 +9,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 
 use super::{Delivery, Finished, Full, Gate, Handle, Items, Load, Outlet, open};
+use crate::allowance::Allowance;
 use crate::control::Control;
 use crate::error::plain;
 use crate::sandbox::Role;
@@ -55,7 +56,7 @@ impl Bytes {
 
     /// A writer to it, which never fails.
     pub fn writer(&self, full: Full) -> BytesWriter {
-        BytesWriter { handle: self.outlet.handle().clone(), full }
+        BytesWriter { handle: self.outlet.handle().clone(), full, allowance: Allowance::default() }
     }
 
     /// Its bound.
@@ -80,7 +81,7 @@ impl Bytes {
                 };
             }
         }
-        delivery.dropped = gate.dropped();
+        (delivery.dropped, delivery.beyond) = (gate.dropped(), gate.beyond());
         delivery
     }
 }
@@ -90,9 +91,16 @@ impl Bytes {
 pub struct BytesWriter {
     handle: Handle<Vec<u8>>,
     full: Full,
+    allowance: Allowance,
 }
 
 impl BytesWriter {
+    /// The same; what it is given is taken from `allowance`, and it ends when that does.
+    #[must_use]
+    pub fn within(self, allowance: &Allowance) -> Self {
+        BytesWriter { allowance: allowance.clone(), ..self }
+    }
+
     /// What happens from now on to that for which there is no room.
     pub fn full(&mut self, full: Full) {
         self.full = full;
@@ -101,9 +109,18 @@ impl BytesWriter {
 
 impl Write for BytesWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let load = Load { bytes: bytes.len().saturating_add(PIECE_BYTES), units: bytes.len() as u64 };
-        // What is dropped is counted there.
-        let _ = self.handle.put(bytes.to_vec(), load, self.full);
+        let gate = &self.handle.gate;
+        let allowed = self.allowance.take_up_to(gate.allowed(bytes.len() as u64));
+        let (out, beyond) = bytes.split_at(usize::try_from(allowed).unwrap_or(usize::MAX).min(bytes.len()));
+        if !out.is_empty() {
+            let load = Load { bytes: out.len().saturating_add(PIECE_BYTES), units: out.len() as u64 };
+            // What is dropped is counted there.
+            let _ = self.handle.put(out.to_vec(), load, self.full);
+        }
+        if !beyond.is_empty() {
+            gate.end_after(0);
+            gate.leave_out(beyond.len() as u64);
+        }
         Ok(bytes.len())
     }
 

@@ -47,6 +47,9 @@ struct State {
     waiting: Load,
     /// Units for which there was no room.
     dropped: u64,
+    /// Units that may come yet, and those that have come beyond.
+    left: u64,
+    beyond: u64,
     /// Since when there is something to write, without a break.
     busy_since: Instant,
     /// When something was written last.
@@ -73,6 +76,8 @@ impl Gate {
         let state = State {
             waiting: Load::default(),
             dropped: 0,
+            left: u64::MAX,
+            beyond: 0,
             busy_since: now,
             progress_at: now,
             given_up: false,
@@ -101,6 +106,27 @@ impl Gate {
         self.deferred.store(deferred, Ordering::SeqCst);
     }
 
+    /// Lets so many units through and no more, in all.
+    pub fn end_after(&self, units: u64) {
+        self.state().left = units;
+    }
+
+    /// How many of so many units may come yet.
+    fn allowed(&self, units: u64) -> u64 {
+        self.state().left.min(units)
+    }
+
+    /// Units that have come when it had ended.
+    pub fn beyond(&self) -> u64 {
+        self.state().beyond
+    }
+
+    /// What was let through does not leave after all.
+    fn leave_out(&self, units: u64) {
+        let mut state = self.state();
+        state.beyond = state.beyond.saturating_add(units);
+    }
+
     /// Waits until there is room, or a reason to stop.
     pub fn settle(&self) {
         let mut state = self.state();
@@ -116,6 +142,11 @@ impl Gate {
     /// Asks for room for `load`; false if it is to be dropped, which is counted.
     fn admit(&self, load: Load, full: Full) -> bool {
         let mut state = self.state();
+        if load.units > state.left {
+            // Nothing follows a gap.
+            (state.left, state.beyond) = (0, state.beyond.saturating_add(load.units));
+            return false;
+        }
         loop {
             let fits = state.waiting.bytes == 0
                 || state.waiting.bytes.saturating_add(load.bytes) <= self.bound_bytes
@@ -127,6 +158,7 @@ impl Gate {
                 }
                 state.waiting.bytes = state.waiting.bytes.saturating_add(load.bytes);
                 state.waiting.units = state.waiting.units.saturating_add(load.units);
+                state.left = state.left.saturating_sub(load.units);
                 return true;
             }
             if full == Full::Drop || self.gives_up(&mut state) {
@@ -219,6 +251,11 @@ impl<T> Items<T> {
         self.in_hand.units = self.in_hand.units.saturating_sub(part.units);
         self.gate.wrote(part);
     }
+
+    /// Says that so much of the item in hand is left out, because the user wanted no more.
+    pub fn leave_out(&mut self, units: u64) {
+        self.gate.leave_out(units);
+    }
 }
 
 impl<T> Iterator for Items<T> {
@@ -252,6 +289,8 @@ pub struct Delivery {
     pub unwritten: u64,
     /// Units for which there was no room.
     pub dropped: u64,
+    /// Units that were left out because the user wanted no more.
+    pub beyond: u64,
     /// It took nothing when the run was to end.
     pub given_up: bool,
     /// Its reader went away, which is its right.
@@ -261,7 +300,7 @@ pub struct Delivery {
 impl Delivery {
     /// What there is to say of it: nothing if all was written.
     pub fn lines(&self) -> Vec<String> {
-        let Delivery { name, unit, unwritten, dropped, .. } = self;
+        let Delivery { name, unit, unwritten, dropped, beyond, .. } = self;
         let why = match (&self.error, self.given_up) {
             (_, true) => Some("nobody takes it".to_string()),
             (Some(error), false) => Some(error.clone()),
@@ -273,6 +312,9 @@ impl Delivery {
             lines.push(format!(
                 "fencepost: {name}: {dropped} {unit} were dropped: it was not taken fast enough"
             ));
+        }
+        if *beyond > 0 {
+            lines.push(format!("fencepost: {name}: {beyond} {unit} came beyond its bound and were left out"));
         }
         lines
     }

@@ -112,14 +112,8 @@ const NAMING: &[i64] = &[
 ];
 const REMOVING: &[i64] = &[libc::SYS_unlink, libc::SYS_unlinkat, libc::SYS_rmdir];
 /// What a guest does in a folder that it may change.
-const CHANGING: &[i64] = &[
-    libc::SYS_symlinkat,
-    libc::SYS_fchmod,
-    libc::SYS_fchmodat,
-    libc::SYS_fchmodat2,
-    libc::SYS_utimensat,
-    libc::SYS_copy_file_range,
-];
+const CHANGING: &[i64] =
+    &[libc::SYS_symlinkat, libc::SYS_fchmod, libc::SYS_fchmodat, libc::SYS_fchmodat2, libc::SYS_utimensat];
 /// The event loop around KVM's CPUs.
 const EVENTS: &[i64] = &[
     libc::SYS_epoll_create1,

@@ -24,19 +24,20 @@ use std::path::Path;
 use fencepost_devices::virtio_fs::{FileServer, Share};
 use rustix::io::Errno;
 
+use crate::allowance::Allowance;
 use server::Server;
 
-/// Opens the directory.
+/// Opens the directory. What the guest writes there is taken from `allowance`.
 ///
 /// # Errors
 ///
 /// Which directory, why not, and the fix, as one line.
-pub fn open(share: Share<'_>) -> Result<Box<dyn FileServer>, String> {
+pub fn open(share: Share<'_>, allowance: Allowance) -> Result<Box<dyn FileServer>, String> {
     let Some(dir) = share.dir else {
         return Err("it has no directory; name one with dir=DIR, or by --share TAG=DIR".to_string());
     };
     match Server::new(dir, share.access, share.cache_s) {
-        Ok(server) => Ok(Box::new(server)),
+        Ok(server) => Ok(Box::new(Server { allowance, ..server })),
         Err(error) => Err(refused(dir, error)),
     }
 }

@@ -15,9 +15,13 @@ use super::wire::{
     BatchForgetIn, ForgetIn, ForgetOne, InHeader, InitIn, InitOut, MAJOR, MINOR, OLDEST_MINOR,
 };
 use super::wire::{OutHeader, init, opcode};
+use crate::allowance::Allowance;
 
 /// Bytes that a read or a write carries, at most.
 pub(super) const DATA_MAX_BYTES: u32 = 1 << 20;
+
+/// What a name is taken for in [`Allowance`].
+const BLOCK_BYTES: u64 = 4096;
 
 /// The server of one directory.
 pub(super) struct Server {
@@ -27,6 +31,8 @@ pub(super) struct Server {
     pub access: Access,
     pub owner: Owner,
     pub cache_s: u32,
+    /// What may be written yet.
+    pub allowance: Allowance,
     /// The guest's clock at the request in hand, in nanoseconds since power-on.
     pub now_ns: u64,
 }
@@ -84,11 +90,23 @@ impl Server {
             access,
             owner: Owner::of_process(),
             cache_s,
+            allowance: Allowance::default(),
             now_ns: 0,
         })
     }
 
+    /// Takes what the request adds to the host's disk: the bytes that it writes, wherever in the file, and a block for a name.
+    fn pay(&self, asked: u32, it: &Asked<'_>) -> Result<(), Errno> {
+        let bytes = match asked {
+            opcode::WRITE => it.body.len() as u64,
+            opcode::CREATE | opcode::MKNOD | opcode::MKDIR | opcode::SYMLINK | opcode::LINK => BLOCK_BYTES,
+            _ => 0,
+        };
+        if self.allowance.take(bytes) { Ok(()) } else { Err(Errno::NOSPC) }
+    }
+
     fn answer(&mut self, asked: u32, mut it: Asked<'_>) -> Answer {
+        self.pay(asked, &it)?;
         match asked {
             opcode::INIT => self.init(it.take()?),
             opcode::DESTROY => {

@@ -217,6 +217,9 @@ impl Server {
         let asked: FallocateIn = it.take()?;
         let flags = FallocateFlags::from_bits(asked.mode).ok_or(Errno::OPNOTSUPP)?;
         let file = self.handles.writable(asked.handle, it.node)?;
+        if !self.allowance.take(asked.length) {
+            return Err(Errno::NOSPC);
+        }
         rustix::fs::fallocate(&file, flags, asked.offset, asked.length)?;
         self.stamp(file.as_fd())?;
         Ok(Vec::new())

@@ -2,11 +2,13 @@
 
 pub mod png;
 
+use std::borrow::Cow;
 use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::allowance::Allowance;
 use crate::control::Control;
 use crate::error::plain;
 use crate::frames::{Frame, write_png};
@@ -37,15 +39,26 @@ impl Content {
         }
     }
 
-    fn write(&self, path: &Path) -> io::Result<()> {
-        let mut file = BufWriter::new(File::create(path)?);
+    /// What its file holds.
+    fn encoded(&self) -> io::Result<Cow<'_, [u8]>> {
         match self {
-            Content::Picture(width, height, pixels) => write_png(file, (*width, *height), pixels),
-            Content::Bytes(bytes) => {
-                file.write_all(bytes)?;
-                file.flush()
+            Content::Picture(width, height, pixels) => {
+                let mut file = Vec::new();
+                write_png(&mut file, (*width, *height), pixels)?;
+                Ok(file.into())
             }
+            Content::Bytes(bytes) => Ok(bytes.into()),
         }
+    }
+
+    /// Writes the file, if `allowance` has room for it.
+    fn write(&self, path: &Path, allowance: &Allowance) -> io::Result<bool> {
+        let bytes = self.encoded()?;
+        if !allowance.take(bytes.len() as u64) {
+            return Ok(false);
+        }
+        File::create(path)?.write_all(&bytes)?;
+        Ok(true)
     }
 }
 
@@ -63,10 +76,13 @@ pub struct Files {
 }
 
 impl Files {
-    /// Starts the thread for files that the user knows as `name`.
-    pub fn start(name: &str, control: &Arc<Control>) -> io::Result<Self> {
-        let gate = Gate::new(control, BOUND_BYTES);
-        Ok(Files { name: name.into(), outlet: Outlet::start((Role::Files, "files"), gate, write_items)? })
+    /// Starts the thread for files that the user knows as `name`, which are within `allowance`.
+    pub fn start(name: &str, control: &Arc<Control>, allowance: &Allowance) -> io::Result<Self> {
+        let (gate, allowance) = (Gate::new(control, BOUND_BYTES), allowance.clone());
+        Ok(Files {
+            name: name.into(),
+            outlet: Outlet::start((Role::Files, "files"), gate, move |items| write_items(items, &allowance))?,
+        })
     }
 
     /// The way to the thread.
@@ -88,7 +104,7 @@ impl Files {
             Finished::Ended(Err(error)) => delivery.error = Some(plain(&error)),
             Finished::Ended(Ok(lost)) => (delivery.error, delivery.unwritten) = (lost.error, lost.files),
         }
-        delivery.dropped = gate.dropped();
+        (delivery.dropped, delivery.beyond) = (gate.dropped(), gate.beyond());
         delivery
     }
 }
@@ -109,12 +125,19 @@ impl Shelf {
     }
 }
 
-fn write_items(items: &mut Items<(PathBuf, Content)>) -> Lost {
-    let mut lost = Lost::default();
-    for (path, content) in items {
-        if lost.error.is_none()
-            && let Err(error) = content.write(&path)
-        {
+fn write_items(items: &mut Items<(PathBuf, Content)>, allowance: &Allowance) -> Lost {
+    let (mut lost, mut ended) = (Lost::default(), false);
+    while let Some((path, content)) = items.next() {
+        if ended {
+            items.leave_out(1);
+            continue;
+        }
+        let written = if lost.error.is_none() { content.write(&path, allowance) } else { Ok(true) };
+        if let Ok(false) = written {
+            ended = true;
+            items.leave_out(1);
+        }
+        if let Err(error) = written {
             let error = format!("{}: {}", path.display(), plain(&error));
             say::line(format_args!("fencepost: {error}; no further files are written there"));
             lost.error = Some(error);
@@ -129,9 +152,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn files_end_with_their_allowance() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let files = Files::start("the files", &Arc::default(), &Allowance::of(Some(4))).expect("a thread");
+        let shelf = files.shelf(Full::Wait);
+        for (name, text) in [("a", "123"), ("b", "45"), ("c", "6")] {
+            shelf.put(folder.path().join(name), Content::Bytes(text.into()));
+        }
+        let delivery = files.finish();
+        // Nothing follows a gap.
+        assert_eq!(std::fs::read_dir(folder.path()).expect("listed").count(), 1);
+        assert_eq!((delivery.beyond, delivery.unwritten, delivery.failed()), (2, 0, false));
+        assert_eq!(
+            delivery.lines(),
+            ["fencepost: the files: 2 files came beyond its bound and were left out"]
+        );
+    }
+
+    #[test]
     fn files_are_written_in_order_and_the_first_that_cannot_be_is_the_last() {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let files = Files::start("the files", &Arc::default()).expect("a thread");
+        let files = Files::start("the files", &Arc::default(), &Allowance::default()).expect("a thread");
         let shelf = files.shelf(Full::Wait);
         for (name, text) in [("a", "1"), ("a", "2"), ("none/b", "3"), ("c", "4")] {
             shelf.put(folder.path().join(name), Content::Bytes(text.into()));

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Content, Files, Shelf};
+use crate::allowance::Allowance;
 use crate::control::Control;
 use crate::error::{HostError, plain};
 use crate::frames::{Frame, FrameSink};
@@ -19,13 +20,18 @@ impl PngFolder {
     /// What the names of the pictures begin with.
     pub const PREFIX: &str = "flip-";
 
-    /// A sink for `folder`, which is made if it is not there, and the thread that writes.
-    pub fn create(folder: PathBuf, control: &Arc<Control>, full: Full) -> Result<(Self, Files), HostError> {
+    /// A sink for `folder`, which is made if it is not there, and the thread that writes: within `allowance`.
+    pub fn create(
+        folder: PathBuf,
+        control: &Arc<Control>,
+        full: Full,
+        allowance: &Allowance,
+    ) -> Result<(Self, Files), HostError> {
         std::fs::create_dir_all(&folder).map_err(|error| {
             HostError::file("--frames", &folder, &error, "name a folder that can be written")
         })?;
         let name = format!("--frames {}", folder.display());
-        let files = Files::start(&name, control)
+        let files = Files::start(&name, control, allowance)
             .map_err(|error| HostError::Host(format!("{name}: no thread to write it: {}", plain(&error))))?;
         Ok((PngFolder { folder, shelf: files.shelf(full) }, files))
     }
@@ -52,7 +58,8 @@ mod tests {
     fn a_written_picture_reads_back_with_its_colours() {
         let folder = tempfile::tempdir().expect("temporary folder");
         let (mut sink, files) =
-            PngFolder::create(folder.path().join("new"), &Arc::default(), Full::Wait).expect("made");
+            PngFolder::create(folder.path().join("new"), &Arc::default(), Full::Wait, &Allowance::default())
+                .expect("made");
         let pixels = [0x10, 0x20, 0x30, 0xff, 0x01, 0x02, 0x03, 0x00];
         let first = ScreenName { slot: 3, kind: "display".into(), first: true, ..ScreenName::default() };
         let stamp = Stamp::default();

@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use fencepost_devices::virtio_fs::Access;
 
 use super::guest::{Guest, nul, u32_at, u64_at};
+use crate::allowance::Allowance;
 
 const EPERM: i32 = 1;
 const ENOENT: i32 = 2;
@@ -74,4 +75,25 @@ fn a_files_owner_is_not_changed() {
     };
     assert!(guest.ask(4, file, &owner(0)).is_ok(), "what it is already");
     assert_eq!(guest.ask(4, file, &owner(7)), Err(EPERM));
+}
+
+#[test]
+fn a_guest_writes_no_more_than_it_may() {
+    const ENOSPC: i32 = 28;
+    let folder = tempfile::tempdir().unwrap();
+    let mut guest = Guest::new(folder.path(), Access::Rw);
+    // A file's name is a block of 4096 bytes; a request to write has 40 bytes before its data (`struct fuse_write_in`).
+    guest.server.allowance = Allowance::of(Some(4096 + 2 * (40 + 100)));
+    let (file, handle) = guest.create(1, "new", 0o644).unwrap();
+    assert_eq!(guest.write(file, handle, 0, &[1; 100]), Ok(100));
+    assert_eq!(guest.write(file, handle, 0, &[2; 101]), Err(ENOSPC));
+    // The same bytes again take as much.
+    assert_eq!(guest.write(file, handle, 0, &[3; 100]), Ok(100));
+    assert_eq!(guest.write(file, handle, 0, &[4; 1]), Err(ENOSPC));
+    // FALLOCATE: handle, offset, length, mode.
+    let room = [handle.to_le_bytes(), 0u64.to_le_bytes(), 1u64.to_le_bytes(), [0; 8]].concat();
+    assert_eq!(guest.ask(43, file, &room), Err(ENOSPC));
+    assert_eq!(guest.create(1, "other", 0o644), Err(ENOSPC));
+    assert_eq!(guest.read(file, 0, 200).unwrap(), [3; 100]);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
