@@ -10,6 +10,14 @@ share_is_full() {
     as_root umount "$mounted"
 }
 
+# A share to which the guest may write so much and no more: `share_is_bounded NAME`.
+share_is_bounded() {
+    local dir=$logs/$1-bounded
+    mkdir "$dir"
+    with_virtio guest "$1" 300 "virtio_fs_bounded" --share "out=$dir,rw" --max-disk 2M
+    check "$1: the host has no more than that" [ "$(du -sk "$dir" | cut -f1)" -le 2100 ]
+}
+
 # A machine that is saved with a share mounted and files open there, and the one that is restored: `share_is_kept NAME`.
 share_is_kept() {
     local name=$1 dir=$logs/$1-kept status=0
@@ -34,6 +42,8 @@ was_kept() {
 }
 
 share_is_full share-full
+share_is_bounded share-bounded
 share_is_kept share-kept
 on_stable share_is_full stable-share-full
+on_stable share_is_bounded stable-share-bounded
 on_stable share_is_kept stable-share-kept

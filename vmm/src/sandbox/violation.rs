@@ -11,6 +11,9 @@ use super::calls::name;
 /// The exit status of a process that has made such a call: as of one that SIGSYS ended.
 pub const STATUS: i32 = 128 + libc::SIGSYS;
 
+/// How long the line waits for room on standard error.
+const READER_MS: libc::c_int = 100;
+
 /// Where the number of the call is in a SIGSYS's `siginfo_t` on x86-64: behind number, error, code, padding and address.
 const CALL_AT: usize = 24;
 
@@ -41,9 +44,13 @@ extern "C" fn handle(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c
     line.number(call.unsigned_abs());
     line.add(b"), which is not on its list: the run ends here; if no guest is to blame, report it, and use --sandbox off\n");
     terminal::restore_at_once();
-    // SAFETY: both may be called in a signal's handler, and the memory is the line's.
+    let mut errors = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: all of them may be called in a signal's handler, and the memory is the line's and the structure's.
     unsafe {
-        libc::write(libc::STDERR_FILENO, line.bytes.as_ptr().cast(), line.length);
+        // A reader that takes nothing does not hold the end.
+        if libc::poll(&raw mut errors, 1, READER_MS) == 1 {
+            libc::write(libc::STDERR_FILENO, line.bytes.as_ptr().cast(), line.length);
+        }
         libc::_exit(STATUS);
     }
 }
