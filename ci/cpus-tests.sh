@@ -1,5 +1,5 @@
-# Four CPUs of one machine: the same run each time, another with another seed, and the same from a snapshot in its middle; sourced by
-# ci/guest-tests.sh.
+# Four CPUs of one machine: the same run each time, another with another seed, and the same from a snapshot in its middle; another kernel
+# that takes them over. Sourced by ci/guest-tests.sh.
 # shellcheck shell=bash disable=SC2154
 
 # Runs test_cpus: `four NAME OPTION...`. Leaves what must be the same in $logs/NAME.same.
@@ -30,3 +30,25 @@ four_restored() {
 check "cpus: four, twice the same" four_same
 check "cpus: four, another seed" four_differ
 check "cpus: four, from a snapshot" four_restored
+
+# A kernel starts another one by kexec, which finds the last CPU off line and the others halted by the first kernel: it brings up all four.
+next_kernel() {
+    # `guest`, which is in ci/test, looks at it.
+    # shellcheck disable=SC2034
+    local tree=$logs/$1 INITRD=initrd-boot
+    mkdir -p "$tree/second/bin" "$tree/first/bin" "$tree/first/next"
+    cp "$GUEST/programs/init" "$tree/second/"
+    cp "$GUEST/programs/test_cpus" "$tree/second/bin/"
+    echo "test_cpus 4" >"$tree/second/run-default"
+    archive "$tree/second" >"$tree/first/next/initrd"
+    cp "$KERNEL/vmlinuz" "$tree/first/next/"
+    cp "$GUEST/programs/kexec" "$tree/first/bin/"
+    archive "$tree/first" >"$tree/initrd"
+    guest "$1" 900 "kexec /next/vmlinuz /next/initrd 3" --initrd "$tree/initrd" --cpus 4
+    check "cpus: $1 leaves three of the four" grep -q '^# the next kernel takes over from 3 CPUs' "$logs/guest-$1.text"
+}
+archive() {
+    (cd "$1" && find . | cpio -o -H newc --quiet)
+}
+next_kernel kexec
+on_stable next_kernel kexec-stable
