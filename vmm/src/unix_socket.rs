@@ -1,9 +1,10 @@
 //! A Unix socket of this run's own, at which other programs connect.
 
+use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 /// A socket that never blocks. Dropped, it is gone: whoever comes later finds no socket that nobody answers at.
@@ -21,9 +22,9 @@ impl UnixSocket {
     /// There is something, or no socket can be made there.
     pub fn bind(path: &Path) -> io::Result<Self> {
         if is_left(path) {
-            std::fs::remove_file(path)?;
+            fs::remove_file(path)?;
         }
-        let socket = UnixSocket { listener: UnixListener::bind(path)?, path: path.to_path_buf() };
+        let socket = UnixSocket { listener: listen(path, None)?, path: path.to_path_buf() };
         socket.listener.set_nonblocking(true)?;
         Ok(socket)
     }
@@ -38,9 +39,32 @@ impl UnixSocket {
     }
 }
 
+/// A socket at `path`, where nothing is, with these rights if they are not to be the usual ones. Whoever finds it can connect: it gets its
+/// name when somebody listens.
+///
+/// # Errors
+///
+/// There is something, or no socket can be made there.
+pub fn listen(path: &Path, mode: Option<u32>) -> io::Result<UnixListener> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // What is too long for a socket is refused under its own name, which may be the longer one.
+    SocketAddr::from_pathname(path)?;
+    let unnamed = tempfile::Builder::new()
+        .prefix(".")
+        .rand_bytes(4)
+        .make_in(folder, |path| UnixListener::bind(path))?;
+    if let Some(mode) = mode {
+        fs::set_permissions(unnamed.path(), Permissions::from_mode(mode))?;
+    }
+    unnamed.persist_noclobber(path).map_err(|refused| match refused.error.kind() {
+        ErrorKind::AlreadyExists => io::Error::from_raw_os_error(libc::EADDRINUSE),
+        _ => refused.error,
+    })
+}
+
 /// Whether a socket is there at which nobody listens any more.
 fn is_left(path: &Path) -> bool {
-    std::fs::symlink_metadata(path).is_ok_and(|it| it.file_type().is_socket())
+    fs::symlink_metadata(path).is_ok_and(|it| it.file_type().is_socket())
         && UnixStream::connect(path).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
 }
 
@@ -52,13 +76,55 @@ impl AsFd for UnixSocket {
 
 impl Drop for UnixSocket {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
+        let _ = fs::remove_file(&self.path);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
+
+    const ROUNDS: u32 = 2000;
+
+    #[test]
+    fn whoever_finds_it_can_connect() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |round: u32| folder.path().join(round.to_string());
+        let found = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            let finder = scope.spawn(|| {
+                for round in 0..ROUNDS {
+                    while !path(round).exists() {
+                        std::hint::spin_loop();
+                    }
+                    UnixStream::connect(path(round)).expect("somebody listens");
+                    found.store(round + 1, Ordering::Release);
+                }
+            });
+            for round in 0..ROUNDS {
+                let _socket = UnixSocket::bind(&path(round)).unwrap();
+                while found.load(Ordering::Acquire) <= round && !finder.is_finished() {
+                    std::thread::yield_now();
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn its_rights_are_what_they_are_to_be_and_nothing_is_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let _socket = listen(&path, Some(0o600)).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(listen(&path, None).is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(
+            listen(&folder.path().join("x".repeat(108)), None).is_err(),
+            "no name of a socket's is so long"
+        );
+    }
 
     #[test]
     fn what_a_run_left_gives_way_and_nothing_else_does() {
@@ -71,8 +137,8 @@ mod tests {
         assert!(UnixStream::connect(&path).is_ok(), "the first is still there");
         drop(socket);
         assert!(!path.exists());
-        std::fs::write(&path, "text").unwrap();
+        fs::write(&path, "text").unwrap();
         assert_eq!(UnixSocket::bind(&path).unwrap_err().kind(), ErrorKind::AddrInUse);
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "text");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "text");
     }
 }

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +20,7 @@ use crate::debug::Calls;
 use crate::error::{HostError, plain};
 use crate::sandbox::{self, Role};
 use crate::say;
+use crate::unix_socket;
 
 /// What a debugger may say before it is read: more waits in its socket.
 const BYTES_MAX: usize = 64 * 1024;
@@ -235,11 +235,9 @@ fn listen(option: &str, place: &Place) -> Result<(Listener, String, Option<PathB
     match place {
         Place::Unix(path) => {
             let fix = "name a socket that is not there yet, in a folder where you may write";
-            let listener = UnixListener::bind(path);
+            let listener = unix_socket::listen(path, Some(0o600));
             let listener = listener.map_err(|error| failed(&path.display(), &error, fix))?;
-            let mine = std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600));
-            mine.and_then(|()| listener.set_nonblocking(true))
-                .map_err(|error| failed(&path.display(), &error, fix))?;
+            listener.set_nonblocking(true).map_err(|error| failed(&path.display(), &error, fix))?;
             let command = format!("target remote {}", path.display());
             Ok((Listener::Unix(listener), command, Some(path.clone())))
         }

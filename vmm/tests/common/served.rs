@@ -1,6 +1,6 @@
 //! A micro-guest with a server for a debugger, and what is left of its run.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -46,16 +46,14 @@ impl Served {
         self.folder.path().join("socket")
     }
 
-    /// A debugger's end. The socket's file is there a moment before somebody listens.
+    /// A debugger's end.
     pub fn connect(&self) -> UnixStream {
-        loop {
-            match UnixStream::connect(self.socket()) {
-                Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                connected => return connected.unwrap(),
-            }
-        }
+        UnixStream::connect(self.socket()).unwrap()
+    }
+
+    /// Types at a console whose standard input is a pipe.
+    pub fn type_in(&mut self, text: &str) {
+        self.child.stdin.as_mut().unwrap().write_all(text.as_bytes()).unwrap();
     }
 
     /// What the run leaves.
