@@ -25,7 +25,7 @@ use fencepost_time::{Cycles, TscOffset};
 use fencepost_trace::Accel;
 use vm_memory::GuestMemoryMmap;
 
-use super::kvm::KvmBackEnd;
+use super::kvm::{self, KvmBackEnd};
 use super::soft::{Processor, Soft};
 use super::{BackEnd, Built, End, Ran, SavedCpus, cpu};
 use crate::accel::Chosen;
@@ -96,12 +96,14 @@ impl Moving {
     ///
     /// # Errors
     ///
-    /// A guest that was told another TSC frequency than this KVM's is refused as bad input.
+    /// A guest that was told another TSC frequency than this KVM's, or has turned on what this KVM lacks, is refused as bad input.
     pub fn resume(
         (mut soft, model): (Soft<Cpus>, Model),
         memory: &GuestMemoryMmap,
         time: &TimeBase,
     ) -> Result<Self, HostError> {
+        let states: Vec<CpuState> = soft.processor().all().iter().map(Cpu::state).collect();
+        kvm::model::allows(model, &states)?;
         let kvm = KvmBackEnd::new(memory, None, (soft.processor().all().len() as u32, model))?;
         if kvm.tsc_hz() != time.hz() {
             let (told, has) = (time.hz(), kvm.tsc_hz());
