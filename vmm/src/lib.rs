@@ -58,6 +58,7 @@ pub mod frames;
 pub mod gdb;
 mod going_back;
 mod hooks;
+mod in_use;
 pub mod initrd;
 pub mod input;
 pub mod input_script;

@@ -8,7 +8,7 @@ use std::process::Command;
 use sha2::{Digest, Sha256};
 
 use super::headers::headers;
-use super::kept::{sweep, used};
+use super::kept::prune;
 use super::mirror::mirror;
 use super::order::numbers;
 use super::tree::KernelTree;
@@ -72,8 +72,8 @@ pub fn build(
     let builds = cache.join(FOLDER);
     let work = builds.join(&hex(&key.finalize())[..16]);
     let _lock = lock(&work, job)?;
-    used(&work);
-    sweep(&builds, MOST_KEPT);
+    job.uses.add(&work);
+    prune(&builds, MOST_KEPT);
     let copy = mirror(&from, &work).map_err(|error| unusable(dir, &error))?;
     let log = work.join("log");
     let written = |error: io::Error| {

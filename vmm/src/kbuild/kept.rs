@@ -5,7 +5,6 @@ use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 
@@ -14,6 +13,7 @@ use super::facts::Facts;
 use super::order::numbers;
 use super::tree::KernelTree;
 use crate::error::{HostError, plain};
+use crate::in_use::{by_use, remove_idle};
 use crate::machine::log::hex;
 use crate::root::lock;
 use crate::root::process::{Job, STOPPED, stopped};
@@ -26,10 +26,8 @@ const CATALOGUE: &str = "catalogue-1";
 const UPDATES: &str = "updates";
 /// What a kernel's build says of its modules, and the index does not.
 const OF_BUILD: [&str; 3] = ["modules.builtin", "modules.builtin.modinfo", "modules.order"];
-/// Indexes that are kept at most, each of some 8 MiB: the ones that were used last.
+/// Indexes that are kept at most, each of some 8 MiB: the ones that were used last. Those in use stay.
 const MOST_KEPT: usize = 16;
-/// One that was used so recently may be in use.
-const IN_USE: Duration = Duration::from_secs(3600);
 
 /// The index of a kernel's modules: a folder with `modules.dep` and all else that depmod(8) writes, and what the kernel's build wrote
 /// beside it. The modules are not in it.
@@ -71,16 +69,17 @@ pub fn index_with(
         files.push((to, bytes));
     }
     let folder = place(kernel, cache, key);
-    if used(&folder) {
+    if job.uses.add(&folder) {
         return Ok(folder);
     }
     let _lock = lock(&cache.join(FOLDER), job)?;
-    if used(&folder) {
+    if job.uses.add(&folder) {
         return Ok(folder);
     }
     modules.sort_by(|(a, _), (b, _)| a.cmp(b));
     catalogue.add(modules);
     write(&folder, kernel, &catalogue, &files)?;
+    job.uses.add(&folder);
     Ok(folder)
 }
 
@@ -88,12 +87,12 @@ pub fn index_with(
 fn catalogued(kernel: &KernelTree, cache: &Path, job: &Job) -> Result<(PathBuf, Catalogue), HostError> {
     let paths = modules(&kernel.modules)?;
     let folder = place(kernel, cache, fingerprint(kernel, &paths)?);
-    if let Some(catalogue) = kept(&folder) {
+    if let Some(catalogue) = kept(&folder, job) {
         return Ok((folder, catalogue));
     }
     let _lock = lock(&cache.join(FOLDER), job)?;
     // Another one may have made it meanwhile.
-    if let Some(catalogue) = kept(&folder) {
+    if let Some(catalogue) = kept(&folder, job) {
         return Ok((folder, catalogue));
     }
     job.say(&format!("reading the {} modules of {}", paths.len(), kernel.release));
@@ -102,21 +101,14 @@ fn catalogued(kernel: &KernelTree, cache: &Path, job: &Job) -> Result<(PathBuf, 
     let catalogue = Catalogue::new(facts, &order);
     let bytes = postcard::to_stdvec(&catalogue).map_err(|error| HostError::Host(error.to_string()))?;
     write(&folder, kernel, &catalogue, &[(CATALOGUE.to_string(), bytes)])?;
+    job.uses.add(&folder);
     Ok((folder, catalogue))
 }
 
 /// A catalogue that is there and whole.
-fn kept(folder: &Path) -> Option<Catalogue> {
-    let bytes = fs::read(folder.join(CATALOGUE)).ok()?;
-    let catalogue = postcard::from_bytes(&bytes).ok()?;
-    used(folder).then_some(catalogue)
-}
-
-/// Whether there is an index in this place, which counts as used now.
-pub(super) fn used(folder: &Path) -> bool {
-    // Only the order of removal depends on the time.
-    let touch = |folder: File| drop(folder.set_modified(SystemTime::now()));
-    File::open(folder).map(touch).is_ok()
+fn kept(folder: &Path, job: &Job) -> Option<Catalogue> {
+    let bytes = job.uses.add(folder).then(|| fs::read(folder.join(CATALOGUE)).ok())??;
+    postcard::from_bytes(&bytes).ok()
 }
 
 fn place(kernel: &KernelTree, cache: &Path, key: Sha256) -> PathBuf {
@@ -197,7 +189,7 @@ fn write(
         catalogue.write(builtin).map_err(|why| HostError::Host(format!("{}: {why}", folder.display())))?;
     let written = || {
         let parent = folder.parent().unwrap_or(Path::new("."));
-        sweep(parent, MOST_KEPT);
+        prune(parent, MOST_KEPT);
         let partial = tempfile::Builder::new().prefix(".partial-").tempdir_in(parent)?;
         for (name, bytes) in &files {
             put(&partial.path().join(name), bytes)?;
@@ -233,18 +225,12 @@ fn put(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_data()
 }
 
-/// Removes the folders in `folder` that were used longest ago, beyond `most`.
-pub(super) fn sweep(folder: &Path, most: usize) {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let old = |entry: fs::DirEntry| {
-        let used = entry.metadata().ok().filter(fs::Metadata::is_dir)?.modified().ok()?;
-        Some((used, entry.path()))
-    };
-    let mut all: Vec<_> = entries.filter_map(old).collect();
-    all.sort_unstable_by(|a, b| b.cmp(a));
-    let idle = |(used, _): &(SystemTime, PathBuf)| used.elapsed().is_ok_and(|age| age > IN_USE);
-    // Somebody else may have been quicker.
-    all.into_iter().skip(most).filter(idle).for_each(|(_, path)| drop(fs::remove_dir_all(path)));
+/// Removes the folders in `folder` that were used longest ago, beyond `most`, but for those in use.
+pub(super) fn prune(folder: &Path, most: usize) {
+    let folders = by_use(folder).into_iter().filter(|(_, path)| path.is_dir());
+    for (_, path) in folders.skip(most) {
+        remove_idle(&path, |path| drop(fs::remove_dir_all(path)));
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 use std::cell::RefCell;
+use std::time::{Duration, SystemTime};
 
 use super::super::testing::{kernel, module, put};
 use super::*;
+use crate::in_use::Holds;
 
 /// A kernel of two modules, a cache, and what was told to the user.
 struct Place {
@@ -105,16 +107,17 @@ fn a_damaged_entry_is_made_anew() {
 #[test]
 fn the_oldest_unused_indexes_go() {
     let folder = tempfile::tempdir().expect("a folder");
-    let long_ago = SystemTime::now() - 10 * IN_USE;
+    let long_ago = SystemTime::now() - Duration::from_secs(36_000);
     for number in 0..MOST_KEPT + 3 {
         let one = folder.path().join(format!("{number}"));
         fs::create_dir(&one).expect("new");
-        let used =
-            if number == 0 { SystemTime::now() } else { long_ago + Duration::from_secs(number as u64) };
+        let used = long_ago + Duration::from_secs(number as u64);
         File::open(&one).expect("there").set_modified(used).expect("ours");
     }
-    sweep(folder.path(), MOST_KEPT);
+    let uses = Holds::default();
+    assert!(uses.add(&folder.path().join("1")) && !uses.add(&folder.path().join("none")));
+    prune(folder.path(), MOST_KEPT);
     let gone: Vec<usize> =
         (0..MOST_KEPT + 3).filter(|number| !folder.path().join(number.to_string()).exists()).collect();
-    assert_eq!(gone, [1, 2, 3]);
+    assert_eq!(gone, [0, 2, 3]);
 }

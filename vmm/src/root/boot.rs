@@ -4,7 +4,6 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use fencepost_firmware::kernel::KernelFile;
 use fencepost_firmware::packed::Packed;
@@ -20,6 +19,7 @@ use super::spool::Spool;
 use super::tree::{Kind, Tree};
 use super::{folder, lock};
 use crate::error::{HostError, plain};
+use crate::in_use::{by_use, remove_idle};
 use crate::machine::log::hex;
 
 /// The static busybox is for the host's architecture, whatever the root is made of: the kernel's.
@@ -32,7 +32,7 @@ pub const COMMAND_LINE: &str = "console=ttyS0 quiet panic=-1 reboot=acpi intel_i
     initcall_blacklist=jent_mod_init,load_system_certificate_list,bpf_tcp_ca_kfunc_init,bpf_dummy_struct_ops_init,\
     trace_eval_init,mcheck_init_device";
 const BUSYBOX: &str = "busybox-static";
-/// Initramfs that are kept at most, each of 3 MiB or so: the ones that were used last.
+/// Initramfs that are kept at most, each of 3 MiB or so: the ones that were used last. Those in use stay.
 const MOST_KEPT: usize = 8;
 
 /// The initramfs that boots `kernel` into a root, in a file in the cache folder.
@@ -53,13 +53,12 @@ pub fn initramfs(
     let bytes = initramfs::build(&modules, &busybox, place, (task, beside))?;
     let kept = folder(cache).join("initramfs");
     let path = kept.join(hex(&Sha256::digest(&bytes)));
-    if fs::read(&path).is_ok_and(|there| there == bytes) {
-        // Only the order of removal depends on it.
-        let _ = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+    if job.uses.add(&path) && fs::read(&path).is_ok_and(|there| there == bytes) {
         return Ok(path);
     }
     keep(&path, &bytes, 0o644)?;
-    sweep(&kept);
+    job.uses.add(&path);
+    prune(&kept);
     Ok(path)
 }
 
@@ -263,12 +262,39 @@ fn keep(path: &Path, bytes: &[u8], mode: u32) -> Result<(), HostError> {
     })
 }
 
-/// Removes the files that were used longest ago.
-fn sweep(folder: &Path) {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut files: Vec<_> =
-        entries.filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()))).collect();
-    files.sort_unstable_by(|a, b| b.cmp(a));
-    // Somebody else may have been quicker.
-    files.into_iter().skip(MOST_KEPT).for_each(|(_, path)| drop(fs::remove_file(path)));
+/// Removes the files that were used longest ago, but for those in use.
+fn prune(folder: &Path) {
+    for (_, path) in by_use(folder).into_iter().skip(MOST_KEPT) {
+        remove_idle(&path, |path| drop(fs::remove_file(path)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+    use crate::in_use::Holds;
+
+    #[test]
+    fn of_too_many_initramfs_the_oldest_go_but_for_those_in_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |number: usize| folder.path().join(number.to_string());
+        for number in 0..MOST_KEPT + 3 {
+            fs::write(path(number), "initramfs").unwrap();
+            let used = SystemTime::UNIX_EPOCH + Duration::from_secs(number as u64);
+            File::open(path(number)).unwrap().set_modified(used).unwrap();
+        }
+        // Of another suite, which has been running for long.
+        let theirs = Holds::default();
+        assert!(theirs.add(&path(1)));
+        File::open(path(1)).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        prune(folder.path());
+        let left: Vec<usize> = (0..MOST_KEPT + 3).filter(|number| path(*number).exists()).collect();
+        assert_eq!(left[..2], [1, 3]);
+        assert_eq!(left.len(), MOST_KEPT + 1);
+        drop(theirs);
+        prune(folder.path());
+        assert!(!path(1).exists());
+    }
 }

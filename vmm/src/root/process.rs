@@ -6,12 +6,14 @@ use std::io::{self, Read, Seek};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::error::{HostError, plain};
+use crate::in_use::Holds;
 
 /// How often a program is looked at.
 const LOOK: Duration = Duration::from_millis(5);
@@ -24,6 +26,8 @@ pub const STOPPED: &str = "stopped by a signal; nothing was written";
 pub struct Job<'a> {
     /// The number of the signal that came, or 0.
     pub signal: &'a AtomicI32,
+    /// What it uses of the cache, which stays as long as the job lasts.
+    pub uses: Arc<Holds>,
     tell: &'a dyn Fn(&str),
     folder: Option<PathBuf>,
 }
@@ -58,12 +62,13 @@ impl Ran {
 impl<'a> Job<'a> {
     /// A job that tells the user by `tell`, and ends when `signal` is no longer 0.
     pub fn new(signal: &'a AtomicI32, tell: &'a dyn Fn(&str)) -> Job<'a> {
-        Job { signal, tell, folder: None }
+        Job { signal, uses: Arc::default(), tell, folder: None }
     }
 
     /// The same with programs that run in `folder`.
     pub fn within(&self, folder: &Path) -> Job<'a> {
-        Job { signal: self.signal, tell: self.tell, folder: Some(folder.to_path_buf()) }
+        let (uses, folder) = (Arc::clone(&self.uses), Some(folder.to_path_buf()));
+        Job { signal: self.signal, uses, tell: self.tell, folder }
     }
 
     /// Tells the user.

@@ -7,14 +7,15 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::retry_on_intr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::config::MachineConfig;
 use crate::error::{HostError, plain};
+use crate::in_use::{Hold, by_use, remove_idle};
 use crate::machine::log::hex;
 
 /// Snapshots that are kept at most, and what they may take of the disk together: those that were used last. Those in use stay.
@@ -90,9 +91,6 @@ fn digest(path: &Path) -> Result<String, HostError> {
     Ok(hex(&Sha256::digest(bytes)))
 }
 
-/// Keeps a snapshot from being removed, by this process and by others, until it is dropped.
-pub struct Hold(#[expect(dead_code, reason = "its lock is what is kept")] File);
-
 /// A place for a snapshot.
 pub struct Place {
     folder: PathBuf,
@@ -116,29 +114,14 @@ impl Place {
 
     /// The snapshot, if it is there. It is the newest from now on.
     pub fn find(&self) -> Option<Hold> {
-        let list = File::open(self.list()).ok()?;
-        flock(&list, FlockOperation::NonBlockingLockShared).ok()?;
         // Who removes one takes the list away first, and the rest with the lock.
-        if !self.list().is_file() || !self.path().is_file() {
-            return None;
-        }
-        // Only the order of removal depends on it.
-        let _ = list.set_modified(SystemTime::now());
-        Some(Hold(list))
+        Hold::of(&self.list()).filter(|_| self.path().is_file())
     }
 
     /// Why a snapshot of the same thing, made before, does not do; nothing if there is none.
     pub fn stale(&self) -> Option<String> {
-        let others = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let mut others: Vec<(SystemTime, Key)> = others
-            .filter(|entry| entry.path().extension().is_some_and(|it| it == "json"))
-            .filter_map(|entry| {
-                let key: Key = serde_json::from_slice(&fs::read(entry.path()).ok()?).ok()?;
-                (key.what == self.key.what).then_some((entry.metadata().ok()?.modified().ok()?, key))
-            })
-            .collect();
-        others.sort_by_key(|(time, _)| *time);
-        let (_, other) = others.pop()?;
+        let mut others = self.lists().filter_map(|list| serde_json::from_slice(&fs::read(list).ok()?).ok());
+        let other: Key = others.find(|other: &Key| other.what == self.key.what)?;
         let changed = |name: &&String| other.parts.get(*name) != self.key.parts.get(*name);
         let names = self.key.parts.keys().chain(other.parts.keys()).filter(changed);
         let names: std::collections::BTreeSet<&str> = names.map(String::as_str).collect();
@@ -167,40 +150,39 @@ impl Place {
         let write = || {
             let mut file = tempfile::NamedTempFile::new_in(&self.folder)?;
             std::io::Write::write_all(&mut file, &text)?;
-            flock(file.as_file(), FlockOperation::NonBlockingLockShared)?;
-            file.persist(&list).map_err(|error| error.error)
+            file.persist(&list).map_err(|error| error.error)?;
+            Hold::of(&list).ok_or_else(|| std::io::ErrorKind::WouldBlock.into())
         };
-        let hold = Hold(write().map_err(|error| cannot(&list, &error))?);
-        self.sweep();
+        // Two that made the same one at a time hold the same list.
+        let alone = File::open(&self.folder).and_then(|folder| {
+            retry_on_intr(|| flock(&folder, FlockOperation::LockExclusive))?;
+            Ok(folder)
+        });
+        let _alone = alone.map_err(|error| cannot(&self.folder, &error))?;
+        let hold = self.find().map_or_else(write, Ok).map_err(|error| cannot(&list, &error))?;
+        self.prune();
         Ok(hold)
     }
 
-    fn sweep(&self) {
-        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let mut lists: Vec<(SystemTime, PathBuf)> = entries
-            .filter(|entry| entry.path().extension().is_some_and(|it| it == "json"))
-            .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
-            .collect();
-        lists.sort_unstable_by(|a, b| b.cmp(a));
+    fn prune(&self) {
         let (mut count, mut bytes) = (0, 0);
-        for (_, list) in lists {
+        for list in self.lists() {
             let snapshot = list.with_extension("snapshot");
             count += 1;
             bytes += fs::metadata(&snapshot).map_or(0, |data| data.blocks() * 512);
             if count > MOST_KEPT || bytes > MOST_BYTES {
-                remove(&list, &snapshot);
+                remove_idle(&list, |list| {
+                    let _ = fs::remove_file(list);
+                    let _ = fs::remove_file(&snapshot);
+                });
             }
         }
     }
-}
 
-/// Removes a snapshot that nobody uses.
-fn remove(list: &Path, snapshot: &Path) {
-    let Ok(file) = File::open(list) else { return };
-    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-        // Somebody else may have been quicker.
-        let _ = fs::remove_file(list);
-        let _ = fs::remove_file(snapshot);
+    /// The lists of all snapshots, the one that was used last first.
+    fn lists(&self) -> impl Iterator<Item = PathBuf> {
+        let lists = by_use(&self.folder).into_iter().map(|(_, path)| path);
+        lists.filter(|path| path.extension().is_some_and(|it| it == "json"))
     }
 }
 
@@ -235,6 +217,22 @@ mod tests {
         let other = Place::new(cache.path(), key("two"));
         assert!(other.find().is_none());
         assert_eq!(other.stale().unwrap(), "the kernel is not what it was");
+    }
+
+    #[test]
+    fn a_snapshot_that_two_have_made_is_held_by_both() {
+        let cache = tempfile::tempdir().unwrap();
+        let made = || {
+            let place = Place::new(cache.path(), key("the same"));
+            place.make_room().unwrap();
+            std::fs::write(place.path(), "machine").unwrap();
+            (place.keep().unwrap(), place)
+        };
+        let ((first, place), (second, _)) = (made(), made());
+        drop(second);
+        remove_idle(&place.list(), |_| panic!("the first is there"));
+        drop(first);
+        assert!(place.find().is_some());
     }
 
     #[test]

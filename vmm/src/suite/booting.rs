@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 use fencepost_devices::parameters::Value;
 
-use super::base::{Hold, Place};
+use super::base::Place;
 use super::order::{Boot, Order};
 use super::pool;
 use crate::config::MachineConfig;
 use crate::error::HostError;
+use crate::in_use::Hold;
 
 /// The machine that several scenarios share.
 pub struct Base {

@@ -141,9 +141,10 @@ pub fn run(wanted: &Wanted, signal: &AtomicI32, tell: Tell<'_>) -> Result<Suite,
     let telling = Telling::new(items.len(), wanted.shell || wanted.gdb.is_some(), tell);
     let queue = Queue::default();
     let mut over = Vec::new();
+    let say = |text: &str| telling.line(text);
+    // What it uses of the cache stays until all is over.
+    let job = Job::new(signal, &say);
     let fill = || {
-        let say = |text: &str| telling.line(text);
-        let job = Job::new(signal, &say);
         let mut preparing = prepare::Preparing::new(&cache, &job, wanted);
         for item in items {
             match preparing.item(item)? {
