@@ -1,67 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 OR MIT */
 /* Several CPUs: started by INIT and SIPI, counting together, and sending each other interrupts. */
-#include "micro.h"
+#include "smp.h"
 
-#define CPUS 4
-/* Where a CPU starts: a page below 1 MiB that the firmware leaves alone. */
-#define TRAMPOLINE 0x8000ul
-#define ICR (APIC + 0x300)
-#define INIT 0x4500
-#define SIPI 0x4600
-#define ALL_OTHERS (3u << 18)
 /* To the other CPUs. */
 #define WAKE_VECTOR 0x50
 /* How often each CPU counts: most by LOCK INC, some by an instruction that not every KVM knows. */
 #define ROUNDS 500
 #define WIDE_ROUNDS 50
 
-/* From real mode to 64-bit mode: the page itself is the code segment, and what it needs is behind the code. */
-asm(".section .rodata\n"
-    ".globl trampoline, trampoline_end, trampoline_cr3, trampoline_stack\n"
-    ".balign 16\n"
-    "trampoline:\n"
-    ".code16\n"
-    "	cli\n"
-    "	mov	%cs, %ax\n"
-    "	mov	%ax, %ds\n"
-    "	lgdtl	trampoline_gdt_pointer - trampoline\n"
-    "	mov	$0xa0, %eax\n" /* CR4: PAE, PGE */
-    "	mov	%eax, %cr4\n"
-    "	mov	trampoline_cr3 - trampoline, %eax\n"
-    "	mov	%eax, %cr3\n"
-    "	mov	$0xc0000080, %ecx\n" /* EFER: LME, NXE */
-    "	mov	$0x900, %eax\n"
-    "	xor	%edx, %edx\n"
-    "	wrmsr\n"
-    "	mov	$0x80000033, %eax\n" /* CR0: PG, NE, ET, MP, PE */
-    "	mov	%eax, %cr0\n"
-    "	ljmpl	$0x10, $0x8000 + (1f - trampoline)\n"
-    ".code64\n"
-    "1:	mov	$0x18, %eax\n"
-    "	mov	%eax, %ds\n"
-    "	mov	%eax, %es\n"
-    "	mov	%eax, %ss\n"
-    "	mov	0x8000 + (trampoline_stack - trampoline), %rsp\n"
-    "	xor	%ebp, %ebp\n"
-    "	cld\n"
-    "	movabs	$cpu_main, %rax\n"
-    "	call	*%rax\n"
-    ".balign 8\n"
-    "trampoline_gdt:\n"
-    "	.quad	0, 0\n"
-    "	.quad	0x00af9b000000ffff\n"
-    "	.quad	0x00cf93000000ffff\n"
-    "trampoline_gdt_pointer:\n"
-    "	.word	31\n"
-    "	.long	0x8000 + (trampoline_gdt - trampoline)\n"
-    ".balign 8\n"
-    "trampoline_cr3: .quad 0\n"
-    "trampoline_stack: .quad 0\n"
-    "trampoline_end:\n"
-    ".previous\n");
-extern const uint8_t trampoline[], trampoline_end[], trampoline_cr3[], trampoline_stack[];
-
-static uint8_t stacks[CPUS][4 * PAGE] __attribute__((aligned(16)));
 static volatile uint64_t counted, running, stage, woken[CPUS], nmis, finished;
 static volatile char alone_does;
 static volatile struct {
@@ -70,11 +16,6 @@ static volatile struct {
 static volatile struct {
 	uint64_t apic, leaf1, leafb, bootstrap;
 } seen[CPUS];
-
-static void lock_add(volatile uint64_t *to, uint64_t value)
-{
-	asm volatile("lock addq %1, %0" : "+m"(*to) : "r"(value) : "memory", "cc");
-}
 
 /* One up and one down, at once. */
 static void lock_wide(void)
@@ -97,11 +38,6 @@ static void cpuid(uint32_t leaf, uint32_t *ebx, uint32_t *edx)
 	asm volatile("cpuid" : "+a"(eax), "=b"(*ebx), "+c"(ecx), "=d"(*edx));
 }
 
-static uint64_t number(void)
-{
-	return read32(APIC + 0x20) >> 24;
-}
-
 static void look(void)
 {
 	uint32_t ebx, edx;
@@ -120,12 +56,6 @@ static void count(void)
 		asm volatile("lock incq %0" : "+m"(counted) : : "memory", "cc");
 	for (int n = 0; n < WIDE_ROUNDS; n++)
 		lock_wide();
-}
-
-static void send(uint64_t to, uint32_t what)
-{
-	write32(ICR + 0x10, to << 24);
-	write32(ICR, what);
 }
 
 __attribute__((interrupt)) static void wake(struct frame *frame)
@@ -150,13 +80,6 @@ static void sleep_until(volatile uint64_t *word, uint64_t value)
 			break;
 		asm volatile("sti; hlt");
 	}
-}
-
-/* Waits with PAUSE. */
-static void spin_until(volatile uint64_t *word, uint64_t value)
-{
-	while (*word < value)
-		asm volatile("pause");
 }
 
 /* What CPU 2 does for the first letter of the command line; one that none of these is for is the whole test. */
@@ -186,7 +109,7 @@ static void misbehave(char how)
 }
 
 /* What each CPU but the first does. */
-__attribute__((used)) static void cpu_main(void)
+static void cpu_main(void)
 {
 	install_interrupts();
 	set_gate(WAKE_VECTOR, wake);
@@ -211,12 +134,7 @@ __attribute__((used)) static void cpu_main(void)
 
 static void start(uint64_t cpu)
 {
-	write64(TRAMPOLINE + (trampoline_cr3 - trampoline), READ_CONTROL(3));
-	write64(TRAMPOLINE + (trampoline_stack - trampoline), (uint64_t)(stacks[cpu] + sizeof(stacks[cpu])));
-	send(cpu, INIT);
-	send(cpu, SIPI | TRAMPOLINE >> 12);
-	/* A second one means nothing to a CPU that has started. */
-	send(cpu, SIPI | TRAMPOLINE >> 12);
+	start_cpu(cpu);
 	spin_until(&running, cpu);
 }
 
@@ -248,8 +166,7 @@ int micro_main(const uint8_t *zero_page)
 	enable_apic();
 	look();
 	mark(1);
-	for (const uint8_t *byte = trampoline; byte != trampoline_end; byte++)
-		write8(TRAMPOLINE + (byte - trampoline), *byte);
+	cpu_starts_with(cpu_main);
 	for (uint64_t cpu = 1; cpu < CPUS; cpu++)
 		start(cpu);
 	print_value("running besides", running);

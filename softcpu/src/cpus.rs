@@ -112,15 +112,15 @@ impl Cpus {
 
     /// Delivers a message from the machine, or from one of them, to those whom it names.
     pub fn deliver(&mut self, message: InterruptMessage) {
+        self.meet();
         if message.delivery_mode == DeliveryMode::LowestPriority {
             // Of the same priority it is the lowest number's (Intel SDM vol. 3, 11.6.2.4 leaves that open).
-            let named = self.cpus.iter_mut().filter(|cpu| cpu.apic().is_destination(&message));
+            let named = self.cpus.iter_mut().filter(|cpu| cpu.apic().is_candidate(&message));
             if let Some(cpu) = named.min_by_key(|cpu| cpu.apic().ppr()) {
                 cpu.deliver(message);
             }
             return;
         }
-        self.meet();
         self.cpus.iter_mut().for_each(|cpu| cpu.deliver(message));
     }
 

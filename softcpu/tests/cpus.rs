@@ -355,6 +355,11 @@ fn messages_reach_those_they_name() {
     assert_eq!(pending(&cpus), [2]);
     cpus.deliver(message(u32::MAX, DeliveryMode::LowestPriority));
     assert_eq!(pending(&cpus), [2, 3], "of all the last one has the lowest priority");
+    set(&mut cpus, 0, |state| (state.apic.regs[0xf], state.apic.regs[8]) = (0xff, 0));
+    cpus.deliver(InterruptMessage { vector: 0x92, ..message(u32::MAX, DeliveryMode::LowestPriority) });
+    // The request register of vectors 0x80 to 0x9f.
+    assert_eq!(cpus.all()[3].state().apic.regs[0x24], 1 << 0x12 | 1 << 0x11, "the first one's APIC is off");
+    set(&mut cpus, 0, |state| state.apic.regs[0xf] = 0x1ff);
     cpus.deliver(message(u32::MAX, DeliveryMode::Nmi));
     assert!(cpus.all().iter().all(|cpu| cpu.state().nmi_pending));
     cpus.deliver(message(u32::MAX, DeliveryMode::Fixed));

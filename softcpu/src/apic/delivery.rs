@@ -61,7 +61,7 @@ impl LocalApic {
     pub fn highest_pending(&self) -> Option<u8> {
         let vector = self.highest(IRR)?;
         let ready = self.access_mode() != AccessMode::Disabled
-            && self.regs[SVR] & SVR_ENABLE != 0
+            && self.software_enabled()
             && u32::from(vector) & 0xf0 > self.ppr() & 0xf0;
         ready.then_some(vector)
     }
@@ -71,6 +71,11 @@ impl LocalApic {
         let (word, mask) = bit(vector);
         self.regs[IRR | word] &= !mask;
         self.regs[ISR | word] |= mask;
+    }
+
+    /// Whether `message`, of lowest priority, may be this APIC's: it is named, and switched on.
+    pub(crate) fn is_candidate(&self, message: &InterruptMessage) -> bool {
+        self.software_enabled() && self.is_destination(message)
     }
 
     /// Whether `message` names this APIC as a destination.
@@ -118,7 +123,7 @@ impl LocalApic {
 
     /// Requests `vector`. Dropped while disabled by software; vectors below 16 are errors.
     pub(super) fn receive(&mut self, vector: u8, level: bool) {
-        if self.regs[SVR] & SVR_ENABLE == 0 {
+        if !self.software_enabled() {
             return;
         }
         if vector < 16 {

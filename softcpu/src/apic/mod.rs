@@ -302,7 +302,7 @@ impl LocalApic {
         }
     }
 
-    fn software_enabled(&self) -> bool {
+    pub(super) fn software_enabled(&self) -> bool {
         self.regs[SVR] & SVR_ENABLE != 0
     }
 
