@@ -99,6 +99,11 @@ static void misbehave(char how)
 			asm volatile("");
 	case 'e': /* Ends the machine. */
 		leave(7);
+	case 'p': /* A kernel's panic on the console; after it the machine ends. */
+		print("[    0.000000] a kernel with time stamps\n");
+		print("[    1.000000] Kernel panic - not syncing: the second CPU's\n");
+		print("[    1.000100] ---[ end Kernel panic - not syncing: the second CPU's ]---\n");
+		leave(0);
 	case 'r': /* Resets it. */
 		out8(0x602, 1);
 		break;

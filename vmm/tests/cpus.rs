@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -155,12 +156,36 @@ fn it_goes_back_to_a_snapshot(accel: &'static str) -> Tested {
     Tested::Ran
 }
 
+fn has_gdb() -> bool {
+    Command::new("gdb").arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+/// What gdb says when it comes to `socket` and does this.
+fn gdb(socket: &str, commands: &[&str]) -> String {
+    let mut gdb = Command::new("gdb");
+    gdb.args(["-q", "-nx", "-batch", "-ex", "set pagination off", "-ex", "set confirm off"]);
+    gdb.arg("-ex").arg(format!("target remote {socket}"));
+    for command in commands {
+        gdb.args(["-ex", command]);
+    }
+    let output = gdb.arg(guest().expect("it is there")).stdin(Stdio::null()).output().expect("gdb starts");
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+}
+
+/// All of `parts` are in `text`, in this order.
+fn holds(accel: &str, text: &str, parts: &[&str]) {
+    let mut left = text;
+    for part in parts {
+        let at = left.find(part).unwrap_or_else(|| panic!("{accel}: no {part:?}, or too early, in:\n{text}"));
+        left = &left[at + part.len()..];
+    }
+}
+
 /// Each CPU is a thread of the debugger's: all stand still, and one of them steps.
 fn gdb_has_a_thread_of_each(accel: &'static str) -> Tested {
-    let gdb = Command::new("gdb").arg("--version").output();
-    let (Some(guest), true) = (guest(), gdb.is_ok_and(|output| output.status.success())) else {
+    if guest().is_none() || !has_gdb() {
         return Tested::skipped("there is no gdb");
-    };
+    }
     let folder = tempfile::tempdir().expect("a folder");
     let socket = folder.path().join("socket");
     let at = format!("unix:{}", socket.display());
@@ -168,10 +193,7 @@ fn gdb_has_a_thread_of_each(accel: &'static str) -> Tested {
     while !socket.exists() {
         std::thread::sleep(Duration::from_millis(5));
     }
-    let mut gdb = Command::new("gdb");
-    gdb.args(["-q", "-nx", "-batch", "-ex", "set pagination off", "-ex", "set confirm off"]);
-    gdb.arg("-ex").arg(format!("target remote {}", socket.display()));
-    for command in [
+    let commands = [
         "info threads",
         "hbreak wake",
         "continue",
@@ -182,14 +204,10 @@ fn gdb_has_a_thread_of_each(accel: &'static str) -> Tested {
         "bt 3",
         "delete",
         "continue",
-    ] {
-        gdb.args(["-ex", command]);
-    }
-    let output = gdb.arg(guest).stdin(Stdio::null()).output().expect("gdb starts");
-    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    ];
+    let text = gdb(&socket.display().to_string(), &commands);
     let output = child.wait_with_output().expect("it ends");
-    let mut left = &text[..];
-    for part in [
+    let parts = [
         "CPU 0, running",
         "CPU 3, not started",
         "Breakpoint 1, 0x",
@@ -200,11 +218,32 @@ fn gdb_has_a_thread_of_each(accel: &'static str) -> Tested {
         " in wake ()",
         " in micro_main ()",
         "exited normally",
-    ] {
-        let at = left.find(part).unwrap_or_else(|| panic!("{accel}: no {part:?}, or too early, in:\n{text}"));
-        left = &left[at + part.len()..];
-    }
+    ];
+    holds(accel, &text, &parts);
     assert_eq!(output.status.code(), Some(0), "{text}");
+    Tested::Ran
+}
+
+/// The kernel's panic on one of them has all stand still for gdb, which comes to that one, and sees the others.
+fn a_panic_of_one_waits_for_gdb(accel: &'static str) -> Tested {
+    if guest().is_none() || !has_gdb() {
+        return Tested::skipped("there is no gdb");
+    }
+    let mut child =
+        cpus(accel, "p", &["--on-panic", "gdb"]).expect("it is there").spawn().expect("it starts");
+    let errors = BufReader::new(child.stderr.take().expect("piped"));
+    // The rest is read, so that whoever says it can.
+    let mut lines = errors.lines().map(|line| line.expect("text"));
+    let said = lines.find(|line| line.contains("target remote ")).expect("it waits");
+    let rest = std::thread::spawn(move || lines.collect::<Vec<_>>());
+    let socket = said.split("target remote ").nth(1).and_then(|it| it.split('\'').next()).expect("a socket");
+    let text = gdb(socket, &["thread", "bt 3", "info threads", "continue"]);
+    let output = child.wait_with_output().expect("it ends");
+    let there = ["(Thread 1.3)", " in print ()", " in cpu_main ()"];
+    let threads = ["(CPU 2, running)", "(CPU 0, ", "(CPU 1, ", "(CPU 3, "];
+    holds(accel, &text, &[&there[..], &threads, &["exited with code 06"]].concat());
+    let rest = rest.join().expect("no panic");
+    assert_eq!(output.status.code(), Some(6), "{text}\n{rest:?}");
     Tested::Ran
 }
 
@@ -242,4 +281,5 @@ on_both! {
     it_is_saved_and_restored_under_either
     it_goes_back_to_a_snapshot
     gdb_has_a_thread_of_each
+    a_panic_of_one_waits_for_gdb
 }

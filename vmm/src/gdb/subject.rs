@@ -202,7 +202,10 @@ impl MultiThreadBase for Subject {
     }
 
     fn list_active_threads(&mut self, each: &mut dyn FnMut(Tid)) -> Result<(), Self::Error> {
-        (1..=self.cpus.cpus.len()).filter_map(Tid::new).for_each(each);
+        // To the first of them gdb comes.
+        let current = self.current();
+        let others = (1..=self.cpus.cpus.len()).filter_map(Tid::new).filter(|thread| *thread != current);
+        std::iter::once(current).chain(others).for_each(each);
         Ok(())
     }
 
