@@ -181,6 +181,40 @@ fn a_guest_that_went_back_ends_as_the_one_that_did_not() -> Tested {
     Tested::Ran
 }
 
+/// What is typed while the guest runs is there again, in its place, when it went back over that: nobody types it twice.
+#[test]
+fn what_was_typed_comes_again_at_the_same_instruction() -> Tested {
+    let Some(guest) = guest("typed") else { return Tested::skipped(common::NO_MAKE) };
+    let mut command = fencepost(&guest, &["--append", "w"]);
+    command.stdin(Stdio::piped());
+    let mut served = Served::start(command, "");
+    let mut talk = talk(&served);
+    let took = symbol(&guest, "took");
+    assert_eq!(talk.ask(&format!("Z0,{took:x},1")), "OK");
+    let mut seen = Vec::new();
+    for typed in ["f", "p"] {
+        served.type_in(typed);
+        assert!(talk.next_stop().starts_with("T05"));
+        seen.push(talk.registers());
+        // The first two arguments: RDI and RSI are the sixth and the fifth register (gdb's order).
+        let byte = u8::from_str_radix(&seen.last().unwrap()[5 * 16..5 * 16 + 2], 16).unwrap();
+        assert_eq!(char::from(byte).to_string(), typed);
+    }
+    assert!(talk.run_back().contains("swbreak"));
+    assert_eq!(talk.registers(), seen[0], "how often it had looked is in RSI");
+    assert!(talk.run_back().contains("replaylog:begin"));
+    for then in &seen {
+        talk.next_stop();
+        assert_eq!(talk.registers(), *then);
+    }
+    talk.say("D;1");
+    drop(talk);
+    let output = served.end();
+    let console = String::from_utf8_lossy(&output.stdout).replace('\r', "");
+    assert_eq!((console.as_str(), output.status.code()), ("byte 66\nbyte 70\nbytes 2\n", Some(0)));
+    Tested::Ran
+}
+
 /// Where a guest has a function.
 fn symbol(guest: &Path, name: &str) -> u64 {
     let output = Command::new("nm").arg(guest).output().unwrap();

@@ -212,6 +212,7 @@ mod micro_guest {
         timer: Excuse::None,
         tsc: Excuse::None,
         tscset: TSCSET,
+        typed: Excuse::None,
     }
 }
 
