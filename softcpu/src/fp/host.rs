@@ -1,10 +1,14 @@
 //! x87 arithmetic by the host's own x87, where it has one: for the control word that nearly all programs have. The software's
 //! arithmetic serves all others, and all other hosts.
+//!
+//! Registers are read and written where they are: a value that is stored in parts and loaded as a whole costs more than what is
+//! computed. The exceptions of the host's status word stay there as the guest's stay in its own: they are cleared only if the guest's lacks
+//! one of them.
 
 use super::ops::{Binary, Operand};
 
-/// A result of 80 bits, and the status word after it.
-pub(super) type Result80 = (u128, u16);
+/// The registers, not in the order of the stack.
+pub(super) type Registers = [u128; 8];
 
 /// Whether the host computes as a control word says: double extended precision, to nearest, no exception unmasked (Intel SDM vol. 1,
 /// 8.1.5). The host's own control word is that of a new process, the same.
@@ -12,14 +16,14 @@ pub(super) fn serves(fcw: u16) -> bool {
     cfg!(target_arch = "x86_64") && fcw & 0x0f3f == 0x033f
 }
 
+/// Runs x87 instructions that leave an empty stack. Gives the status word.
 #[cfg(target_arch = "x86_64")]
-/// Runs x87 instructions between loading and storing, which leave an empty stack.
 macro_rules! compute {
-    ($to:expr, [$($line:tt)+], $($name:ident = $value:expr),*) => {{
+    ([$($line:tt)+], $($name:ident = $value:expr),*) => {{
         let status: u16;
-        // SAFETY: the instructions read what the pointers show, write what `to` shows, and leave the x87 stack empty.
+        // SAFETY: the instructions read and write only what the pointers show, and leave the x87 stack empty.
         unsafe {
-            std::arch::asm!($($line)+, to = in(reg) $to, $($name = in(reg) $value,)* out("ax") status,
+            std::arch::asm!($($line)+, $($name = in(reg) $value,)* out("ax") status,
                 out("st(0)") _, out("st(1)") _, out("st(2)") _, out("st(3)") _,
                 out("st(4)") _, out("st(5)") _, out("st(6)") _, out("st(7)") _, options(nostack));
         }
@@ -27,21 +31,19 @@ macro_rules! compute {
     }};
 }
 
-/// `$what` of ST(0) and ST(1), which `$load` has loaded from `src`, or of ST(0) and `$memory`.
+/// An operation of ST(0), which is at `$dst`, and an operand.
 #[cfg(target_arch = "x86_64")]
 macro_rules! operation {
-    ($operation:expr, $to:expr, $dst:expr, $src:expr, $before:literal, $operand:literal, $after:literal) => {{
+    ($operation:expr, $dst:expr, $src:expr, $before:literal, $operand:literal, $after:literal) => {{
         macro_rules! one {
             ($name:literal) => {
                 compute!(
-                    $to,
                     [
                         $before,
                         "fld tbyte ptr [{dst}]",
-                        "fnclex",
                         concat!($name, " ", $operand),
                         "fnstsw ax",
-                        "fstp tbyte ptr [{to}]",
+                        "fstp tbyte ptr [{dst}]",
                         $after
                     ],
                     dst = $dst,
@@ -60,89 +62,91 @@ macro_rules! operation {
     }};
 }
 
-/// Two registers.
+/// Clears the host's exceptions if `sticky`, the guest's status word, lacks one of them.
 #[cfg(target_arch = "x86_64")]
-pub(super) fn binary(operation: Binary, dst: u128, src: u128) -> Result80 {
-    let mut result = 0u128;
-    let (to, dst, src) = (&raw mut result, &raw const dst, &raw const src);
-    let status = operation!(operation, to, dst, src, "fld tbyte ptr [{src}]", "st, st(1)", "fstp st(0)");
-    (result, status)
+#[inline]
+pub(super) fn begin(sticky: u16) {
+    let status = compute!(["fnstsw ax"],);
+    if status & !sticky & 0x3f != 0 {
+        compute!(["fnclex", "fnstsw ax"],);
+    }
+}
+
+/// Two registers, the first of which gets the result.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+pub(super) fn binary(operation: Binary, registers: &mut Registers, dst: usize, src: usize) -> u16 {
+    let (dst, src) = (&raw mut registers[dst & 7], &raw const registers[src & 7]);
+    operation!(operation, dst, src, "fld tbyte ptr [{src}]", "st, st(1)", "fstp st(0)")
 }
 
 /// A register and a value from memory.
 #[cfg(target_arch = "x86_64")]
-pub(super) fn binary_memory(operation: Binary, dst: u128, operand: Operand) -> Result80 {
-    let mut result = 0u128;
-    let (to, dst) = (&raw mut result, &raw const dst);
-    let status = match operand {
-        Operand::F32(value) => operation!(operation, to, dst, &raw const value, "", "dword ptr [{src}]", ""),
-        Operand::F64(value) => operation!(operation, to, dst, &raw const value, "", "qword ptr [{src}]", ""),
+#[inline]
+pub(super) fn binary_memory(
+    operation: Binary,
+    registers: &mut Registers,
+    dst: usize,
+    operand: Operand,
+) -> u16 {
+    let dst = &raw mut registers[dst & 7];
+    match operand {
+        Operand::F32(value) => operation!(operation, dst, &raw const value, "", "dword ptr [{src}]", ""),
+        Operand::F64(value) => operation!(operation, dst, &raw const value, "", "qword ptr [{src}]", ""),
         Operand::Int(value) => {
-            operation!(
-                operation,
-                to,
-                dst,
-                &raw const value,
-                "fild qword ptr [{src}]",
-                "st, st(1)",
-                "fstp st(0)"
-            )
+            operation!(operation, dst, &raw const value, "fild qword ptr [{src}]", "st, st(1)", "fstp st(0)")
         }
-    };
-    (result, status)
+    }
 }
 
-/// A value from memory as one of 80 bits.
+/// A value from memory to a register.
 #[cfg(target_arch = "x86_64")]
-pub(super) fn load(operand: Operand) -> Result80 {
-    let mut result = 0u128;
-    let to = &raw mut result;
-    let status = match operand {
+#[inline]
+pub(super) fn load(registers: &mut Registers, dst: usize, operand: Operand) -> u16 {
+    let dst = &raw mut registers[dst & 7];
+    match operand {
         Operand::F32(value) => {
             compute!(
-                to,
-                ["fnclex", "fld dword ptr [{src}]", "fnstsw ax", "fstp tbyte ptr [{to}]"],
+                ["fld dword ptr [{src}]", "fnstsw ax", "fstp tbyte ptr [{dst}]"],
+                dst = dst,
                 src = &raw const value
             )
         }
         Operand::F64(value) => {
             compute!(
-                to,
-                ["fnclex", "fld qword ptr [{src}]", "fnstsw ax", "fstp tbyte ptr [{to}]"],
+                ["fld qword ptr [{src}]", "fnstsw ax", "fstp tbyte ptr [{dst}]"],
+                dst = dst,
                 src = &raw const value
             )
         }
         Operand::Int(value) => {
             compute!(
-                to,
-                ["fnclex", "fild qword ptr [{src}]", "fnstsw ax", "fstp tbyte ptr [{to}]"],
+                ["fild qword ptr [{src}]", "fnstsw ax", "fstp tbyte ptr [{dst}]"],
+                dst = dst,
                 src = &raw const value
             )
         }
-    };
-    (result, status)
+    }
 }
 
 /// A square root.
 #[cfg(target_arch = "x86_64")]
-pub(super) fn square_root(value: u128) -> Result80 {
-    let mut result = 0u128;
-    let status = compute!(
-        &raw mut result,
-        ["fld tbyte ptr [{src}]", "fnclex", "fsqrt", "fnstsw ax", "fstp tbyte ptr [{to}]"],
-        src = &raw const value
-    );
-    (result, status)
+#[inline]
+pub(super) fn square_root(registers: &mut Registers, dst: usize) -> u16 {
+    let dst = &raw mut registers[dst & 7];
+    compute!(["fld tbyte ptr [{dst}]", "fsqrt", "fnstsw ax", "fstp tbyte ptr [{dst}]"], dst = dst)
 }
 
-/// A register as a double, and the status word after it.
+/// A register as a double.
 #[cfg(target_arch = "x86_64")]
-pub(super) fn as_f64(value: u128) -> (u64, u16) {
+#[inline]
+pub(super) fn as_f64(registers: &Registers, src: usize) -> (u64, u16) {
     let mut result = 0u64;
+    let src = &raw const registers[src & 7];
     let status = compute!(
-        &raw mut result,
-        ["fld tbyte ptr [{src}]", "fnclex", "fstp qword ptr [{to}]", "fnstsw ax"],
-        src = &raw const value
+        ["fld tbyte ptr [{src}]", "fstp qword ptr [{to}]", "fnstsw ax"],
+        to = &raw mut result,
+        src = src
     );
     (result, status)
 }
@@ -158,9 +162,10 @@ macro_rules! never {
 }
 #[cfg(not(target_arch = "x86_64"))]
 never! {
-    binary(Binary, u128, u128) -> Result80;
-    binary_memory(Binary, u128, Operand) -> Result80;
-    load(Operand) -> Result80;
-    square_root(u128) -> Result80;
-    as_f64(u128) -> (u64, u16);
+    begin(u16) -> ();
+    binary(Binary, &mut Registers, usize, usize) -> u16;
+    binary_memory(Binary, &mut Registers, usize, Operand) -> u16;
+    load(&mut Registers, usize, Operand) -> u16;
+    square_root(&mut Registers, usize) -> u16;
+    as_f64(&Registers, usize) -> (u64, u16);
 }

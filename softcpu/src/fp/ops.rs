@@ -61,8 +61,7 @@ impl Operand {
 /// ST(0) and a value from memory.
 pub fn binary_memory(u: &mut Unit, operation: Binary, operand: Operand) {
     if u.is_hosted(&[0]) {
-        let result = host::binary_memory(operation, u.raw(0), operand);
-        return u.set_hosted(0, result);
+        return u.by_host(0, 0, |registers, dst, _| host::binary_memory(operation, registers, dst, operand));
     }
     let result = if u.any_empty(&[0]) {
         Num::default_nan()
@@ -76,8 +75,7 @@ pub fn binary_memory(u: &mut Unit, operation: Binary, operand: Operand) {
 /// ST(dst) and ST(src), then perhaps a pop.
 pub fn binary(u: &mut Unit, operation: Binary, dst: usize, src: usize, pop: bool) {
     if u.is_hosted(&[dst, src]) {
-        let result = host::binary(operation, u.raw(dst), u.raw(src));
-        u.set_hosted(dst, result);
+        u.by_host(dst, src, |registers, dst, src| host::binary(operation, registers, dst, src));
         if pop {
             u.pop();
         }
@@ -102,7 +100,7 @@ pub fn load(u: &mut Unit, operand: Operand) {
     }
     if u.is_hosted(&[]) {
         u.push_unchecked(0);
-        return u.set_hosted(0, host::load(operand));
+        return u.by_host(0, 0, |registers, dst, _| host::load(registers, dst, operand));
     }
     let n = operand.number(&u.env);
     if n.denormal {
@@ -147,8 +145,12 @@ pub fn as_f32(u: &mut Unit) -> Option<u32> {
 /// The bytes FST m64 would store; `None` when an unmasked exception forbids it.
 pub fn as_f64(u: &mut Unit) -> Option<u64> {
     if u.is_hosted(&[0]) {
-        let (value, status) = host::as_f64(u.raw(0));
-        u.follow_host(status);
+        let mut value = 0;
+        u.by_host(0, 0, |registers, src, _| {
+            let (stored, status) = host::as_f64(registers, src);
+            value = stored;
+            status
+        });
         return Some(value);
     }
     let n = u.st(0);
@@ -245,8 +247,7 @@ pub fn change_sign(u: &mut Unit, change: fn(u128) -> u128) {
 /// FSQRT.
 pub fn square_root(u: &mut Unit) {
     if u.is_hosted(&[0]) {
-        let result = host::square_root(u.raw(0));
-        return u.set_hosted(0, result);
+        return u.by_host(0, 0, |registers, dst, _| host::square_root(registers, dst));
     }
     let result = if u.any_empty(&[0]) {
         Num::default_nan()

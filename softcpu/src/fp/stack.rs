@@ -155,16 +155,20 @@ impl<'a> Unit<'a> {
         host::serves(self.f.fcw) && registers.iter().all(|&i| !self.is_empty(i))
     }
 
-    /// Takes exceptions and C1 from the host's status word.
-    pub fn follow_host(&mut self, status: u16) {
+    /// Has the host compute on the registers, of which it is told the numbers of ST(i) and ST(j). What it gives is the status word,
+    /// from which exceptions and C1 are taken.
+    #[inline]
+    pub fn by_host(
+        &mut self,
+        i: usize,
+        j: usize,
+        compute: impl FnOnce(&mut host::Registers, usize, usize) -> u16,
+    ) {
+        host::begin(self.f.fsw);
+        let (i, j) = (self.physical(i), self.physical(j));
+        let status = compute(&mut self.f.r, i, j);
         self.env.raise(status as u8 & flag::ALL);
         self.c1 = status & C1 != 0;
-    }
-
-    /// Writes a result of the host's into ST(i).
-    pub fn set_hosted(&mut self, i: usize, (bits, status): (u128, u16)) {
-        self.follow_host(status);
-        self.set_raw(i, bits);
     }
 
     /// Pushes a value (the default NaN on overflow), unless an unmasked exception forbids it.
