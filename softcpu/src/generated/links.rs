@@ -65,7 +65,7 @@ pub(crate) struct Side {
 pub(crate) struct Entry {
     /// Address of its first instruction; zero if there is none.
     pub code: u64,
-    /// The same for who has not saved the flags; zero if the block needs them.
+    /// Where a block enters that has not saved the flags; zero if this one needs them.
     pub quick: u64,
     /// Its own jumps, for the taken side and the other.
     pub sides: [Option<Side>; 2],

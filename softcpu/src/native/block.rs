@@ -1,15 +1,15 @@
 //! Host code for one block.
 
 use iced_x86::{
-    Code, ConditionCode, IcedError, Instruction, InstructionInfoFactory, MemoryOperand, OpKind, Register,
+    Code, ConditionCode, IcedError, Instruction, InstructionInfoFactory, MemoryOperand, Register,
 };
 
 use super::emit::{Emitter, Jump, field};
 use super::flags::{Need, Recipe, SAVED, effect, needs, recipe};
 use super::memory::context;
-use super::registers::SCRATCH;
+use super::registers::{ACCUMULATOR, SCRATCH, host, sized_bytes};
 use super::routines::never;
-use super::select::{Effect, Kind, kind};
+use super::select::{Effect, Kind, has_memory, kind};
 use crate::cpu::Op;
 use crate::generated::{Routines, Side, Site};
 use crate::model::Model;
@@ -34,7 +34,7 @@ pub(crate) struct Source<'a> {
 /// What became of it.
 pub(crate) struct Made {
     pub code: Vec<u8>,
-    /// Where who has not saved the flags enters; zero if the block needs them.
+    /// Where a block enters that has not saved the flags; zero if this one needs them.
     pub quick: u64,
     /// Its direct jumps.
     pub sides: [Option<Side>; 2],
@@ -83,7 +83,7 @@ pub(super) struct Translator<'a> {
     pub simd: bool,
     slow: Vec<Slow>,
     sides: [Option<SideAt>; 2],
-    /// What has the second scratch register lead to where the block's last flags are saved, and the flags.
+    /// Loads of the second scratch register with the address of code that saves the block's last flags, and those flags.
     keepers: Vec<(Jump, Flags)>,
 }
 
@@ -110,7 +110,7 @@ pub(crate) fn translate(source: &Source<'_>, routines: &Routines, start: u64) ->
 }
 
 impl Translator<'_> {
-    /// The whole block; where who has not saved the flags enters.
+    /// The whole block. Gives the offset where a block enters that has not saved the flags, if this one does not need them.
     fn block(&mut self) -> Option<usize> {
         let count = self.source.instructions.len();
         let kinds: Vec<(Kind, bool)> =
@@ -154,9 +154,7 @@ impl Translator<'_> {
     /// Whether the guest may see the flags at an instruction: it accesses memory, or may be the handler's.
     fn may_leave(&self, instr: &Instruction) -> bool {
         let kind = self.kind(instr);
-        let memory = (0..instr.op_count()).any(|n| instr.op_kind(n) == OpKind::Memory);
-        let accesses = memory && kind != Kind::Address;
-        accesses || kind.may_be_handled()
+        (has_memory(instr) && kind != Kind::Address) || kind.may_be_handled()
     }
 
     fn instruction(&mut self, nth: usize, kind: Kind, before: Need, after: Need) {
@@ -326,16 +324,16 @@ impl Translator<'_> {
     }
 
     fn sign(&mut self, instr: &Instruction) {
-        let (rax, eax) = (Register::R12, Register::R12D);
+        let [eax, ax] = [4, 2].map(|bytes| sized_bytes(ACCUMULATOR, bytes));
         match instr.code() {
-            Code::Cwde => self.e.rr(Code::Movsx_r32_rm16, eax, Register::R12W),
-            Code::Cdqe => self.e.rr(Code::Movsxd_r64_rm32, rax, eax),
+            Code::Cwde => self.e.rr(Code::Movsx_r32_rm16, eax, ax),
+            Code::Cdqe => self.e.rr(Code::Movsxd_r64_rm32, ACCUMULATOR, eax),
             Code::Cdq => {
-                self.e.mov(SCRATCH[0], rax);
+                self.e.mov(SCRATCH[0], ACCUMULATOR);
                 self.e.bare(Code::Cdq);
             }
             _ => {
-                self.e.mov(SCRATCH[0], rax);
+                self.e.mov(SCRATCH[0], ACCUMULATOR);
                 self.e.bare(Code::Cqo);
             }
         }
@@ -343,7 +341,7 @@ impl Translator<'_> {
 
     fn load_address(&mut self, instr: &Instruction) {
         let to = instr.op0_register();
-        let host = super::registers::host(to.number()).filter(|_| to.size() == 8);
+        let host = host(to.number()).filter(|_| to.size() == 8);
         let register = host.unwrap_or(SCRATCH[0]);
         self.e.offset_of_operand(instr, register);
         if to.size() == 4 {
@@ -364,10 +362,7 @@ impl Translator<'_> {
                 Flags { host: false, saved: false, recipe: recipe(instr) }
             }
             _ => {
-                self.e.r(Code::Seto_rm8, Register::AL);
-                self.e.rr(Code::Movzx_r32_rm8, Register::R14D, Register::AL);
-                let result = self.e.readable(instr.op0_register(), SCRATCH[0]);
-                self.save_product_flags_of(result);
+                self.save_product_flags(instr.op0_register());
                 IN_MEMORY
             }
         };

@@ -6,7 +6,7 @@ use iced_x86::{Code, Instruction, MemoryOperand, Mnemonic, OpKind, Register};
 
 use super::emit::{Emitter, field};
 use super::registers::{SCRATCH, host, sized, slot};
-use super::select::{Effect, Kind, general_form, shift_count};
+use super::select::{Effect, Kind, general_form, has_memory, registers, shift_count};
 use crate::cpu::Cpu;
 use crate::generated::Context;
 
@@ -91,7 +91,7 @@ enum Change {
 
 /// The flags that an instruction has just set can be made again; none if not.
 pub(crate) fn recipe(instr: &Instruction) -> Option<Recipe> {
-    let memory = (0..instr.op_count()).any(|n| instr.op_kind(n) == OpKind::Memory);
+    let memory = has_memory(instr);
     let first = instr.op0_register();
     let same =
         instr.op1_kind() == OpKind::Register && instr.op1_register().full_register() == first.full_register();
@@ -129,10 +129,7 @@ impl Recipe {
     pub fn needed(&self) -> u16 {
         let bit =
             |register: Register| if register.is_gpr() { 1 << register.full_register().number() } else { 0 };
-        let of = |instr: &Instruction| {
-            let registers = (0..instr.op_count()).filter(|&n| instr.op_kind(n) == OpKind::Register);
-            registers.fold(0, |all, n| all | bit(instr.op_register(n)))
-        };
+        let of = |instr: &Instruction| registers(instr).fold(0, |all, register| all | bit(register));
         let base = match &self.base {
             Base::Saved => 0,
             Base::Value(register) | Base::Product(register) => bit(*register),

@@ -9,15 +9,12 @@ use super::emit::field;
 use super::flags::Need;
 use super::in_place::in_place;
 use super::memory::{at, context};
-use super::registers::{SCRATCH, host, sized, slot};
-use super::select::{Effect, general_form};
+use super::registers::{SCRATCH, STACK, host, sized, slot};
+use super::select::{Effect, general_form, has_memory};
 use super::vectors;
 use crate::cpu::Cpu;
 use crate::generated::FLOAT_ON;
 use crate::state::FpuState;
-
-/// The host's register of the guest's RSP.
-const STACK: Register = Register::R13;
 
 impl Translator<'_> {
     /// The host's same instruction. If it accesses memory: its way through the handler, which must be told where it comes back.
@@ -46,7 +43,7 @@ impl Translator<'_> {
         same.set_has_lock_prefix(false);
         same.set_has_rep_prefix(false);
         same.set_has_repne_prefix(false);
-        let memory = (0..instr.op_count()).any(|n| instr.op_kind(n) == OpKind::Memory);
+        let memory = has_memory(instr);
         let slow = memory.then(|| self.reach(nth, instr, before));
         let mut scratch = SCRATCH;
         if reads && memory {
@@ -95,7 +92,7 @@ impl Translator<'_> {
         let mut same = *instr;
         same.set_code(vectors::through_caches(instr.code()));
         let mut free = SCRATCH;
-        if (0..instr.op_count()).any(|n| instr.op_kind(n) == OpKind::Memory) {
+        if has_memory(instr) {
             self.give_up_host(before);
             self.e.address(instr);
             jumps.push(self.e.look_up(instr.memory_size().size(), writes_memory(instr)));

@@ -5,6 +5,7 @@ use iced_x86::{Code, ConditionCode, Instruction, Mnemonic, OpAccess, OpKind, Reg
 use super::block::{Flags, IN_MEMORY, NOWHERE, Translator};
 use super::emit::field;
 use super::flags::{Need, Recipe, SAVED, recipe};
+use super::registers::SCRATCH;
 use super::select::{Effect, Kind, count_mask, shift_count};
 
 impl Translator<'_> {
@@ -138,15 +139,11 @@ impl Translator<'_> {
         }
     }
 
-    /// Saves the flags of a product, of which CF and OF say whether it was cut, and the others follow a register.
-    pub(super) fn save_product_flags(&mut self, result: Register) {
+    /// Saves the flags of a product: CF and OF say whether it was cut, and the others follow the guest's register that has it.
+    pub(super) fn save_product_flags(&mut self, product: Register) {
         self.e.r(Code::Seto_rm8, Register::AL);
         self.e.rr(Code::Movzx_r32_rm8, Register::R14D, Register::AL);
-        self.save_product_flags_of(result);
-    }
-
-    /// The same, with OF in the second scratch register. The result may be in the first one.
-    pub(super) fn save_product_flags_of(&mut self, result: Register) {
+        let result = self.e.readable(product, SCRATCH[0]);
         self.e.test(result);
         self.e.bare(Code::Lahf);
         self.e.rr(Code::Mov_r8_rm8, Register::AL, Register::R14L);

@@ -7,7 +7,7 @@ use iced_x86::{Code, ConditionCode, Instruction, MemoryOperand, Register};
 use super::emit::{Emitter, Jump, field};
 use super::registers::{SCRATCH, TLB, host, slot};
 use crate::cpu::Cpu;
-use crate::generated::{Context, KnownJump};
+use crate::generated::KnownJump;
 use crate::mem::tlb::{CodeEntry, DataEntry, ENTRIES};
 
 /// The offset of a field of [`Context`] in the CPU.
@@ -27,7 +27,6 @@ pub(crate) fn code_found() -> MemoryOperand {
 const PAGE_BYTES: i32 = 4096;
 const _: () =
     assert!(size_of::<DataEntry>() == 32 && size_of::<CodeEntry>() == 16 && size_of::<KnownJump>() == 16);
-const _: () = assert!(offset_of!(Context, left) == 0);
 
 /// Memory at a register.
 pub(crate) fn at(register: Register) -> MemoryOperand {

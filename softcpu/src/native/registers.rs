@@ -11,15 +11,22 @@ pub(crate) const SCRATCH: [Register; 2] = [Register::RAX, Register::R14];
 /// The translations of data that the current view has.
 pub(crate) const TLB: Register = Register::R15;
 
+/// The host's register of the guest's RAX.
+pub(crate) const ACCUMULATOR: Register = Register::R12;
+/// The host's register of the guest's RSP.
+pub(crate) const STACK: Register = Register::R13;
+/// The host's register of the guest's RBP.
+pub(crate) const FRAME: Register = Register::R10;
+
 /// The host's register for each of the guest's. Those with a fixed meaning in some instruction (CL, RDX) have themselves; RAX is what
 /// LAHF needs, and RSP is the host's stack.
 const HOST: [Option<Register>; 16] = [
-    Some(Register::R12),
+    Some(ACCUMULATOR),
     Some(Register::RCX),
     Some(Register::RDX),
     Some(Register::RBX),
-    Some(Register::R13),
-    Some(Register::R10),
+    Some(STACK),
+    Some(FRAME),
     Some(Register::RSI),
     Some(Register::RDI),
     Some(Register::R8),

@@ -112,5 +112,3 @@ fn load_guest(e: &mut Emitter) {
 pub(crate) fn never(e: &mut Emitter) {
     e.emit(&Instruction::with(Code::Ud2));
 }
-
-const _: () = assert!(offset_of!(crate::generated::Context, flags) % 2 == 0);

@@ -212,7 +212,13 @@ fn stack(instr: &Instruction) -> Option<Kind> {
     }
 }
 
-fn registers(instr: &Instruction) -> impl Iterator<Item = Register> {
+/// Whether it has a memory operand.
+pub(crate) fn has_memory(instr: &Instruction) -> bool {
+    (0..instr.op_count()).any(|n| instr.op_kind(n) == OpKind::Memory)
+}
+
+/// The registers among its operands.
+pub(crate) fn registers(instr: &Instruction) -> impl Iterator<Item = Register> {
     let registers = (0..instr.op_count()).filter(|&n| instr.op_kind(n) == OpKind::Register);
     registers.map(|n| instr.op_register(n))
 }

@@ -6,14 +6,8 @@ use super::block::{IN_MEMORY, NOWHERE, Translator};
 use super::emit::field;
 use super::flags::{Need, SAVED};
 use super::memory::{at, code_found, context};
-use super::registers::{SCRATCH, TLB, host, sized_bytes};
+use super::registers::{ACCUMULATOR, FRAME, SCRATCH, STACK, TLB, host, sized_bytes};
 use super::select::{Effect, operand_bytes};
-use crate::state::reg;
-
-/// The host's registers of the guest's RAX, RSP and RBP.
-const ACCUMULATOR: Register = Register::R12;
-const STACK: Register = Register::R13;
-const FRAME: Register = Register::R10;
 
 impl Translator<'_> {
     /// Brings the only operand, or the second one, to the second scratch register. Its way through the handler, if there may be one.
@@ -50,7 +44,7 @@ impl Translator<'_> {
         self.e.mov(ACCUMULATOR, first);
         self.flags = NOWHERE;
         if after.any() {
-            self.save_product_flags(sized_bytes(ACCUMULATOR, bytes));
+            self.save_product_flags(sized_bytes(Register::RAX, bytes));
             self.flags = IN_MEMORY;
         }
         self.slow_back(slow);
@@ -175,5 +169,3 @@ impl Translator<'_> {
         self.e.m(Code::Jmp_rm64, field(context!(next_code)));
     }
 }
-
-const _: () = assert!(reg::RAX == 0 && reg::RSP == 4 && reg::RBP == 5);

@@ -4,14 +4,13 @@ use std::sync::LazyLock;
 
 use iced_x86::{Code, CpuidFeature, Instruction, Mnemonic, OpKind, Register};
 
-use super::select::{Effect, Kind};
+use super::select::{Effect, Kind, registers};
 
 /// What an instruction on XMM registers and general ones is, if the host's does the same.
 pub(super) fn kind(instr: &Instruction) -> Option<Kind> {
-    let registers = (0..instr.op_count()).filter(|&n| instr.op_kind(n) == OpKind::Register);
     let known = |register: Register| register.is_gpr() || register.is_xmm();
     let mut vector = false;
-    for register in registers.map(|n| instr.op_register(n)) {
+    for register in registers(instr) {
         vector |= register.is_xmm();
         if !known(register) {
             return None;
