@@ -80,6 +80,19 @@ size_follows() {
         'type:until [ "$(stty size)" = "33 101" ]; do sleep 0.1; done; echo resized-$((6*7))\n' 'wait:resized-42' 'type:exit\n'
 }
 
+# Four CPUs suspend to idle, to the end: all interrupts but those that wake are off, and what is typed then wakes them. The drivers' devices,
+# which were in D3hot, go on. The console stays on, so that its user sees when to type.
+# `on_terminal` looks at the command line.
+# shellcheck disable=SC2034
+sleeps() {
+    local GUEST_COMMAND_LINE="$GUEST_COMMAND_LINE no_console_suspend pm_debug_messages ignore_loglevel"
+    on_terminal "$1" initrd-shell sh 4 --cpus 4 -- 'wait:# ' 'type:test_sharing >/tmp/before; echo before-$((6*7))\n' 'wait:before-42' \
+        'type:echo enabled >/sys/class/tty/ttyS0/power/wakeup; echo freeze >/sys/power/state; echo "woken-$?-$((6*7))"\n' \
+        'wait:PM: suspend-to-idle\s' 'type:\n' 'wait:woken-0-42' 'type:test_sharing >/tmp/after; cmp /tmp/before /tmp/after && echo after-$((6*7))\n' \
+        'wait:after-42' 'type:cat /sys/devices/system/cpu/online\n' 'wait:0-3' 'type:reboot -f\n' || return 1
+    [ "$(grep -ac 'resume from suspend-to-idle' "$logs/$1")" = 1 ] && grep -aq 'Triggering wakeup from IRQ' "$logs/$1"
+}
+
 # A kernel that panics on hvc0 alone is named as on the serial line.
 panics_on_hvc0() {
     local line=${GUEST_COMMAND_LINE/console=ttyS0/console=hvc0} status=0
@@ -118,6 +131,7 @@ for on in "" on_stable; do
     check "console: BREAK is SysRq${on:+, 6.1}" $on sysrq "sysrq${on:+-stable}"
     check "console: the terminal's size at the start${on:+, 6.1}" $on size_at_start "size${on:+-stable}"
     check "console: hvc0 follows the terminal's size${on:+, 6.1}" $on size_follows "resized${on:+-stable}"
+    check "cpus: suspend to idle, woken at the console${on:+, 6.1}" $on sleeps "sleeps${on:+-stable}"
     check "panic: on hvc0${on:+, 6.1}" $on panics_on_hvc0 "hvc0-panic${on:+-stable}"
     check "determinism: what is typed, recorded and again${on:+, 6.1}" $on typed_again "typed${on:+-stable}"
 done
