@@ -2,6 +2,8 @@
 
 use iced_x86::{Code, ConditionCode, Encoder, IcedError, Instruction, MemoryOperand, Register};
 
+use super::homes::Homes;
+
 /// Generated code that is being made.
 pub(crate) struct Emitter {
     encoder: Encoder,
@@ -11,6 +13,8 @@ pub(crate) struct Emitter {
     /// Jumps whose four last bytes are at an offset, and the offset they lead to.
     jumps: Vec<(usize, usize)>,
     failed: Option<IcedError>,
+    /// Where the guest's registers are.
+    pub homes: Homes,
 }
 
 /// A jump that leads nowhere yet: the offset of its last four bytes.
@@ -29,7 +33,14 @@ pub(crate) fn field(offset: usize) -> MemoryOperand {
 impl Emitter {
     /// For code that will be executed at `start`.
     pub fn new(start: u64) -> Emitter {
-        Emitter { encoder: Encoder::new(64), start, len: 0, jumps: Vec::new(), failed: None }
+        Emitter {
+            encoder: Encoder::new(64),
+            start,
+            len: 0,
+            jumps: Vec::new(),
+            failed: None,
+            homes: Homes::default(),
+        }
     }
 
     /// Bytes so far.

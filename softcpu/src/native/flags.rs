@@ -5,7 +5,7 @@ use std::mem::offset_of;
 use iced_x86::{Code, Instruction, MemoryOperand, Mnemonic, OpKind, Register};
 
 use super::emit::{Emitter, field};
-use super::registers::{SCRATCH, host, sized, slot};
+use super::registers::{SCRATCH, sized, slot};
 use super::select::{Effect, Kind, general_form, has_memory, registers, shift_count};
 use crate::cpu::Cpu;
 use crate::generated::Context;
@@ -169,7 +169,7 @@ impl Emitter {
     /// A guest's register for reading: the host's, or a scratch register that it is read into.
     pub fn readable(&mut self, guest: Register, scratch: Register) -> Register {
         let number = guest.full_register().number();
-        let register = host(number).unwrap_or_else(|| {
+        let register = self.host(number).unwrap_or_else(|| {
             self.load(scratch, slot(number));
             scratch
         });

@@ -2,11 +2,11 @@
 
 use iced_x86::{Code, Instruction, Mnemonic, OpCodeOperandKind, OpKind, Register};
 
-use super::emit::CPU;
-use super::registers::{host, sized, slot};
+use super::emit::{CPU, Emitter};
+use super::registers::{sized, slot};
 
 /// The host's instruction for a guest's on general registers without memory, if one of these is in memory and can stay there.
-pub(super) fn in_place(instr: &Instruction, same: &Instruction) -> Option<Instruction> {
+pub(super) fn in_place(e: &Emitter, instr: &Instruction, same: &Instruction) -> Option<Instruction> {
     let register =
         |n: u32| (n < instr.op_count() && instr.op_kind(n) == OpKind::Register).then(|| instr.op_register(n));
     let first = register(0).filter(|first| first.is_gpr())?;
@@ -14,7 +14,7 @@ pub(super) fn in_place(instr: &Instruction, same: &Instruction) -> Option<Instru
     if second.is_some_and(|second| !second.is_gpr()) || instr.op_count() > 3 {
         return None;
     }
-    let held = |register: Register| host(register.full_register().number());
+    let held = |register: Register| e.host(register.full_register().number());
     let mut made = *same;
     match (held(first), second.map(held)) {
         (Some(first_host), Some(None)) => {

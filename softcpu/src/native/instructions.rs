@@ -4,12 +4,13 @@ use std::mem::offset_of;
 
 use iced_x86::{Code, ConditionCode, Instruction, MemoryOperand, Mnemonic, OpKind, Register};
 
-use super::block::{TAKEN, Translator};
+use super::block::Translator;
 use super::emit::field;
+use super::ends::TAKEN;
 use super::flags::Need;
 use super::in_place::in_place;
 use super::memory::{at, context};
-use super::registers::{SCRATCH, STACK, host, sized, slot};
+use super::registers::{SCRATCH, STACK, sized, slot};
 use super::select::{Effect, general_form, has_memory};
 use super::vectors;
 use crate::cpu::Cpu;
@@ -56,7 +57,7 @@ impl Translator<'_> {
         if memory {
             point_to(&mut same, scratch[0]);
         }
-        match in_place(instr, &same).filter(|_| !memory) {
+        match in_place(&self.e, instr, &same).filter(|_| !memory) {
             Some(made) => self.e.emit(&made),
             None => self.run_same(instr, same, if memory { [scratch[1]; 2] } else { scratch }),
         }
@@ -85,7 +86,7 @@ impl Translator<'_> {
         if float {
             self.e.mi(Code::Cmp_rm8_imm8, field(context!(float)), i32::from(FLOAT_ON));
             let on = self.e.jump_if(ConditionCode::e);
-            self.e.call(self.routines().float_on);
+            self.e.call(self.routines.float_on);
             jumps.push(self.e.jump_if(ConditionCode::ne));
             self.e.bind(on);
         }
@@ -130,17 +131,18 @@ impl Translator<'_> {
 
     /// Emits an instruction with the host's registers for the guest's; those that are in memory are brought to the free ones and back.
     fn run_same(&mut self, instr: &Instruction, mut same: Instruction, free: [Register; 2]) {
+        self.bring_xmm(instr);
         let mut back = [None; 2];
         let registers = (0..instr.op_count()).filter(|&n| instr.op_kind(n) == OpKind::Register);
         for (n, place) in registers.zip(free.iter().cycle()) {
             let guest = instr.op_register(n);
             if guest.is_xmm() {
-                same.set_op_register(n, self.xmm(instr, n));
                 continue;
             }
             let number = guest.full_register().number();
-            let register = host(number).unwrap_or(*place);
-            if host(number).is_none() {
+            let home = self.e.host(number);
+            let register = home.unwrap_or(*place);
+            if home.is_none() {
                 if !only_written(instr, n) {
                     self.e.load(register, slot(number));
                 }
@@ -156,19 +158,43 @@ impl Translator<'_> {
             self.e.store(slot(number), register);
         }
         if instr.op0_kind() == OpKind::Register && instr.op0_register().is_xmm() && is_written(instr, 0) {
-            let place = field(xmm_slot(instr.op0_register()));
-            self.e.mr(Code::Movaps_xmmm128_xmm, place, Register::XMM0);
+            let register = instr.op0_register();
+            self.e.mr(Code::Movaps_xmmm128_xmm, field(xmm_slot(register.number())), register);
         }
     }
 
-    /// Brings a guest's XMM register to one of the host's, by the number of the operand.
-    fn xmm(&mut self, instr: &Instruction, n: u32) -> Register {
-        let register = Register::XMM0 + n;
-        if n != 0 || !vectors::only_written(instr) {
-            let place = field(xmm_slot(instr.op_register(n)));
-            self.e.rm(Code::Movaps_xmm_xmmm128, register, place);
+    /// Brings an instruction's XMM registers to the host's of the same numbers; not that which it only writes.
+    fn bring_xmm(&mut self, instr: &Instruction) {
+        let bits = |n: u32| match instr.op_kind(n) {
+            OpKind::Register if instr.op_register(n).is_xmm() => 1 << instr.op_register(n).number(),
+            _ => 0u16,
+        };
+        let first = bits(0);
+        let others = (1..instr.op_count()).fold(0, |all, n| all | bits(n));
+        let read = if vectors::only_written(instr) { others } else { first | others };
+        self.load_xmm(read & !self.xmm);
+        self.xmm |= first | others;
+    }
+
+    /// Brings XMM registers, given as bits, from memory, where all of them always are, to the host's of the same numbers.
+    pub(super) fn load_xmm(&mut self, which: u16) {
+        for number in (0..16).filter(|number| which & 1 << number != 0) {
+            let register = Register::XMM0 + number;
+            self.e.rm(Code::Movaps_xmm_xmmm128, register, field(xmm_slot(register.number())));
         }
-        register
+    }
+
+    pub(super) fn load_address(&mut self, instr: &Instruction) {
+        let to = instr.op0_register();
+        let host = self.e.host(to.number()).filter(|_| to.size() == 8);
+        let register = host.unwrap_or(SCRATCH[0]);
+        self.e.offset_of_operand(instr, register);
+        if to.size() == 4 {
+            self.e.rr(Code::Mov_r32_rm32, Register::EAX, Register::EAX);
+        }
+        if host.is_none() {
+            self.e.set_guest(to.number(), SCRATCH[0]);
+        }
     }
 
     pub(super) fn push(&mut self, nth: usize, instr: &Instruction, before: Need) {
@@ -261,8 +287,8 @@ fn only_compares(instr: &Instruction) -> bool {
 }
 
 /// The offset in the CPU of an XMM register.
-fn xmm_slot(register: Register) -> usize {
-    offset_of!(Cpu, fpu) + offset_of!(FpuState, xmm) + 16 * register.number()
+fn xmm_slot(number: usize) -> usize {
+    offset_of!(Cpu, fpu) + offset_of!(FpuState, xmm) + 16 * number
 }
 
 fn writes_memory(instr: &Instruction) -> bool {

@@ -5,7 +5,7 @@ use std::mem::offset_of;
 use iced_x86::{Code, ConditionCode, Instruction, MemoryOperand, Register};
 
 use super::emit::{Emitter, Jump, field};
-use super::registers::{SCRATCH, TLB, host, slot};
+use super::registers::{SCRATCH, TLB, slot};
 use crate::cpu::Cpu;
 use crate::generated::KnownJump;
 use crate::mem::tlb::{CodeEntry, DataEntry, ENTRIES};
@@ -120,8 +120,9 @@ impl Emitter {
         [untranslated, unknown]
     }
 
-    /// Jumps to what [`look_up_code`](Self::look_up_code) has found.
+    /// Jumps to what [`look_up_code`](Self::look_up_code) has found, with the usual registers.
     pub fn jump_to_code(&mut self) {
+        self.go_home();
         self.load(SCRATCH[0], context!(next_page));
         self.store(context!(page), SCRATCH[0]);
         self.m(Code::Jmp_rm64, code_found());
@@ -129,7 +130,7 @@ impl Emitter {
 
     /// A guest's register gets the value of a host's, as a whole.
     pub fn set_guest(&mut self, number: usize, value: Register) {
-        match host(number) {
+        match self.host(number) {
             Some(register) => self.mov(register, value),
             None => self.store(slot(number), value),
         }

@@ -7,10 +7,12 @@
 //! usual ones.
 //!
 //! - [`registers`]: where the guest's registers are.
+//! - [`homes`]: others of them, for blocks that are better off so.
 //! - [`flags`]: the status flags stay in the host's until something overwrites these. They are saved only if they are needed
 //!   later; if only a fault would need them they are made again from the registers that they came from.
-//! - [`block`]: one block. It begins by taking its instructions off what is left until the run loop's limit, and ends by jumping
-//!   to the next one.
+//! - [`block`]: one block. It begins by taking its instructions off what is left until the run loop's limit.
+//! - [`handlers`]: what the interpreter does for it.
+//! - [`ends`]: it ends by jumping to the next one.
 //! - [`links`]: jumps between blocks, and how they are taken back when a block is dropped.
 //! - [`run`]: into generated code, and out.
 //!
@@ -18,7 +20,10 @@
 
 pub(crate) mod block;
 pub(crate) mod emit;
+pub(crate) mod ends;
 pub(crate) mod flags;
+mod handlers;
+mod homes;
 mod host;
 mod in_place;
 mod instructions;

@@ -39,8 +39,8 @@ const HOST: [Option<Register>; 16] = [
     None,
 ];
 
-/// The host's register of a guest's, by number; none if it stays in memory.
-pub(crate) fn host(number: usize) -> Option<Register> {
+/// The host's register of a guest's, by number, where a block does not say otherwise ([`homes`](super::homes)); none if it is in memory.
+pub(crate) fn usual(number: usize) -> Option<Register> {
     HOST.get(number).copied().flatten()
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn slot(number: usize) -> usize {
     offset_of!(Cpu, gpr) + 8 * number
 }
 
-/// The guest's registers that are in the host's.
+/// The guest's registers that are usually in the host's.
 pub(crate) fn held() -> impl Iterator<Item = (usize, Register)> {
     HOST.iter().enumerate().filter_map(|(number, host)| Some((number, (*host)?)))
 }

@@ -5,7 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use fencepost_time::Cycles;
 use iced_x86::{Decoder, Instruction};
 
-use super::block::{FALL, Source, TAKEN, translate};
+use super::block::{Source, translate};
+use super::ends::{FALL, TAKEN};
+use super::handlers::Handled;
 use super::routines;
 use crate::blocks::Block;
 use crate::cpu::{Alone, Cpu, Op, Translate};
@@ -131,7 +133,7 @@ impl Cpu {
         }
         let model = self.config.cpuid.model;
         let address = (&raw const *block).expose_provenance() as u64;
-        let source = Source { instructions: &instructions, ops: &block.ops, block: address, model };
+        let source = Source { instructions: &instructions, block: address, model };
         let generated = self.blocks.generated.as_mut()?;
         let start = generated.buffer.next();
         let made = translate(&source, &generated.routines, start);
@@ -170,19 +172,26 @@ impl Cpu {
         self.generated.page | block.gpa & !PAGE_MASK
     }
 
-    /// Runs one instruction by its handler. Where generated code goes on; zero: behind the instruction. `flags` says whether the
-    /// interpreter has the flags meanwhile.
-    fn by_handler(&mut self, op: &Op, block: &Block<Cpu>, flags: bool) -> u64 {
+    /// Runs instructions by their handlers. Where generated code goes on; zero: behind them. `flags` says whether the interpreter has
+    /// the flags meanwhile.
+    fn by_handlers(&mut self, handled: Handled, block: &Block<Cpu>, flags: bool) -> u64 {
         let start = self.at_block(block);
         self.gpr[file::word(RIP_BASE)] = start;
-        let step = (op.run)(self, op);
-        if step == Step::Next {
-            self.set_views();
-            if self.code.is_dirty() || self.generated.epoch != self.blocks.epoch {
-                self.end_soon();
+        for op in &block.ops[handled.nth..handled.nth + handled.count] {
+            let step = (op.run)(self, op);
+            if step != Step::Next {
+                return self.after_handler(op, start, step, flags);
             }
-            return 0;
         }
+        self.set_views();
+        if self.code.is_dirty() || self.generated.epoch != self.blocks.epoch {
+            self.end_soon();
+        }
+        0
+    }
+
+    /// Where generated code goes on after an instruction that does not just lead to the next one.
+    fn after_handler(&mut self, op: &Op, start: u64, step: Step, flags: bool) -> u64 {
         let ended = self.end_run(op, start, step);
         match ended {
             Ok(Step::Taken | Step::Fall | Step::Jump) => self.onward(None),
@@ -282,20 +291,20 @@ impl Cpu {
 }
 
 /// # Safety
-/// `cpu` is a CPU that runs generated code, `op` and `block` the addresses of an instruction and of its block.
-pub(super) unsafe extern "sysv64" fn handle(cpu: *mut Cpu, op: u64, block: u64) -> u64 {
+/// `cpu` is a CPU that runs generated code, `block` the address of a block, and `handled` says which of its instructions.
+pub(super) unsafe extern "sysv64" fn handle(cpu: *mut Cpu, handled: u64, block: u64) -> u64 {
     // SAFETY: as the caller says; a block that is running is not freed, and its operations are not changed.
-    let (cpu, op, block) = unsafe { (&mut *cpu, at::<Op>(op), at::<Block<Cpu>>(block)) };
-    cpu.guarded(|cpu| cpu.by_handler(op, block, false))
+    let (cpu, block) = unsafe { (&mut *cpu, at::<Block<Cpu>>(block)) };
+    cpu.guarded(|cpu| cpu.by_handlers(Handled::unpacked(handled), block, false))
 }
 
 /// # Safety
 /// As [`handle`].
-pub(super) unsafe extern "sysv64" fn handle_with_flags(cpu: *mut Cpu, op: u64, block: u64) -> u64 {
+pub(super) unsafe extern "sysv64" fn handle_with_flags(cpu: *mut Cpu, handled: u64, block: u64) -> u64 {
     // SAFETY: as in `handle`.
-    let (cpu, op, block) = unsafe { (&mut *cpu, at::<Op>(op), at::<Block<Cpu>>(block)) };
+    let (cpu, block) = unsafe { (&mut *cpu, at::<Block<Cpu>>(block)) };
     cpu.flags = unsaved(cpu.generated.flags);
-    let next = cpu.guarded(|cpu| cpu.by_handler(op, block, true));
+    let next = cpu.guarded(|cpu| cpu.by_handlers(Handled::unpacked(handled), block, true));
     cpu.generated.flags = saved(&cpu.flags);
     next
 }

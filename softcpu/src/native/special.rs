@@ -2,14 +2,47 @@
 
 use iced_x86::{Code, ConditionCode, Instruction, MemoryOperand, Mnemonic, OpKind, Register};
 
-use super::block::{IN_MEMORY, NOWHERE, Translator};
+use super::block::{Flags, IN_MEMORY, NOWHERE, Translator};
 use super::emit::field;
-use super::flags::{Need, SAVED};
+use super::flags::{Need, SAVED, recipe};
 use super::memory::{at, code_found, context};
-use super::registers::{ACCUMULATOR, FRAME, SCRATCH, STACK, TLB, host, sized_bytes};
+use super::registers::{ACCUMULATOR, FRAME, SCRATCH, STACK, TLB, sized_bytes};
 use super::select::{Effect, operand_bytes};
 
 impl Translator<'_> {
+    pub(super) fn sign(&mut self, instr: &Instruction) {
+        let [eax, ax] = [4, 2].map(|bytes| sized_bytes(ACCUMULATOR, bytes));
+        match instr.code() {
+            Code::Cwde => self.e.rr(Code::Movsx_r32_rm16, eax, ax),
+            Code::Cdqe => self.e.rr(Code::Movsxd_r64_rm32, ACCUMULATOR, eax),
+            Code::Cdq => {
+                self.e.mov(SCRATCH[0], ACCUMULATOR);
+                self.e.bare(Code::Cdq);
+            }
+            _ => {
+                self.e.mov(SCRATCH[0], ACCUMULATOR);
+                self.e.bare(Code::Cqo);
+            }
+        }
+    }
+
+    pub(super) fn multiply(&mut self, nth: usize, instr: &Instruction, before: Need, after: Need) {
+        let slow = self.same(nth, instr, Effect::None, before, Need::default());
+        self.flags = match after {
+            Need { read: false, seen: false } => NOWHERE,
+            // (Its handler keeps no carry.)
+            Need { read: false, .. } if slow.is_none() => {
+                self.e.keep_carry();
+                Flags { host: false, saved: false, recipe: recipe(instr) }
+            }
+            _ => {
+                self.save_product_flags(instr.op0_register());
+                IN_MEMORY
+            }
+        };
+        self.slow_back(slow);
+    }
+
     /// Brings the only operand, or the second one, to the second scratch register. Its way through the handler, if there may be one.
     fn operand(&mut self, nth: usize, instr: &Instruction, n: u32, before: Need) -> Option<usize> {
         let [first, second] = SCRATCH;
@@ -104,7 +137,7 @@ impl Translator<'_> {
         };
         self.e.mr(code, at(second), new);
         self.e.rr(Code::Cmovne_r64_rm64, ACCUMULATOR, first);
-        if host(guest.full_register().number()).is_none() {
+        if self.e.host(guest.full_register().number()).is_none() {
             self.e.load(TLB, context!(data));
         }
         self.flags_set(instr, Effect::Sets, after);
@@ -166,6 +199,7 @@ impl Translator<'_> {
         self.push_return(nth, instr);
         self.e.load(second, context!(next_page));
         self.e.store(context!(page), second);
+        self.e.go_home();
         self.e.m(Code::Jmp_rm64, field(context!(next_code)));
     }
 }
