@@ -25,6 +25,8 @@
 /* Jobs of a chain over all rings; it ends on the last. */
 #define CHAIN 18
 #define JOBS 8
+/* Fills that take longer than a slow kernel takes to submit them, by the 5 ms after which an interrupt comes that ends none of them. */
+#define LONG_JOBS 40
 /* A fill of so many bytes takes a quarter of a millisecond. */
 #define LARGE_BYTES (4 << 20)
 /* Until a job that was submitted is on its ring. */
@@ -166,14 +168,14 @@ static bool set_up_large(struct gpu_buffer *large)
 	return !ret || faults_wrong("a large buffer cannot be had: %d", ret);
 }
 
-/* A job of several fills of a large buffer; its fence. */
-static int fill_large(struct gpu_buffer *large, uint32_t pattern)
+/* A job of so many fills of a large buffer; its fence. */
+static int fill_large(struct gpu_buffer *large, unsigned int fills, uint32_t pattern)
 {
-	struct drm_fencepost_gpu_command commands[JOBS];
+	struct drm_fencepost_gpu_command commands[LONG_JOBS];
 
-	for (unsigned int i = 0; i < JOBS; i++)
-		commands[i] = gpu_fill(large, LARGE_BYTES, i + 1 == JOBS ? pattern : i);
-	return gpu_submit(gpu, 0, commands, JOBS, -1);
+	for (unsigned int i = 0; i < fills; i++)
+		commands[i] = gpu_fill(large, LARGE_BYTES, i + 1 == fills ? pattern : i);
+	return gpu_submit(gpu, 0, commands, fills, -1);
 }
 
 static bool large_is_done(struct gpu_buffer *large, int fence, uint32_t pattern)
@@ -194,7 +196,7 @@ static bool slow(void)
 	if (!set_up_large(&large))
 		return false;
 	faults_begin();
-	return large_is_done(&large, fill_large(&large, 2), 2) && fills(3);
+	return large_is_done(&large, fill_large(&large, JOBS, 2), 2) && fills(3);
 }
 
 /* A short job and a long one behind it: one more interrupt does not end the long one. */
@@ -209,7 +211,7 @@ static bool ordered(void)
 	faults_begin();
 	command = gpu_fill(&buffer, BYTES, 2);
 	fence = gpu_submit(gpu, 0, &command, 1, -1);
-	long_fence = fill_large(&large, 3);
+	long_fence = fill_large(&large, LONG_JOBS, 3);
 	ret = gpu_fence_wait(fence, LONG_MS);
 	if (ret)
 		return faults_wrong("the job at fault ends with %d", ret);
