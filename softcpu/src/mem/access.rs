@@ -335,7 +335,7 @@ impl Cpu {
             }
             dropped
         } else {
-            false
+            self.tlb.fill_device(view, fill)
         };
         if dropped {
             // Code goes on by links only in a page that is translated: its next block is looked up whether there is a

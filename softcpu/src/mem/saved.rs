@@ -8,7 +8,7 @@ use super::tlb::{CodeEntry, DataEntry, ENTRIES, PAGE_MASK, Tlb};
 use super::view::VIEWS;
 use crate::code::CodePages;
 
-/// A page that data accesses may use.
+/// A page that data accesses may use; whether it is RAM is the machine's to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct DataPage {
     slot: u16,
@@ -50,17 +50,20 @@ impl Tlb {
     }
 
     /// A TLB that holds `state`, by which a page is written as `code` has it; none when that names a place that does not
-    /// exist, or a page that is not RAM.
+    /// exist, or code that is not in RAM.
     pub fn restore(state: &TlbState, ram: &Ram, code: &CodePages) -> Option<Tlb> {
         let mut tlb = Tlb::new();
         for page in &state.data {
-            let host = host(page.slot, page.linear, page.physical, ram)?;
+            check(page.slot, page.linear, page.physical)?;
             let open = code.may_be_written(page.physical >> 12);
-            *tlb.data.get_mut(usize::from(page.slot))? =
-                DataEntry::new(page.linear, page.physical, host, page.write, open);
+            *tlb.data.get_mut(usize::from(page.slot))? = match ram.host(page.physical, 4096) {
+                Some(host) => DataEntry::new(page.linear, page.physical, host, page.write, open),
+                None => DataEntry::device(page.linear, page.physical, page.write),
+            };
         }
         for page in &state.code {
-            host(page.slot, page.linear, page.physical, ram)?;
+            check(page.slot, page.linear, page.physical)?;
+            ram.host(page.physical, 4096)?;
             *tlb.code.get_mut(usize::from(page.slot))? = CodeEntry { tag: page.linear, gpa: page.physical };
         }
         let slots = state.local.iter().all(|&slot| usize::from(slot) < VIEWS * ENTRIES);
@@ -69,11 +72,10 @@ impl Tlb {
     }
 }
 
-/// The host address of a page, if it is RAM and belongs in the slot.
-fn host(slot: u16, linear: u64, physical: u64, ram: &Ram) -> Option<*mut u8> {
+/// None unless both are pages, and the linear one belongs in the slot.
+fn check(slot: u16, linear: u64, physical: u64) -> Option<()> {
     let fits = usize::from(slot) % ENTRIES == super::tlb::slot(0, linear);
-    let pages = (linear | physical) & !PAGE_MASK == 0;
-    (fits && pages).then(|| ram.host(physical, 4096)).flatten()
+    (fits && (linear | physical) & !PAGE_MASK == 0).then_some(())
 }
 
 #[cfg(test)]
@@ -96,6 +98,7 @@ mod tests {
         let place = |gpa| ram.host(gpa, 4096).unwrap();
         tlb.fill_data(0, fill(0xffff_8000_0000_5000, 0x5000, true, true), place(0x5000), true);
         tlb.fill_data(1, fill(0x40_0000, 0x7000, false, false), place(0x7000), false);
+        tlb.fill_device(0, fill(0x6000, 0xfee0_0000, false, true));
         tlb.fill_code(1, fill(0x40_1000, 0x8000, false, false));
         tlb
     }
@@ -104,7 +107,7 @@ mod tests {
     fn a_restored_tlb_saves_as_the_same() {
         let ram = ram();
         let state = filled(&ram).save();
-        assert_eq!((state.data.len(), state.code.len(), state.local.len()), (2, 1, 2));
+        assert_eq!((state.data.len(), state.code.len(), state.local.len()), (3, 1, 3));
         assert_eq!(Tlb::restore(&state, &ram, &code()).unwrap().save(), state);
     }
 
@@ -143,7 +146,8 @@ mod tests {
             Tlb::restore(&state, &ram, &code()).is_none()
         };
         assert!(!refused(&|_| {}));
-        assert!(refused(&|state| state.data[0].physical = 0x20_0000), "no RAM there");
+        assert!(!refused(&|state| state.data[0].physical = 0x20_0000), "a device's");
+        assert!(refused(&|state| state.code[0].physical = 0x20_0000), "code, and no RAM there");
         assert!(refused(&|state| state.data[0].linear += 0x1000), "another slot's");
         assert!(refused(&|state| state.data[0].linear += 8), "not a page");
         assert!(refused(&|state| state.code[0].slot += 2048), "no such slot");

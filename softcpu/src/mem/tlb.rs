@@ -1,4 +1,5 @@
-//! The software TLB: direct-mapped, a set for each [view](super::view).
+//! The software TLB: direct-mapped, a set for each [view](super::view). A page that is not RAM has an entry too, which saves the walk: each
+//! access to it takes the slow path.
 
 use super::view::{USER, VIEWS};
 
@@ -11,7 +12,7 @@ pub const PAGE_MASK: u64 = !0xfff;
 /// Of a place: there is none.
 const NOTHING: u64 = 1;
 
-/// A page of RAM that data accesses may use without further checks. An access hits if it lies in the tag's page as a whole.
+/// A page that data accesses may use: one of RAM without further checks. An access hits if it lies in the tag's page as a whole.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub struct DataEntry {
@@ -22,7 +23,7 @@ pub struct DataEntry {
     pub write: u64,
     /// Host address of the page.
     pub page: u64,
-    /// Physical page, and in its low bits [`WRITABLE`] and [`WATCHED`], or [`NOTHING`].
+    /// Physical page, and in its low bits [`WRITABLE`], [`WATCHED`] and [`DEVICE`], or [`NOTHING`].
     place: u64,
 }
 
@@ -32,6 +33,8 @@ const WRITABLE: u64 = 2;
 /// Of a page that may be read: each access takes the slow path. The tag of reads is its linear page with
 /// [`FLIPPED`] exclusive-ored, which no address of the slot matches.
 const WATCHED: u64 = 4;
+/// Of a page that is not RAM: the same.
+const DEVICE: u64 = 8;
 /// A bit of an address that decides its slot.
 const FLIPPED: u64 = (ENTRIES as u64 / 2) << 12;
 
@@ -77,6 +80,12 @@ impl DataEntry {
         DataEntry { read: linear, write, page, place: gpa | if writable { WRITABLE } else { 0 } }
     }
 
+    /// Of a linear page that is not RAM.
+    pub(super) fn device(linear: u64, gpa: u64, writable: bool) -> DataEntry {
+        let place = gpa | DEVICE | if writable { WRITABLE } else { 0 };
+        DataEntry { read: linear ^ FLIPPED, write: no_match(linear), page: 0, place }
+    }
+
     /// The empty entry of an address's slot.
     fn empty(addr: u64) -> DataEntry {
         let tag = no_match(addr);
@@ -88,9 +97,9 @@ impl DataEntry {
         self.place == NOTHING
     }
 
-    /// The linear page, watched or not.
+    /// The linear page, whether accesses find it or not.
     pub fn linear(&self) -> u64 {
-        if self.place & WATCHED != 0 { self.read ^ FLIPPED } else { self.read }
+        if self.place & (WATCHED | DEVICE) != 0 { self.read ^ FLIPPED } else { self.read }
     }
 
     /// Whether it may be written without a word.
@@ -107,7 +116,7 @@ impl DataEntry {
 
     /// Sends all accesses through the slow path, or reads no more and writes until they are opened again.
     fn watch(&mut self, watched: bool) {
-        if watched != (self.place & WATCHED != 0) {
+        if self.place & DEVICE == 0 && watched != (self.place & WATCHED != 0) {
             self.close();
             self.place ^= WATCHED;
             self.read ^= FLIPPED;
@@ -224,6 +233,13 @@ impl Tlb {
         let dropped = self.note(view, fill);
         self.data[slot(view, fill.page)] =
             DataEntry::new(fill.page, fill.gpa, host_page, fill.writable, open);
+        dropped
+    }
+
+    /// Remembers a page that is not RAM. Whether others were dropped for it.
+    pub fn fill_device(&mut self, view: usize, fill: Fill) -> bool {
+        let dropped = self.note(view, fill);
+        self.data[slot(view, fill.page)] = DataEntry::device(fill.page, fill.gpa, fill.writable);
         dropped
     }
 
