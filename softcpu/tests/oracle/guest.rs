@@ -196,6 +196,17 @@ impl Guest {
 
     /// Runs the instruction `code`.
     pub fn run(&mut self, before: &Machine, code: &[u8]) -> Outcome {
+        // The instruction, the INT3 it leads to, and the handler's HLT.
+        self.run_for(before, code, std::iter::once(4))
+    }
+
+    /// Runs the program `code` for some stretches one after the other, in instructions.
+    pub fn run_for(
+        &mut self,
+        before: &Machine,
+        code: &[u8],
+        stretches: impl IntoIterator<Item = u64>,
+    ) -> Outcome {
         let at = CODE_PHYSICAL + (START - CODE);
         self.put(at, code);
         let mut state = self.base.clone();
@@ -204,9 +215,10 @@ impl Guest {
         state.rflags = before.rflags | 0x200;
         state.fpu = fpu_of(&before.fx);
         self.cpu.set_state(&state);
-        // The instruction, the INT3 it leads to, and the handler's HLT.
-        let deadline = self.cpu.cycles() + 4;
-        self.cpu.run(&mut NoDevices, deadline);
+        for stretch in stretches {
+            let deadline = self.cpu.cycles() + stretch;
+            self.cpu.run(&mut NoDevices, deadline);
+        }
         self.put(at, &vec![0xcc; code.len()]);
         self.outcome()
     }

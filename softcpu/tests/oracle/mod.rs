@@ -8,9 +8,10 @@ mod compare;
 pub mod encodings;
 mod generate;
 mod guest;
-mod layout;
+pub mod layout;
 mod native;
-mod random;
+pub mod program;
+pub mod random;
 pub mod v2;
 #[path = "../which/mod.rs"]
 mod which;
