@@ -27,6 +27,18 @@ cpus_by_both() {
     same_by_both both-cpus --cpus 4 --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd" --memory 256M --seed 5 \
         --append "$GUEST_COMMAND_LINE fencepost.run=\"test_cpus 4\""
 }
+# A boot of the stock kernel and a test, stopped 10,000 times at random: the CPU and its translations are the same each time.
+stops_by_both() {
+    local which
+    for which in interpreter translator; do
+        "$FENCEPOST" run --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd" --memory 256M --accel soft --soft-cpu "$which" --timeout 600 \
+            --state-log "$logs/states-$which" --state-log-every 550000 --append "$GUEST_COMMAND_LINE fencepost.run=test_sharing" \
+            </dev/null >"$logs/states-$which.console" 2>"$logs/states-$which.host" || return 1
+    done
+    wc -l "$logs"/states-{interpreter,translator}
+    cmp "$logs"/states-{interpreter,translator} && [ "$(wc -l <"$logs/states-translator")" -ge 10000 ] &&
+        [ "$(cut -d ' ' -f 3 "$logs/states-translator" | sort -u | wc -l)" -ge 9000 ]
+}
 # A run by one goes on by the other.
 handed_over() {
     "$FENCEPOST" run --restore "$logs/both-sharing-translator.snapshot" --soft-cpu interpreter --memory-hash --timeout 600 </dev/null \
@@ -35,4 +47,5 @@ handed_over() {
 }
 check "translator: shared buffers, by both the same" sharing_by_both
 check "translator: four CPUs, by both the same" cpus_by_both
+check "translator: a boot stopped 10,000 times, by both the same" stops_by_both
 check "translator: a snapshot goes on by the interpreter" handed_over

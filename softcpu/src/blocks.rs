@@ -34,8 +34,10 @@ pub(crate) struct Block<C> {
     pub links: [Link<C>; 2],
     /// Its generated code.
     pub entry: Entry,
-    /// How often the interpreter has run it.
+    /// How often the interpreter has run it, since it was last asked whether there is to be code for it.
     pub runs: u32,
+    /// How often that was asked.
+    pub asked: u32,
     next: *mut Block<C>,
     id: Id,
 }
@@ -51,6 +53,7 @@ impl<C> Block<C> {
             links: [Link::NONE; 2],
             entry: Entry::default(),
             runs: 0,
+            asked: 0,
             next: std::ptr::null_mut(),
             id: Id::NONE,
         }

@@ -32,6 +32,7 @@ pub fn claims(launch: &Launch) -> Result<Claims, HostError> {
         }
     }
     launch.console_log.iter().try_for_each(|path| claims.output("--console-log", path))?;
+    launch.state_log.iter().try_for_each(|(path, _)| claims.output("--state-log", path))?;
     launch.record_input.iter().try_for_each(|path| claims.output("--record-input", path))?;
     launch.frames.iter().try_for_each(|folder| claims.pictures("--frames", folder, PngFolder::PREFIX))?;
     Ok(claims)

@@ -15,6 +15,7 @@ use fencepost_devices::faults::FaultSpec;
 use fencepost_softcpu::Translate;
 use vmm_sys_util::eventfd::EventFd;
 
+use crate::backend::states::StateLog;
 use crate::console_size::ConsoleSize;
 use lines::Lines;
 pub use lines::{Received, SERIAL_PORTS_MAX};
@@ -101,6 +102,8 @@ struct Notes {
     deliveries: VecDeque<(u8, Vec<u8>)>,
     /// Its length in bytes.
     delivery_bytes: usize,
+    /// Where the states of the CPUs go.
+    states: Option<StateLog>,
     /// Faults that the machine is to have, in the order in which they came.
     faults: VecDeque<FaultSpec>,
     watchdog: Option<Duration>,
@@ -172,6 +175,16 @@ impl Control {
     /// How the software CPU runs code: of CPUs that are made from now on.
     pub fn set_soft_cpu(&self, translate: Translate) {
         self.notes().soft_cpu = translate;
+    }
+
+    /// Has the next machine's software CPUs written down now and then.
+    pub(crate) fn log_states(&self, log: StateLog) {
+        self.notes().states = Some(log);
+    }
+
+    /// Where the states go, for who runs them.
+    pub(crate) fn take_state_log(&self) -> Option<StateLog> {
+        self.notes().states.take()
     }
 
     /// How the software CPU runs code.

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::backend::states::StateLog;
 use crate::channel::{self, Channel};
-use crate::config::MachineConfig;
+use crate::config::{Accel, MachineConfig};
 use crate::console_log::ConsoleLog;
 use crate::control::Control;
 use crate::error::HostError;
@@ -16,6 +17,7 @@ use crate::launch::Launch;
 use crate::machine::recorded::Recording;
 use crate::machine::{Machine, Timed};
 use crate::outcome::Outcome;
+use crate::outlet::Full;
 use crate::outlet::bytes::Bytes;
 use crate::serial_line::SerialLines;
 use crate::shelf::Files;
@@ -30,6 +32,7 @@ pub(crate) struct Ends {
     console_log: Option<ConsoleLog>,
     serial: SerialLines,
     record: Option<Bytes>,
+    states: Option<Bytes>,
     recording: Option<Recording>,
     script: Option<Timed>,
 }
@@ -61,9 +64,10 @@ impl Ends {
         let _view = watch(launch, machine, hooks)?;
         let wire = wire::connect(launch, machine, hooks)?;
         let record = inputs::open(launch, machine, &hooks.control)?;
+        let states = log_states(launch, machine, hooks)?;
         let _channel = channel::connect(launch, machine, hooks)?;
         let live = Live { _view, _channel, wire };
-        Ok(Ends { live, frames, console_log, serial, record, recording, script })
+        Ok(Ends { live, frames, console_log, serial, record, states, recording, script })
     }
 
     /// Leads what comes to `machine`'s devices.
@@ -85,8 +89,8 @@ impl Ends {
     /// Parts with all who are connected; what is left is files, to be closed.
     pub(crate) fn part(self) -> Closing {
         drop(self.live);
-        let Ends { frames, console_log, serial, record, .. } = self;
-        Closing { frames, console_log, serial, record }
+        let Ends { frames, console_log, serial, record, states, .. } = self;
+        Closing { frames, console_log, serial, bytes: [record, states] }
     }
 }
 
@@ -95,7 +99,7 @@ pub(crate) struct Closing {
     frames: Option<Files>,
     console_log: Option<ConsoleLog>,
     serial: SerialLines,
-    record: Option<Bytes>,
+    bytes: [Option<Bytes>; 2],
 }
 
 impl Closing {
@@ -105,9 +109,22 @@ impl Closing {
         frames.into_iter().for_each(|output| outcome.add(output, control));
         let log = self.console_log.map(ConsoleLog::finish);
         log.into_iter().chain(self.serial.finish()).for_each(|output| outcome.add(output, control));
-        let record = self.record.map(Bytes::finish);
-        record.into_iter().for_each(|output| outcome.add(output, control));
+        let bytes = self.bytes.into_iter().flatten().map(Bytes::finish);
+        bytes.for_each(|output| outcome.add(output, control));
     }
+}
+
+/// Has the states of the software CPUs written down, if they are to be.
+fn log_states(launch: &Launch, machine: &MachineConfig, hooks: &Hooks) -> Result<Option<Bytes>, HostError> {
+    let Some((path, every)) = &launch.state_log else { return Ok(None) };
+    if machine.accel == Accel::Kvm {
+        let why = "--state-log: under --accel kvm no two runs are the same";
+        return Err(HostError::input(why, "use --accel soft"));
+    }
+    let failed = |error: std::io::Error| HostError::output("--state-log", path, &error, "name another file");
+    let file = Bytes::create(path, "the log of states", &hooks.control).map_err(failed)?;
+    hooks.control.log_states(StateLog::new(Box::new(file.writer(Full::Wait)), *every));
+    Ok(Some(file))
 }
 
 /// Has each picture written into the folder of `--frames`, if there is one.

@@ -49,6 +49,8 @@ pub struct Launch {
     pub gdb_at_end: Option<String>,
     /// Computes the digests of guest memory and of the events.
     pub memory_hash: bool,
+    /// The file for the states of the software CPUs, and the instructions from one to the next, on average.
+    pub state_log: Option<(PathBuf, u64)>,
     /// The folder for each picture that the display flips to.
     pub frames: Option<PathBuf>,
     /// What is done at the keyboard and the tablet.
@@ -103,6 +105,7 @@ impl Launch {
             gdb: None,
             gdb_at_end: None,
             memory_hash: false,
+            state_log: None,
             frames: None,
             input: None,
             view: Addresses::default(),

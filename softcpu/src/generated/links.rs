@@ -6,6 +6,12 @@ use super::CodeBuffer;
 
 /// Entries of the table, a power of two.
 pub(crate) const JUMPS: usize = 1 << 12;
+/// Pages told apart, a power of two.
+const PAGES: usize = 1 << 12;
+/// Code was made in vain if it is dropped before so many other pieces were made: its page is one that a guest rewrites again and again.
+const SOON: u64 = 64;
+/// Each time it was, a block is to be run twice as often before code is made for it; so many times at most.
+const MOST_VAIN: u8 = 8;
 /// A place where no code is.
 const NOWHERE: u64 = 1;
 
@@ -71,6 +77,8 @@ pub(crate) struct Entry {
     pub sides: [Option<Side>; 2],
     /// Jumps that lead here.
     pub incoming: Vec<Site>,
+    /// How many had been made before it.
+    pub nth: u64,
 }
 
 /// All generated code.
@@ -80,6 +88,15 @@ pub(crate) struct Generated {
     /// Bytes of the buffer that hold the routines.
     pub kept: usize,
     jumps: Box<[KnownJump; JUMPS]>,
+    /// How many pieces of code have been made.
+    made: u64,
+    /// For each physical page, of which some share a place: how often lately code was in vain that was made for it.
+    vain: Box<[u8; PAGES]>,
+}
+
+/// The place of a page among those of which is known whether code was made in vain.
+fn page(gpa: u64) -> usize {
+    (gpa >> 12) as usize & (PAGES - 1)
 }
 
 /// The place in the table for a physical address. Generated code computes the same.
@@ -91,12 +108,24 @@ impl Generated {
     /// Without any code. An error: the host does not map memory for it.
     pub fn new() -> io::Result<Generated> {
         let jumps = Box::new([NO_JUMP; JUMPS]);
-        Ok(Generated { buffer: CodeBuffer::new()?, routines: Routines::default(), kept: 0, jumps })
+        let (routines, vain) = (Routines::default(), Box::new([0; PAGES]));
+        Ok(Generated { buffer: CodeBuffer::new()?, routines, kept: 0, jumps, made: 0, vain })
     }
 
     /// The address of the table.
     pub fn table(&self) -> u64 {
         self.jumps.as_ptr().expose_provenance() as u64
+    }
+
+    /// Counts one more piece of code that is made: how many there were before.
+    pub fn count(&mut self) -> u64 {
+        self.made += 1;
+        self.made - 1
+    }
+
+    /// How many times as often as others a block is to be run before code is made for it.
+    pub fn patience(&self, gpa: u64) -> u32 {
+        1 << self.vain[page(gpa)]
     }
 
     /// From now on indirect jumps find a block.
@@ -121,6 +150,10 @@ impl Generated {
         let known = &mut self.jumps[place(gpa)];
         if known.gpa == gpa {
             *known = NO_JUMP;
+        }
+        if entry.code != 0 {
+            let vain = &mut self.vain[page(gpa)];
+            *vain = if self.made - entry.nth <= SOON { MOST_VAIN.min(*vain + 1) } else { 0 };
         }
         *entry = Entry::default();
     }

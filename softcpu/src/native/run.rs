@@ -124,6 +124,12 @@ impl Cpu {
         if block.mode != 64 {
             return None;
         }
+        block.asked = block.asked.saturating_add(1);
+        let patience = self.blocks.generated.as_ref().map_or(1, |generated| generated.patience(block.gpa));
+        if self.config.translate == Translate::Often && block.asked < patience {
+            block.runs = 0;
+            return None;
+        }
         let last = block.ops.last().map_or(0, |op| u64::from(op.off));
         let bytes = self.bytes_of(block, last)?;
         let decoder = Decoder::with_ip(64, &bytes, block.gpa & !PAGE_MASK, DECODER_OPTIONS);
@@ -141,7 +147,9 @@ impl Cpu {
         let made = made.ok()?;
         if generated.buffer.push(&made.code) {
             self.counters.blocks_translated += 1;
-            block.entry = Entry { code: start, quick: made.quick, sides: made.sides, incoming: Vec::new() };
+            let nth = generated.count();
+            block.entry =
+                Entry { code: start, quick: made.quick, sides: made.sides, incoming: Vec::new(), nth };
             return Some(start);
         }
         block.runs = 0;

@@ -8,6 +8,7 @@ pub mod moves;
 mod pace;
 mod past;
 pub mod soft;
+pub mod states;
 
 use std::sync::Arc;
 

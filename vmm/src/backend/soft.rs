@@ -11,6 +11,7 @@ use super::debugged::Debugged;
 use super::kvm::assist::Assists;
 use super::moves::Moves;
 use super::pace::Pace;
+use super::states::StateLog;
 use super::{BackEnd, End, Ran, SavedCpus, cpu};
 use crate::control::{Control, Look, StopReason};
 use crate::debug::{Attached, Stopped, Why};
@@ -71,6 +72,8 @@ pub struct Soft<P> {
     /// The last look at what the host wants, in this part of the run.
     look: Option<Look>,
     debugged: Option<Debugged>,
+    /// What the CPUs are now and then.
+    states: Option<StateLog>,
     /// Why the machine is no more, if the host has failed in the middle of a change of it.
     error: Option<HostError>,
 }
@@ -121,6 +124,7 @@ impl<P: Processor> Soft<P> {
             pace: Pace::default(),
             look: None,
             debugged: None,
+            states: None,
             error: None,
         }
     }
@@ -191,6 +195,10 @@ impl<P: Processor> Soft<P> {
             }
             let look = machine.cycles_at(self.watch.next_ns);
             until = until.min(look).max(self.processor.cycles() + 1);
+        }
+        if let Some(states) = &mut self.states {
+            states.look(&self.processor);
+            until = states.limit(until);
         }
         let exit = match &mut self.debugged {
             None => self.processor.run(machine, until),
@@ -322,6 +330,7 @@ impl<P: Processor> BackEnd for Soft<P> {
         // Whatever was between two parts is no lag of the guest's.
         self.pace = Pace::default();
         self.look = None;
+        self.states = self.states.take().or_else(|| control.take_state_log());
         let begun = self.debugged.as_mut().map(|it| it.begin(&mut self.processor, &mut machine));
         let end = loop {
             if let Some(Err(end)) = begun {

@@ -153,6 +153,13 @@ pub struct RunArgs {
     /// Print the SHA-256 of guest memory at the end
     #[arg(long)]
     pub memory_hash: bool,
+    /// Write the cycle and a digest of all CPUs with their translations, at 1,000s of moments, into this file: of two runs that should be the
+    /// same, the first line that differs says where they part. With --accel soft only
+    #[arg(long, value_name = "FILE")]
+    pub state_log: Option<PathBuf>,
+    /// Instructions between two lines of --state-log, on average
+    #[arg(long, value_name = "N", requires = "state_log", default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub state_log_every: u64,
     /// Write every picture that the display flips to into this folder, as PNG
     #[arg(long, value_name = "DIR")]
     pub frames: Option<PathBuf>,
@@ -209,6 +216,7 @@ impl RunArgs {
             snapshot: self.snapshot.clone(),
             snapshot_at: self.snapshot_at.clone(),
             memory_hash: self.memory_hash,
+            state_log: self.state_log.clone().map(|path| (path, self.state_log_every)),
             frames: self.frames.clone(),
             input: self.input.clone(),
             view: self.view.addresses(),
