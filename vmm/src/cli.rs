@@ -2,6 +2,7 @@
 
 mod bounds;
 pub mod cache;
+pub mod completions;
 mod console;
 mod disk;
 mod errors;
@@ -95,6 +96,10 @@ pub enum Command {
     TestWorker,
     /// Say what a trace file tells: hand-offs and where their time went, differences, single events; convert it
     Trace(TraceArgs),
+    /// Print what a shell needs to complete this command's names and options
+    ///
+    /// For bash: `fencepost completions bash >~/.local/share/bash-completion/completions/fencepost`. The Debian package brings them.
+    Completions(completions::CompletionsArgs),
 }
 
 /// `fencepost doctor`.

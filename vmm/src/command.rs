@@ -49,6 +49,7 @@ pub fn main_with(models: &[Entry]) -> ExitCode {
         Command::Exec(args) => cli::test::exec(&args),
         Command::TestWorker => cli::test::work(),
         Command::Trace(args) => trace(&args),
+        Command::Completions(args) => cli::completions::completions(&args),
     };
     match result {
         Ok(status) => exit_code(status),
