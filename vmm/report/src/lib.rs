@@ -18,6 +18,7 @@ pub mod printk;
 pub mod reports;
 pub mod shard;
 pub mod text;
+pub mod whole;
 pub mod write;
 
 pub use judged::Judged;

@@ -1,11 +1,12 @@
 //! The files in which a suite is told, as options name them: each is written whole or not at all.
 
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::outcome::Suite;
 use crate::text::plain;
+use crate::whole;
 use crate::write::{github, json, junit, ktap};
 
 /// Which files are wanted.
@@ -39,13 +40,13 @@ impl Reports {
             first = std::mem::replace(&mut first, Ok(())).and(failed);
         };
         if let Some(path) = &self.json {
-            done("--json", path, whole(path, |out| json::write(suite, out)));
+            done("--json", path, file(path, |out| json::write(suite, out)));
         }
         if let Some(path) = &self.junit {
-            done("--junit", path, whole(path, |out| junit::write(suite, out)));
+            done("--junit", path, file(path, |out| junit::write(suite, out)));
         }
         if let Some(path) = &self.ktap {
-            done("--ktap", path, whole(path, |out| ktap::write(suite, out)));
+            done("--ktap", path, file(path, |out| ktap::write(suite, out)));
         }
         if let Some(path) = &self.step_summary {
             done("GITHUB_STEP_SUMMARY", path, append(path, &github::summary(suite)));
@@ -54,21 +55,11 @@ impl Reports {
     }
 }
 
-/// Writes a file beside the one that is wanted, which then takes its place. What is no file, such as a pipe, is written as it is.
-fn whole(path: &Path, write: impl Fn(&mut Vec<u8>) -> io::Result<()>) -> io::Result<()> {
+/// The whole report, before its file is begun.
+fn file(path: &Path, write: impl Fn(&mut Vec<u8>) -> io::Result<()>) -> io::Result<()> {
     let mut text = Vec::new();
     write(&mut text)?;
-    // A link stays one: what it names is replaced.
-    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    if fs::metadata(path).is_ok_and(|it| !it.is_file()) {
-        return OpenOptions::new().write(true).open(path)?.write_all(&text);
-    }
-    let Some(name) = path.file_name() else { return Err(io::ErrorKind::IsADirectory.into()) };
-    let mut other = name.to_owned();
-    other.push(format!(".{}.part", std::process::id()));
-    let other = path.with_file_name(other);
-    let written = fs::write(&other, &text).and_then(|()| fs::rename(&other, path));
-    written.inspect_err(|_| drop(fs::remove_file(&other)))
+    whole::write(path, &text)
 }
 
 fn append(path: &Path, text: &str) -> io::Result<()> {
@@ -77,6 +68,8 @@ fn append(path: &Path, text: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::write::sample::suite;
 

@@ -14,7 +14,7 @@ use crate::error::HostError;
 pub enum Right {
     /// To be read.
     Read,
-    /// The files' thread writes new files there.
+    /// The files' thread writes new files there, and names them when they are whole.
     Pictures,
     /// A file there is replaced by a new one.
     Replace,
@@ -35,7 +35,7 @@ impl Right {
         let write = AccessFs::MakeReg | AccessFs::WriteFile | AccessFs::Truncate;
         match self {
             Right::Read => read,
-            Right::Pictures => write,
+            Right::Pictures => write | AccessFs::RemoveFile,
             Right::Replace => write | AccessFs::ReadFile | AccessFs::RemoveFile,
             Right::Fill => read | write | AccessFs::MakeDir | AccessFs::RemoveFile | AccessFs::RemoveDir,
             Right::Change => Right::Fill.access() | AccessFs::MakeSym | AccessFs::Refer,

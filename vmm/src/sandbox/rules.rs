@@ -246,6 +246,8 @@ pub fn of(role: Role, wanted: &Sandbox, pid: u32) -> Result<Rules, BackendError>
         Role::Files => {
             if wanted.has(&[Right::Pictures]) {
                 list.free(&[libc::SYS_open, libc::SYS_openat]);
+                // They get their names when they are whole.
+                list.free(&[libc::SYS_rename, libc::SYS_unlink]);
             }
         }
         Role::Server => {

@@ -3,10 +3,11 @@
 pub mod png;
 
 use std::borrow::Cow;
-use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use fencepost_report::whole;
 
 use crate::allowance::Allowance;
 use crate::control::Control;
@@ -57,7 +58,7 @@ impl Content {
         if !allowance.take(bytes.len() as u64) {
             return Ok(false);
         }
-        File::create(path)?.write_all(&bytes)?;
+        whole::write(path, &bytes)?;
         Ok(true)
     }
 }
