@@ -48,7 +48,13 @@ fn begin(path: &Path) -> io::Result<(File, PathBuf)> {
 fn name(file: &File, target: &Path) -> io::Result<()> {
     use std::os::fd::AsRawFd;
     let open = format!("/proc/self/fd/{}", file.as_raw_fd());
-    let link = |at: &Path| rustix::fs::linkat(CWD, &open, CWD, at, AtFlags::SYMLINK_FOLLOW);
+    let link = |at: &Path| match rustix::fs::linkat(CWD, &open, CWD, at, AtFlags::SYMLINK_FOLLOW) {
+        // There is no /proc. Without it the host wants CAP_DAC_READ_SEARCH, or from Linux 6.10 on that we have opened it.
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::ACCESS) => {
+            rustix::fs::linkat(file, "", CWD, at, AtFlags::EMPTY_PATH)
+        }
+        done => done,
+    };
     match link(target) {
         Err(rustix::io::Errno::EXIST) => {}
         done => return Ok(done?),
