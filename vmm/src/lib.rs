@@ -24,6 +24,7 @@
 
 pub mod accel;
 pub mod agent;
+pub mod allocator;
 pub mod allowance;
 pub mod backend;
 pub mod cache;

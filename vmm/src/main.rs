@@ -2,6 +2,11 @@
 
 use std::process::ExitCode;
 
+use fencepost::allocator::Allocator;
+
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator;
+
 fn main() -> ExitCode {
     fencepost::main_with(&[])
 }

@@ -20,9 +20,14 @@ const ADDRESS_SPACE_BYTES: u64 = 768 << 20;
 
 /// Runs `fencepost` with so much address space.
 fn bounded(arguments: &[&str]) -> Output {
+    within(ADDRESS_SPACE_BYTES, arguments)
+}
+
+/// Runs `fencepost` with `bytes` of address space.
+fn within(bytes: u64, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fencepost"));
     command.args(arguments).stdin(Stdio::null());
-    let limit = libc::rlimit { rlim_cur: ADDRESS_SPACE_BYTES, rlim_max: ADDRESS_SPACE_BYTES };
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
     // SAFETY: between fork and exec only `setrlimit` is called, which is async-signal-safe.
     let command = unsafe {
         command.pre_exec(move || match libc::setrlimit(libc::RLIMIT_AS, &limit) {
@@ -283,4 +288,29 @@ fn record(frame: u64) -> Record {
         stamp: Stamp { cycles: frame, ns: frame },
         event: Event::Vblank { engine: DISPLAY_ENGINE, frame },
     }
+}
+
+/// Wherever it is that the host gives no more: a line and a status of ours, no abort.
+#[test]
+fn with_whatever_memory_a_run_ends_well_or_with_a_line() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    // mov al, 7; out 0xf4, al
+    let kernel = common::kernel(folder.path(), &[0xb0, 0x07, 0xe6, 0xf4], 0x1000);
+    let trace = folder.path().join("trace");
+    let [kernel, trace] = [&kernel, &trace].map(|path| path.to_str().expect("UTF-8"));
+    let run = ["run", "--memory", "16M", "--accel", "soft", "--timeout", "300", "--kernel", kernel];
+    let mut failed = 0;
+    for mib in (64..ADDRESS_SPACE_BYTES >> 20).step_by(4) {
+        let output = within(mib << 20, &[&run[..], &["--trace", trace]].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        let status = output.status.code();
+        assert!(matches!(status, Some(1 | 2 | 7)), "{mib} MiB: {:?}: {said}", output.status);
+        if status == Some(7) {
+            continue;
+        }
+        failed += 1;
+        assert!(said.contains("fencepost: "), "{mib} MiB: {said}");
+        assert!(!said.contains("memory allocation of"), "{mib} MiB: {said}");
+    }
+    assert!(failed > 2, "{failed}");
 }
