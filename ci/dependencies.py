@@ -1,4 +1,5 @@
-"""Checks the crates that the workspace is built from: their licences, and that none is there in two versions.
+"""Checks the crates that the workspace is built from: their licences, that none is there in two versions, and that each has been looked
+at: docs/dependencies.md has a row for it in this version, which says what its unsafe code does, if it has any.
 
     ci/dependencies.py [METADATA]
 
@@ -117,6 +118,65 @@ def findings(packages, mpl, twice):
     return found
 
 
+def unsafe_code(folder):
+    """Whether Rust sources in a crate's src/ or its build script have unsafe code; comments do not count, nor does what forbids it."""
+    files = [os.path.join(where, name) for where, _, names in os.walk(os.path.join(folder, "src")) for name in names]
+    for file in files + [os.path.join(folder, "build.rs")]:
+        if file.endswith(".rs") and os.path.exists(file):
+            with open(file, encoding="utf-8") as source:
+                if is_unsafe(source.read()):
+                    return True
+    return False
+
+
+def is_unsafe(text):
+    """
+    >>> is_unsafe("unsafe { *p }"), is_unsafe("pub unsafe fn f()"), is_unsafe("#[unsafe(no_mangle)]"), is_unsafe("unsafe impl Send for S {}")
+    (True, True, True, True)
+    >>> is_unsafe("// unsafe { *p }"), is_unsafe("/* unsafe fn */"), is_unsafe("forbid(unsafe_code)"), is_unsafe("feature = 'unsafe'")
+    (False, False, False, False)
+    """
+    code = re.sub(r"//[^\n]*|/\*.*?\*/", "", text, flags=re.DOTALL)
+    return re.search(r"\bunsafe\s*(?:[{(]|(?:async\s+)?fn\b|impl\b|trait\b|extern\b)", code) is not None
+
+
+def rows(page):
+    """The rows of the page's table: name, version, and the cells behind them.
+
+    >>> rows("| crate | version | for |\\n| a | 1.0.0 | x |")
+    {('a', '1.0.0'): ['x']}
+    """
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line.startswith("|")]
+    return {(name, version): rest for name, version, *rest in cells if re.match(r"\d", version)}
+
+
+def unseen(packages, table, is_unsafe_crate):
+    """What the table of docs/dependencies.md lacks of `packages`, or has besides.
+
+    >>> crate = {"name": "a", "version": "1.1.0", "license": "MIT", "source": "registry", "manifest_path": "a/Cargo.toml"}
+    >>> table = {("a", "1.1.0"): ["reads", "MIT", "someone/a", "none"]}
+    >>> unseen([crate], table, lambda folder: False), unseen([crate], table, lambda folder: folder == "a")
+    ([], ['a 1.1.0: has unsafe code, and its row says none'])
+    >>> unseen([dict(crate, license="ISC")], {("a", "1.0.0"): ["reads", "MIT", "someone/a", "a pointer"]}, lambda folder: False)
+    ['a 1.1.0: no row', 'a 1.0.0: a row, but not there in this version']
+    >>> unseen([crate], {("a", "1.1.0"): ["reads", "ISC", "someone/a", "a pointer"]}, lambda folder: False)
+    ['a 1.1.0: licence MIT, and its row says ISC', 'a 1.1.0: has no unsafe code, and its row says that it has']
+    """
+    crates = {(package["name"], package["version"]): package for package in packages if package["source"]}
+    found = [f"{name} {version}: no row" for name, version in sorted(crates) if (name, version) not in table]
+    found += [f"{name} {version}: a row, but not there in this version" for name, version in sorted(table) if (name, version) not in crates]
+    for key in sorted(set(crates) & set(table)):
+        package, (_, licence, _, note) = crates[key], table[key]
+        if licence != package["license"]:
+            found.append(f"{' '.join(key)}: licence {package['license']}, and its row says {licence}")
+        code, said = is_unsafe_crate(os.path.dirname(package["manifest_path"])), note != "none"
+        if code and not said:
+            found.append(f"{' '.join(key)}: has unsafe code, and its row says none")
+        if said and not code:
+            found.append(f"{' '.join(key)}: has no unsafe code, and its row says that it has")
+    return found
+
+
 def metadata():
     """All that the workspace is built from on this platform."""
     root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
@@ -134,7 +194,9 @@ def main():
     else:
         text = metadata()
     packages = json.loads(text)["packages"]
-    found = findings(packages, MPL, TWICE)
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../docs/dependencies.md"), encoding="utf-8") as page:
+        table = rows(page.read())
+    found = findings(packages, MPL, TWICE) + [f"docs/dependencies.md: {line}" for line in unseen(packages, table, unsafe_code)]
     for finding in found:
         print(finding)
     print(f"{len(packages)} crates, {len(found)} findings")
