@@ -36,6 +36,8 @@ pub struct SgList {
     segments: Vec<Segment>,
     /// Where each segment ends in the buffer, exclusive: rises strictly.
     ends: Vec<u64>,
+    /// The length of the shortest but for the last.
+    shortest: u32,
 }
 
 /// Why a list, or an access through it, was refused.
@@ -85,6 +87,8 @@ impl SgList {
             return Err(SgError::Count(count));
         }
         let mut ends = Vec::with_capacity(segments.len());
+        let but_last = segments.len().saturating_sub(1);
+        let shortest = segments.iter().take(but_last).map(|segment| segment.len_bytes).min();
         let mut len_bytes = 0u64;
         for (index, segment) in (0u32..).zip(&segments) {
             let len = u64::from(segment.len_bytes);
@@ -95,7 +99,7 @@ impl SgList {
             len_bytes = len_bytes.saturating_add(len);
             ends.push(len_bytes);
         }
-        Ok(SgList { segments, ends })
+        Ok(SgList { segments, ends, shortest: shortest.unwrap_or(u32::MAX) })
     }
 
     /// Fetches the list of `count` entries at `table`.
@@ -116,6 +120,11 @@ impl SgList {
     /// The buffer's length: the sum of its segments.
     pub fn len_bytes(&self) -> u64 {
         self.ends.last().copied().unwrap_or(0)
+    }
+
+    /// The length of the shortest segment, where there are several; the last counts for none.
+    pub fn shortest(&self) -> u32 {
+        self.shortest
     }
 
     /// The segments in order.
@@ -147,6 +156,13 @@ impl SgList {
     ) -> Result<(), SgError> {
         self.parts(offset, len)?
             .try_for_each(|(iova, len)| Ok(ports.dma.visit_again(iova, len, seen, visit)?))
+    }
+
+    /// How many segments have some of `len` bytes from byte `offset` of the buffer on.
+    pub fn segments_of(&self, offset: u64, len: u64) -> u64 {
+        let behind = |at: u64| self.ends.partition_point(|&end| end <= at) as u64;
+        let last = offset.saturating_add(len.saturating_sub(1));
+        behind(last).saturating_sub(behind(offset)).saturating_add(1)
     }
 
     /// The addresses and lengths of `len` bytes from byte `offset` of the buffer on, segment by segment.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::GpuError;
+use super::progress::Progress;
 use super::view::View;
 use super::window::Window;
 use crate::pixel::scaling::{Sample, mix};
@@ -10,8 +11,9 @@ use crate::pixel::scaling::{Sample, mix};
 /// Bytes of a pixel.
 pub const PIXEL_BYTES: u32 = 4;
 
-/// Rows of a quarter's turn that are made together.
+/// Rows of a quarter's turn that are made together, and how much of each.
 const BAND_ROWS: u32 = 64;
+const TILE_COLUMNS: u32 = 1024;
 
 /// How a scaled pixel is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,18 +109,26 @@ fn pixel(row: &[u8], x: u32) -> [u8; 4] {
     row.get(row_of(x)..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default()
 }
 
-/// Scales `src` to the size of `dst`.
-pub fn scale(dst: &Window, src: &Window, filter: Filter, view: &mut View<'_, '_>) -> Result<(), GpuError> {
+/// Scales `src` to the size of `dst`: a step is a row of that.
+pub fn scale(
+    dst: &Window,
+    src: &Window,
+    filter: Filter,
+    (it, last): (&mut Progress, u64),
+    view: &mut View<'_, '_>,
+) -> Result<bool, GpuError> {
     let (from, to) = (size(src), size(dst));
     let mut rows = Rows::new(src);
     let mut line = vec![0; dst.row_bytes() as usize];
-    for y in 0..to.1 {
+    it.go(last, view, |step, view| {
+        let y = step as u32;
         match filter {
             Filter::Nearest => {
                 let row = rows.row(0, Sample::nearest(y, from.1, to.1).first, view)?;
                 for (x, out) in (0u32..).zip(line.chunks_exact_mut(4)) {
                     out.copy_from_slice(&pixel(row, Sample::nearest(x, from.0, to.0).first));
                 }
+                spend(to.0, NEAREST_NS, view);
             }
             Filter::Bilinear => {
                 let row = Sample::bilinear(y, from.1, to.1);
@@ -130,37 +140,48 @@ pub fn scale(dst: &Window, src: &Window, filter: Filter, view: &mut View<'_, '_>
                     let [c, d] = [column.first, column.second].map(|x| pixel(lower, x));
                     out.copy_from_slice(&mix([a, b, c, d], column.share, row.share));
                 }
+                spend(to.0, BILINEAR_NS, view);
             }
         }
-        dst.write(y, &line, view)?;
-    }
-    Ok(())
+        dst.write(y, &line, view).map(|()| true)
+    })
+}
+
+/// About what a pixel takes.
+const NEAREST_NS: u32 = 3;
+const BILINEAR_NS: u32 = 20;
+const BLENDED_NS: u32 = 5;
+const TURNED_NS: u32 = 14;
+
+fn spend(pixels: u32, each_ns: u32, view: &mut View<'_, '_>) {
+    view.spend(pixels.saturating_mul(each_ns).into());
 }
 
 fn size(window: &Window) -> (u32, u32) {
     (window.row_bytes() / PIXEL_BYTES, window.rows())
 }
 
-/// Blends `src` over `dst`.
+/// Blends `src` over `dst`: a step is a row.
 pub fn blend(
-    dst: &Window,
-    src: &Window,
+    (dst, src): (&Window, &Window),
     mode: PixelAlpha,
     plane: u8,
+    (it, last): (&mut Progress, u64),
     view: &mut View<'_, '_>,
-) -> Result<(), GpuError> {
+) -> Result<bool, GpuError> {
     let mut over = vec![0; src.row_bytes() as usize];
     let mut line = vec![0; dst.row_bytes() as usize];
-    for y in 0..dst.rows() {
+    it.go(last, view, |step, view| {
+        let y = step as u32;
         src.read(y, &mut over, view)?;
         dst.read(y, &mut line, view)?;
         for (out, over) in line.chunks_exact_mut(4).zip(over.chunks_exact(4)) {
             let (Some(&over), Some(&under)) = (over.first_chunk(), out.first_chunk()) else { continue };
             out.copy_from_slice(&blended(over, under, mode, plane));
         }
-        dst.write(y, &line, view)?;
-    }
-    Ok(())
+        spend(size(dst).0, BLENDED_NS, view);
+        dst.write(y, &line, view).map(|()| true)
+    })
 }
 
 /// One pixel, bytes B, G, R, A.
@@ -184,40 +205,82 @@ fn divided(value: u32) -> u32 {
     value.saturating_add(127) / 255
 }
 
+/// The steps of a rotation: a row each, or a tile where rows become columns.
+pub fn rotate_steps(dst: &Window, turn: Turn) -> u64 {
+    let (columns, bands) = tiles(dst);
+    if turn.transposes() { u64::from(columns).saturating_mul(bands.into()) } else { dst.rows().into() }
+}
+
+/// How many tiles there are beside each other, and below each other.
+fn tiles(dst: &Window) -> (u32, u32) {
+    let (width, rows) = size(dst);
+    (width.div_ceil(TILE_COLUMNS), rows.div_ceil(BAND_ROWS))
+}
+
 /// Turns `src`; `dst` has its rows as columns where the turn does that.
-pub fn rotate(dst: &Window, src: &Window, turn: Turn, view: &mut View<'_, '_>) -> Result<(), GpuError> {
+pub fn rotate(
+    dst: &Window,
+    src: &Window,
+    turn: Turn,
+    (it, last): (&mut Progress, u64),
+    view: &mut View<'_, '_>,
+) -> Result<bool, GpuError> {
     let from = size(src);
-    let row_bytes = src.row_bytes() as usize;
-    let mut line = vec![0; dst.row_bytes() as usize];
-    if !turn.transposes() {
-        let mut row = vec![0; row_bytes];
-        for y in 0..dst.rows() {
-            src.read(turn.source((0, y), from).1, &mut row, view)?;
-            for (x, out) in (0u32..).zip(line.chunks_exact_mut(4)) {
-                out.copy_from_slice(&pixel(&row, turn.source((x, y), from).0));
-            }
-            dst.write(y, &line, view)?;
-        }
-        return Ok(());
+    if turn.transposes() {
+        let mut room = vec![0; row_of(BAND_ROWS.saturating_mul(TILE_COLUMNS))];
+        let mut line = vec![0; row_of(TILE_COLUMNS)];
+        return it.go(last, view, |step, view| {
+            turn_tile((dst, src), turn, step as u32, (&mut room, &mut line), view).map(|()| true)
+        });
     }
-    // A row is a column of the source: a band of them is read at once.
-    let mut band = vec![0; row_of(BAND_ROWS).saturating_mul(from.1 as usize)];
-    for y in (0..dst.rows()).step_by(BAND_ROWS as usize) {
-        let last = y.saturating_add(BAND_ROWS).min(dst.rows()).saturating_sub(1);
-        let (one, other) = (turn.source((0, y), from).0, turn.source((0, last), from).0);
-        let (left, columns) = (one.min(other), one.abs_diff(other).saturating_add(1));
-        let bytes = row_of(columns);
-        for (sy, piece) in (0..from.1).zip(band.chunks_exact_mut(bytes)) {
-            src.read_from(sy, left.saturating_mul(PIXEL_BYTES), piece, view)?;
+    let mut row = vec![0; src.row_bytes() as usize];
+    let mut line = vec![0; dst.row_bytes() as usize];
+    it.go(last, view, |step, view| {
+        let y = step as u32;
+        src.read(turn.source((0, y), from).1, &mut row, view)?;
+        for (x, out) in (0u32..).zip(line.chunks_exact_mut(4)) {
+            out.copy_from_slice(&pixel(&row, turn.source((x, y), from).0));
         }
-        for y in y..=last {
-            for (x, out) in (0u32..).zip(line.chunks_exact_mut(4)) {
-                let (sx, sy) = turn.source((x, y), from);
-                let piece = band.chunks_exact(bytes).nth(sy as usize).unwrap_or_default();
-                out.copy_from_slice(&pixel(piece, sx.saturating_sub(left)));
-            }
-            dst.write(y, &line, view)?;
+        spend(from.0, TURNED_NS, view);
+        dst.write(y, &line, view).map(|()| true)
+    })
+}
+
+/// Pixels from `first` on, at most `most` of those before `end`: the last of them.
+fn last_of(first: u32, most: u32, end: u32) -> u32 {
+    first.saturating_add(most).min(end).saturating_sub(1)
+}
+
+/// Makes a tile of the destination. Its rows are columns of the source, of which it takes a part of some rows.
+fn turn_tile(
+    (dst, src): (&Window, &Window),
+    turn: Turn,
+    number: u32,
+    (room, line): (&mut [u8], &mut [u8]),
+    view: &mut View<'_, '_>,
+) -> Result<(), GpuError> {
+    let (from, to, columns) = (size(src), size(dst), tiles(dst).0);
+    let band = number.checked_div(columns).unwrap_or(0);
+    let tile = number.saturating_sub(band.saturating_mul(columns));
+    let (x, y) = (tile.saturating_mul(TILE_COLUMNS), band.saturating_mul(BAND_ROWS));
+    let (last_x, last_y) = (last_of(x, TILE_COLUMNS, to.0), last_of(y, BAND_ROWS, to.1));
+    let (one, other) = (turn.source((x, y), from), turn.source((last_x, last_y), from));
+    let (left, top) = (one.0.min(other.0), one.1.min(other.1));
+    let bytes = row_of(one.0.abs_diff(other.0).saturating_add(1));
+    let rows = top..=one.1.max(other.1);
+    for (sy, piece) in rows.zip(room.chunks_exact_mut(bytes)) {
+        src.read_from(sy, left.saturating_mul(PIXEL_BYTES), piece, view)?;
+    }
+    let width = last_x.saturating_sub(x).saturating_add(1);
+    let line = line.get_mut(..row_of(width)).unwrap_or_default();
+    for y in y..=last_y {
+        for (x, out) in (x..).zip(line.chunks_exact_mut(4)) {
+            let (sx, sy) = turn.source((x, y), from);
+            let piece = room.chunks_exact(bytes).nth(sy.saturating_sub(top) as usize).unwrap_or_default();
+            out.copy_from_slice(&pixel(piece, sx.saturating_sub(left)));
         }
+        spend(width, TURNED_NS, view);
+        dst.write_from(y, x.saturating_mul(PIXEL_BYTES), line, view)?;
     }
     Ok(())
 }

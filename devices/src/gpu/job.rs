@@ -7,12 +7,10 @@ use super::convert;
 use super::error::GpuError;
 use super::image::{self, Filter, PIXEL_BYTES, PixelAlpha, Turn};
 use super::packet::{Condition, Operand, Packet, Source};
+use super::progress::{Course, PART_BYTES, Progress};
 use super::view::View;
-use super::window::Window;
+use super::window::{Pieces, Window};
 use crate::pixel::Range;
-
-/// The largest piece that a fill or a copy moves at once.
-const PIECE_BYTES: u64 = 64 << 10;
 
 /// A job that is ready to run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,28 +135,68 @@ impl Job {
         }
     }
 
-    /// Moves the bytes of a fill, copy or conversion; does nothing for the other jobs.
-    pub fn run(&self, view: &mut View<'_, '_>) -> Result<(), GpuError> {
+    /// The parts in which it is done, each at a time of its own. A program sees and leaves all of its windows at once.
+    pub fn parts(&self) -> u64 {
+        if matches!(self, Job::Compute { .. }) { 1 } else { self.bytes().div_ceil(PART_BYTES).max(1) }
+    }
+
+    /// The steps that [`Self::advance`] does it in; none of a job that moves nothing.
+    pub fn steps(&self) -> u64 {
         match self {
-            Job::Fill { dst, pattern } => fill(dst, *pattern, view)?,
-            Job::Copy { dst, src } => copy(dst, src, view)?,
-            Job::ConvertYuyv { dst, src, range } => convert::yuyv(dst, src, *range, view)?,
-            Job::ConvertNv12 { dst, luma, chroma, range } => {
-                convert::nv12(dst, luma, chroma, *range, view)?;
-            }
-            Job::Scale { dst, src, filter } => image::scale(dst, src, *filter, view)?,
-            Job::Blend { dst, src, mode, plane } => image::blend(dst, src, *mode, *plane, view)?,
-            Job::Rotate { dst, src, turn } => image::rotate(dst, src, *turn, view)?,
-            Job::Checksum { src, address } => {
-                let sum = checksum(src, view)?;
-                view.write_u64(*address, sum)?;
-            }
-            Job::Compute { program, dst, src, grid, values } => {
-                compute::run(program, (dst, src.as_ref()), *grid, *values, view)?;
-            }
-            Job::Nop | Job::SemWait { .. } | Job::SemSignal { .. } | Job::Fence { .. } => {}
+            Job::Fill { dst, .. } => dst.pieces(dst.is_linear(), dst.piece_bytes()).count(),
+            Job::Copy { dst, src } => copied(dst, src).0.count(),
+            Job::ConvertYuyv { dst, .. } | Job::ConvertNv12 { dst, .. } => convert::steps(dst),
+            Job::Scale { dst, .. } | Job::Blend { dst, .. } => dst.rows().into(),
+            Job::Rotate { dst, turn, .. } => image::rotate_steps(dst, *turn),
+            Job::Checksum { src, .. } => src.pieces(src.is_linear(), src.piece_bytes()).count(),
+            Job::Compute { dst, src, grid, .. } => compute::steps((dst, src.as_ref()), *grid),
+            Job::Nop | Job::SemWait { .. } | Job::SemSignal { .. } | Job::Fence { .. } => 0,
         }
-        Ok(())
+    }
+
+    /// Moves bytes, from where `it` is to step `to`, or as far as one call goes: whether it is there.
+    pub fn advance(&self, it: &mut Progress, to: u64, view: &mut View<'_, '_>) -> Result<bool, GpuError> {
+        match self {
+            Job::Fill { dst, pattern } => fill(dst, *pattern, (it, to), view),
+            Job::Copy { dst, src } => copy(dst, src, (it, to), view),
+            Job::ConvertYuyv { dst, src, range } => convert::yuyv(dst, src, *range, (it, to), view),
+            Job::ConvertNv12 { dst, luma, chroma, range } => {
+                convert::nv12(dst, (luma, chroma), *range, (it, to), view)
+            }
+            Job::Scale { dst, src, filter } => image::scale(dst, src, *filter, (it, to), view),
+            Job::Blend { dst, src, mode, plane } => image::blend((dst, src), *mode, *plane, (it, to), view),
+            Job::Rotate { dst, src, turn } => image::rotate(dst, src, *turn, (it, to), view),
+            Job::Checksum { src, .. } => checksum(src, (it, to), view),
+            Job::Compute { program, dst, src, grid, values } => {
+                let task = compute::Task { program, dst, src: src.as_ref(), grid: *grid, values: *values };
+                task.advance(it, to, view)
+            }
+            Job::Nop | Job::SemWait { .. } | Job::SemSignal { .. } | Job::Fence { .. } => Ok(true),
+        }
+    }
+
+    /// What comes behind its last step.
+    pub fn finish(&self, it: &Progress, view: &mut View<'_, '_>) -> Result<(), GpuError> {
+        match self {
+            Job::Checksum { address, .. } => view.write_u64(*address, it.sum.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a restored job of this kind can be as far as `course` says.
+    pub fn can_be(&self, course: &Course) -> bool {
+        let (steps, parts) = (self.steps(), self.parts());
+        let running = match (self, &course.progress.running) {
+            (_, None) => true,
+            (Job::Compute { program, dst, src, .. }, Some(running)) => {
+                running.is_sound(program.len(), dst, src.as_ref())
+            }
+            (_, Some(_)) => false,
+        };
+        // A program that has begun needs what it has read.
+        let begun = !matches!(self, Job::Compute { .. }) || course.progress.at == 0;
+        let reached = course.progress.at <= course.next_step(steps, parts);
+        course.parts_done < parts && reached && running && (begun || course.progress.running.is_some())
     }
 
     /// The windows, sources first.
@@ -182,54 +220,58 @@ fn pixels(operand: Operand, (width, rows): (u32, u32), view: &mut View<'_, '_>) 
     Window::fetch(operand, width.saturating_mul(PIXEL_BYTES), rows, view)
 }
 
-/// Cuts `bytes` at `offset` into pieces that are multiples of 4 bytes, but for the last.
-fn pieces(offset: u64, bytes: u64) -> impl Iterator<Item = (u64, usize)> {
-    (0..bytes.div_ceil(PIECE_BYTES)).map(move |index| {
-        let start = index.saturating_mul(PIECE_BYTES);
-        (offset.saturating_add(start), bytes.saturating_sub(start).min(PIECE_BYTES) as usize)
-    })
-}
-
-fn piece_buffer(longest_run: u64) -> Vec<u8> {
-    vec![0; longest_run.min(PIECE_BYTES) as usize]
-}
-
-fn fill(dst: &Window, pattern: u32, view: &mut View<'_, '_>) -> Result<(), GpuError> {
-    let mut line = piece_buffer(dst.bytes());
+fn fill(
+    dst: &Window,
+    pattern: u32,
+    (it, to): (&mut Progress, u64),
+    view: &mut View<'_, '_>,
+) -> Result<bool, GpuError> {
+    let pieces = dst.pieces(dst.is_linear(), dst.piece_bytes());
+    let mut line = vec![0; pieces.longest()];
     for word in line.chunks_exact_mut(4) {
         word.copy_from_slice(&pattern.to_le_bytes());
     }
-    for (offset, bytes) in dst.runs(dst.is_linear()) {
-        for (at, len) in pieces(offset, bytes) {
-            dst.write_at(at, line.get(..len).unwrap_or_default(), view)?;
-        }
-    }
-    Ok(())
+    it.go(to, view, |step, view| {
+        let (at, len) = pieces.get(step);
+        dst.write_at(at, line.get(..len).unwrap_or_default(), view).map(|()| true)
+    })
 }
 
-fn copy(dst: &Window, src: &Window, view: &mut View<'_, '_>) -> Result<(), GpuError> {
-    let mut line = piece_buffer(dst.bytes());
+/// The pieces of both windows of a copy, as many of each.
+fn copied(dst: &Window, src: &Window) -> (Pieces, Pieces) {
     let linear = dst.is_linear() && src.is_linear();
-    for ((to, bytes), (from, _)) in dst.runs(linear).zip(src.runs(linear)) {
-        for ((to, len), (from, _)) in pieces(to, bytes).zip(pieces(from, bytes)) {
-            let line = line.get_mut(..len).unwrap_or_default();
-            src.read_at(from, line, view)?;
-            dst.write_at(to, line, view)?;
-        }
-    }
-    Ok(())
+    let bytes = dst.piece_bytes().min(src.piece_bytes());
+    (dst.pieces(linear, bytes), src.pieces(linear, bytes))
+}
+
+fn copy(
+    dst: &Window,
+    src: &Window,
+    (it, to): (&mut Progress, u64),
+    view: &mut View<'_, '_>,
+) -> Result<bool, GpuError> {
+    let (pieces, from) = copied(dst, src);
+    let mut line = vec![0; pieces.longest()];
+    it.go(to, view, |step, view| {
+        let ((to, len), (from, _)) = (pieces.get(step), from.get(step));
+        let line = line.get_mut(..len).unwrap_or_default();
+        src.read_at(from, line, view)?;
+        dst.write_at(to, line, view).map(|()| true)
+    })
 }
 
 /// The CRC-32 of the rows' bytes, one row behind the other.
-fn checksum(src: &Window, view: &mut View<'_, '_>) -> Result<u64, GpuError> {
-    let mut line = piece_buffer(src.bytes());
-    let mut sum = crc32fast::Hasher::new();
-    for (offset, bytes) in src.runs(src.is_linear()) {
-        for (at, len) in pieces(offset, bytes) {
-            let line = line.get_mut(..len).unwrap_or_default();
-            src.read_at(at, line, view)?;
-            sum.update(line);
-        }
-    }
-    Ok(sum.finalize().into())
+fn checksum(src: &Window, (it, to): (&mut Progress, u64), view: &mut View<'_, '_>) -> Result<bool, GpuError> {
+    let pieces = src.pieces(src.is_linear(), src.piece_bytes());
+    let mut line = vec![0; pieces.longest()];
+    let mut sum = crc32fast::Hasher::new_with_initial(it.sum);
+    let there = it.go(to, view, |step, view| {
+        let (at, len) = pieces.get(step);
+        let line = line.get_mut(..len).unwrap_or_default();
+        src.read_at(at, line, view)?;
+        sum.update(line);
+        Ok(true)
+    })?;
+    it.sum = sum.finalize();
+    Ok(there)
 }

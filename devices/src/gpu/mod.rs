@@ -1,5 +1,6 @@
 //! The GPU of docs/gpu.md: rings of packets that move pixels between scatter-gather lists.
 
+mod active;
 mod compute;
 mod config;
 mod convert;
@@ -9,6 +10,7 @@ mod image;
 mod job;
 mod mmu;
 mod packet;
+mod progress;
 mod registers;
 mod ring;
 mod state;

@@ -4,10 +4,12 @@ use fencepost_trace::{Event, FaultKind};
 use serde::{Deserialize, Serialize};
 use zerocopy::{FromZeros, IntoBytes};
 
+use super::active::Active;
 use super::error::GpuError;
 use super::job::Job;
 use super::mmu::Mmu;
 use super::packet::{Condition, PACKET_BYTES, RawPacket};
+use super::progress::Course;
 use super::registers;
 use super::view::View;
 use crate::cost::CostModel;
@@ -54,25 +56,6 @@ pub struct Halt {
     pub packet: u32,
     /// Its context.
     pub context: u32,
-}
-
-/// The packet in execution.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Active {
-    /// Its label.
-    pub seqno: u64,
-    /// Whose addresses it has; 0: I/O virtual addresses.
-    pub context: u32,
-    /// What it does.
-    pub job: Job,
-    /// When the ring's timer is due, in nanoseconds; [`NEVER_NS`] if the engine hangs.
-    pub due_ns: u64,
-    /// When a semaphore wait gives up, in nanoseconds.
-    pub deadline_ns: Option<u64>,
-    /// Whether it is a semaphore wait that has looked in vain.
-    pub waiting: bool,
-    /// What it counts in [`Ring::busy_cycles`] when it is done.
-    pub cycles: u64,
 }
 
 /// A ring. All fields are what docs/gpu.md calls them.
@@ -314,17 +297,19 @@ impl Ring {
         let deadline_ns = waits.then(|| now_ns.saturating_add(timeout_ns));
         if cx.fault(FaultKind::Hang).is_some() {
             cx.ports.clock.cancel(cx.index);
-            let (due_ns, deadline_ns) = (NEVER_NS, None);
+            let (due_ns, deadline_ns, course) = (NEVER_NS, None, Course::new(now_ns, NEVER_NS));
             self.active =
-                Some(Active { seqno, context, job, due_ns, deadline_ns, waiting: false, cycles: 0 });
+                Some(Active { seqno, context, job, due_ns, deadline_ns, waiting: false, cycles: 0, course });
             return;
         }
         let slow = cx.fault(FaultKind::Slow);
         let factor = slow.map_or(1, |struck| struck.spec.number("factor").unwrap_or(SLOW_FACTOR));
         let cycles = cx.ports.clock.vary(cx.cost.cycles(job.bytes()).saturating_mul(factor));
-        let due_ns = now_ns.saturating_add(cx.ports.clock.cycles_to_ns(cycles));
+        let course = Course::new(now_ns, now_ns.saturating_add(cx.ports.clock.cycles_to_ns(cycles)));
+        let due_ns = course.due_ns(job.parts());
         cx.ports.clock.call_at(due_ns, cx.index);
-        self.active = Some(Active { seqno, context, job, due_ns, deadline_ns, waiting: false, cycles });
+        self.active =
+            Some(Active { seqno, context, job, due_ns, deadline_ns, waiting: false, cycles, course });
     }
 
     /// The ring's timer: the packet in execution ends, or its wait looks again.
@@ -335,7 +320,8 @@ impl Ring {
                 self.look(active, address, condition, cx);
                 Outcome::Quiet
             }
-            _ if cx.fault(FaultKind::JobError).is_some() => {
+            // Once for a job.
+            _ if active.course.is_new() && cx.fault(FaultKind::JobError).is_some() => {
                 self.end(&active, Err(GpuError::Engine), cx);
                 Outcome::Quiet
             }
@@ -346,7 +332,16 @@ impl Ring {
                 self.end(&active, written, cx);
                 outcome
             }
-            _ => self.complete(&active, cx),
+            Job::SemSignal { address, value } => {
+                let signalled = signal(active.context, address, value, cx);
+                let outcome = if signalled.is_ok() { Outcome::LookAgain } else { Outcome::Quiet };
+                self.end(&active, signalled, cx);
+                outcome
+            }
+            _ => {
+                self.go_on(active, cx);
+                Outcome::Quiet
+            }
         }
     }
 
@@ -412,16 +407,17 @@ impl Ring {
         }
     }
 
-    fn complete(&mut self, active: &Active, cx: &mut Context<'_, '_>) -> Outcome {
-        let (result, outcome) = match active.job {
-            Job::SemSignal { address, value } => {
-                (signal(active.context, address, value, cx), Outcome::LookAgain)
+    /// Does a part of the job, as far as one call goes.
+    fn go_on(&mut self, mut active: Active, cx: &mut Context<'_, '_>) {
+        match active.advance(&mut cx.view(active.context)) {
+            Ok(true) => self.end(&active, Ok(()), cx),
+            // What is left of a part is done at its time still.
+            Ok(false) => {
+                cx.ports.clock.call_at(active.due_ns, cx.index);
+                self.active = Some(active);
             }
-            ref job => (job.run(&mut cx.view(active.context)), Outcome::Quiet),
-        };
-        let outcome = if result.is_ok() { outcome } else { Outcome::Quiet };
-        self.end(active, result, cx);
-        outcome
+            Err(error) => self.end(&active, Err(error), cx),
+        }
     }
 
     /// Ends the packet at the head, and starts the next one or halts.
@@ -454,7 +450,7 @@ fn signal(context: u32, address: u64, value: u64, cx: &mut Context<'_, '_>) -> R
 impl<'p> Context<'_, 'p> {
     /// Memory as a packet of `context` sees it.
     fn view(&mut self, context: u32) -> View<'_, 'p> {
-        View { ports: self.ports, mmu: self.mmu, context }
+        View { ports: self.ports, mmu: self.mmu, context, spent_ns: 0 }
     }
 
     /// An occasion for a fault of this ring, or of any.

@@ -20,7 +20,7 @@ pub struct GpuState {
 
 impl Stateful for Gpu {
     const KIND: &'static str = "gpu";
-    const VERSION: u32 = 8;
+    const VERSION: u32 = 9;
     type Parts = GpuConfig;
     type State = GpuState;
 
@@ -45,8 +45,8 @@ fn is_possible(ring: &Ring) -> bool {
     ring.is_valid()
         && ring.head < ring.size
         && ring.tail < ring.size
-        && ring
-            .active
-            .as_ref()
-            .is_none_or(|active| ring.halt.is_none() && active.job.is_sound(active.context))
+        && ring.active.as_ref().is_none_or(|active| {
+            let sound = active.job.is_sound(active.context) && active.job.can_be(&active.course);
+            ring.halt.is_none() && sound
+        })
 }

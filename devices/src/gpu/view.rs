@@ -2,6 +2,7 @@
 
 use super::error::GpuError;
 use super::mmu::{Mmu, PAGE_BYTES};
+use super::progress::ENOUGH_NS;
 use crate::ports::{Access, DmaExt, Iova, Ports};
 
 /// What a packet needs to reach memory.
@@ -12,7 +13,15 @@ pub struct View<'a, 'p> {
     pub mmu: &'a mut Mmu,
     /// Whose addresses; 0: nobody's, they are I/O virtual addresses.
     pub context: u32,
+    /// What was done through it so far: nanoseconds of the host's, about.
+    pub spent_ns: u64,
 }
+
+/// What an access costs beside its bytes: a translation, or two and a half by a context's tables, that are in no cache.
+const ACCESS_NS: u64 = 1000;
+const CONTEXT_ACCESS_NS: u64 = 2500;
+/// Bytes that are moved in a nanosecond.
+const BYTES_IN_NS: u64 = 4;
 
 /// Bytes that one access reaches.
 struct Run {
@@ -23,6 +32,23 @@ struct Run {
 }
 
 impl View<'_, '_> {
+    /// Notes that something is done which takes the host about so long.
+    pub fn spend(&mut self, ns: u64) {
+        self.spent_ns = self.spent_ns.saturating_add(ns);
+    }
+
+    /// Notes an access to `len` bytes in so many segments.
+    pub fn spend_access(&mut self, len: u64, segments: u64) {
+        let pages = (len / PAGE_BYTES).saturating_add(segments);
+        let each = if self.context == 0 { ACCESS_NS } else { CONTEXT_ACCESS_NS };
+        self.spend(pages.saturating_mul(each).saturating_add(len / BYTES_IN_NS));
+    }
+
+    /// Whether it is time to let the host come between.
+    pub fn has_done_enough(&self) -> bool {
+        self.spent_ns >= ENOUGH_NS
+    }
+
     /// Where the aligned word at `address` is, for one access.
     pub fn word(&mut self, address: u64, access: Access) -> Result<Iova, GpuError> {
         if self.context == 0 {

@@ -102,6 +102,17 @@ impl Window {
         self.read_at(self.row(y).saturating_add(start.into()), line, view)
     }
 
+    /// Writes `line` to row `y`, from its byte `start` on.
+    pub fn write_from(
+        &self,
+        y: u32,
+        start: u32,
+        line: &[u8],
+        view: &mut View<'_, '_>,
+    ) -> Result<(), GpuError> {
+        self.write_at(self.row(y).saturating_add(start.into()), line, view)
+    }
+
     /// Writes row `y`.
     pub fn write(&self, y: u32, line: &[u8], view: &mut View<'_, '_>) -> Result<(), GpuError> {
         self.write_at(self.row(y), line, view)
@@ -125,20 +136,31 @@ impl Window {
         (first..).zip(lines).try_for_each(|(y, line)| self.write(y, line, view))
     }
 
-    /// Reads from byte `offset` of the buffer: a part of one of [`Self::runs`].
+    /// Reads from byte `offset` of the buffer: one of [`Self::pieces`].
     pub fn read_at(&self, offset: u64, bytes: &mut [u8], view: &mut View<'_, '_>) -> Result<(), GpuError> {
+        self.spend(offset, bytes.len(), view);
         match &self.place {
             Place::List(list) => Ok(list.read(offset, bytes, view.ports)?),
             Place::Virtual(start) => view.read(start.saturating_add(offset), bytes),
         }
     }
 
-    /// Writes from byte `offset` of the buffer on: a part of one of [`Self::runs`].
+    /// Writes from byte `offset` of the buffer on: one of [`Self::pieces`].
     pub fn write_at(&self, offset: u64, bytes: &[u8], view: &mut View<'_, '_>) -> Result<(), GpuError> {
+        self.spend(offset, bytes.len(), view);
         match &self.place {
             Place::List(list) => Ok(list.write(offset, bytes, view.ports)?),
             Place::Virtual(start) => view.write(start.saturating_add(offset), bytes),
         }
+    }
+
+    fn spend(&self, offset: u64, len: usize, view: &mut View<'_, '_>) {
+        let len = len as u64;
+        let segments = match &self.place {
+            Place::List(list) => list.segments_of(offset, len),
+            Place::Virtual(_) => 1,
+        };
+        view.spend_access(len, segments);
     }
 
     /// Whether its rows follow each other without a gap.
@@ -146,10 +168,56 @@ impl Window {
         self.rows == 1 || self.stride == self.row_bytes
     }
 
-    /// The window as runs of bytes, (offset, length): one run of everything if `linear`, else a run a row.
-    pub fn runs(&self, linear: bool) -> impl Iterator<Item = (u64, u64)> + use<> {
-        let (rows, bytes) = if linear { (1, self.bytes()) } else { (self.rows, u64::from(self.row_bytes)) };
+    /// How long pieces may be: so that none has very many segments.
+    pub fn piece_bytes(&self) -> u64 {
+        let shortest = match &self.place {
+            Place::List(list) => list.shortest(),
+            Place::Virtual(_) => u32::MAX,
+        };
+        u64::from(shortest).saturating_mul(PIECE_SEGMENTS).min(PIECE_BYTES)
+    }
+
+    /// The window in pieces of at most `piece_bytes`, of everything if `linear`, else of each row.
+    pub fn pieces(&self, linear: bool, piece_bytes: u64) -> Pieces {
+        let (runs, bytes) = if linear { (1, self.bytes()) } else { (self.rows, u64::from(self.row_bytes)) };
         let (offset, stride) = (self.offset, u64::from(self.stride));
-        (0..rows).map(move |y| (offset.saturating_add(stride.saturating_mul(u64::from(y))), bytes))
+        let in_run = bytes.checked_div(piece_bytes).unwrap_or(0);
+        let in_run = in_run.saturating_add(u64::from(in_run.saturating_mul(piece_bytes) < bytes)).max(1);
+        Pieces { runs: runs.into(), bytes, offset, stride, in_run, piece_bytes }
+    }
+}
+
+/// The largest piece that is moved at once, in bytes and in segments.
+pub const PIECE_BYTES: u64 = 64 << 10;
+const PIECE_SEGMENTS: u64 = 1024;
+
+/// Runs of bytes, each cut into pieces that are multiples of 4 bytes, but for the last of each.
+#[derive(Clone, Copy, Debug)]
+pub struct Pieces {
+    runs: u64,
+    bytes: u64,
+    offset: u64,
+    stride: u64,
+    in_run: u64,
+    piece_bytes: u64,
+}
+
+impl Pieces {
+    /// How many there are.
+    pub fn count(self) -> u64 {
+        self.runs.saturating_mul(self.in_run)
+    }
+
+    /// Bytes of the longest.
+    pub fn longest(self) -> usize {
+        self.bytes.min(self.piece_bytes) as usize
+    }
+
+    /// The offset and length of one.
+    pub fn get(self, number: u64) -> (u64, usize) {
+        let run = number.checked_div(self.in_run).unwrap_or(0);
+        let in_run = number.saturating_sub(run.saturating_mul(self.in_run)).saturating_mul(self.piece_bytes);
+        let start = self.offset.saturating_add(run.saturating_mul(self.stride)).saturating_add(in_run);
+        (start, self.bytes.saturating_sub(in_run).min(self.piece_bytes) as usize)
     }
 }

@@ -106,10 +106,11 @@ impl Table {
         ways.into_iter().find(|entry| entry.domain == domain && entry.page == page)
     }
 
-    fn insert(&mut self, entry: Entry) {
+    /// Keeps an entry; whether another gave way to it.
+    fn insert(&mut self, entry: Entry) -> bool {
         let set = self.set(entry.domain, entry.page);
         let first = set.saturating_mul(WAYS);
-        let Some(ways) = self.entries.get_mut(first..first.saturating_add(WAYS)) else { return };
+        let Some(ways) = self.entries.get_mut(first..first.saturating_add(WAYS)) else { return false };
         let same =
             |way: &Option<Entry>| way.is_some_and(|old| old.domain == entry.domain && old.page == entry.page);
         let free = ways.iter().position(same).or_else(|| ways.iter().position(Option::is_none));
@@ -124,14 +125,33 @@ impl Table {
             self.used = self.used.saturating_add(usize::from(place.is_none()));
             *place = Some(entry);
         }
+        free.is_none()
     }
 
-    fn invalidate(&mut self, matches: impl Fn(&Entry, u32) -> bool) {
-        for place in &mut self.entries {
-            if place.is_some_and(|entry| matches(&entry, self.page_bits)) {
+    fn invalidate(&mut self, matches: impl Fn(&Entry) -> bool) {
+        self.invalidate_among(0, self.entries.len(), matches);
+    }
+
+    fn invalidate_among(&mut self, first: usize, count: usize, matches: impl Fn(&Entry) -> bool) {
+        for place in self.entries.iter_mut().skip(first).take(count) {
+            if place.is_some_and(|entry| matches(&entry)) {
                 *place = None;
                 self.used = self.used.saturating_sub(1);
             }
+        }
+    }
+
+    /// Drops pages of a domain, by their numbers: a few from their sets, many wherever they are.
+    fn invalidate_pages(&mut self, domain: u16, first: u64, last: u64) {
+        if self.used == 0 {
+            return;
+        }
+        let is_one = |entry: &Entry| entry.domain == domain && (first..=last).contains(&entry.page);
+        if last.saturating_sub(first) >= self.next.len() as u64 {
+            return self.invalidate(is_one);
+        }
+        for page in first..=last {
+            self.invalidate_among(self.set(domain, page).saturating_mul(WAYS), WAYS, is_one);
         }
     }
 }
@@ -149,11 +169,14 @@ pub struct Hit {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Iotlb {
     tables: Vec<Table>,
+    /// Translations that gave way to others.
+    evictions: u64,
 }
 
 impl Default for Iotlb {
     fn default() -> Self {
-        Iotlb { tables: SIZES.iter().map(|&(page_bits, sets)| Table::new(page_bits, sets)).collect() }
+        let tables = SIZES.iter().map(|&(page_bits, sets)| Table::new(page_bits, sets)).collect();
+        Iotlb { tables, evictions: 0 }
     }
 }
 
@@ -175,28 +198,31 @@ impl Iotlb {
     pub fn put(&mut self, domain: u16, iova: u64, leaf: &Leaf) -> Hit {
         if let Some(table) = self.tables.iter_mut().find(|table| table.page_bits == leaf.page_bits) {
             let Leaf { gpa, read, write, .. } = *leaf;
-            table.insert(Entry { domain, page: iova >> leaf.page_bits, gpa, read, write });
+            let evicted = table.insert(Entry { domain, page: iova >> leaf.page_bits, gpa, read, write });
+            self.evictions = self.evictions.saturating_add(evicted.into());
         }
         hit(leaf.gpa, leaf.page_bits, iova)
     }
 
+    /// How many translations gave way to others.
+    pub fn evictions(&self) -> u64 {
+        self.evictions
+    }
+
     /// Drops everything.
     pub fn invalidate_all(&mut self) {
-        self.tables.iter_mut().for_each(|table| table.invalidate(|_, _| true));
+        self.tables.iter_mut().for_each(|table| table.invalidate(|_| true));
     }
 
     /// Drops the translations of one domain.
     pub fn invalidate_domain(&mut self, domain: u16) {
-        self.tables.iter_mut().for_each(|table| table.invalidate(|entry, _| entry.domain == domain));
+        self.tables.iter_mut().for_each(|table| table.invalidate(|entry| entry.domain == domain));
     }
 
     /// Drops the translations of one domain that touch `first..=last` (I/O virtual addresses).
     pub fn invalidate_pages(&mut self, domain: u16, first: u64, last: u64) {
         for table in &mut self.tables {
-            table.invalidate(|entry, bits| {
-                let (from, to) = (first >> bits, last >> bits);
-                entry.domain == domain && (from..=to).contains(&entry.page)
-            });
+            table.invalidate_pages(domain, first >> table.page_bits, last >> table.page_bits);
         }
     }
 

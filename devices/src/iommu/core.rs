@@ -1,6 +1,7 @@
 //! One remapping unit: what it keeps, and the translation of a request.
 
 use fencepost_trace::{Event, FaultKind};
+use serde::{Deserialize, Serialize};
 use vm_memory::GuestMemoryMmap;
 
 use crate::faults::{FaultSet, FaultSpec};
@@ -45,6 +46,18 @@ pub struct Iommu {
     pub requested: FaultSet,
     /// Until when the wait descriptor at the queue's head takes, in nanoseconds.
     pub(super) waits_until_ns: Option<u64>,
+    /// When the queue goes on, of which many descriptors were run at once, in nanoseconds.
+    pub(super) pauses_until_ns: Option<u64>,
+    pub(super) invalidations: Invalidations,
+}
+
+/// What the unit counts of invalidations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invalidations {
+    /// Those done, by descriptor or register.
+    pub(super) done: u64,
+    /// How often the queue paused.
+    pub(super) pauses: u64,
 }
 
 impl Default for Iommu {
@@ -60,6 +73,8 @@ impl Default for Iommu {
             interrupts: InterruptTable::default(),
             requested: FaultSet::default(),
             waits_until_ns: None,
+            pauses_until_ns: None,
+            invalidations: Invalidations::default(),
         }
     }
 }
@@ -88,6 +103,9 @@ impl Iommu {
             Counter { name: "requested-faults", value: self.requested.count() },
             Counter { name: "interrupts", value: self.interrupts.remapped },
             Counter { name: "interrupt-faults", value: self.interrupts.refused },
+            Counter { name: "evictions", value: self.iotlb.evictions() },
+            Counter { name: "invalidations", value: self.invalidations.done },
+            Counter { name: "pauses", value: self.invalidations.pauses },
         ]
     }
 

@@ -10,6 +10,9 @@ use super::core::{Iommu, Surroundings};
 use super::registers::*;
 
 const DESCRIPTOR_BYTES: u64 = 16;
+/// Descriptors that are run at once. The others follow, so many at a time, each after the time that they take.
+const BATCH: u32 = 256;
+const BATCH_NS: u64 = 25_600;
 /// How long a slow wait descriptor takes, unless its fault says.
 const SLOW_NS: u64 = 1_000_000;
 
@@ -30,22 +33,30 @@ const DOMAIN: u64 = 2;
 const NARROWEST: u64 = 3;
 
 impl Iommu {
-    /// Fetches and carries out descriptors until the queue is empty or stops at an error.
+    /// Fetches and carries out descriptors until the queue is empty, stops at an error, or has gone on for long.
     pub(super) fn run_queue(&mut self, around: &mut Surroundings<'_>) {
         let address = self.file.word64(QUEUE_ADDRESS);
         let bytes = 4096u64 << (address & 7);
+        let mut left = BATCH;
         loop {
             let enabled = self.file.word(GLOBAL_STATUS) & QUEUED_INVALIDATION != 0;
             let stopped = self.file.word(FAULT_STATUS) & QUEUE_STOPPED != 0;
             let (head, tail) = (self.file.word64(QUEUE_HEAD), self.file.word64(QUEUE_TAIL));
             if !enabled || stopped || head == tail {
                 // The descriptor that took long was taken away.
-                self.waits_until_ns = None;
+                (self.waits_until_ns, self.pauses_until_ns) = (None, None);
                 return;
             }
-            if self.waits_until_ns.is_some_and(|until_ns| around.out.now_ns < until_ns) {
+            if self.goes_on_ns().is_some_and(|until_ns| around.out.now_ns < until_ns) {
                 return;
             }
+            self.pauses_until_ns = None;
+            let Some(fewer) = left.checked_sub(1) else {
+                self.invalidations.pauses = self.invalidations.pauses.saturating_add(1);
+                self.pauses_until_ns = Some(around.out.now_ns.saturating_add(BATCH_NS));
+                return;
+            };
+            left = fewer;
             let done = if tail >= bytes {
                 Err(QueueError::TailBeyondQueue)
             } else {
@@ -153,14 +164,14 @@ impl Iommu {
         Some(out.now_ns.saturating_add(for_ns))
     }
 
-    /// When the unit goes on with its queue, if it waits, in nanoseconds.
+    /// When the unit goes on with its queue, if it waits or pauses, in nanoseconds.
     pub fn goes_on_ns(&self) -> Option<u64> {
-        self.waits_until_ns
+        self.waits_until_ns.or(self.pauses_until_ns)
     }
 
     /// Goes on with the queue when it has waited long enough.
     pub fn go_on(&mut self, around: &mut Surroundings<'_>) {
-        if self.waits_until_ns.is_some() {
+        if self.goes_on_ns().is_some() {
             self.run_queue(around);
         }
     }
@@ -186,6 +197,7 @@ impl Iommu {
             NARROWEST => self.contexts.invalidate(|of, _| (of ^ rid) & significant == 0),
             _ => return 0,
         }
+        self.invalidations.done = self.invalidations.done.saturating_add(1);
         granularity
     }
 
@@ -220,6 +232,7 @@ impl Iommu {
             }
             _ => return 0,
         };
+        self.invalidations.done = self.invalidations.done.saturating_add(1);
         out.trace.record(event);
         granularity
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::cache::{ContextCache, Iotlb};
-use super::core::Iommu;
+use super::core::{Invalidations, Iommu};
 use super::interrupts::InterruptTable;
 use super::registers;
 use crate::faults::FaultSet;
@@ -33,11 +33,15 @@ pub struct IommuState {
     pub requested: FaultSet,
     /// Until when the wait descriptor at the queue's head takes, in nanoseconds.
     pub waits_until_ns: Option<u64>,
+    /// When the queue goes on, of which many descriptors were run at once, in nanoseconds.
+    pub pauses_until_ns: Option<u64>,
+    /// What it counts of invalidations.
+    pub invalidations: Invalidations,
 }
 
 impl Stateful for Iommu {
     const KIND: &'static str = "iommu";
-    const VERSION: u32 = 4;
+    const VERSION: u32 = 5;
     type Parts = ();
     type State = IommuState;
 
@@ -53,12 +57,15 @@ impl Stateful for Iommu {
             interrupts: self.interrupts.clone(),
             requested: self.requested.clone(),
             waits_until_ns: self.waits_until_ns,
+            pauses_until_ns: self.pauses_until_ns,
+            invalidations: self.invalidations,
         }
     }
 
     fn restore((): (), state: IommuState) -> Result<Self, StateError> {
         let IommuState { registers, root, next_record, contexts, iotlb, .. } = state;
-        let IommuState { walks, faults, interrupts, requested, waits_until_ns, .. } = state;
+        let IommuState { walks, faults, interrupts, requested, .. } = state;
+        let IommuState { waits_until_ns, pauses_until_ns, invalidations, .. } = state;
         require::<Self>(next_record < registers::FAULT_RECORD_COUNT, "a fault record beyond the last")?;
         require::<Self>(
             contexts.is_well_formed() && iotlb.is_well_formed() && interrupts.is_well_formed(),
@@ -80,6 +87,8 @@ impl Stateful for Iommu {
             interrupts,
             requested,
             waits_until_ns,
+            pauses_until_ns,
+            invalidations,
         })
     }
 }

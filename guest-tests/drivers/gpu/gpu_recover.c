@@ -216,8 +216,8 @@ static void fpgpu_pause_work(struct work_struct *work)
 
 /*
  * Stops all rings and schedulers: no DMA and no register access by jobs until fpgpu_resume(). The
- * packet in execution has no effect on memory, and will be run again. Not to be called while the
- * driver unbinds.
+ * packet in execution has no effect on memory that running it again, which follows, does not make
+ * anew. Not to be called while the driver unbinds.
  */
 void fpgpu_pause(struct fpgpu_device *gpu)
 {

@@ -270,7 +270,7 @@ bool fpgpu_ring_progresses(struct fpgpu_ring *ring, struct fpgpu_job *job)
 	return more && !(readl(ring->regs + FPGPU_RING_STATUS) & FPGPU_RING_STATUS_ERROR);
 }
 
-/* Stops the ring; the packet in execution has no effect on memory. */
+/* Stops the ring; of the packet in execution at most parts are done, and none if it moves little. */
 void fpgpu_ring_stop(struct fpgpu_ring *ring)
 {
 	writel(FPGPU_RING_CONTROL_RESET, ring->regs + FPGPU_RING_CONTROL);

@@ -6,6 +6,7 @@ mod faults;
 mod fixture;
 mod operations;
 mod packets;
+mod parts;
 mod random;
 mod registers;
 mod requested;

@@ -183,3 +183,13 @@ fn reset_values_mask_both_events() {
     assert_eq!((bench.read32(0x38), bench.read32(0xa0)), (0x8000_0000, 0x8000_0000));
     assert_eq!(bench.read32(0x1c), 0);
 }
+
+/// The clock calls the unit.
+fn go_on(bench: &mut Bench, now_ns: u64) {
+    bench.platform.clock.now_ns = now_ns;
+    let unit = &mut bench.unit;
+    bench.platform.lend(|p| {
+        let out = Outbox { trace: p.trace, messages: p.messages, now_ns };
+        unit.go_on(&mut Surroundings { memory: p.memory, written: p.written, out });
+    });
+}

@@ -60,12 +60,3 @@ fn a_slow_wait_that_is_taken_away_is_waited_for_no_longer() {
         assert_eq!(bench.platform.read_u64(STATUS), 0);
     }
 }
-
-fn go_on(bench: &mut Bench, now_ns: u64) {
-    bench.platform.clock.now_ns = now_ns;
-    let unit = &mut bench.unit;
-    bench.platform.lend(|p| {
-        let out = Outbox { trace: p.trace, messages: p.messages, now_ns };
-        unit.go_on(&mut Surroundings { memory: p.memory, written: p.written, out });
-    });
-}
