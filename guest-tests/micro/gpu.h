@@ -34,7 +34,8 @@ struct gpu_packet {
 	uint64_t seqno;
 	struct gpu_operand dst, src, src2;
 	uint32_t width, height;
-	uint64_t value, address, reserved[2];
+	uint64_t value, address;
+	uint32_t src_width, src_height, context, reserved;
 };
 
 _Static_assert(sizeof(struct gpu_packet) == 128, "a packet has 128 bytes");

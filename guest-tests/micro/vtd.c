@@ -9,7 +9,7 @@
 
 static uint64_t root[512] __attribute__((aligned(PAGE)));
 static uint64_t contexts[512] __attribute__((aligned(PAGE)));
-static uint64_t levels[4][512] __attribute__((aligned(PAGE)));
+uint64_t vtd_tables[4][512] __attribute__((aligned(PAGE)));
 static uint64_t queue[QUEUE_DESCRIPTORS][2] __attribute__((aligned(PAGE)));
 static volatile uint32_t queue_done;
 static uint32_t command, tail;
@@ -49,13 +49,13 @@ void vtd_invalidate(enum vtd_scope scope, uint16_t domain, uint64_t iova)
 
 void vtd_map(uint64_t iova, const volatile void *page)
 {
-	levels[3][iova >> 12 & 511] = page ? (uint64_t)page | 3 : 0;
+	vtd_tables[3][iova >> 12 & 511] = page ? (uint64_t)page | 3 : 0;
 }
 
 void vtd_attach(int slot)
 {
 	/* 48-bit addresses (four levels). */
-	contexts[2 * (slot << 3)] = (uint64_t)levels[0] | 1;
+	contexts[2 * (slot << 3)] = (uint64_t)vtd_tables[0] | 1;
 	contexts[2 * (slot << 3) + 1] = 2 | GPU_DOMAIN << 8;
 }
 
@@ -65,7 +65,7 @@ void vtd_start(uint8_t fault_vector)
 	root[0] = (uint64_t)contexts | 1;
 	vtd_attach(FENCEPOST_PCI_SLOT_GPU);
 	for (int level = 0; level < 3; level++)
-		levels[level][0] = (uint64_t)levels[level + 1] | 3;
+		vtd_tables[level][0] = (uint64_t)vtd_tables[level + 1] | 3;
 
 	write64(UNIT + RTADDR, (uint64_t)root);
 	give(SET_ROOT);

@@ -26,6 +26,8 @@
 /* Granularities of an IOTLB invalidation. */
 enum vtd_scope { VTD_GLOBAL = 1, VTD_DOMAIN = 2, VTD_PAGES = 3 };
 
+/* The GPU's tables, the first of each level from the root down: vtd_start links them. */
+extern uint64_t vtd_tables[4][512];
 /* Puts another function into the GPU's domain; vtd_start comes after it. */
 void vtd_attach(int slot);
 /* Tables for the GPU, empty, and translation on; fault events go to vector `fault_vector`. */

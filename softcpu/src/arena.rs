@@ -69,9 +69,9 @@ impl<T> Arena<T> {
         true
     }
 
-    /// Frees all retired values. Nobody may use a pointer to one after this.
-    pub fn free_retired(&mut self) {
-        self.retired.clear();
+    /// Frees retired values, as many as `most`. Nobody may use a pointer to any of them after this.
+    pub fn free_retired(&mut self, most: usize) {
+        self.retired.truncate(self.retired.len().saturating_sub(most));
     }
 
     /// How many values are retired and not freed.
@@ -115,9 +115,9 @@ mod tests {
         assert!(arena.retire(first));
         assert!(!arena.retire(first));
         assert_eq!((arena.retired(), freed.get()), (1, 0), "it stays until it is freed");
-        arena.free_retired();
+        arena.free_retired(usize::MAX);
         assert!(!arena.retire(first));
-        arena.free_retired();
+        arena.free_retired(usize::MAX);
         assert_eq!(freed.get(), 1);
     }
 

@@ -4,6 +4,7 @@
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::ptr::NonNull;
 
 use crate::arena::{Arena, Id};
@@ -12,10 +13,15 @@ use crate::op::{Op, Pool};
 
 /// Most instructions in a block.
 pub const BLOCK_OPS: usize = 64;
-/// Most decoded instructions kept; beyond that everything is dropped and decoded again.
+/// Dropped blocks that are freed at once.
+const BURIED_AT_ONCE: usize = 16_384;
+/// Most decoded instructions kept; beyond that some pages' are dropped, to be decoded again.
 const MOST_OPS: usize = 500_000;
+/// So many are kept then: what is dropped at once is little.
+const ROOMY_OPS: usize = MOST_OPS - MOST_OPS / 32;
 /// Enough that a stock boot's blocks (some 100,000) mostly have one each.
 const BUCKETS: usize = 1 << 17;
+const BUCKET_SHIFT: u32 = 64 - 17;
 
 /// A straight run of instructions within one page.
 pub(crate) struct Block<C> {
@@ -90,6 +96,9 @@ impl<C> Link<C> {
 /// run loop by pointers that are good until a drop counts the epoch on and [`bury`](Self::bury) frees.
 pub(crate) struct Blocks<C> {
     buckets: Box<[*mut Block<C>]>,
+    /// What addresses are multiplied by to find their buckets: an odd number that no guest knows, so that none can have all its code in
+    /// one chain.
+    key: u64,
     /// Blocks by physical page: each once in each of its pages.
     pages: HashMap<u64, Vec<Id>>,
     arena: Arena<Block<C>>,
@@ -107,16 +116,12 @@ pub(crate) struct Blocks<C> {
 // out is used by `Cpu` alone, which has it only while it runs.
 unsafe impl<C> Send for Blocks<C> {}
 
-#[inline(always)]
-fn bucket(gpa: u64) -> usize {
-    ((gpa ^ gpa >> 17) as usize) & (BUCKETS - 1)
-}
-
 impl<C> Blocks<C> {
     pub fn new() -> Blocks<C> {
         let buckets = vec![std::ptr::null_mut(); BUCKETS].into_boxed_slice();
         Blocks {
             buckets,
+            key: RandomState::new().hash_one(0u64) | 1,
             pages: HashMap::new(),
             arena: Arena::new(),
             ops: 0,
@@ -126,10 +131,15 @@ impl<C> Blocks<C> {
         }
     }
 
+    #[inline(always)]
+    fn bucket(&self, gpa: u64) -> usize {
+        (gpa.wrapping_mul(self.key) >> BUCKET_SHIFT) as usize
+    }
+
     /// The block decoded at a physical address; null if there is none.
     #[inline(always)]
     pub fn find(&self, gpa: u64, mode: u8) -> *mut Block<C> {
-        let mut at = self.buckets[bucket(gpa)];
+        let mut at = self.buckets[self.bucket(gpa)];
         // SAFETY: the table and the chains hold only live blocks: `drop_page` unlinks before it retires.
         unsafe {
             while !at.is_null() && ((*at).gpa != gpa || (*at).mode != mode) {
@@ -147,7 +157,8 @@ impl<C> Blocks<C> {
         }
         self.ops = self.ops.saturating_add(block.ops.len());
         let pages = block.pages();
-        let head = &mut self.buckets[bucket(block.gpa)];
+        let bucket = self.bucket(block.gpa);
+        let head = &mut self.buckets[bucket];
         block.next = *head;
         let mut name = Id::NONE;
         let at = self.arena.insert(|id| {
@@ -204,7 +215,8 @@ impl<C> Blocks<C> {
         let block = block.as_ptr();
         // SAFETY: chains hold only live blocks, and `block` is live.
         unsafe {
-            let mut at: *mut *mut Block<C> = &raw mut self.buckets[bucket((*block).gpa)];
+            let bucket = self.bucket((*block).gpa);
+            let mut at: *mut *mut Block<C> = &raw mut self.buckets[bucket];
             while !(*at).is_null() {
                 if *at == block {
                     *at = (*block).next;
@@ -216,9 +228,9 @@ impl<C> Blocks<C> {
         debug_assert!(false, "a live block is in no chain");
     }
 
-    /// Frees what was dropped: links to it are of an older epoch. No block may be running.
+    /// Frees what was dropped, or a part of much: links to it are of an older epoch. No block may be running.
     pub fn bury(&mut self) {
-        self.arena.free_retired();
+        self.arena.free_retired(BURIED_AT_ONCE);
         // Checking many blocks takes long: do it only sometimes then.
         if cfg!(debug_assertions) && (self.ops < 1000 || self.epoch & 63 == 0) {
             self.check();
@@ -233,7 +245,7 @@ impl<C> Blocks<C> {
             // SAFETY: the arena says that it is live.
             let block = unsafe { at.as_ref() };
             assert!(self.arena.get(block.id) == Some(at), "a block has another's name");
-            let mut next = self.buckets[bucket(block.gpa)];
+            let mut next = self.buckets[self.bucket(block.gpa)];
             let mut found = 0usize;
             while let Some(linked) = NonNull::new(next) {
                 // SAFETY: chains hold only live blocks, which this looks at.
@@ -266,14 +278,19 @@ impl<C> Blocks<C> {
         self.arena.retired()
     }
 
-    /// Whether it is time to drop everything.
+    /// Whether it is time to drop some.
     pub fn is_full(&self) -> bool {
         self.ops > MOST_OPS
     }
 
-    /// The pages that hold blocks.
-    pub fn page_numbers(&self) -> Vec<u64> {
-        self.pages.keys().copied().collect()
+    /// Whether there is room again for a while.
+    pub fn has_room(&self) -> bool {
+        self.ops <= ROOMY_OPS
+    }
+
+    /// Some of the pages that hold blocks, at most so many; none if there are none.
+    pub fn page_numbers(&self, most: usize) -> Vec<u64> {
+        self.pages.keys().copied().take(most).collect()
     }
 }
 

@@ -183,14 +183,17 @@ impl CodePages {
         self.dirty.load(Ordering::Acquire)
     }
 
-    /// The pages reported since the last call, each once, oldest first.
-    pub fn take_written(&self) -> Vec<u64> {
-        self.dirty.store(false, Ordering::Release);
+    /// Pages reported since the last call, each once, oldest first: `most` of them, and more are to be taken as long as it is
+    /// [dirty](Self::is_dirty).
+    pub fn take_written(&self, most: usize) -> Vec<u64> {
         let mut written = self.written.lock().unwrap_or_else(|e| e.into_inner());
-        for page in written.iter() {
+        let most = most.min(written.len());
+        let taken: Vec<u64> = written.drain(..most).collect();
+        for page in &taken {
             self.change(*page, |flags| flags & !REPORTED);
         }
-        std::mem::take(&mut *written)
+        self.dirty.store(!written.is_empty(), Ordering::Release);
+        taken
     }
 }
 
@@ -206,18 +209,18 @@ mod tests {
             code.written(0, 16 * PAGE_BYTES);
         }
         assert!(code.is_dirty());
-        assert_eq!(code.take_written(), [2, 3, 4, 5]);
-        assert!(!code.is_dirty() && code.take_written().is_empty());
+        assert_eq!(code.take_written(usize::MAX), [2, 3, 4, 5]);
+        assert!(!code.is_dirty() && code.take_written(usize::MAX).is_empty());
         // It is again, also when it was let go and taken again meanwhile.
         code.written(3 * PAGE_BYTES, 1);
         code.set_holds_code(3, false);
         code.set_holds_code(3, true);
         code.written(3 * PAGE_BYTES, 1);
-        assert_eq!(code.take_written(), [3]);
+        assert_eq!(code.take_written(usize::MAX), [3]);
         code.written(3 * PAGE_BYTES, 1);
-        assert_eq!(code.take_written(), [3]);
+        assert_eq!(code.take_written(usize::MAX), [3]);
         code.written(u64::MAX, u64::MAX);
-        assert!(code.take_written().is_empty());
+        assert!(code.take_written(usize::MAX).is_empty());
     }
 
     #[test]

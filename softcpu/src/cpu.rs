@@ -4,7 +4,6 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use fencepost_time::{Cycles, Moment, Tsc};
 use serde::{Deserialize, Serialize};
@@ -26,6 +25,7 @@ use crate::mem::tlb::Tlb;
 use crate::mem::view::{OPENED, SUPERVISOR, USER};
 use crate::state::{CpuState, FpuState, seg};
 use crate::step::{Fault, Step};
+use crate::stop_flag::{Done, StopFlag};
 use crate::stops::{Access, Stops};
 use crate::value::Plain;
 
@@ -67,6 +67,8 @@ pub struct Counters {
     pub translations_dropped: u64,
     /// Pages whose blocks were dropped because they were written.
     pub pages_dropped: u64,
+    /// How often decoded code gave way to other.
+    pub code_gave_way: u64,
     /// Translations put into the TLB.
     pub tlb_fills: u64,
     /// TLB flushes (all or all but global).
@@ -150,7 +152,7 @@ pub struct Cpu {
     pub(crate) guarded: u64,
     pub(crate) blocks: Blocks<Cpu>,
     pub(crate) apic: LocalApic,
-    pub(crate) stop: Arc<AtomicBool>,
+    pub(crate) stop: Arc<StopFlag>,
     pub(crate) config: Config,
     pub(crate) reach: Reach,
     /// Whether an instruction runs alone.
@@ -159,6 +161,8 @@ pub struct Cpu {
     pub(crate) trap_held: bool,
     /// A bus access asked to return to the machine.
     pub(crate) yielding: bool,
+    /// Accesses to devices, of which an instruction may want to know whether it has made one.
+    pub(crate) device_accesses: u32,
     /// PAUSE ends the run: another CPU has something to do.
     pub(crate) gives_way: bool,
     /// It has just executed such a PAUSE.
@@ -196,7 +200,7 @@ impl Cpu {
     pub unsafe fn new(
         memory: GuestMemoryMmap<()>,
         code: Arc<CodePages>,
-        stop: Arc<AtomicBool>,
+        stop: Arc<StopFlag>,
         config: Config,
     ) -> Cpu {
         let id = config.cpuid.apic_id;
@@ -233,6 +237,7 @@ impl Cpu {
             alone: Alone::No,
             trap_held: false,
             yielding: false,
+            device_accesses: 0,
             gives_way: false,
             paused: false,
             sent: Vec::new(),
@@ -448,6 +453,17 @@ impl Cpu {
     pub fn skip_to(&mut self, until: Cycles) {
         self.idle = self.idle.wrapping_add(until.since(self.cycles));
         self.cycles = self.cycles.max(until);
+    }
+
+    /// In the middle of what takes the host long: whether somebody wants the CPU's attention, which then returns to its run loop after
+    /// the block that it runs.
+    #[inline(always)]
+    pub(crate) fn listen(&self) -> bool {
+        let wanted = self.stop.look(Done::Run);
+        if wanted {
+            self.code.call_for_attention();
+        }
+        wanted
     }
 
     /// What was counted so far.

@@ -6,12 +6,12 @@
 //!
 //! ```
 //! use std::sync::Arc;
-//! use std::sync::atomic::AtomicBool;
 //!
 //! use fencepost_softcpu::bus::{Bus, Exit, Flow};
 //! use fencepost_softcpu::code::CodePages;
 //! use fencepost_softcpu::control::Cr0;
 //! use fencepost_softcpu::state::{CpuState, Segment, reg, seg};
+//! use fencepost_softcpu::stop_flag::StopFlag;
 //! use fencepost_softcpu::{Config, Cpu};
 //! use fencepost_time::{Cycles, TscOffset};
 //! use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
@@ -57,7 +57,7 @@
 //! memory.write_slice(&[0xb8, 6, 0, 0, 0, 0x6b, 0xc0, 7, 0xf4], GuestAddress(CODE))?;
 //!
 //! let code = Arc::new(CodePages::new(RAM as u64));
-//! let stop = Arc::new(AtomicBool::new(false));
+//! let stop = Arc::new(StopFlag::default());
 //! // SAFETY: nobody else accesses the memory while the CPU runs.
 //! let mut cpu = unsafe { Cpu::new(memory, code, stop, Config::default()) };
 //!
@@ -116,6 +116,7 @@ mod simd;
 mod stale;
 pub mod state;
 mod step;
+pub mod stop_flag;
 mod stopping;
 pub mod stops;
 mod sys;

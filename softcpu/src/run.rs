@@ -1,7 +1,5 @@
 //! The run loop: events at instruction boundaries, blocks between them.
 
-use std::sync::atomic::Ordering;
-
 use fencepost_time::Cycles;
 
 use crate::blocks::{Block, Link};
@@ -14,11 +12,12 @@ use crate::mem::access::Circumstance;
 use crate::mem::tlb::PAGE_MASK;
 use crate::mem::walk::Want;
 use crate::step::{Fault, Step, Trap};
+use crate::stop_flag::Done;
 use crate::sys::interrupts::TripleFault;
 use crate::vector;
 
-/// Cycles after which the run loop looks at the stop flag again.
-const SLICE: u64 = 1 << 18;
+/// Cycles after which the run loop looks at the stop flag again. More than a block has, which is not cut for that.
+const SLICE: u64 = 1 << 16;
 
 impl Cpu {
     /// Runs until the machine's counter reaches `until` (exactly), or something else ends it. `bus` is the machine.
@@ -42,11 +41,13 @@ impl Cpu {
             if self.cycles >= until {
                 return Exit::Deadline;
             }
-            if self.stop.load(Ordering::Relaxed) {
+            if self.stop.look(Done::Run) {
                 return Exit::Stopped;
             }
             if self.code.is_dirty() {
                 self.drain_code_reports();
+                // Before all code that was written is dropped none may run.
+                continue;
             }
             if self.blocks.has_dropped() {
                 self.blocks.bury();
@@ -57,7 +58,8 @@ impl Cpu {
                 Ok(true) => {}
             }
             let timer = self.next_timer().unwrap_or(Cycles::MAX).max(self.cycles + 1);
-            let limit = until.min(timer).min(self.cycles + SLICE);
+            let (exact, slice) = (until.min(timer), self.cycles + SLICE);
+            let limit = exact.min(slice);
             let alone = self.alone == Alone::Wanted;
             let singly = alone || self.sys.interrupt_shadow || self.limited_code;
             let ended = if singly || self.control & (TF | RF) != 0 {
@@ -65,7 +67,7 @@ impl Cpu {
             } else if self.is_stopping() {
                 self.run_to_stop(limit)
             } else {
-                self.run_blocks(limit)
+                self.run_blocks(limit, exact <= slice)
             };
             if self.alone == Alone::Wanted {
                 continue;
@@ -164,8 +166,9 @@ impl Cpu {
         if self.has_debug_trap() { self.debug_trap() } else { Ok(()) }
     }
 
-    /// Runs blocks until the limit, or until something must be looked at. An error: an exception waits.
-    fn run_blocks(&mut self, limit: Cycles) -> Result<(), Trap> {
+    /// Runs blocks until the limit, `exactly` or with the last block that ends before it, or until something must be looked at. An
+    /// error: an exception waits.
+    fn run_blocks(&mut self, limit: Cycles, exactly: bool) -> Result<(), Trap> {
         let mut block = self.find_block()?;
         loop {
             // SAFETY: the block was live when it was found just now, or linked in this epoch. If it is dropped while it runs
@@ -174,7 +177,7 @@ impl Cpu {
             let ops: &[Op] = unsafe { &(*block).ops };
             let most = limit - self.cycles;
             if ops.len() as u64 - 1 > most {
-                return if most == 0 { Ok(()) } else { self.run_some(block, most).map(|_| ()) };
+                return if most == 0 || !exactly { Ok(()) } else { self.run_some(block, most).map(|_| ()) };
             }
             if let Some(code) = self.generated_code(block) {
                 let step = self.run_generated(code, limit)?;
@@ -330,7 +333,7 @@ impl Cpu {
             }
         }
         if self.blocks.is_full() {
-            self.drop_all_code();
+            self.make_room_for_code();
         }
         self.decode(rip, gpa)
     }

@@ -2,6 +2,9 @@
 
 use crate::cpu::Cpu;
 
+/// Pages whose code is dropped until somebody looks at the stop flag again: there may be a block at each of their bytes.
+const PAGES_AT_ONCE: usize = 4;
+
 impl Cpu {
     /// Forgets the code decoded from a physical page (a page number): it was, or is about to be, written.
     pub(crate) fn drop_code(&mut self, page: u64) {
@@ -10,10 +13,10 @@ impl Cpu {
         self.code.set_holds_code(page, false);
     }
 
-    /// Takes the reports of everyone else who writes memory.
+    /// Takes reports of everyone else who writes memory; not all of many.
     #[cold]
     pub(crate) fn drain_code_reports(&mut self) {
-        for page in self.code.take_written() {
+        for page in self.code.take_written(PAGES_AT_ONCE) {
             self.drop_code(page);
         }
         self.obey_guards();
@@ -40,17 +43,28 @@ impl Cpu {
         }
     }
 
-    /// Forgets all decoded code.
-    pub(crate) fn drop_all_code(&mut self) {
-        for page in self.blocks.page_numbers() {
-            self.drop_code(page);
+    /// Forgets decoded code until there is room for more.
+    pub(crate) fn make_room_for_code(&mut self) {
+        self.counters.code_gave_way = self.counters.code_gave_way.saturating_add(1);
+        while !self.blocks.has_room() {
+            for page in self.blocks.page_numbers(PAGES_AT_ONCE) {
+                self.drop_code(page);
+            }
         }
     }
 
     /// Forgets all decoded code: memory was, or may have been, written by someone who does not report it.
     pub fn forget_code(&mut self) {
-        self.drop_all_code();
-        self.blocks.bury();
+        loop {
+            let pages = self.blocks.page_numbers(usize::MAX);
+            if pages.is_empty() {
+                break;
+            }
+            pages.into_iter().for_each(|page| self.drop_code(page));
+        }
+        while self.blocks.has_dropped() {
+            self.blocks.bury();
+        }
     }
 }
 

@@ -11,6 +11,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "value",
             "step",
             "stops",
+            "stop_flag",
             "vector",
             "state",
             "flags",

@@ -151,7 +151,8 @@ fn comparing_and_scanning_stop_where_the_manual_says() {
     assert_eq!((gpr[reg::RDI], gpr[reg::RCX]), (FROM + 10, 90));
 }
 
-/// Every element raises the stop flag; it is looked at after a pass, with the instruction ready to go on.
+/// Every element raises the stop flag. Those that reach a device are passes of their own, after which it is looked at with the instruction
+/// ready to go on.
 #[test]
 fn a_repetition_can_be_stopped_between_passes() {
     let mut m = Machine::new();
@@ -166,8 +167,35 @@ fn a_repetition_can_be_stopped_between_passes() {
     });
     assert_eq!(m.run(), Exit::Stopped);
     let state = m.cpu.state();
-    assert_eq!((state.gpr[reg::RSI], state.gpr[reg::RCX]), (FROM + (1 << 16), (1 << 47) - (1 << 16)));
+    assert_eq!((state.gpr[reg::RSI], state.gpr[reg::RCX]), (FROM + 1, (1 << 47) - 1));
     assert_eq!((state.rip, state.retired), (CODE + 5, 2));
+}
+
+#[test]
+fn elements_that_reach_a_device_take_a_cycle_each() {
+    let mut m = Machine::new();
+    m.assemble(CODE, |a| {
+        a.mov(edx, 0x180).unwrap();
+        a.rep().outsb().unwrap();
+        a.hlt().unwrap();
+    });
+    pattern(&m, 4);
+    m.with_state(|s| {
+        s.gpr[reg::RSI] = FROM;
+        s.gpr[reg::RCX] = 4;
+    });
+    let start = m.cpu.cycles().0;
+    assert_eq!(m.run(), Exit::Halted);
+    assert_eq!(
+        m.bus.ports,
+        [(1, 0x180, 0), (2, 0x180, 31), (3, 0x180, 62), (4, 0x180, 93)].map(|(at, port, byte)| (
+            start + at,
+            port,
+            byte
+        ))
+    );
+    let state = m.cpu.state();
+    assert_eq!((state.gpr[reg::RSI], state.gpr[reg::RCX], state.retired), (FROM + 4, 0, 6));
 }
 
 /// Passes fall by the count alone, wherever deadlines lie, and end to the same state.

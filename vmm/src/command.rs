@@ -79,6 +79,9 @@ fn run_on_terminal(args: &RunArgs, control: &Arc<Control>) -> Result<i32, HostEr
     let mut hooks = Hooks::new(Box::new(screen.writer(args.slow_output)));
     hooks.terminal = Some(Box::new(screen.writer(args.slow_output)));
     hooks.control = Arc::clone(control);
+    if args.stats {
+        control.measure_looks();
+    }
     hooks.sandbox = args.sandbox.then(Sandbox::default);
     launch.bounds.console.into_iter().for_each(|most| screen.gate().end_after(most));
     hooks.gates.push(Arc::clone(screen.gate()));

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use fencepost_devices::faults::FaultSpec;
 use fencepost_softcpu::Translate;
+use fencepost_softcpu::stop_flag::{Done, Longest, StopFlag};
 use vmm_sys_util::eventfd::EventFd;
 
 use crate::backend::states::StateLog;
@@ -146,7 +147,7 @@ impl Notes {
 /// Shared between the machine's thread and the threads that watch the host.
 #[derive(Debug, Default)]
 pub struct Control {
-    attention: Arc<AtomicBool>,
+    attention: Arc<StopFlag>,
     begun: AtomicBool,
     notes: Mutex<Notes>,
     changed: Condvar,
@@ -154,8 +155,23 @@ pub struct Control {
 
 impl Control {
     /// The flag a CPU watches between blocks.
-    pub fn stop_flag(&self) -> Arc<AtomicBool> {
+    pub fn stop_flag(&self) -> Arc<StopFlag> {
         Arc::clone(&self.attention)
+    }
+
+    /// Measures from now on how long the machine's thread takes from one look at the flag to the next.
+    pub fn measure_looks(&self) {
+        self.attention.measure();
+    }
+
+    /// The longest time between two looks, if they are measured.
+    pub fn longest_without_look(&self) -> Option<Longest> {
+        self.attention.longest()
+    }
+
+    /// Whether somebody wants the attention of the machine's thread, which has `done` this since it looked last.
+    pub(crate) fn is_wanted(&self, done: Done) -> bool {
+        self.attention.look(done)
     }
 
     fn notes(&self) -> MutexGuard<'_, Notes> {
@@ -163,7 +179,7 @@ impl Control {
     }
 
     fn raise(&self) {
-        self.attention.store(true, Ordering::Release);
+        self.attention.raise();
         // Whoever is about to wait has looked at the flag under the lock: it must not miss this.
         if let Some(event) = &self.notes().event {
             // Fails only when the count is full: then it is readable all the same.
@@ -267,7 +283,7 @@ impl Control {
 
     /// Lowers the flag, and says whether the machine must end.
     pub fn attend(&self) -> Option<StopReason> {
-        self.attention.store(false, Ordering::Release);
+        self.attention.lower();
         self.notes().stop.map(|(reason, _)| reason)
     }
 
@@ -459,8 +475,14 @@ impl Control {
     /// Waits until something is to be attended to, or `limit` passes. Without a limit it also ends when input has
     /// ended; it returns false then, since nothing will ever come.
     pub fn wait(&self, limit: Option<Duration>) -> bool {
+        let more = self.wait_quietly(limit);
+        self.is_wanted(Done::Nothing);
+        more
+    }
+
+    fn wait_quietly(&self, limit: Option<Duration>) -> bool {
         let notes = self.notes();
-        let quiet = |notes: &Notes| notes.stop.is_none() && !self.attention.load(Ordering::Acquire);
+        let quiet = |notes: &Notes| notes.stop.is_none() && !self.attention.is_raised();
         match limit {
             Some(limit) => {
                 let _ = self.changed.wait_timeout_while(notes, limit, |notes| quiet(notes));

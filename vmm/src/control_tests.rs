@@ -8,7 +8,7 @@ fn the_first_reason_to_stop_stays() {
     control.stop(StopReason::Signal(15));
     control.stop(StopReason::Timeout);
     assert_eq!(control.attend(), Some(StopReason::Signal(15)));
-    assert!(!control.stop_flag().load(Ordering::Acquire));
+    assert!(!control.stop_flag().is_raised());
 }
 
 #[test]
@@ -51,7 +51,7 @@ fn a_size_of_the_console_is_news_once() {
     control.attend();
     assert_eq!(control.console_size(), Some(size(80)));
     control.set_console_size(size(80));
-    assert!(!control.stop_flag().load(Ordering::Acquire), "the same again");
+    assert!(!control.stop_flag().is_raised(), "the same again");
     assert_eq!(control.console_size(), Some(size(80)));
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fencepost_devices::function::Counter;
+use fencepost_softcpu::stop_flag::Longest;
 
 use crate::accel::Chosen;
 use crate::backend::End;
@@ -34,6 +35,8 @@ pub struct RunStats {
     pub unknown: Vec<(String, u64)>,
     /// Exceptions that the software CPU delivered, by name, and how many of each; those under `kvm` are not counted.
     pub exceptions: Vec<(&'static str, u64)>,
+    /// What became of the guest's code in the software CPU, by name; nothing under `kvm`.
+    pub code: Vec<(&'static str, u64)>,
     /// What the software CPU did for KVM.
     pub assists: Assists,
     /// The moves between back ends.
@@ -50,6 +53,8 @@ pub struct RunStats {
     pub faults: Vec<FaultCount>,
     /// Why some could not be given.
     pub faults_refused: Vec<String>,
+    /// The longest that the host was not listened to, where that was measured: under `soft`.
+    pub longest: Option<Longest>,
     /// Resident host memory beyond guest RAM at the end, where the host tells.
     pub beyond_ram_bytes: Option<u64>,
 }

@@ -1,5 +1,7 @@
 //! The messages on standard error after a run.
 
+use fencepost_softcpu::stop_flag::{Done, Longest};
+
 use crate::backend::End;
 use crate::backend::kvm::assist::Assists;
 use crate::backend::moves::Moves;
@@ -134,10 +136,12 @@ fn stats_lines(outcome: &Outcome) -> Vec<String> {
             bytes as f64 / f64::from(1 << 20)
         ));
     }
-    if !stats.exceptions.is_empty() {
-        let counts: Vec<String> =
-            stats.exceptions.iter().map(|(name, count)| format!("{name} {count}")).collect();
-        lines.push(format!("stats: exceptions: {}", counts.join(", ")));
+    lines.extend(stats.longest.map(longest_line));
+    for (what, counts) in [("code", &stats.code), ("exceptions", &stats.exceptions)] {
+        if !counts.is_empty() {
+            let counts: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+            lines.push(format!("stats: {what}: {}", counts.join(", ")));
+        }
     }
     for (name, count) in &stats.unknown {
         lines.push(format!("stats: not known: {name}, {count} times"));
@@ -154,6 +158,16 @@ fn stats_lines(outcome: &Outcome) -> Vec<String> {
     }));
     lines.push(unclaimed_line(&stats.unclaimed));
     lines
+}
+
+/// The longest that a reason to stop would have waited.
+fn longest_line(longest: Longest) -> String {
+    let what = match longest.done {
+        Done::Call(rid) if rid >> 8 == 0 => format!("a call of the function in slot {}", rid >> 3),
+        Done::Call(_) => "a call of the machine's own".into(),
+        Done::Run | Done::Nothing => "what the CPU did".into(),
+    };
+    format!("stats: longest time between two looks at the host: {:.3} ms, {what}", longest.seconds * 1e3)
 }
 
 /// Says which instructions KVM left to the software CPU, if it did, and how long that took.

@@ -83,7 +83,10 @@ pub fn run(launch: &Launch, mut hooks: Hooks) -> Result<Outcome, HostError> {
     let wall = first.elapsed();
     drop(limit);
     let closing = ends.part();
+    let longest = control.longest_without_look();
     let mut outcome = finish(launch, ready, ran, snapshot_error, (startup, wall, footprint))?;
+    // The threads of `kvm` look at other times.
+    outcome.stats.longest = outcome.stats.instructions.and(longest);
     outcome.give_up(outcome.log.written.as_ref().is_some_and(|written| written.given_up), &control);
     closing.close(&mut outcome, &control);
     if let Some(gdb) = gdb {
@@ -174,11 +177,13 @@ fn finish(
     let stats = RunStats {
         startup,
         wall,
+        longest: None,
         instructions,
         retired_before,
         cycles,
         unknown: ran.unknown,
         exceptions: ran.exceptions,
+        code: ran.code,
         assists: ran.assists,
         moves: ran.moves,
         tsc_hz,

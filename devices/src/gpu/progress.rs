@@ -2,8 +2,8 @@
 //!
 //! A job that moves more than [`PART_BYTES`] does so in parts of as many bytes, evenly over the time that it takes. Any other is done
 //! when it ends. Some parts take the host long all the same: pixels that are worked out, rows in pages of their own, lists of many
-//! segments. What a call does is therefore counted by what it costs the host, roughly; when that is enough the next call goes on, at the
-//! same time of the guest's.
+//! segments. What a call does is therefore counted by what it costs the host, roughly; when that is enough the next call goes on, as soon
+//! as the machine makes it.
 
 use serde::{Deserialize, Serialize};
 

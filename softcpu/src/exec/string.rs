@@ -1,6 +1,6 @@
 //! MOVS, STOS, LODS, SCAS, CMPS, INS, OUTS, alone and repeated.
 //!
-//! A repeated instruction retires once for every [`PASS`] elements begun. RCX, RSI and RDI are brought up to date after
+//! A repeated instruction retires once for every [`PASS`] elements begun, and for each that reaches a device. RCX, RSI and RDI are brought up to date after
 //! every element or stretch, so a fault in the middle restarts where it stopped. MOVS and STOS work through host memory
 //! a page at a time.
 
@@ -103,6 +103,7 @@ fn string<O: Element, const HOW: u8, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
             continue;
         }
         left -= 1;
+        let accesses = cpu.device_accesses;
         let step = O::element::<T>(cpu, op);
         if step == Step::Trap {
             return step;
@@ -110,6 +111,10 @@ fn string<O: Element, const HOW: u8, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
         cpu.advance(op, reg::RCX, 1u64.wrapping_neg());
         if cpu.sys.debug_hits != 0 {
             // The guest's breakpoint traps after this iteration.
+            left = 0;
+        }
+        if cpu.device_accesses != accesses {
+            // A device may do much for one access, and the CPU look at its interrupts then, as real ones do.
             left = 0;
         }
         if step != Step::Next {

@@ -75,6 +75,12 @@ pub(super) fn on_stack(cpu: &mut Cpu, op: &Op, f: impl FnOnce(&mut Unit)) -> Ste
     Step::Next
 }
 
+/// The same for a function that takes long to work out.
+pub(super) fn worked_out(cpu: &mut Cpu, op: &Op, f: impl FnOnce(&mut Unit)) -> Step {
+    cpu.listen();
+    on_stack(cpu, op, f)
+}
+
 /// Where memory operands come from.
 pub(super) trait Source {
     fn read(cpu: &mut Cpu, op: &Op, address: u64) -> Result<Operand, Trap>;
@@ -402,6 +408,7 @@ fn fx_address(cpu: &mut Cpu, op: &Op) -> Result<u64, Trap> {
 }
 
 pub(super) fn fxsave<const WIDE: bool>(cpu: &mut Cpu, op: &Op) -> Step {
+    cpu.listen();
     let address = tri!(fx_address(cpu, op));
     let how = cpu.circumstance(op);
     let bytes = image::fxsave(&cpu.fpu, WIDE);
@@ -415,6 +422,7 @@ fn fx_bytes(cpu: &Cpu) -> usize {
 }
 
 pub(super) fn fxrstor<const WIDE: bool>(cpu: &mut Cpu, op: &Op) -> Step {
+    cpu.listen();
     let address = tri!(fx_address(cpu, op));
     let how = cpu.circumstance(op);
     let mut bytes = [0; image::FXSAVE_BYTES];

@@ -183,14 +183,14 @@ fn control(code: Code) -> Option<Handler> {
 fn function(code: Code) -> Option<Handler> {
     use Code::*;
     Some(match code {
-        F2xm1 => |cpu, op| on_stack(cpu, op, transcendental::exp2_minus_1),
-        Fyl2x => |cpu, op| on_stack(cpu, op, transcendental::y_log2),
-        Fyl2xp1 => |cpu, op| on_stack(cpu, op, transcendental::y_log2_plus_1),
-        Fpatan => |cpu, op| on_stack(cpu, op, transcendental::arc_tangent),
-        Fptan => |cpu, op| on_stack(cpu, op, transcendental::tangent),
-        Fsin => |cpu, op| on_stack(cpu, op, transcendental::sine),
-        Fcos => |cpu, op| on_stack(cpu, op, transcendental::cosine),
-        Fsincos => |cpu, op| on_stack(cpu, op, transcendental::sine_cosine),
+        F2xm1 => |cpu, op| worked_out(cpu, op, transcendental::exp2_minus_1),
+        Fyl2x => |cpu, op| worked_out(cpu, op, transcendental::y_log2),
+        Fyl2xp1 => |cpu, op| worked_out(cpu, op, transcendental::y_log2_plus_1),
+        Fpatan => |cpu, op| worked_out(cpu, op, transcendental::arc_tangent),
+        Fptan => |cpu, op| worked_out(cpu, op, transcendental::tangent),
+        Fsin => |cpu, op| worked_out(cpu, op, transcendental::sine),
+        Fcos => |cpu, op| worked_out(cpu, op, transcendental::cosine),
+        Fsincos => |cpu, op| worked_out(cpu, op, transcendental::sine_cosine),
         Fchs => |cpu, op| on_stack(cpu, op, |u| ops::change_sign(u, |bits| bits ^ 1 << 79)),
         Fabs => |cpu, op| on_stack(cpu, op, |u| ops::change_sign(u, |bits| bits & !(1 << 79))),
         Fsqrt => |cpu, op| on_stack(cpu, op, ops::square_root),

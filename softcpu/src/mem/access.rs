@@ -374,7 +374,15 @@ impl Cpu {
             done += len;
         }
         self.obey_guards();
+        self.look_after_device();
         Ok(())
+    }
+
+    /// What a device does for one access may take long: whoever wants the CPU's attention need not wait for more than that. Whether
+    /// somebody does.
+    pub(crate) fn look_after_device(&mut self) -> bool {
+        self.device_accesses = self.device_accesses.wrapping_add(1);
+        self.listen()
     }
 
     /// Writes device registers, in the same pieces.
@@ -402,7 +410,7 @@ impl Cpu {
             done += len;
         }
         self.obey_guards();
-        flow
+        if self.look_after_device() { Flow::Yield } else { flow }
     }
 }
 

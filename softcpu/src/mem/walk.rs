@@ -56,6 +56,8 @@ impl Cpu {
     /// Translates a linear address for an access with the rights of a view, and sets accessed and dirty bits. The error is a
     /// page fault's error code.
     pub(crate) fn walk(&mut self, addr: u64, want: Want, view: usize) -> Result<Mapping, u32> {
+        // A guest can have every instruction walk the tables, twice.
+        self.listen();
         if !self.sys.has_cr0(Cr0::PG) {
             return Ok(Mapping { gpa: addr, writable: true, global: false, large: false });
         }

@@ -1,7 +1,6 @@
 //! Random page tables, walked by the CPU and by a model written straight from the manual.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use fencepost_random::Random;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
@@ -9,6 +8,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 use super::Want;
 use crate::code::CodePages;
 use crate::mem::view::{OPENED, SUPERVISOR, USER};
+use crate::stop_flag::StopFlag;
 use crate::{Config, Cpu};
 
 const RAM: u64 = 1 << 20;
@@ -117,7 +117,7 @@ fn random_tables_are_walked_as_the_model_walks_them() {
             memory.write_obj(random_entry(&mut random), GuestAddress(at)).unwrap();
         }
         let code = Arc::new(CodePages::new(RAM));
-        let stop = Arc::new(AtomicBool::new(false));
+        let stop = Arc::new(StopFlag::default());
         // SAFETY: the test has one thread, and accesses the memory between walks.
         let mut cpu = unsafe { Cpu::new(memory.clone(), code, stop, Config::default()) };
         let [wp, nxe, pge, smep, smap] = std::array::from_fn(|_| random.once_in(2));

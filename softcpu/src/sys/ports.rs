@@ -43,6 +43,7 @@ impl Cpu {
         let mut data = [0u8; 4];
         let flow = self.bus().port_read(now, port, &mut data[..bytes]);
         self.obey_guards();
+        self.look_after_device();
         if flow == Flow::Yield {
             self.yielding = true;
         }
@@ -53,6 +54,7 @@ impl Cpu {
     pub(crate) fn write_port(&mut self, now: Cycles, port: u16, value: u32, bytes: usize) -> Flow {
         let flow = self.bus().port_write(now, port, &value.to_le_bytes()[..bytes]);
         self.obey_guards();
+        self.look_after_device();
         if flow == Flow::Yield {
             self.yielding = true;
         }

@@ -4,13 +4,13 @@
 
 use fencepost_time::{Cycles, TscOffset};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use fencepost_softcpu::bus::{Bus, Exit, Flow};
 use fencepost_softcpu::code::CodePages;
 use fencepost_softcpu::cpuid::CpuidConfig;
 use fencepost_softcpu::cpus::Cpus;
 use fencepost_softcpu::state::{CpuState, Segment, Table, reg, seg};
+use fencepost_softcpu::stop_flag::StopFlag;
 use fencepost_softcpu::{Config, Cpu, Translate};
 use iced_x86::code_asm::CodeAssembler;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
@@ -61,7 +61,7 @@ pub const OBSERVE: u16 = 0xf6;
 /// What the CPU said to the bus.
 #[derive(Default)]
 pub struct Devices {
-    stop: Arc<AtomicBool>,
+    stop: Arc<StopFlag>,
     pub ports: Vec<(u64, u16, u32)>,
     pub mmio: Vec<(u64, u64, Vec<u8>)>,
     pub interrupts: Vec<(u64, u8)>,
@@ -97,7 +97,7 @@ impl Bus for Devices {
         word[..data.len()].copy_from_slice(data);
         self.ports.push((now.0, port, u32::from_le_bytes(word)));
         if port == STOP {
-            self.stop.store(true, Ordering::Relaxed);
+            self.stop.raise();
         }
         if let (OBSERVE, Some(code)) = (port, &self.code) {
             self.observed.push(code.observe(u32::from_le_bytes(word).into()));
@@ -136,7 +136,7 @@ pub struct Machine {
 fn cpu(
     memory: &GuestMemoryMmap<()>,
     code: &Arc<CodePages>,
-    stop: &Arc<AtomicBool>,
+    stop: &Arc<StopFlag>,
     translate: Translate,
 ) -> Cpu {
     let config = Config { translate, ..Config::default() };

@@ -2,13 +2,13 @@
 
 use fencepost_time::{Cycles, TscOffset};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use fencepost_softcpu::bus::{Bus, Flow};
 use fencepost_softcpu::code::CodePages;
 use fencepost_softcpu::cpuid::CpuidConfig;
 use fencepost_softcpu::model::Model;
 use fencepost_softcpu::state::{CpuState, FpuState, Segment, Table, seg};
+use fencepost_softcpu::stop_flag::StopFlag;
 use fencepost_softcpu::{Config, Cpu};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
@@ -99,7 +99,7 @@ impl Guest {
     pub fn of_model(bits: u32, model: Model) -> Guest {
         let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), RAM as usize)]).expect("guest memory");
         let code = Arc::new(CodePages::new(RAM));
-        let stop = Arc::new(AtomicBool::new(false));
+        let stop = Arc::new(StopFlag::default());
         let cpuid = CpuidConfig { model, ..CpuidConfig::default() };
         // SAFETY: a test has one thread, and accesses the memory between runs.
         let cpu =

@@ -7,7 +7,7 @@ use fencepost_firmware::Entry;
 use fencepost_softcpu::apic::InterruptMessage;
 use fencepost_softcpu::bus::{Bus, Exit};
 use fencepost_softcpu::code::CodePages;
-use fencepost_softcpu::cpu::{Config, Cpu};
+use fencepost_softcpu::cpu::{Config, Counters, Cpu};
 use fencepost_softcpu::cpuid::CpuidConfig;
 use fencepost_softcpu::cpus::{CPUS_MAX, Cpus};
 use fencepost_softcpu::state::CpuState;
@@ -175,6 +175,20 @@ impl Processor for Cpus {
             sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
         }
         (0u8..).zip(sums).filter(|(_, count)| *count > 0).map(|(v, count)| (vector::name(v), count)).collect()
+    }
+
+    fn code(&self) -> Vec<(&'static str, u64)> {
+        let all: Vec<_> = self.all().iter().map(|cpu| cpu.counters()).collect();
+        let sum = |of: fn(&Counters) -> u64| all.iter().map(of).fold(0, u64::saturating_add);
+        vec![
+            ("blocks decoded", sum(|counts| counts.blocks_decoded)),
+            ("translated", sum(|counts| counts.blocks_translated)),
+            ("pages dropped", sum(|counts| counts.pages_dropped)),
+            (
+                "times without room",
+                sum(|counts| counts.code_gave_way.saturating_add(counts.translations_dropped)),
+            ),
+        ]
     }
 }
 

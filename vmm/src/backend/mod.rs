@@ -54,6 +54,8 @@ pub struct Ran {
     pub unknown: Vec<(String, u64)>,
     /// Exceptions that the software CPU delivered, by name, and how many of each. Those under `kvm` nobody counts.
     pub exceptions: Vec<(&'static str, u64)>,
+    /// What became of the guest's code in the software CPU, by name; nothing under `kvm`.
+    pub code: Vec<(&'static str, u64)>,
     /// What the software CPU did for KVM.
     pub assists: Assists,
     /// The moves between back ends.

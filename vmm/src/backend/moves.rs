@@ -226,8 +226,8 @@ impl Moving {
     fn ran(&mut self, end: End, cpus: SavedCpus, soft: Vec<(String, u64)>) -> Ran {
         let assists = self.kvm.assists();
         let unknown = soft.into_iter().chain(assists.unknown.clone()).collect();
-        let exceptions = self.soft.processor().exceptions();
-        Ran { end, cpus, unknown, exceptions, assists, moves: self.done.clone() }
+        let (exceptions, code) = (self.soft.processor().exceptions(), self.soft.processor().code());
+        Ran { end, cpus, unknown, exceptions, code, assists, moves: self.done.clone() }
     }
 }
 

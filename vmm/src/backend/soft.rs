@@ -4,6 +4,7 @@ use fencepost_softcpu::apic::InterruptMessage;
 use fencepost_softcpu::bus::{Bus, Exit};
 use fencepost_softcpu::cpus::Cpus;
 use fencepost_softcpu::state::CpuState;
+use fencepost_softcpu::stop_flag::Done;
 use fencepost_softcpu::stops::Stops;
 use fencepost_time::Cycles;
 
@@ -62,6 +63,8 @@ pub trait Processor {
     fn unknown(&self) -> Vec<(String, u64)>;
     /// Exceptions delivered, by name: those that there were.
     fn exceptions(&self) -> Vec<(&'static str, u64)>;
+    /// What became of the guest's code, by name.
+    fn code(&self) -> Vec<(&'static str, u64)>;
 }
 
 /// The back end around one processor.
@@ -331,6 +334,7 @@ impl<P: Processor> BackEnd for Soft<P> {
         self.pace = Pace::default();
         self.look = None;
         self.states = self.states.take().or_else(|| control.take_state_log());
+        control.is_wanted(Done::Nothing);
         let begun = self.debugged.as_mut().map(|it| it.begin(&mut self.processor, &mut machine));
         let end = loop {
             if let Some(Err(end)) = begun {
@@ -351,6 +355,7 @@ impl<P: Processor> BackEnd for Soft<P> {
             cpus: self.processor.save(),
             unknown: self.processor.unknown(),
             exceptions: self.processor.exceptions(),
+            code: self.processor.code(),
             assists: Assists::default(),
             moves: Moves::default(),
         };
@@ -361,3 +366,7 @@ impl<P: Processor> BackEnd for Soft<P> {
 #[cfg(test)]
 #[path = "soft_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "endless_tests.rs"]
+mod endless_tests;

@@ -22,7 +22,7 @@ use crate::machine::memory;
 use crate::machine::remap::Remapping;
 use crate::machine::time::TimeBase;
 
-enum Step {
+pub(super) enum Step {
     /// Retires instructions.
     Work(u64),
     /// Writes a port.
@@ -42,7 +42,7 @@ enum Step {
 }
 
 #[derive(Default)]
-struct Script {
+pub(super) struct Script {
     steps: VecDeque<Step>,
     now: Cycles,
     timer: Option<Cycles>,
@@ -177,14 +177,22 @@ impl Processor for Script {
         vec![("frobnicate".into(), 2)]
     }
 
+    fn code(&self) -> Vec<(&'static str, u64)> {
+        Vec::new()
+    }
+
     fn exceptions(&self) -> Vec<(&'static str, u64)> {
         vec![("#UD", 2)]
     }
 }
 
 fn run_with(steps: Vec<Step>, control: &Arc<Control>) -> (Ran, Soft<Script>) {
+    run_on(machine(PciRoot::new(), control), steps, control)
+}
+
+pub(super) fn machine(pci: PciRoot, control: &Arc<Control>) -> Machine {
     let memory = memory::map(memory::MEMORY_MIN_BYTES).expect("mapped");
-    let machine = Machine::new(Parts {
+    Machine::new(Parts {
         code: Arc::new(CodePages::new(memory::end(&memory))),
         memory,
         time: TimeBase::virtual_from_zero(),
@@ -192,9 +200,12 @@ fn run_with(steps: Vec<Step>, control: &Arc<Control>) -> (Ran, Soft<Script>) {
         console: Box::new(std::io::sink()),
         control: Arc::clone(control),
         log: EventLog::new(100),
-        pci: PciRoot::new(),
+        pci,
         iommu: Remapping::Off,
-    });
+    })
+}
+
+pub(super) fn run_on(machine: Machine, steps: Vec<Step>, control: &Arc<Control>) -> (Ran, Soft<Script>) {
     let mut soft = Soft::new(Script::new(steps));
     let (_, ran) = soft.run(machine, control).expect("the software CPU needs nothing of the host");
     (ran, soft)

@@ -1,7 +1,8 @@
 //! What the host wants of the machine, found with one look.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
+
+use fencepost_softcpu::stop_flag::Done;
 
 use super::{Control, Notes, Pause, StopReason};
 
@@ -43,11 +44,11 @@ impl Control {
     /// still: a machine that comes back at every interrupt need not take the lock each time.
     pub fn look(&self, last: Option<Look>) -> Look {
         if let Some(last) = last.filter(Look::is_quiet)
-            && !self.attention.load(Ordering::Acquire)
+            && !self.attention.look(Done::Run)
         {
             return last;
         }
-        self.attention.swap(false, Ordering::AcqRel);
+        self.attention.lower();
         self.notes().look()
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use fencepost_devices::pci::MsiWrite;
+use fencepost_softcpu::stop_flag::Done;
 use serde::{Deserialize, Serialize};
 
 /// Who is called, and with which token. There is one pending call for each.
@@ -59,6 +60,11 @@ pub struct EventQueueState {
 }
 
 impl Due {
+    /// What is done when it is due.
+    pub fn done(&self) -> Done {
+        self.call().map_or(Done::Run, |call| Done::Call(call.rid))
+    }
+
     fn call(&self) -> Option<Call> {
         match *self {
             Due::Call(call) => Some(call),

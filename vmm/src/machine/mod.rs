@@ -385,11 +385,16 @@ impl Machine {
         let now_ns = self.time.now().ns;
         let round = self.queue.sequence();
         while let Some(due) = self.queue.pop_due(now_ns, round) {
+            let done = due.done();
             match due {
                 Due::Call(call) if call.is_serial() => self.serial_character(call.token as u8),
                 Due::Call(Call::IOMMU) => self.remapping_goes_on(),
                 Due::Call(call) => self.call(call),
                 Due::Message(message) => self.interrupts.msi(message),
+            }
+            // Whatever else the host wants can wait for the end of the round, which must be the same in all runs.
+            if self.control.is_wanted(done) && self.control.stop_reason().is_some() {
+                return;
             }
         }
     }

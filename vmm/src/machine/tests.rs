@@ -189,7 +189,7 @@ fn more_than_the_fifo_holds_waits_at_the_other_end() {
     machine.cpu_deadline();
     machine.port_read(Cycles(200_000_000), layout::SERIAL_PORT, &mut [0]);
     assert_eq!(machine.next_event_ns(), Some(200_086_805), "room has come");
-    assert!(control.stop_flag().load(std::sync::atomic::Ordering::Acquire), "and the CPU must know");
+    assert!(control.stop_flag().is_raised(), "and the CPU must know");
 }
 
 #[test]

@@ -14,6 +14,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use fencepost_softcpu::stop_flag::Done;
+
 use crate::control::Control;
 use crate::sandbox::{self, Role};
 
@@ -97,7 +99,11 @@ impl Gate {
     }
 
     fn wait<'a>(&self, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-        self.changed.wait_timeout(state, LOOK_AROUND).unwrap_or_else(|poisoned| poisoned.into_inner()).0
+        let state =
+            self.changed.wait_timeout(state, LOOK_AROUND).unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+        // That was no work of the guest's.
+        self.control.is_wanted(Done::Nothing);
+        state
     }
 
     /// From now on nobody waits in here where waiting is wanted (true): whoever runs the machine has it wait by

@@ -7,7 +7,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use fencepost_devices::pci::{MsiSource, MsiWrite};
@@ -16,6 +15,7 @@ use fencepost_softcpu::code::CodePages;
 use fencepost_softcpu::cpuid::CpuidConfig;
 use fencepost_softcpu::one::{Executed, Outcome};
 use fencepost_softcpu::state::CpuState;
+use fencepost_softcpu::stop_flag::StopFlag;
 use fencepost_softcpu::{Config, Cpu, Translate, vector};
 use kvm_ioctls::VcpuFd;
 use vm_memory::GuestMemoryMmap;
@@ -67,7 +67,7 @@ impl Assistant {
     pub fn new(memory: &GuestMemoryMmap, cpuid: CpuidConfig) -> Self {
         // Code is decoded anew each time, so writes to memory need no watching.
         let code = Arc::new(CodePages::new(memory::end(memory)));
-        let stop = Arc::new(AtomicBool::new(false));
+        let stop = Arc::new(StopFlag::default());
         // SAFETY: the CPU works in `assist` alone, whose caller has guest memory for itself (`Shared::alone`):
         // no vCPU is in the guest. The machine, whose devices alone access the memory besides, is lent to it.
         let cpu =

@@ -236,7 +236,7 @@ impl BackEnd for KvmBackEnd {
         let (end, mut machine) = (end?, shared.into_machine());
         let (states, assists) = (self.leave(&mut machine)?, self.assists());
         let (unknown, cpus) = (assists.unknown.clone(), SavedCpus::untranslated(states, by));
-        let (exceptions, moves) = (Vec::new(), Moves::default());
-        Ok((machine, Ran { end, cpus, unknown, exceptions, assists, moves }))
+        let (exceptions, code, moves) = (Vec::new(), Vec::new(), Moves::default());
+        Ok((machine, Ran { end, cpus, unknown, exceptions, code, assists, moves }))
     }
 }
