@@ -1,5 +1,6 @@
-"""Checks the crates that the workspace is built from: their licences, that none is there in two versions, and that each has been looked
-at: docs/dependencies.md has a row for it in this version, which says what its unsafe code does, if it has any.
+"""Checks the crates that the workspace and the fuzz targets are built from: their licences, that none is there in two versions, and that
+each of the workspace's has been looked at: docs/dependencies.md has a row for it in this version, which says what its unsafe code does, if
+it has any.
 
     ci/dependencies.py [METADATA]
 
@@ -26,6 +27,7 @@ LICENCES = {
     "Unicode-3.0",
     "Unlicense",
     "0BSD",
+    "NCSA",  # libFuzzer, which only the fuzz targets have: as BSD-3-Clause.
 }
 
 # Crates under MPL-2.0 that may be used, with the reason. It is a licence by file: their sources must stay as they are.
@@ -177,9 +179,13 @@ def unseen(packages, table, is_unsafe_crate):
     return found
 
 
-def metadata():
-    """All that the workspace is built from on this platform."""
-    root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
+# The workspace, and the one of the fuzz targets, which has versions of its own.
+WORKSPACES = [".", "fuzz"]
+
+
+def metadata(workspace):
+    """All that a workspace is built from on this platform."""
+    root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", workspace)
     command = ["cargo", "metadata", "--offline", "--locked", "--format-version", "1"]
     command += ["--filter-platform", "x86_64-unknown-linux-gnu"]
     return subprocess.run(command, cwd=root, check=True, stdout=subprocess.PIPE).stdout
@@ -190,17 +196,22 @@ def main():
         sys.exit("the examples in ci/dependencies.py do not hold")
     if len(sys.argv) > 1:
         with open(sys.argv[1], "rb") as file:
-            text = file.read()
+            texts = [file.read()]
     else:
-        text = metadata()
-    packages = json.loads(text)["packages"]
+        texts = map(metadata, WORKSPACES)
     with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../docs/dependencies.md"), encoding="utf-8") as page:
         table = rows(page.read())
-    found = findings(packages, MPL, TWICE) + [f"docs/dependencies.md: {line}" for line in unseen(packages, table, unsafe_code)]
-    for finding in found:
-        print(finding)
-    print(f"{len(packages)} crates, {len(found)} findings")
-    sys.exit(bool(found))
+    bad = False
+    for nth, text in enumerate(texts):
+        packages = json.loads(text)["packages"]
+        found = findings(packages, MPL, TWICE)
+        if nth == 0:
+            found += [f"docs/dependencies.md: {line}" for line in unseen(packages, table, unsafe_code)]
+        for finding in found:
+            print(finding)
+        print(f"{len(packages)} crates, {len(found)} findings")
+        bad |= bool(found)
+    sys.exit(bad)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 
 mod contracts;
 mod faults;
+mod fuzzing;
 mod headers;
 mod machine_file;
 mod pci;

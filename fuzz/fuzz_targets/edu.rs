@@ -1,0 +1,7 @@
+//! The edu device, whose registers take any width.
+#![no_main]
+
+use fencepost_fuzz::device::Model;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| Model::new("edu", "").run(data));

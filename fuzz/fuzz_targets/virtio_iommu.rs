@@ -1,0 +1,7 @@
+//! The virtio IOMMU: its requests, and what then translates.
+#![no_main]
+
+use fencepost_fuzz::device::Model;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| Model::new("virtio-iommu", "").run(data));

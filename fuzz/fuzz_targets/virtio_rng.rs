@@ -1,0 +1,7 @@
+//! A virtio source of random numbers.
+#![no_main]
+
+use fencepost_fuzz::device::Model;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| Model::new("virtio-rng", "").run(data));
