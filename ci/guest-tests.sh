@@ -2,21 +2,6 @@
 # ci/test sets `logs`, and ci/lib.sh the paths; options have commas in them.
 # shellcheck shell=bash disable=SC2154,SC2054
 
-# A script of ci whose every line counts as one test: `ok WHAT: ...`, `skipped: WHAT (why)` or `not ok WHAT: ...`.
-lines_of() {
-    local said=$logs/${1##*/}-said line
-    "$@" >"$said" 2>&1 || true
-    grep -qE '^(ok|skipped:) ' "$said" || fail "$1 printed nothing"
-    while IFS= read -r line; do
-        case $line in
-        'ok '*) pass ;;
-        'skipped: '*) skipped+=("${line#skipped: }") ;;
-        'not ok '*) fail "$line" ;;
-        *) printf '%s\n' "$line" >&2 ;;
-        esac
-    done <"$said"
-}
-
 # The same on Debian 12's own kernel of the 6.1 series, whose payload is xz, with the drivers built for it.
 on_stable() {
     local KERNEL=$CACHE/kernel-stable GUEST=$GUEST-stable
