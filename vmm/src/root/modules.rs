@@ -57,7 +57,13 @@ impl Modules {
     ///
     /// There is no such module, or one cannot be read.
     pub fn closure(&self, wanted: &[&str]) -> Result<Vec<Module>, HostError> {
-        let closure = Closure { modules: self, seen: RefCell::default(), placed: RefCell::default() };
+        let closure = Closure {
+            modules: self,
+            seen: RefCell::default(),
+            open: RefCell::default(),
+            later: RefCell::default(),
+            placed: RefCell::default(),
+        };
         for name in wanted {
             if !closure.place(name)? {
                 return Err(HostError::input(
@@ -65,6 +71,9 @@ impl Modules {
                     "boot a kernel that has it: Debian's do",
                 ));
             }
+        }
+        while let Some(name) = closure.take_later() {
+            closure.place(&name)?;
         }
         Ok(closure.placed.into_inner())
     }
@@ -90,6 +99,10 @@ impl Modules {
 struct Closure<'a> {
     modules: &'a Modules,
     seen: RefCell<BTreeSet<String>>,
+    /// Those that wait for what they need.
+    open: RefCell<BTreeSet<String>>,
+    /// Those that others wish for, but that need these.
+    later: RefCell<Vec<String>>,
     placed: RefCell<Vec<Module>>,
 }
 
@@ -100,44 +113,80 @@ impl Closure<'_> {
             return Ok(true);
         }
         let Some(path) = self.modules.files.get(name) else {
-            // Ciphers and checksums are asked for by what they compute; the generic one runs on every CPU.
-            let generic = format!("{}_generic", name.trim_start_matches("crypto_"));
-            let there = !name.ends_with("_generic")
-                && (self.modules.files.contains_key(&generic) || self.modules.builtin.contains(&generic));
-            return if there { self.place(&generic) } else { Ok(false) };
+            return self.generic(name).map_or(Ok(false), |generic| self.place(&generic));
         };
         if !self.seen.borrow_mut().insert(name.to_string()) {
             return Ok(true);
         }
         let module = self.modules.read(name, path)?;
+        self.open.borrow_mut().insert(name.to_string());
         for other in needs(&module.bytes) {
-            // A module that others only wish for may be missing.
             self.place(&other)?;
         }
+        for other in wishes(&module.bytes) {
+            // It may be missing.
+            if self.leads_back(&other, &mut BTreeSet::new())? {
+                self.later.borrow_mut().push(other);
+            } else {
+                self.place(&other)?;
+            }
+        }
+        self.open.borrow_mut().remove(name);
         self.placed.borrow_mut().push(module);
         Ok(true)
     }
+
+    fn take_later(&self) -> Option<String> {
+        self.later.borrow_mut().pop()
+    }
+
+    /// Ciphers and checksums are asked for by what they compute; the generic one runs on every CPU.
+    fn generic(&self, name: &str) -> Option<String> {
+        let generic = format!("{}_generic", name.trim_start_matches("crypto_"));
+        let there = self.modules.files.contains_key(&generic) || self.modules.builtin.contains(&generic);
+        (there && !name.ends_with("_generic")).then_some(generic)
+    }
+
+    /// Whether a module needs one that waits for what it needs itself.
+    fn leads_back(&self, name: &str, seen: &mut BTreeSet<String>) -> Result<bool, HostError> {
+        if self.open.borrow().contains(name) {
+            return Ok(true);
+        }
+        let Some(path) = self.modules.files.get(name) else { return Ok(false) };
+        if !seen.insert(name.to_string()) {
+            return Ok(false);
+        }
+        for other in needs(&self.modules.read(name, path)?.bytes) {
+            if self.leads_back(&other, seen)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
 }
 
-/// The names of the modules that are to be loaded before this one: those without which it cannot, and those it wishes for.
+/// What a module says of itself under a key.
+fn texts<'a>(module: &'a [u8], key: &str) -> impl Iterator<Item = String> + use<'a> {
+    let key = format!("\0{key}=").into_bytes();
+    let found: Vec<usize> = memmem::find_iter(module, &key).map(|at| at + key.len()).collect();
+    let text = |at: usize| module[at..].split(|byte| *byte == 0).next();
+    found.into_iter().filter_map(text).map(|text| String::from_utf8_lossy(text).into_owned())
+}
+
+/// The names of the modules without which this one cannot be loaded.
 fn needs(module: &[u8]) -> Vec<String> {
-    let texts = |key: &str| {
-        let key = format!("\0{key}=").into_bytes();
-        let found: Vec<String> = memmem::find_iter(module, &key)
-            .filter_map(|at| module[at + key.len()..].split(|byte| *byte == 0).next())
-            .map(|text| String::from_utf8_lossy(text).into_owned())
-            .collect();
-        found
-    };
-    let mut names: Vec<String> = Vec::new();
-    for text in texts("softdep") {
+    let lists: Vec<String> = texts(module, "depends").collect();
+    lists.iter().flat_map(|text| text.split(',').filter(|name| !name.is_empty()).map(name_of)).collect()
+}
+
+/// The names of those that are to be loaded before it all the same.
+fn wishes(module: &[u8]) -> Vec<String> {
+    let lists: Vec<String> = texts(module, "softdep").collect();
+    let before = |text: &String| {
         let words = text.split_whitespace().skip_while(|word| *word != "pre:").skip(1);
-        names.extend(words.take_while(|word| *word != "post:").map(name_of));
-    }
-    for text in texts("depends") {
-        names.extend(text.split(',').filter(|name| !name.is_empty()).map(name_of));
-    }
-    names
+        words.take_while(|word| *word != "post:").map(name_of).collect::<Vec<_>>()
+    };
+    lists.iter().flat_map(before).collect()
 }
 
 /// The files of a kernel's modules in its folder, in no order.

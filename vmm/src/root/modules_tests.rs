@@ -37,6 +37,22 @@ fn what_is_needed_comes_first_and_once() {
     assert!(missing.contains("virtio_blk") && missing.contains("no module"), "{missing}");
 }
 
+/// As crypto_algapi wishes for cryptomgr, which needs it, and more that need it.
+#[test]
+fn what_is_wished_for_and_needs_the_one_that_wishes_comes_behind_it() {
+    let folder = folder(
+        &[
+            ("user", "depends=api"),
+            ("api", "softdep=pre: manager;depends="),
+            ("manager", "depends=cipher,user"),
+            ("cipher", "depends=api"),
+        ],
+        "",
+    );
+    assert_eq!(order(&folder, &["user"]).expect("all there"), ["api", "user", "cipher", "manager"]);
+    assert_eq!(order(&folder, &["api"]).expect("all there"), ["api", "cipher", "user", "manager"]);
+}
+
 #[test]
 fn packed_modules_are_read_and_damaged_ones_refused() {
     let folder = folder(&[("plain", "depends=zipped"), ("below", "depends=")], "");
