@@ -9,7 +9,7 @@
 //!
 //! let gpu = Gpu::new(GpuConfig::default());
 //! let saved = pack(&gpu);
-//! assert_eq!((saved.kind.as_str(), saved.version), ("gpu", 8));
+//! assert_eq!((saved.kind.as_str(), saved.version), ("gpu", 9));
 //! let again: Gpu = unpack(GpuConfig::default(), &saved).unwrap();
 //! assert_eq!(pack(&again), saved);
 //! ```
@@ -136,7 +136,7 @@ mod tests {
         let error = restored(|saved| saved.kind = "camera".into()).unwrap_err();
         assert_eq!(error.to_string(), "Saved state of \"camera\" where \"gpu\" is expected");
         let error = restored(|saved| saved.version = 1).unwrap_err();
-        assert_eq!(error.to_string(), "Saved state of \"gpu\" has version 1; this program reads version 8");
+        assert_eq!(error.to_string(), "Saved state of \"gpu\" has version 1; this program reads version 9");
     }
 
     #[test]

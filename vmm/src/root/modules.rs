@@ -72,9 +72,6 @@ impl Modules {
                 ));
             }
         }
-        while let Some(name) = closure.take_later() {
-            closure.place(&name)?;
-        }
         Ok(closure.placed.into_inner())
     }
 
@@ -133,11 +130,20 @@ impl Closure<'_> {
         }
         self.open.borrow_mut().remove(name);
         self.placed.borrow_mut().push(module);
+        self.place_later()?;
         Ok(true)
     }
 
-    fn take_later(&self) -> Option<String> {
-        self.later.borrow_mut().pop()
+    /// Places those that had to wait, and need nothing any more that waits itself.
+    fn place_later(&self) -> Result<(), HostError> {
+        for name in self.later.take() {
+            if self.leads_back(&name, &mut BTreeSet::new())? {
+                self.later.borrow_mut().push(name);
+            } else {
+                self.place(&name)?;
+            }
+        }
+        Ok(())
     }
 
     /// Ciphers and checksums are asked for by what they compute; the generic one runs on every CPU.

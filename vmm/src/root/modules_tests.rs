@@ -42,15 +42,21 @@ fn what_is_needed_comes_first_and_once() {
 fn what_is_wished_for_and_needs_the_one_that_wishes_comes_behind_it() {
     let folder = folder(
         &[
+            ("last", "depends=user"),
             ("user", "depends=api"),
             ("api", "softdep=pre: manager;depends="),
-            ("manager", "depends=cipher,user"),
+            ("manager", "depends=cipher"),
             ("cipher", "depends=api"),
         ],
         "",
     );
-    assert_eq!(order(&folder, &["user"]).expect("all there"), ["api", "user", "cipher", "manager"]);
-    assert_eq!(order(&folder, &["api"]).expect("all there"), ["api", "cipher", "user", "manager"]);
+    // And before those that may want it at once.
+    let all = ["api", "cipher", "manager", "user", "last"];
+    assert_eq!(order(&folder, &["last"]).expect("all there"), all);
+    assert_eq!(
+        order(&folder, &["manager", "last"]).expect("all there"),
+        ["api", "cipher", "manager", "user", "last"]
+    );
 }
 
 #[test]
