@@ -16,8 +16,8 @@ use fencepost_softcpu::Translate;
 use fencepost_softcpu::stop_flag::{Done, Longest, StopFlag};
 use vmm_sys_util::eventfd::EventFd;
 
-use crate::backend::states::StateLog;
 use crate::console_size::ConsoleSize;
+use crate::state_log::StateLog;
 use lines::Lines;
 pub use lines::{Received, SERIAL_PORTS_MAX};
 pub use look::Look;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::backend::states::StateLog;
 use crate::channel::{self, Channel};
 use crate::config::{Accel, MachineConfig};
 use crate::console_log::ConsoleLog;
@@ -22,6 +21,7 @@ use crate::outlet::bytes::Bytes;
 use crate::serial_line::SerialLines;
 use crate::shelf::Files;
 use crate::shelf::png::PngFolder;
+use crate::state_log::StateLog;
 use crate::view::View;
 use crate::wire::{self, Connected};
 

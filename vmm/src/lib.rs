@@ -95,6 +95,7 @@ pub mod signals;
 pub mod snapshot;
 pub mod source;
 pub mod speed;
+pub mod state_log;
 pub mod stream;
 pub mod suite;
 pub mod tail;

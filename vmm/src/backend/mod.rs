@@ -8,7 +8,6 @@ pub mod moves;
 mod pace;
 mod past;
 pub mod soft;
-pub mod states;
 
 use std::sync::Arc;
 

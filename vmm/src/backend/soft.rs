@@ -12,12 +12,12 @@ use super::debugged::Debugged;
 use super::kvm::assist::Assists;
 use super::moves::Moves;
 use super::pace::Pace;
-use super::states::StateLog;
 use super::{BackEnd, End, Ran, SavedCpus, cpu};
 use crate::control::{Control, Look, StopReason};
 use crate::debug::{Attached, Stopped, Why};
 use crate::error::HostError;
 use crate::machine::{GuestEnd, Machine};
+use crate::state_log::StateLog;
 
 /// A time (three centuries after the start) that counts as never: a guest that sets its timer to the end of time
 /// and halts is as dead as one without a timer, and the counter stays far from wrapping.
@@ -200,7 +200,8 @@ impl<P: Processor> Soft<P> {
             until = until.min(look).max(self.processor.cycles() + 1);
         }
         if let Some(states) = &mut self.states {
-            states.look(&self.processor);
+            let (now, cpu) = (self.processor.cycles(), self.processor.current());
+            states.look(now, cpu, || postcard::to_allocvec(&self.processor.save()).unwrap_or_default());
             until = states.limit(until);
         }
         let exit = match &mut self.debugged {

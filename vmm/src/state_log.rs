@@ -8,8 +8,6 @@ use fencepost_random::Random;
 use fencepost_time::Cycles;
 use sha2::{Digest, Sha256};
 
-use super::soft::Processor;
-
 /// Of the moments' generator: runs that are compared have the same ones.
 const SEED: u64 = 1;
 /// Bytes of a digest that a line has.
@@ -47,23 +45,21 @@ impl StateLog {
     }
 
     /// Until when the CPUs may run, who are to run until `until`.
-    pub(super) fn limit(&self, until: Cycles) -> Cycles {
+    pub(crate) fn limit(&self, until: Cycles) -> Cycles {
         until.min(self.next)
     }
 
-    /// Writes a line if it is time to: the cycle, the CPU that is the current one, and a digest of all CPUs with their translations.
+    /// Writes a line if it is time to: the cycle, the number of the CPU that runs, and a digest of the states of all.
     /// (Where the CPUs were idle meanwhile, at the moment they go on.)
-    pub(super) fn look(&mut self, processor: &impl Processor) {
-        let now = processor.cycles();
+    pub(crate) fn look(&mut self, now: Cycles, cpu: usize, states: impl FnOnce() -> Vec<u8>) {
         if now < self.next {
             return;
         }
         self.next = self.after(now);
-        let Ok(state) = postcard::to_allocvec(&processor.save()) else { return };
-        let digest = Sha256::digest(&state);
+        let digest = Sha256::digest(states());
         let digest: String = digest.iter().take(SHOWN).map(|byte| format!("{byte:02x}")).collect();
         // The file's own error is told at the end.
-        let _ = writeln!(self.to, "{} cpu{} {digest}", now.0, processor.current());
+        let _ = writeln!(self.to, "{} cpu{} {digest}", now.0, cpu);
     }
 }
 
