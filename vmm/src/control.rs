@@ -3,6 +3,7 @@
 //! The CPU polls one flag, [`Control::stop_flag`]. Whoever wants the machine's attention leaves a note here and
 //! raises the flag; the back end lowers it, reads the notes and goes on. Lock order: the one lock here is a leaf.
 
+mod cpus;
 mod lines;
 mod look;
 
@@ -186,26 +187,6 @@ impl Control {
             let _ = event.write(1);
         }
         self.changed.notify_all();
-    }
-
-    /// How the software CPU runs code: of CPUs that are made from now on.
-    pub fn set_soft_cpu(&self, translate: Translate) {
-        self.notes().soft_cpu = translate;
-    }
-
-    /// Has the next machine's software CPUs written down now and then.
-    pub(crate) fn log_states(&self, log: StateLog) {
-        self.notes().states = Some(log);
-    }
-
-    /// Where the states go, for who runs them.
-    pub(crate) fn take_state_log(&self) -> Option<StateLog> {
-        self.notes().states.take()
-    }
-
-    /// How the software CPU runs code.
-    pub(crate) fn soft_cpu(&self) -> Translate {
-        self.notes().soft_cpu
     }
 
     /// From now on has every note written to `event` too, which must not block; with none, no longer.
