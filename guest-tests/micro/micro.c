@@ -282,3 +282,15 @@ _Noreturn void micro_start(const uint8_t *zero_page)
 {
 	leave(micro_main(zero_page));
 }
+
+uint64_t first_number(const uint8_t *zero_page, uint64_t otherwise)
+{
+	const char *at = (const char *)(uint64_t)read32((uint64_t)zero_page + 0x228);
+	uint64_t number = 0;
+
+	while (*at && (*at < '0' || *at > '9'))
+		at++;
+	while (*at >= '0' && *at <= '9')
+		number = 10 * number + (uint64_t)(*at++ - '0');
+	return number ? number : otherwise;
+}

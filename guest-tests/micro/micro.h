@@ -16,6 +16,8 @@
 
 /* The micro-guest itself; what it returns is the machine's exit status. */
 int micro_main(const uint8_t *zero_page);
+/* The first number on the command line, or another if there is none, or zero. */
+uint64_t first_number(const uint8_t *zero_page, uint64_t otherwise);
 
 /* Prints a string; print_hex prints at least `digits` digits of a number. */
 void print(const char *text);

@@ -13,18 +13,6 @@
 #define IOAPIC 0xfec00000ul
 #define IRR (APIC + 0x220)
 
-static uint64_t turns(const uint8_t *zero_page)
-{
-	const char *at = (const char *)(uint64_t)read32((uint64_t)zero_page + 0x228);
-	uint64_t number = 0;
-
-	while (*at && (*at < '0' || *at > '9'))
-		at++;
-	while (*at >= '0' && *at <= '9')
-		number = 10 * number + (uint64_t)(*at++ - '0');
-	return number ? number : 4;
-}
-
 /* As the assembly leaves them, RAX, RBX, RCX, RDX, RSI, RDI, RBP, nothing, R8 to R15, flags. */
 volatile uint64_t registers_after[17];
 
@@ -103,7 +91,7 @@ static void go(uint8_t mark, uint64_t turn)
 
 int micro_main(const uint8_t *zero_page)
 {
-	uint64_t count = turns(zero_page);
+	uint64_t count = first_number(zero_page, 4);
 
 	install_interrupts();
 	enable_apic();

@@ -7,18 +7,6 @@
 
 #define CALLS 5000000
 
-static uint64_t each(const uint8_t *zero_page)
-{
-	const char *at = (const char *)(uint64_t)read32((uint64_t)zero_page + 0x228);
-	uint64_t number = 0;
-
-	while (*at && (*at < '0' || *at > '9'))
-		at++;
-	while (*at >= '0' && *at <= '9')
-		number = 10 * number + (uint64_t)(*at++ - '0');
-	return number ? number : 1;
-}
-
 /* On a page of its own, as those who make code while they run have it. */
 asm(".balign 4096\n"
     "rewritten:\n"
@@ -32,7 +20,7 @@ extern uint8_t rewritten_constant[];
 
 int micro_main(const uint8_t *zero_page)
 {
-	uint64_t calls = each(zero_page);
+	uint64_t calls = first_number(zero_page, 1);
 	uint32_t sum = 0, expected = 0, constant = 1;
 
 	for (uint64_t done = 0; done < CALLS; done += calls) {
