@@ -23,6 +23,13 @@ PATIENCE = 300
 FAILED = False
 
 
+def left_in_cache():
+    return set(CACHE.glob("booted/.fencepost-*")) | set(CACHE.glob("booted/*.console"))
+
+
+BEFORE = left_in_cache()
+
+
 def say(good, what, how=""):
     global FAILED
     FAILED |= not good
@@ -94,7 +101,8 @@ def abandoned():
 
 
 def half_written():
-    names = list(CACHE.glob("booted/.fencepost-*")) + list(CACHE.glob("booted/*.console")) + list(FOLDER.glob("*.part"))
+    """What a command has left; the cache's files from before, such as consoles of boots that failed, are others'."""
+    names = sorted(left_in_cache() - BEFORE) + list(FOLDER.glob("*.part"))
     return names + [path for path in FOLDER.glob("report.*")] + abandoned()
 
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::retry_on_intr;
@@ -21,6 +22,9 @@ use crate::machine::log::hex;
 /// Snapshots that are kept at most, and what they may take of the disk together: those that were used last. Those in use stay.
 const MOST_KEPT: usize = 64;
 const MOST_BYTES: u64 = 6 << 30;
+
+/// How long files that no list names are left alone.
+const LEFT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What a booted machine is made of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,6 +181,17 @@ impl Place {
                 });
             }
         }
+        self.prune_left(SystemTime::now());
+    }
+
+    /// Removes what killed commands and failed boots have left, a day later: until then it may be in the making, or wanted as evidence.
+    fn prune_left(&self, now: SystemTime) {
+        for (written, path) in by_use(&self.folder) {
+            let listed = path.with_extension("json").exists();
+            if !listed && now.duration_since(written).is_ok_and(|age| age > LEFT_FOR) {
+                let _ = fs::remove_file(path);
+            }
+        }
     }
 
     /// The lists of all snapshots, the one that was used last first.
@@ -217,6 +232,21 @@ mod tests {
         let other = Place::new(cache.path(), key("two"));
         assert!(other.find().is_none());
         assert_eq!(other.stale().unwrap(), "the kernel is not what it was");
+    }
+
+    #[test]
+    fn what_was_left_goes_after_a_day() {
+        let cache = tempfile::tempdir().unwrap();
+        let place = Place::new(cache.path(), key("one"));
+        place.make_room().unwrap();
+        let names = ["1.console", "2.snapshot", ".fencepost-3"].map(|name| place.folder.join(name));
+        names.iter().for_each(|name| std::fs::write(name, "left").unwrap());
+        std::fs::write(place.path(), "machine").unwrap();
+        let _hold = place.keep().unwrap();
+        assert!(names.iter().all(|name| name.exists()));
+        place.prune_left(SystemTime::now() + LEFT_FOR + LEFT_FOR);
+        assert!(!names.iter().any(|name| name.exists()));
+        assert!(place.find().is_some());
     }
 
     #[test]
