@@ -3,7 +3,7 @@
 #![deny(clippy::arithmetic_side_effects)]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::ptr::NonNull;
 
@@ -97,10 +97,12 @@ impl<C> Link<C> {
 pub(crate) struct Blocks<C> {
     buckets: Box<[*mut Block<C>]>,
     /// What addresses are multiplied by to find their buckets: an odd number that no guest knows, so that none can have all its code in
-    /// one chain.
+    /// one chain. What is found where does not depend on it.
     key: u64,
     /// Blocks by physical page: each once in each of its pages.
-    pages: HashMap<u64, Vec<Id>>,
+    pages: BTreeMap<u64, Vec<Id>>,
+    /// Where the next pages to drop are looked for when there is too much: after those of the last time.
+    hand: u64,
     arena: Arena<Block<C>>,
     ops: usize,
     /// Generated code, if there is to be any.
@@ -122,7 +124,8 @@ impl<C> Blocks<C> {
         Blocks {
             buckets,
             key: RandomState::new().hash_one(0u64) | 1,
-            pages: HashMap::new(),
+            pages: BTreeMap::new(),
+            hand: 0,
             arena: Arena::new(),
             ops: 0,
             generated: None,
@@ -288,9 +291,12 @@ impl<C> Blocks<C> {
         self.ops <= ROOMY_OPS
     }
 
-    /// Some of the pages that hold blocks, at most so many; none if there are none.
-    pub fn page_numbers(&self, most: usize) -> Vec<u64> {
-        self.pages.keys().copied().take(most).collect()
+    /// Some of the pages that hold blocks, at most so many, in turns; none if there are none.
+    pub fn page_numbers(&mut self, most: usize) -> Vec<u64> {
+        let (before, after) = (self.pages.range(..self.hand), self.pages.range(self.hand..));
+        let pages: Vec<u64> = after.chain(before).map(|(page, _)| *page).take(most).collect();
+        self.hand = pages.last().map_or(0, |page| page.wrapping_add(1));
+        pages
     }
 }
 
@@ -331,6 +337,19 @@ mod tests {
             blocks.check();
             assert_eq!((blocks.dropped(), blocks.ops), (0, 0));
         }
+    }
+
+    #[test]
+    fn pages_to_drop_come_in_turns() {
+        let mut blocks = Blocks::<()>::new();
+        for page in [9, 2, 5, 7, 3] {
+            blocks.insert(block(page << 12, None));
+        }
+        assert_eq!(blocks.page_numbers(2), [2, 3]);
+        assert_eq!(blocks.page_numbers(2), [5, 7]);
+        blocks.drop_page(2);
+        assert_eq!(blocks.page_numbers(2), [9, 3]);
+        assert_eq!(blocks.page_numbers(9), [5, 7, 9, 3]);
     }
 
     #[test]
