@@ -35,6 +35,9 @@ const LACK: &str = "fencepost: sandbox: ";
 static LACKING: OnceLock<String> = OnceLock::new();
 static TOLD: AtomicBool = AtomicBool::new(false);
 
+/// Where this program was when the first worker was started.
+static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+
 /// What the folder of a scenario that runs is called.
 const RUNNING: &str = ".running-";
 
@@ -213,7 +216,7 @@ fn broken(item: &Item, why: &str) -> Outcome {
 ///
 /// # Errors
 ///
-/// There is no worker, or a signal came.
+/// A signal came, or the worker cannot be waited for.
 pub fn alone(order: &Order, signal: &AtomicI32) -> Result<Result<String, String>, HostError> {
     answer(order, None, signal)
 }
@@ -223,9 +226,12 @@ fn answer(
     limit: Option<Duration>,
     signal: &AtomicI32,
 ) -> Result<Result<String, String>, HostError> {
-    let host = |error: std::io::Error| HostError::Host(format!("a worker: {}", plain(&error)));
     let text = serde_json::to_vec(order).map_err(|error| HostError::Host(error.to_string()))?;
-    let mut worker = start().map_err(host)?;
+    let mut worker = match start() {
+        Ok(worker) => worker,
+        // The other scenarios and the reports go on.
+        Err(error) => return Ok(Err(format!("no worker can be started: {}", plain(&error)))),
+    };
     // It reads all before it does anything; if it cannot, its end says so.
     let _ = worker.0.stdin.take().map(|mut stdin| stdin.write_all(&text));
     let output = read_in_thread(worker.0.stdout.take());
@@ -260,10 +266,16 @@ impl Drop for Worker {
     }
 }
 
+/// This program: the one that runs, even if another has taken its place since; by its path if `/proc` has gone in the meantime.
+fn program() -> PathBuf {
+    let running = PathBuf::from("/proc/self/exe");
+    let path = PROGRAM.get_or_init(|| std::env::current_exe().unwrap_or_else(|_| running.clone()));
+    if running.exists() { running } else { path.clone() }
+}
+
 fn start() -> std::io::Result<Worker> {
-    let program = PathBuf::from("/proc/self/exe");
     let parent = rustix::process::getpid();
-    let mut command = Command::new(program);
+    let mut command = Command::new(program());
     command.arg(COMMAND).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     // A signal of the terminal's is the parent's to deal with.
     command.process_group(0);
