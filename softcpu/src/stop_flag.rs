@@ -8,6 +8,9 @@ use fencepost_time::HostTsc;
 const RAISED: u8 = 1 << 0;
 const METERED: u8 = 1 << 1;
 
+/// Slots of a bus.
+const SLOTS: usize = 32;
+
 /// Somebody wants the attention of whoever looks at this. While nobody measures, a look costs one load.
 #[derive(Debug, Default)]
 pub struct StopFlag {
@@ -17,6 +20,9 @@ pub struct StopFlag {
     longest: AtomicU64,
     /// What was done in the longest time, as the look behind it was told.
     done: AtomicU64,
+    /// What was spent in all: by the CPU, and in calls of each function, by its slot.
+    run: AtomicU64,
+    calls: [AtomicU64; SLOTS],
     /// When it began, by two clocks.
     begun: OnceLock<(HostTsc, std::time::Instant)>,
 }
@@ -43,6 +49,15 @@ pub struct Longest {
     pub seconds: f64,
     /// What was done in it.
     pub done: Done,
+}
+
+/// Where the host's time went.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Spent {
+    /// Seconds in which the CPU ran, and devices answered it.
+    pub run: f64,
+    /// Slots whose function was called later than that, for an event of its own, and the seconds in those calls.
+    pub calls: Vec<(u8, f64)>,
 }
 
 impl StopFlag {
@@ -75,6 +90,13 @@ impl StopFlag {
         if state & METERED != 0 {
             let now = HostTsc::now().0;
             let took = now.saturating_sub(self.last.swap(now, Ordering::Relaxed));
+            match done {
+                Done::Run => self.run.fetch_add(took, Ordering::Relaxed),
+                Done::Call(rid) => {
+                    self.calls[usize::from(rid >> 3) % SLOTS].fetch_add(took, Ordering::Relaxed)
+                }
+                Done::Nothing => 0,
+            };
             if done != Done::Nothing && took > self.longest.load(Ordering::Relaxed) {
                 self.longest.store(took, Ordering::Relaxed);
                 let done = if let Done::Call(rid) = done { rid.into() } else { Done::RUN };
@@ -93,11 +115,24 @@ impl StopFlag {
         }
     }
 
-    /// The longest time between two looks, if it was measured.
-    pub fn longest(&self) -> Option<Longest> {
+    /// Where the time went, if it was measured.
+    pub fn spent(&self) -> Option<Spent> {
+        let second = self.second()?;
+        let seconds = |counted: &AtomicU64| counted.load(Ordering::Relaxed) as f64 / second;
+        let calls = (0..).zip(self.calls.iter().map(seconds)).filter(|(_, seconds)| *seconds > 0.0);
+        Some(Spent { run: seconds(&self.run), calls: calls.collect() })
+    }
+
+    /// Counts of the host's counter in a second, as far as that was measured.
+    fn second(&self) -> Option<f64> {
         let (tsc, at) = self.begun.get()?;
         let counted = HostTsc::now().0.saturating_sub(tsc.0).max(1);
-        let second = counted as f64 / at.elapsed().as_secs_f64().max(1e-9);
+        Some(counted as f64 / at.elapsed().as_secs_f64().max(1e-9))
+    }
+
+    /// The longest time between two looks, if it was measured.
+    pub fn longest(&self) -> Option<Longest> {
+        let second = self.second()?;
         let done = match self.done.load(Ordering::Relaxed) {
             Done::RUN => Done::Run,
             rid => Done::Call(rid as u16),
@@ -139,5 +174,8 @@ mod tests {
         let longest = flag.longest().unwrap();
         // A sleep is no shorter than it says; how much longer it is nobody knows.
         assert!(longest.seconds >= 0.019 && longest.done != Done::Nothing, "{longest:?}");
+        let spent = flag.spent().unwrap();
+        assert!(spent.run > 0.0 && spent.calls.len() == 1, "{spent:?}");
+        assert!(spent.calls[0].0 == 3 && spent.calls[0].1 >= 0.019, "{spent:?}");
     }
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use fencepost_devices::faults::FaultSpec;
 use fencepost_softcpu::Translate;
-use fencepost_softcpu::stop_flag::{Done, Longest, StopFlag};
+use fencepost_softcpu::stop_flag::{Done, Longest, Spent, StopFlag};
 use vmm_sys_util::eventfd::EventFd;
 
 use crate::console_size::ConsoleSize;
@@ -163,6 +163,11 @@ impl Control {
     /// Measures from now on how long the machine's thread takes from one look at the flag to the next.
     pub fn measure_looks(&self) {
         self.attention.measure();
+    }
+
+    /// Where the time between looks went, if they are measured.
+    pub fn spent(&self) -> Option<Spent> {
+        self.attention.spent()
     }
 
     /// The longest time between two looks, if they are measured.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fencepost_devices::function::Counter;
-use fencepost_softcpu::stop_flag::Longest;
+use fencepost_softcpu::stop_flag::{Longest, Spent};
 
 use crate::accel::Chosen;
 use crate::backend::End;
@@ -55,6 +55,8 @@ pub struct RunStats {
     pub faults_refused: Vec<String>,
     /// The longest that the host was not listened to, where that was measured: under `soft`.
     pub longest: Option<Longest>,
+    /// Where the host's time went, where that was measured.
+    pub spent: Option<Spent>,
     /// Resident host memory beyond guest RAM at the end, where the host tells.
     pub beyond_ram_bytes: Option<u64>,
 }

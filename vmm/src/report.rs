@@ -1,6 +1,6 @@
 //! The messages on standard error after a run.
 
-use fencepost_softcpu::stop_flag::{Done, Longest};
+use fencepost_softcpu::stop_flag::{Done, Longest, Spent};
 
 use crate::backend::End;
 use crate::backend::kvm::assist::Assists;
@@ -137,6 +137,7 @@ fn stats_lines(outcome: &Outcome) -> Vec<String> {
         ));
     }
     lines.extend(stats.longest.map(longest_line));
+    lines.extend(stats.spent.as_ref().map(spent_line));
     for (what, counts) in [("code", &stats.code), ("exceptions", &stats.exceptions)] {
         if !counts.is_empty() {
             let counts: Vec<String> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
@@ -168,6 +169,12 @@ fn longest_line(longest: Longest) -> String {
         Done::Run | Done::Nothing => "what the CPU did".into(),
     };
     format!("stats: longest time between two looks at the host: {:.3} ms, {what}", longest.seconds * 1e3)
+}
+
+/// Where the host's time went.
+fn spent_line(spent: &Spent) -> String {
+    let calls = spent.calls.iter().map(|(slot, seconds)| format!(", calls of slot {slot} {seconds:.3} s"));
+    format!("stats: host time: CPU {:.3} s{}", spent.run, calls.collect::<String>())
 }
 
 /// Says which instructions KVM left to the software CPU, if it did, and how long that took.

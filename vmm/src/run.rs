@@ -83,10 +83,11 @@ pub fn run(launch: &Launch, mut hooks: Hooks) -> Result<Outcome, HostError> {
     let wall = first.elapsed();
     drop(limit);
     let closing = ends.part();
-    let longest = control.longest_without_look();
+    let (longest, spent) = (control.longest_without_look(), control.spent());
     let mut outcome = finish(launch, ready, ran, snapshot_error, (startup, wall, footprint))?;
     // The threads of `kvm` look at other times.
-    outcome.stats.longest = outcome.stats.instructions.and(longest);
+    let looked = outcome.stats.instructions.is_some();
+    (outcome.stats.longest, outcome.stats.spent) = (longest.filter(|_| looked), spent.filter(|_| looked));
     outcome.give_up(outcome.log.written.as_ref().is_some_and(|written| written.given_up), &control);
     closing.close(&mut outcome, &control);
     if let Some(gdb) = gdb {
@@ -178,6 +179,7 @@ fn finish(
         startup,
         wall,
         longest: None,
+        spent: None,
         instructions,
         retired_before,
         cycles,
