@@ -97,10 +97,19 @@ fn encode(
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
     encoder.set_compression(png::Compression::Fast);
-    let rgb: Vec<u8> = pixels.chunks_exact(4).flat_map(|bgrx| [bgrx[2], bgrx[1], bgrx[0]]).collect();
     let mut writer = encoder.write_header()?;
-    writer.write_image_data(&rgb)?;
+    writer.write_image_data(&rgb(pixels))?;
     writer.finish()
+}
+
+/// XRGB8888 as PNG has it, three bytes a pixel.
+fn rgb(pixels: &[u8]) -> Vec<u8> {
+    let mut rgb = vec![0; pixels.len() / 4 * 3];
+    for (bgrx, rgb) in pixels.chunks_exact(4).zip(rgb.chunks_exact_mut(3)) {
+        let &[b, g, r, _] = bgrx else { continue };
+        rgb.copy_from_slice(&[r, g, b]);
+    }
+    rgb
 }
 
 #[cfg(test)]

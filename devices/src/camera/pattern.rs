@@ -110,12 +110,16 @@ fn draw_number(picture: &mut Picture, sequence: u32) {
     }
     let left = size.width_px.saturating_sub(cells_x.saturating_mul(cell)) / 2;
     let top = size.height_px.saturating_sub(cells_y.saturating_mul(cell)) / 2;
-    let lines = picture.luma.chunks_exact_mut(size.width_px as usize).skip(top as usize);
-    for (y, line) in (0..cells_y.saturating_mul(cell)).zip(lines) {
-        let row = line.iter_mut().skip(left as usize);
-        for (x, luma) in (0..cells_x.saturating_mul(cell)).zip(row) {
-            let (Some(cell_x), Some(cell_y)) = (x.checked_div(cell), y.checked_div(cell)) else { continue };
-            *luma = if is_lit(cell_x, cell_y, sequence) { 235 } else { 16 };
+    let mut lines = picture.luma.chunks_exact_mut(size.width_px as usize).skip(top as usize);
+    for cell_y in 0..cells_y {
+        let luma = |cell_x| if is_lit(cell_x, cell_y, sequence) { 235 } else { 16 };
+        let cells = (0..cells_x).flat_map(|cell_x| std::iter::repeat_n(luma(cell_x), cell as usize));
+        let drawn: Vec<u8> = cells.collect();
+        for line in lines.by_ref().take(cell as usize) {
+            let Some(to) = line.get_mut(left as usize..).and_then(|to| to.get_mut(..drawn.len())) else {
+                return;
+            };
+            to.copy_from_slice(&drawn);
         }
     }
 }

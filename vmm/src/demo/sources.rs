@@ -204,14 +204,17 @@ pub fn pattern(sequence: u32, width: usize, height: usize) -> Planar {
     let cell = (width / 2 / 25).min(height / 2 / 7);
     let (left, top) = ((width - 25 * cell) / 2, (height - 7 * cell) / 2);
     let number = format!("{:06}", sequence % 1_000_000);
-    for y in 0..7 * cell {
-        for x in 0..25 * cell {
-            let (row, column) = (y / cell, x / cell);
-            let lit = (1..6).contains(&row) && column > 0 && (column - 1) % 4 < 3 && {
+    for row in 0..7 {
+        let lit = |column: usize| {
+            (1..6).contains(&row) && column > 0 && (column - 1) % 4 < 3 && {
                 let digit = usize::from(number.as_bytes()[(column - 1) / 4] - b'0');
                 GLYPHS[digit].as_bytes()[(row - 1) * 3 + (column - 1) % 4] == b'#'
-            };
-            luma[(top + y) * width + left + x] = if lit { 235 } else { 16 };
+            }
+        };
+        let cells = (0..25).map(|column| if lit(column) { 235 } else { 16 });
+        let line: Vec<u8> = cells.flat_map(|luma| std::iter::repeat_n(luma, cell)).collect();
+        for y in top + row * cell..top + (row + 1) * cell {
+            luma[y * width + left..][..line.len()].copy_from_slice(&line);
         }
     }
     let planes = [luma, chroma(1), chroma(2)];
