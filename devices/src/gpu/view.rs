@@ -1,5 +1,7 @@
 //! Memory as a packet sees it: by the addresses of its context, or by I/O virtual addresses if it has none.
 
+use vm_memory::VolatileSlice;
+
 use super::error::GpuError;
 use super::mmu::{Mmu, PAGE_BYTES};
 use super::progress::ENOUGH_NS;
@@ -100,14 +102,28 @@ impl View<'_, '_> {
 
     /// Writes `bytes` from `address` of the context on.
     pub fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), GpuError> {
-        let (mut at, mut rest) = (address, bytes);
-        while !rest.is_empty() {
-            let run = self.run(at, rest.len(), Access::Write)?;
-            let (piece, behind) = rest.split_at(run.len);
-            self.ports.dma.write(run.at, piece)?;
+        let mut rest = bytes;
+        self.put(address, bytes.len(), &mut |span| {
+            let (head, tail) = rest.split_at(span.len());
+            span.copy_from(head);
+            rest = tail;
+        })
+    }
+
+    /// Has `put` write each span of `len` bytes from `address` of the context on, in order.
+    pub fn put(
+        &mut self,
+        address: u64,
+        len: usize,
+        put: &mut dyn FnMut(VolatileSlice<'_>),
+    ) -> Result<(), GpuError> {
+        let (mut at, mut left) = (address, len);
+        while left > 0 {
+            let run = self.run(at, left, Access::Write)?;
+            self.ports.dma.visit(run.at, run.len as u64, Access::Write, put)?;
             run.then?;
-            at = at.saturating_add(piece.len() as u64);
-            rest = behind;
+            at = at.saturating_add(run.len as u64);
+            left = left.saturating_sub(run.len);
         }
         Ok(())
     }

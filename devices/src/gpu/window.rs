@@ -1,12 +1,13 @@
 //! Rows of a buffer, which a packet reads or writes.
 
 use serde::{Deserialize, Serialize};
+use vm_memory::VolatileSlice;
 
 use super::error::GpuError;
 use super::mmu::SPACE_BYTES;
 use super::packet::Operand;
 use super::view::View;
-use crate::ports::Iova;
+use crate::ports::{Access, Iova};
 use crate::sg::SgList;
 
 /// Where a buffer is.
@@ -127,13 +128,25 @@ impl Window {
         (first..).zip(lines).try_for_each(|(y, line)| self.read(y, line, view))
     }
 
-    /// Writes the rows that `lines` has, as [`Self::read_rows`] reads them.
-    pub fn write_rows(&self, first: u32, lines: &[u8], view: &mut View<'_, '_>) -> Result<(), GpuError> {
-        if self.is_linear() {
-            return self.write_at(self.row(first), lines, view);
+    /// Has `put` write `count` rows from row `first` on, span by span, each told how many bytes of them come before it: in one access where
+    /// the buffer has no gap between them.
+    pub fn put_rows(
+        &self,
+        first: u32,
+        count: u32,
+        view: &mut View<'_, '_>,
+        put: &mut dyn FnMut(usize, VolatileSlice<'_>),
+    ) -> Result<(), GpuError> {
+        let rows = if self.is_linear() { count } else { 1 };
+        let bytes = self.row_bytes.saturating_mul(rows) as usize;
+        let mut before = 0usize;
+        for y in (first..first.saturating_add(count)).step_by(rows.max(1) as usize) {
+            self.put_at(self.row(y), bytes, view, &mut |span| {
+                put(before, span);
+                before = before.saturating_add(span.len());
+            })?;
         }
-        let lines = lines.chunks_exact(self.row_bytes as usize);
-        (first..).zip(lines).try_for_each(|(y, line)| self.write(y, line, view))
+        Ok(())
     }
 
     /// Reads from byte `offset` of the buffer: one of [`Self::pieces`].
@@ -151,6 +164,21 @@ impl Window {
         match &self.place {
             Place::List(list) => Ok(list.write(offset, bytes, view.ports)?),
             Place::Virtual(start) => view.write(start.saturating_add(offset), bytes),
+        }
+    }
+
+    /// As [`Self::write_at`], but for `put`, which writes each span of `len` bytes.
+    fn put_at(
+        &self,
+        offset: u64,
+        len: usize,
+        view: &mut View<'_, '_>,
+        put: &mut dyn FnMut(VolatileSlice<'_>),
+    ) -> Result<(), GpuError> {
+        self.spend(offset, len, view);
+        match &self.place {
+            Place::List(list) => Ok(list.visit(offset, len as u64, Access::Write, view.ports, put)?),
+            Place::Virtual(start) => view.put(start.saturating_add(offset), len, put),
         }
     }
 

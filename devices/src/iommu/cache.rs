@@ -11,8 +11,8 @@ use super::walk::{Context, Leaf};
 
 const CONTEXTS: usize = 64;
 const WAYS: usize = 4;
-/// Page sizes, as log2, and the number of sets for each.
-const SIZES: [(u32, usize); 3] = [(12, 256), (21, 16), (30, 4)];
+/// Page sizes, as log2, and the number of sets for each: pictures of 16 MiB in small pages fit in.
+const SIZES: [(u32, usize); 3] = [(12, 1024), (21, 16), (30, 4)];
 
 /// A cached context entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,8 +102,8 @@ impl Table {
         }
         let page = iova >> self.page_bits;
         let first = self.set(domain, page).saturating_mul(WAYS);
-        let ways = self.entries.iter().skip(first).take(WAYS).flatten();
-        ways.into_iter().find(|entry| entry.domain == domain && entry.page == page)
+        let ways = self.entries.get(first..first.saturating_add(WAYS))?;
+        ways.iter().flatten().find(|entry| entry.domain == domain && entry.page == page)
     }
 
     /// Keeps an entry; whether another gave way to it.

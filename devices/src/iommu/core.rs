@@ -13,7 +13,7 @@ use crate::registers::RegisterFile;
 use super::cache::{ContextCache, Hit, Iotlb};
 use super::interrupts::InterruptTable;
 use super::registers::{self, ECAP, ECAP_REMAPPING, ECAP_VALUE, GLOBAL_STATUS, TRANSLATION};
-use super::walk::{self, Context, Reason, Refusal};
+use super::walk::{self, Context, Reason, Refusal, Walker};
 
 /// Accesses here are interrupt messages, never memory (3.14).
 const INTERRUPT_RANGE: std::ops::Range<u64> = 0xfee0_0000..0xfef0_0000;
@@ -146,29 +146,69 @@ impl Iommu {
         Ok(context)
     }
 
-    /// Translates up to the end of one page.
+    /// Translates a request page by page; in case of a refusal says where, and why.
+    fn pages(
+        &mut self,
+        (domain, table): (u16, u64),
+        request: &DmaRequest,
+        memory: &GuestMemoryMmap,
+        ranges: &mut Vec<GpaRange>,
+        out: &mut Outbox<'_>,
+    ) -> Result<(), (u64, Reason)> {
+        let (rid, access) = (request.rid, request.access);
+        let heard = out.trace.is_heard();
+        let mut tables = Walker::new(table);
+        let mut unheard = 0u64;
+        let (mut at, end) = (request.iova.0, request.iova.0.saturating_add(request.len));
+        let mut refused = Ok(());
+        while at < end {
+            let hit = match self.iotlb.get(domain, at, access) {
+                Some(hit) => {
+                    if heard {
+                        out.trace.record(Event::IotlbHit { rid, iova: at });
+                    } else {
+                        unheard = unheard.saturating_add(1);
+                    }
+                    Ok(hit)
+                }
+                None => {
+                    self.page(domain, &mut tables, &DmaRequest { iova: Iova(at), ..*request }, memory, out)
+                }
+            };
+            let hit = match hit {
+                Ok(hit) => hit,
+                Err(reason) => {
+                    refused = Err((at, reason));
+                    break;
+                }
+            };
+            let take = hit.bytes.min(end.saturating_sub(at));
+            GpaRange::append(ranges, hit.gpa, take);
+            at = at.saturating_add(take);
+        }
+        out.trace.count(unheard);
+        refused
+    }
+
+    /// Walks the tables for a page that the IOTLB does not hold, up to its end.
     fn page(
         &mut self,
-        context: &Context,
-        table: u64,
+        domain: u16,
+        tables: &mut Walker,
         at: &DmaRequest,
         memory: &GuestMemoryMmap,
         out: &mut Outbox<'_>,
     ) -> Result<Hit, Reason> {
         let iova = at.iova.0;
-        if let Some(hit) = self.iotlb.get(context.domain, iova, at.access) {
-            out.trace.record(Event::IotlbHit { rid: at.rid, iova });
-            return Ok(hit);
-        }
         if !walk::is_within_width(iova) {
             return Err(Reason::AddressBeyond);
         }
         out.trace.record(Event::IotlbMiss { rid: at.rid, iova });
-        let leaf = walk::translate(memory, table, iova, at.access)?;
+        let leaf = tables.translate(memory, iova, at.access)?;
         if let Some(walks) = self.walks.get_mut((leaf.page_bits.saturating_sub(12) / 9) as usize) {
             *walks = walks.saturating_add(1);
         }
-        Ok(self.iotlb.put(context.domain, iova, &leaf))
+        Ok(self.iotlb.put(domain, iova, &leaf))
     }
 
     /// Reports `refusal` of the request's part at `iova` to software, and makes it the device's fault.
@@ -221,15 +261,7 @@ impl Translation for Iommu {
             GpaRange::append(ranges, start, len);
             return Ok(());
         };
-        let mut at = start;
-        while at < end {
-            let part = DmaRequest { iova: Iova(at), ..*request };
-            let hit = self.page(&context, table, &part, memory, out);
-            let hit = hit.map_err(|reason| self.refuse(request, at, refusal(reason), out))?;
-            let take = hit.bytes.min(end.saturating_sub(at));
-            GpaRange::append(ranges, hit.gpa, take);
-            at = at.saturating_add(take);
-        }
-        Ok(())
+        self.pages((context.domain, table), request, memory, ranges, out)
+            .map_err(|(at, reason)| self.refuse(request, at, refusal(reason), out))
     }
 }

@@ -41,7 +41,7 @@ pub struct IommuState {
 
 impl Stateful for Iommu {
     const KIND: &'static str = "iommu";
-    const VERSION: u32 = 5;
+    const VERSION: u32 = 6;
     type Parts = ();
     type State = IommuState;
 

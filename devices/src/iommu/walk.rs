@@ -139,30 +139,62 @@ fn check_context(low: u64, high: u64) -> Result<Context, Reason> {
     Ok(Context { domain: (high >> 8) as u16, table, silent: low & CONTEXT_FAULTS_OFF != 0 })
 }
 
-/// Walks the second-level table at `table` for an access to `iova` (3.7, 9.8). An entry without the right that the
-/// access needs ends the walk; so does one with neither right, which is not present.
-pub fn translate(memory: &GuestMemoryMmap, table: u64, iova: u64, access: Access) -> Result<Leaf, Reason> {
-    let (mut table, mut read, mut write) = (table, true, true);
-    for level in (1..=LEVELS).rev() {
-        let page_bits = level.saturating_mul(9).saturating_add(3);
-        let offset = (iova >> page_bits & 0x1ff).saturating_mul(8);
-        let entry = read_entry(memory, table, offset).ok_or(Reason::TableAccess)?;
-        if entry & (ENTRY_READ | ENTRY_WRITE) != 0 {
-            check_entry(entry, level, page_bits)?;
-        }
-        read &= entry & ENTRY_READ != 0;
-        write &= entry & ENTRY_WRITE != 0;
-        match access {
-            Access::Read if !read => return Err(Reason::Read),
-            Access::Write if !write => return Err(Reason::Write),
-            _ => {}
-        }
-        table = entry & FRAME;
-        if level == 1 || entry & ENTRY_SUPERPAGE != 0 {
-            return Ok(Leaf { gpa: table, page_bits, read, write });
+/// Walks a second-level table for the pages of one request. It remembers the last table of the lowest level, so that pages that follow
+/// each other take one read each; a processor's stores come before or after the request.
+#[derive(Debug)]
+pub struct Walker {
+    top: Table,
+    last: Option<(u64, Table)>,
+}
+
+/// A table on the way, and what the entries above it grant.
+#[derive(Clone, Copy, Debug)]
+struct Table {
+    level: u32,
+    at: u64,
+    read: bool,
+    write: bool,
+}
+
+/// The bits of an address that the lowest table resolves, and those of the page.
+const LOWEST_BITS: u32 = 21;
+
+impl Walker {
+    /// Of the table at `table`.
+    pub fn new(table: u64) -> Self {
+        Walker { top: Table { level: LEVELS, at: table, read: true, write: true }, last: None }
+    }
+
+    /// Walks for an access to `iova` (3.7, 9.8). An entry without the right that the access needs ends the walk; so does one with
+    /// neither right, which is not present.
+    pub fn translate(&mut self, memory: &GuestMemoryMmap, iova: u64, access: Access) -> Result<Leaf, Reason> {
+        let region = iova >> LOWEST_BITS;
+        let known = self.last.filter(|(known, _)| *known == region);
+        let mut table = known.map_or(self.top, |(_, table)| table);
+        loop {
+            let page_bits = table.level.saturating_mul(9).saturating_add(3);
+            let offset = (iova >> page_bits & 0x1ff).saturating_mul(8);
+            let entry = read_entry(memory, table.at, offset).ok_or(Reason::TableAccess)?;
+            if entry & (ENTRY_READ | ENTRY_WRITE) != 0 {
+                check_entry(entry, table.level, page_bits)?;
+            }
+            table.read &= entry & ENTRY_READ != 0;
+            table.write &= entry & ENTRY_WRITE != 0;
+            match access {
+                Access::Read if !table.read => return Err(Reason::Read),
+                Access::Write if !table.write => return Err(Reason::Write),
+                _ => {}
+            }
+            table.at = entry & FRAME;
+            if table.level == 1 || entry & ENTRY_SUPERPAGE != 0 {
+                return Ok(Leaf { gpa: table.at, page_bits, read: table.read, write: table.write });
+            }
+            table.level = table.level.saturating_sub(1);
+            if table.level == 1 {
+                self.last = Some((region, table));
+            }
         }
     }
-    Err(Reason::TableReserved)
 }
 
 /// Reserved bits of a present entry: beyond the host width; the superpage bit at the top level; in a superpage, the

@@ -1,8 +1,11 @@
 //! One function's DMA as events: what continues in I/O virtual and in guest-physical addresses is one range.
 
+use std::collections::VecDeque;
+
 use fencepost_trace::{Event, Trace};
 
-use crate::ports::{Access, Gpa, Iova};
+use super::platform::GpaRange;
+use crate::ports::{Access, Iova};
 
 /// Ranges that may still grow. A conversion reads two planes and writes one, row by row.
 const OPEN_MAX: usize = 4;
@@ -39,20 +42,34 @@ impl Range {
 /// The ranges touched since the last flush, oldest first.
 #[derive(Default)]
 pub(super) struct DmaLog {
-    open: Vec<Range>,
+    open: VecDeque<Range>,
 }
 
 impl DmaLog {
-    /// Adds a contiguous access.
-    pub fn add(&mut self, access: Access, iova: Iova, gpa: Gpa, len: u64, rid: u16, trace: &mut dyn Trace) {
-        let range = Range { access, iova: iova.0, gpa: gpa.0, len };
+    /// Adds an access from `iova` on, which reached `ranges`.
+    pub fn add(&mut self, access: Access, iova: Iova, ranges: &[GpaRange], rid: u16, trace: &mut dyn Trace) {
+        let heard = trace.is_heard();
+        let mut unheard = 0u64;
+        let mut at = iova.0;
+        for range in ranges {
+            let closed = self.add_range(Range { access, iova: at, gpa: range.gpa.0, len: range.len });
+            match closed.filter(|_| heard) {
+                Some(closed) => trace.record(closed.event(rid)),
+                None => unheard = unheard.saturating_add(closed.is_some().into()),
+            }
+            at = at.saturating_add(range.len);
+        }
+        trace.count(unheard);
+    }
+
+    /// Adds a range; gives another that had to make room for it.
+    fn add_range(&mut self, range: Range) -> Option<Range> {
         if self.open.iter_mut().any(|open| open.grow(&range)) {
-            return;
+            return None;
         }
-        if self.open.len() >= OPEN_MAX {
-            trace.record(self.open.remove(0).event(rid));
-        }
-        self.open.push(range);
+        let closed = if self.open.len() >= OPEN_MAX { self.open.pop_front() } else { None };
+        self.open.push_back(range);
+        closed
     }
 
     /// Records what is open: before another event of the function, so that order is kept, and at the call's end.
@@ -66,6 +83,7 @@ impl DmaLog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ports::Gpa;
     use crate::testing::FakeTrace;
 
     const RID: u16 = 8;
@@ -73,7 +91,7 @@ mod tests {
     fn logged(accesses: &[(Access, u64, u64, u64)]) -> Vec<Event> {
         let (mut log, mut trace) = (DmaLog::default(), FakeTrace::default());
         for &(access, iova, gpa, len) in accesses {
-            log.add(access, Iova(iova), Gpa(gpa), len, RID, &mut trace);
+            log.add(access, Iova(iova), &[GpaRange { gpa: Gpa(gpa), len }], RID, &mut trace);
         }
         log.flush(RID, &mut trace);
         trace.events

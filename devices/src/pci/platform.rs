@@ -3,7 +3,9 @@
 use std::cell::RefCell;
 
 use fencepost_trace::{Event, Stamp, Trace};
-use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap, VolatileSlice};
+use vm_memory::{
+    GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, GuestRegionMmap, VolatileSlice,
+};
 
 use crate::faults::FaultSet;
 use crate::ports::{Access, Clock, Dma, DmaFault, Gpa, Iova, Kept, Msi, Seen};
@@ -263,23 +265,27 @@ impl DmaPort<'_, '_> {
     fn log(&self, request: &DmaRequest) {
         let mut log = self.shared.dma_log.borrow_mut();
         let mut trace = self.shared.trace.borrow_mut();
-        let mut at = request.iova.0;
-        for range in &self.ranges {
-            log.add(request.access, Iova(at), range.gpa, range.len, self.rid, &mut **trace);
-            at = at.saturating_add(range.len);
-        }
+        log.add(request.access, request.iova, &self.ranges, self.rid, &mut **trace);
     }
 
     /// Finds the memory of all ranges, all of which must be RAM before anything is visited.
     fn find_memory(&mut self, iova: Iova) -> Result<(), DmaFault> {
         self.pieces.clear();
         let mut at = iova.0;
+        // Ranges of one access are nearly always in one region.
+        let mut region: Option<&GuestRegionMmap> = None;
         for range in &self.ranges {
             let (start, len) = (GuestAddress(range.gpa.0), range.len as usize);
-            match self.memory.get_slice(start, len) {
-                Ok(piece) => self.pieces.push((range.gpa, piece)),
+            let mut at_start = region.and_then(|region| region.to_region_addr(start));
+            if at_start.is_none() {
+                region = self.memory.find_region(start);
+                at_start = region.and_then(|region| region.to_region_addr(start));
+            }
+            let inside = region.zip(at_start).and_then(|(region, at)| region.get_slice(at, len).ok());
+            match inside {
+                Some(piece) => self.pieces.push((range.gpa, piece)),
                 // It may go on from one region to the next.
-                Err(_) => {
+                None => {
                     let mut gpa = range.gpa;
                     for piece in self.memory.get_slices(start, len) {
                         let piece = piece.map_err(|_| DmaFault::NoMemory { iova: Iova(at) })?;

@@ -6,16 +6,17 @@
 //! the lower halves has a carry.
 
 use std::arch::x86_64::*;
+use std::marker::PhantomData;
 
-use zerocopy::{FromBytes, IntoBytes, transmute};
+use vm_memory::VolatileSlice;
+use vm_memory::volatile_memory::PtrGuardMut;
+use zerocopy::{FromBytes, transmute};
 
-use super::XRGB8888_BYTES;
 use super::coefficients::Coefficients;
+use super::{BLOCK_BYTES, Line, XRGB8888_BYTES};
 
 /// Pixels that are worked out at once.
-const PIXELS: usize = 16;
-/// Their bytes.
-const OUT_BYTES: usize = PIXELS * XRGB8888_BYTES;
+const PIXELS: usize = BLOCK_BYTES / XRGB8888_BYTES;
 
 /// A coefficient as a multiple of 65536 and a rest, which is a signed number of 16 bits.
 struct Split {
@@ -134,43 +135,58 @@ impl Wide {
     }
 }
 
-/// Converts as much of lines that have the same chroma as whole blocks of pixels hold; says how many pixels of each that is.
+/// Converts as much of a line as whole blocks of pixels hold; says how many bytes that is in `dst`.
 #[target_feature(enable = "avx2")]
-pub fn nv12<const LINES: usize>(
-    coefficients: &Coefficients,
-    luma: [&[u8]; LINES],
-    chroma: &[u8],
-    dst: &mut [&mut [u8]; LINES],
-) -> usize {
+pub fn convert(coefficients: &Coefficients, line: Line<'_>, dst: VolatileSlice<'_>) -> usize {
     let wide = Wide::of(coefficients);
-    let lines =
-        || luma.iter().map(|line| line.len()).chain(dst.iter().map(|line| line.len() / XRGB8888_BYTES));
-    let blocks = lines().fold(chroma.len(), usize::min) / PIXELS;
-    for (block, chroma) in chroma.chunks_exact(PIXELS).take(blocks).enumerate() {
-        let shares = wide.shares(widened(chroma));
-        for (luma, dst) in luma.iter().zip(dst.iter_mut()) {
-            let luma = luma.chunks_exact(PIXELS).nth(block).unwrap_or_default();
-            let Some(out) = dst.chunks_exact_mut(OUT_BYTES).nth(block) else { continue };
-            out.copy_from_slice(wide.pixels(widened(luma), &shares).as_bytes());
+    let mut dst = Blocks::of(&dst);
+    match line {
+        Line::Nv12 { luma, chroma } => {
+            for (luma, chroma) in luma.chunks_exact(PIXELS).zip(chroma.chunks_exact(PIXELS)).take(dst.room) {
+                dst.put(wide.pixels(widened(luma), &wide.shares(widened(chroma))));
+            }
+        }
+        Line::Yuyv(samples) => {
+            for samples in samples.chunks_exact(2 * PIXELS).take(dst.room) {
+                let samples = __m256i::read_from_bytes(samples).unwrap_or_else(|_| _mm256_setzero_si256());
+                let luma = _mm256_and_si256(samples, _mm256_set1_epi16(0xff));
+                dst.put(wide.pixels(luma, &wide.shares(_mm256_srli_epi16::<8>(samples))));
+            }
         }
     }
-    blocks.saturating_mul(PIXELS)
+    dst.done
 }
 
-/// As [`nv12`], one line of YUYV.
-#[target_feature(enable = "avx2")]
-pub fn yuyv(coefficients: &Coefficients, src: &[u8], dst: &mut [u8]) -> usize {
-    let wide = Wide::of(coefficients);
-    let blocks = src.chunks_exact(2 * PIXELS).zip(dst.chunks_exact_mut(OUT_BYTES));
-    let mut pixels = 0usize;
-    for (block, out) in blocks {
-        let samples = __m256i::read_from_bytes(block).unwrap_or_else(|_| _mm256_setzero_si256());
-        let luma = _mm256_and_si256(samples, _mm256_set1_epi16(0xff));
-        let shares = wide.shares(_mm256_srli_epi16::<8>(samples));
-        out.copy_from_slice(wide.pixels(luma, &shares).as_bytes());
-        pixels = pixels.saturating_add(PIXELS);
+/// Memory that is written block by block, however it is aligned. Others, such as a guest's processors, may reach it at the same time:
+/// nobody has a reference to it.
+struct Blocks<'a> {
+    to: PtrGuardMut,
+    /// Blocks that it has room for.
+    room: usize,
+    /// Bytes that were written.
+    done: usize,
+    memory: PhantomData<&'a ()>,
+}
+
+impl<'a> Blocks<'a> {
+    fn of(memory: &'a VolatileSlice<'_>) -> Self {
+        let room = memory.len() / BLOCK_BYTES;
+        Blocks { to: memory.ptr_guard_mut(), room, done: 0, memory: PhantomData }
     }
-    pixels
+
+    #[target_feature(enable = "avx2")]
+    fn put(&mut self, [first, second]: [__m256i; 2]) {
+        if self.done / BLOCK_BYTES >= self.room {
+            return;
+        }
+        // SAFETY: The block is inside the memory, as was just checked, and that lives as long as `self`.
+        unsafe {
+            let to = self.to.as_ptr().add(self.done).cast::<__m256i>();
+            _mm256_storeu_si256(to, first);
+            _mm256_storeu_si256(to.add(1), second);
+        }
+        self.done = self.done.wrapping_add(BLOCK_BYTES);
+    }
 }
 
 /// Sixteen bytes as lanes of 16 bits.

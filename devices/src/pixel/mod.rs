@@ -16,12 +16,16 @@ pub mod scaling;
 #[cfg(test)]
 mod tests;
 
+use vm_memory::VolatileSlice;
+
 pub use coefficients::Coefficients;
 
 /// Bytes of one XRGB8888 pixel (DRM `XR24`: bytes B, G, R, X).
 pub const XRGB8888_BYTES: usize = 4;
 /// Bytes of two YUYV pixels (V4L2 and DRM `YUYV`: bytes Y0, Cb, Y1, Cr).
 pub const YUYV_PAIR_BYTES: usize = 4;
+/// Bytes of XRGB8888 that [`Line::blocks_to`] works out at once.
+pub const BLOCK_BYTES: usize = 16 * XRGB8888_BYTES;
 /// What conversions write in the X byte of XRGB8888.
 pub const X_BYTE: u8 = 0xff;
 
@@ -48,71 +52,65 @@ pub fn ycbcr_to_rgb(range: Range, y: u8, cb: u8, cr: u8) -> [u8; 3] {
     Coefficients::of(Encoding::Bt601, range).rgb(y, cb, cr)
 }
 
-/// Converts a line of YUYV to XRGB8888; both pixels of a pair share its chroma.
-///
-/// Converts as many whole pairs as both slices hold, and leaves the rest of `dst` alone.
-pub fn yuyv_to_xrgb8888(coefficients: &Coefficients, src: &[u8], dst: &mut [u8]) {
-    let done = yuyv_blocks(coefficients, src, dst);
-    let src = rest(src, done.saturating_mul(YUYV_PAIR_BYTES / 2)).chunks_exact(YUYV_PAIR_BYTES);
-    for (src, dst) in src.zip(pairs(dst, done)) {
-        let &[y0, cb, y1, cr] = src else { continue };
-        put_pair(coefficients, [y0, y1], cb, cr, dst);
-    }
+/// A line of samples, two pixels of which share their chroma.
+#[derive(Clone, Copy, Debug)]
+pub enum Line<'a> {
+    /// [`YUYV_PAIR_BYTES`] for two pixels.
+    Yuyv(&'a [u8]),
+    /// NV12: a byte of luma for each pixel, Cb and Cr for every two.
+    Nv12 {
+        /// Luma.
+        luma: &'a [u8],
+        /// Cb and Cr in turn.
+        chroma: &'a [u8],
+    },
 }
 
-/// Converts lines of NV12 to XRGB8888 that have the same chroma: `luma` has a byte a pixel, `chroma` Cb and Cr for every two
-/// pixels.
-///
-/// Converts as many whole pairs as all slices hold, and leaves the rest of `dst` alone.
-pub fn nv12_to_xrgb8888<const LINES: usize>(
-    coefficients: &Coefficients,
-    luma: [&[u8]; LINES],
-    chroma: &[u8],
-    mut dst: [&mut [u8]; LINES],
-) {
-    let done = nv12_blocks(coefficients, luma, chroma, &mut dst);
-    for (luma, dst) in luma.into_iter().zip(dst) {
-        let samples = rest(luma, done).chunks_exact(2).zip(rest(chroma, done).chunks_exact(2));
-        for ((luma, chroma), dst) in samples.zip(pairs(dst, done)) {
-            let (&[y0, y1], &[cb, cr]) = (luma, chroma) else { continue };
-            put_pair(coefficients, [y0, y1], cb, cr, dst);
+impl<'a> Line<'a> {
+    /// The line from a pixel on, which is the first of two.
+    pub fn behind(self, pixels: usize) -> Line<'a> {
+        match self {
+            Line::Yuyv(samples) => Line::Yuyv(rest(samples, pixels.saturating_mul(YUYV_PAIR_BYTES / 2))),
+            Line::Nv12 { luma, chroma } => {
+                Line::Nv12 { luma: rest(luma, pixels), chroma: rest(chroma, pixels) }
+            }
         }
     }
-}
 
-/// The pairs behind the first `done` pixels.
-fn pairs(dst: &mut [u8], done: usize) -> impl Iterator<Item = &mut [u8]> {
-    let rest = dst.get_mut(done.saturating_mul(XRGB8888_BYTES)..).unwrap_or_default();
-    rest.chunks_exact_mut(2 * XRGB8888_BYTES)
+    /// Converts to XRGB8888 as many whole pairs as the line and `dst` hold, and leaves the rest of `dst` alone.
+    pub fn to_xrgb8888(self, coefficients: &Coefficients, dst: &mut [u8]) {
+        let done = self.blocks_to(coefficients, VolatileSlice::from(&mut *dst));
+        let dst = dst.get_mut(done..).unwrap_or_default().chunks_exact_mut(2 * XRGB8888_BYTES);
+        match self.behind(done / XRGB8888_BYTES) {
+            Line::Yuyv(samples) => {
+                for (samples, dst) in samples.chunks_exact(YUYV_PAIR_BYTES).zip(dst) {
+                    let &[y0, cb, y1, cr] = samples else { continue };
+                    put_pair(coefficients, [y0, y1], cb, cr, dst);
+                }
+            }
+            Line::Nv12 { luma, chroma } => {
+                for ((luma, chroma), dst) in luma.chunks_exact(2).zip(chroma.chunks_exact(2)).zip(dst) {
+                    let (&[y0, y1], &[cb, cr]) = (luma, chroma) else { continue };
+                    put_pair(coefficients, [y0, y1], cb, cr, dst);
+                }
+            }
+        }
+    }
+
+    /// Converts to XRGB8888 as many whole blocks of [`BLOCK_BYTES`] as the line and `dst` hold, straight to memory that others may
+    /// reach, too; says how many bytes that is. None on a processor that can but convert pixel by pixel.
+    pub fn blocks_to(self, coefficients: &Coefficients, dst: VolatileSlice<'_>) -> usize {
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: The processor has AVX2.
+            return unsafe { avx2::convert(coefficients, self, dst) };
+        }
+        0
+    }
 }
 
 fn rest(bytes: &[u8], done: usize) -> &[u8] {
     bytes.get(done..).unwrap_or_default()
-}
-
-/// [`avx2::yuyv`] where this processor has it.
-fn yuyv_blocks(coefficients: &Coefficients, src: &[u8], dst: &mut [u8]) -> usize {
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") {
-        // SAFETY: The processor has AVX2.
-        return unsafe { avx2::yuyv(coefficients, src, dst) };
-    }
-    0
-}
-
-/// [`avx2::nv12`] where this processor has it.
-fn nv12_blocks<const LINES: usize>(
-    coefficients: &Coefficients,
-    luma: [&[u8]; LINES],
-    chroma: &[u8],
-    dst: &mut [&mut [u8]; LINES],
-) -> usize {
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") {
-        // SAFETY: The processor has AVX2.
-        return unsafe { avx2::nv12(coefficients, luma, chroma, dst) };
-    }
-    0
 }
 
 #[inline]

@@ -84,7 +84,7 @@ fn lines_are_to_the_bit_what_their_samples_are() {
                 for cr in 0..=255 {
                     let chroma = [cb, cr].repeat(luma.len() / 2);
                     let mut dst = vec![0; luma.len() * XRGB8888_BYTES];
-                    nv12_to_xrgb8888(&coefficients, [&luma], &chroma, [&mut dst]);
+                    Line::Nv12 { luma: &luma, chroma: &chroma }.to_xrgb8888(&coefficients, &mut dst);
                     assert!(
                         dst == one_by_one(&coefficients, &luma, &chroma),
                         "{encoding:?} {range:?} {cb} {cr}"
@@ -100,18 +100,18 @@ fn lines_of_any_length_are_converted_to_their_end() {
     let coefficients = bt601(Range::Full);
     let samples = |seed: usize| (0..80).map(move |i| (i * 37 + seed * 101) as u8).collect::<Vec<u8>>();
     for pixels in (0..=80).step_by(2) {
-        let (upper, lower, chroma) = (samples(1), samples(2), samples(3));
-        let (upper, lower, chroma) = (&upper[..pixels], &lower[..pixels], &chroma[..pixels]);
-        let mut dst = [0; 2].map(|_| vec![7; pixels * XRGB8888_BYTES + 3]);
-        let [first, second] = &mut dst;
-        nv12_to_xrgb8888(&coefficients, [upper, lower], chroma, [first, second]);
-        for (dst, luma) in dst.iter().zip([upper, lower]) {
-            let mut want = one_by_one(&coefficients, luma, chroma);
-            want.extend([7; 3]);
-            assert_eq!(dst, &want, "{pixels} pixels of NV12");
-            let mut from_yuyv = vec![7; want.len()];
-            yuyv_to_xrgb8888(&coefficients, &interleaved(luma, chroma), &mut from_yuyv);
-            assert_eq!(from_yuyv, want, "{pixels} pixels of YUYV");
+        let (luma, chroma) = (samples(1), samples(2));
+        let (luma, chroma) = (&luma[..pixels], &chroma[..pixels]);
+        let mut want = one_by_one(&coefficients, luma, chroma);
+        want.extend([7; 3]);
+        let yuyv = interleaved(luma, chroma);
+        for line in [Line::Nv12 { luma, chroma }, Line::Yuyv(&yuyv)] {
+            let mut dst = vec![7; want.len()];
+            line.to_xrgb8888(&coefficients, &mut dst);
+            assert_eq!(dst, want, "{pixels} pixels of {line:?}");
+            let behind = pixels / 4 * 2;
+            line.behind(behind).to_xrgb8888(&coefficients, &mut dst);
+            assert_eq!(dst[..(pixels - behind) * 4], want[behind * 4..pixels * 4], "the second half of it");
         }
     }
 }
@@ -119,27 +119,27 @@ fn lines_of_any_length_are_converted_to_their_end() {
 #[test]
 fn yuyv_pairs_share_chroma_and_keep_their_own_luma() {
     let mut dst = [0; 8];
-    yuyv_to_xrgb8888(&bt601(Range::Full), &[10, 128, 200, 128], &mut dst);
+    Line::Yuyv(&[10, 128, 200, 128]).to_xrgb8888(&bt601(Range::Full), &mut dst);
     assert_eq!(dst, [10, 10, 10, 0xff, 200, 200, 200, 0xff]);
 }
 
 #[test]
 fn yuyv_bytes_are_y_cb_y_cr_and_xrgb_bytes_are_b_g_r_x() {
     let mut dst = [0; 8];
-    yuyv_to_xrgb8888(&bt601(Range::Limited), &[41, 240, 41, 110], &mut dst);
+    Line::Yuyv(&[41, 240, 41, 110]).to_xrgb8888(&bt601(Range::Limited), &mut dst);
     assert_eq!(dst, [255, 0, 0, 0xff, 255, 0, 0, 0xff]);
 }
 
 #[test]
 fn nv12_chroma_is_cb_then_cr() {
     let mut dst = [0; 8];
-    nv12_to_xrgb8888(&bt601(Range::Limited), [&[41, 41]], &[240, 110], [&mut dst]);
+    Line::Nv12 { luma: &[41, 41], chroma: &[240, 110] }.to_xrgb8888(&bt601(Range::Limited), &mut dst);
     assert_eq!(dst, [255, 0, 0, 0xff, 255, 0, 0, 0xff]);
 }
 
 #[test]
 fn a_short_destination_ends_the_line() {
     let mut dst = [7; 9];
-    yuyv_to_xrgb8888(&bt601(Range::Full), &[1, 128, 2, 128, 3, 128, 4, 128], &mut dst);
+    Line::Yuyv(&[1, 128, 2, 128, 3, 128, 4, 128]).to_xrgb8888(&bt601(Range::Full), &mut dst);
     assert_eq!(dst, [1, 1, 1, 0xff, 2, 2, 2, 0xff, 7]);
 }

@@ -109,10 +109,21 @@ impl EventLog {
     }
 
     /// Adds an event.
+    #[inline]
     pub fn push(&mut self, stamp: Stamp, event: Event) {
-        if self.events.add(1) == 0 {
+        if self.events.add(1) == 0 && self.is_heard() {
             self.add(stamp, event);
         }
+    }
+
+    /// Counts so many events that nobody hears.
+    pub fn count(&mut self, events: u64) {
+        self.events.add(events);
+    }
+
+    /// Whether an event does more than count.
+    pub fn is_heard(&self) -> bool {
+        self.stream.is_some() || self.digester.is_some() || self.recorder.keeps_any()
     }
 
     /// Adds an event that is not of the machine, which has none like it when it goes over its past again.

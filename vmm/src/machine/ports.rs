@@ -55,6 +55,14 @@ impl Trace for CallTrace<'_> {
     fn record(&mut self, event: Event) {
         self.log.push(self.now, event);
     }
+
+    fn is_heard(&self) -> bool {
+        self.log.is_heard()
+    }
+
+    fn count(&mut self, events: u64) {
+        self.log.count(events);
+    }
 }
 
 impl Machine {

@@ -106,6 +106,47 @@ fn nv12_is_converted_from_two_windows_of_one_buffer() {
 }
 
 #[test]
+fn a_conversion_goes_across_odd_segments() {
+    // Blocks of sixteen pixels, pixels and rows are cut by the ends of segments and of the row, wherever they are.
+    let (width, height, at) = (50usize, 6usize, 0x5_0000u64);
+    for (format, stride) in [(0, 4 * width), (1, 4 * width), (1, 4 * width + 3)] {
+        let mut driver = Driver::new();
+        let bytes = noise(width * height * 2);
+        driver.store(&PAGES, &bytes);
+        let lengths = [1, 3, 64, 5, 63, 200, 128, 130, 7, 57, 64, 64, 900];
+        let mut segments = Vec::new();
+        let mut start = at;
+        for len in lengths {
+            segments.push((start, len));
+            start += u64::from(len) + 32;
+        }
+        let (from, to) = (driver.pages(&PAGES), driver.list(&segments));
+        let luma = (width * height) as u32;
+        let row = if format == 0 { 2 * width } else { width } as u32;
+        let chroma = if format == 0 { RawOperand::default() } else { from.at(luma.into(), width as u32) };
+        let planes = [to.at(1, stride as u32), from.at(0, row), chroma];
+        driver.run(0, &[convert(format, planes, width as u32, height as u32)]);
+        let memory = driver.world.memory_mut();
+        let out: Vec<u8> = segments
+            .iter()
+            .flat_map(|&(start, len)| memory[start as usize..][..len as usize].to_vec())
+            .collect();
+        let mut want = vec![0; out.len()];
+        for (y, x) in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
+            let pair = y * row as usize + x / 2 * 4;
+            let chroma = luma as usize + y / 2 * width + x / 2 * 2;
+            let [luma, cb, cr] = match format {
+                0 => [pair + x % 2 * 2, pair + 1, pair + 3],
+                _ => [y * width + x, chroma, chroma + 1],
+            };
+            let [r, g, b] = pixel::ycbcr_to_rgb(Range::Limited, bytes[luma], bytes[cb], bytes[cr]);
+            want[1 + y * stride + x * 4..][..4].copy_from_slice(&[b, g, r, 0xff]);
+        }
+        assert!(out == want, "format {format}, stride {stride}");
+    }
+}
+
+#[test]
 fn a_fence_writes_its_word_then_raises_its_rings_vector() {
     let mut driver = Driver::new();
     driver.run(1, &[fence(0x1_0000_0007)]);

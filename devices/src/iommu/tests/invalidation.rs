@@ -95,13 +95,13 @@ fn cached_contexts_live_until_invalidated_by_device_domain_or_all() {
 #[test]
 fn the_iotlb_is_bounded_and_forgets() {
     let mut bench = Bench::running();
-    for page in 0..2048 {
+    for page in 0..8192 {
         bench.map(page << 12, 1, 0xa003);
         bench.probe(page << 12).unwrap();
         bench.map(page << 12, 1, 0);
     }
-    let held = (0..2048).filter(|page| bench.probe(page << 12).is_ok()).count();
-    assert_eq!(held, 1024);
+    let held = (0..8192).filter(|page| bench.probe(page << 12).is_ok()).count();
+    assert_eq!(held, 4096);
 }
 
 #[test]
