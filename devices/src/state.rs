@@ -9,7 +9,7 @@
 //!
 //! let gpu = Gpu::new(GpuConfig::default());
 //! let saved = pack(&gpu);
-//! assert_eq!((saved.kind.as_str(), saved.version), ("gpu", 9));
+//! assert_eq!((saved.kind.as_str(), saved.version), ("gpu", 10));
 //! let again: Gpu = unpack(GpuConfig::default(), &saved).unwrap();
 //! assert_eq!(pack(&again), saved);
 //! ```

@@ -104,12 +104,25 @@ fn encode(
 
 /// XRGB8888 as PNG has it, three bytes a pixel.
 fn rgb(pixels: &[u8]) -> Vec<u8> {
-    let mut rgb = vec![0; pixels.len() / 4 * 3];
-    for (bgrx, rgb) in pixels.chunks_exact(4).zip(rgb.chunks_exact_mut(3)) {
-        let &[b, g, r, _] = bgrx else { continue };
-        rgb.copy_from_slice(&[r, g, b]);
-    }
+    let mut rgb = Vec::with_capacity(pixels.len() / 4 * 3);
+    let fours = pixels.chunks_exact(16);
+    let rest = fours.remainder();
+    rgb.extend(fours.flat_map(|bgrx| bgrx.first_chunk().map_or([0; 12], four)));
+    rgb.extend(rest.chunks_exact(4).flat_map(|bgrx| [bgrx[2], bgrx[1], bgrx[0]]));
     rgb
+}
+
+/// Four pixels by words: a byte at a time takes twice as long.
+fn four(bgrx: &[u8; 16]) -> [u8; 12] {
+    let [a, b, c, d] = std::array::from_fn(|n| {
+        u32::from_be_bytes([bgrx[4 * n], bgrx[4 * n + 1], bgrx[4 * n + 2], bgrx[4 * n + 3]]) >> 8
+    });
+    let low = u64::from(a) | u64::from(b) << 24 | u64::from(c) << 48;
+    let high = c >> 16 | d << 8;
+    let mut out = [0; 12];
+    out[..8].copy_from_slice(&low.to_le_bytes());
+    out[8..].copy_from_slice(&high.to_le_bytes());
+    out
 }
 
 #[cfg(test)]
@@ -121,6 +134,15 @@ mod tests {
 
     use super::*;
     use crate::error::plain;
+
+    #[test]
+    fn pictures_of_any_size_are_their_pixels() {
+        for count in [0, 1, 3, 4, 5, 511, 512, 514, 1500] {
+            let pixels: Vec<u8> = (0..4 * count).map(|n| (n * 7 + n / 250) as u8).collect();
+            let want: Vec<u8> = pixels.chunks(4).flat_map(|bgrx| [bgrx[2], bgrx[1], bgrx[0]]).collect();
+            assert_eq!(rgb(&pixels), want, "{count} pixels");
+        }
+    }
 
     #[test]
     fn a_full_disk_is_an_error_even_for_the_last_bytes() -> Tested {

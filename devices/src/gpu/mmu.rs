@@ -19,6 +19,9 @@ const TABLE_MASK: u64 = (1 << TABLE_BITS) - 1;
 const LINE: u64 = 4;
 const ENTRY_BYTES: u64 = 8;
 
+/// Bits of an address inside a large page that are not inside a small one.
+const INSIDE: u64 = (PAGE_BYTES << TABLE_BITS).saturating_sub(PAGE_BYTES);
+
 const PRESENT: u64 = 1 << 0;
 const WRITABLE: u64 = 1 << 1;
 const LARGE: u64 = 1 << 7;
@@ -104,6 +107,11 @@ impl Mmu {
         if wanted.address >= SPACE_BYTES {
             return wanted.fault(PageFault::NotPresent);
         }
+        if let Some(found) = self.tlb.large.get(wanted.context, wanted.region()).copied()
+            && (found.writable || wanted.access == Access::Read)
+        {
+            return wanted.granted(found.frame.0 | (wanted.address & INSIDE), found.writable);
+        }
         if let Some(table) = self.tlb.tables.get(wanted.context, wanted.region()) {
             return self.page(table.frame, wanted, ports);
         }
@@ -112,15 +120,17 @@ impl Mmu {
         };
         let entry = checked(entry(directory, wanted.region() >> TABLE_BITS, ports)?, 0, wanted)?;
         let entry = checked(self::entry(entry & ADDRESS, wanted.region(), ports)?, WRITABLE | LARGE, wanted)?;
-        let inside = (PAGE_BYTES << TABLE_BITS).saturating_sub(PAGE_BYTES);
+        let Wanted { context, .. } = wanted;
         if entry & LARGE != 0 {
-            if entry & inside != 0 {
+            if entry & INSIDE != 0 {
                 return wanted.fault(PageFault::Table);
             }
-            return wanted.granted((entry & ADDRESS) | (wanted.address & inside), entry & WRITABLE != 0);
+            let (frame, writable) = (entry & ADDRESS, entry & WRITABLE != 0);
+            let granted = wanted.granted(frame | (wanted.address & INSIDE), writable)?;
+            self.tlb.large.put(Translation { context, page: wanted.region(), frame: Iova(frame), writable });
+            return Ok(granted);
         }
         let frame = Iova(checked(entry, 0, wanted)? & ADDRESS);
-        let Wanted { context, .. } = wanted;
         self.tlb.tables.put(Translation { context, page: wanted.region(), frame, writable: true });
         self.page(frame, wanted, ports)
     }

@@ -20,7 +20,7 @@ pub struct GpuState {
 
 impl Stateful for Gpu {
     const KIND: &'static str = "gpu";
-    const VERSION: u32 = 9;
+    const VERSION: u32 = 10;
     type Parts = GpuConfig;
     type State = GpuState;
 

@@ -7,7 +7,7 @@ use crate::ports::Iova;
 
 /// Places for pages.
 const PAGES: usize = 256;
-/// Places for tables.
+/// Places for tables, and for large pages.
 const TABLES: usize = 16;
 
 /// Where something of a context is, which is used again until it is invalidated or another takes its place.
@@ -78,7 +78,7 @@ impl<const COUNT: usize> Places<COUNT> {
     }
 }
 
-/// Both kinds of places.
+/// All kinds of places.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tlb {
@@ -86,6 +86,8 @@ pub struct Tlb {
     pub pages: Places<PAGES>,
     /// Of third tables.
     pub tables: Places<TABLES>,
+    /// Of pages of 2 MiB.
+    pub large: Places<TABLES>,
 }
 
 impl Tlb {
@@ -93,11 +95,13 @@ impl Tlb {
     pub fn forget(&mut self, context: u32) {
         self.pages.forget(|found| found.context == context);
         self.tables.forget(|found| found.context == context);
+        self.large.forget(|found| found.context == context);
     }
 
     /// Whether it may have come to be what it is.
     pub fn is_possible(&self) -> bool {
         let pages = SPACE_BYTES / PAGE_BYTES;
-        self.pages.is_possible(pages) && self.tables.is_possible(pages / 512)
+        let large = |places: &Places<TABLES>| places.is_possible(pages / 512);
+        self.pages.is_possible(pages) && large(&self.tables) && large(&self.large)
     }
 }

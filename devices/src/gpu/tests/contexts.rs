@@ -182,6 +182,9 @@ fn a_large_page_is_two_mebibytes() {
     driver.run(0, &[of(1, fill(at(start + PAGES[0] + 4088, 0), 16, 1, 3))]);
     assert_eq!((driver.word(PAGES[0] + 4088), driver.word(PAGES[3])), (0x3_0000_0003, 0x3_0000_0003));
     driver.set_word(directory(1) + 0x1000 + 8 * 6, PRESENT | WRITABLE | LARGE | 0x1000);
+    // It is kept as a whole: another of its small pages needs no table.
+    driver.run(0, &[of(1, fill(at(start + OTHER_PAGES[0], 0), 8, 1, 7))]);
+    assert_eq!(driver.word(OTHER_PAGES[0]), 0x7_0000_0007);
     global(&mut driver, INVALIDATE, 1);
     driver.run(0, &[of(1, fill(at(start, 0), 16, 1, 3))]);
     assert_eq!(error(&mut driver, 0), (BAD_TABLE, start, 1));
