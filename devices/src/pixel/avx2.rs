@@ -189,6 +189,25 @@ impl<'a> Blocks<'a> {
     }
 }
 
+/// Appends red, green and blue of as many pixels as make whole blocks of four.
+#[target_feature(enable = "avx2")]
+pub fn to_rgb(pixels: &[u8], rgb: &mut Vec<u8>) {
+    /// Blocks that are appended together.
+    const PART: usize = 128;
+    let order: __m128i = transmute!([2u8, 1, 0, 6, 5, 4, 10, 9, 8, 14, 13, 12, 0x80, 0x80, 0x80, 0x80]);
+    let mut part = [[0u8; 12]; PART];
+    for pixels in pixels.chunks(16usize.saturating_mul(PART)) {
+        let blocks = pixels.chunks_exact(16);
+        let count = blocks.len();
+        for (block, out) in blocks.zip(&mut part) {
+            let block = __m128i::read_from_bytes(block).unwrap_or_else(|_| _mm_setzero_si128());
+            let bytes: [u8; 16] = transmute!(_mm_shuffle_epi8(block, order));
+            out.copy_from_slice(bytes.first_chunk::<12>().unwrap_or(&[0; 12]));
+        }
+        rgb.extend_from_slice(part.get(..count).unwrap_or_default().as_flattened());
+    }
+}
+
 /// Sixteen bytes as lanes of 16 bits.
 #[target_feature(enable = "avx2")]
 fn widened(bytes: &[u8]) -> __m256i {

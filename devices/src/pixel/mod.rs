@@ -109,6 +109,22 @@ impl<'a> Line<'a> {
     }
 }
 
+/// Pixels of XRGB8888 as red, green and blue, three bytes each.
+pub fn xrgb8888_to_rgb(pixels: &[u8]) -> Vec<u8> {
+    let mut rgb = Vec::with_capacity((pixels.len() / XRGB8888_BYTES).saturating_mul(3));
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: The processor has AVX2.
+        unsafe { avx2::to_rgb(pixels, &mut rgb) };
+    }
+    let done = (rgb.len() / 3).saturating_mul(XRGB8888_BYTES);
+    for pixel in rest(pixels, done).chunks_exact(XRGB8888_BYTES) {
+        let &[b, g, r, _] = pixel else { continue };
+        rgb.extend_from_slice(&[r, g, b]);
+    }
+    rgb
+}
+
 fn rest(bytes: &[u8], done: usize) -> &[u8] {
     bytes.get(done..).unwrap_or_default()
 }

@@ -117,6 +117,15 @@ fn lines_of_any_length_are_converted_to_their_end() {
 }
 
 #[test]
+fn pictures_of_any_size_have_the_colours_of_their_pixels() {
+    for count in [0, 1, 3, 4, 5, 511, 512, 514, 1500] {
+        let pixels: Vec<u8> = (0..4 * count).map(|n| (n * 7 + n / 250) as u8).collect();
+        let want: Vec<u8> = pixels.chunks(4).flat_map(|bgrx| [bgrx[2], bgrx[1], bgrx[0]]).collect();
+        assert_eq!(xrgb8888_to_rgb(&pixels), want, "{count} pixels");
+    }
+}
+
+#[test]
 fn yuyv_pairs_share_chroma_and_keep_their_own_luma() {
     let mut dst = [0; 8];
     Line::Yuyv(&[10, 128, 200, 128]).to_xrgb8888(&bt601(Range::Full), &mut dst);

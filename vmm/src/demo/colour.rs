@@ -83,6 +83,22 @@ impl Planar {
         out
     }
 
+    /// Whether `pixels` of XRGB8888 are the picture, whatever their X bytes. It makes no picture of its own, which would be larger than
+    /// what a processor keeps near.
+    pub fn is_shown_by(&self, pixels: &[u8]) -> bool {
+        let shares = Shares::new(self.range, true);
+        let row_bytes = self.width * 4;
+        let mut line = Vec::with_capacity(row_bytes);
+        pixels.len() == row_bytes * self.height
+            && pixels.chunks_exact(row_bytes).enumerate().all(|(row, shown)| {
+                if row == 0 || self.line(row) != self.line(row - 1) {
+                    line.clear();
+                    self.convert(row, &shares, &mut line);
+                }
+                are_alike(&line, shown)
+            })
+    }
+
     /// The samples of a line of pixels.
     fn line(&self, row: usize) -> [&[u8]; 3] {
         let stride = self.width / self.sub_x;
@@ -121,6 +137,13 @@ impl Planar {
     }
 }
 
+/// Whether pixels have the same colours: without a branch for each, so that many are compared at once.
+fn are_alike(a: &[u8], b: &[u8]) -> bool {
+    let word = |pixel: &[u8]| pixel.try_into().map_or(0, u32::from_le_bytes);
+    let pairs = a.chunks_exact(4).zip(b.chunks_exact(4));
+    pairs.fold(0, |bits, (a, b)| bits | (word(a) ^ word(b))) & 0x00ff_ffff == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +154,20 @@ mod tests {
         assert_eq!(Shares::new(Range::Limited, true).colour(235, 128, 128), [255, 255, 255]);
         assert_eq!(Shares::new(Range::Limited, true).colour(16, 128, 128), [0, 0, 0]);
         assert_eq!(Shares::new(Range::Limited, true).colour(81, 90, 240), [254, 0, 0]);
+    }
+
+    #[test]
+    fn a_picture_is_shown_by_its_pixels_alone() {
+        let planes = [(0..64).collect(), vec![90; 16], (100..116).collect()];
+        let picture = Planar { width: 8, height: 8, sub_x: 2, sub_y: 2, range: Range::Full, planes };
+        let pixels = picture.to_xrgb();
+        assert!(picture.is_shown_by(&pixels));
+        for at in 0..pixels.len() {
+            let mut other = pixels.clone();
+            other[at] ^= 1;
+            assert_eq!(picture.is_shown_by(&other), at % 4 == 3, "byte {at}");
+        }
+        assert!(!picture.is_shown_by(&pixels[4..]) && !picture.is_shown_by(&[]));
     }
 
     #[test]

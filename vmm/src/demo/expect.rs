@@ -36,9 +36,8 @@ impl Expectation {
         Ok(Expectation { source, format, width: size.width as usize, height: size.height as usize })
     }
 
-    /// XRGB8888 of the camera's frame `sequence`, rows without padding, the X byte zero. Fails when the source's file can
-    /// no longer be read.
-    pub fn frame(&self, sequence: u32) -> Result<Vec<u8>, String> {
+    /// The camera's frame `sequence`, as it is captured. Fails when the source's file can no longer be read.
+    pub fn picture(&self, sequence: u32) -> Result<Planar, String> {
         let picture = match &self.source {
             Source::Video(video) => video.frame(sequence)?,
             Source::Still(whole) => {
@@ -49,7 +48,7 @@ impl Expectation {
             Source::Pattern => pattern(sequence, self.width, self.height),
         };
         let fewer_lines = self.format == CaptureFormat::Nv12 && picture.sub_y == 1;
-        Ok(if fewer_lines { picture.halve_chroma(false).to_xrgb() } else { picture.to_xrgb() })
+        Ok(if fewer_lines { picture.halve_chroma(false) } else { picture })
     }
 }
 
