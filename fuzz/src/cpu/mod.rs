@@ -13,7 +13,6 @@ mod bus;
 mod tables;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use fencepost_softcpu::bus::Exit;
 use fencepost_softcpu::code::CodePages;
@@ -91,7 +90,7 @@ pub struct Machine {
 fn cpu(memory: &GuestMemoryMmap, code: &Arc<CodePages>, translate: Translate) -> Cpu {
     let config = Config { translate, ..Config::default() };
     // SAFETY: there is one thread, which accesses the memory between runs.
-    unsafe { Cpu::new(memory.clone(), Arc::clone(code), Arc::<AtomicBool>::default(), config) }
+    unsafe { Cpu::new(memory.clone(), Arc::clone(code), Arc::default(), config) }
 }
 
 impl Machine {
