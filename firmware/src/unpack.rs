@@ -5,10 +5,12 @@
 
 mod blocks;
 mod lzo1x;
+mod xz;
 
 use std::io::{self, Read};
 
 use blocks::{Lz4Legacy, Lzop, Stream};
+use xz::Xz;
 
 /// What the dictionary or window of a payload may take, in bytes: no kernel is built with more, `zstd -22` on a pipe uses this.
 const WINDOW_MAX: u64 = 128 << 20;
@@ -108,7 +110,7 @@ pub fn decoder<'a>(method: Method, packed: &'a mut &[u8]) -> Result<Box<dyn Read
     let name = method.name();
     Ok(match method {
         Method::Gzip => Box::new(flate2::bufread::GzDecoder::new(packed)),
-        Method::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(packed, false, LZMA_MAX_KIB)),
+        Method::Xz => Box::new(Xz::new(packed, LZMA_MAX_KIB)),
         Method::Zstd => {
             if zstd_window(packed).is_some_and(|window| window > WINDOW_MAX) {
                 return Err(UnpackError::Window(name));

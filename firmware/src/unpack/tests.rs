@@ -215,3 +215,35 @@ fn the_largest_window_of_a_kernel_build_is_taken() -> Tested {
     assert!(unpack(&payload, LIMIT).unwrap() == data);
     Tested::Ran
 }
+
+/// A stream of xz that the crate's own reader reads without end: found by fuzzing (`fuzz/corpus/initramfs/find-xz-without-end`).
+const XZ_WITHOUT_END: &str = "\
+    fd377a585a0000016922de360200210116000000742fe5a3e0026300855f00180da1c028f1752eabeed5996f87acfcab3432a74b9ad92792978d0bfe\
+    433409bf131987392f106f18596c99fd3b91c8013a1925c3f8f0458d9046d3c4345ad6a4fd7f34865388ef40ac9307b4bc8ac1d65701a067167cee44\
+    bca3d67f351099ee0961aeb6ef409f21f5595feaa140896b62468bc58fd281a19410a500000000007efe610100e404f4019d00004386d9013e300d8b\
+    020000000001595a";
+
+#[test]
+fn a_stream_of_xz_that_stands_still_is_an_error() {
+    let digits: Vec<char> = XZ_WITHOUT_END.chars().collect();
+    let bytes = digits.chunks(2).map(|two| u8::from_str_radix(&two.iter().collect::<String>(), 16).unwrap());
+    let error = unpack(&bytes.collect::<Vec<u8>>(), LIMIT).unwrap_err();
+    assert!(matches!(error, UnpackError::Damaged { method: "xz", .. }), "{error}");
+}
+
+#[test]
+fn a_damaged_stream_of_lzma_comes_to_an_end() -> Tested {
+    let data = &sample()[..3000];
+    for arguments in [&["--check=none", "-c"], &["--format=lzma", "-c"]] {
+        let Some(whole) = compressed_by("xz", arguments, data) else {
+            return Tested::skipped("xz is not installed");
+        };
+        for (at, bit) in (0..whole.len()).flat_map(|at| [(at, 0), (at, 3), (at, 7)]) {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1 << bit;
+            // Whatever it gives, it is over.
+            let _ = unpack(&damaged, LIMIT);
+        }
+    }
+    Tested::Ran
+}
