@@ -64,6 +64,9 @@ other_half() {
     debian debian kernel
     debian stable-debian kernel-stable
     . "$ROOT/ci/root-tests.sh"
+    . "$ROOT/ci/package-tests.sh"
+    say "runs broken at random moments"
+    lines_of "$ROOT/ci/lost" 20
     # The live view of a guest, in a browser and by a VNC client.
     say "the live view"
     lines_of "$ROOT/ci/view-test" "$logs/view"

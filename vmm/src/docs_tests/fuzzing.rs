@@ -1,4 +1,4 @@
-//! docs/fuzzing.md: every fuzz target is on the page, is built, and has a corpus that `ci/fuzz --test` replays.
+//! docs/fuzzing.md: every fuzz target is on the page, is built, and has a corpus that `ci/test` replays.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
