@@ -158,11 +158,41 @@ impl Seen {
     }
 }
 
+/// Room that begins where a word of any size may.
+#[repr(align(8))]
+struct Words([u8; 8]);
+
+/// Copies a span out. As much as a word holds is read as whole words, as far as the memory has them aligned: `vm-memory` does so where both
+/// ends are aligned, and the bytes of an array need not be. So an index that a processor writes meanwhile is the old or the new one.
+pub(crate) fn load(span: VolatileSlice<'_>, to: &mut [u8]) {
+    let mut words = Words([0; 8]);
+    match words.0.get_mut(..to.len()) {
+        Some(part) => {
+            span.copy_to(part);
+            to.copy_from_slice(part);
+        }
+        None => _ = span.copy_to(to),
+    }
+}
+
+/// Copies to a span, as [`load`] does from one.
+pub(crate) fn store(span: VolatileSlice<'_>, from: &[u8]) {
+    let mut words = Words([0; 8]);
+    match words.0.get_mut(..from.len()) {
+        Some(part) => {
+            part.copy_from_slice(from);
+            span.copy_from(part);
+        }
+        None => span.copy_from(from),
+    }
+}
+
 /// Copies in and out, for any [`Dma`].
 pub trait DmaExt {
-    /// Fills `buf` from `iova`.
+    /// Fills `buf` from `iova`. An aligned word of 2, 4 or 8 bytes is read at once: what a processor writes to it meanwhile is there as a
+    /// whole or not at all.
     fn read(&mut self, iova: Iova, buf: &mut [u8]) -> Result<(), DmaFault>;
-    /// Writes `buf` at `iova`.
+    /// Writes `buf` at `iova`, and an aligned word at once.
     fn write(&mut self, iova: Iova, buf: &[u8]) -> Result<(), DmaFault>;
     /// Reads a little-endian 32-bit word.
     fn read_u32(&mut self, iova: Iova) -> Result<u32, DmaFault>;
@@ -178,7 +208,7 @@ impl<D: Dma + ?Sized> DmaExt for D {
         let mut rest = buf;
         self.visit(iova, len, Access::Read, &mut |span| {
             let (head, tail) = std::mem::take(&mut rest).split_at_mut(span.len());
-            span.copy_to(head);
+            load(span, head);
             rest = tail;
         })
     }
@@ -188,7 +218,7 @@ impl<D: Dma + ?Sized> DmaExt for D {
         let mut rest = buf;
         self.visit(iova, len, Access::Write, &mut |span| {
             let (head, tail) = rest.split_at(span.len());
-            span.copy_from(head);
+            store(span, head);
             rest = tail;
         })
     }
@@ -299,6 +329,11 @@ impl Ports<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
+    use zerocopy::IntoBytes;
+
     use super::*;
 
     #[test]
@@ -319,5 +354,43 @@ mod tests {
         assert_eq!(round(&[(0x9000, 4095, Some(2)), second, third]), [false; 3]);
         assert_eq!(round(&[(0x9000, 4095, Some(2)), (0x5000, 4096, None)]), [true, false]);
         assert_eq!(round(&[(0x9000, 4095, Some(2)), second]), [true, false]);
+    }
+
+    #[test]
+    fn a_word_is_copied_at_once_wherever_its_bytes_are() {
+        const TIMES: usize = 200_000;
+        // No byte of one is in the other.
+        const WHOLE: [u64; 2] = [0, u64::MAX];
+        let memory = GuestMemoryMmap::<()>::from_ranges(&[(GuestAddress(0), 4096)]).unwrap();
+        let span = |at| memory.get_slice(GuestAddress(at), 8).unwrap();
+        let over = AtomicBool::new(false);
+        let processor = || {
+            let mut torn = 0usize;
+            while !over.load(Ordering::Relaxed) {
+                for value in WHOLE {
+                    memory.store(value, GuestAddress(0), Ordering::Relaxed).unwrap();
+                    let seen: u64 = memory.load(GuestAddress(64), Ordering::Relaxed).unwrap();
+                    torn += usize::from(!WHOLE.contains(&seen));
+                }
+            }
+            torn
+        };
+        let (read, written) = std::thread::scope(|scope| {
+            let processor = scope.spawn(processor);
+            let mut torn = 0usize;
+            for time in 0..TIMES {
+                // At an odd address, as an array of bytes may be.
+                let mut room = [0u64; 2];
+                let bytes = &mut room.as_mut_bytes()[1..9];
+                load(span(0), bytes);
+                let seen = u64::from_le_bytes((&*bytes).try_into().unwrap());
+                torn += usize::from(!WHOLE.contains(&seen));
+                bytes.fill(if time % 2 == 0 { 0xff } else { 0 });
+                store(span(64), bytes);
+            }
+            over.store(true, Ordering::Relaxed);
+            (torn, processor.join().unwrap())
+        });
+        assert_eq!((read, written), (0, 0), "torn words");
     }
 }

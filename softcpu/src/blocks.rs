@@ -184,7 +184,8 @@ impl<C> Blocks<C> {
             debug_assert!(at.is_some(), "a page lists a block that was dropped, or lists one twice");
             let Some(at) = at else { continue };
             self.unlink(at);
-            // SAFETY: the arena has just said that it is live; nobody else refers to its entry.
+            // SAFETY: the arena has just said that it is live. One that is running is referred to only by its operations, which
+            // lie elsewhere (`Cpu::run_blocks`, `native::run::Running`).
             let block = unsafe { &mut *at.as_ptr() };
             if let Some(generated) = &mut self.generated {
                 generated.forget(block.gpa, &mut block.entry);

@@ -5,7 +5,7 @@ use vm_memory::VolatileSlice;
 use super::error::GpuError;
 use super::mmu::{Mmu, PAGE_BYTES};
 use super::progress::ENOUGH_NS;
-use crate::ports::{Access, DmaExt, Iova, Ports};
+use crate::ports::{Access, DmaExt, Iova, Ports, store};
 
 /// What a packet needs to reach memory.
 pub struct View<'a, 'p> {
@@ -105,7 +105,7 @@ impl View<'_, '_> {
         let mut rest = bytes;
         self.put(address, bytes.len(), &mut |span| {
             let (head, tail) = rest.split_at(span.len());
-            span.copy_from(head);
+            store(span, head);
             rest = tail;
         })
     }

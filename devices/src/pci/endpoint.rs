@@ -17,6 +17,7 @@ use super::faults::FAULT_TOKEN;
 use super::interrupts::{Gates, InterruptState};
 use super::msi;
 use super::msix::MsixState;
+use super::order::BusOrder;
 use super::platform::{ClockPort, DmaPort, MsiPort, MsiWrite, Platform, Shared, TracePort};
 use super::words::split;
 
@@ -403,6 +404,7 @@ impl Endpoint {
             written: platform.written,
             observe: platform.observe,
             shared: &shared,
+            order: BusOrder::new(),
             ranges: Vec::new(),
             pieces: Vec::new(),
         };

@@ -14,6 +14,7 @@ mod interrupts;
 mod msi;
 mod msix;
 pub mod odd_card;
+mod order;
 mod platform;
 mod root;
 pub mod testing;

@@ -12,6 +12,7 @@ use crate::ports::{Access, Clock, Dma, DmaFault, Gpa, Iova, Kept, Msi, Seen};
 
 use super::dma_log::DmaLog;
 use super::interrupts::{Gates, InterruptState};
+use super::order::BusOrder;
 
 /// Bytes of a page whose writes are counted together.
 const PAGE_BYTES: u64 = 4096;
@@ -189,6 +190,7 @@ pub(super) struct DmaPort<'s, 'a> {
     pub written: &'a dyn Fn(Gpa, u64),
     pub observe: &'a dyn Fn(Gpa) -> Option<u32>,
     pub shared: &'s Shared<'a>,
+    pub order: BusOrder,
     /// Kept between accesses only for their allocations.
     pub ranges: Vec<GpaRange>,
     pub pieces: Vec<(Gpa, VolatileSlice<'a>)>,
@@ -245,6 +247,7 @@ impl DmaPort<'_, '_> {
         if len == 0 {
             return Ok(());
         }
+        self.order.keep(access);
         if self.shared.dma_fails(self.rid, access) {
             return Err(DmaFault::NoMemory { iova });
         }

@@ -90,6 +90,11 @@ impl CodeBuffer {
 mod tests {
     use super::*;
 
+    /// The pointer to what `next` gave the address of.
+    fn code(at: u64) -> *const () {
+        std::ptr::with_exposed_provenance(at as usize)
+    }
+
     #[test]
     fn what_is_written_is_executed() {
         let mut buffer = CodeBuffer::new().unwrap();
@@ -97,7 +102,7 @@ mod tests {
         // mov eax, 42; ret
         assert!(buffer.push(&[0xb8, 42, 0, 0, 0, 0xc3]));
         // SAFETY: a function of that type is at this address.
-        let function: extern "sysv64" fn() -> u32 = unsafe { std::mem::transmute(at as usize) };
+        let function: extern "sysv64" fn() -> u32 = unsafe { std::mem::transmute(code(at)) };
         assert_eq!(function(), 42);
         assert_eq!(buffer.next(), at + 16);
     }
@@ -109,7 +114,7 @@ mod tests {
         // jmp to the next instruction; then one function after another.
         assert!(buffer.push(&[0xe9, 0, 0, 0, 0, 0xb8, 1, 0, 0, 0, 0xc3, 0xb8, 2, 0, 0, 0, 0xc3]));
         // SAFETY: as above.
-        let function: extern "sysv64" fn() -> u32 = unsafe { std::mem::transmute(at as usize) };
+        let function: extern "sysv64" fn() -> u32 = unsafe { std::mem::transmute(code(at)) };
         assert_eq!(function(), 1);
         buffer.redirect(at + 1, at + 11);
         assert_eq!(function(), 2);

@@ -84,7 +84,8 @@ impl Cpu {
         // what `code` is. They keep to the calling convention. They access this CPU and the RAM that the TLB's entries name, by
         // way of the one pointer, while nobody else uses `self`.
         unsafe {
-            let enter: extern "sysv64" fn(*mut Cpu, u64) = std::mem::transmute(enter as usize);
+            let enter = std::ptr::with_exposed_provenance::<()>(enter as usize);
+            let enter: extern "sysv64" fn(*mut Cpu, u64) = std::mem::transmute(enter);
             enter(self, code);
         }
         self.flags = unsaved(self.generated.flags);
@@ -119,7 +120,9 @@ impl Cpu {
     /// Makes code for a block, if it can be had.
     #[cold]
     fn translate_block(&mut self, block: *mut Block<Cpu>) -> Option<u64> {
-        // SAFETY: the block was found just now, and nothing else refers to it while this does.
+        // Of the pointer that stays good, not of the reference.
+        let address = block.expose_provenance() as u64;
+        // SAFETY: the block was found just now, and nothing else refers to it while this does: `drop_generated` comes last.
         let block = unsafe { &mut *block };
         if block.mode != 64 {
             return None;
@@ -138,7 +141,6 @@ impl Cpu {
             return None;
         }
         let model = self.config.cpuid.model;
-        let address = (&raw const *block).expose_provenance() as u64;
         let source = Source { instructions: &instructions, block: address, model };
         let generated = self.blocks.generated.as_mut()?;
         let start = generated.buffer.next();
@@ -174,7 +176,7 @@ impl Cpu {
     }
 
     /// Sets RIP and time to a block's start, after generated code has taken it off what is left.
-    fn at_block(&mut self, block: &Block<Cpu>) -> u64 {
+    fn at_block(&mut self, block: Running<'_>) -> u64 {
         let count = block.ops.len() as u64 - 1;
         self.cycles = Cycles(self.generated.limit - self.generated.left - count);
         self.generated.page | block.gpa & !PAGE_MASK
@@ -182,7 +184,7 @@ impl Cpu {
 
     /// Runs instructions by their handlers. Where generated code goes on; zero: behind them. `flags` says whether the interpreter has
     /// the flags meanwhile.
-    fn by_handlers(&mut self, handled: Handled, block: &Block<Cpu>, flags: bool) -> u64 {
+    fn by_handlers(&mut self, handled: Handled, block: Running<'_>, flags: bool) -> u64 {
         let start = self.at_block(block);
         self.gpr[file::word(RIP_BASE)] = start;
         for op in &block.ops[handled.nth..handled.nth + handled.count] {
@@ -298,11 +300,30 @@ impl Cpu {
     }
 }
 
+/// What is needed of a block that generated code runs. There is no reference to the block itself: one of its instructions may write to
+/// the code that it was made of, which drops it ([`Blocks::drop_page`](crate::blocks::Blocks::drop_page) changes all but this).
+#[derive(Clone, Copy)]
+struct Running<'a> {
+    gpa: u64,
+    ops: &'a [Op],
+}
+
+impl<'a> Running<'a> {
+    /// # Safety
+    /// The address of a block that generated code runs, for as long as the result is used.
+    unsafe fn at(address: u64) -> Self {
+        let block = std::ptr::with_exposed_provenance::<Block<Cpu>>(address as usize);
+        // SAFETY: `translate_block` exposed the address. A dropped block stays allocated until `bury`, which is called between
+        // runs alone, and nobody changes a block's operations or address.
+        unsafe { Running { gpa: (*block).gpa, ops: &(*block).ops } }
+    }
+}
+
 /// # Safety
 /// `cpu` is a CPU that runs generated code, `block` the address of a block, and `handled` says which of its instructions.
 pub(super) unsafe extern "sysv64" fn handle(cpu: *mut Cpu, handled: u64, block: u64) -> u64 {
-    // SAFETY: as the caller says; a block that is running is not freed, and its operations are not changed.
-    let (cpu, block) = unsafe { (&mut *cpu, at::<Block<Cpu>>(block)) };
+    // SAFETY: as the caller says.
+    let (cpu, block) = unsafe { (&mut *cpu, Running::at(block)) };
     cpu.guarded(|cpu| cpu.by_handlers(Handled::unpacked(handled), block, false))
 }
 
@@ -310,7 +331,7 @@ pub(super) unsafe extern "sysv64" fn handle(cpu: *mut Cpu, handled: u64, block: 
 /// As [`handle`].
 pub(super) unsafe extern "sysv64" fn handle_with_flags(cpu: *mut Cpu, handled: u64, block: u64) -> u64 {
     // SAFETY: as in `handle`.
-    let (cpu, block) = unsafe { (&mut *cpu, at::<Block<Cpu>>(block)) };
+    let (cpu, block) = unsafe { (&mut *cpu, Running::at(block)) };
     cpu.flags = unsaved(cpu.generated.flags);
     let next = cpu.guarded(|cpu| cpu.by_handlers(Handled::unpacked(handled), block, true));
     cpu.generated.flags = saved(&cpu.flags);
@@ -321,7 +342,7 @@ pub(super) unsafe extern "sysv64" fn handle_with_flags(cpu: *mut Cpu, handled: u
 /// As [`handle`], with a side of the block.
 pub(super) unsafe extern "sysv64" fn side(cpu: *mut Cpu, block: u64, side: u64) -> u64 {
     // SAFETY: as in `handle`.
-    let (cpu, from) = unsafe { (&mut *cpu, at::<Block<Cpu>>(block)) };
+    let (cpu, from) = unsafe { (&mut *cpu, Running::at(block)) };
     let start = cpu.at_block(from);
     let count = from.ops.len() - 1;
     let last = &from.ops[count - 1];
@@ -336,15 +357,8 @@ pub(super) unsafe extern "sysv64" fn side(cpu: *mut Cpu, block: u64, side: u64) 
 /// As [`handle`], without an instruction.
 pub(super) unsafe extern "sysv64" fn limit(cpu: *mut Cpu, block: u64, _: u64) -> u64 {
     // SAFETY: as in `handle`.
-    let (cpu, block) = unsafe { (&mut *cpu, at::<Block<Cpu>>(block)) };
+    let (cpu, block) = unsafe { (&mut *cpu, Running::at(block)) };
     cpu.cycles = Cycles(cpu.generated.limit - cpu.generated.left);
     cpu.rip = cpu.generated.page | block.gpa & !PAGE_MASK;
     cpu.leave(Ok(Step::Jump))
-}
-
-/// # Safety
-/// The address of a `T` that lives, and that nobody changes, as long as the reference.
-unsafe fn at<'a, T>(address: u64) -> &'a T {
-    // SAFETY: as the caller says.
-    unsafe { &*std::ptr::with_exposed_provenance::<T>(address as usize) }
 }

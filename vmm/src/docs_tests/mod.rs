@@ -9,6 +9,7 @@ mod machine_file;
 mod pci;
 mod ports;
 mod registers;
+mod unsafe_code;
 
 use fencepost_devices::testing::page;
 use fencepost_firmware::layout;

@@ -10,7 +10,9 @@ use std::os::unix::fs::FileExt;
 use std::ptr::NonNull;
 
 use fencepost_softcpu::code::{CodePages, PAGE_BYTES};
-use vm_memory::{Address, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, MemoryRegionAddress};
+use vm_memory::{
+    Address, Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, MemoryRegionAddress,
+};
 
 use super::Saved;
 use super::checked::Stamp;
@@ -34,8 +36,8 @@ pub(super) struct Original {
     regions: Vec<Region>,
     /// Where the file has data ([`data_ranges`](super::file::Snapshot::data_ranges)).
     data: Vec<(u64, u64)>,
-    /// Keeps the machine's memory mapped.
-    _memory: GuestMemoryMmap,
+    /// The machine's memory, which this keeps mapped.
+    memory: GuestMemoryMmap,
     /// The file, as it was when it was opened.
     file: std::sync::Arc<File>,
     stamp: Option<Stamp>,
@@ -57,7 +59,7 @@ impl Original {
         let mut original = Original {
             regions: Vec::new(),
             data: saved.file.data_ranges(),
-            _memory: memory.clone(),
+            memory: memory.clone(),
             file,
             stamp,
         };
@@ -106,8 +108,9 @@ impl Original {
                 continue;
             };
             let offset = ((page - region.first) * PAGE_BYTES) as usize;
-            // SAFETY: the page lies in both mappings, which do not overlap. The machine to which the memory belongs does not
-            // run and is borrowed by nobody: `Vm::reset` has given it up.
+            // SAFETY: the page lies in both mappings, which do not overlap and which `self` keeps. The machine to which the memory
+            // belongs does not run, and no thread of its is left: `Vm::reset` has given it up. Another process may write to the
+            // file, which then changes what is copied and nothing else: there is no reference to it.
             unsafe {
                 let guest = region.guest.add(offset);
                 if self.is_hole(region.at + offset as u64) {
@@ -159,20 +162,17 @@ impl Original {
         Ok(pages)
     }
 
-    /// The addresses of all pages that are not as the file has them.
+    /// The addresses of all pages that are not as the file has them; those that cannot be read are among them.
     pub fn differing_pages(&self) -> Vec<u64> {
+        let (mut here, mut there) = ([0; PAGE_BYTES as usize], [0; PAGE_BYTES as usize]);
         let mut differing = Vec::new();
         for region in &self.regions {
             for page in 0..region.pages {
-                let offset = (page * PAGE_BYTES) as usize;
-                // SAFETY: the page lies in both mappings. Nobody writes it meanwhile: the machine does not run.
-                let same = unsafe {
-                    let page =
-                        |from: NonNull<u8>| std::slice::from_raw_parts(from.add(offset).as_ptr(), 4096);
-                    page(region.guest) == page(region.file)
-                };
-                if !same {
-                    differing.push((region.first + page) * PAGE_BYTES);
+                let gpa = (region.first + page) * PAGE_BYTES;
+                let read = self.memory.read_slice(&mut here, GuestAddress(gpa)).is_ok()
+                    && self.file.read_exact_at(&mut there, region.at + page * PAGE_BYTES).is_ok();
+                if !read || here != there {
+                    differing.push(gpa);
                 }
             }
         }

@@ -251,7 +251,8 @@ impl Vm {
         &self.cpus
     }
 
-    /// Guest memory.
+    /// Guest memory. While the machine runs no other thread may access it, by a clone: the software CPU counts on being alone
+    /// (docs/memory-safety.md).
     pub fn memory(&self) -> &GuestMemoryMmap {
         &self.memory
     }

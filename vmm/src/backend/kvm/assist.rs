@@ -68,8 +68,9 @@ impl Assistant {
         // Code is decoded anew each time, so writes to memory need no watching.
         let code = Arc::new(CodePages::new(memory::end(memory)));
         let stop = Arc::new(StopFlag::default());
-        // SAFETY: the CPU works in `assist` alone, whose caller has guest memory for itself (`Shared::alone`):
-        // no vCPU is in the guest. The machine, whose devices alone access the memory besides, is lent to it.
+        // SAFETY: the CPU works in `assist` alone, whose caller has guest memory for itself (`Shared::alone`): no vCPU is in the
+        // guest, and no vCPU's thread reads memory, which it does as one in the guest (`Vcpu::page_fault` and
+        // `Vcpu::follow_page_faults_beside`). The machine, through which all others access the memory, is lent to it.
         let cpu =
             unsafe { Cpu::new(memory.clone(), code, stop, Config { cpuid, translate: Translate::Never }) };
         Assistant { cpu, cpuid, done: Assists::default() }
@@ -97,7 +98,7 @@ impl Assistant {
     }
 
     /// The vCPU stands at the breakpoint on its page-fault handler: completes the SYSCALL that led there, if one did. The software CPU
-    /// does not work for that, so the other vCPUs may run.
+    /// does not work for that, so the other vCPUs may run; but nobody may have guest memory for himself.
     pub fn complete_syscall(&mut self, fd: &VcpuFd, memory: &GuestMemoryMmap) -> Result<bool, HostError> {
         let start = Instant::now();
         let before = VcpuState::get(fd)?;

@@ -121,6 +121,6 @@ impl Vcpu {
         // The time until now is nobody's fault.
         shared.links[cpu as usize].goes_on();
         self.breakpoints.want(stops, step);
-        self.follow_page_faults()
+        self.follow_page_faults_beside(shared)
     }
 }

@@ -134,9 +134,13 @@ impl Vcpu {
     fn page_fault(&mut self, shared: &Shared<'_>) -> Result<Step, HostError> {
         let rip = self.fd.get_regs().map_or(0, |regs| regs.rip);
         let assistant = self.assistant.get_or_insert_with(|| Assistant::new(&self.memory, self.cpuid));
-        if assistant.complete_syscall(&self.fd, &self.memory)? {
+        // Another vCPU's assistant may not write meanwhile what this reads.
+        let inside = shared.turnstile.enter(self.number);
+        let completed = assistant.complete_syscall(&self.fd, &self.memory)?;
+        drop(inside);
+        if completed {
             shared.on(self.number, |machine| note_assist(machine, rip));
-            self.follow_page_faults()?;
+            self.follow_page_faults_beside(shared)?;
             return Ok(Step::Handled);
         }
         self.assisted(shared, Some("page fault"))
@@ -152,7 +156,7 @@ impl Vcpu {
             assistant.assist(&self.fd, machine, what)
         })?;
         drop(alone);
-        self.follow_page_faults()?;
+        self.follow_page_faults_beside(shared)?;
         Ok(match outcome {
             Outcome::Retired | Outcome::Raised(_) => Step::Handled,
             Outcome::TripleFault => Step::Ended(GuestEnd::TripleFault),

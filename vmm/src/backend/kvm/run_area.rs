@@ -51,8 +51,8 @@ impl RunArea {
 
     /// Whether KVM_RUN returns at once: the one byte that other threads may write at any time.
     pub fn immediate_exit(&self) -> &AtomicU8 {
-        // SAFETY: the byte is inside the mapping, which lives as long as `self`; the kernel only reads it, and here it
-        // is accessed as an atomic alone.
+        // SAFETY: the byte is inside the mapping, which lives as long as `self`; the kernel only reads it, and in this process
+        // it is accessed as an atomic alone: `kvm-ioctls`, which maps the page too, would write it in a call that nobody makes.
         unsafe { AtomicU8::from_ptr(self.at.as_ptr().cast::<u8>().add(offset_of!(kvm_run, immediate_exit))) }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! A vCPU's thread passes on its way into the guest and out of it. The software CPU executes an instruction for one vCPU by plain
 //! accesses, which are not atomic for the others: so whoever has it work first gets everybody out of the guest and keeps them out.
-//! What the threads do outside, they do under the machine's lock. Nobody waits here with that lock.
+//! What the threads do with guest memory outside, they do under the machine's lock; what they read of it without that lock, they read as
+//! if they were inside. Nobody waits here with that lock.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 

@@ -15,6 +15,7 @@ use super::convert::{self, IA32_TSC, VcpuState};
 use super::kick::Kick;
 use super::pacing::Pacing;
 use super::run_area::RunArea;
+use super::shared::Shared;
 use super::syscalls;
 use super::{host_error, ioctls, tsc};
 use crate::error::HostError;
@@ -99,8 +100,15 @@ impl Vcpu {
         Ok(offset)
     }
 
+    /// [`Self::follow_page_faults`] while other vCPUs run: as one in the guest, for it reads guest memory, which somebody else may have
+    /// for himself. The caller has neither that nor the machine.
+    pub(super) fn follow_page_faults_beside(&mut self, shared: &Shared<'_>) -> Result<(), HostError> {
+        let _inside = shared.turnstile.enter(self.number);
+        self.follow_page_faults()
+    }
+
     /// Brings the breakpoint for half-done system calls, where there is one, to where the guest's handler is now.
-    pub(super) fn follow_page_faults(&mut self) -> Result<(), HostError> {
+    fn follow_page_faults(&mut self) -> Result<(), HostError> {
         let followed = self.breakpoints.follow(&self.fd, &self.memory);
         followed.map_err(|e| host_error("it refuses a breakpoint", e))
     }
