@@ -165,6 +165,13 @@ impl SgList {
         behind(last).saturating_sub(behind(offset)).saturating_add(1)
     }
 
+    /// Where so many segments end in the buffer, from that of byte `offset` on.
+    pub fn end_of(&self, offset: u64, segments: u64) -> u64 {
+        let first = self.ends.partition_point(|&end| end <= offset);
+        let last = first.saturating_add(segments.saturating_sub(1) as usize);
+        self.ends.get(last).copied().unwrap_or(self.len_bytes())
+    }
+
     /// The addresses and lengths of `len` bytes from byte `offset` of the buffer on, segment by segment.
     fn parts(&self, offset: u64, len: u64) -> Result<impl Iterator<Item = (Iova, u64)>, SgError> {
         let bounds = SgError::Bounds { offset, len, buffer: self.len_bytes() };
@@ -264,6 +271,13 @@ mod tests {
         let mut buf = [0; 2];
         sg.read(8, &mut buf, &mut world.ports()).unwrap();
         assert_eq!(&buf, b"xy");
+    }
+
+    #[test]
+    fn so_many_segments_end_behind_the_last_of_them() {
+        let sg = list(&[(0x1000, 3), (0x2000, 5), (0x3000, 2)]);
+        let ends = [(0, 1), (0, 2), (2, 1), (3, 1), (3, 2), (7, 9)].map(|(at, count)| sg.end_of(at, count));
+        assert_eq!(ends, [3, 8, 3, 8, 10, 10]);
     }
 
     #[test]

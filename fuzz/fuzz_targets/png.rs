@@ -2,6 +2,7 @@
 #![no_main]
 
 use fencepost::source;
+use fencepost_devices::camera::Band;
 use fencepost_fuzz::file::file;
 use libfuzzer_sys::fuzz_target;
 
@@ -14,7 +15,7 @@ fuzz_target!(|data: &[u8]| {
     match source::open(&path) {
         Ok(mut source) => {
             let size = source.sizes().max;
-            source.frame(3, size).expect("it was read when it was opened");
+            source.band(3, size, Band::whole(size)).expect("it was read when it was opened");
         }
         Err(why) => assert!(!why.to_string().contains('\n'), "{why}"),
     }

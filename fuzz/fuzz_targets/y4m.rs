@@ -2,6 +2,7 @@
 #![no_main]
 
 use fencepost::source;
+use fencepost_devices::camera::Band;
 use fencepost_fuzz::file::file;
 use libfuzzer_sys::fuzz_target;
 
@@ -13,7 +14,9 @@ fuzz_target!(|data: &[u8]| {
         Ok(mut source) => {
             let size = source.sizes().max;
             for sequence in [0, 1, u32::MAX] {
-                let picture = source.frame(sequence, size).expect("every frame was found when it was opened");
+                let picture = source
+                    .band(sequence, size, Band::whole(size))
+                    .expect("every frame was found when it was opened");
                 assert_eq!(picture.luma.len(), size.width_px as usize * size.height_px as usize);
             }
         }

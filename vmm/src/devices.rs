@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use fencepost_devices::camera::{FrameSource, Picture, Range, Rate, Size, SizeLimits, SourceError};
+use fencepost_devices::camera::{Band, FrameSource, Picture, Range, Rate, Size, SizeLimits, SourceError};
 use fencepost_devices::display::{PictureSink, Scanned};
 use fencepost_devices::function::Function;
 use fencepost_devices::pci::{PciRoot, requester_id};
@@ -270,8 +270,8 @@ impl FrameSource for Watched {
         self.source.rate()
     }
 
-    fn frame(&mut self, sequence: u32, size: Size) -> Result<Picture, SourceError> {
-        let picture = self.source.frame(sequence, size);
+    fn band(&mut self, sequence: u32, size: Size, band: Band) -> Result<Picture, SourceError> {
+        let picture = self.source.band(sequence, size, band);
         picture.inspect_err(|why| {
             let thing = format!("the camera's source {}", self.path.display());
             self.failures.add(&thing, &why.0, "pictures that the guest got as errors");

@@ -7,9 +7,12 @@ use super::convert::convert;
 use super::core::{Camera, ENGINE, TIMER_END, TIMER_READ_OUT};
 use super::error::{ErrorCode, Failure};
 use super::format::FrameLayout;
+use super::progress::{Part, Progress, Wrong};
 use super::registers::{VECTOR_FRAME_DONE, VECTOR_OVERRUN};
+use super::source::{Band, Size};
 use super::state::InFlight;
 use super::sync::SyncBlock;
+use super::window::Window;
 use super::wire::{Completion, Descriptor, ORDINAL_OFFSET, Plane, RECORD_BYTES, parse_descriptor};
 use crate::ports::{DmaExt, Iova, Ports};
 use crate::sg::{SgError, SgList};
@@ -92,6 +95,7 @@ impl Camera {
                     first,
                     second,
                     signal,
+                    progress: Progress::default(),
                 };
                 self.launch(frame, ports);
             }
@@ -168,15 +172,28 @@ impl Camera {
         }
     }
 
-    /// The frame being written is complete.
-    pub(super) fn finish(&mut self, ports: &mut Ports<'_>) {
-        let Some(frame) = self.state.stream.as_mut().and_then(|stream| stream.in_flight.take()) else {
+    /// Writes a part of the frame whose time is over; behind the last it is complete.
+    pub(super) fn go_on(&mut self, ports: &mut Ports<'_>) {
+        let Some(mut frame) = self.state.stream.as_mut().and_then(|stream| stream.in_flight.take()) else {
             return;
         };
-        let written = self.write_pixels(&frame, ports);
-        let result = written.and_then(|written| {
+        let result = match self.write_part(&mut frame, ports) {
+            Ok(false) => {
+                // What is left is written at the frame's time still.
+                ports.clock.call_at(frame.end_ns, TIMER_END);
+                if let Some(stream) = &mut self.state.stream {
+                    stream.in_flight = Some(frame);
+                }
+                return;
+            }
+            Ok(true) => {
+                frame.progress.wrong.and_then(Wrong::error).map_or(Ok(()), |code| Err(Failure::plain(code)))
+            }
+            Err(failure) => Err(failure),
+        };
+        let result = result.and_then(|()| {
             frame.signal.map_or(Ok(()), |signal| signal.signal(ports))?;
-            Ok(written)
+            Ok((frame.progress.at, frame.progress.crc))
         });
         let controls = frame.taken_with.number;
         let outcome =
@@ -184,40 +201,55 @@ impl Camera {
         self.complete(frame.descriptor.cookie, frame.descriptor.index, outcome, ports);
     }
 
-    /// Writes the frame; returns its bytes and CRC.
-    fn write_pixels(&mut self, frame: &InFlight, ports: &mut Ports<'_>) -> Result<(u32, u32), Failure> {
+    /// Makes and writes a part of the frame; whether it is whole.
+    fn write_part(&mut self, frame: &mut InFlight, ports: &mut Ports<'_>) -> Result<bool, Failure> {
         let layout = self.layout()?;
         let window = self.state.window(self.source.as_ref()).ok_or(Failure::plain(ErrorCode::BadConfig))?;
-        let taken = frame.taken_with.controls.take(self.source.as_mut(), frame.sequence, window.source);
-        let picture = taken.map_err(|_| {
+        let mut part = Part::next(frame, &layout, window.source);
+        let band = part.band(&layout);
+        let mut pixels = self.pixels(frame, &layout, &window, band)?;
+        // Once for a frame, and not for one that has no picture.
+        let wrong = *frame.progress.wrong.get_or_insert_with(|| what_is_wrong(ports));
+        let bytes = wrong.bytes(&layout);
+        part.to = part.to.min(bytes);
+        wrong.invert(&layout, band, &mut pixels);
+        let mut crc = crc32fast::Hasher::new_with_initial(frame.progress.crc);
+        for (at, run) in part.runs(&layout, band, frame.second.is_some(), &pixels) {
+            let (list, offset) = frame.place(&layout, at);
+            list.write(offset, run, ports).map_err(|error| match error {
+                SgError::Dma(fault) => Failure::fault(ErrorCode::BufferFault, &fault),
+                SgError::Count(_) | SgError::Entry(_) | SgError::Bounds { .. } => {
+                    Failure::plain(ErrorCode::TooSmall)
+                }
+            })?;
+            crc.update(run);
+        }
+        frame.progress.crc = crc.finalize();
+        frame.progress.at = part.to;
+        Ok(part.to == bytes)
+    }
+
+    /// The pixels of a band of the frame.
+    fn pixels(
+        &mut self,
+        frame: &InFlight,
+        layout: &FrameLayout,
+        window: &Window,
+        band: Band,
+    ) -> Result<Vec<u8>, Failure> {
+        let (range, controls) = (self.source.range(), frame.taken_with.controls);
+        let lines = window
+            .band(band)
+            .map(|lines| controls.take(self.source.as_mut(), frame.sequence, window.source, lines));
+        let lines = lines.transpose().map_err(|_| {
             self.state.source_error_count = self.state.source_error_count.saturating_add(1);
             Failure::plain(ErrorCode::Source)
         })?;
-        let range = self.source.range();
-        let pixels = window.cut(picture, range).and_then(|picture| convert(&picture, range, &layout));
-        let mut pixels = pixels.ok_or(Failure::plain(ErrorCode::Source))?;
-        let (bytes, failure) = spoil(&mut pixels, &layout, ports);
-        let (first, second) = match &frame.second {
-            None => (pixels.as_slice(), None),
-            Some(list) => {
-                let (first, rest) = pixels.split_at(pixels.len().min(layout.first_bytes() as usize));
-                (first, Some((list, rest)))
-            }
-        };
-        self.write_plane(&frame.first, first, ports)?;
-        if let Some((list, rest)) = second {
-            self.write_plane(list, rest, ports)?;
-        }
-        failure.map_or(Ok((bytes, crc32fast::hash(&pixels))), |code| Err(Failure::plain(code)))
-    }
-
-    fn write_plane(&self, list: &SgList, pixels: &[u8], ports: &mut Ports<'_>) -> Result<(), Failure> {
-        list.write(0, pixels, ports).map_err(|error| match error {
-            SgError::Dma(fault) => Failure::fault(ErrorCode::BufferFault, &fault),
-            SgError::Count(_) | SgError::Entry(_) | SgError::Bounds { .. } => {
-                Failure::plain(ErrorCode::TooSmall)
-            }
-        })
+        let size = Size { height_px: band.height_px, ..layout.size };
+        let pixels = window
+            .cut(lines, band, range)
+            .and_then(|picture| convert(&picture, range, &FrameLayout { size, ..*layout }));
+        pixels.ok_or(Failure::plain(ErrorCode::Source))
     }
 
     /// The layout of the running stream: checked at stream-on, and locked since.
@@ -282,24 +314,14 @@ impl Camera {
     }
 }
 
-/// Does to the pixels of a frame what was asked for: how many bytes are left of them, and why they are no picture.
-fn spoil(pixels: &mut Vec<u8>, layout: &FrameLayout, ports: &mut Ports<'_>) -> (u32, Option<ErrorCode>) {
-    let (stride, rows) = (layout.stride_bytes as usize, layout.size.height_px as usize);
-    let mut failure = None;
-    if let Some(struck) = ports.fault(FaultKind::Corrupt) {
-        let lines = struck.spec.number("lines").unwrap_or(1).min(rows as u64) as usize;
-        let first = rows.saturating_sub(lines) / 2;
-        let spoilt = pixels.chunks_mut(stride.max(1)).skip(first).take(lines);
-        spoilt.flatten().for_each(|byte| *byte = !*byte);
-        failure = Some(ErrorCode::Line);
-    }
+/// What was asked to be wrong with a frame: an occasion for each.
+fn what_is_wrong(ports: &mut Ports<'_>) -> Wrong {
+    let corrupt = ports.fault(FaultKind::Corrupt);
+    let lines = corrupt.map_or(0, |struck| struck.spec.number("lines").unwrap_or(1));
     let overrun = ports.fault(FaultKind::Overrun).is_some();
-    if overrun || ports.fault(FaultKind::Short).is_some() {
-        pixels.truncate(stride.saturating_mul(rows / 2));
-    }
+    let short = !overrun && ports.fault(FaultKind::Short).is_some();
     if overrun {
         ports.msi.raise(VECTOR_OVERRUN);
-        failure = Some(ErrorCode::Overflow);
     }
-    (u32::try_from(pixels.len()).unwrap_or(u32::MAX), failure)
+    Wrong { lines: u32::try_from(lines).unwrap_or(u32::MAX), short, overrun }
 }

@@ -1,7 +1,7 @@
 //! The charts that the device can draw in place of the source's pictures: register PATTERN.
 
 use super::pattern::BARS;
-use super::source::{Picture, Range, Sampling, Size};
+use super::source::{Band, Picture, Range, Sampling, Size};
 
 /// A chart, by its number in PATTERN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,18 +72,18 @@ fn bar(x: u32, width_px: u32) -> (u8, u8, u8) {
     BARS.get(index as usize).copied().unwrap_or(BARS[7])
 }
 
-/// The chart for frame `sequence`, 4:2:2. `None` for a size that is none.
-pub fn draw(chart: Chart, range: Range, sequence: u32, size: Size) -> Option<Picture> {
-    let mut picture = Picture::new(size, Sampling::Yuv422)?;
+/// A band of the chart for frame `sequence`, 4:2:2. `None` for a size that is none.
+pub fn draw(chart: Chart, range: Range, sequence: u32, size: Size, band: Band) -> Option<Picture> {
+    let mut picture = Picture::new(band.size_in(size)?, Sampling::Yuv422)?;
     let width = size.width_px as usize;
-    for (y, line) in (0..).zip(picture.luma.chunks_exact_mut(width)) {
+    for (y, line) in (band.top_px..).zip(picture.luma.chunks_exact_mut(width)) {
         for (x, luma) in (0..).zip(line) {
             *luma = chart.luma(range, sequence, size, x, y);
         }
     }
     let half = width / 2;
     let lines = picture.cb.chunks_exact_mut(half).zip(picture.cr.chunks_exact_mut(half));
-    for (y, (cb_line, cr_line)) in (0..).zip(lines) {
+    for (y, (cb_line, cr_line)) in (band.top_px..).zip(lines) {
         for (x, (cb, cr)) in (0..).zip(cb_line.iter_mut().zip(cr_line)) {
             (*cb, *cr) = chart.chroma(sequence, size, x, y);
         }

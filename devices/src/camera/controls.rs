@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::chart::{Chart, draw};
-use super::source::{FrameSource, Picture, Range, Size, SourceError};
+use super::source::{Band, FrameSource, Picture, Range, Size, SourceError};
 
 /// FLIP: the picture is mirrored, left and right.
 pub const FLIP_HORIZONTAL: u32 = 1;
@@ -52,17 +52,19 @@ fn scaled(value: i64, zero: i64, factor: u32, shift: u32) -> i64 {
 }
 
 impl Controls {
-    /// Picture `sequence` of `source`, or of the chart that is chosen, as this set makes it.
+    /// A band of picture `sequence` of `source`, or of the chart that is chosen, as this set makes it.
     pub fn take(
         &self,
         source: &mut dyn FrameSource,
         sequence: u32,
         size: Size,
+        band: Band,
     ) -> Result<Picture, SourceError> {
         let range = source.range();
+        let band = if self.flip & FLIP_VERTICAL == 0 { band } else { from_below(band, size) };
         let mut picture = match Chart::from_register(self.pattern) {
-            None => source.frame(sequence, size)?,
-            Some(chart) => draw(chart, range, sequence, size)
+            None => source.band(sequence, size, band)?,
+            Some(chart) => draw(chart, range, sequence, size, band)
                 .ok_or_else(|| SourceError(format!("no chart of {}x{}", size.width_px, size.height_px)))?,
         };
         self.tone(&mut picture, range);
@@ -114,6 +116,11 @@ impl Controls {
             }
         }
     }
+}
+
+/// The lines that a band shows of a picture that stands on its head.
+fn from_below(band: Band, size: Size) -> Band {
+    Band { top_px: size.height_px.saturating_sub(band.end_px()), ..band }
 }
 
 fn translate(samples: &mut [u8], table: &[u8; 256]) {

@@ -2,7 +2,7 @@
 
 use super::format::{FrameLayout, PixelFormat};
 use super::source::{Picture, Range, Sampling};
-use crate::pixel;
+use crate::pixel::{self, Coefficients, Encoding};
 
 /// The bytes of `picture`, whose codes are of `range`, in `layout`; padding zero. `None` when the sizes differ or the stride
 /// is too short.
@@ -15,8 +15,9 @@ pub fn convert(picture: &Picture, range: Range, layout: &FrameLayout) -> Option<
     }
     let mut out = vec![0; layout.frame_bytes() as usize];
     let first = out.get_mut(..layout.first_bytes() as usize)?;
+    let mut colours = Colours::new(range, layout.size.width_px);
     for (y, line) in first.chunks_exact_mut(layout.stride_bytes as usize).enumerate() {
-        write_line(layout.format, &Line::of(picture, y), range, y, line);
+        write_line(layout.format, &Line::of(picture, y), &mut colours, y, line);
     }
     if layout.format == PixelFormat::Nv12 {
         write_chroma(picture, layout, &mut out);
@@ -50,54 +51,69 @@ impl<'a> Line<'a> {
         self.luma.chunks_exact(2).zip(self.cb.iter().zip(self.cr)).map(|(luma, (&cb, &cr))| (luma, cb, cr))
     }
 
-    /// Red, green and blue of each pixel.
-    fn colours(&self, range: Range) -> impl Iterator<Item = [u8; 3]> {
+    /// Writes it as YUYV.
+    fn put_yuyv(&self, to: &mut [u8]) {
+        for (bytes, (luma, cb, cr)) in to.chunks_exact_mut(4).zip(self.pairs()) {
+            bytes.copy_from_slice(&[luma[0], cb, luma[1], cr]);
+        }
+    }
+}
+
+/// Makes colours of lines.
+struct Colours {
+    coefficients: Coefficients,
+    yuyv: Vec<u8>,
+    xrgb: Vec<u8>,
+}
+
+impl Colours {
+    fn new(range: Range, width_px: u32) -> Self {
         let range = match range {
             Range::Limited => pixel::Range::Limited,
             Range::Full => pixel::Range::Full,
         };
-        self.pairs()
-            .flat_map(move |(luma, cb, cr)| luma.iter().map(move |&y| pixel::ycbcr_to_rgb(range, y, cb, cr)))
+        let coefficients = Coefficients::of(Encoding::Bt601, range);
+        let line = |bytes: u32| vec![0; width_px.saturating_mul(bytes) as usize];
+        Colours { coefficients, yuyv: line(2), xrgb: line(4) }
+    }
+
+    /// Writes a line as XRGB8888.
+    fn put(&mut self, from: &Line<'_>, to: &mut [u8]) {
+        from.put_yuyv(&mut self.yuyv);
+        pixel::Line::Yuyv(&self.yuyv).to_xrgb8888(&self.coefficients, to);
+    }
+
+    /// Of each pixel of line `y` the colour of its filter: R G in even lines, G B in odd ones.
+    fn mosaic(&mut self, from: &Line<'_>, y: usize) -> impl Iterator<Item = u8> {
+        from.put_yuyv(&mut self.yuyv);
+        pixel::Line::Yuyv(&self.yuyv).to_xrgb8888(&self.coefficients, &mut self.xrgb);
+        let [even, odd] = if y % 2 == 0 { [2, 5] } else { [1, 4] };
+        self.xrgb.chunks_exact(8).flat_map(move |pair| [pair[even], pair[odd]])
     }
 }
 
 /// Writes line `y` of the first plane.
-fn write_line(format: PixelFormat, from: &Line<'_>, range: Range, y: usize, to: &mut [u8]) {
+fn write_line(format: PixelFormat, from: &Line<'_>, colours: &mut Colours, y: usize, to: &mut [u8]) {
     match format {
-        PixelFormat::Yuyv => to.chunks_exact_mut(4).zip(from.pairs()).for_each(|(bytes, (luma, cb, cr))| {
-            bytes.copy_from_slice(&[luma[0], cb, luma[1], cr]);
-        }),
+        PixelFormat::Yuyv => from.put_yuyv(to),
         PixelFormat::Uyvy => to.chunks_exact_mut(4).zip(from.pairs()).for_each(|(bytes, (luma, cb, cr))| {
             bytes.copy_from_slice(&[cb, luma[0], cr, luma[1]]);
         }),
         PixelFormat::Nv12 | PixelFormat::Grey => {
             to.iter_mut().zip(from.luma).for_each(|(byte, &luma)| *byte = luma);
         }
-        PixelFormat::Xrgb8888 => {
-            to.chunks_exact_mut(4).zip(from.colours(range)).for_each(|(bytes, [red, green, blue])| {
-                bytes.copy_from_slice(&[blue, green, red, pixel::X_BYTE]);
-            });
-        }
+        PixelFormat::Xrgb8888 => colours.put(from, to),
         PixelFormat::Bayer8 => {
-            to.iter_mut().zip(mosaic(from, range, y)).for_each(|(byte, sample)| *byte = sample);
+            to.iter_mut().zip(colours.mosaic(from, y)).for_each(|(byte, sample)| *byte = sample);
         }
         PixelFormat::Bayer10 => {
-            to.chunks_exact_mut(2).zip(mosaic(from, range, y)).for_each(|(bytes, sample)| {
+            to.chunks_exact_mut(2).zip(colours.mosaic(from, y)).for_each(|(bytes, sample)| {
                 // The highest bits once more at the bottom, so that white is 1023.
                 let sample = u16::from(sample);
                 bytes.copy_from_slice(&(sample << 2 | sample >> 6).to_le_bytes());
             })
         }
     }
-}
-
-/// Of each pixel of line `y` the colour of its filter: R G in even lines, G B in odd ones.
-fn mosaic(from: &Line<'_>, range: Range, y: usize) -> impl Iterator<Item = u8> {
-    from.colours(range).enumerate().map(move |(x, [red, green, blue])| match (x % 2, y % 2) {
-        (0, 0) => red,
-        (1, 1) => blue,
-        _ => green,
-    })
 }
 
 fn write_chroma(picture: &Picture, layout: &FrameLayout, out: &mut [u8]) {

@@ -20,7 +20,7 @@ use crate::state::{SavedState, pack};
 pub(super) const ENGINE: u8 = 0;
 /// Timer: the read-out of the next frame.
 pub(super) const TIMER_READ_OUT: u32 = 0;
-/// Timer: the end of the frame being written.
+/// Timer: the time of the frame being written is over, and a part of it is due.
 pub(super) const TIMER_END: u32 = 1;
 
 /// The camera's device core.
@@ -286,7 +286,7 @@ impl Function for Camera {
     fn timer(&mut self, token: u32, ports: &mut Ports<'_>) {
         match token {
             TIMER_READ_OUT => self.read_out(ports),
-            TIMER_END => self.finish(ports),
+            TIMER_END => self.go_on(ports),
             _ => {}
         }
     }

@@ -1,7 +1,7 @@
 //! The test pattern: eight colour bars that move to the left, and the frame number in the middle.
 
 use super::source::{
-    FrameSource, MAX_SIDE_PX, Picture, Range, Rate, Sampling, Size, SizeLimits, SourceError,
+    Band, FrameSource, MAX_SIDE_PX, Picture, Range, Rate, Sampling, Size, SizeLimits, SourceError,
 };
 
 /// The bars' colours as (Y, Cb, Cr): white, yellow, cyan, green, magenta, red, blue, black at 75 % in limited
@@ -65,11 +65,12 @@ impl FrameSource for TestPattern {
         Rate { num: 30, den: 1 }
     }
 
-    fn frame(&mut self, sequence: u32, size: Size) -> Result<Picture, SourceError> {
-        let mut picture = Picture::new(size, Sampling::Yuv420)
+    fn band(&mut self, sequence: u32, size: Size, band: Band) -> Result<Picture, SourceError> {
+        let picture = band.size_in(size).and_then(|size| Picture::new(size, Sampling::Yuv420));
+        let mut picture = picture
             .ok_or_else(|| SourceError(format!("no test pattern of {}x{}", size.width_px, size.height_px)))?;
         draw_bars(&mut picture, sequence);
-        draw_number(&mut picture, sequence);
+        draw_number(&mut picture, sequence, size, band);
         Ok(picture)
     }
 }
@@ -99,8 +100,7 @@ fn repeat(plane: &mut [u8], line: impl Iterator<Item = u8>) {
 }
 
 /// Light digits on a dark box in the middle (the bars tint them), as large as fits half the width.
-fn draw_number(picture: &mut Picture, sequence: u32) {
-    let size = picture.size();
+fn draw_number(picture: &mut Picture, sequence: u32, size: Size, band: Band) {
     // A digit is three cells and a gap wide, five cells and a border of one above and below high.
     let (cells_x, cells_y) = (SHOWN_DIGITS.saturating_mul(4).saturating_add(1), 7u32);
     let fit_x = (size.width_px / 2).checked_div(cells_x).unwrap_or(0);
@@ -110,12 +110,15 @@ fn draw_number(picture: &mut Picture, sequence: u32) {
     }
     let left = size.width_px.saturating_sub(cells_x.saturating_mul(cell)) / 2;
     let top = size.height_px.saturating_sub(cells_y.saturating_mul(cell)) / 2;
-    let mut lines = picture.luma.chunks_exact_mut(size.width_px as usize).skip(top as usize);
+    // From the line on at which the band, or the number, begins.
+    let lines = picture.luma.chunks_exact_mut(size.width_px as usize);
+    let mut lines = (band.top_px..).zip(lines).skip(top.saturating_sub(band.top_px) as usize).peekable();
     for cell_y in 0..cells_y {
         let luma = |cell_x| if is_lit(cell_x, cell_y, sequence) { 235 } else { 16 };
         let cells = (0..cells_x).flat_map(|cell_x| std::iter::repeat_n(luma(cell_x), cell as usize));
         let drawn: Vec<u8> = cells.collect();
-        for line in lines.by_ref().take(cell as usize) {
+        let end = top.saturating_add(cell.saturating_mul(cell_y.saturating_add(1)));
+        while let Some((_, line)) = lines.next_if(|(y, _)| *y < end) {
             let Some(to) = line.get_mut(left as usize..).and_then(|to| to.get_mut(..drawn.len())) else {
                 return;
             };

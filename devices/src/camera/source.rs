@@ -14,6 +14,33 @@ pub struct Size {
     pub height_px: u32,
 }
 
+/// Lines of a picture that follow each other, an even number from an even one on, so that none shares its chroma with a line outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Band {
+    /// The first.
+    pub top_px: u32,
+    /// How many.
+    pub height_px: u32,
+}
+
+impl Band {
+    /// All of a picture.
+    pub fn whole(size: Size) -> Self {
+        Band { top_px: 0, height_px: size.height_px }
+    }
+
+    /// The line behind the last.
+    pub fn end_px(self) -> u32 {
+        self.top_px.saturating_add(self.height_px)
+    }
+
+    /// The size of so many lines of a picture of `size`; `None` if it has not all of them.
+    pub fn size_in(self, size: Size) -> Option<Size> {
+        (self.end_px() <= size.height_px && self.top_px % 2 == 0)
+            .then_some(Size { height_px: self.height_px, ..size })
+    }
+}
+
 /// The sizes a source can deliver, both ends inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SizeLimits {
@@ -110,8 +137,8 @@ pub trait FrameSource: Send {
     fn range(&self) -> Range;
     /// Constant: its own rate, the camera's power-on rate.
     fn rate(&self) -> Rate;
-    /// Picture number `sequence` at `size`, which is within [`Self::sizes`].
-    fn frame(&mut self, sequence: u32, size: Size) -> Result<Picture, SourceError>;
+    /// A band of picture number `sequence` at `size`, which is within [`Self::sizes`]: a picture of so many lines.
+    fn band(&mut self, sequence: u32, size: Size, band: Band) -> Result<Picture, SourceError>;
 }
 
 /// A source played at another rate.
@@ -133,7 +160,7 @@ impl FrameSource for AtRate {
         self.rate
     }
 
-    fn frame(&mut self, sequence: u32, size: Size) -> Result<Picture, SourceError> {
-        self.source.frame(sequence, size)
+    fn band(&mut self, sequence: u32, size: Size, band: Band) -> Result<Picture, SourceError> {
+        self.source.band(sequence, size, band)
     }
 }

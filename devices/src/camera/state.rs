@@ -6,6 +6,7 @@ use super::config::CameraParts;
 use super::controls::Controls;
 use super::core::Camera;
 use super::format::{FrameLayout, PixelFormat};
+use super::progress::Progress;
 use super::registers::{MAX_RATE, MAX_RATE_PART, MAX_RING_ENTRIES, SYNC_TIMEOUT_US};
 use super::source::{FrameSource, Size};
 use super::sync::Semaphore;
@@ -90,11 +91,13 @@ pub(super) struct InFlight {
     pub first: SgList,
     pub second: Option<SgList>,
     pub signal: Option<Semaphore>,
+    /// How far it is, from [`Self::end_ns`] on.
+    pub progress: Progress,
 }
 
 impl Stateful for Camera {
     const KIND: &'static str = "camera";
-    const VERSION: u32 = 8;
+    const VERSION: u32 = 9;
     type Parts = CameraParts;
     type State = CameraState;
 
@@ -107,6 +110,10 @@ impl Stateful for Camera {
         let CameraParts { cost, source } = parts;
         let can_stream = state.stream.is_none() || state.layout(source.as_ref()).is_some();
         require::<Camera>(can_stream, "it streams a format that the picture source does not have")?;
+        let layout = state.layout(source.as_ref());
+        let frame = state.stream.as_ref().and_then(|stream| stream.in_flight.as_ref());
+        let can_be = frame.zip(layout).is_none_or(|(frame, layout)| frame.progress.can_be(&layout));
+        require::<Camera>(can_be, "more of a frame is written than it has")?;
         Ok(Camera { cost, source, state })
     }
 }

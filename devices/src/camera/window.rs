@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::registers::SIZE_STEP;
-use super::source::{MAX_SIDE_PX, Picture, Range, Size, SizeLimits};
+use super::source::{Band, MAX_SIDE_PX, Picture, Range, Sampling, Size, SizeLimits};
 
 /// The least side of a buffer that has a border, in pixels.
 const MIN_SIDE_PX: u32 = 16;
@@ -74,31 +74,46 @@ impl Size {
 }
 
 impl Window {
-    /// The picture as it is in the buffer: the part of it, black around it.
-    pub fn cut(&self, picture: Picture, range: Range) -> Option<Picture> {
-        if self.part == self.source && self.part == self.buffer {
-            return Some(picture);
-        }
-        let sampling = picture.sampling();
-        let mut canvas = Picture::new(self.buffer, sampling)?;
+    /// Which lines of the source's picture are in a band of the buffer's, if any.
+    pub fn band(&self, band: Band) -> Option<Band> {
+        let [_, to_top] = self.to;
+        let top = band.top_px.max(to_top);
+        let end = band.end_px().min(to_top.saturating_add(self.part.height_px));
+        let height_px = end.checked_sub(top).filter(|&lines| lines > 0)?;
+        Some(Band { top_px: self.from[1].saturating_add(top.saturating_sub(to_top)), height_px })
+    }
+
+    /// A band of the picture as it is in the buffer: what [`Self::band`] says of the source's, if anything, and black around it.
+    pub fn cut(&self, lines: Option<Picture>, band: Band, range: Range) -> Option<Picture> {
+        let width_px = self.buffer.width_px;
+        let size = Size { width_px, height_px: band.height_px };
+        let sampling = match lines {
+            Some(lines) if self.part.width_px == self.source.width_px && lines.size() == size => {
+                return Some(lines);
+            }
+            Some(ref lines) => lines.sampling(),
+            None => Sampling::Yuv422,
+        };
+        let mut canvas = Picture::new(size, sampling)?;
         if range == Range::Full {
             canvas.luma.fill(0);
         }
-        // A plane's share of a length, in a line and in lines.
+        let Some(lines) = lines else { return Some(canvas) };
+        let top_px = self.to[1].saturating_sub(band.top_px);
+        // A plane's share of a length in a line, and the lines of it that are skipped.
         let (whole, half) = (|px: u32| px as usize, |px: u32| px as usize / 2);
-        let chroma_lines = |px: u32| sampling.chroma_lines(px) as usize;
-        self.copy(&picture.luma, &mut canvas.luma, whole, whole);
-        self.copy(&picture.cb, &mut canvas.cb, half, chroma_lines);
-        self.copy(&picture.cr, &mut canvas.cr, half, chroma_lines);
+        let chroma_top = sampling.chroma_lines(top_px) as usize;
+        self.copy(&lines.luma, &mut canvas.luma, whole, top_px as usize);
+        self.copy(&lines.cb, &mut canvas.cb, half, chroma_top);
+        self.copy(&lines.cr, &mut canvas.cr, half, chroma_top);
         Some(canvas)
     }
 
-    fn copy(&self, from: &[u8], to: &mut [u8], along: impl Fn(u32) -> usize, down: impl Fn(u32) -> usize) {
-        let lines_from = from.chunks_exact(along(self.source.width_px).max(1)).skip(down(self.from[1]));
-        let lines_to = to.chunks_exact_mut(along(self.buffer.width_px).max(1)).skip(down(self.to[1]));
-        let lines = lines_to.zip(lines_from).take(down(self.part.height_px));
+    fn copy(&self, from: &[u8], to: &mut [u8], along: impl Fn(u32) -> usize, top: usize) {
+        let lines_from = from.chunks_exact(along(self.source.width_px).max(1));
+        let lines_to = to.chunks_exact_mut(along(self.buffer.width_px).max(1)).skip(top);
         let length = along(self.part.width_px);
-        for (to, from) in lines {
+        for (to, from) in lines_to.zip(lines_from) {
             let samples = from.iter().skip(along(self.from[0])).take(length);
             to.iter_mut().skip(along(self.to[0])).zip(samples).for_each(|(to, &from)| *to = from);
         }

@@ -31,9 +31,25 @@ impl Fetched<'_> {
     }
 }
 
-/// Makes `picture` of a plane of XRGB8888 that fills it.
-pub(super) fn put_whole(fetched: &Fetched<'_>, picture: &mut [u8]) {
-    for (out, pixel) in picture.chunks_exact_mut(4).zip(fetched.pixels.chunks_exact(4)) {
+/// Lines of a picture that is `active` large.
+pub(super) struct Strip<'a> {
+    pub lines: &'a mut [u8],
+    /// The number of the first.
+    pub top: u32,
+    pub active: Size,
+}
+
+impl Strip<'_> {
+    fn row_bytes(&self) -> usize {
+        usize::from(self.active.width_px).saturating_mul(4)
+    }
+}
+
+/// Makes lines of a plane of XRGB8888 that fills the picture.
+pub(super) fn put_whole(fetched: &Fetched<'_>, strip: &mut Strip<'_>) {
+    let above = strip.row_bytes().saturating_mul(strip.top as usize);
+    let pixels = fetched.pixels.get(above..).unwrap_or_default();
+    for (out, pixel) in strip.lines.chunks_exact_mut(4).zip(pixels.chunks_exact(4)) {
         let &[b, g, r, x] = pixel else { continue };
         // As one word, so that compilers see that many pixels can be masked at once.
         let word = u32::from_le_bytes([b, g, r, x]) & 0x00ff_ffff;
@@ -41,21 +57,19 @@ pub(super) fn put_whole(fetched: &Fetched<'_>, picture: &mut [u8]) {
     }
 }
 
-/// Puts a plane, whose format is `format`, over what is in `picture`, which is `active` large.
-pub(super) fn put(
-    plane: &PlaneRegs,
-    format: Format,
-    fetched: &Fetched<'_>,
-    picture: &mut [u8],
-    active: Size,
-) {
+/// Puts a plane, whose format is `format`, over what is in `strip`.
+pub(super) fn put(plane: &PlaneRegs, format: Format, fetched: &Fetched<'_>, strip: &mut Strip<'_>) {
     let decoder = Decoder::new(format, plane);
-    let screen = plane.size_on_screen();
+    let (screen, active) = (plane.size_on_screen(), strip.active);
     let (left, columns) = visible(plane.position.x, screen.width_px, active.width_px);
     let (top, lines) = visible(plane.position.y, screen.height_px, active.height_px);
+    // What of the plane, and of the strip, is above the lines that both have.
+    let above = (strip.top as usize).saturating_sub(top);
+    let below = top.saturating_sub(strip.top as usize);
     let mut scaler = Scaler::new(plane);
-    let rows = picture.chunks_exact_mut(usize::from(active.width_px).saturating_mul(4)).skip(top);
-    for (row, y) in rows.zip(lines) {
+    let row_bytes = strip.row_bytes();
+    let rows = strip.lines.chunks_exact_mut(row_bytes).skip(below);
+    for (row, y) in rows.zip(lines.skip(above)) {
         let line = scaler.line(y, &mut |y, out| fetched.line(plane, &decoder, y, out));
         let under = row.chunks_exact_mut(4).skip(left);
         let over = line.get(columns.start as usize..columns.end as usize).unwrap_or_default();
@@ -63,6 +77,12 @@ pub(super) fn put(
             blend(plane.blend, *over, under);
         }
     }
+}
+
+/// Whether a plane is on line `y` of the screen.
+pub(super) fn has_line(plane: &PlaneRegs, active: Size, y: u32) -> bool {
+    let (top, lines) = visible(plane.position.y, plane.size_on_screen().height_px, active.height_px);
+    (top..top.saturating_add(lines.len())).contains(&(y as usize))
 }
 
 /// The first place on the screen that a plane has, and which of its own places lie on the screen.

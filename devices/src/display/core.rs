@@ -37,7 +37,7 @@ impl Display {
 
     /// Everything needed to go on elsewhere; also the counters.
     pub fn state(&self) -> DisplayState {
-        DisplayState { heads: self.heads.each_ref().map(|head| head.state.clone()) }
+        DisplayState { heads: self.heads.each_ref().map(Head::save) }
     }
 
     /// The register at `offset`: of which head, and where among its own.

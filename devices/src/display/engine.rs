@@ -13,14 +13,14 @@ use super::scan::{Shown, Staged};
 use super::sink::{PictureSink, Scanned};
 use super::state::{FrameCrc, HeadState, LastVblank, Offered};
 use super::writeback::Writing;
-use crate::crc::crc32;
+use crate::crc::crc32_of_zeros;
 use crate::ports::{Clock, Ports};
 
 /// What a head asks the clock to be called for.
 const CALLS: u32 = 2;
 /// The next vertical blank.
 const CALL_VBLANK: u32 = 0;
-/// The end of a fetch.
+/// The end of a fetch, and the steps in which the frame is made then.
 const CALL_FETCH: u32 = 1;
 /// Cycles over which the clock's rate is asked, so that rounding up to a nanosecond does not show.
 const RATE_CYCLES: u64 = 1_000_000_000;
@@ -33,17 +33,20 @@ pub(super) struct Head {
     pub edid: [u8; EDID_BYTES],
     pub state: HeadState,
     sink: Box<dyn PictureSink>,
-    /// The frame being composed; not state, since each frame is composed anew.
-    picture: Vec<u8>,
+    /// The frame being composed; state while it is, and not between two.
+    pub(super) picture: Vec<u8>,
     /// What is fetched for it.
-    kept: KeptFrame,
+    pub(super) kept: KeptFrame,
 }
 
 impl Head {
     /// Head `number`, in `state`.
     pub fn new(number: u8, config: Config, sink: Box<dyn PictureSink>, state: HeadState) -> Self {
         let edid = monitor::edid(&config);
-        Head { number, config, edid, state, sink, picture: Vec::new(), kept: KeptFrame::default() }
+        let (picture, kept) = (Vec::new(), KeptFrame::default());
+        let mut head = Head { number, config, edid, state, sink, picture, kept };
+        head.take_so_far();
+        head
     }
 
     /// The clock's token of one of its calls.
@@ -86,6 +89,7 @@ impl Head {
                 self.state.stuck = false;
                 self.state.shown = None;
                 self.state.fetching = None;
+                self.state.making = None;
                 self.state.writing = None;
                 self.arm(ports);
             }
@@ -126,11 +130,11 @@ impl Head {
     fn flip(&mut self, ports: &mut Ports<'_>) {
         let next = self.last_vblank(ports.clock).count.saturating_add(1);
         let Some(frame) = self.state.fetching else { return self.latch(next, ports) };
+        self.begin_again();
         self.latch(frame, ports);
-        let lists = self.fetch_lists(ports);
-        if lists.is_err() {
+        if let Err(error) = self.fetch_lists(ports) {
             self.state.fetching = None;
-            self.finish(frame, lists, ports);
+            self.finish(frame, Err(error), ports);
         }
     }
 
@@ -150,7 +154,7 @@ impl Head {
     pub fn timer(&mut self, token: u32, ports: &mut Ports<'_>) {
         match token.checked_sub(self.token(0)) {
             Some(CALL_VBLANK) => self.vblank(ports),
-            Some(CALL_FETCH) => self.end_fetch(ports),
+            Some(CALL_FETCH) => self.go_on(ports),
             _ => {}
         }
     }
@@ -169,7 +173,8 @@ impl Head {
             _ => ports.clock.cancel(self.token(CALL_VBLANK)),
         }
         // A fetch that cannot end before the next frame is not waited for: that frame's vertical blank finds it late.
-        match state.fetching.and_then(|frame| self.fetch_end_ns(&raster, frame, ports.clock)) {
+        let end_ns = || state.fetching.and_then(|frame| self.fetch_end_ns(&raster, frame, ports.clock));
+        match state.making.as_ref().map(|making| making.since_ns).or_else(end_ns) {
             Some(at_ns) => ports.clock.call_at(at_ns, self.token(CALL_FETCH)),
             None => ports.clock.cancel(self.token(CALL_FETCH)),
         }
@@ -193,6 +198,9 @@ impl Head {
             ports.trace.record(Event::Vblank { engine: self.engine(ports), frame });
             if let Some(late) = self.state.fetching.take() {
                 self.finish(late, Err(FetchError { bit: ErrorBits::LATE, iova: None }), ports);
+            } else if self.state.making.take().is_some() {
+                // It is written back, and the next frame needs its place.
+                self.end_write_back(Err(None), ports);
             }
             self.latch(frame, ports);
             let told = self.state.irq_enable.contains(Irq::VBLANK);
@@ -236,44 +244,18 @@ impl Head {
         if self.config.scan_out == ScanOut::OnFlip && !fresh {
             return;
         }
-        let lists = self.fetch_lists(ports);
-        if lists.is_err() {
-            return self.finish(frame, lists, ports);
+        if let Err(error) = self.fetch_lists(ports) {
+            return self.finish(frame, Err(error), ports);
         }
         self.state.fetching = Some(frame);
     }
 
-    fn end_fetch(&mut self, ports: &mut Ports<'_>) {
-        let Some(frame) = self.state.fetching.take() else { return };
-        let fetched = match ports.fault(FaultKind::Underrun) {
-            Some(_) => Err(FetchError { bit: ErrorBits::LATE, iova: None }),
-            None => self.fetch(ports),
-        };
-        self.finish(frame, fetched, ports);
-        self.arm(ports);
-    }
-
-    /// Composes the picture from memory.
-    fn fetch(&mut self, ports: &mut Ports<'_>) -> Result<(), FetchError> {
-        self.size_picture();
-        match (&self.state.shown, self.state.raster) {
-            (Some(shown), Some(raster)) => {
-                shown.compose(raster.mode.active, &mut self.picture, &mut self.kept, ports)
-            }
-            _ => {
-                self.kept.spoil();
-                self.picture.fill(0);
-                Ok(())
-            }
-        }
-    }
-
     /// Ends `frame`: publishes its CRC, shows the host what is new, and says what went wrong.
-    fn finish(&mut self, frame: u64, fetched: Result<(), FetchError>, ports: &mut Ports<'_>) {
-        if let Err(error) = fetched {
-            self.size_picture();
+    pub(super) fn finish(&mut self, frame: u64, made: Result<u32, FetchError>, ports: &mut Ports<'_>) {
+        if let Err(error) = made {
+            self.state.making = None;
             self.kept.spoil();
-            self.picture.fill(0);
+            self.picture = vec![0; self.picture_bytes()];
             self.state.underruns = self.state.underruns.saturating_add(1);
             if let Some(iova) = error.iova {
                 self.state.fault_iova = iova.0;
@@ -281,36 +263,14 @@ impl Head {
             ports.trace.record(Event::Underrun { engine: self.engine(ports), frame });
             self.fail(error.bit, ports);
         }
-        let crc = self.kept.crc(|| crc32(&self.picture));
+        let crc = made.unwrap_or_else(|_| crc32_of_zeros(self.picture.len() as u64));
         self.state.crc = FrameCrc { frame, value: crc };
         ports.trace.record(Event::ScanOut { engine: self.engine(ports), frame, crc });
-        let what = if fetched.is_ok() { Offered::Picture } else { Offered::Black };
+        let what = if made.is_ok() { Offered::Picture } else { Offered::Black };
         self.offer(self.state.crc, what, ports.clock.now());
-        self.write_back(fetched.is_ok(), ports);
-    }
-
-    /// Ends the write-back of what is shown, if there is one; without a picture it fails.
-    fn write_back(&mut self, arrived: bool, ports: &mut Ports<'_>) {
-        let (Some(Writing { regs, commit }), Some(raster)) = (self.state.writing.take(), self.state.raster)
-        else {
-            return;
-        };
-        let put = if arrived {
-            regs.put(raster.mode.active, &self.picture, ports).map_err(Some)
-        } else {
-            Err(None)
-        };
-        let written = &mut self.state.written;
-        (written.commit, written.failed) = (commit, put.is_err());
-        match put {
-            Ok(()) => written.pictures = written.pictures.saturating_add(1),
-            Err(_) => written.failures = written.failures.saturating_add(1),
+        if made.is_err() {
+            self.end_write_back(Err(None), ports);
         }
-        if let Err(Some(FetchError { bit, iova })) = put {
-            self.state.fault_iova = iova.map_or(self.state.fault_iova, |iova| iova.0);
-            self.fail(bit, ports);
-        }
-        self.signal(Irq::WRITEBACK, ports);
     }
 
     fn offer(&mut self, FrameCrc { frame, value: crc }: FrameCrc, what: Offered, now: Stamp) {
@@ -324,9 +284,10 @@ impl Head {
         self.sink.picture(&Scanned { scanout, frame, flip, fresh, crc, now, width_px, height_px, xrgb });
     }
 
-    fn size_picture(&mut self) {
+    /// Bytes of the picture.
+    pub(super) fn picture_bytes(&self) -> usize {
         let area = self.state.raster.map_or(0, |raster| raster.mode.active.area());
-        self.picture.resize(area.saturating_mul(4) as usize, 0);
+        area.saturating_mul(4) as usize
     }
 
     /// When the fetch of `frame` ends by the cost model, or None if that is not before the next vertical blank.
@@ -344,7 +305,7 @@ impl Head {
         self.fail(why, ports);
     }
 
-    fn fail(&mut self, why: ErrorBits, ports: &mut Ports<'_>) {
+    pub(super) fn fail(&mut self, why: ErrorBits, ports: &mut Ports<'_>) {
         self.state.errors |= why;
         self.signal(Irq::ERROR, ports);
     }

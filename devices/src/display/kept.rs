@@ -4,9 +4,8 @@
 use super::color::ColorRegs;
 use super::compose::Fetched;
 use super::layer::{FetchError, Layer};
-use super::plane::{PlaneRegs, Planes};
+use super::plane::Planes;
 use super::registers::{PLANES, Size};
-use super::scan::Lists;
 use crate::ports::{Kept, Ports, Seen};
 use crate::sg::SgList;
 
@@ -22,25 +21,34 @@ struct Bytes {
 }
 
 impl Bytes {
-    /// Holds what `layer` of `list` has, or nothing; tells whether it is what was held before.
+    /// Holds what bytes `at..to` of the span of `layer` of `list` have, or nothing; tells whether it is what was held before.
     fn fetch(
         &mut self,
-        layer: Option<Layer>,
-        list: &Option<SgList>,
+        place: Option<(Layer, &SgList)>,
+        (at, to): (u64, u64),
         ports: &mut Ports<'_>,
     ) -> Result<Kept, FetchError> {
-        let (Some(layer), Some(list)) = (layer, list) else {
+        let Some((layer, list)) = place else {
             let kept = if self.layer.is_none() { Kept::Yes } else { Kept::No };
             *self = Bytes::default();
             return Ok(kept);
         };
-        self.seen.rewind();
+        if at == 0 {
+            self.seen.rewind();
+        }
         if self.layer != Some(layer) {
             self.seen.forget();
             self.layer = Some(layer);
-            self.packed.resize(layer.packed_bytes(), 0);
+            self.resize(layer.packed_bytes());
         }
-        layer.fetch(list, &mut self.packed, &mut self.seen, ports)
+        layer.fetch(list, (at, to), &mut self.packed, &mut self.seen, ports)
+    }
+
+    /// Makes room for so many bytes. Those that are new come from the host when they are first written.
+    fn resize(&mut self, len: usize) {
+        if self.packed.len() != len {
+            self.packed = vec![0; len];
+        }
     }
 }
 
@@ -52,12 +60,11 @@ pub(super) struct KeptPlane {
 }
 
 impl KeptPlane {
-    /// Reads a plane; tells whether it is what was held before.
-    fn fetch(&mut self, plane: &PlaneRegs, lists: &Lists, ports: &mut Ports<'_>) -> Result<Kept, FetchError> {
-        let chroma_list = if plane.chroma.entries == 0 { &lists.pixels } else { &lists.chroma };
-        let pixels = self.pixels.fetch(plane.pixel_layer(), &lists.pixels, ports)?;
-        let chroma = self.chroma.fetch(plane.chroma_layer(), chroma_list, ports)?;
-        Ok(if pixels == Kept::Yes { chroma } else { Kept::No })
+    fn layer(&mut self, which: Which) -> &mut Bytes {
+        match which {
+            Which::Pixels => &mut self.pixels,
+            Which::Chroma => &mut self.chroma,
+        }
     }
 
     /// Its bytes.
@@ -76,12 +83,12 @@ impl KeptPlane {
     }
 }
 
-/// What a picture was made by, and its CRC once that is known.
+/// What a picture was made by, and its CRC as far as that is known: that of its first piece, of its first two, and so on.
 struct Made {
     planes: Planes,
     color: ColorRegs,
     active: Size,
-    crc: Option<u32>,
+    sums: Vec<u32>,
 }
 
 /// What is kept of a head's planes and of its picture. It is no state: without it a frame is the same, but takes longer.
@@ -89,25 +96,60 @@ struct Made {
 pub(super) struct KeptFrame {
     planes: [KeptPlane; PLANES],
     made: Option<Made>,
+    /// Some of it was read before this display was restored.
+    is_foreign: bool,
+}
+
+/// The layers of a plane, in the order in which they are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Pixels, or their luma.
+    Pixels,
+    /// Chroma that has lines of its own.
+    Chroma,
 }
 
 impl KeptFrame {
-    /// Reads the planes of `stack`; tells whether all are what they were.
+    /// Reads a piece of a layer of plane `index`, bytes `at..to` of its span.
     pub fn fetch(
         &mut self,
-        stack: &[(usize, &PlaneRegs)],
-        lists: &[Lists; PLANES],
+        (index, which): (usize, Which),
+        place: Option<(Layer, &SgList)>,
+        piece: (u64, u64),
         ports: &mut Ports<'_>,
-    ) -> Result<Kept, FetchError> {
-        let mut all = Kept::Yes;
-        for &(index, plane) in stack {
-            if let (Some(kept), Some(lists)) = (self.planes.get_mut(index), lists.get(index))
-                && kept.fetch(plane, lists, ports)? == Kept::No
-            {
-                all = Kept::No;
-            }
+    ) -> Result<(), FetchError> {
+        let Some(kept) = self.planes.get_mut(index) else { return Ok(()) };
+        if kept.layer(which).fetch(place, piece, ports)? == Kept::No {
+            self.made = None;
         }
-        Ok(all)
+        Ok(())
+    }
+
+    /// So many of the bytes that were read of the layers of each plane.
+    pub fn save(&self, lengths: impl Iterator<Item = [usize; 2]>) -> Vec<[Vec<u8>; 2]> {
+        let first = |bytes: &Bytes, length: usize| bytes.packed.get(..length).unwrap_or_default().to_vec();
+        let planes = self.planes.iter().zip(lengths);
+        planes
+            .map(|(plane, [pixels, chroma])| [first(&plane.pixels, pixels), first(&plane.chroma, chroma)])
+            .collect()
+    }
+
+    /// What another display had read of the layers of `planes` when it was saved. Where that was in memory is not known.
+    pub fn restore(planes: &Planes, bytes: Vec<[Vec<u8>; 2]>) -> Self {
+        let mut kept = KeptFrame { is_foreign: true, ..KeptFrame::default() };
+        for ((kept, plane), [pixels, chroma]) in kept.planes.iter_mut().zip(planes).zip(bytes) {
+            let held = |layer: Option<Layer>, mut packed: Vec<u8>| match layer.filter(|_| !packed.is_empty())
+            {
+                Some(layer) => {
+                    packed.resize(layer.packed_bytes(), 0);
+                    Bytes { layer: Some(layer), packed, seen: Seen::default() }
+                }
+                None => Bytes::default(),
+            };
+            (kept.pixels, kept.chroma) =
+                (held(plane.pixel_layer(), pixels), held(plane.chroma_layer(), chroma));
+        }
+        kept
     }
 
     /// What was read of plane `index`.
@@ -115,7 +157,7 @@ impl KeptFrame {
         self.planes.get(index).map(KeptPlane::fetched)
     }
 
-    /// Whether the picture was made by these registers.
+    /// Whether the picture was made by these registers of what is held.
     pub fn was_made_by(&self, planes: &Planes, color: &ColorRegs, active: Size) -> bool {
         let like = |made: &Made| made.planes == *planes && made.color == *color && made.active == active;
         self.made.as_ref().is_some_and(like)
@@ -123,7 +165,11 @@ impl KeptFrame {
 
     /// The picture was made by these registers of the planes that were read.
     pub fn made(&mut self, planes: Planes, color: ColorRegs, active: Size) {
-        self.made = Some(Made { planes, color, active, crc: None });
+        if self.is_foreign {
+            *self = KeptFrame::default();
+            return;
+        }
+        self.made = Some(Made { planes, color, active, sums: Vec::new() });
         let mut room = KEPT_BYTES_MAX;
         for (kept, plane) in self.planes.iter_mut().zip(&planes) {
             match room.checked_sub(kept.len()) {
@@ -133,16 +179,29 @@ impl KeptFrame {
         }
     }
 
-    /// The picture is another than was made.
-    pub fn spoil(&mut self) {
+    /// The picture is about to be another than was made.
+    pub fn unmade(&mut self) {
         self.made = None;
     }
 
-    /// The CRC of the picture, which `work_out` works out where it is not known.
-    pub fn crc(&mut self, work_out: impl FnOnce() -> u32) -> u32 {
-        match &mut self.made {
-            Some(made) => *made.crc.get_or_insert_with(work_out),
-            None => work_out(),
+    /// Nobody goes on with what was read.
+    pub fn spoil(&mut self) {
+        self.unmade();
+        if self.is_foreign {
+            *self = KeptFrame::default();
         }
+    }
+
+    /// The CRC of the pieces of the picture up to `piece`, which `work_out` works out where it is not known.
+    pub fn sum(&mut self, piece: usize, work_out: impl FnOnce() -> u32) -> u32 {
+        let Some(made) = &mut self.made else { return work_out() };
+        if let Some(&sum) = made.sums.get(piece) {
+            return sum;
+        }
+        let sum = work_out();
+        if made.sums.len() == piece {
+            made.sums.push(sum);
+        }
+        sum
     }
 }

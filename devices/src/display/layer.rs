@@ -3,9 +3,14 @@
 use vm_memory::{Bytes, VolatileSlice};
 
 use super::format::Layout;
+use super::making::access_ns;
 use super::registers::{ErrorBits, Point, Size};
 use crate::ports::{Iova, Kept, Ports, Seen};
 use crate::sg::{SgError, SgList};
+
+/// The largest piece that is read at once, in bytes and in segments.
+const PIECE_BYTES: u64 = 1 << 20;
+const PIECE_SEGMENTS: u64 = 1024;
 
 /// Lines of units at equal distances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,22 +96,42 @@ impl Layer {
         u64::from(self.row_bytes).saturating_mul(self.lines.into()) as usize
     }
 
+    /// How many of these are before byte `at` of the span.
+    pub fn packed_before(&self, at: u64) -> usize {
+        let (row, pitch) = (u64::from(self.row_bytes), u64::from(self.pitch_bytes));
+        let line = at.checked_div(pitch).unwrap_or(0);
+        let column = at.saturating_sub(line.saturating_mul(pitch));
+        line.saturating_mul(row).saturating_add(column.min(row)) as usize
+    }
+
     /// Whether all of it lies in `list`'s buffer.
     pub fn is_covered_by(&self, list: &SgList) -> bool {
         self.start().saturating_add(self.span_bytes()) <= list.len_bytes()
     }
 
-    /// Reads the lines into `packed`, one after the other, which has them as `seen` says; tells whether it has all.
+    /// Where a piece of the span ends that begins at its byte `at`, and what it takes the host to read it.
+    pub fn piece(&self, list: &SgList, at: u64) -> (u64, u64) {
+        let from = self.start().saturating_add(at);
+        let to = list.end_of(from, PIECE_SEGMENTS).saturating_sub(self.start());
+        let to = to.min(at.saturating_add(PIECE_BYTES)).min(self.span_bytes());
+        let bytes = to.saturating_sub(at);
+        (to, access_ns(bytes, list.segments_of(from, bytes)))
+    }
+
+    /// Reads what of the lines is in bytes `at..to` of the span into `packed`, one line after the other, which has them as `seen` says;
+    /// tells whether it has all.
     pub fn fetch(
         &self,
         list: &SgList,
+        (at, to): (u64, u64),
         packed: &mut [u8],
         seen: &mut Seen,
         ports: &mut Ports<'_>,
     ) -> Result<Kept, FetchError> {
-        let mut rows = Rows::new(self, packed);
+        let mut rows = Rows::new(self, at, packed);
         let mut all = Kept::Yes;
-        list.visit_again(self.start(), self.span_bytes(), seen, ports, &mut |span, kept| {
+        let from = self.start().saturating_add(at);
+        list.visit_again(from, to.saturating_sub(at), seen, ports, &mut |span, kept| {
             rows.take(span, kept);
             if kept == Kept::No {
                 all = Kept::No;
@@ -134,11 +159,13 @@ struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn new(layer: &Layer, packed: &'a mut [u8]) -> Self {
+    /// Those of `layer`, from byte `at` of its span on.
+    fn new(layer: &Layer, at: u64, packed: &'a mut [u8]) -> Self {
         let (row, pitch) = (layer.row_bytes as usize, layer.pitch_bytes as usize);
         // Lines without gaps are one long line.
         let (row, pitch) = if row == pitch { (usize::MAX, usize::MAX) } else { (row, pitch) };
-        Rows { packed, row, pitch, column: 0, written: 0 }
+        let column = (at as usize).checked_rem(pitch).unwrap_or(0);
+        Rows { packed, row, pitch, column, written: layer.packed_before(at) }
     }
 
     /// Goes on by a span; what is kept of it is not read.

@@ -3,17 +3,17 @@
 use serde::{Deserialize, Serialize};
 
 use super::color::ColorRegs;
-use super::compose;
+use super::compose::{self, Strip};
 use super::format::Format;
-use super::kept::KeptFrame;
+use super::kept::{KeptFrame, Which};
 use super::layer::{FetchError, Layer};
 use super::plane::{PlaneRegs, Planes, from_below};
 use super::raster::Mode;
-use super::registers::{ErrorBits, PLANES, Size};
+use super::registers::{ErrorBits, PLANES};
 use super::state::Offered;
 use super::vrr::VrrRegs;
 use super::writeback::WritebackRegs;
-use crate::ports::{Iova, Kept, Ports};
+use crate::ports::{Iova, Ports};
 use crate::sg::SgList;
 
 /// The registers that a commit takes.
@@ -135,35 +135,33 @@ impl Shown {
         Ok(())
     }
 
-    /// Reads the planes and makes `picture` of them, which is `active` large, unless it was made of the same already.
-    pub(super) fn compose(
-        &self,
-        active: Size,
-        picture: &mut [u8],
-        kept: &mut KeptFrame,
-        ports: &mut Ports<'_>,
-    ) -> Result<(), FetchError> {
-        let stack = from_below(&self.planes);
-        let planes = kept.fetch(&stack, &self.lists, ports)?;
-        if planes == Kept::Yes && kept.was_made_by(&self.planes, &self.color, active) {
-            return Ok(());
+    /// The list that has a layer of plane `index`.
+    pub(super) fn list_of(&self, index: usize, which: Which) -> Option<&SgList> {
+        let (plane, lists) = (self.planes.get(index)?, self.lists.get(index)?);
+        match which {
+            Which::Chroma if plane.chroma.entries != 0 => lists.chroma.as_ref(),
+            _ => lists.pixels.as_ref(),
         }
-        let whole = |(index, plane): (usize, &PlaneRegs)| kept.plane(index).filter(|_| plane.fills(active));
+    }
+
+    /// Makes lines of the picture of the planes, which were read.
+    pub(super) fn compose(&self, strip: &mut Strip<'_>, kept: &KeptFrame) {
+        let stack = from_below(&self.planes);
+        let whole =
+            |(index, plane): (usize, &PlaneRegs)| kept.plane(index).filter(|_| plane.fills(strip.active));
         let mut above = stack.as_slice();
         match stack.split_first().and_then(|(&lowest, rest)| whole(lowest).zip(Some(rest))) {
             Some((fetched, rest)) => {
                 above = rest;
-                compose::put_whole(&fetched, picture);
+                compose::put_whole(&fetched, strip);
             }
-            None => picture.fill(0),
+            None => strip.lines.fill(0),
         }
         for &(index, plane) in above {
             if let (Some(format), Some(fetched)) = (Format::of(plane.format), kept.plane(index)) {
-                compose::put(plane, format, &fetched, picture, active);
+                compose::put(plane, format, &fetched, strip);
             }
         }
-        self.color.apply(picture);
-        kept.made(self.planes, self.color, active);
-        Ok(())
+        self.color.apply(strip.lines);
     }
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::config::DisplayParts;
 use super::core::Display;
+use super::making::{Making, Step};
 use super::raster::{Mode, Raster};
 use super::registers::{ErrorBits, HEADS, Irq};
 use super::scan::{Shown, Staged};
@@ -12,7 +13,7 @@ use crate::state::{StateError, Stateful, require};
 
 impl Stateful for Display {
     const KIND: &'static str = "display";
-    const VERSION: u32 = 9;
+    const VERSION: u32 = 10;
     type Parts = DisplayParts;
     type State = DisplayState;
 
@@ -63,7 +64,24 @@ impl HeadState {
         require::<Display>(
             self.shown.as_ref().is_none_or(Shown::is_covered),
             "a scatter-gather list shorter than the picture",
+        )?;
+        require::<Display>(
+            self.making.as_ref().is_none_or(|making| self.can_be_making(making)),
+            "a frame that cannot be so far",
         )
+    }
+
+    fn can_be_making(&self, making: &Making) -> bool {
+        let Some(raster) = self.raster else { return false };
+        let (active, frame) = (raster.mode.active, self.fetching);
+        let planes = self.shown.as_ref().map(|shown| shown.planes).unwrap_or_default();
+        let in_order = match &making.next {
+            Step::Write { list, .. } => {
+                frame.is_none() && self.writing.is_some_and(|writing| writing.regs.fits(list, active))
+            }
+            Step::Fetch { .. } | Step::Compose { .. } | Step::Sum { .. } => frame.is_some(),
+        };
+        in_order && making.can_be(&planes, active)
     }
 }
 
@@ -98,6 +116,8 @@ pub struct HeadState {
     pub shown: Option<Shown>,
     /// The frame being fetched.
     pub fetching: Option<u64>,
+    /// How far it is, or the one that was shown and is written back: from the end of its fetch on.
+    pub making: Option<Making>,
     /// The write-back of what is shown, until it ended.
     pub writing: Option<Writing>,
     /// `WRITEBACK_DONE` and its like.
@@ -173,6 +193,7 @@ impl Default for HeadState {
             latched: 0,
             shown: None,
             fetching: None,
+            making: None,
             writing: None,
             written: Written::default(),
             crc: FrameCrc::default(),

@@ -106,30 +106,53 @@ impl WritebackRegs {
         }
     }
 
-    /// Writes a picture of `active` size, line by line; what is between the lines stays as it was.
-    pub(super) fn put(&self, active: Size, picture: &[u8], ports: &mut Ports<'_>) -> Result<(), FetchError> {
-        let failed = |error: SgError| FetchError::new(ErrorBits::WRITEBACK, error);
+    /// Reads the list of the buffer, which must have room for a picture of `active` size.
+    pub(super) fn fetch(&self, active: Size, ports: &mut Ports<'_>) -> Result<SgList, FetchError> {
         let list = SgList::fetch(Iova(self.table), self.entries, ports).map_err(failed)?;
-        let (row, pitch) = (row_bytes(active), u64::from(self.pitch_bytes));
-        let lines = u64::from(active.height_px).saturating_sub(1);
-        let end = pitch
-            .saturating_mul(lines)
-            .saturating_add(u64::from(self.offset_bytes))
-            .saturating_add(row.into());
-        if end > list.len_bytes() {
+        if !self.fits(&list, active) {
             return Err(FetchError { bit: ErrorBits::WRITEBACK, iova: None });
         }
-        let mut line = Vec::with_capacity(row as usize);
-        let mut at = u64::from(self.offset_bytes);
-        for pixels in picture.chunks_exact(row as usize) {
+        Ok(list)
+    }
+
+    /// Whether a picture of `active` size has room in `list`.
+    pub(super) fn fits(&self, list: &SgList, active: Size) -> bool {
+        let last = u32::from(active.height_px).saturating_sub(1);
+        self.line_at(last).saturating_add(row_bytes(active).into()) <= list.len_bytes()
+    }
+
+    /// Where line `y` begins in the buffer.
+    fn line_at(&self, y: u32) -> u64 {
+        u64::from(self.pitch_bytes).saturating_mul(y.into()).saturating_add(self.offset_bytes.into())
+    }
+
+    /// In how many segments line `y` of a picture of `active` size is.
+    pub(super) fn segments_of(&self, list: &SgList, active: Size, y: u32) -> u64 {
+        list.segments_of(self.line_at(y), row_bytes(active).into())
+    }
+
+    /// Writes lines from `top` on, which are `pixels`; what is between the lines stays as it was.
+    pub(super) fn put(
+        &self,
+        list: &SgList,
+        active: Size,
+        (top, pixels): (u32, &[u8]),
+        ports: &mut Ports<'_>,
+    ) -> Result<(), FetchError> {
+        let row = row_bytes(active) as usize;
+        let mut line = Vec::with_capacity(row);
+        for (y, pixels) in (top..).zip(pixels.chunks_exact(row)) {
             line.clear();
             let pixels = pixels.chunks_exact(4).filter_map(|pixel| self.pixel_of(pixel.try_into().ok()?));
             line.extend(pixels.flatten());
-            list.write(at, &line, ports).map_err(failed)?;
-            at = at.saturating_add(pitch);
+            list.write(self.line_at(y), &line, ports).map_err(failed)?;
         }
         Ok(())
     }
+}
+
+fn failed(error: SgError) -> FetchError {
+    FetchError::new(ErrorBits::WRITEBACK, error)
 }
 
 fn row_bytes(active: Size) -> u32 {

@@ -49,6 +49,11 @@ fn parts(spans: &[Span], skip: u64, len: usize) -> Vec<(Iova, std::ops::Range<us
 }
 
 impl Chain {
+    /// How many runs of memory it has.
+    pub fn parts(&self) -> usize {
+        self.readable.len().saturating_add(self.writable.len())
+    }
+
     /// Bytes that the device may read.
     pub fn readable_bytes(&self) -> u64 {
         total(&self.readable)

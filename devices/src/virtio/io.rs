@@ -31,6 +31,17 @@ pub struct Io<'a, 'p> {
     pub(super) common: &'a mut Common,
     /// The four ports.
     pub ports: &'a mut Ports<'p>,
+    /// Parts of the chains that were taken in this call.
+    taken: usize,
+}
+
+/// Parts of chains that a device takes in one call, and a chain more, which has at most 1024.
+const TAKEN_MAX: usize = 4096;
+
+impl<'a, 'p> Io<'a, 'p> {
+    pub(super) fn new(common: &'a mut Common, ports: &'a mut Ports<'p>) -> Self {
+        Io { common, ports, taken: 0 }
+    }
 }
 
 impl Io<'_, '_> {
@@ -56,12 +67,21 @@ impl Io<'_, '_> {
         let event_index = self.event_index();
         let popped = self.common.queues.get_mut(usize::from(queue))?.pop(self.ports.dma, event_index);
         match popped {
-            Ok(chain) => chain,
+            Ok(chain) => {
+                let parts = chain.as_ref().map_or(0, Chain::parts);
+                self.taken = self.taken.saturating_add(parts);
+                chain
+            }
             Err(error) => {
                 self.break_down(error);
                 None
             }
         }
+    }
+
+    /// Whether so much was taken in this call that what is left is for the next one.
+    pub fn has_taken_enough(&self) -> bool {
+        self.taken >= TAKEN_MAX
     }
 
     /// Gives `chain` of queue `queue` back with `written` bytes written, and interrupts if the driver wants that.

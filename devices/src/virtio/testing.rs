@@ -19,6 +19,8 @@ pub enum Part {
     Read(u64, u32),
     /// The device may write so many bytes there.
     Write(u64, u32),
+    /// So many bytes of descriptors are there; the only part of a buffer.
+    Table(u64, u32),
 }
 
 /// The driver of one device. Queues have at most 256 entries.
@@ -154,6 +156,7 @@ impl Driver {
             let (iova, bytes, write) = match *part {
                 Part::Read(iova, bytes) => (iova, bytes, 0),
                 Part::Write(iova, bytes) => (iova, bytes, 2),
+                Part::Table(iova, bytes) => (iova, bytes, 4),
             };
             let more = u16::from(usize::from(at).saturating_add(1) < parts.len());
             let descriptor = wrap(next.wrapping_add(at));

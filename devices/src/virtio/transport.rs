@@ -35,7 +35,7 @@ impl<D: Device> Transport<D> {
     }
 
     fn call<R>(&mut self, ports: &mut Ports<'_>, call: impl FnOnce(&mut D, &mut Io<'_, '_>) -> R) -> R {
-        call(&mut self.device, &mut Io { common: &mut self.common, ports })
+        call(&mut self.device, &mut Io::new(&mut self.common, ports))
     }
 
     fn queue(&self) -> Option<&Queue> {
@@ -255,7 +255,7 @@ impl<D: Device> Function for Transport<D> {
 
     fn rearm(&self, ports: &mut Ports<'_>) {
         let mut common = self.common.clone();
-        self.device.rearm(&mut Io { common: &mut common, ports });
+        self.device.rearm(&mut Io::new(&mut common, ports));
     }
 
     fn counters(&self) -> Vec<Counter> {

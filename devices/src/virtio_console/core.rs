@@ -108,6 +108,9 @@ impl Console {
 
     fn take_control(&mut self, io: &mut Io<'_, '_>) -> Result<bool, DmaFault> {
         for _ in 0..LOOK_MAX_BUFFERS {
+            if io.has_taken_enough() {
+                break;
+            }
             let Some(chain) = io.pop(CONTROL_OUT) else { return Ok(false) };
             let message = chain.read_all(io.ports.dma, HEADER_BYTES)?;
             self.hear(&message);
@@ -117,7 +120,7 @@ impl Console {
     }
 
     fn give_control(&mut self, io: &mut Io<'_, '_>) -> Result<(), DmaFault> {
-        while let Some(message) = self.state.control.front() {
+        while let Some(message) = self.state.control.front().filter(|_| !io.has_taken_enough()) {
             let Some(chain) = io.pop(CONTROL_IN) else { break };
             let written = chain.write(io.ports.dma, 0, message)?;
             io.finish(CONTROL_IN, &chain, u32::try_from(written).unwrap_or(u32::MAX));
@@ -130,6 +133,9 @@ impl Console {
     fn send(&mut self, index: usize, queue: u16, io: &mut Io<'_, '_>) -> Result<(bool, usize), DmaFault> {
         let mut moved = 0usize;
         for _ in 0..LOOK_MAX_BUFFERS {
+            if io.has_taken_enough() {
+                break;
+            }
             let Some(chain) = io.pop(queue) else { return Ok((false, moved)) };
             let data = chain.read_all(io.ports.dma, BUFFER_MAX_BYTES)?;
             moved = moved.saturating_add(data.len());
@@ -158,6 +164,10 @@ impl Console {
         let Some(port) = self.state.ports.get_mut(index) else { return Ok((false, 0)) };
         let listens = port.open || alone;
         while listens && !port.input.is_empty() && buffers < LOOK_MAX_INPUT {
+            if io.has_taken_enough() {
+                buffers = LOOK_MAX_INPUT;
+                break;
+            }
             let Some(chain) = io.pop(queue) else { break };
             buffers = buffers.saturating_add(1);
             let room = usize::try_from(chain.writable_bytes()).unwrap_or(usize::MAX);

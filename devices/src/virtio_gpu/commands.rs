@@ -145,10 +145,8 @@ impl Desk<'_, '_> {
     }
 
     fn turn_off(&mut self, number: u32) {
-        if let Some(scanout) = self.state.scanouts.get_mut(number as usize)
-            && let Some(size) = scanout.turn_off()
-        {
-            scanout.show(number, size, self.sink, self.ports);
+        if let Some(scanout) = self.state.scanouts.get_mut(number as usize) {
+            scanout.turn_off(number, self.sink, self.ports);
         }
     }
 
@@ -207,7 +205,7 @@ impl Desk<'_, '_> {
         if area > PIXELS_MAX || others.saturating_add(bytes) > MEMORY_MAX_BYTES {
             return Err(Refusal::OutOfMemory);
         }
-        scanout.picture.resize(bytes as usize, 0);
+        scanout.resize(bytes as usize);
         scanout.view = Some(view);
         DONE
     }

@@ -242,9 +242,7 @@ impl Device for Virtio2d {
         }
         let mut new = GpuState { counts: self.state.counts, ..GpuState::new(&self.config) };
         for ((number, old), new) in (0u32..).zip(&mut self.state.scanouts).zip(&mut new.scanouts) {
-            if let Some(size) = old.turn_off() {
-                old.show(number, size, &mut *self.sink, io.ports);
-            }
+            old.turn_off(number, &mut *self.sink, io.ports);
             (new.preferred, new.shown) = (old.preferred, old.shown);
             (new.flips, new.crc) = (old.flips, old.crc);
         }

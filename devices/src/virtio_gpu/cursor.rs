@@ -47,8 +47,9 @@ impl Cursor {
         Ok(())
     }
 
-    /// Draws what is inside onto `picture` of so many pixels.
-    pub fn draw(&self, picture: &mut [u8], width: u32, height: u32) {
+    /// Draws what is inside onto `picture` of so many pixels, and gives what was there: that is put back by [`lift`].
+    pub fn draw(&self, picture: &mut [u8], width: u32, height: u32) -> Vec<Covered> {
+        let mut covered = Vec::new();
         for (index, over) in (0u32..).zip(self.pixels.chunks_exact(PIXEL_BYTES)) {
             let inside = |start: i32, behind: u32, all: u32| {
                 let at = i64::from(start).saturating_add(behind.into());
@@ -57,9 +58,23 @@ impl Cursor {
             let (x, y) = (inside(self.x, index % SIDE, width), inside(self.y, index / SIDE, height));
             let (Some(x), Some(y), Ok(over)) = (x, y, over.try_into()) else { continue };
             let at = (y.saturating_mul(width.into()).saturating_add(x) as usize).saturating_mul(PIXEL_BYTES);
-            if let Some(under) = picture.get_mut(at..at.saturating_add(PIXEL_BYTES)) {
-                blend(over, under);
-            }
+            let under = picture.get_mut(at..at.saturating_add(PIXEL_BYTES));
+            let Some(Ok(under)) = under.map(<&mut [u8; PIXEL_BYTES]>::try_from) else { continue };
+            covered.push((at, *under));
+            blend(over, under);
+        }
+        covered
+    }
+}
+
+/// A byte of a picture, and the pixel that was there.
+type Covered = (usize, [u8; PIXEL_BYTES]);
+
+/// Puts back into `picture` what a cursor has covered.
+pub fn lift(picture: &mut [u8], covered: &[Covered]) {
+    for (at, pixel) in covered {
+        if let Some(place) = picture.get_mut(*at..at.saturating_add(PIXEL_BYTES)) {
+            place.copy_from_slice(pixel);
         }
     }
 }

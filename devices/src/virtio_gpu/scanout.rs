@@ -3,11 +3,11 @@
 use fencepost_trace::Event;
 use serde::{Deserialize, Serialize};
 
-use super::cursor::Cursor;
+use super::cursor::{Cursor, lift};
 use super::pixels::{Format, PIXEL_BYTES};
 use super::resource::{Resource, picture_bytes};
 use super::wire::{Rect, Refusal};
-use crate::crc::crc32;
+use crate::crc::{crc32, crc32_of_zeros};
 use crate::display::{PictureSink, Scanned};
 use crate::ports::{Dma, Ports};
 
@@ -77,27 +77,36 @@ impl Scanout {
         Ok(())
     }
 
+    /// Makes room for a picture of so many bytes. They come from the host when they are first written.
+    pub fn resize(&mut self, bytes: usize) {
+        if self.picture.len() != bytes {
+            self.picture = vec![0; bytes];
+        }
+    }
+
     /// Turns it off: what was shown becomes black, once.
-    pub fn turn_off(&mut self) -> Option<(u32, u32)> {
-        let view = self.view.take()?;
-        self.picture.fill(0);
-        Some((view.rect.width, view.rect.height))
+    pub fn turn_off(&mut self, number: u32, sink: &mut dyn PictureSink, ports: &mut Ports<'_>) {
+        let Some(view) = self.view.take() else { return };
+        self.picture = vec![0; self.picture.len()];
+        self.flips = self.flips.saturating_add(1);
+        let crc = crc32_of_zeros(self.picture.len() as u64);
+        self.send((number, crc), (view.rect.width, view.rect.height), true, sink, ports);
     }
 
     /// Shows the host what is new, with the cursor on it, as scan-out `number`.
     pub fn show(&mut self, number: u32, size: Size, sink: &mut dyn PictureSink, ports: &mut Ports<'_>) {
         self.flips = self.flips.saturating_add(1);
-        self.send(number, size, true, sink, ports);
+        self.show_with_cursor(number, size, true, sink, ports);
     }
 
     /// Shows it again if it is on and was shown, and looks different: the cursor is another or elsewhere.
     pub fn show_again(&mut self, number: u32, sink: &mut dyn PictureSink, ports: &mut Ports<'_>) {
         if let Some(View { rect, is_new: false, .. }) = self.view {
-            self.send(number, (rect.width, rect.height), false, sink, ports);
+            self.show_with_cursor(number, (rect.width, rect.height), false, sink, ports);
         }
     }
 
-    fn send(
+    fn show_with_cursor(
         &mut self,
         number: u32,
         (width, height): Size,
@@ -105,21 +114,27 @@ impl Scanout {
         sink: &mut dyn PictureSink,
         ports: &mut Ports<'_>,
     ) {
-        let mut composed = Vec::new();
-        let mut xrgb = &self.picture;
-        if self.view.is_some() && self.cursor.is_visible() {
-            composed.clone_from(&self.picture);
-            self.cursor.draw(&mut composed, width, height);
-            xrgb = &composed;
+        // A copy of the picture would take longer than all else.
+        let covered = self.cursor.draw(&mut self.picture, width, height);
+        let crc = crc32(&self.picture);
+        if fresh || crc != self.crc {
+            self.send((number, crc), (width, height), fresh, sink, ports);
         }
-        let crc = crc32(xrgb);
-        if !fresh && crc == self.crc {
-            return;
-        }
+        lift(&mut self.picture, &covered);
+    }
+
+    fn send(
+        &mut self,
+        (number, crc): (u32, u32),
+        (width_px, height_px): Size,
+        fresh: bool,
+        sink: &mut dyn PictureSink,
+        ports: &mut Ports<'_>,
+    ) {
         (self.shown, self.crc) = (self.shown.saturating_add(1), crc);
         let (engine, frame, flip) = (ports.engine(super::core::ENGINE), self.shown, self.flips);
         ports.trace.record(Event::ScanOut { engine, frame, crc });
-        let (now, width_px, height_px) = (ports.clock.now(), width, height);
+        let (now, xrgb) = (ports.clock.now(), &self.picture);
         sink.picture(&Scanned { scanout: number, frame, flip, fresh, crc, now, width_px, height_px, xrgb });
     }
 }

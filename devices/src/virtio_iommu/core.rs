@@ -9,7 +9,7 @@ use super::facts::{
 };
 use super::probe;
 use super::request::{REQUEST_BYTES, Request, T_PROBE};
-use super::state::UnitState;
+use super::state::{UnitState, Waiting};
 use super::unit::Unit;
 use crate::cost::CostModel;
 use crate::faults::Struck;
@@ -31,6 +31,8 @@ const TIMER_REQUEST: u32 = 0;
 pub(super) const TIMER_REPORT: u32 = 1;
 /// How long a slow request takes, unless its fault says.
 const SLOW_NS: u64 = 1_000_000;
+/// Mappings that one call takes out at most: some 2 ms of the host's time.
+pub(super) const UNMAPPED_MAX: usize = 1 << 14;
 /// A status, and what is reserved behind it.
 const TAIL_BYTES: usize = 4;
 
@@ -43,14 +45,14 @@ pub struct IommuConfig {}
 #[derive(Debug)]
 pub struct IommuDevice {
     unit: Unit,
-    waiting: Option<(Chain, u64)>,
+    waiting: Option<Waiting>,
     requests: u64,
     refused: u64,
 }
 
 impl IommuDevice {
-    /// Answers the requests that are there, up to one that takes long.
-    fn serve(&mut self, io: &mut Io<'_, '_>) {
+    /// Answers the requests that are there, up to one that takes long; of mappings `left` can be taken out yet.
+    fn serve(&mut self, left: &mut usize, io: &mut Io<'_, '_>) {
         while self.waiting.is_none() {
             let Some(chain) = io.pop(REQUESTS) else { return };
             let asked = match chain.read_all(io.ports.dma, REQUEST_BYTES) {
@@ -58,12 +60,12 @@ impl IommuDevice {
                 Err(fault) => return io.fault(fault),
             };
             if let Ok(Request::Unmap { .. }) = Request::parse(&asked, io.features())
-                && let Some(until_ns) = self.takes_until_ns(io)
+                && let Some(due_ns) = self.takes_until_ns(io)
             {
-                self.waiting = Some((chain, until_ns));
+                self.waiting = Some(Waiting { chain, due_ns, begun: false });
                 return self.rearm(io);
             }
-            self.answer(&chain, &asked, io);
+            self.answer(chain, &asked, (false, &mut *left), io);
         }
     }
 
@@ -82,7 +84,8 @@ impl IommuDevice {
         Some(struck)
     }
 
-    fn answer(&mut self, chain: &Chain, asked: &[u8], io: &mut Io<'_, '_>) {
+    /// Carries out a request, some of which may be done already, and answers it; one that is not over then waits.
+    fn answer(&mut self, chain: Chain, asked: &[u8], (begun, left): (bool, &mut usize), io: &mut Io<'_, '_>) {
         let room = usize::try_from(chain.writable_bytes()).unwrap_or(usize::MAX);
         let Some(room) = room.checked_sub(TAIL_BYTES) else {
             return io.malformed("a request without room for its status");
@@ -93,44 +96,63 @@ impl IommuDevice {
         let status = match parsed {
             Err(status) => status,
             Ok(Request::Probe { .. }) if before < PROBE_BYTES => Status::Invalid,
-            Ok(request) => self.carry_out(&request, io),
+            Ok(request) => match self.carry_out(&request, (begun, left), io) {
+                Some(status) => status,
+                None => {
+                    let due_ns = io.ports.clock.now().ns;
+                    self.waiting = Some(Waiting { chain, due_ns, begun: true });
+                    return self.rearm(io);
+                }
+            },
         };
         self.requests = self.requests.saturating_add(1);
         self.refused = self.refused.saturating_add(u64::from(status != Status::Ok));
         let mut bytes = if status == Status::Ok && is_probe { probe::properties() } else { vec![0; before] };
         bytes.extend([status as u8, 0, 0, 0]);
         let written = chain.write(io.ports.dma, 0, &bytes);
-        io.settle(REQUESTS, chain, written);
+        io.settle(REQUESTS, &chain, written);
     }
 
-    fn carry_out(&mut self, request: &Request, io: &mut Io<'_, '_>) -> Status {
-        let endpoint = |id: u32| self.unit.endpoint(id);
-        match *request {
-            Request::Attach { domain, endpoint: id, bypass } => {
-                let Some(rid) = endpoint(id) else { return Status::NoEntry };
-                self.unit.common().domains.attach(domain, rid, bypass)
+    /// Its status, or none if there is more of it to be done.
+    fn carry_out(
+        &mut self,
+        request: &Request,
+        so_far: (bool, &mut usize),
+        io: &mut Io<'_, '_>,
+    ) -> Option<Status> {
+        let attached =
+            |id: u32, how: &dyn Fn(u16) -> Status| self.unit.endpoint(id).map_or(Status::NoEntry, how);
+        Some(match *request {
+            Request::Attach { domain, endpoint, bypass } => {
+                attached(endpoint, &|rid| self.unit.common().domains.attach(domain, rid, bypass))
             }
-            Request::Detach { domain, endpoint: id } => {
-                let Some(rid) = endpoint(id) else { return Status::NoEntry };
-                self.unit.common().domains.detach(domain, rid)
+            Request::Detach { domain, endpoint } => {
+                attached(endpoint, &|rid| self.unit.common().domains.detach(domain, rid))
             }
             Request::Map { domain, range: (first, last), gpa, rights: (read, write) } => {
                 self.unit.common().domains.map(domain, first, Mapping { last, gpa, read, write })
             }
-            Request::Unmap { domain, range } => self.unmap(domain, range, io),
-            Request::Probe { endpoint: id } => endpoint(id).map_or(Status::NoEntry, |_| Status::Ok),
-        }
+            Request::Unmap { domain, range } => return self.unmap(domain, range, so_far, io),
+            Request::Probe { endpoint } => attached(endpoint, &|_| Status::Ok),
+        })
     }
 
-    fn unmap(&self, domain: u32, (first, last): (u64, u64), io: &mut Io<'_, '_>) -> Status {
-        let keep = self.strikes(FaultKind::Stale, io).is_some();
-        let status = self.unit.common().domains.unmap(domain, first, last, keep);
+    /// Unmaps a range, or some of it: none if there is more.
+    fn unmap(
+        &self,
+        domain: u32,
+        (first, last): (u64, u64),
+        (begun, left): (bool, &mut usize),
+        io: &mut Io<'_, '_>,
+    ) -> Option<Status> {
+        let keep = !begun && self.strikes(FaultKind::Stale, io).is_some();
+        let status = self.unit.common().domains.unmap(domain, (first, last), keep, left)?;
         if status == Status::Ok {
             let len = last.saturating_sub(first).saturating_add(1);
             let domain = u16::try_from(domain).ok();
             io.ports.trace.record(Event::IotlbInvalidate { domain, iova: first, len });
         }
-        status
+        Some(status)
     }
 
     /// Tells the driver of faults, as far as it has given buffers.
@@ -152,7 +174,7 @@ impl IommuDevice {
 impl Device for IommuDevice {
     const KIND: &'static str = "virtio-iommu";
     const ABOUT: &'static str = "virtio IOMMU; it comes with --iommu virtio";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
     const TYPE: u16 = 23;
     /// Base system peripheral: IOMMU.
     const CLASS: u32 = 0x08_06_00;
@@ -197,7 +219,10 @@ impl Device for IommuDevice {
 
     fn notify(&mut self, queue: u16, io: &mut Io<'_, '_>) {
         match queue {
-            REQUESTS => self.serve(io),
+            REQUESTS => {
+                let mut left = UNMAPPED_MAX;
+                self.serve(&mut left, io);
+            }
             _ => self.report(io),
         }
     }
@@ -207,12 +232,13 @@ impl Device for IommuDevice {
             self.unit.common().report_ns = None;
             return self.report(io);
         }
-        let Some((chain, _)) = self.waiting.take() else { return };
+        let Some(Waiting { chain, begun, .. }) = self.waiting.take() else { return };
+        let mut left = UNMAPPED_MAX;
         match chain.read_all(io.ports.dma, REQUEST_BYTES) {
-            Ok(asked) => self.answer(&chain, &asked, io),
+            Ok(asked) => self.answer(chain, &asked, (begun, &mut left), io),
             Err(fault) => return io.fault(fault),
         }
-        self.serve(io);
+        self.serve(&mut left, io);
     }
 
     /// What becomes of endpoints in no domain stays as the driver has said.
@@ -240,7 +266,7 @@ impl Device for IommuDevice {
     }
 
     fn rearm(&self, io: &mut Io<'_, '_>) {
-        if let Some((_, due_ns)) = self.waiting {
+        if let Some(Waiting { due_ns, .. }) = self.waiting {
             io.ports.clock.call_at(due_ns, TIMER_REQUEST);
         }
         let report_ns = self.unit.common().report_ns;

@@ -61,8 +61,10 @@ fn covering(mappings: &Mappings, at: u64) -> Option<(u64, &Mapping)> {
     touching(mappings, at, at).next()
 }
 
-fn remove(mappings: &mut Mappings, first: u64, last: u64) -> Vec<(u64, Mapping)> {
-    let found: Vec<_> = touching(mappings, first, last).map(|(start, mapping)| (start, *mapping)).collect();
+/// Takes out what touches `first..=last`, at most so many, the lowest first.
+fn remove(mappings: &mut Mappings, first: u64, last: u64, most: usize) -> Vec<(u64, Mapping)> {
+    let found = touching(mappings, first, last).take(most);
+    let found: Vec<_> = found.map(|(start, mapping)| (start, *mapping)).collect();
     found.iter().for_each(|(start, _)| _ = mappings.remove(start));
     found
 }
@@ -142,22 +144,36 @@ impl Domains {
     }
 
     /// Unmaps what is in `first..=last` (5.13.6): nothing if a mapping is there only in part. With `keep` the translations stay
-    /// in force.
-    pub fn unmap(&mut self, id: u32, first: u64, last: u64, keep: bool) -> Status {
-        let Some(domain) = self.domains.get_mut(&id) else { return Status::NoEntry };
+    /// in force. It takes `left` mappings out at most, and says how many more it could have; none if it is to be asked again.
+    pub fn unmap(
+        &mut self,
+        id: u32,
+        (first, last): (u64, u64),
+        keep: bool,
+        left: &mut usize,
+    ) -> Option<Status> {
+        let Some(domain) = self.domains.get_mut(&id) else { return Some(Status::NoEntry) };
         if domain.bypass || last < first {
-            return Status::Invalid;
+            return Some(Status::Invalid);
         }
-        let whole = |(start, mapping): (u64, &Mapping)| start >= first && mapping.last <= last;
-        if !touching(&domain.mappings, first, last).all(whole) {
-            return Status::Range;
+        // None overlaps another: only the outermost can be there in part.
+        let begins_before =
+            touching(&domain.mappings, first, last).next().is_some_and(|(start, _)| start < first);
+        let highest = domain.mappings.range(first..=last).next_back();
+        if begins_before || highest.is_some_and(|(_, mapping)| mapping.last > last) {
+            return Some(Status::Range);
         }
-        remove(&mut domain.stale, first, last);
-        let removed = remove(&mut domain.mappings, first, last);
+        // What a fault keeps is kept at once.
+        let most = if keep { MAPPINGS_MAX } else { *left };
+        let stale = remove(&mut domain.stale, first, last, most).len();
+        let removed = remove(&mut domain.mappings, first, last, most.saturating_sub(stale));
+        *left = left.saturating_sub(stale).saturating_sub(removed.len());
         if keep {
             domain.stale.extend(removed);
+            return Some(Status::Ok);
         }
-        Status::Ok
+        let more = touching(&domain.mappings, first, last).next().is_some();
+        (!more).then_some(Status::Ok)
     }
 
     /// The domain of an access: `None` where addresses are physical.

@@ -62,13 +62,24 @@ impl Common {
     }
 }
 
+/// A request that takes long: a fault was asked for, or it unmaps more than one call does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// The request.
+    pub chain: Chain,
+    /// When the device goes on with it, in nanoseconds.
+    pub due_ns: u64,
+    /// Some of what it unmaps is unmapped.
+    pub begun: bool,
+}
+
 /// All that a virtio IOMMU is, but for its queues.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnitState {
     /// What both sides share.
     pub common: Common,
-    /// The request that takes long because a fault was asked for, and when it is done, in nanoseconds.
-    pub waiting: Option<(Chain, u64)>,
+    /// The request that takes long.
+    pub waiting: Option<Waiting>,
     /// Requests answered.
     pub requests: u64,
     /// Of these those with another status than OK.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use fencepost_trace::{Event, Trace};
 use vm_memory::GuestMemoryMmap;
 
+use super::core::UNMAPPED_MAX;
 use super::domains::{Domains, Mapping};
 use super::facts::{BYPASS, BYPASS_CONFIG, MAPPINGS_MAX, REPORTS_MAX, Reason, Status};
 use super::state::{Common, Report};
@@ -366,7 +367,7 @@ fn mappings_are_capped() {
         assert!(at * 2 * PAGE < 0xfee0_0000);
     }
     assert_eq!(unit.map(0, PAGE, mapping(2 * PAGE - 1)), Status::NoMemory);
-    assert_eq!(unit.unmap(0, 0, 0xfff, false), Status::Ok);
+    assert_eq!(unit.unmap(0, (0, 0xfff), false, &mut 1), Some(Status::Ok));
     assert_eq!(unit.map(0, PAGE, mapping(2 * PAGE - 1)), Status::Ok);
     assert!(unit.is_well_formed());
 }
@@ -409,6 +410,45 @@ fn faults_that_were_asked_for_take_place() {
     assert_eq!(bench.driver.used(0).len(), 1);
     assert_eq!(bench.read(GPU, 0, 4), refused(0));
     assert_eq!(bench.counter("requested-faults"), 3);
+}
+
+#[test]
+fn an_unmapping_of_very_many_is_done_in_several_calls() {
+    let mut bench = Bench::new();
+    bench.attach(1, GPU.into(), 0);
+    let pages = 2 * UNMAPPED_MAX as u64 + 10;
+    for page in 0..pages {
+        let mapping = Mapping { last: page * PAGE + 0xfff, gpa: page * PAGE, read: true, write: false };
+        assert_eq!(bench.unit.common().domains.map(1, page * PAGE, mapping), Status::Ok);
+    }
+    // All but the last 10; behind that a request that is answered when it is done.
+    let last = (pages - 10) * PAGE - 1;
+    let unmap = [&[4, 0, 0, 0, 1, 0, 0, 0][..], &[0; 8], &last.to_le_bytes(), &[0; 4]].concat();
+    let detach = [2u32, 1, GPU.into(), 0, 0].map(u32::to_le_bytes).concat();
+    bench.driver.store(ASKED, &unmap);
+    bench.driver.store(ASKED + 0x40, &detach);
+    bench.driver.add(0, &[Part::Read(ASKED, 28), Part::Write(ANSWER, 4)]);
+    bench.driver.add(0, &[Part::Read(ASKED + 0x40, 20), Part::Write(ANSWER + 4, 4)]);
+    bench.driver.store(ANSWER, &[0xee; 8]);
+    bench.driver.kick(0);
+    let mapped = |bench: &Bench| bench.unit.common().domains.count();
+    assert_eq!(mapped(&bench), UNMAPPED_MAX + 10, "a part of it");
+    assert_eq!((bench.driver.used(0).len(), bench.driver.load(ANSWER, 1)), (0, vec![0xee]));
+    assert_eq!(bench.read(GPU, 0, 4), refused(0));
+    // A restored device goes on.
+    let saved = bench.driver.function.save_state();
+    let unit = Unit::new(OWN, [GPU, CAMERA]);
+    let restored: VirtioIommu = unpack(unit.clone(), &saved).unwrap();
+    assert_eq!(pack(&restored), saved);
+    (bench.unit, bench.driver.function) = (unit, Box::new(restored));
+    bench.driver.wait(0);
+    assert_eq!(bench.driver.load(ANSWER, 8), [0; 8], "both are done");
+    assert_eq!(
+        (bench.driver.used(0).len(), mapped(&bench)),
+        (2, 0),
+        "the last endpoint takes the rest along"
+    );
+    assert_eq!(bench.counter("requests"), 3);
 }
 
 #[test]

@@ -60,6 +60,9 @@ impl Net {
     fn transmit(&mut self, io: &mut Io<'_, '_>) -> Result<Option<usize>, DmaFault> {
         let mut moved = 0usize;
         for _ in 0..LOOK_MAX_FRAMES {
+            if io.has_taken_enough() {
+                break;
+            }
             let Some(chain) = io.pop(TRANSMIT) else { return Ok(None) };
             let most = HEADER_BYTES.saturating_add(FRAME_MAX_BYTES);
             let data = chain.read_all(io.ports.dma, most)?;
@@ -78,7 +81,7 @@ impl Net {
 
     /// Gives the driver the frames for which it has buffers.
     fn give(&mut self, io: &mut Io<'_, '_>) -> Result<(), DmaFault> {
-        while let Some(frame) = self.state.waiting.front() {
+        while let Some(frame) = self.state.waiting.front().filter(|_| !io.has_taken_enough()) {
             let Some(chain) = io.pop(RECEIVE) else { break };
             let data = [&HEADER[..], frame].concat();
             let fits = chain.writable_bytes() >= data.len() as u64;

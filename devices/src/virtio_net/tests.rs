@@ -57,6 +57,27 @@ fn frames_are_sent_without_their_header_in_order() {
 }
 
 #[test]
+fn frames_in_very_many_pieces_are_sent_by_several_looks() {
+    let (mut driver, sent) = bench();
+    let whole = [&[0; 12][..], &frame(988)].concat();
+    driver.store(0x1000, &whole);
+    for n in 0..1000u64 {
+        let next = if n < 999 { 1u16 } else { 0 };
+        let words = [&(0x1000 + n).to_le_bytes()[..], &1u32.to_le_bytes(), &next.to_le_bytes()].concat();
+        driver.store(0x4000 + 16 * n, &[&words[..], &(n as u16 + 1).to_le_bytes()].concat());
+    }
+    (0..12).for_each(|_| _ = driver.add(1, &[Part::Table(0x4000, 16_000)]));
+    driver.kick(1);
+    let Driver { function, world, .. } = &mut driver;
+    // A call takes 4096 pieces, and the frame to its end.
+    function.timer(0, &mut world.ports());
+    assert_eq!(sent.0.lock().unwrap().len(), 5);
+    driver.wait(1_000_000);
+    assert_eq!(*sent.0.lock().unwrap(), vec![frame(988); 12]);
+    assert_eq!(driver.used(1).len(), 12);
+}
+
+#[test]
 fn frames_too_short_or_too_long_are_refused_on_both_sides() {
     let (mut driver, sent) = bench();
     for length in [0u32, 13, 1519, 100_000] {

@@ -61,7 +61,7 @@ fn is_png(path: &Path) -> Result<bool, String> {
 
 #[cfg(test)]
 mod tests {
-    use fencepost_devices::camera::{FrameSource, Size, TestPattern};
+    use fencepost_devices::camera::{Band, FrameSource, Size, TestPattern};
 
     use super::super::colour::Range;
     use super::*;
@@ -72,7 +72,8 @@ mod tests {
         for (width, height) in [(16, 16), (320, 240), (1280, 720)] {
             let size = Size { width_px: width, height_px: height };
             for sequence in [0, 7, 1234] {
-                let device = TestPattern::new(size).frame(sequence, size).expect("a picture");
+                let device =
+                    TestPattern::new(size).band(sequence, size, Band::whole(size)).expect("a picture");
                 let ours = pattern(sequence, width as usize, height as usize);
                 assert!(ours.planes == [device.luma, device.cb, device.cr], "{width}x{height} {sequence}");
             }

@@ -116,6 +116,8 @@ impl From<std::io::Error> for Problem {
 
 #[cfg(test)]
 mod tests {
+    use fencepost_devices::camera::Band;
+
     use super::*;
 
     /// What a user sees for a file of these bytes.
@@ -138,7 +140,7 @@ mod tests {
         let mut source = source.unwrap();
         let size = source.sizes().max;
         assert_eq!((size.width_px, size.height_px), (64, 32));
-        assert_eq!(source.frame(0, size).unwrap().luma, [99; 64 * 32]);
+        assert_eq!(source.band(0, size, Band::whole(size)).unwrap().luma, [99; 64 * 32]);
     }
 
     #[test]

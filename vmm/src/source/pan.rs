@@ -1,6 +1,8 @@
 //! A still picture as a video: the whole of it, or a smaller window that wanders over it.
 
-use fencepost_devices::camera::{FrameSource, Picture, Range, Rate, Sampling, Size, SizeLimits, SourceError};
+use fencepost_devices::camera::{
+    Band, FrameSource, Picture, Range, Rate, Sampling, Size, SizeLimits, SourceError,
+};
 
 /// The smallest window's width and height, in pixels.
 const MIN_SIDE_PX: u32 = 16;
@@ -33,15 +35,16 @@ impl FrameSource for Pan {
         Rate { num: 30, den: 1 }
     }
 
-    fn frame(&mut self, sequence: u32, size: Size) -> Result<Picture, SourceError> {
+    fn band(&mut self, sequence: u32, size: Size, band: Band) -> Result<Picture, SourceError> {
         let whole = self.picture.size();
         let bad = || SourceError(format!("no window of {}x{}", size.width_px, size.height_px));
         if size.width_px > whole.width_px || size.height_px > whole.height_px {
             return Err(bad());
         }
-        let mut window = Picture::new(size, Sampling::Yuv422).ok_or_else(bad)?;
+        let lines = band.size_in(size).and_then(|lines| Picture::new(lines, Sampling::Yuv422));
+        let mut window = lines.ok_or_else(bad)?;
         let x = wander(sequence, whole.width_px - size.width_px) as usize;
-        let y = wander(sequence, whole.height_px - size.height_px) as usize;
+        let y = (wander(sequence, whole.height_px - size.height_px) + band.top_px) as usize;
         let (from, to) = (whole.width_px as usize, size.width_px as usize);
         cut(&self.picture.luma, from, x, y, &mut window.luma, to);
         cut(&self.picture.cb, from / 2, x / 2, y, &mut window.cb, to / 2);
@@ -86,7 +89,8 @@ mod tests {
     fn the_whole_picture_stands_still() {
         let mut pan = pan();
         let size = pan.sizes().max;
-        assert_eq!(pan.frame(0, size).unwrap(), pan.frame(99, size).unwrap());
+        let mut frame = |sequence| pan.band(sequence, size, Band::whole(size)).unwrap();
+        assert_eq!(frame(0), frame(99));
     }
 
     #[test]
@@ -94,13 +98,25 @@ mod tests {
         let mut pan = pan();
         let size = Size { width_px: 16, height_px: 16 };
         let place = |picture: &Picture| (picture.cb[0], picture.luma[0] - picture.cb[0]);
-        let places: Vec<_> = (0..10).map(|n| place(&pan.frame(n, size).unwrap())).collect();
+        let places: Vec<_> = (0..10).map(|n| place(&pan.band(n, size, Band::whole(size)).unwrap())).collect();
         let expected = [(0, 0), (2, 2), (4, 4), (6, 2), (8, 0), (10, 2), (12, 4), (14, 2), (16, 0), (14, 2)];
         assert_eq!(places, expected);
     }
 
     #[test]
+    fn a_band_is_so_many_lines_of_the_window() {
+        let mut pan = pan();
+        let size = Size { width_px: 16, height_px: 16 };
+        let whole = pan.band(3, size, Band::whole(size)).unwrap();
+        let band = pan.band(3, size, Band { top_px: 6, height_px: 4 }).unwrap();
+        assert_eq!(band.size(), Size { width_px: 16, height_px: 4 });
+        assert_eq!((&band.luma[..], &band.cb[..]), (&whole.luma[6 * 16..10 * 16], &whole.cb[6 * 8..10 * 8]));
+        assert!(pan.band(3, size, Band { top_px: 14, height_px: 4 }).is_err(), "beyond its end");
+    }
+
+    #[test]
     fn a_window_larger_than_the_picture_is_refused() {
-        assert!(pan().frame(0, Size { width_px: 34, height_px: 16 }).is_err());
+        let size = Size { width_px: 34, height_px: 16 };
+        assert!(pan().band(0, size, Band::whole(size)).is_err());
     }
 }

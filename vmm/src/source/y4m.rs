@@ -2,7 +2,9 @@
 
 use std::io::{BufRead, Read, Seek, SeekFrom};
 
-use fencepost_devices::camera::{FrameSource, Picture, Range, Rate, Sampling, Size, SizeLimits, SourceError};
+use fencepost_devices::camera::{
+    Band, FrameSource, Picture, Range, Rate, Sampling, Size, SizeLimits, SourceError,
+};
 
 use super::Problem;
 use super::y4m_header::{Chroma, Header, parse};
@@ -53,32 +55,40 @@ impl<R: BufRead + Seek> Y4m<R> {
         Ok(Y4m { file, header, frames })
     }
 
-    /// Reads the planes of the frame that begins at `start`.
-    fn read_frame(&mut self, start: u64) -> std::io::Result<Picture> {
+    /// Reads a band of the planes of the frame that begins at `start`.
+    fn read_band(&mut self, start: u64, band: Band) -> std::io::Result<Picture> {
         let Header { size, chroma, .. } = self.header;
         let sampling = match chroma {
             Chroma::C420 | Chroma::Mono => Sampling::Yuv420,
             Chroma::C422 | Chroma::C444 => Sampling::Yuv422,
         };
-        let mut picture = Picture::new(size, sampling).expect("the header's size was checked");
-        self.file.seek(SeekFrom::Start(start))?;
-        self.file.read_exact(&mut picture.luma)?;
-        match chroma {
-            Chroma::C420 | Chroma::C422 => {
-                self.file.read_exact(&mut picture.cb)?;
-                self.file.read_exact(&mut picture.cr)?;
-            }
-            Chroma::C444 => {
-                let mut full = vec![0; chroma.plane_bytes(size)];
-                for plane in [&mut picture.cb, &mut picture.cr] {
-                    self.file.read_exact(&mut full)?;
+        let lines = band.size_in(size).and_then(|lines| Picture::new(lines, sampling));
+        let mut picture = lines.ok_or(std::io::ErrorKind::InvalidInput)?;
+        // A plane of so many bytes has as large a part of them above the band.
+        let above = |bytes: usize| bytes as u64 * u64::from(band.top_px) / u64::from(size.height_px);
+        let luma_bytes = size.width_px as usize * size.height_px as usize;
+        self.read_plane(start + above(luma_bytes), &mut picture.luma)?;
+        let mut plane_at = start + luma_bytes as u64;
+        for plane in [&mut picture.cb, &mut picture.cr] {
+            let at = plane_at + above(chroma.plane_bytes(size));
+            match chroma {
+                Chroma::C420 | Chroma::C422 => self.read_plane(at, plane)?,
+                Chroma::C444 => {
+                    let mut full = vec![0; 2 * plane.len()];
+                    self.read_plane(at, &mut full)?;
                     halve_lines(&full, plane);
                 }
+                // A new picture has no colour.
+                Chroma::Mono => {}
             }
-            // A new picture has no colour.
-            Chroma::Mono => {}
+            plane_at += chroma.plane_bytes(size) as u64;
         }
         Ok(picture)
+    }
+
+    fn read_plane(&mut self, at: u64, plane: &mut [u8]) -> std::io::Result<()> {
+        self.file.seek(SeekFrom::Start(at))?;
+        self.file.read_exact(plane)
     }
 }
 
@@ -95,9 +105,9 @@ impl<R: BufRead + Seek + Send> FrameSource for Y4m<R> {
         self.header.rate
     }
 
-    fn frame(&mut self, sequence: u32, _size: Size) -> Result<Picture, SourceError> {
+    fn band(&mut self, sequence: u32, _size: Size, band: Band) -> Result<Picture, SourceError> {
         let index = sequence as usize % self.frames.len();
-        self.read_frame(self.frames[index]).map_err(|error| {
+        self.read_band(self.frames[index], band).map_err(|error| {
             let why = match error.kind() {
                 std::io::ErrorKind::UnexpectedEof => "it has become shorter".to_owned(),
                 _ => plain(&error),
@@ -166,21 +176,36 @@ mod tests {
     fn frames_repeat_from_the_start() {
         let mut y4m = Y4m::new(Cursor::new(file("420", &[ramp(384, 0), ramp(384, 7)]))).unwrap();
         assert_eq!(y4m.rate(), Rate { num: 25, den: 1 });
-        let second = y4m.frame(1, SIZE).unwrap();
+        let second = y4m.band(1, SIZE, Band::whole(SIZE)).unwrap();
         assert_eq!((second.luma[0], second.cb[0], second.cr[0]), (7, 7, 71));
-        assert_eq!(y4m.frame(2, SIZE).unwrap().luma[0], 0);
-        assert_eq!(y4m.frame(3, SIZE).unwrap(), second);
+        assert_eq!(y4m.band(2, SIZE, Band::whole(SIZE)).unwrap().luma[0], 0);
+        assert_eq!(y4m.band(3, SIZE, Band::whole(SIZE)).unwrap(), second);
+    }
+
+    #[test]
+    fn a_band_is_so_many_lines_of_each_plane() {
+        for (colour, bytes, chroma_lines) in
+            [("420", 384, 1), ("422", 512, 2), ("444", 768, 2), ("mono", 256, 1)]
+        {
+            let mut y4m = Y4m::new(Cursor::new(file(colour, &[ramp(bytes, 3)]))).unwrap();
+            let whole = y4m.band(0, SIZE, Band::whole(SIZE)).unwrap();
+            let band = y4m.band(0, SIZE, Band { top_px: 6, height_px: 4 }).unwrap();
+            let (from, to) = (8 * 3 * chroma_lines, 8 * 5 * chroma_lines);
+            assert_eq!(band.luma, whole.luma[16 * 6..16 * 10], "{colour}");
+            assert_eq!((&band.cb[..], &band.cr[..]), (&whole.cb[from..to], &whole.cr[from..to]), "{colour}");
+            assert!(y4m.band(0, SIZE, Band { top_px: 14, height_px: 4 }).is_err(), "beyond its end");
+        }
     }
 
     #[test]
     fn c444_becomes_422_and_mono_becomes_grey() {
         let mut y4m = Y4m::new(Cursor::new(file("444", &[ramp(768, 0)]))).unwrap();
-        let picture = y4m.frame(0, SIZE).unwrap();
+        let picture = y4m.band(0, SIZE, Band::whole(SIZE)).unwrap();
         assert_eq!(picture.sampling(), Sampling::Yuv422);
         // Cb of the plane that begins at byte 256: the mean of 2 n and 2 n + 1, rounded up.
         assert_eq!(picture.cb[..3], [1, 3, 5]);
         let mut y4m = Y4m::new(Cursor::new(file("mono", &[ramp(256, 0)]))).unwrap();
-        let picture = y4m.frame(0, SIZE).unwrap();
+        let picture = y4m.band(0, SIZE, Band::whole(SIZE)).unwrap();
         assert_eq!((picture.luma[9], picture.cb[9], picture.cr[63]), (9, 128, 128));
     }
 

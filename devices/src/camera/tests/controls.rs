@@ -90,7 +90,7 @@ fn values_beyond_the_limits_act_as_the_nearest() {
         pattern: 5,
     };
     let near = Controls { brightness: 127, contrast: 255, exposure: 16, gain: 4096, flip: 3, pattern: 0 };
-    let picture = |controls: &Controls| controls.take(&mut Ramp, 1, SIZE).unwrap();
+    let picture = |controls: &Controls| controls.take(&mut Ramp, 1, SIZE, Band::whole(SIZE)).unwrap();
     assert_eq!(picture(&far), picture(&near));
 }
 
@@ -122,7 +122,10 @@ fn a_set_counts_from_the_read_out_after_its_latch() {
 #[test]
 fn charts_are_those_of_the_page() {
     let size = Size { width_px: 64, height_px: 32 };
-    let chart = |pattern| Controls { pattern, ..Controls::default() }.take(&mut Ramp, 300, size).unwrap();
+    let chart = |pattern| {
+        let controls = Controls { pattern, ..Controls::default() };
+        controls.take(&mut Ramp, 300, size, Band::whole(size)).unwrap()
+    };
     let luma = |picture: &Picture, x: usize, y: usize| picture.luma[y * 64 + x];
     let bars = chart(1);
     assert_eq!([0, 7, 8, 63].map(|x| luma(&bars, x, 31)), [180, 180, 162, 16]);

@@ -4,6 +4,7 @@
 mod controls;
 mod doorbells;
 mod formats;
+mod parts;
 mod pictures;
 mod random;
 mod requested;
@@ -31,7 +32,7 @@ const NV12: u32 = 0x3231_564e;
 /// 1/30 s, rounded down.
 const PERIOD_NS: u64 = 33_333_333;
 
-/// A source whose frame `n` is 4:2:2 with luma `n + x + y`, Cb `2 y`, Cr `x`; frame 7 cannot be delivered.
+/// A source of [`SIZE`] whose frame `n` is 4:2:2 with luma `n + x + y`, Cb `2 y`, Cr `x`; frame 7 cannot be delivered.
 struct Ramp;
 
 impl FrameSource for Ramp {
@@ -44,18 +45,19 @@ impl FrameSource for Ramp {
     fn rate(&self) -> Rate {
         Rate { num: 30, den: 1 }
     }
-    fn frame(&mut self, sequence: u32, size: Size) -> Result<Picture, SourceError> {
+    fn band(&mut self, sequence: u32, size: Size, band: Band) -> Result<Picture, SourceError> {
         if sequence == 7 {
             return Err(SourceError("no frame 7".into()));
         }
-        let mut picture = Picture::new(size, Sampling::Yuv422).unwrap();
-        for y in 0..16 {
-            for x in 0..32 {
-                picture.luma[y * 32 + x] = (sequence as usize + x + y) as u8;
+        let mut picture = Picture::new(band.size_in(size).unwrap(), Sampling::Yuv422).unwrap();
+        let width = size.width_px as usize;
+        for (line, y) in (band.top_px..band.end_px()).enumerate() {
+            for x in 0..width {
+                picture.luma[line * width + x] = (sequence as usize + x + y as usize) as u8;
             }
-            for x in 0..16 {
-                picture.cb[y * 16 + x] = (2 * y) as u8;
-                picture.cr[y * 16 + x] = x as u8;
+            for x in 0..width / 2 {
+                picture.cb[line * width / 2 + x] = (2 * y) as u8;
+                picture.cr[line * width / 2 + x] = x as u8;
             }
         }
         Ok(picture)

@@ -7,6 +7,7 @@ mod planes;
 mod random;
 mod requested;
 mod state;
+mod steps;
 mod vrr;
 mod writeback;
 
