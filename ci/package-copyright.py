@@ -122,7 +122,7 @@ def stanza(package):
 def main():
     os.chdir(os.path.dirname(os.path.abspath(__file__)))
     out = [HEADER]
-    out += [stanza(package) for package in linked(json.loads(dependencies.metadata()))]
+    out += [stanza(package) for package in linked(json.loads(dependencies.metadata(".")))]
     expat = open("../LICENSE-MIT", encoding="utf-8").read().partition("\n\n")[2].partition("\n\n")[2]
     out.append(f"\nLicense: {EXPAT}\n{quoted(expat)}")
     for licence, file in COMMON.items():

@@ -136,7 +136,7 @@ mod tests {
         let error = restored(|saved| saved.kind = "camera".into()).unwrap_err();
         assert_eq!(error.to_string(), "Saved state of \"camera\" where \"gpu\" is expected");
         let error = restored(|saved| saved.version = 1).unwrap_err();
-        assert_eq!(error.to_string(), "Saved state of \"gpu\" has version 1; this program reads version 9");
+        assert_eq!(error.to_string(), "Saved state of \"gpu\" has version 1; this program reads version 10");
     }
 
     #[test]
