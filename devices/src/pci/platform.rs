@@ -373,4 +373,12 @@ impl Trace for TracePort<'_, '_> {
     fn record(&mut self, event: Event) {
         self.shared.record(self.rid, event);
     }
+
+    fn is_heard(&self) -> bool {
+        self.shared.trace.borrow().is_heard()
+    }
+
+    fn count(&mut self, events: u64) {
+        self.shared.trace.borrow_mut().count(events);
+    }
 }
