@@ -62,16 +62,7 @@ pub fn run(launch: &Launch, mut hooks: Hooks) -> Result<Outcome, HostError> {
     ready.machine.pause_at(pauses(launch));
     ends.bring(launch, &mut ready.machine)?;
     gdb.iter().for_each(|gdb| ready.back_end.attach(gdb.attached()));
-    if launch.snapshot.is_some() || conductor.is_some() {
-        control.allow_pauses();
-    }
-    if conductor.is_some() {
-        control.request_pause();
-    }
-    control.set_watchdog(launch.watchdog);
-    control.set_paced(launch.realtime);
-    launch.console_size.iter().for_each(|size| control.set_console_size(*size));
-    control.begin();
+    begin(&control, launch, conductor.is_some());
     let footprint = Footprint::open();
     if let Some(wanted) = sandbox {
         confine(wanted, launch, &mut ready, (&ends, gdb.as_ref()))?;
@@ -97,6 +88,20 @@ pub fn run(launch: &Launch, mut hooks: Hooks) -> Result<Outcome, HostError> {
         });
     }
     Ok(outcome)
+}
+
+/// Tells the control what is wanted of the run that begins.
+fn begin(control: &Control, launch: &Launch, conducted: bool) {
+    if launch.snapshot.is_some() || conducted {
+        control.allow_pauses();
+    }
+    if conducted {
+        control.request_pause();
+    }
+    control.set_watchdog(launch.watchdog);
+    control.set_paced(launch.realtime);
+    launch.console_size.iter().for_each(|size| control.set_console_size(*size));
+    control.begin();
 }
 
 /// Takes from the process what the run does not need.

@@ -33,7 +33,6 @@ const ALL: (u64, u64) = (0, 0xffff_ffff_ffff);
 /// Keeps events.
 #[derive(Default)]
 struct Events(Vec<Event>);
-
 impl Trace for Events {
     fn record(&mut self, event: Event) {
         self.0.push(event);
@@ -42,7 +41,6 @@ impl Trace for Events {
     fn is_heard(&self) -> bool {
         true
     }
-
     fn count(&mut self, _events: u64) {}
 }
 
