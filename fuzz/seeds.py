@@ -274,6 +274,7 @@ PROGRAMS = {
     "ports": bytes.fromhex("e4f0" "e6f1" "ec" "ef" "66ed"),
     "calls": bytes.fromhex("e805000000" "cd80" "cc" "eb04" "50" "58" "c3" "9c" "9d" "cf"),
     "segments": bytes.fromhex("8cd8" "8ed8" "0f00d8" "0f01e0" "8cc8" "1e" "1f" "0fa1"),
+    "outside": bytes.fromhex("bb00001000" "ffe3"),  # mov ebx, 0x100000; jmp rbx: beyond RAM
     "atomic": bytes.fromhex("f00fc107" "f00fb107" "8707" "0fae3f" "0fae37" "f0480fc70f"),
 }
 

@@ -33,7 +33,9 @@ impl Cpu {
         self.forget_code();
         let executed = self.with_bus(bus, |cpu| {
             let name = cpu.name_here();
-            let outcome = match cpu.single_step() {
+            let ended = cpu.single_step();
+            let trapped = ended.and_then(|()| if cpu.has_debug_trap() { cpu.debug_trap() } else { Ok(()) });
+            let outcome = match trapped {
                 Ok(()) => Outcome::Retired,
                 Err(Trap) => {
                     let vector = cpu.fault.vector;

@@ -55,6 +55,8 @@ impl Cpu {
             match self.before_instruction() {
                 Err(exit) => return exit,
                 Ok(false) => continue,
+                // An exception that waited has taken a cycle to be delivered.
+                Ok(true) if self.cycles >= until => continue,
                 Ok(true) => {}
             }
             let timer = self.next_timer().unwrap_or(Cycles::MAX).max(self.cycles + 1);
@@ -139,7 +141,8 @@ impl Cpu {
         Ok(())
     }
 
-    /// One instruction, then the end of the interrupt shadow and the traps of breakpoints and the single step.
+    /// One instruction, then the end of the interrupt shadow. The traps of breakpoints and the single step wait from then on
+    /// ([`has_debug_trap`](Self::has_debug_trap)): they take a cycle of their own, which may be beyond the deadline.
     pub(crate) fn single_step(&mut self) -> Result<(), Trap> {
         let stepping = self.control & TF != 0;
         self.trap_held = false;
@@ -163,7 +166,7 @@ impl Cpu {
         if stepping && !self.trap_held {
             self.sys.debug_hits |= SINGLE_STEP;
         }
-        if self.has_debug_trap() { self.debug_trap() } else { Ok(()) }
+        Ok(())
     }
 
     /// Runs blocks until the limit, `exactly` or with the last block that ends before it, or until something must be looked at. An

@@ -54,6 +54,26 @@ fn a_fetch_from_a_no_execute_page_is_reported_as_a_fetch() {
     assert_eq!(m.cpu.state().cr2, page + 0x123);
 }
 
+/// The fuzz target `cpu` found that a state taken after this could not be restored: the TLB keeps the page that was asked for.
+#[test]
+fn a_jump_to_a_device_raises_ud_and_the_state_is_taken_and_restored() {
+    let device = RAM_BYTES + 0x5000;
+    let mut m = Machine::new();
+    m.map(device, device, PRESENT | WRITE | USER);
+    m.assemble(CODE, |a| a.jmp(rdi).unwrap());
+    m.with_state(|s| s.gpr[reg::RDI] = device);
+    let (vector, frame) = m.run_to_handler(false);
+    assert_eq!((vector, frame.rip), (6, device));
+    let (state, translations) = (m.cpu.state(), m.cpu.translations());
+    let mut other = m.another_cpu();
+    other.set_state(&state);
+    assert!(other.set_translations(&translations));
+    assert_eq!((other.state(), other.translations()), (state, translations));
+    m.cpu = other;
+    m.with_state(|s| (s.rip, s.halted) = (device, false));
+    assert_eq!(m.run_to_handler(false).0, 6, "a page that is known, and still no code");
+}
+
 #[test]
 fn an_exception_in_user_code_takes_its_stack_from_the_tss() {
     let mut m = Machine::new();

@@ -3,7 +3,7 @@
 mod machine;
 
 use fencepost_softcpu::bus::Exit;
-use fencepost_softcpu::state::{CpuState, reg};
+use fencepost_softcpu::state::{CpuState, PendingException, reg};
 use fencepost_time::{Cycles, Tsc};
 use iced_x86::code_asm::*;
 use machine::*;
@@ -43,6 +43,29 @@ fn run_in_pieces(pieces: &[u64]) -> CpuState {
         assert_eq!(m.cpu.retired(), *until);
     }
     m.cpu.state()
+}
+
+/// The fuzz target `cpu` found that the trap behind an instruction took its cycle beyond the deadline.
+#[test]
+fn exceptions_between_instructions_meet_a_deadline_exactly() {
+    let run = |pieces: &mut dyn Iterator<Item = u64>| {
+        let mut m = Machine::new();
+        busy(&mut m);
+        // The handler of debug exceptions: IRET.
+        m.write(HANDLERS + 16, 0xcf48u16);
+        m.with_state(|s| {
+            s.rflags |= 0x100;
+            s.pending_exception = Some(PendingException { vector: 1, error_code: None });
+        });
+        for until in pieces {
+            assert_eq!((m.cpu.run(&mut m.bus, Cycles(until)), m.cpu.cycles().0), (Exit::Deadline, until));
+        }
+        m.cpu.state()
+    };
+    let whole = run(&mut [3000].into_iter());
+    assert_eq!(run(&mut (1..=3000)), whole);
+    assert_eq!(run(&mut (1..=1500).map(|n| 2 * n)), whole);
+    assert_eq!(run(&mut (1..=1000).map(|n| 3 * n)), whole);
 }
 
 #[test]
