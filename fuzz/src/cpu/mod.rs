@@ -7,7 +7,7 @@
 //! | 1 | when the CPU is looked at on the way |
 //! | 1 | how many fields of the state differ from the mode's usual ones; for each its number and a value (`set`) |
 //! | 1 | how many places of memory are written; for each an address of 3 bytes, a length and the bytes |
-//! | the rest | code |
+//! | the rest | code, behind which the CPU waits in a jump to itself |
 
 mod bus;
 mod tables;
@@ -65,13 +65,27 @@ impl Setup {
             let (at, len) = (from.number(3) as usize % memory.len(), from.u8());
             memory[at..].iter_mut().zip(from.take(len.into())).for_each(|(to, from)| *to = *from);
         }
-        memory[CODE..].iter_mut().zip(from.rest()).for_each(|(to, from)| *to = *from);
+        let code = from.rest();
+        let code = &code[..code.len().min(DATA - CODE)];
+        let (begin, beyond) = memory[CODE..].split_at_mut(code.len());
+        begin.copy_from_slice(code);
+        wait_in(beyond);
         Setup { state, memory, halfway }
     }
 
     /// When the CPU is looked at.
     pub fn halfway(&self) -> Cycles {
         self.halfway
+    }
+}
+
+/// Fills what is empty of the code's pages with jumps to themselves. To decode the nothing behind an input's code would take a hundred
+/// times as long as to run the input.
+fn wait_in(memory: &mut [u8]) {
+    const JUMP: [u8; 2] = [0xeb, 0xfe];
+    let length = memory.len() - (RAM_BYTES - DATA);
+    for pair in memory[..length].chunks_exact_mut(2).filter(|pair| **pair == [0, 0]) {
+        pair.copy_from_slice(&JUMP);
     }
 }
 
