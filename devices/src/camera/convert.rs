@@ -100,7 +100,8 @@ fn write_line(format: PixelFormat, from: &Line<'_>, colours: &mut Colours, y: us
             bytes.copy_from_slice(&[cb, luma[0], cr, luma[1]]);
         }),
         PixelFormat::Nv12 | PixelFormat::Grey => {
-            to.iter_mut().zip(from.luma).for_each(|(byte, &luma)| *byte = luma);
+            let both = to.len().min(from.luma.len());
+            to[..both].copy_from_slice(&from.luma[..both]);
         }
         PixelFormat::Xrgb8888 => colours.put(from, to),
         PixelFormat::Bayer8 => {

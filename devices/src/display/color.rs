@@ -47,6 +47,11 @@ impl ColorRegs {
         }
     }
 
+    /// Whether a picture can be another after [`apply`](Self::apply).
+    pub fn changes_any(&self) -> bool {
+        self.control.intersects(ColorControl::MATRIX | ColorControl::GAMMA)
+    }
+
     /// Changes a picture of bytes B, G, R and one that is left alone.
     pub fn apply(&self, picture: &mut [u8]) {
         if self.control.contains(ColorControl::MATRIX) {

@@ -50,10 +50,18 @@ pub(super) fn put_whole(fetched: &Fetched<'_>, strip: &mut Strip<'_>) {
     let above = strip.row_bytes().saturating_mul(strip.top as usize);
     let pixels = fetched.pixels.get(above..).unwrap_or_default();
     for (out, pixel) in strip.lines.chunks_exact_mut(4).zip(pixels.chunks_exact(4)) {
-        let &[b, g, r, x] = pixel else { continue };
+        out.copy_from_slice(pixel);
+    }
+    clear_rest(strip.lines);
+}
+
+/// Clears of each pixel the byte that is no colour.
+pub(super) fn clear_rest(pixels: &mut [u8]) {
+    for pixel in pixels.chunks_exact_mut(4) {
+        let &mut [b, g, r, x] = pixel else { continue };
         // As one word, so that compilers see that many pixels can be masked at once.
         let word = u32::from_le_bytes([b, g, r, x]) & 0x00ff_ffff;
-        out.copy_from_slice(&word.to_le_bytes());
+        pixel.copy_from_slice(&word.to_le_bytes());
     }
 }
 

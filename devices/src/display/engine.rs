@@ -263,7 +263,7 @@ impl Head {
             ports.trace.record(Event::Underrun { engine: self.engine(ports), frame });
             self.fail(error.bit, ports);
         }
-        let crc = made.unwrap_or_else(|_| crc32_of_zeros(self.picture.len() as u64));
+        let crc = made.unwrap_or_else(|_| crc32_of_zeros(self.picture_bytes() as u64));
         self.state.crc = FrameCrc { frame, value: crc };
         ports.trace.record(Event::ScanOut { engine: self.engine(ports), frame, crc });
         let what = if made.is_ok() { Offered::Picture } else { Offered::Black };
@@ -280,8 +280,13 @@ impl Head {
         shown.offered = what;
         let (size, flip) = (raster.mode.active, self.state.latched);
         let (width_px, height_px) = (u32::from(size.width_px), u32::from(size.height_px));
-        let (scanout, xrgb) = (u32::from(self.number), &self.picture);
+        let (scanout, xrgb) = (u32::from(self.number), self.kept.picture().unwrap_or(&self.picture));
         self.sink.picture(&Scanned { scanout, frame, flip, fresh, crc, now, width_px, height_px, xrgb });
+    }
+
+    /// The picture that was made last.
+    pub(super) fn picture(&self) -> &[u8] {
+        self.kept.picture().unwrap_or(&self.picture)
     }
 
     /// Bytes of the picture.

@@ -2,8 +2,9 @@
 //! picture that was made of the same bytes by the same registers is not made again.
 
 use super::color::ColorRegs;
-use super::compose::Fetched;
+use super::compose::{self, Fetched};
 use super::layer::{FetchError, Layer};
+use super::making::SUM_BYTES;
 use super::plane::Planes;
 use super::registers::{PLANES, Size};
 use crate::ports::{Kept, Ports, Seen};
@@ -18,6 +19,8 @@ struct Bytes {
     layer: Option<Layer>,
     packed: Vec<u8>,
     seen: Seen,
+    /// They are the picture itself: nothing is above them, and what is no colour is cleared.
+    is_picture: bool,
 }
 
 impl Bytes {
@@ -42,6 +45,19 @@ impl Bytes {
             self.resize(layer.packed_bytes());
         }
         layer.fetch(list, (at, to), &mut self.packed, &mut self.seen, ports)
+    }
+
+    /// From now on they are the picture itself, or not: what was held as the other is read anew.
+    fn set_picture(&mut self, is_picture: bool) {
+        if self.is_picture != is_picture {
+            self.seen = Seen::default();
+            self.is_picture = is_picture;
+        }
+    }
+
+    /// How many bytes there are when byte `at` of the span is next.
+    fn before(&self, at: u64) -> usize {
+        self.layer.map_or(0, |layer| layer.packed_before(at)).min(self.packed.len())
     }
 
     /// Makes room for so many bytes. Those that are new come from the host when they are first written.
@@ -83,12 +99,11 @@ impl KeptPlane {
     }
 }
 
-/// What a picture was made by, and its CRC as far as that is known: that of its first piece, of its first two, and so on.
+/// What a picture was made by.
 struct Made {
     planes: Planes,
     color: ColorRegs,
     active: Size,
-    sums: Vec<u32>,
 }
 
 /// What is kept of a head's planes and of its picture. It is no state: without it a frame is the same, but takes longer.
@@ -96,6 +111,10 @@ struct Made {
 pub(super) struct KeptFrame {
     planes: [KeptPlane; PLANES],
     made: Option<Made>,
+    /// The CRC of the picture as far as that is known: that of its first piece, of its first two, and so on.
+    sums: Vec<u32>,
+    /// The plane whose pixels, as they are held, are the picture.
+    whole: Option<usize>,
     /// Some of it was read before this display was restored.
     is_foreign: bool,
 }
@@ -110,19 +129,56 @@ pub enum Which {
 }
 
 impl KeptFrame {
-    /// Reads a piece of a layer of plane `index`, bytes `at..to` of its span.
+    /// Reads a piece of a layer of plane `index`, bytes `at..to` of its span. If its pixels `are_all` that is shown, they become the
+    /// picture where they are, and the CRC of what is there is worked out while the host has it at hand.
     pub fn fetch(
         &mut self,
         (index, which): (usize, Which),
         place: Option<(Layer, &SgList)>,
-        piece: (u64, u64),
+        (at, to): (u64, u64),
+        are_all: bool,
         ports: &mut Ports<'_>,
     ) -> Result<(), FetchError> {
         let Some(kept) = self.planes.get_mut(index) else { return Ok(()) };
-        if kept.layer(which).fetch(place, piece, ports)? == Kept::No {
+        let is_picture = are_all && which == Which::Pixels && !self.is_foreign;
+        let bytes = kept.layer(which);
+        bytes.set_picture(is_picture);
+        if bytes.fetch(place, (at, to), ports)? == Kept::No {
+            let from = bytes.before(at);
             self.made = None;
+            self.sums.truncate(if is_picture { from / SUM_BYTES } else { 0 });
+            if is_picture {
+                // With the pixel that the piece before may have ended in.
+                let end = bytes.before(to);
+                compose::clear_rest(bytes.packed.get_mut(from & !3..end).unwrap_or_default());
+            }
+        }
+        if is_picture {
+            self.whole = Some(index);
+            let end = bytes.before(to);
+            self.sum_to(index, end);
         }
         Ok(())
+    }
+
+    /// Works out the CRC of the pieces that end at byte `end` of the picture or before.
+    fn sum_to(&mut self, index: usize, end: usize) {
+        let Some(kept) = self.planes.get(index) else { return };
+        let picture = &kept.pixels.packed;
+        loop {
+            let from = self.sums.len().saturating_mul(SUM_BYTES);
+            let to = from.saturating_add(SUM_BYTES).min(picture.len());
+            if from >= to || to > end {
+                return;
+            }
+            let piece = picture.get(from..to).unwrap_or_default();
+            self.sums.push(crc_of(self.sums.last().copied().unwrap_or(0), piece));
+        }
+    }
+
+    /// The picture, if it is pixels as they were read.
+    pub fn picture(&self) -> Option<&[u8]> {
+        self.planes.get(self.whole?).map(|plane| plane.pixels.packed.as_slice())
     }
 
     /// So many of the bytes that were read of the layers of each plane.
@@ -142,7 +198,7 @@ impl KeptFrame {
             {
                 Some(layer) => {
                     packed.resize(layer.packed_bytes(), 0);
-                    Bytes { layer: Some(layer), packed, seen: Seen::default() }
+                    Bytes { layer: Some(layer), packed, ..Bytes::default() }
                 }
                 None => Bytes::default(),
             };
@@ -169,7 +225,7 @@ impl KeptFrame {
             *self = KeptFrame::default();
             return;
         }
-        self.made = Some(Made { planes, color, active, sums: Vec::new() });
+        self.made = Some(Made { planes, color, active });
         let mut room = KEPT_BYTES_MAX;
         for (kept, plane) in self.planes.iter_mut().zip(&planes) {
             match room.checked_sub(kept.len()) {
@@ -182,6 +238,8 @@ impl KeptFrame {
     /// The picture is about to be another than was made.
     pub fn unmade(&mut self) {
         self.made = None;
+        self.whole = None;
+        self.sums.clear();
     }
 
     /// Nobody goes on with what was read.
@@ -192,16 +250,25 @@ impl KeptFrame {
         }
     }
 
-    /// The CRC of the pieces of the picture up to `piece`, which `work_out` works out where it is not known.
-    pub fn sum(&mut self, piece: usize, work_out: impl FnOnce() -> u32) -> u32 {
-        let Some(made) = &mut self.made else { return work_out() };
-        if let Some(&sum) = made.sums.get(piece) {
+    /// The CRC of the picture up to byte `to`; its last piece begins at `from`, and the CRC of those before is `before`. It was
+    /// `composed`, unless it is pixels as they were read.
+    pub fn sum(&mut self, (from, to): (usize, usize), before: u32, composed: &[u8]) -> u32 {
+        let number = from / SUM_BYTES;
+        if let Some(&sum) = self.sums.get(number) {
             return sum;
         }
-        let sum = work_out();
-        if made.sums.len() == piece {
-            made.sums.push(sum);
+        let picture = self.picture().unwrap_or(composed);
+        let sum = crc_of(before, picture.get(from..to).unwrap_or_default());
+        if self.made.is_some() && self.sums.len() == number {
+            self.sums.push(sum);
         }
         sum
     }
+}
+
+/// The CRC of bytes behind others, whose CRC is `before`.
+fn crc_of(before: u32, bytes: &[u8]) -> u32 {
+    let mut sum = crc32fast::Hasher::new_with_initial(before);
+    sum.update(bytes);
+    sum.finalize()
 }

@@ -8,8 +8,8 @@ use super::registers::{ErrorBits, Point, Size};
 use crate::ports::{Iova, Kept, Ports, Seen};
 use crate::sg::{SgError, SgList};
 
-/// The largest piece that is read at once, in bytes and in segments.
-const PIECE_BYTES: u64 = 1 << 20;
+/// The largest piece that is read at once, in bytes (that of a CRC, `making::SUM_BYTES`) and in segments.
+const PIECE_BYTES: u64 = 1 << 18;
 const PIECE_SEGMENTS: u64 = 1024;
 
 /// Lines of units at equal distances.

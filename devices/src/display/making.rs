@@ -27,8 +27,8 @@ const ACCESS_NS: u64 = 1200;
 const PAGE_BYTES: u64 = 4096;
 /// Bytes that are moved, or whose CRC is worked out, in a nanosecond.
 const BYTES_IN_NS: u64 = 12;
-/// Bytes whose CRC is worked out in a step.
-pub const SUM_BYTES: usize = 1 << 20;
+/// Bytes whose CRC is worked out in a step: as many as a host's second cache has room for, beside where they came from.
+pub const SUM_BYTES: usize = 1 << 18;
 
 /// What takes a pixel of the picture, in picoseconds: to be cleared, copied, decoded and blended, scaled, changed by the matrix and by the
 /// table, and put into the format of a write-back.

@@ -9,7 +9,7 @@ use super::kept::{KeptFrame, Which};
 use super::layer::{FetchError, Layer};
 use super::plane::{PlaneRegs, Planes, from_below};
 use super::raster::Mode;
-use super::registers::{ErrorBits, PLANES};
+use super::registers::{ErrorBits, PLANES, Size};
 use super::state::Offered;
 use super::vrr::VrrRegs;
 use super::writeback::WritebackRegs;
@@ -142,6 +142,13 @@ impl Shown {
             Which::Chroma if plane.chroma.entries != 0 => lists.chroma.as_ref(),
             _ => lists.pixels.as_ref(),
         }
+    }
+
+    /// Whether the picture is the pixels of a plane as they are.
+    pub(super) fn is_one_plane(&self, active: Size) -> bool {
+        let mut on = self.planes.iter().filter(|plane| plane.on);
+        let (first, second) = (on.next(), on.next());
+        second.is_none() && first.is_some_and(|plane| plane.fills(active)) && !self.color.changes_any()
     }
 
     /// Makes lines of the picture of the planes, which were read.

@@ -59,7 +59,7 @@ impl Head {
     fn step(&mut self, making: Making, spent_ns: &mut u64, ports: &mut Ports<'_>) -> Option<Making> {
         let active = self.state.raster?.mode.active;
         let (next, ns) = match making.next {
-            Step::Fetch { layer, at } => match self.read_piece(layer, at, ports) {
+            Step::Fetch { layer, at } => match self.read_piece(layer, at, active, ports) {
                 Ok(done) => done,
                 Err(error) => {
                     let frame = self.state.fetching.take()?;
@@ -76,14 +76,21 @@ impl Head {
     }
 
     /// Reads a piece of a layer; what comes next, and what that took.
-    fn read_piece(&mut self, number: u8, at: u64, ports: &mut Ports<'_>) -> Result<(Step, u64), FetchError> {
+    fn read_piece(
+        &mut self,
+        number: u8,
+        at: u64,
+        active: Size,
+        ports: &mut Ports<'_>,
+    ) -> Result<(Step, u64), FetchError> {
         let behind_all = Step::Compose { line: 0 };
         let Some(shown) = &self.state.shown else { return Ok((behind_all, 0)) };
         let Some((index, layer)) = making::layer(&shown.planes, number) else { return Ok((behind_all, 0)) };
         let which = if number % 2 == 0 { Which::Pixels } else { Which::Chroma };
         let place = layer.zip(shown.list_of(index, which));
         let (to, ns) = place.map_or((0, 0), |(layer, list)| layer.piece(list, at));
-        self.kept.fetch((index, which), place, (at, to), ports)?;
+        let are_all = shown.is_one_plane(active);
+        self.kept.fetch((index, which), place, (at, to), are_all, ports)?;
         let behind = number.saturating_add(1);
         let next = match place {
             Some((layer, _)) if to < layer.span_bytes() => Step::Fetch { layer: number, at: to },
@@ -99,7 +106,9 @@ impl Head {
         let shown = self.state.shown.as_ref();
         let (planes, color) = shown.map_or((&dark.0, &dark.1), |shown| (&shown.planes, &shown.color));
         let (end, ns) = making::lines(planes, color, active, line);
-        let there = self.kept.was_made_by(planes, color, active);
+        let made = self.kept.was_made_by(planes, color, active);
+        let one_plane = shown.is_some_and(|shown| shown.is_one_plane(active));
+        let there = made || (one_plane && self.kept.picture().is_some());
         let row = making::row_bytes(active);
         let place = row.saturating_mul(line as usize)..row.saturating_mul(end as usize);
         if let Some(lines) = self.picture.get_mut(place).filter(|_| !there) {
@@ -112,7 +121,7 @@ impl Head {
         if end < u32::from(active.height_px) {
             return (Step::Compose { line: end }, ns);
         }
-        if !there {
+        if !made {
             self.kept.made(*planes, *color, active);
         }
         (Step::Sum { at: 0, crc: 0 }, ns)
@@ -121,15 +130,10 @@ impl Head {
     /// Works out the CRC of some bytes; behind the last the frame is shown, and may be written back.
     fn sum(&mut self, at: u64, crc: u32, ports: &mut Ports<'_>) -> Option<(Step, u64)> {
         let from = at as usize;
-        let to = from.saturating_add(SUM_BYTES).min(self.picture.len());
-        let bytes = self.picture.get(from..to).unwrap_or_default();
-        let ns = making::sum_ns(bytes.len());
-        let crc = self.kept.sum(from / SUM_BYTES, || {
-            let mut sum = crc32fast::Hasher::new_with_initial(crc);
-            sum.update(bytes);
-            sum.finalize()
-        });
-        if to < self.picture.len() {
+        let to = from.saturating_add(SUM_BYTES).min(self.picture_bytes());
+        let ns = making::sum_ns(to.saturating_sub(from));
+        let crc = self.kept.sum((from, to), crc, &self.picture);
+        if to < self.picture_bytes() {
             return Some((Step::Sum { at: to as u64, crc }, ns));
         }
         let frame = self.state.fetching.take()?;
@@ -162,7 +166,7 @@ impl Head {
         let (end, ns) = making::written_lines(active, line, |y| regs.segments_of(&list, active, y));
         let row = making::row_bytes(active);
         let place = row.saturating_mul(line as usize)..row.saturating_mul(end as usize);
-        let lines = self.picture.get(place).unwrap_or_default();
+        let lines = self.picture().get(place).unwrap_or_default();
         let put = regs.put(&list, active, (line, lines), ports);
         if put.is_ok() && end < u32::from(active.height_px) {
             return Some((Step::Write { list, line: end }, ns));
@@ -199,9 +203,9 @@ impl Head {
         let (read, composed) = match making.next {
             Step::Fetch { layer, at } => (read(layer, at), 0),
             Step::Compose { line } => (read(making::layers(&planes), 0), row.saturating_mul(line as usize)),
-            Step::Sum { .. } | Step::Write { .. } => (Vec::new(), self.picture.len()),
+            Step::Sum { .. } | Step::Write { .. } => (Vec::new(), self.picture().len()),
         };
-        making.so_far = SoFar { read, picture: self.picture.get(..composed).unwrap_or_default().to_vec() };
+        making.so_far = SoFar { read, picture: self.picture().get(..composed).unwrap_or_default().to_vec() };
         state
     }
 

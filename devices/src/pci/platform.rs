@@ -220,17 +220,10 @@ impl Dma for DmaPort<'_, '_> {
         visit: &mut dyn FnMut(VolatileSlice<'_>, Kept),
     ) -> Result<(), DmaFault> {
         self.find(iova, len, Access::Read)?;
-        for &(start, piece) in &self.pieces {
-            let mut done = 0usize;
-            while done < piece.len() {
-                let gpa = Gpa(start.0.saturating_add(done as u64));
-                let len = in_page(gpa).min(piece.len().saturating_sub(done));
-                // Inside the piece by construction.
-                let Ok(span) = piece.subslice(done, len) else { break };
-                visit(span, seen.next(gpa, len, (self.observe)(gpa)));
-                done = done.saturating_add(len);
-            }
-        }
+        // All are looked at before the first is read: what the reader does with one keeps the host's processor from the next.
+        let kept: Vec<Kept> =
+            spans(&self.pieces).map(|(gpa, span)| seen.next(gpa, span.len(), (self.observe)(gpa))).collect();
+        spans(&self.pieces).zip(kept).for_each(|((_, span), kept)| visit(span, kept));
         Ok(())
     }
 }
@@ -301,6 +294,20 @@ impl DmaPort<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// The spans of pieces, none of which reaches over the end of a page.
+fn spans<'p>(pieces: &'p [(Gpa, VolatileSlice<'p>)]) -> impl Iterator<Item = (Gpa, VolatileSlice<'p>)> {
+    pieces.iter().flat_map(|&(start, piece)| {
+        let mut done = 0usize;
+        std::iter::from_fn(move || {
+            let gpa = Gpa(start.0.saturating_add(done as u64));
+            let len = in_page(gpa).min(piece.len().saturating_sub(done));
+            let span = piece.subslice(done, len).ok().filter(|span| !span.is_empty())?;
+            done = done.saturating_add(len);
+            Some((gpa, span))
+        })
+    })
 }
 
 /// Bytes from an address to the end of its page.

@@ -105,6 +105,31 @@ fn the_order_says_what_is_above_and_the_number_where_orders_are_equal() {
     }
 }
 
+/// A plane that fills the screen is the picture as it was read; of what is held of it no other picture is made.
+#[test]
+fn pixels_that_were_the_picture_are_read_anew_when_something_is_above_them_or_their_alpha_counts() {
+    let mut bench = Bench::on("");
+    bench.fill(0x400, b"XR24", (WIDTH, HEIGHT), [1, 2, 3, 0x80]);
+    assert_eq!(bench.show()[3][7], 0x03_0201);
+    assert_eq!(bench.show()[3][7], 0x03_0201, "the same bytes");
+    bench.write(0x404, u32::from_le_bytes(*b"AR24"));
+    bench.write(0x42c, 0xff02);
+    // (100 * 128 / 255)
+    bench.fill(0x400, b"AR24", (WIDTH, HEIGHT), [100, 100, 100, 0x80]);
+    assert_eq!(bench.show()[3][7], 0x32_3232);
+    bench.write(0x404, u32::from_le_bytes(*b"XR24"));
+    assert_eq!(bench.show()[3][7], 0x64_6464);
+    bench.write(0x404, u32::from_le_bytes(*b"AR24"));
+    assert_eq!(bench.show()[3][7], 0x32_3232);
+    bench.write(0x404, u32::from_le_bytes(*b"XR24"));
+    bench.fill(OVERLAY, b"XR24", (1, 1), [9, 9, 9, 9]);
+    assert_eq!(bench.show()[0][..2], [0x09_0909, 0x64_6464]);
+    bench.write(OVERLAY, 0);
+    assert_eq!(bench.show()[0][..2], [0x64_6464; 2]);
+    bench.write(0x400, 0);
+    assert_eq!(bench.show()[0][..2], [0; 2]);
+}
+
 #[test]
 fn alpha_is_mixed_by_the_equations_of_the_page() {
     // Pixel 200 of alpha 100 over 50; plane alpha 128.

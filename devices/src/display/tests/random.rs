@@ -45,7 +45,7 @@ fn commit_something(head: u32, dice: &mut Random, world: &mut World, display: &m
         (0x108, 100 | 100 << 16),
         (0x10c, dice.pick(&[1000, 1000, 1000, 0])),
         (0x100, 1),
-        (0x404, 0x3432_5258),
+        (0x404, dice.pick(&[0x3432_5258, 0x3432_5258, 0x3432_5241])),
         (0x408, 0x1000),
         (0x40c, dice.pick(&[0, 0, 0, u32::MAX])),
         (0x410, dice.pick(&[1, 2, 32_768])),
