@@ -75,14 +75,15 @@ pub fn both(first: Option<Box<dyn FrameSink>>, second: impl FrameSink + 'static)
     }
 }
 
-/// Writes one picture of `width` and `height` pixels (as [`Frame::pixels`] has them) as an RGB PNG, to the last byte: a full disk is an
+/// Writes one picture of `width` and `height` pixels (as [`Frame::pixels`] has them) as [`write_rgb_png`] does.
+pub fn write_png(to: impl std::io::Write, size: (u32, u32), pixels: &[u8]) -> std::io::Result<()> {
+    write_rgb_png(to, size, &xrgb8888_to_rgb(pixels))
+}
+
+/// Writes one picture of `width` and `height` pixels, bytes red, green and blue, as an RGB PNG, to the last byte: a full disk is an
 /// error here, not when `to` is dropped.
-pub fn write_png(
-    mut to: impl std::io::Write,
-    (width, height): (u32, u32),
-    pixels: &[u8],
-) -> std::io::Result<()> {
-    encode(&mut to, (width, height), pixels).map_err(|error| match error {
+pub fn write_rgb_png(mut to: impl std::io::Write, size: (u32, u32), rgb: &[u8]) -> std::io::Result<()> {
+    encode(&mut to, size, rgb).map_err(|error| match error {
         png::EncodingError::IoError(error) => error,
         other => std::io::Error::other(other),
     })?;
@@ -92,14 +93,14 @@ pub fn write_png(
 fn encode(
     to: impl std::io::Write,
     (width, height): (u32, u32),
-    pixels: &[u8],
+    rgb: &[u8],
 ) -> Result<(), png::EncodingError> {
     let mut encoder = png::Encoder::new(to, width, height);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
-    encoder.set_compression(png::Compression::Fast);
+    encoder.set_compression(png::Compression::Fastest);
     let mut writer = encoder.write_header()?;
-    writer.write_image_data(&xrgb8888_to_rgb(pixels))?;
+    writer.write_image_data(rgb)?;
     writer.finish()
 }
 

@@ -68,14 +68,14 @@ impl Shares {
 }
 
 impl Planar {
-    /// The picture as XRGB8888 (bytes B, G, R, 0), each pixel with the chroma sample that covers it.
-    pub fn to_xrgb(&self) -> Vec<u8> {
+    /// The picture as red, green and blue, each pixel with the chroma sample that covers it.
+    pub fn to_rgb(&self) -> Vec<u8> {
         let shares = Shares::new(self.range, true);
-        let mut out = Vec::with_capacity(self.width * self.height * 4);
+        let mut out = Vec::with_capacity(self.width * self.height * 3);
         for row in 0..self.height {
             // The same samples again have the same colours: many pictures have lines that are alike.
             if row > 0 && self.line(row) == self.line(row - 1) {
-                out.extend_from_within(out.len() - self.width * 4..);
+                out.extend_from_within(out.len() - self.width * 3..);
             } else {
                 self.convert(row, &shares, &mut out);
             }
@@ -83,19 +83,19 @@ impl Planar {
         out
     }
 
-    /// Whether `pixels` of XRGB8888 are the picture, whatever their X bytes. It makes no picture of its own, which would be larger than
-    /// what a processor keeps near.
-    pub fn is_shown_by(&self, pixels: &[u8]) -> bool {
+    /// Whether the bytes `rgb` are the picture. It makes no picture of its own, which would be larger than what a processor keeps
+    /// near.
+    pub fn is_shown_by(&self, rgb: &[u8]) -> bool {
         let shares = Shares::new(self.range, true);
-        let row_bytes = self.width * 4;
+        let row_bytes = self.width * 3;
         let mut line = Vec::with_capacity(row_bytes);
-        pixels.len() == row_bytes * self.height
-            && pixels.chunks_exact(row_bytes).enumerate().all(|(row, shown)| {
+        rgb.len() == row_bytes * self.height
+            && rgb.chunks_exact(row_bytes).enumerate().all(|(row, shown)| {
                 if row == 0 || self.line(row) != self.line(row - 1) {
                     line.clear();
                     self.convert(row, &shares, &mut line);
                 }
-                are_alike(&line, shown)
+                line == shown
             })
     }
 
@@ -111,8 +111,7 @@ impl Planar {
         let [luma, cb, cr] = self.line(row);
         for (column, y) in luma.iter().enumerate() {
             let at = column / self.sub_x;
-            let [r, g, b] = shares.colour(*y, cb[at], cr[at]);
-            out.extend_from_slice(&[b, g, r, 0]);
+            out.extend_from_slice(&shares.colour(*y, cb[at], cr[at]));
         }
     }
 
@@ -137,13 +136,6 @@ impl Planar {
     }
 }
 
-/// Whether pixels have the same colours: without a branch for each, so that many are compared at once.
-fn are_alike(a: &[u8], b: &[u8]) -> bool {
-    let word = |pixel: &[u8]| pixel.try_into().map_or(0, u32::from_le_bytes);
-    let pairs = a.chunks_exact(4).zip(b.chunks_exact(4));
-    pairs.fold(0, |bits, (a, b)| bits | (word(a) ^ word(b))) & 0x00ff_ffff == 0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,14 +152,14 @@ mod tests {
     fn a_picture_is_shown_by_its_pixels_alone() {
         let planes = [(0..64).collect(), vec![90; 16], (100..116).collect()];
         let picture = Planar { width: 8, height: 8, sub_x: 2, sub_y: 2, range: Range::Full, planes };
-        let pixels = picture.to_xrgb();
+        let pixels = picture.to_rgb();
         assert!(picture.is_shown_by(&pixels));
         for at in 0..pixels.len() {
             let mut other = pixels.clone();
             other[at] ^= 1;
-            assert_eq!(picture.is_shown_by(&other), at % 4 == 3, "byte {at}");
+            assert!(!picture.is_shown_by(&other), "byte {at}");
         }
-        assert!(!picture.is_shown_by(&pixels[4..]) && !picture.is_shown_by(&[]));
+        assert!(!picture.is_shown_by(&pixels[3..]) && !picture.is_shown_by(&[]));
     }
 
     #[test]

@@ -7,12 +7,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use fencepost_devices::pixel::xrgb8888_to_rgb;
 use fencepost_report::whole;
 
 use crate::allowance::Allowance;
 use crate::control::Control;
 use crate::error::plain;
-use crate::frames::{Frame, write_png};
+use crate::frames::{Frame, write_rgb_png};
 use crate::outlet::{Delivery, Finished, Full, Gate, Handle, Items, Load, Outlet};
 use crate::sandbox::Role;
 use crate::say;
@@ -22,7 +23,7 @@ const BOUND_BYTES: usize = 64 << 20;
 
 /// What a file is to hold.
 pub enum Content {
-    /// A picture, as PNG: width and height in pixels, and pixels as [`Frame::pixels`] has them.
+    /// A picture, as PNG: width and height in pixels, and red, green and blue of each pixel.
     Picture(u32, u32, Vec<u8>),
     /// These bytes.
     Bytes(Vec<u8>),
@@ -31,7 +32,7 @@ pub enum Content {
 impl Content {
     /// The picture of `frame`.
     pub fn picture(frame: &Frame<'_>) -> Self {
-        Content::Picture(frame.width, frame.height, frame.pixels.to_vec())
+        Content::Picture(frame.width, frame.height, xrgb8888_to_rgb(frame.pixels))
     }
 
     fn bytes(&self) -> usize {
@@ -43,9 +44,9 @@ impl Content {
     /// What its file holds.
     fn encoded(&self) -> io::Result<Cow<'_, [u8]>> {
         match self {
-            Content::Picture(width, height, pixels) => {
+            Content::Picture(width, height, rgb) => {
                 let mut file = Vec::new();
-                write_png(&mut file, (*width, *height), pixels)?;
+                write_rgb_png(&mut file, (*width, *height), rgb)?;
                 Ok(file.into())
             }
             Content::Bytes(bytes) => Ok(bytes.into()),
