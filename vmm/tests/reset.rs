@@ -6,12 +6,11 @@ use fencepost::accel::Chosen;
 use fencepost::backend::{End, SavedCpus};
 use fencepost::config::Accel;
 use fencepost::launch::{Launch, SnapshotAt};
-use fencepost::machine::{GuestEnd, memory};
+use fencepost::machine::GuestEnd;
 use fencepost::run::{Hooks, run};
 use fencepost::snapshot::{self, Outputs, Until, Vm};
 use fencepost_skip::Tested;
 use fencepost_trace::Record;
-use vm_memory::{Bytes, GuestAddress};
 
 mod common;
 
@@ -52,7 +51,7 @@ fn left(vm: &mut Vm, console: &Console, until: Until) -> Left {
         end,
         console: console.take(),
         records: vm.records().cloned().collect(),
-        memory: memory::digest(vm.memory()).expect("readable"),
+        memory: vm.memory_digest().expect("readable"),
         cpus: vm.cpus().clone(),
     }
 }
@@ -138,7 +137,9 @@ fn a_forgotten_page_is_found_and_a_reported_one_goes_back() {
     for round in 1..4 {
         let end = vm.run(Until::Time(start + 1000 * round)).unwrap_or_else(|error| panic!("{error}"));
         assert!(Vm::is_there(&end));
-        assert!(vm.memory().read_obj::<u32>(GuestAddress(WRITTEN)).expect("RAM") >= 500);
+        let mut word = [0; 4];
+        vm.read(WRITTEN, &mut word).unwrap_or_else(|error| panic!("{error}"));
+        assert!(u32::from_le_bytes(word) >= 500);
         assert!(vm.differing_pages().contains(&WRITTEN));
         let taken = vm.reset().unwrap_or_else(|error| panic!("{error}"));
         // Its page, and those of the tables that have its accessed and dirty bits.
@@ -150,8 +151,10 @@ fn a_forgotten_page_is_found_and_a_reported_one_goes_back() {
     assert_eq!(vm.reset().unwrap_or_else(|error| panic!("{error}")).pages, 2);
     assert_eq!(vm.differing_pages(), [0; 0]);
     assert!(vm.write(32 << 20, &[1]).is_err() && vm.write(u64::MAX, &[1, 2]).is_err());
+    assert!(vm.read((32 << 20) - 1, &mut [0; 2]).is_err() && vm.read(u64::MAX, &mut [0; 2]).is_err());
+    assert_eq!(vm.ranges().collect::<Vec<_>>(), [(0, 32 << 20)]);
     // Nobody is told of this one.
-    vm.memory().write_obj(1u8, GuestAddress(0x70_0000)).expect("RAM");
+    vm.write_untold(0x70_0000, &[1]).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(vm.reset().unwrap_or_else(|error| panic!("{error}")).pages, 0);
     assert_eq!(vm.differing_pages(), [0x70_0000], "it must be found");
 }

@@ -12,10 +12,8 @@ use std::time::{Duration, Instant};
 
 use fencepost::accel::Chosen;
 use fencepost::error::HostError;
-use fencepost::machine::memory;
 use fencepost::snapshot::{self, Outputs, Until, Vm};
 use fencepost_trace::Record;
-use vm_memory::GuestMemoryBackend;
 
 /// Pages that are written before a reset.
 const PAGES: [u64; 4] = [0, 100, 1000, 10_000];
@@ -57,7 +55,7 @@ fn check(file: &Path, rounds: usize) -> Result<(), HostError> {
         let records: Vec<Record> = vm.records().cloned().collect();
         let cpu = format!("{:?}", vm.cpus());
         let shown = std::mem::take(&mut *console.0.lock().expect("not poisoned"));
-        let left = (end, records, memory::digest(vm.memory())?, cpu, shown);
+        let left = (end, records, vm.memory_digest()?, cpu, shown);
         println!("round {round}: {:?}, {} events, memory {}", left.0, left.1.len(), left.2);
         let same = first.as_ref().is_none_or(|first| *first == left);
         first.get_or_insert(left);
@@ -158,12 +156,7 @@ fn reset(vm: &mut Vm, expected: usize) -> Result<Duration, HostError> {
 }
 
 fn memory_pages(vm: &Vm) -> Vec<u64> {
-    use vm_memory::{Address, GuestMemoryRegion};
-    let pages = vm.memory().iter().flat_map(|region| {
-        let first = region.start_addr().raw_value();
-        (first..first + region.len()).step_by(PAGE_BYTES as usize)
-    });
-    pages.collect()
+    vm.ranges().flat_map(|(first, bytes)| (first..first + bytes).step_by(PAGE_BYTES as usize)).collect()
 }
 
 fn summary(took: &mut [Duration]) -> String {

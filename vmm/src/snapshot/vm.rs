@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use fencepost_softcpu::code::CodePages;
 use fencepost_trace::Record;
-use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
 use super::Saved;
 use super::reset::Original;
@@ -251,10 +251,30 @@ impl Vm {
         &self.cpus
     }
 
-    /// Guest memory. While the machine runs no other thread may access it, by a clone: the software CPU counts on being alone
+    /// Where guest memory is: the first address of each stretch, and its bytes.
+    pub fn ranges(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.memory.iter().map(|region| (region.start_addr().0, region.len()))
+    }
+
+    /// SHA-256 of all guest memory, as `--memory-hash` has it.
+    ///
+    /// # Errors
+    ///
+    /// Memory that the host does not let this process read.
+    pub fn memory_digest(&self) -> Result<String, HostError> {
+        memory::digest(&self.memory)
+    }
+
+    /// Reads guest memory at a physical address. Nobody outside gets the memory itself: the software CPU counts on being alone with it
     /// (docs/memory-safety.md).
-    pub fn memory(&self) -> &GuestMemoryMmap {
-        &self.memory
+    ///
+    /// # Errors
+    ///
+    /// Memory that is not there is refused as bad input.
+    pub fn read(&self, gpa: u64, bytes: &mut [u8]) -> Result<(), HostError> {
+        self.check_range(gpa, bytes.len())?;
+        let read = self.memory.read_slice(bytes, GuestAddress(gpa));
+        read.map_err(|error| HostError::Host(format!("guest memory at {gpa:#x}: {error}")))
     }
 
     /// Writes to guest memory at a physical address, as a device would: an input for the guest to find.
@@ -263,15 +283,23 @@ impl Vm {
     ///
     /// Memory that is not there is refused as bad input, with nothing written.
     pub fn write(&mut self, gpa: u64, bytes: &[u8]) -> Result<(), HostError> {
-        if !self.memory.check_range(GuestAddress(gpa), bytes.len()) {
-            return Err(HostError::Input(format!(
-                "there is no guest memory for {} bytes at {gpa:#x}",
-                bytes.len()
-            )));
-        }
+        self.check_range(gpa, bytes.len())?;
         self.code.written(gpa, bytes.len() as u64);
+        self.write_untold(gpa, bytes)
+    }
+
+    /// The same, and nobody is told: what a defect would do, for tests of who looks.
+    #[doc(hidden)]
+    pub fn write_untold(&mut self, gpa: u64, bytes: &[u8]) -> Result<(), HostError> {
         let written = self.memory.write_slice(bytes, GuestAddress(gpa));
         written.map_err(|error| HostError::Host(format!("guest memory at {gpa:#x}: {error}")))
+    }
+
+    fn check_range(&self, gpa: u64, len: usize) -> Result<(), HostError> {
+        if self.memory.check_range(GuestAddress(gpa), len) {
+            return Ok(());
+        }
+        Err(HostError::Input(format!("there is no guest memory for {len} bytes at {gpa:#x}")))
     }
 
     /// Gives the guest console input, and stops it from another thread.
