@@ -15,6 +15,17 @@ pub enum Flow {
     Yield,
 }
 
+/// What the machine has for a CPU that was to come back, at an instruction boundary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// Something that the CPU must return for.
+    Machine,
+    /// An interrupt message to the local APIC: address and data. There may be more.
+    Message(u64, u32),
+    /// Nothing more, and all else is as it was when the CPU began to run: it may go on.
+    Nothing,
+}
+
 /// The machine around a CPU. All addresses are guest-physical; `data` is 1 to 8 bytes, little-endian, and need not be
 /// aligned (the CPU splits longer accesses, and those that cross a page). `now` is the time of the access, on
 /// the machine's counter.
@@ -37,6 +48,8 @@ pub trait Bus {
     fn turn(&mut self) -> u64;
     /// What RDRAND and RDSEED give.
     fn random(&mut self) -> u64;
+    /// After [`Flow::Yield`], what that was for: a CPU that is alone takes messages itself, which is quicker than to return for them.
+    fn waiting(&mut self, now: Cycles) -> Waiting;
     /// The CPU took an interrupt, at this instruction boundary (for traces).
     fn interrupt_delivered(&mut self, now: Cycles, vector: u8);
     /// The guest has set its time-stamp counter, which reads the machine's plus `offset` from now on.

@@ -165,6 +165,10 @@ pub struct Cpu {
     pub(crate) device_accesses: u32,
     /// PAUSE ends the run: another CPU has something to do.
     pub(crate) gives_way: bool,
+    /// There is no other CPU.
+    pub(crate) solitary: bool,
+    /// The machine has said that it must be returned to.
+    pub(crate) returns: bool,
     /// It has just executed such a PAUSE.
     pub(crate) paused: bool,
     /// Inter-processor interrupts for other CPUs, as [`ApicEffect::ipi`](crate::apic::ApicEffect::ipi) has them.
@@ -239,6 +243,8 @@ impl Cpu {
             yielding: false,
             device_accesses: 0,
             gives_way: false,
+            solitary: false,
+            returns: false,
             paused: false,
             sent: Vec::new(),
             stops: Stops::default(),

@@ -222,16 +222,43 @@ impl Cpu {
                 return self.leave(Err(trap));
             }
         }
-        let settled = !self.sys.interrupt_shadow && self.is_settled();
+        let settled = !self.sys.interrupt_shadow && (self.is_settled() || self.is_interrupted(flags));
         if settled { self.onward(None) } else { self.leave(Ok(Step::Leave)) }
+    }
+
+    /// Takes messages of the machine's and an interrupt, as the run loop would if it had control now. Whether that is all that it
+    /// would do: an interrupt then costs no way out of generated code and back.
+    fn is_interrupted(&mut self, flags: bool) -> bool {
+        let waits = self.sys.halted || self.sys.pending_exception.is_some();
+        if waits || self.cycles.0 >= self.generated.limit || self.is_looked_at() {
+            return false;
+        }
+        if !flags {
+            self.flags = unsaved(self.generated.flags);
+        }
+        let all = !self.yielding || self.takes_messages();
+        if all {
+            self.yielding = false;
+            // A message may have reset it.
+            if !self.sys.halted && !self.is_looked_at() {
+                self.generated.dead = self.take_events().is_err();
+            }
+        }
+        self.generated.flags = saved(&self.flags);
+        all && !self.generated.dead && self.is_settled()
+    }
+
+    /// Whether there is something that the run loop must see, beside events.
+    fn is_looked_at(&mut self) -> bool {
+        let wanted = self.accessed.is_some() || self.paused || self.alone != Alone::No;
+        let code = self.code.is_dirty() || self.blocks.has_dropped() || self.mode != 64;
+        let stepping = self.control & (TF | RF) != 0 || self.has_debug_trap() || self.is_stopping();
+        wanted || code || stepping
     }
 
     /// Whether the run loop, if it had control now, would come back without having done anything.
     fn is_settled(&mut self) -> bool {
-        let wanted = self.accessed.is_some() || self.yielding || self.paused || self.alone != Alone::No;
-        let code = self.code.is_dirty() || self.blocks.has_dropped() || self.mode != 64;
-        let stepping = self.control & (TF | RF) != 0 || self.has_debug_trap() || self.is_stopping();
-        if wanted || code || stepping || self.cycles.0 >= self.generated.limit {
+        if self.yielding || self.is_looked_at() || self.cycles.0 >= self.generated.limit {
             return false;
         }
         let now = self.moment(self.cycles);

@@ -2,7 +2,7 @@
 
 use fencepost_devices::pci::{CONFIG_PORTS, MsiSource, MsiWrite, Space};
 use fencepost_firmware::layout::{self, S5_SLP_TYP};
-use fencepost_softcpu::bus::{Bus, Flow};
+use fencepost_softcpu::bus::{Bus, Flow, Waiting};
 use fencepost_time::{Cycles, TscOffset};
 use fencepost_trace::Event;
 
@@ -248,6 +248,20 @@ impl Bus for Machine {
 
     fn random(&mut self) -> u64 {
         self.numbers.any()
+    }
+
+    fn waiting(&mut self, now: Cycles) -> Waiting {
+        self.set_cycles(now);
+        if !self.delivers_itself || self.wants_more_than_messages() {
+            return Waiting::Machine;
+        }
+        // As a round of what is due would have it, in which there is nothing.
+        self.due_at = Some(now);
+        match self.take_written() {
+            Some(message) => Waiting::Message(message.address, message.data),
+            None if self.wants_cpu() => Waiting::Machine,
+            None => Waiting::Nothing,
+        }
     }
 
     fn interrupt_delivered(&mut self, now: Cycles, vector: u8) {
