@@ -13,6 +13,9 @@ pub enum Flow {
     Continue,
     /// An interrupt or an earlier deadline may be waiting in the machine: stop with [`Exit::Yield`].
     Yield,
+    /// The same for interrupt messages and nothing else: a CPU that is alone may take them by [`Bus::waiting`]. Of
+    /// [`Bus::mmio_write`] only.
+    Message,
 }
 
 /// What the machine has for a CPU that was to come back, at an instruction boundary.
@@ -48,7 +51,7 @@ pub trait Bus {
     fn turn(&mut self) -> u64;
     /// What RDRAND and RDSEED give.
     fn random(&mut self) -> u64;
-    /// After [`Flow::Yield`], what that was for: a CPU that is alone takes messages itself, which is quicker than to return for them.
+    /// After [`Flow::Message`], at the next instruction boundary: one message after another. That is quicker than to return for them.
     fn waiting(&mut self, now: Cycles) -> Waiting;
     /// The CPU took an interrupt, at this instruction boundary (for traces).
     fn interrupt_delivered(&mut self, now: Cycles, vector: u8);

@@ -28,6 +28,7 @@ impl Cpu {
     }
 
     fn run_until(&mut self, until: Cycles) -> Exit {
+        self.returns &= self.yielding;
         loop {
             if let Some(access) = self.accessed.take() {
                 return Exit::Accessed(access);

@@ -58,7 +58,7 @@ impl Bus for World {
     fn mmio_write(&mut self, _: Cycles, gpa: u64, data: &[u8]) -> Flow {
         assert_eq!(gpa, DEVICE);
         self.written(u32::from_le_bytes(data.try_into().unwrap()));
-        Flow::Yield
+        if self.lends { Flow::Message } else { Flow::Yield }
     }
     fn port_read(&mut self, _: Cycles, _: u16, _: &mut [u8]) -> Flow {
         Flow::Continue

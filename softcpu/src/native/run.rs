@@ -230,7 +230,7 @@ impl Cpu {
     /// would do: an interrupt then costs no way out of generated code and back.
     fn is_interrupted(&mut self, flags: bool) -> bool {
         let waits = self.sys.halted || self.sys.pending_exception.is_some();
-        if waits || self.cycles.0 >= self.generated.limit || self.is_looked_at() {
+        if self.returns || waits || self.cycles.0 >= self.generated.limit || self.is_looked_at() {
             return false;
         }
         if !flags {

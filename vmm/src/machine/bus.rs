@@ -175,6 +175,15 @@ impl Machine {
     fn flow(&self) -> Flow {
         if self.wants_cpu() { Flow::Yield } else { Flow::Continue }
     }
+
+    /// The same after a write to registers, by which most messages come.
+    fn flow_of_write(&self) -> Flow {
+        match (self.wants_more_than_messages(), self.interrupts.waiting()) {
+            (false, false) => Flow::Continue,
+            (false, true) if self.delivers_itself => Flow::Message,
+            _ => Flow::Yield,
+        }
+    }
 }
 
 fn sleeps_for_good(control: u8) -> bool {
@@ -211,7 +220,7 @@ impl Bus for Machine {
         self.set_cycles(now);
         self.note(ExitKind::MmioWrite, gpa, data);
         self.write_mmio(gpa, data);
-        self.flow()
+        self.flow_of_write()
     }
 
     fn port_read(&mut self, now: Cycles, port: u16, data: &mut [u8]) -> Flow {
