@@ -167,6 +167,8 @@ pub struct Cpu {
     pub(crate) gives_way: bool,
     /// There is no other CPU.
     pub(crate) solitary: bool,
+    /// What the next block's operations are collected in.
+    pub(crate) spare_ops: Vec<Op>,
     /// The machine has said that it must be returned to.
     pub(crate) returns: bool,
     /// It has just executed such a PAUSE.
@@ -244,6 +246,7 @@ impl Cpu {
             device_accesses: 0,
             gives_way: false,
             solitary: false,
+            spare_ops: Vec::new(),
             returns: false,
             paused: false,
             sent: Vec::new(),

@@ -36,8 +36,8 @@ fn unsaved(saved: u16) -> Flags {
     Flags::from_bits(u64::from(saved >> 8 & LAHF_FLAGS | (saved & 1) << 11))
 }
 
-/// Runs of a block by the interpreter after which it is translated.
-const OFTEN: u32 = 16;
+/// Runs of a block by the interpreter after which it is translated (docs/translator.md has what other numbers gave).
+const OFTEN: u32 = 64;
 
 /// Begins with no generated code; none if the host does not allow it.
 fn begin() -> Option<Generated> {
@@ -136,7 +136,8 @@ impl Cpu {
         let last = block.ops.last().map_or(0, |op| u64::from(op.off));
         let bytes = self.bytes_of(block, last)?;
         let decoder = Decoder::with_ip(64, &bytes, block.gpa & !PAGE_MASK, DECODER_OPTIONS);
-        let instructions: Vec<Instruction> = decoder.into_iter().take(block.ops.len() - 1).collect();
+        let mut instructions: Vec<Instruction> = Vec::with_capacity(block.ops.len());
+        instructions.extend(decoder.into_iter().take(block.ops.len() - 1));
         if instructions.len() != block.ops.len() - 1 {
             return None;
         }
@@ -144,10 +145,13 @@ impl Cpu {
         let source = Source { instructions: &instructions, block: address, model };
         let generated = self.blocks.generated.as_mut()?;
         let start = generated.buffer.next();
-        let made = translate(&source, &generated.routines, start);
+        let buffer = std::mem::take(&mut generated.spare);
+        let made = translate(&source, &generated.routines, start, buffer);
         debug_assert!(made.is_ok(), "{:?}", made.err());
         let made = made.ok()?;
-        if generated.buffer.push(&made.code) {
+        let has_room = generated.buffer.push(&made.code);
+        generated.spare = made.code;
+        if has_room {
             self.counters.blocks_translated += 1;
             let nth = generated.count();
             block.entry =
