@@ -146,7 +146,10 @@ mod tests {
         };
         assert!(!refused(&|_| {}));
         assert!(!refused(&|state| state.data[0].physical = 0x20_0000), "a device's");
-        assert!(!refused(&|state| state.code[0].physical = 0x20_0000), "a device's, into which a guest jumped");
+        assert!(
+            !refused(&|state| state.code[0].physical = 0x20_0000),
+            "a device's, into which a guest jumped"
+        );
         assert!(refused(&|state| state.code[0].physical += 8), "not a page");
         assert!(refused(&|state| state.data[0].linear += 0x1000), "another slot's");
         assert!(refused(&|state| state.data[0].linear += 8), "not a page");
