@@ -1,5 +1,6 @@
 //! bzImages: the setup header, and where the payload lies (Linux, Documentation/arch/x86/boot.rst).
 
+use std::fs::File;
 use std::io::Read;
 
 use linux_loader::bootparam::setup_header;
@@ -20,6 +21,9 @@ const PROTOCOL_WITH_INIT_SIZE: u16 = 0x020a;
 const XLF_KERNEL_64: u16 = 1;
 /// The longest text of a version that is looked at, in bytes.
 const VERSION_MAX: usize = 256;
+/// Where it ends at most: the header has its offset from 0x200 in 16 bits.
+const VERSION_END: usize = 0x200 + 0xffff + VERSION_MAX;
+pub(crate) const CUT_OFF: &str = "the bzImage is cut off: its payload ends beyond the file";
 
 /// Whether a file that begins with `head` is a bzImage.
 pub(crate) fn is_one(head: &[u8]) -> bool {
@@ -28,6 +32,26 @@ pub(crate) fn is_one(head: &[u8]) -> bool {
 
 /// Reads what `head` is the beginning of, as far as the payload reaches. `memory` is the guest's, in bytes.
 pub(crate) fn read(name: &str, head: Vec<u8>, rest: impl Read, memory: u64) -> Result<Packed, KernelError> {
+    let mut image = described(name, head, memory)?;
+    read_to(image.payload.end, &mut image, rest)?;
+    Ok(image)
+}
+
+/// The same of a regular file that has been read to the end of `head`, whose payload is left there.
+pub(crate) fn from_file(name: &str, head: Vec<u8>, file: File, memory: u64) -> Result<Packed, KernelError> {
+    let mut image = described(name, head, memory)?;
+    let end = image.payload.end;
+    let length = file.metadata().map_err(|error| KernelError::Read { name: name.to_owned(), error })?.len();
+    if length < end as u64 {
+        return Err(not_a_kernel(name, CUT_OFF));
+    }
+    read_to(end.min(VERSION_END), &mut image, &file)?;
+    image.file = Some(file);
+    Ok(image)
+}
+
+/// What the header says, with no more read than that.
+fn described(name: &str, head: Vec<u8>, memory: u64) -> Result<Packed, KernelError> {
     let header = parse_setup_header(name, &head)?;
     let setup_sectors = if header.setup_sects == 0 { 4 } else { u64::from(header.setup_sects) };
     let start = (setup_sectors + 1) * 512 + u64::from(header.payload_offset);
@@ -35,10 +59,11 @@ pub(crate) fn read(name: &str, head: Vec<u8>, rest: impl Read, memory: u64) -> R
     // The kernel unpacks itself within `init_size` bytes.
     let own = if header.version < PROTOCOL_WITH_INIT_SIZE { u32::MAX } else { header.init_size };
     let most = u64::from(own).min(KERNEL_MAX);
-    let mut image = Packed {
+    let image = Packed {
         name: name.to_owned(),
         header: Some(header),
         bytes: head,
+        file: None,
         payload: start as usize..end as usize,
         limit: most.min(memory),
         limited_by_memory: memory < most,
@@ -46,17 +71,22 @@ pub(crate) fn read(name: &str, head: Vec<u8>, rest: impl Read, memory: u64) -> R
     if end - start > image.limit {
         return Err(image.too_large("is longer than"));
     }
-    let missing = end.saturating_sub(image.bytes.len() as u64);
-    // Only what is read takes memory; a host that is short of it fails when it is needed.
-    let _ = image.bytes.try_reserve_exact(missing as usize);
-    rest.take(missing)
-        .read_to_end(&mut image.bytes)
-        .map_err(|error| KernelError::Read { name: name.to_owned(), error })?;
-    if (image.bytes.len() as u64) < end {
-        return Err(not_a_kernel(name, "the bzImage is cut off: its payload ends beyond the file"));
-    }
-    image.bytes.truncate(end as usize);
     Ok(image)
+}
+
+/// Reads from `rest` until the image has all bytes before `end`.
+fn read_to(end: usize, image: &mut Packed, rest: impl Read) -> Result<(), KernelError> {
+    let missing = end.saturating_sub(image.bytes.len());
+    // Only what is read takes memory; a host that is short of it fails when it is needed.
+    let _ = image.bytes.try_reserve_exact(missing);
+    rest.take(missing as u64)
+        .read_to_end(&mut image.bytes)
+        .map_err(|error| KernelError::Read { name: image.name.clone(), error })?;
+    if image.bytes.len() < end {
+        return Err(not_a_kernel(&image.name, CUT_OFF));
+    }
+    image.bytes.truncate(end);
+    Ok(())
 }
 
 /// The first word of the version that the header points to.

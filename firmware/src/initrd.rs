@@ -6,10 +6,21 @@ use crate::{Error, layout};
 const PAGE: u64 = 4096;
 const MIB: u64 = 1 << 20;
 
+/// What `initrd_addr_max` is for a kernel that does not say (boot.rst), and what x86-64 kernels say.
+const USUAL_ADDRESS_MAX: u32 = 0x7fff_ffff;
+
+/// An initramfs for [`load`](crate::load).
+#[derive(Clone, Copy, Debug)]
+pub enum Initrd<'a> {
+    /// Its bytes, to be put into guest memory.
+    Bytes(&'a [u8]),
+    /// So many bytes that are in guest memory, at [`start`].
+    InPlace(u64),
+}
+
 /// The highest address + 1 that the kernel takes an initramfs below, in any memory.
 fn reach(kernel: &KernelImage) -> u64 {
-    // The default of `initrd_addr_max` for a kernel that does not say (boot.rst).
-    let highest = kernel.setup_header().map_or(0x7fff_ffff, |h| h.initrd_addr_max);
+    let highest = kernel.setup_header().map_or(USUAL_ADDRESS_MAX, |h| h.initrd_addr_max);
     (u64::from(highest) + 1).min(layout::LOW_RAM_END)
 }
 
@@ -32,11 +43,20 @@ pub fn start(kernel: &KernelImage, low_end: u64, size: u64) -> Result<u64, Error
     if size > most {
         return Err(Error::InitrdBeyondReach { initrd: size, most });
     }
-    let limit = low_end.min(reach(kernel));
-    let start = limit.checked_sub(size).map(|start| start & !(PAGE - 1));
+    let start = below(low_end.min(reach(kernel)), size);
     start.filter(|start| *start >= kernel_end(kernel)).ok_or_else(|| Error::InitrdTooLarge {
         initrd: size,
         room: room(kernel, low_end),
         needed_mib: (kernel_end(kernel) + size.next_multiple_of(PAGE)).div_ceil(MIB),
     })
+}
+
+/// Where [`start`] most likely will be, for who has not seen the kernel yet.
+pub fn usual_start(low_end: u64, size: u64) -> Option<u64> {
+    below(low_end.min(u64::from(USUAL_ADDRESS_MAX) + 1).min(layout::LOW_RAM_END), size)
+}
+
+/// The highest page at which `size` bytes end below `limit`.
+fn below(limit: u64, size: u64) -> Option<u64> {
+    limit.checked_sub(size).map(|start| start & !(PAGE - 1))
 }

@@ -1,8 +1,8 @@
 //! An unpacked kernel cached in a file: a vmlinux with a seal at its end, so that a damaged file is never booted.
 //!
 //! The seal is 16 bytes of magic, the CRC-32 of the file's first 4096 bytes (the headers) and the CRC-32 of what the
-//! segments hold, little endian. The headers are checked when the file is opened; the segments are checked where they were
-//! loaded to, which costs a tenth of reading the file twice. It is a guard against damage, not against an enemy.
+//! segments hold, little endian. The headers are checked when the file is opened; the segments are checked as they are
+//! loaded, which costs a tenth of reading the file twice. It is a guard against damage, not against an enemy.
 
 use std::fs::File;
 use std::io::{Cursor, Read, Seek, SeekFrom};

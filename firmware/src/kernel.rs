@@ -1,18 +1,18 @@
 //! Kernel images: an ELF `vmlinux`, and what one may be packed in, which is unpacked here, on the host.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::ops::Range;
 
-use crc32fast::Hasher;
 use linux_loader::bootparam::setup_header;
 use linux_loader::loader::KernelLoader;
-use vm_memory::{Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
+use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 
 use crate::bz_image;
 use crate::elf::{self, Layout};
 use crate::foreign::{MOST_BYTES, what_is};
 use crate::packed::{Packed, Whole, drain};
+use crate::parts;
 use crate::unified::{self, Sections, Unified};
 use crate::unpack::Method;
 
@@ -102,8 +102,13 @@ impl KernelFile {
         let mut head = Vec::new();
         let failed = |error| KernelError::Read { name: name.clone(), error };
         file.by_ref().take(HEAD_BYTES).read_to_end(&mut head).map_err(failed)?;
-        if head.starts_with(b"\x7fELF") && file.metadata().map_err(failed)?.is_file() {
-            return KernelImage::from_elf(name, Elf::File(file), None).map(KernelFile::Vmlinux);
+        if file.metadata().map_err(failed)?.is_file() {
+            if head.starts_with(b"\x7fELF") {
+                return KernelImage::from_elf(name, Elf::File(file), None).map(KernelFile::Vmlinux);
+            }
+            if bz_image::is_one(&head) && file.stream_position().map_err(failed)? == head.len() as u64 {
+                return bz_image::from_file(&name, head, file, memory).map(KernelFile::Packed);
+            }
         }
         recognise(&name, head, &mut file, memory, Wrappers { packed: true, unified: true })
     }
@@ -279,34 +284,17 @@ impl KernelImage {
                 memory: crate::boot_params::low_memory_end(memory),
             });
         }
+        if let (Elf::File(file), Some(kept)) = (&self.elf, self.checksum) {
+            let sum = parts::place(file, &self.layout, memory);
+            return if sum == Some(kept) { Ok(()) } else { Err(KernelError::KeptDamaged) };
+        }
         let loaded = match &mut self.elf {
             Elf::File(file) => linux_loader::loader::Elf::load(memory, None, file, None),
             Elf::Bytes(bytes) => {
                 linux_loader::loader::Elf::load(memory, None, &mut io::Cursor::new(bytes.as_slice()), None)
             }
         };
-        match (loaded, self.checksum) {
-            (Ok(_), None) => Ok(()),
-            (Ok(_), Some(kept)) if self.checksum_in(memory) == Some(kept) => Ok(()),
-            (_, Some(_)) => Err(KernelError::KeptDamaged),
-            (Err(error), None) => Err(not_a_kernel(&self.name, &format!("cannot load it ({error})"))),
-        }
-    }
-
-    /// CRC-32 of what guest memory has of the segments: what boots is what is checked.
-    fn checksum_in(&self, memory: &GuestMemoryMmap<()>) -> Option<u32> {
-        let mut hasher = Hasher::new();
-        let mut chunk = vec![0; 128 << 10];
-        for &(address, bytes) in &self.layout.loaded {
-            let mut done = 0;
-            while done < bytes {
-                let part = chunk.len().min((bytes - done) as usize);
-                memory.read_slice(&mut chunk[..part], GuestAddress(address + done)).ok()?;
-                hasher.update(&chunk[..part]);
-                done += part as u64;
-            }
-        }
-        Some(hasher.finalize())
+        loaded.map(drop).map_err(|error| not_a_kernel(&self.name, &format!("cannot load it ({error})")))
     }
 }
 

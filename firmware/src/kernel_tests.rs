@@ -3,6 +3,7 @@
 use std::io::{Seek, Write};
 
 use fencepost_skip::Tested;
+use vm_memory::Bytes;
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::*;
@@ -352,6 +353,42 @@ fn no_byte_of_a_kept_kernel_may_change() {
     let mut kernel = open(&changed(&sealed, 8000, &[0])).unwrap();
     assert!(matches!(kernel.place(&memory), Err(KernelError::KeptDamaged)));
     assert!(kept::seal(b"no vmlinux").is_none());
+}
+
+#[test]
+fn a_bzimage_that_changes_meanwhile_is_not_taken_for_another() {
+    let bytes = bz_image(&gzipped(&elf(0x100_0000, &[0xf4; 300_000], 0)));
+    let bytes = [&bytes[..], &[7; 200_000]].concat();
+    let payload = (bytes.len() - 0x440) as u32;
+    let whole = changed(&bytes, 0x24c, &payload.to_le_bytes());
+    let open = |file: &File| match KernelFile::read("file".to_owned(), file.try_clone().unwrap(), MEMORY) {
+        Ok(KernelFile::Packed(packed)) => packed,
+        other => panic!("{other:?}"),
+    };
+    let given = |packed: &Packed| {
+        let mut all = Vec::new();
+        packed.each(|part| all.extend_from_slice(part)).map(|()| all)
+    };
+    let mut file = file_of(&whole);
+    let mut packed = open(&file);
+    assert!(given(&packed).unwrap() == whole);
+    // The header is the one that was read; what follows is the file's.
+    file.rewind().unwrap();
+    file.write_all(&vec![9; whole.len()]).unwrap();
+    let now = given(&packed).unwrap();
+    assert!(now[..0x10000] == whole[..0x10000] && now[now.len() - 9..] == [9; 9]);
+    // What was loaded is what is given from then on.
+    packed.load().unwrap();
+    file.set_len(99).unwrap();
+    assert!(given(&packed).unwrap() == now);
+
+    let mut file = file_of(&whole);
+    let mut packed = open(&file);
+    file.set_len(whole.len() as u64 - 1).unwrap();
+    assert!(given(&packed).is_err());
+    assert!(packed.load().unwrap_err().to_string().contains("cut off"));
+    file.rewind().unwrap();
+    assert!(matches!(KernelFile::read("file".to_owned(), file, MEMORY), Err(KernelError::NotAKernel { .. })));
 }
 
 #[test]

@@ -56,12 +56,14 @@ pub mod kernel;
 pub mod layout;
 mod notes;
 pub mod packed;
+mod parts;
 pub mod reset;
 pub mod unified;
 pub mod unpack;
 
 use vm_memory::{Bytes, GuestAddress, GuestMemoryError, GuestMemoryMmap};
 
+use crate::initrd::Initrd;
 use crate::kernel::{KernelError, KernelImage};
 pub use crate::reset::{Entry, EntrySegment};
 
@@ -165,7 +167,7 @@ pub enum Error {
 pub fn load(
     memory: &GuestMemoryMmap<()>,
     kernel: &mut KernelImage,
-    initrd: Option<&[u8]>,
+    initrd: Option<Initrd<'_>>,
     command_line: &str,
     vcpus: u32,
     options: &Options,
@@ -178,7 +180,7 @@ pub fn load(
         return Err(Error::TooLittleMemory(low_end));
     }
     kernel.place(memory)?;
-    let initrd = initrd.map(|image| place_initrd(memory, kernel, image)).transpose()?;
+    let initrd = initrd.map(|initrd| place_initrd(memory, kernel, initrd)).transpose()?;
     let tables = acpi::build(vcpus as u8, options.iommu, options.more_serial, layout::ACPI_TABLES.start);
     memory.write_slice(&tables, GuestAddress(layout::ACPI_TABLES.start))?;
     memory.write_slice(&RESTART, GuestAddress(layout::RESTART_VECTOR))?;
@@ -191,15 +193,20 @@ pub fn load(
 /// `mov dx, 0x602; mov al, 1; out dx, al; hlt; jmp` back to the HLT.
 const RESTART: [u8; 9] = [0xba, 0x02, 0x06, 0xb0, 0x01, 0xee, 0xf4, 0xeb, 0xfd];
 
-/// Copies the initramfs to the highest page that the kernel accepts; gives its address and size.
+/// Has the initramfs at the highest page that the kernel accepts; gives its address and size.
 fn place_initrd(
     memory: &GuestMemoryMmap<()>,
     kernel: &KernelImage,
-    image: &[u8],
+    initrd: Initrd<'_>,
 ) -> Result<(u32, u32), Error> {
-    let size = image.len() as u64;
+    let size = match initrd {
+        Initrd::Bytes(image) => image.len() as u64,
+        Initrd::InPlace(size) => size,
+    };
     let start = initrd::start(kernel, boot_params::low_memory_end(memory), size)?;
-    memory.write_slice(image, GuestAddress(start))?;
+    if let Initrd::Bytes(image) = initrd {
+        memory.write_slice(image, GuestAddress(start))?;
+    }
     Ok((start as u32, size as u32))
 }
 

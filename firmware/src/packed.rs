@@ -1,7 +1,10 @@
 //! A kernel that must be unpacked before it can be placed: a bzImage, or a vmlinux that is packed as a whole.
 
+use std::borrow::Cow;
+use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
+use std::os::unix::fs::FileExt;
 
 use linux_loader::bootparam::setup_header;
 
@@ -12,17 +15,22 @@ use crate::unpack::{Method, UnpackError, decoder, failed, unpack};
 /// A larger kernel is refused, unpacked or packed, in bytes: a stock one has some 60 MiB unpacked.
 pub(crate) const KERNEL_MAX: u64 = 1 << 30;
 
+/// Bytes of a file that are read at once.
+const PART_BYTES: usize = 128 << 10;
+
 /// The most that a vmlinux packed as a whole may have behind its segments, in bytes: debugging data take half a gigabyte.
 const BEHIND_MAX: u64 = 4 << 30;
 
-/// A kernel's packed bytes, read as far as they reach.
+/// A kernel's packed bytes. Of a bzImage in a file only the first are kept: mostly all that is wanted of the others is their digest.
 #[derive(Debug)]
 pub struct Packed {
     pub(crate) name: String,
     /// That of a bzImage; a packed vmlinux has none.
     pub(crate) header: Option<setup_header>,
-    /// From the file's start to the payload's end.
+    /// From the file's start to the payload's end, or as much of that as has been read.
     pub(crate) bytes: Vec<u8>,
+    /// Where the others are, if there are any.
+    pub(crate) file: Option<File>,
     pub(crate) payload: Range<usize>,
     /// The most that the payload may unpack to, in bytes, and whether the guest's memory sets that.
     pub(crate) limit: u64,
@@ -80,7 +88,15 @@ impl Whole {
     /// The packed vmlinux that it is, for a guest of `memory` bytes.
     pub(crate) fn vmlinux(self, name: String, memory: u64) -> Packed {
         let payload = 0..self.bytes.len();
-        Packed { name, header: None, bytes: self.bytes, payload, limit: memory, limited_by_memory: true }
+        Packed {
+            name,
+            header: None,
+            bytes: self.bytes,
+            file: None,
+            payload,
+            limit: memory,
+            limited_by_memory: true,
+        }
     }
 }
 
@@ -126,9 +142,49 @@ impl Packed {
         self.header.as_ref()
     }
 
-    /// The bytes that decide which kernel this is.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+    /// Gives `take` the bytes that decide which kernel this is, part by part. What has been read is not read again: what the header
+    /// says is so in these very bytes, even if the file changes meanwhile.
+    ///
+    /// # Errors
+    /// The file's.
+    pub fn each(&self, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+        take(&self.bytes);
+        let (mut at, end) = (self.bytes.len() as u64, self.payload.end as u64);
+        let Some(file) = self.file.as_ref().filter(|_| at < end) else { return Ok(()) };
+        let mut part = vec![0; PART_BYTES];
+        while at < end {
+            let length = part.len().min((end - at) as usize);
+            file.read_exact_at(&mut part[..length], at)?;
+            take(&part[..length]);
+            at += length as u64;
+        }
+        Ok(())
+    }
+
+    /// Reads all bytes, so that [`Packed::each`] gives those that [`Packed::unpack`] unpacks.
+    ///
+    /// # Errors
+    /// [`KernelError::Read`], or [`KernelError::NotAKernel`] where the file has become shorter.
+    pub fn load(&mut self) -> Result<(), KernelError> {
+        let all = self.all()?.into_owned();
+        (self.bytes, self.file) = (all, None);
+        Ok(())
+    }
+
+    fn all(&self) -> Result<Cow<'_, [u8]>, KernelError> {
+        if self.file.is_none() {
+            return Ok(Cow::Borrowed(&self.bytes));
+        }
+        let mut all = Vec::new();
+        // Only what is read takes memory; a host that is short of it fails when it is needed.
+        let _ = all.try_reserve_exact(self.payload.end);
+        match self.each(|part| all.extend_from_slice(part)) {
+            Ok(()) => Ok(Cow::Owned(all)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(not_a_kernel(&self.name, bz_image::CUT_OFF))
+            }
+            Err(error) => Err(KernelError::Read { name: self.name.clone(), error }),
+        }
     }
 
     /// The kernel's release, such as `6.1.0-18-amd64`, where a bzImage's header has it.
@@ -141,7 +197,8 @@ impl Packed {
     /// # Errors
     /// [`KernelError::NotAKernel`], or [`KernelError::TooLittleMemory`] when it would be larger than the guest's memory.
     pub fn unpack(&self) -> Result<Vec<u8>, KernelError> {
-        let payload = &self.bytes[self.payload.clone()];
+        let all = self.all()?;
+        let payload = &all[self.payload.clone()];
         if self.header.is_none() {
             let method = Method::of(payload).map_err(|error| not_a_kernel(&self.name, &error.to_string()))?;
             return inside(&self.name, method, payload, &[], |mut head, rest| {

@@ -38,7 +38,8 @@ fn a_kernel_an_initramfs_and_a_command_line_are_where_the_zero_page_says() {
     let memory = memory(64);
     let initrd = vec![7u8; 5000];
     let options = Options { rng_seed: [9; 32], ..Options::default() };
-    let entry = load(&memory, &mut tiny_kernel(), Some(&initrd), "console=ttyS0", 1, &options).unwrap();
+    let entry = load(&memory, &mut tiny_kernel(), Some(Initrd::Bytes(&initrd)), "console=ttyS0", 1, &options)
+        .unwrap();
 
     assert_eq!(entry.rip, 0x100_0000);
     assert_eq!(bytes(&memory, 0x100_0000, 6), b"kernel");
@@ -99,7 +100,8 @@ fn the_page_tables_map_four_gibibytes_onto_themselves() {
 fn a_bzimage_keeps_its_header_fields_in_the_zero_page() {
     let mut kernel = kernel(&bz_image(&gzipped(&elf(0x100_0000, b"kernel", 0))));
     let memory = memory(64);
-    let entry = load(&memory, &mut kernel, Some(&[1; 10]), "quiet", 1, &Options::default()).unwrap();
+    let entry =
+        load(&memory, &mut kernel, Some(Initrd::Bytes(&[1; 10])), "quiet", 1, &Options::default()).unwrap();
     assert_eq!(read::<u16>(&memory, entry.rsi + 0x206), 0x020f);
     assert_eq!(read::<u16>(&memory, entry.rsi + 0x236), 0x7f);
     assert_eq!(read::<u32>(&memory, entry.rsi + 0x22c), 0x7fff_ffff);
@@ -109,7 +111,8 @@ fn a_bzimage_keeps_its_header_fields_in_the_zero_page() {
 fn images_that_do_not_fit_are_refused_before_the_guest_starts() {
     let try_load = |mib, initrd: usize, line: &str, vcpus| {
         let image = vec![0; initrd];
-        load(&memory(mib), &mut tiny_kernel(), Some(&image), line, vcpus, &Options::default()).unwrap_err()
+        load(&memory(mib), &mut tiny_kernel(), Some(Initrd::Bytes(&image)), line, vcpus, &Options::default())
+            .unwrap_err()
     };
     assert!(matches!(try_load(1, 1, "", 1), Error::TooLittleMemory(0x10_0000)));
     assert!(matches!(try_load(16, 1, "", 1), Error::Kernel(KernelError::TooLittleMemory { .. })));
@@ -128,7 +131,8 @@ fn the_same_input_gives_the_same_memory() {
     let image = |memory: &GuestMemoryMmap<()>| bytes(memory, 0, 4 << 20);
     let (one, two) = (memory(32), memory(32));
     for target in [&one, &two] {
-        load(target, &mut tiny_kernel(), Some(&[3; 100]), "a b", 1, &Options::default()).unwrap();
+        load(target, &mut tiny_kernel(), Some(Initrd::Bytes(&[3; 100])), "a b", 1, &Options::default())
+            .unwrap();
     }
     assert!(image(&one) == image(&two));
 }

@@ -3,6 +3,7 @@
 
 use std::io::{Seek, SeekFrom};
 
+use fencepost_firmware::initrd::Initrd;
 use fencepost_firmware::kernel::{KernelFile, KernelImage};
 use fencepost_firmware::{Options, load};
 use fencepost_fuzz::file::file;
@@ -37,7 +38,9 @@ fn place(kernel: KernelFile, depth: u32) {
 
 fn load_it(mut image: KernelImage) {
     let memory = GuestMemoryMmap::<()>::from_ranges(&[(GuestAddress(0), MEMORY_BYTES)]).expect("mapped");
-    if load(&memory, &mut image, Some(&[7; 100]), "console=ttyS0", 2, &Options::default()).is_ok() {
+    if load(&memory, &mut image, Some(Initrd::Bytes(&[7; 100])), "console=ttyS0", 2, &Options::default())
+        .is_ok()
+    {
         assert!(image.extent().end <= MEMORY_BYTES as u64);
     }
 }

@@ -13,6 +13,20 @@ pub enum Flow {
     Continue,
     /// An interrupt or an earlier deadline may be waiting in the machine: stop with [`Exit::Yield`].
     Yield,
+    /// The same for interrupt messages and nothing else: a CPU that is alone may take them by [`Bus::waiting`]. Of
+    /// [`Bus::mmio_write`] only.
+    Message,
+}
+
+/// What the machine has for a CPU that was to come back, at an instruction boundary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// Something that the CPU must return for.
+    Machine,
+    /// An interrupt message to the local APIC: address and data. There may be more.
+    Message(u64, u32),
+    /// Nothing more, and all else is as it was when the CPU began to run: it may go on.
+    Nothing,
 }
 
 /// The machine around a CPU. All addresses are guest-physical; `data` is 1 to 8 bytes, little-endian, and need not be
@@ -37,6 +51,8 @@ pub trait Bus {
     fn turn(&mut self) -> u64;
     /// What RDRAND and RDSEED give.
     fn random(&mut self) -> u64;
+    /// After [`Flow::Message`], at the next instruction boundary: one message after another. That is quicker than to return for them.
+    fn waiting(&mut self, now: Cycles) -> Waiting;
     /// The CPU took an interrupt, at this instruction boundary (for traces).
     fn interrupt_delivered(&mut self, now: Cycles, vector: u8);
     /// The guest has set its time-stamp counter, which reads the machine's plus `offset` from now on.

@@ -165,6 +165,12 @@ pub struct Cpu {
     pub(crate) device_accesses: u32,
     /// PAUSE ends the run: another CPU has something to do.
     pub(crate) gives_way: bool,
+    /// There is no other CPU.
+    pub(crate) solitary: bool,
+    /// What the next block's operations are collected in.
+    pub(crate) spare_ops: Vec<Op>,
+    /// The machine has said that it must be returned to.
+    pub(crate) returns: bool,
     /// It has just executed such a PAUSE.
     pub(crate) paused: bool,
     /// Inter-processor interrupts for other CPUs, as [`ApicEffect::ipi`](crate::apic::ApicEffect::ipi) has them.
@@ -239,6 +245,9 @@ impl Cpu {
             yielding: false,
             device_accesses: 0,
             gives_way: false,
+            solitary: false,
+            spare_ops: Vec::new(),
+            returns: false,
             paused: false,
             sent: Vec::new(),
             stops: Stops::default(),

@@ -42,8 +42,11 @@ impl Cpus {
     /// # Panics
     ///
     /// There must be 1 to [`CPUS_MAX`].
-    pub fn new(cpus: Vec<Cpu>) -> Cpus {
+    pub fn new(mut cpus: Vec<Cpu>) -> Cpus {
         assert!((1..=CPUS_MAX).contains(&cpus.len()), "{} CPUs", cpus.len());
+        if let [cpu] = &mut cpus[..] {
+            cpu.solitary = true;
+        }
         Cpus { cpus, turn: Turn { awake: 1, ..Turn::default() } }
     }
 

@@ -35,11 +35,16 @@ pub(crate) const DECODER_OPTIONS: u32 =
     DecoderOptions::FORCE_RESERVED_NOP | DecoderOptions::NO_WBNOINVD | DecoderOptions::NO_PAUSE;
 
 /// Decodes instructions up to the end of the block. `second`: the first instruction straddles into this page, and is
-/// alone.
-fn lower_block(bytes: &[u8], gpa: u64, mut ctx: LowerCtx, second: Option<u64>) -> Block<Cpu> {
+/// alone. `ops` is empty, and kept for its allocation alone.
+fn lower_block(
+    bytes: &[u8],
+    gpa: u64,
+    mut ctx: LowerCtx,
+    second: Option<u64>,
+    ops: &mut Vec<Op>,
+) -> Block<Cpu> {
     let bits = ctx.bits;
     let mut decoder = Decoder::with_ip(bits, bytes, ctx.start, DECODER_OPTIONS);
-    let mut ops: Vec<Op> = Vec::with_capacity(16);
     let most = if second.is_some() { 1 } else { BLOCK_OPS };
     let mut instr = Instruction::default();
     let mut end = 0;
@@ -60,7 +65,10 @@ fn lower_block(bytes: &[u8], gpa: u64, mut ctx: LowerCtx, second: Option<u64>) -
     let mut last = ctx.bare(&instr, end_of_block);
     (last.off, last.len) = (end as u16, 0);
     ops.push(last);
-    Block::new(gpa, bits as u8, second.map(|p| p & PAGE_MASK), ops, ctx.into_extended())
+    // Of just the length: a larger one would be moved to be made smaller.
+    let mut own = Vec::with_capacity(ops.len());
+    own.append(ops);
+    Block::new(gpa, bits as u8, second.map(|p| p & PAGE_MASK), own, ctx.into_extended())
 }
 
 /// Not an instruction: the next block follows.
@@ -118,7 +126,9 @@ impl Cpu {
         let Fetched { bytes, len, second } = self.fetch(rip, gpa)?;
         self.counters.blocks_decoded += 1;
         let ctx = LowerCtx::new(rip, self.code_bits(), self.config.cpuid.model);
-        let block = lower_block(&bytes[..len], gpa, ctx, second);
+        let mut ops = std::mem::take(&mut self.spare_ops);
+        let block = lower_block(&bytes[..len], gpa, ctx, second, &mut ops);
+        self.spare_ops = ops;
         // An instruction that straddles into two pages in turn is decoded again each time, without an end to the slice.
         if self.blocks.dropped() > MOST_DROPPED {
             self.code.call_for_attention();

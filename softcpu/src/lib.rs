@@ -7,7 +7,7 @@
 //! ```
 //! use std::sync::Arc;
 //!
-//! use fencepost_softcpu::bus::{Bus, Exit, Flow};
+//! use fencepost_softcpu::bus::{Bus, Exit, Flow, Waiting};
 //! use fencepost_softcpu::code::CodePages;
 //! use fencepost_softcpu::control::Cr0;
 //! use fencepost_softcpu::state::{CpuState, Segment, reg, seg};
@@ -45,6 +45,9 @@
 //!     }
 //!     fn random(&mut self) -> u64 {
 //!         4
+//!     }
+//!     fn waiting(&mut self, _: Cycles) -> Waiting {
+//!         Waiting::Machine
 //!     }
 //!     fn interrupt_delivered(&mut self, _: Cycles, _: u8) {}
 //!     fn counter_set(&mut self, _: Cycles, _: TscOffset) {}

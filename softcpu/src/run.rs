@@ -2,9 +2,10 @@
 
 use fencepost_time::Cycles;
 
+use crate::apic::{DeliveryMode, InterruptMessage};
 use crate::blocks::{Block, Link};
 use crate::breakpoints::SINGLE_STEP;
-use crate::bus::{Bus, Exit};
+use crate::bus::{Bus, Exit, Waiting};
 use crate::cpu::{Alone, Cpu, Op};
 use crate::file::{self, RIP_BASE};
 use crate::flags::{IF, RF, TF};
@@ -27,13 +28,18 @@ impl Cpu {
     }
 
     fn run_until(&mut self, until: Cycles) -> Exit {
+        self.returns &= self.yielding;
         loop {
             if let Some(access) = self.accessed.take() {
                 return Exit::Accessed(access);
             }
             if self.yielding {
-                self.yielding = false;
-                return Exit::Yield;
+                let asks = !std::mem::take(&mut self.returns) && self.cycles < until;
+                let goes_on = asks && self.takes_messages();
+                (self.yielding, self.returns) = (false, false);
+                if !goes_on {
+                    return Exit::Yield;
+                }
             }
             if std::mem::take(&mut self.paused) {
                 return Exit::Paused;
@@ -71,6 +77,9 @@ impl Cpu {
             } else {
                 self.run_blocks(limit, exact <= slice)
             };
+            if std::mem::take(&mut self.generated.dead) {
+                return Exit::TripleFault;
+            }
             if self.alone == Alone::Wanted {
                 continue;
             }
@@ -113,8 +122,33 @@ impl Cpu {
         !self.stops.is_empty() || !self.own_stops.is_empty()
     }
 
+    /// Gives the local APIC the messages that the machine waits with. Whether that was all, as if the machine had been returned to:
+    /// that would have delivered them, and let this CPU go on to the same moment.
+    pub(crate) fn takes_messages(&mut self) -> bool {
+        if !self.solitary {
+            return false;
+        }
+        let now = self.cycles;
+        loop {
+            let message = match self.bus().waiting(now) {
+                Waiting::Machine => {
+                    self.returns = true;
+                    return false;
+                }
+                Waiting::Nothing => return true,
+                Waiting::Message(address, data) => InterruptMessage::from_msi(address, data),
+            };
+            let chosen = |message: &InterruptMessage| {
+                message.delivery_mode != DeliveryMode::LowestPriority || self.apic.is_candidate(message)
+            };
+            if let Some(message) = message.filter(chosen) {
+                self.deliver(message);
+            }
+        }
+    }
+
     /// Delivers what waits at this instruction boundary, in the order of priority (Intel SDM vol. 3, table 7-2).
-    fn take_events(&mut self) -> Result<(), TripleFault> {
+    pub(crate) fn take_events(&mut self) -> Result<(), TripleFault> {
         let now = self.moment(self.cycles);
         self.apic.advance(now);
         if let Some(pending) = self.sys.pending_exception.take() {

@@ -56,14 +56,18 @@ impl Cache {
         &self.folder
     }
 
-    fn entry(&self, packed: &Packed) -> PathBuf {
-        self.folder.join(hex(&Sha256::digest(packed.bytes())))
+    fn entry(&self, packed: &Packed) -> io::Result<PathBuf> {
+        let mut digest = Sha256::new();
+        packed.each(|part| digest.update(part))?;
+        Ok(self.folder.join(hex(&digest.finalize())))
     }
 
     /// What was kept of `packed`, if anything; a kernel that is used is as good as new.
     pub fn get(&self, packed: &Packed) -> Result<Option<KernelImage>, Damaged> {
+        // Why the packed kernel cannot be read shows again when it is unpacked.
+        let Ok(entry) = self.entry(packed) else { return Ok(None) };
         // Whatever else has this name must not make us wait.
-        let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(self.entry(packed));
+        let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(entry);
         // Why it cannot be opened shows again when it is to be written.
         let Ok(file) = opened else { return Ok(None) };
         // Only the order of removal depends on it.
@@ -73,7 +77,7 @@ impl Cache {
         image.map(Some).ok_or(Damaged)
     }
 
-    /// Keeps `vmlinux`, which `packed` was unpacked to, and removes what is too much.
+    /// Keeps `vmlinux`, which `packed` was unpacked to when it was loaded, and removes what is too much.
     pub fn put(&self, packed: &Packed, vmlinux: &[u8]) -> io::Result<()> {
         let Some(seal) = kept::seal(vmlinux).filter(|_| vmlinux.len() as u64 <= MOST_BYTES) else {
             return Ok(());
@@ -86,7 +90,7 @@ impl Cache {
             .tempfile_in(&self.folder)?;
         partial.write_all(vmlinux)?;
         partial.write_all(&seal)?;
-        partial.persist(self.entry(packed)).map(drop).map_err(|error| error.error)
+        partial.persist(self.entry(packed)?).map(drop).map_err(|error| error.error)
     }
 
     /// Removes what dead processes left, and the kernels used longest ago, so that there is room for `coming` bytes more.

@@ -21,7 +21,7 @@ fn packed(code: &[u8]) -> Packed {
 fn put(cache: &Cache, code: &[u8]) -> PathBuf {
     let packed = packed(code);
     cache.put(&packed, &packed.unpack().expect("it is whole")).expect("room");
-    cache.entry(&packed)
+    cache.entry(&packed).expect("readable")
 }
 
 fn names(cache: &Cache) -> Vec<String> {

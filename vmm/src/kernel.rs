@@ -38,7 +38,7 @@ pub fn open(
     };
     let (image, packed) = match file {
         KernelFile::Vmlinux(image) => (image, None),
-        KernelFile::Packed(packed) => (through_cache(&packed, cache, say)?, Some(packed)),
+        KernelFile::Packed(mut packed) => (through_cache(&mut packed, cache, say)?, Some(packed)),
         KernelFile::Unified(_) => {
             return Err(HostError::input("--kernel is a unified image in another one", FIX));
         }
@@ -47,7 +47,7 @@ pub fn open(
 }
 
 fn through_cache(
-    packed: &Packed,
+    packed: &mut Packed,
     cache: Option<&Cache>,
     say: &mut dyn FnMut(&str),
 ) -> Result<KernelImage, HostError> {
@@ -68,7 +68,7 @@ impl Kernel {
         cache: Option<&Cache>,
         say: &mut dyn FnMut(&str),
     ) -> Result<(), HostError> {
-        if let Some(packed) = &self.packed {
+        if let Some(packed) = &mut self.packed {
             cache.iter().for_each(|cache| say(&damaged(cache)));
             self.image = unpack(packed, cache, say)?;
         }
@@ -83,10 +83,12 @@ impl Kernel {
 
 /// Only what is a kernel is kept.
 fn unpack(
-    packed: &Packed,
+    packed: &mut Packed,
     cache: Option<&Cache>,
     say: &mut dyn FnMut(&str),
 ) -> Result<KernelImage, HostError> {
+    // What is kept must be of the bytes that give it its name, even if the file changes meanwhile.
+    packed.load().map_err(|error| input_error(&error))?;
     let vmlinux = packed.unpack().map_err(|error| input_error(&error))?;
     if let Some(cache) = cache
         && let Err(error) = cache.put(packed, &vmlinux)

@@ -24,6 +24,7 @@
 
 pub mod accel;
 pub mod agent;
+mod ahead;
 pub mod allocator;
 pub mod allowance;
 pub mod backend;
@@ -58,6 +59,7 @@ pub mod footprint;
 pub mod frames;
 pub mod gdb;
 mod going_back;
+mod guest_reader;
 mod hooks;
 mod in_use;
 pub mod initrd;

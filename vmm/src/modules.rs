@@ -5,8 +5,9 @@
 //! after so many unpacked bytes.
 
 use std::collections::BTreeSet;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufReader, Read};
 
+use crate::guest_reader::{GuestReader, Skip};
 use fencepost_firmware::unpack::{Method, decoder};
 use memchr::memmem;
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
@@ -36,6 +37,28 @@ pub fn mismatch<'a>(
 ) -> Option<String> {
     let mut search = Search::new(release);
     let searched = initrds.into_iter().try_for_each(|initrd| search.file(initrd));
+    line(search, searched)
+}
+
+/// The same of an initramfs whose files are in guest memory, each with its address and length in bytes.
+pub fn mismatch_in(
+    memory: &GuestMemoryMmap,
+    files: &[(u64, u64)],
+    release: impl FnOnce() -> Option<String>,
+) -> Option<String> {
+    let mut search = Search::new(release);
+    let searched = files.iter().try_for_each(|&(address, bytes)| {
+        let mut open = GuestReader::new(memory, address, bytes);
+        search.archives(&mut open)?;
+        // From the first packed archive on it is copied: its unpacking takes longer.
+        let packed = open.rest().unwrap_or_default();
+        search.file(&packed)
+    });
+    line(search, searched)
+}
+
+/// What the user is told after a search.
+fn line<F>(search: Search<F>, searched: Result<(), Over>) -> Option<String> {
     let Search { found, kernel: Some(Some(release)), .. } = search else { return None };
     searched.ok()?;
     let all: Vec<String> = found.iter().map(|one| one.escape_debug().to_string()).collect();
@@ -102,7 +125,7 @@ impl<F: FnOnce() -> Option<String>> Search<F> {
     }
 
     /// Reads files up to what is none; that is left.
-    fn archives(&mut self, from: &mut dyn BufRead) -> Result<(), Over> {
+    fn archives(&mut self, from: &mut dyn Skip) -> Result<(), Over> {
         while let Some((name, size)) = next_file(from) {
             let mut left = u64::from(size).next_multiple_of(4);
             if let Some((_, path)) = name.split_once("lib/modules/") {
@@ -114,7 +137,7 @@ impl<F: FnOnce() -> Option<String>> Search<F> {
                 left -= read.unwrap_or(0) as u64;
                 self.is_for(&word_behind(&module, b"vermagic=").unwrap_or_default())?;
             }
-            if io::copy(&mut from.take(left), &mut io::sink()).unwrap_or(0) != left {
+            if !from.skip(left) {
                 break;
             }
         }
@@ -137,7 +160,7 @@ impl<F: FnOnce() -> Option<String>> Search<F> {
 }
 
 /// The next file's name, and the bytes of its content, which follow. `None` if there is none, or damage.
-fn next_file(from: &mut dyn BufRead) -> Option<(String, u32)> {
+fn next_file(from: &mut dyn Skip) -> Option<(String, u32)> {
     loop {
         let buffer = from.fill_buf().ok()?;
         let (bytes, zeros) = (buffer.len(), buffer.iter().take_while(|byte| **byte == 0).count());

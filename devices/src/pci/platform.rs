@@ -326,10 +326,10 @@ pub(super) struct MsiPort<'s, 'a, 'm> {
 impl Msi for MsiPort<'_, '_, '_> {
     fn raise(&mut self, vector: u16) {
         let raised = Event::MsiRaised { rid: self.rid, vector };
-        self.shared.record(self.rid, raised.clone());
+        self.shared.record(self.rid, raised);
         for message in 0..self.shared.sent(self.rid, vector) {
             if message > 0 {
-                self.shared.record(self.rid, raised.clone());
+                self.shared.record(self.rid, Event::MsiRaised { rid: self.rid, vector });
             }
             if let Some(outgoing) = self.interrupts.raise(vector, &self.gates) {
                 self.shared.messages.borrow_mut().push(outgoing.sent_by(self.rid));

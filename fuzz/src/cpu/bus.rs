@@ -1,6 +1,6 @@
 //! What is around the CPU: answers that depend on the question and on how many there were, and a record of what was said.
 
-use fencepost_softcpu::bus::{Bus, Flow};
+use fencepost_softcpu::bus::{Bus, Flow, Waiting};
 use fencepost_time::{Cycles, TscOffset};
 
 /// The record is a digest, and two counts.
@@ -64,6 +64,9 @@ impl Bus for World {
         let mut word = [0; 8];
         self.answer(1, &mut word);
         u64::from_le_bytes(word)
+    }
+    fn waiting(&mut self, _: Cycles) -> Waiting {
+        Waiting::Machine
     }
     fn interrupt_delivered(&mut self, now: Cycles, vector: u8) {
         self.note(now, vector.into(), &[]);

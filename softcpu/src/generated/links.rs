@@ -92,6 +92,8 @@ pub(crate) struct Generated {
     made: u64,
     /// For each physical page, of which some share a place: how often lately code was in vain that was made for it.
     vain: Box<[u8; PAGES]>,
+    /// What the next code is made in: kept for its allocation alone.
+    pub spare: Vec<u8>,
 }
 
 /// The place of a page among those of which is known whether code was made in vain.
@@ -109,7 +111,15 @@ impl Generated {
     pub fn new() -> io::Result<Generated> {
         let jumps = Box::new([NO_JUMP; JUMPS]);
         let (routines, vain) = (Routines::default(), Box::new([0; PAGES]));
-        Ok(Generated { buffer: CodeBuffer::new()?, routines, kept: 0, jumps, made: 0, vain })
+        Ok(Generated {
+            buffer: CodeBuffer::new()?,
+            routines,
+            kept: 0,
+            jumps,
+            made: 0,
+            vain,
+            spare: Vec::new(),
+        })
     }
 
     /// The address of the table.

@@ -50,4 +50,6 @@ pub(crate) struct Context {
     pub epoch: u64,
     /// How it ended.
     pub ended: Option<Result<Step, Trap>>,
+    /// An interrupt that it took could not be delivered, nor the exceptions of that.
+    pub dead: bool,
 }

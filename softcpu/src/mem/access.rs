@@ -403,8 +403,10 @@ impl Cpu {
         while done < bytes.len() {
             let at = gpa + done as u64;
             let len = PIECE_BYTES.min(bytes.len() - done);
-            if self.bus().mmio_write(now, at, &bytes[done..done + len]) == Flow::Yield {
+            let wants = self.bus().mmio_write(now, at, &bytes[done..done + len]);
+            if wants != Flow::Continue {
                 self.yielding = true;
+                self.returns |= wants == Flow::Yield;
                 flow = Flow::Yield;
             }
             done += len;

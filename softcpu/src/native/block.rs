@@ -67,11 +67,16 @@ pub(super) struct Translator<'a> {
     pub(super) keepers: Vec<(Jump, Flags)>,
 }
 
-/// Translates a block for code that will be executed at `start`.
-pub(crate) fn translate(source: &Source<'_>, routines: &Routines, start: u64) -> Result<Made, IcedError> {
+/// Translates a block for code that will be executed at `start`. It is made in `buffer`, whatever that holds.
+pub(crate) fn translate(
+    source: &Source<'_>,
+    routines: &Routines,
+    start: u64,
+    buffer: Vec<u8>,
+) -> Result<Made, IcedError> {
     let info = InstructionInfoFactory::new();
     let mut t = Translator {
-        e: Emitter::new(start),
+        e: Emitter::in_buffer(start, buffer),
         source,
         routines,
         info,

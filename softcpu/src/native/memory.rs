@@ -5,7 +5,7 @@ use std::mem::offset_of;
 use iced_x86::{Code, ConditionCode, Instruction, MemoryOperand, Register};
 
 use super::emit::{Emitter, Jump, field};
-use super::registers::{SCRATCH, TLB, slot};
+use super::registers::{SCRATCH, slot};
 use crate::cpu::Cpu;
 use crate::generated::KnownJump;
 use crate::mem::tlb::{CodeEntry, DataEntry, ENTRIES};
@@ -76,19 +76,20 @@ impl Emitter {
     /// From a linear address in the first scratch register to where its bytes are in the host, if the TLB has them. Both scratch
     /// registers and the flags are used. The jump: it has not.
     pub fn look_up(&mut self, bytes: usize, write: bool) -> Jump {
-        let [address, entry] = SCRATCH;
-        let entry32 = Register::R14D;
-        self.mov(entry, address);
-        self.ri(Code::Shr_rm64_imm8, entry, 7);
-        self.ri(Code::And_rm32_imm32, entry32, (ENTRIES as i32 - 1) << 5);
-        let tag = if write { offset_of!(DataEntry, write) } else { offset_of!(DataEntry, read) };
-        let part = |offset: usize| {
-            MemoryOperand::new(TLB, entry, 1, offset as i64, u32::from(offset != 0), false, Register::None)
-        };
-        self.rm(Code::Sub_r64_rm64, address, part(tag));
-        self.ri(Code::Cmp_RAX_imm32, Register::RAX, PAGE_BYTES - bytes as i32);
+        // Made for nearly every access, so as bytes.
+        const MASK: [u8; 4] = ((ENTRIES as u32 - 1) << 5).to_le_bytes();
+        const PAGE: u8 = offset_of!(DataEntry, page) as u8;
+        let tag = if write { offset_of!(DataEntry, write) } else { offset_of!(DataEntry, read) } as u8;
+        let most = (PAGE_BYTES - bytes as i32).to_le_bytes();
+        // mov r14, rax; shr r14, 7
+        self.bytes(&[0x4c, 0x8b, 0xf0, 0x49, 0xc1, 0xee, 7]);
+        // and r14d, MASK
+        self.bytes(&[0x41, 0x81, 0xe6, MASK[0], MASK[1], MASK[2], MASK[3]]);
+        // sub rax, [r15 + r14 + tag]; cmp rax, most
+        self.bytes(&[0x4b, 0x2b, 0x44, 0x37, tag, 0x48, 0x3d, most[0], most[1], most[2], most[3]]);
         let missed = self.jump_if(ConditionCode::a);
-        self.rm(Code::Add_r64_rm64, address, part(offset_of!(DataEntry, page)));
+        // add rax, [r15 + r14 + PAGE]
+        self.bytes(&[0x4b, 0x03, 0x44, 0x37, PAGE]);
         missed
     }
 
@@ -133,6 +134,50 @@ impl Emitter {
         match self.host(number) {
             Some(register) => self.mov(register, value),
             None => self.store(slot(number), value),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use iced_x86::{Decoder, DecoderOptions};
+
+    use super::*;
+
+    #[test]
+    fn a_lookup_is_what_it_is_meant_to_be() {
+        for (write, bytes) in [(false, 1), (true, 16)] {
+            let mut emitter = Emitter::new(0);
+            let missed = emitter.look_up(bytes, write);
+            emitter.bind(missed);
+            let code = emitter.finish().unwrap();
+            let made: Vec<Instruction> = Decoder::new(64, &code, DecoderOptions::NONE).into_iter().collect();
+
+            let codes: Vec<Code> = made.iter().map(Instruction::code).collect();
+            use Code::*;
+            let expected = [
+                Mov_r64_rm64,
+                Shr_rm64_imm8,
+                And_rm32_imm32,
+                Sub_r64_rm64,
+                Cmp_RAX_imm32,
+                Ja_rel32_64,
+                Add_r64_rm64,
+            ];
+            assert_eq!(codes, expected);
+            let first: Vec<Register> = made.iter().map(Instruction::op0_register).collect();
+            use Register::{R14, R14D, RAX};
+            assert_eq!(first, [R14, R14, R14D, RAX, RAX, Register::None, RAX]);
+            assert_eq!(made[0].op1_register(), RAX);
+            let immediates = [1, 2, 4].map(|n: usize| made[n].immediate(1));
+            assert_eq!(immediates, [7, (ENTRIES as u64 - 1) << 5, 4096 - bytes as u64]);
+            let tag = if write { offset_of!(DataEntry, write) } else { offset_of!(DataEntry, read) };
+            for (n, offset) in [(3, tag), (6, offset_of!(DataEntry, page))] {
+                let (base, index) = (made[n].memory_base(), made[n].memory_index());
+                assert_eq!((base, index, made[n].memory_index_scale()), (Register::R15, R14, 1));
+                assert_eq!(made[n].memory_displacement64(), offset as u64);
+            }
+            assert_eq!(made[5].near_branch_target(), code.len() as u64);
         }
     }
 }

@@ -36,8 +36,8 @@ fn unsaved(saved: u16) -> Flags {
     Flags::from_bits(u64::from(saved >> 8 & LAHF_FLAGS | (saved & 1) << 11))
 }
 
-/// Runs of a block by the interpreter after which it is translated.
-const OFTEN: u32 = 16;
+/// Runs of a block by the interpreter after which it is translated (docs/translator.md has what other numbers gave).
+const OFTEN: u32 = 64;
 
 /// Begins with no generated code; none if the host does not allow it.
 fn begin() -> Option<Generated> {
@@ -136,7 +136,8 @@ impl Cpu {
         let last = block.ops.last().map_or(0, |op| u64::from(op.off));
         let bytes = self.bytes_of(block, last)?;
         let decoder = Decoder::with_ip(64, &bytes, block.gpa & !PAGE_MASK, DECODER_OPTIONS);
-        let instructions: Vec<Instruction> = decoder.into_iter().take(block.ops.len() - 1).collect();
+        let mut instructions: Vec<Instruction> = Vec::with_capacity(block.ops.len());
+        instructions.extend(decoder.into_iter().take(block.ops.len() - 1));
         if instructions.len() != block.ops.len() - 1 {
             return None;
         }
@@ -144,10 +145,13 @@ impl Cpu {
         let source = Source { instructions: &instructions, block: address, model };
         let generated = self.blocks.generated.as_mut()?;
         let start = generated.buffer.next();
-        let made = translate(&source, &generated.routines, start);
+        let buffer = std::mem::take(&mut generated.spare);
+        let made = translate(&source, &generated.routines, start, buffer);
         debug_assert!(made.is_ok(), "{:?}", made.err());
         let made = made.ok()?;
-        if generated.buffer.push(&made.code) {
+        let has_room = generated.buffer.push(&made.code);
+        generated.spare = made.code;
+        if has_room {
             self.counters.blocks_translated += 1;
             let nth = generated.count();
             block.entry =
@@ -222,16 +226,43 @@ impl Cpu {
                 return self.leave(Err(trap));
             }
         }
-        let settled = !self.sys.interrupt_shadow && self.is_settled();
+        let settled = !self.sys.interrupt_shadow && (self.is_settled() || self.is_interrupted(flags));
         if settled { self.onward(None) } else { self.leave(Ok(Step::Leave)) }
+    }
+
+    /// Takes messages of the machine's and an interrupt, as the run loop would if it had control now. Whether that is all that it
+    /// would do: an interrupt then costs no way out of generated code and back.
+    fn is_interrupted(&mut self, flags: bool) -> bool {
+        let waits = self.sys.halted || self.sys.pending_exception.is_some();
+        if self.returns || waits || self.cycles.0 >= self.generated.limit || self.is_looked_at() {
+            return false;
+        }
+        if !flags {
+            self.flags = unsaved(self.generated.flags);
+        }
+        let all = !self.yielding || self.takes_messages();
+        if all {
+            self.yielding = false;
+            // A message may have reset it.
+            if !self.sys.halted && !self.is_looked_at() {
+                self.generated.dead = self.take_events().is_err();
+            }
+        }
+        self.generated.flags = saved(&self.flags);
+        all && !self.generated.dead && self.is_settled()
+    }
+
+    /// Whether there is something that the run loop must see, beside events.
+    fn is_looked_at(&mut self) -> bool {
+        let wanted = self.accessed.is_some() || self.paused || self.alone != Alone::No;
+        let code = self.code.is_dirty() || self.blocks.has_dropped() || self.mode != 64;
+        let stepping = self.control & (TF | RF) != 0 || self.has_debug_trap() || self.is_stopping();
+        wanted || code || stepping
     }
 
     /// Whether the run loop, if it had control now, would come back without having done anything.
     fn is_settled(&mut self) -> bool {
-        let wanted = self.accessed.is_some() || self.yielding || self.paused || self.alone != Alone::No;
-        let code = self.code.is_dirty() || self.blocks.has_dropped() || self.mode != 64;
-        let stepping = self.control & (TF | RF) != 0 || self.has_debug_trap() || self.is_stopping();
-        if wanted || code || stepping || self.cycles.0 >= self.generated.limit {
+        if self.yielding || self.is_looked_at() || self.cycles.0 >= self.generated.limit {
             return false;
         }
         let now = self.moment(self.cycles);

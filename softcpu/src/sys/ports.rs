@@ -45,7 +45,7 @@ impl Cpu {
         self.obey_guards();
         self.look_after_device();
         if flow == Flow::Yield {
-            self.yielding = true;
+            (self.yielding, self.returns) = (true, true);
         }
         let met = self.note_port(port, bytes);
         (u32::from_le_bytes(data), if met { Flow::Yield } else { flow })
@@ -56,7 +56,7 @@ impl Cpu {
         self.obey_guards();
         self.look_after_device();
         if flow == Flow::Yield {
-            self.yielding = true;
+            (self.yielding, self.returns) = (true, true);
         }
         if self.note_port(port, bytes) { Flow::Yield } else { flow }
     }
@@ -74,7 +74,7 @@ pub(super) fn input<const DX: bool, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     let (value, flow) = cpu.read_port(cpu.now(op), port, T::SIZE);
     cpu.set_reg(file::RAX, T::cut(u64::from(value)));
     match flow {
-        Flow::Yield => Step::Stop,
+        Flow::Yield | Flow::Message => Step::Stop,
         Flow::Continue => Step::Next,
     }
 }
@@ -84,7 +84,7 @@ pub(super) fn output<const DX: bool, T: Int>(cpu: &mut Cpu, op: &Op) -> Step {
     tri!(cpu.check_port(port, T::SIZE as u16));
     let value = cpu.reg::<T>(file::RAX).wide() as u32;
     match cpu.write_port(cpu.now(op), port, value, T::SIZE) {
-        Flow::Yield => Step::Stop,
+        Flow::Yield | Flow::Message => Step::Stop,
         Flow::Continue => Step::Next,
     }
 }

@@ -5,7 +5,7 @@
 use fencepost_time::{Cycles, TscOffset};
 use std::sync::Arc;
 
-use fencepost_softcpu::bus::{Bus, Exit, Flow};
+use fencepost_softcpu::bus::{Bus, Exit, Flow, Waiting};
 use fencepost_softcpu::code::CodePages;
 use fencepost_softcpu::cpuid::CpuidConfig;
 use fencepost_softcpu::cpus::Cpus;
@@ -116,6 +116,9 @@ impl Bus for Devices {
     fn random(&mut self) -> u64 {
         self.numbers += 1;
         0x0123_4567_89ab_cdef_u64.rotate_left(self.numbers)
+    }
+    fn waiting(&mut self, _: Cycles) -> Waiting {
+        Waiting::Machine
     }
     fn interrupt_delivered(&mut self, now: Cycles, vector: u8) {
         self.interrupts.push((now.0, vector));

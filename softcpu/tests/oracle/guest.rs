@@ -3,7 +3,7 @@
 use fencepost_time::{Cycles, TscOffset};
 use std::sync::Arc;
 
-use fencepost_softcpu::bus::{Bus, Flow};
+use fencepost_softcpu::bus::{Bus, Flow, Waiting};
 use fencepost_softcpu::code::CodePages;
 use fencepost_softcpu::cpuid::CpuidConfig;
 use fencepost_softcpu::model::Model;
@@ -72,6 +72,9 @@ impl Bus for NoDevices {
     }
     fn random(&mut self) -> u64 {
         0
+    }
+    fn waiting(&mut self, _: Cycles) -> Waiting {
+        Waiting::Machine
     }
     fn interrupt_delivered(&mut self, _: Cycles, _: u8) {}
     fn counter_set(&mut self, _: Cycles, _: TscOffset) {}

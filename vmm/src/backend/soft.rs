@@ -204,6 +204,7 @@ impl<P: Processor> Soft<P> {
             states.look(now, cpu, || postcard::to_allocvec(&self.processor.save()).unwrap_or_default());
             until = states.limit(until);
         }
+        machine.let_messages_be_taken(look.is_quiet() && self.debugged.is_none() && self.states.is_none());
         let exit = match &mut self.debugged {
             None => self.processor.run(machine, until),
             Some(debugged) => match debugged.run(&mut self.processor, machine, until) {

@@ -109,7 +109,7 @@ impl Processor for Script {
                     Flow::Continue
                 }
             };
-            if flow == Flow::Yield {
+            if flow != Flow::Continue {
                 return Exit::Yield;
             }
         }

@@ -2,7 +2,7 @@
 
 use fencepost_devices::pci::{CONFIG_PORTS, MsiSource, MsiWrite, Space};
 use fencepost_firmware::layout::{self, S5_SLP_TYP};
-use fencepost_softcpu::bus::{Bus, Flow};
+use fencepost_softcpu::bus::{Bus, Flow, Waiting};
 use fencepost_time::{Cycles, TscOffset};
 use fencepost_trace::Event;
 
@@ -175,6 +175,15 @@ impl Machine {
     fn flow(&self) -> Flow {
         if self.wants_cpu() { Flow::Yield } else { Flow::Continue }
     }
+
+    /// The same after a write to registers, by which most messages come.
+    fn flow_of_write(&self) -> Flow {
+        match (self.wants_more_than_messages(), self.interrupts.waiting()) {
+            (false, false) => Flow::Continue,
+            (false, true) if self.delivers_itself => Flow::Message,
+            _ => Flow::Yield,
+        }
+    }
 }
 
 fn sleeps_for_good(control: u8) -> bool {
@@ -211,7 +220,7 @@ impl Bus for Machine {
         self.set_cycles(now);
         self.note(ExitKind::MmioWrite, gpa, data);
         self.write_mmio(gpa, data);
-        self.flow()
+        self.flow_of_write()
     }
 
     fn port_read(&mut self, now: Cycles, port: u16, data: &mut [u8]) -> Flow {
@@ -248,6 +257,20 @@ impl Bus for Machine {
 
     fn random(&mut self) -> u64 {
         self.numbers.any()
+    }
+
+    fn waiting(&mut self, now: Cycles) -> Waiting {
+        self.set_cycles(now);
+        if !self.delivers_itself || self.wants_more_than_messages() {
+            return Waiting::Machine;
+        }
+        // As a round of what is due would have it, in which there is nothing.
+        self.due_at = Some(now);
+        match self.take_written() {
+            Some(message) => Waiting::Message(message.address, message.data),
+            None if self.wants_cpu() => Waiting::Machine,
+            None => Waiting::Nothing,
+        }
     }
 
     fn interrupt_delivered(&mut self, now: Cycles, vector: u8) {

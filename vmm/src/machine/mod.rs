@@ -171,6 +171,8 @@ pub struct Machine {
     changes: Changes,
     /// When what was due was done last, and whether something for a device waits for the cycle behind it.
     due_at: Option<Cycles>,
+    /// The CPU takes messages itself.
+    delivers_itself: bool,
     delivery_held: bool,
     timed: Timed,
     /// The lines of interrupt pins that interrupt delivery was told of last ([`Machine::drive_all_lines`]).
@@ -221,6 +223,7 @@ impl Machine {
             faults: Faults::default(),
             changes: Changes::default(),
             due_at: None,
+            delivers_itself: false,
             delivery_held: false,
             timed: Timed::default(),
             lines: 0,
@@ -416,7 +419,11 @@ impl Machine {
 
     /// Whether the CPU must come back at its next instruction boundary.
     fn wants_cpu(&self) -> bool {
-        self.needs_attention() || self.next_event_ns().is_some_and(|next| next < self.cpu_deadline_ns)
+        self.interrupts.waiting() || self.wants_more_than_messages()
+    }
+
+    fn wants_more_than_messages(&self) -> bool {
+        self.end.is_some() || self.next_event_ns().is_some_and(|next| next < self.cpu_deadline_ns)
     }
 
     /// Records that the CPU that runs left the guest.

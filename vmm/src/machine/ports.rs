@@ -1,7 +1,7 @@
 //! What the machine lends the PCI bus for one call: memory through the IOMMU, time, trace, messages.
 
 use fencepost_devices::function::Pin;
-use fencepost_devices::pci::{BusClock, PciRoot, Platform};
+use fencepost_devices::pci::{BusClock, MsiWrite, PciRoot, Platform};
 use fencepost_devices::ports::Gpa;
 use fencepost_firmware::layout;
 use fencepost_softcpu::apic::InterruptMessage;
@@ -148,15 +148,31 @@ impl Machine {
         }
     }
 
+    /// Whether the CPU takes messages itself from now on ([`Bus::waiting`](fencepost_softcpu::bus::Bus::waiting)): where whoever runs it
+    /// would do nothing else than give it them.
+    pub fn let_messages_be_taken(&mut self, may: bool) {
+        self.delivers_itself = may;
+    }
+
     /// Takes the oldest interrupt message for the local APIC, past the IOMMU if it remaps them.
     pub fn take_message(&mut self) -> Option<InterruptMessage> {
         loop {
+            let message = self.take_written()?;
+            // What means nothing is lost, as on a bus.
+            let taken = InterruptMessage::from_msi(message.address, message.data);
+            if taken.is_some() {
+                return taken;
+            }
+        }
+    }
+
+    /// The same as it was written, which may mean nothing.
+    pub(super) fn take_written(&mut self) -> Option<MsiWrite> {
+        loop {
             while let Some(message) = self.interrupts.take() {
                 let remapped = self.remap_interrupt(message);
-                // What means nothing is lost, as on a bus.
-                let taken = remapped.and_then(|it| InterruptMessage::from_msi(it.address, it.data));
-                if taken.is_some() {
-                    return taken;
+                if remapped.is_some() {
+                    return remapped;
                 }
             }
             // One that the IOMMU has refused may have it send its fault event, which is not remapped.

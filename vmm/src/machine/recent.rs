@@ -1,6 +1,5 @@
 //! The last events between the CPU and the machine, for whoever has to understand a guest's death.
 
-use std::collections::VecDeque;
 use std::fmt;
 
 use fencepost_trace::Stamp;
@@ -76,19 +75,27 @@ impl fmt::Display for Exit {
 }
 
 /// The newest [`KEPT`] of them, and how many there were.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Recent {
-    ring: VecDeque<Exit>,
+    /// The one with number n has place n modulo [`KEPT`].
+    ring: [Exit; KEPT],
     count: u64,
+}
+
+/// What stands where there was none yet.
+const NONE: Exit =
+    Exit { stamp: Stamp { cycles: 0, ns: 0 }, cpu: 0, kind: ExitKind::Stop, address: 0, width: 0, value: 0 };
+
+impl Default for Recent {
+    fn default() -> Self {
+        Recent { ring: [NONE; KEPT], count: 0 }
+    }
 }
 
 impl Recent {
     /// Adds one.
     pub fn push(&mut self, exit: Exit) {
-        if self.ring.len() == KEPT {
-            self.ring.pop_front();
-        }
-        self.ring.push_back(exit);
+        self.ring[self.count as usize % KEPT] = exit;
         self.count = self.count.wrapping_add(1);
     }
 
@@ -99,13 +106,18 @@ impl Recent {
 
     /// Those that are kept, oldest first.
     pub fn exits(&self) -> impl Iterator<Item = &Exit> {
-        self.ring.iter()
+        let first = self.count.saturating_sub(KEPT as u64);
+        (first..self.count).map(|number| &self.ring[number as usize % KEPT])
     }
 }
 
 /// The bytes of an access as a number; of a longer one the last eight.
 pub fn value_of(data: &[u8]) -> u64 {
-    data.iter().rev().take(8).fold(0, |value, &byte| value << 8 | u64::from(byte))
+    match *data {
+        // Nearly all.
+        [a, b, c, d] => u32::from_le_bytes([a, b, c, d]).into(),
+        _ => data.iter().rev().take(8).fold(0, |value, &byte| value << 8 | u64::from(byte)),
+    }
 }
 
 #[cfg(test)]
