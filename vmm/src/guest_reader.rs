@@ -37,23 +37,34 @@ impl<'m> GuestReader<'m> {
 /// A reader that can leave out what nobody wants to see.
 pub trait Skip: BufRead {
     /// Leaves out so many bytes; false if there are fewer.
-    fn skip(&mut self, bytes: u64) -> bool {
-        let mut left = bytes;
-        while left > 0 {
-            let there = self.fill_buf().map_or(0, <[u8]>::len);
-            let some = there.min(usize::try_from(left).unwrap_or(usize::MAX));
-            if some == 0 {
-                return false;
-            }
-            self.consume(some);
-            left -= some as u64;
+    fn skip(&mut self, bytes: u64) -> bool;
+}
+
+fn read_over(from: &mut dyn BufRead, bytes: u64) -> bool {
+    let mut left = bytes;
+    while left > 0 {
+        let there = from.fill_buf().map_or(0, <[u8]>::len);
+        let some = there.min(usize::try_from(left).unwrap_or(usize::MAX));
+        if some == 0 {
+            return false;
         }
-        true
+        from.consume(some);
+        left -= some as u64;
+    }
+    true
+}
+
+impl Skip for &[u8] {
+    fn skip(&mut self, bytes: u64) -> bool {
+        read_over(self, bytes)
     }
 }
 
-impl Skip for &[u8] {}
-impl<R: Read> Skip for BufReader<R> {}
+impl<R: Read> Skip for BufReader<R> {
+    fn skip(&mut self, bytes: u64) -> bool {
+        read_over(self, bytes)
+    }
+}
 
 impl Skip for GuestReader<'_> {
     fn skip(&mut self, bytes: u64) -> bool {
