@@ -7,9 +7,12 @@ mod machine;
 #[path = "oracle/random.rs"]
 #[allow(dead_code)]
 mod random;
+#[path = "oracle/vendor.rs"]
+mod vendor;
 
 use compat::shrink::{Case, show, shrink};
 use compat::{Both, CODE, DATA, Descriptor, STACK, assemble, ldt};
+use fencepost_skip::Tested;
 use iced_x86::code_asm::*;
 use random::Random;
 
@@ -277,8 +280,15 @@ fn registers(random: &mut Random) -> [u32; 8] {
     gpr
 }
 
+/// Of programs that leave something on the stack.
+const SHORT_PUSH: &str =
+    "a push of a segment register writes two bytes on Intel's processors, and four on AMD's, as here";
+
 #[test]
-fn segments_allow_what_the_host_allows() {
+fn segments_allow_what_the_host_allows() -> Tested {
+    if !vendor::host_is_amd() {
+        return Tested::skipped(SHORT_PUSH);
+    }
     let data = table();
     let all = [data.clone(), code_table()].concat();
     assert_eq!(data.len(), usize::from(CODE_16));
@@ -321,4 +331,5 @@ fn segments_allow_what_the_host_allows() {
     ] {
         assert!(ends.get(&(kind, vector)).is_some_and(|&n| n > cases / 60), "{kind} {vector}: {ends:?}");
     }
+    Tested::Ran
 }

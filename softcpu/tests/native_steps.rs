@@ -3,9 +3,12 @@
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))]
 
 mod machine;
+#[path = "oracle/vendor.rs"]
+mod vendor;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
+use fencepost_skip::Tested;
 use fencepost_softcpu::bus::Exit;
 use fencepost_softcpu::state::reg;
 use iced_x86::code_asm::*;
@@ -294,8 +297,14 @@ fn flags() {
 
 /// One test, since the host's processor is on one thread.
 #[test]
-fn single_steps_are_those_of_the_host() {
+fn single_steps_are_those_of_the_host() -> Tested {
+    if !vendor::host_is_amd() {
+        return Tested::skipped(
+            "RF is pushed as one between the passes of REP on Intel's processors, and not on AMD's, nor here",
+        );
+    }
     repeated();
     stack_segment();
     flags();
+    Tested::Ran
 }

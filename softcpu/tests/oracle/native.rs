@@ -154,6 +154,18 @@ fn write(address: u64, bytes: &[u8]) {
 /// The host's processor. There can be only one: its addresses are fixed and its signal handlers are the process's.
 pub struct Native(());
 
+/// Its pages, which another one may have then.
+impl Drop for Native {
+    fn drop(&mut self) {
+        for (address, bytes) in
+            [(CODE, CODE_BYTES), (DATA, DATA_BYTES), (STUB, PAGE as usize), (CONTEXT, PAGE as usize)]
+        {
+            // SAFETY: mappings that `new` made, to which nothing refers but what `self` lends.
+            unsafe { libc::munmap(address as *mut _, bytes) };
+        }
+    }
+}
+
 impl Native {
     /// Maps the pages and installs the handlers.
     pub fn new() -> Native {
