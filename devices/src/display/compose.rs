@@ -50,19 +50,21 @@ pub(super) fn put_whole(fetched: &Fetched<'_>, strip: &mut Strip<'_>) {
     let above = strip.row_bytes().saturating_mul(strip.top as usize);
     let pixels = fetched.pixels.get(above..).unwrap_or_default();
     for (out, pixel) in strip.lines.chunks_exact_mut(4).zip(pixels.chunks_exact(4)) {
-        out.copy_from_slice(pixel);
+        out.copy_from_slice(&colours(pixel));
     }
-    clear_rest(strip.lines);
 }
 
 /// Clears of each pixel the byte that is no colour.
 pub(super) fn clear_rest(pixels: &mut [u8]) {
     for pixel in pixels.chunks_exact_mut(4) {
-        let &mut [b, g, r, x] = pixel else { continue };
-        // As one word, so that compilers see that many pixels can be masked at once.
-        let word = u32::from_le_bytes([b, g, r, x]) & 0x00ff_ffff;
-        pixel.copy_from_slice(&word.to_le_bytes());
+        pixel.copy_from_slice(&colours(pixel));
     }
+}
+
+/// A pixel without the byte that is no colour. It is masked as one word, so that compilers see that many can be masked at once.
+fn colours(pixel: &[u8]) -> [u8; 4] {
+    let &[b, g, r, x] = pixel else { return [0; 4] };
+    (u32::from_le_bytes([b, g, r, x]) & 0x00ff_ffff).to_le_bytes()
 }
 
 /// Puts a plane, whose format is `format`, over what is in `strip`.

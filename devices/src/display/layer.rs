@@ -3,13 +3,13 @@
 use vm_memory::{Bytes, VolatileSlice};
 
 use super::format::Layout;
-use super::making::access_ns;
+use super::making::{SUM_BYTES, access_ns};
 use super::registers::{ErrorBits, Point, Size};
 use crate::ports::{Iova, Kept, Ports, Seen};
 use crate::sg::{SgError, SgList};
 
-/// The largest piece that is read at once, in bytes (that of a CRC, `making::SUM_BYTES`) and in segments.
-const PIECE_BYTES: u64 = 1 << 18;
+/// The largest piece that is read at once, in bytes (that of a CRC) and in segments.
+const PIECE_BYTES: u64 = SUM_BYTES as u64;
 const PIECE_SEGMENTS: u64 = 1024;
 
 /// Lines of units at equal distances.
