@@ -6,6 +6,7 @@ mod common;
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc::channel;
@@ -84,6 +85,8 @@ const CALLS: &[(&str, i64, [usize; 6])] = &[
 ];
 
 const EXECUTED: usize = (libc::PROT_READ | libc::PROT_EXEC) as usize;
+/// Debian's user of that name.
+const NOBODY: u32 = 65534;
 const PRIVATE: usize = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as usize;
 
 /// Puts this process into the sandbox and does what it is told; nothing where nobody has told anything.
@@ -104,6 +107,7 @@ fn attempt() {
         }
         ("files", _) => files(Path::new(&folder)),
         ("later", _) => later(),
+        ("child", _) => end_child(),
         ("lacking", which) => {
             without(which);
             enter(&Sandbox::default());
@@ -119,6 +123,16 @@ fn attempt() {
     }
     eprintln!("came back");
     std::process::exit(0);
+}
+
+/// Root ends the one process that the sandbox names, though that has become another user.
+fn end_child() {
+    let mut child = Command::new("sleep").arg("60").uid(NOBODY).spawn().expect("started");
+    let mut sandbox = Sandbox::default();
+    sandbox.may_end(child.id());
+    enter(&sandbox);
+    child.kill().expect("permitted");
+    assert_eq!(child.wait().expect("ended").signal(), Some(libc::SIGKILL));
 }
 
 fn enter(sandbox: &Sandbox) {
@@ -243,6 +257,17 @@ fn threads_that_start_in_the_sandbox_are_in_it() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let output = trying("later", folder.path());
     assert!(output.status.success() && said(&output).contains("a panic says its line"), "{}", said(&output));
+}
+
+#[test]
+fn a_process_that_was_named_can_be_ended_whoever_it_is() -> Tested {
+    // SAFETY: the call has no arguments.
+    if unsafe { libc::geteuid() } != 0 {
+        return Tested::skipped("only root starts processes of other users");
+    }
+    let output = trying("child", Path::new("/"));
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    Tested::Ran
 }
 
 #[test]

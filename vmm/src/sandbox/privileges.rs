@@ -16,9 +16,11 @@ const DAC_READ_SEARCH: u64 = 1 << 2;
 /// And by which it changes their attributes.
 const FOWNER: u64 = 1 << 3;
 const FSETID: u64 = 1 << 4;
+/// And by which it ends a process of another user.
+const KILL: u64 = 1 << 5;
 
 /// The capabilities that stay, if the process has them: a root whose guest writes files goes on to reach them. Where they are is
-/// Landlock's affair.
+/// Landlock's affair. A root who has started a process that has become another user ends that, and by seccomp's list no other.
 pub fn kept(wanted: &Sandbox) -> u64 {
     let mut kept = 0;
     if wanted.has(&[Right::Read, Right::Pictures, Right::Replace, Right::Fill, Right::Change, Right::Remove])
@@ -27,6 +29,9 @@ pub fn kept(wanted: &Sandbox) -> u64 {
     }
     if wanted.has(&[Right::Change, Right::Remove]) {
         kept |= FOWNER | FSETID;
+    }
+    if wanted.child.is_some() {
+        kept |= KILL;
     }
     kept
 }

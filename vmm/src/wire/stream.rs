@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use fencepost_devices::virtio_net::Wire;
 use rustix::io::{FdFlags, fcntl_setfd};
@@ -25,6 +26,9 @@ use super::GONE;
 const BOUND_BYTES: usize = 1 << 20;
 /// The longest frame that a sane other end sends: what the length field of an IP packet allows, and a header.
 const LENGTH_MAX: usize = 65_535 + 14;
+/// How often, and how far apart, a process that cannot be ended is looked at until it is left behind.
+const LOOKS: u32 = 200;
+const LOOK: Duration = Duration::from_millis(10);
 
 /// A socket, its threads, and the process at its other end if that is ours.
 pub struct Stream {
@@ -34,7 +38,27 @@ pub struct Stream {
     control: Arc<Control>,
     /// The run is over: nobody is to be told that the other end is gone.
     over: Arc<AtomicBool>,
-    process: Option<Child>,
+    process: Option<Peer>,
+}
+
+/// A process at the other end, which does not outlive us.
+struct Peer(Child);
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // One that may not be ended has lost its socket, and nobody waits for it to notice.
+        if self.0.kill().is_ok() {
+            let _ = self.0.wait();
+            return;
+        }
+        for _ in 0..LOOKS {
+            if !matches!(self.0.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(LOOK);
+        }
+        say::in_passing("fencepost: --net passt: it may not be ended and does not end; it is left behind");
+    }
 }
 
 impl Stream {
@@ -60,7 +84,7 @@ impl Stream {
             .spawn()
             .map_err(|error| failed(&error))?;
         drop(theirs);
-        Self::over(ours, slot, control, Some(process)).map_err(|error| failed(&error))
+        Self::over(ours, slot, control, Some(Peer(process))).map_err(|error| failed(&error))
     }
 
     /// Connects to the socket at `path`.
@@ -81,7 +105,7 @@ impl Stream {
         socket: UnixStream,
         slot: u8,
         control: Arc<Control>,
-        process: Option<Child>,
+        process: Option<Peer>,
     ) -> std::io::Result<Self> {
         let (mut out, input) = (socket.try_clone()?, socket.try_clone()?);
         let outlet = Outlet::start(
@@ -106,7 +130,7 @@ impl Stream {
 
     /// The process at the other end, if it was started here.
     pub fn child(&self) -> Option<u32> {
-        self.process.as_ref().map(Child::id)
+        self.process.as_ref().map(|peer| peer.0.id())
     }
 
     /// The end that the guest sends to.
@@ -123,10 +147,7 @@ impl Drop for Stream {
         let _ = self.socket.shutdown(Shutdown::Both);
         drop(self.outlet.take().map(Outlet::finish));
         let _ = self.reader.take().map(JoinHandle::join);
-        if let Some(process) = &mut self.process {
-            let _ = process.kill();
-            let _ = process.wait();
-        }
+        drop(self.process.take());
     }
 }
 
