@@ -20,7 +20,10 @@ guide_block() {
         export CLONE=$ROOT FENCEPOST_CACHE=$CACHE CARGO_INSTALL_ROOT=$guide/home PATH=$guide/home/bin:$PATH
         # What is installed is what ci/test has built.
         case $1 in
-        */01) export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$ROOT/target} ;;
+        */01)
+            export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$ROOT/target}
+            release_flags
+            ;;
         *) unset CARGO_TARGET_DIR ;;
         esac
         # The shell that runs the block takes these names, and not this one.

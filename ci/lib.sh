@@ -46,6 +46,16 @@ hold_lock() {
 
 # The fencepost command as ci/test, ci/demo and ci/bench build it.
 FENCEPOST=${CARGO_TARGET_DIR:-$ROOT/target}/release/fencepost
+# Sets the compiler's flags of that build. Cargo keeps what is built with others apart, and builds all anew.
+release_flags() {
+    local target=${CARGO_TARGET_DIR:-$ROOT/target} pair flags
+    # The last that fits counts. Encoded, because a path may have spaces in it; options that the environment has come first.
+    flags=${CARGO_ENCODED_RUSTFLAGS:-${RUSTFLAGS:+${RUSTFLAGS// /$'\x1f'}}}
+    for pair in "$ROOT=/fencepost" "$(realpath -m "$target")=/fencepost/target" "${CARGO_HOME:-$HOME/.cargo}=/cargo"; do
+        flags+=${flags:+$'\x1f'}--remap-path-prefix=$pair
+    done
+    export CARGO_ENCODED_RUSTFLAGS=$flags
+}
 # The kernel command line of every guest: docs/boot.md says what each part saves, and what it costs.
 GUEST_COMMAND_LINE="console=ttyS0 quiet panic=-1 intel_iommu=on rodata=off cryptomgr.notests initcall_blacklist=\
 jent_mod_init,load_system_certificate_list,bpf_tcp_ca_kfunc_init,bpf_dummy_struct_ops_init,trace_eval_init,mcheck_init_device"

@@ -260,6 +260,11 @@ impl Machine {
         self.time.now()
     }
 
+    /// The CPU that was last in the machine.
+    pub fn runs_last(&self) -> u32 {
+        self.cpu
+    }
+
     /// Tells virtual time what the CPU's counter is.
     pub fn set_cycles(&mut self, cycles: Cycles) {
         self.time.set_cycles(cycles);

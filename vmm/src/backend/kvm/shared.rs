@@ -127,29 +127,26 @@ impl<'a> Shared<'a> {
 
     /// Works on the machine for a vCPU, of which the records are then.
     pub fn on<R>(&self, cpu: u32, work: impl FnOnce(&mut Machine) -> R) -> R {
-        self.enter(cpu, |machine| {
+        self.with(|machine| {
             machine.runs(cpu);
             work(machine)
         })
     }
 
-    /// Works on the machine for nobody of the vCPUs.
-    pub fn with<R>(&self, work: impl FnOnce(&mut Machine) -> R) -> R {
-        self.enter(0, work)
-    }
-
-    /// Works on the machine. Should it end, that is this vCPU's.
+    /// Works on the machine. Should it end, that is the vCPU's that was last in it: the serial line's last character, by which a panic
+    /// is known, may leave it after the vCPU that wrote it has gone on.
     ///
     /// The doorbells that were rung before are handled first, so that a vCPU that rang one finds it heard at its next
     /// access. Afterwards KVM is told where the doorbells are now, and the timer of the next event; and if the guest has
     /// ended, everybody stops.
-    fn enter<R>(&self, cpu: u32, work: impl FnOnce(&mut Machine) -> R) -> R {
+    pub fn with<R>(&self, work: impl FnOnce(&mut Machine) -> R) -> R {
         let mut inside = self.lock();
         let inside = &mut *inside;
         inside.doorbells.ring(&mut inside.machine);
         let result = work(&mut inside.machine);
         inside.doorbells.follow(&inside.machine);
         inside.arm();
+        let cpu = inside.machine.runs_last();
         if let Some(end) = inside.machine.end() {
             let waits = || self.debugged.is_some_and(|it| it.debugger.waits_for_failures());
             if *end == GuestEnd::Panicked && waits() {
