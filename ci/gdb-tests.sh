@@ -21,14 +21,6 @@ symbols() {
     } | as -o "$logs/$name.o" - && ld --section-start=.kernel="0x$text" -e 0 -o "$logs/$name.elf" "$logs/$name.o"
 }
 
-# Waits until a condition holds, a minute at most: `until_holds COMMAND...`.
-until_holds() {
-    for _ in $(seq 600); do
-        "$@" && return
-        sleep 0.1
-    done
-}
-
 # gdb on the run that listens at a socket: `with_gdb SOCKET ELF COMMAND...`.
 with_gdb() {
     local socket=$1 elf=$2 command commands=()

@@ -15,6 +15,16 @@ with_virtio() {
     "$@"
 }
 
+# Waits until a condition holds, a minute at most: `until_holds COMMAND...`.
+until_holds() {
+    for _ in $(seq 600); do
+        "$@" && return
+        sleep 0.1
+    done
+    echo "not within a minute: $*"
+    return 1
+}
+
 # Runs scenarios: `run_scenarios NAME PATH... [OPTION...]`. Leaves $logs/NAME.json, and what each of them left in $logs/NAME.
 run_scenarios() {
     local name=$1

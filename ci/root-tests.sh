@@ -88,7 +88,7 @@ root_network() {
     local server port status=0
     "$ROOT/ci/network-server.py" 127.0.0.1 >"$logs/$1-port" &
     server=$!
-    until [ -s "$logs/$1-port" ]; do sleep 0.1; done
+    until_holds test -s "$logs/$1-port" || return 1
     port=$(cat "$logs/$1-port")
     # shellcheck disable=SC2016
     in_root "$1" 0 'PATH=$PATH:/run/fencepost; busybox ip addr show | grep -c "inet .*global"; grep -c "^nameserver" /etc/resolv.conf

@@ -55,7 +55,7 @@ network() {
     local name=$1 server port status=0
     "$ROOT/ci/network-server.py" 127.0.0.1 >"$logs/$name-port" &
     server=$!
-    until [ -s "$logs/$name-port" ]; do sleep 0.1; done
+    until_holds test -s "$logs/$name-port" || return 1
     port=$(cat "$logs/$name-port")
     with_virtio guest "$name" 300 "virtio_net dhcp $port" --net passt --record-input "$logs/$name-input" --memory-hash || status=1
     kill "$server"
@@ -77,7 +77,7 @@ network_tap() {
         ip addr add 198.51.100.1/24 dev fencepost0
         ip link set fencepost0 up
         "$root/ci/network-server.py" 198.51.100.1 >"$logs/tap-port" &
-        until [ -s "$logs/tap-port" ]; do sleep 0.1; done
+        for _ in $(seq 600); do [ -s "$logs/tap-port" ] && break; sleep 0.1; done
         "$@" "$line fencepost.run=\"virtio_net tap $(cat "$logs/tap-port")\"" </dev/null >"$logs/tap" 2>&1 || { cat "$logs/tap"; kill %1; exit 1; }
         kill %1' -- "$ROOT" "$logs" "$GUEST_COMMAND_LINE" "$FENCEPOST" run --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd-virtio" --accel soft \
         --timeout 300 --net tap=fencepost0 --append || return 1
