@@ -11,7 +11,7 @@ workloads() {
     "$ROOT/ci/guest"
     case " $* " in
     *" --fencepost "*) ;;
-    *) cargo build --quiet --release --manifest-path "$ROOT/Cargo.toml" --bin fencepost ;;
+    *) "$ROOT/ci/release" --quiet --bin fencepost ;;
     esac
     say "workloads, on soft and TCG in turns"
     "$ROOT/ci/workloads.py" --program "$program" --fencepost "$FENCEPOST" --kernel "$KERNEL/vmlinuz" \

@@ -142,7 +142,7 @@ check "snapshot: Linux restored in the middle of the flow" snapshots
 
 # Linux that is returned to that snapshot does the same again, three times, to the byte, and no page is forgotten.
 resets() {
-    cargo build --quiet --release --manifest-path "$ROOT/Cargo.toml" -p fencepost --example reset || return 1
+    "$ROOT/ci/release" --quiet -p fencepost --example reset || return 1
     "${FENCEPOST%/*}/examples/reset" check "$logs/flow.snapshot" 3 >"$logs/resets" || return 1
     [ "$(grep -c "Exit(0)" "$logs/resets")" = 4 ] && [ "$(grep -c " 0 forgotten" "$logs/resets")" = 4 ]
 }
