@@ -96,8 +96,9 @@ impl<C> Link<C> {
 /// run loop by pointers that are good until a drop counts the epoch on and [`bury`](Self::bury) frees.
 pub(crate) struct Blocks<C> {
     buckets: Box<[*mut Block<C>]>,
-    /// What addresses are multiplied by to find their buckets: an odd number that no guest knows, so that none can have all its code in
-    /// one chain. What is found where does not depend on it.
+    /// What pages are multiplied by to find the buckets of their addresses, which are one behind the other: so those of code that runs
+    /// are near each other. An odd number that no guest knows, so that none can have all its code in one chain. What is found where does
+    /// not depend on it.
     key: u64,
     /// Blocks by physical page: each once in each of its pages.
     pages: BTreeMap<u64, Vec<Id>>,
@@ -136,7 +137,8 @@ impl<C> Blocks<C> {
 
     #[inline(always)]
     fn bucket(&self, gpa: u64) -> usize {
-        (gpa.wrapping_mul(self.key) >> BUCKET_SHIFT) as usize
+        let page = (gpa >> 12).wrapping_mul(self.key) >> BUCKET_SHIFT;
+        page.wrapping_add(gpa & 0xfff) as usize & (BUCKETS - 1)
     }
 
     /// The block decoded at a physical address; null if there is none.
