@@ -25,6 +25,14 @@ until_holds() {
     return 1
 }
 
+# Serves what virtio_net reads, and sets the caller's `server` and `port`: `network_server NAME`.
+network_server() {
+    "$ROOT/ci/network-server.py" 127.0.0.1 >"$logs/$1-port" &
+    server=$!
+    until_holds test -s "$logs/$1-port" || { kill "$server"; return 1; }
+    port=$(cat "$logs/$1-port")
+}
+
 # Runs scenarios: `run_scenarios NAME PATH... [OPTION...]`. Leaves $logs/NAME.json, and what each of them left in $logs/NAME.
 run_scenarios() {
     local name=$1

@@ -86,10 +86,7 @@ root_shared() {
 # With a wire the guest has an address, a way out and name servers before its command starts.
 root_network() {
     local server port status=0
-    "$ROOT/ci/network-server.py" 127.0.0.1 >"$logs/$1-port" &
-    server=$!
-    until_holds test -s "$logs/$1-port" || return 1
-    port=$(cat "$logs/$1-port")
+    network_server "$1" || return 1
     # shellcheck disable=SC2016
     in_root "$1" 0 'PATH=$PATH:/run/fencepost; busybox ip addr show | grep -c "inet .*global"; grep -c "^nameserver" /etc/resolv.conf
         gateway=$(busybox ip route | busybox sed -n "s/^default via \([0-9.]*\).*/\1/p")

@@ -53,10 +53,7 @@ check "serial: the same on the 6.1 kernel" on_stable serial_ports stable-serial-
 # A network by passt, whose gateway is the host itself; the recorded run again without it. `network NAME`.
 network() {
     local name=$1 server port status=0
-    "$ROOT/ci/network-server.py" 127.0.0.1 >"$logs/$name-port" &
-    server=$!
-    until_holds test -s "$logs/$name-port" || return 1
-    port=$(cat "$logs/$name-port")
+    network_server "$name" || return 1
     with_virtio guest "$name" 300 "virtio_net dhcp $port" --net passt --record-input "$logs/$name-input" --memory-hash || status=1
     kill "$server"
     with_virtio guest "$name-replayed" 300 "virtio_net dhcp $port" --net passt --replay-input "$logs/$name-input" --memory-hash || status=1
@@ -66,6 +63,7 @@ network() {
 }
 # The same by a tap device, in a network namespace of its own.
 network_tap() {
+    export -f until_holds
     # They are the inner shell's to expand.
     # shellcheck disable=SC2016
     unshare --net bash -c '
@@ -77,7 +75,7 @@ network_tap() {
         ip addr add 198.51.100.1/24 dev fencepost0
         ip link set fencepost0 up
         "$root/ci/network-server.py" 198.51.100.1 >"$logs/tap-port" &
-        for _ in $(seq 600); do [ -s "$logs/tap-port" ] && break; sleep 0.1; done
+        until_holds test -s "$logs/tap-port" || { kill %1; exit 1; }
         "$@" "$line fencepost.run=\"virtio_net tap $(cat "$logs/tap-port")\"" </dev/null >"$logs/tap" 2>&1 || { cat "$logs/tap"; kill %1; exit 1; }
         kill %1' -- "$ROOT" "$logs" "$GUEST_COMMAND_LINE" "$FENCEPOST" run --kernel "$KERNEL/vmlinuz" --initrd "$GUEST/initrd-virtio" --accel soft \
         --timeout 300 --net tap=fencepost0 --append || return 1

@@ -262,8 +262,7 @@ fn threads_that_start_in_the_sandbox_are_in_it() {
 #[test]
 fn a_process_that_was_named_can_be_ended_whoever_it_is() -> Tested {
     let status = fs::read_to_string("/proc/self/status").expect("there");
-    let has = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    let has = has.and_then(|has| u64::from_str_radix(has.trim(), 16).ok()).expect("a number");
+    let has = u64::from_str_radix(&value_of(&status, "CapEff:"), 16).expect("a number");
     // CAP_KILL, CAP_SETGID and CAP_SETUID (capability.h).
     let wanted = 1 << 5 | 1 << 6 | 1 << 7;
     if has & wanted != wanted {
@@ -294,11 +293,13 @@ fn of_threads(process: u32, field: &str) -> Vec<String> {
     let status = |entry: std::io::Result<fs::DirEntry>| {
         fs::read_to_string(entry.expect("an entry").path().join("status")).expect("lives")
     };
-    let value = |text: String| {
-        let line = text.lines().find_map(|line| line.strip_prefix(field));
-        line.expect("there").trim().to_string()
-    };
-    folder.map(status).map(value).collect()
+    folder.map(status).map(|status| value_of(&status, field)).collect()
+}
+
+/// What a field of a thread's `status` says.
+fn value_of(status: &str, field: &str) -> String {
+    let value = status.lines().find_map(|line| line.strip_prefix(field));
+    value.expect("there").trim().to_string()
 }
 
 #[test]

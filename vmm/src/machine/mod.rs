@@ -260,8 +260,8 @@ impl Machine {
         self.time.now()
     }
 
-    /// The CPU that was last in the machine.
-    pub fn runs_last(&self) -> u32 {
+    /// The CPU that accessed the machine last.
+    pub fn last_cpu(&self) -> u32 {
         self.cpu
     }
 

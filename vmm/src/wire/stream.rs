@@ -41,23 +41,23 @@ pub struct Stream {
     process: Option<Peer>,
 }
 
-/// A process at the other end, which does not outlive us.
+/// The process at the other end: ended when it is dropped, as far as that is permitted.
 struct Peer(Child);
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        // One that may not be ended has lost its socket, and nobody waits for it to notice.
         if self.0.kill().is_ok() {
             let _ = self.0.wait();
             return;
         }
+        // It may end by itself, for it has lost its socket; a run must not wait for that without a limit.
         for _ in 0..LOOKS {
             if !matches!(self.0.try_wait(), Ok(None)) {
                 return;
             }
             std::thread::sleep(LOOK);
         }
-        say::in_passing("fencepost: --net passt: it may not be ended and does not end; it is left behind");
+        say::in_passing("fencepost: --net passt: no permission to end the process, which goes on running");
     }
 }
 
@@ -147,7 +147,7 @@ impl Drop for Stream {
         let _ = self.socket.shutdown(Shutdown::Both);
         drop(self.outlet.take().map(Outlet::finish));
         let _ = self.reader.take().map(JoinHandle::join);
-        drop(self.process.take());
+        // Its process is ended after this, when it is dropped.
     }
 }
 

@@ -133,8 +133,8 @@ impl<'a> Shared<'a> {
         })
     }
 
-    /// Works on the machine. Should it end, that is the vCPU's that was last in it: the serial line's last character, by which a panic
-    /// is known, may leave it after the vCPU that wrote it has gone on.
+    /// Works on the machine. If it ends, the vCPU that accessed it last counts as the one that ended it: a panic is recognised
+    /// when its last character leaves the serial line, and the vCPU that wrote the character has gone on by then.
     ///
     /// The doorbells that were rung before are handled first, so that a vCPU that rang one finds it heard at its next
     /// access. Afterwards KVM is told where the doorbells are now, and the timer of the next event; and if the guest has
@@ -146,7 +146,7 @@ impl<'a> Shared<'a> {
         let result = work(&mut inside.machine);
         inside.doorbells.follow(&inside.machine);
         inside.arm();
-        let cpu = inside.machine.runs_last();
+        let cpu = inside.machine.last_cpu();
         if let Some(end) = inside.machine.end() {
             let waits = || self.debugged.is_some_and(|it| it.debugger.waits_for_failures());
             if *end == GuestEnd::Panicked && waits() {
