@@ -40,7 +40,7 @@ fn host_has(feature: CpuidFeature) -> bool {
     }
 }
 
-/// The result is another one on other processors, or an operand is nowhere to be seen in the instruction.
+/// The result is another one on other processors (DPPS and DPPD: which products are summed up first), or an operand is nowhere to be seen in the instruction.
 fn differs(mnemonic: Mnemonic) -> bool {
     use Mnemonic::*;
     matches!(
@@ -49,6 +49,8 @@ fn differs(mnemonic: Mnemonic) -> bool {
             | Rcpss
             | Rsqrtps
             | Rsqrtss
+            | Dpps
+            | Dppd
             | Maskmovdqu
             | Blendvps
             | Blendvpd
@@ -78,7 +80,7 @@ fn is_float(mnemonic: Mnemonic) -> bool {
             | Comiss | Comisd | Ucomiss | Ucomisd
             | Cvtdq2ps | Cvtdq2pd | Cvtps2dq | Cvtpd2dq | Cvttps2dq | Cvttpd2dq | Cvtps2pd | Cvtpd2ps
             | Cvtss2sd | Cvtsd2ss | Cvtsi2ss | Cvtsi2sd | Cvtss2si | Cvtsd2si | Cvttss2si | Cvttsd2si
-            | Roundps | Roundpd | Roundss | Roundsd | Dpps | Dppd
+            | Roundps | Roundpd | Roundss | Roundsd
             | Haddps | Haddpd | Hsubps | Hsubpd | Addsubps | Addsubpd
     )
 }
