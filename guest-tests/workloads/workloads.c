@@ -27,6 +27,7 @@ static const struct workload {
 	int (*run)(unsigned turns);
 	unsigned turns, few;
 } workloads[] = {
+	{ "boot", boot, 1, 1 },
 	{ "sieve", sieve, 6, 1 },
 	{ "hash", hash, 2, 1 },
 	{ "memcpy", copies, 600, 20 },

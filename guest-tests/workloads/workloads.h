@@ -8,6 +8,9 @@
 
 #include <stdint.h>
 
+/* boot.c */
+int boot(unsigned turns);
+
 /* arithmetic.c */
 int sieve(unsigned turns);
 int hash(unsigned turns);
