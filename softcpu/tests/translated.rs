@@ -65,16 +65,20 @@ struct Seen {
     instructions: u64,
     /// Programs that rewrite themselves.
     rewritten: u64,
+    interrupts: u64,
 }
 
-fn compare(seed: u64, forms: &[Code], seen: &mut Seen) {
+/// A machine that a program is about to run on: the program and where it is, and a seed.
+type Make = fn(Translate, (&[u8], u64), u64) -> Machine;
+
+fn compare(make: Make, seed: u64, forms: &[Code], seen: &mut Seen) {
     let mut random = Random::new(seed);
     // Mostly across the end of a page.
     let start = CODE + 0xfff - random.below(250);
     let made = program(&mut random, forms, &STYLE, start);
     let code = made.code;
-    let mut both = [Translate::Never, Translate::Always].map(|which| machine(which, (&code, start), seed));
-    let mut until = Cycles(0);
+    let mut both = [Translate::Never, Translate::Always].map(|which| make(which, (&code, start), seed));
+    let mut until = both[0].cpu.cycles();
     let step = [3, 20, 200, 5000][random.below(4) as usize];
     for stop in 0.. {
         until += 1 + random.below(step);
@@ -102,6 +106,9 @@ fn compare(seed: u64, forms: &[Code], seen: &mut Seen) {
         });
         assert!(a == b, "program {seed}: other memory from {at:#x} on");
     }
+    let [a, b] = both.each_ref().map(|m| &m.bus.interrupts);
+    assert_eq!(a, b, "program {seed}: other interrupts");
+    seen.interrupts += a.len() as u64;
     seen.programs += 1;
     seen.rewritten += u64::from(made.rewrites != 0);
 }
@@ -111,11 +118,69 @@ fn random_programs_run_as_in_the_interpreter() {
     let forms = forms();
     assert!(forms.len() > 600, "{} forms", forms.len());
     let mut seen = Seen::default();
-    (0..PROGRAMS).for_each(|seed| compare(seed, &forms, &mut seen));
+    (0..PROGRAMS).for_each(|seed| compare(machine, seed, &forms, &mut seen));
     println!("{seen:?}, of {} forms", forms.len());
     assert!(seen.rewritten >= 300, "{seen:?}");
     assert!(seen.faults > PROGRAMS / 20 && seen.faults < PROGRAMS * 19 / 20, "{seen:?}");
-    fuzz::seeds().for_each(|seed| compare(seed, &forms, &mut seen));
+    fuzz::seeds().for_each(|seed| compare(machine, seed, &forms, &mut seen));
+    println!("{seen:?}");
+}
+
+/// A timer that fires again and again, and its handler.
+const TIMER: u64 = 0x20_0000;
+
+/// The same with interrupts, mostly in the kernel; user code may be allowed to switch interrupts on and off.
+fn interrupted(translate: Translate, program: (&[u8], u64), seed: u64) -> Machine {
+    let mut random = Random::new(!seed);
+    let mut m = machine(translate, program, seed);
+    let state = m.cpu.state();
+    m.set_gate(48, TIMER, 0x8e00);
+    m.assemble(TIMER, |a| {
+        a.swapgs().unwrap();
+        [rax, rcx, rdx].into_iter().for_each(|register| a.push(register).unwrap());
+        a.mov(ecx, 0x80b).unwrap();
+        a.xor(eax, eax).unwrap();
+        a.xor(edx, edx).unwrap();
+        a.wrmsr().unwrap();
+        [rdx, rcx, rax].into_iter().for_each(|register| a.pop(register).unwrap());
+        a.swapgs().unwrap();
+        a.iretq().unwrap();
+    });
+    let period = 5 + random.below(80) as u32;
+    m.assemble(CODE - 0x800, |a| {
+        let timer = [(0x1b, 0xfee0_0d00u32), (0x80f, 0x1ff), (0x832, 0x2_0030), (0x83e, 0xb), (0x838, period)];
+        for (msr, value) in timer {
+            a.mov(ecx, msr).unwrap();
+            a.mov(eax, value).unwrap();
+            a.xor(edx, edx).unwrap();
+            a.wrmsr().unwrap();
+        }
+        a.hlt().unwrap();
+    });
+    m.with_state(|state| state.rip = CODE - 0x800);
+    assert_eq!(m.run(), Exit::Halted);
+    m.with_state(|now| {
+        (now.gpr, now.rip, now.rflags, now.halted) = (state.gpr, state.rip, state.rflags, false);
+        now.rflags |= random.below(2) << 9 | [0, 0x3000][random.below(2) as usize];
+        now.msr.kernel_gs_base = 8;
+    });
+    if random.once_in(5) {
+        m.enter_user();
+    }
+    m
+}
+
+#[test]
+fn interrupts_come_where_the_interpreter_takes_them() {
+    let mut forms = forms();
+    for _ in 0..forms.len() / 12 {
+        forms.extend([Code::Cli, Code::Sti, Code::Sti, Code::Swapgs]);
+    }
+    let mut seen = Seen::default();
+    (0..PROGRAMS).for_each(|seed| compare(interrupted, seed, &forms, &mut seen));
+    println!("{seen:?}");
+    assert!(seen.interrupts > PROGRAMS, "{seen:?}");
+    fuzz::seeds().for_each(|seed| compare(interrupted, seed, &forms, &mut seen));
     println!("{seen:?}");
 }
 

@@ -66,6 +66,11 @@ impl LocalApic {
         ready.then_some(vector)
     }
 
+    /// Whether there is any request, of whatever priority.
+    pub(crate) fn has_requests(&self) -> bool {
+        self.regs[IRR..IRR + 8].iter().fold(0, |all, word| all | word) != 0
+    }
+
     /// The CPU takes `vector`, which [`highest_pending`](Self::highest_pending) returned: request becomes service.
     pub fn accept(&mut self, vector: u8) {
         let (word, mask) = bit(vector);

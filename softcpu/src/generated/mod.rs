@@ -30,6 +30,8 @@ pub(crate) struct Context {
     pub next_page: u64,
     /// Its code, meanwhile.
     pub next_code: u64,
+    /// An operand, while another is looked up.
+    pub operand: u64,
     /// The entries of the data TLB that the current view has.
     pub data: u64,
     /// Those of the code TLB.
@@ -42,6 +44,8 @@ pub(crate) struct Context {
     pub carry: u8,
     /// Whether instructions on XMM registers do what they say: 1, or 0.
     pub simd: u8,
+    /// Whether an interrupt may wait that could be taken once they are on: 1, or 0.
+    pub waits: u8,
     /// [`FLOAT_UNMASKED`] and so on.
     pub float: u8,
     /// The status flags, as LAHF and SETO have them: in the high byte and the low one.

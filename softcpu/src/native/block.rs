@@ -100,8 +100,12 @@ impl Translator<'_> {
     /// The whole block. Gives the offset where a block enters that has not saved the flags, if this one does not need them.
     fn block(&mut self) -> Option<usize> {
         let count = self.source.instructions.len();
-        let kinds: Vec<(Kind, bool)> =
+        let mut kinds: Vec<(Kind, bool)> =
             self.source.instructions.iter().map(|instr| (self.kind(instr), self.may_leave(instr))).collect();
+        // The instruction behind STI must be certain to run before an interrupt can come.
+        if let Some((kind @ Kind::Sti, _)) = kinds.last_mut() {
+            *kind = Kind::Handler { flags: false };
+        }
         let (after, first) = needs(&kinds);
         let quick = (!first.any()).then(|| {
             self.e.known_address_to_r14(self.routines.nothing);
@@ -202,6 +206,10 @@ impl Translator<'_> {
             Kind::Scan => self.scan(nth, &instr, before, after),
             Kind::Leave => self.leave_frame(nth, before),
             Kind::CallTo => self.call_to(nth, &instr),
+            Kind::Cli => self.cli(nth, before),
+            Kind::Sti => self.sti(nth, before),
+            Kind::SwapGs => self.swapgs(nth, before),
+            Kind::High(effect) => self.high(&instr, effect, after),
             Kind::Address => self.load_address(&instr),
             Kind::Sign => self.sign(&instr),
             Kind::Push => self.push(nth, &instr, before),

@@ -198,6 +198,10 @@ impl Translator<'_> {
     }
 
     pub(super) fn push(&mut self, nth: usize, instr: &Instruction, before: Need) {
+        if instr.op0_kind() == OpKind::Memory {
+            self.push_memory(nth, instr, before);
+            return;
+        }
         let slow = self.reach_stack(nth, before, -8, true);
         if instr.op0_kind() == OpKind::Register {
             let value = self.e.readable(instr.op0_register(), SCRATCH[1]);
@@ -207,6 +211,19 @@ impl Translator<'_> {
         }
         self.add(STACK, -8);
         self.slow_back(Some(slow));
+    }
+
+    fn push_memory(&mut self, nth: usize, instr: &Instruction, before: Need) {
+        let [first, second] = SCRATCH;
+        let read = self.reach_operand(nth, instr, before, false);
+        self.e.rm(Code::Mov_r64_rm64, first, at(first));
+        self.e.store(context!(operand), first);
+        let written = self.reach_stack(nth, before, -8, true);
+        self.e.load(second, context!(operand));
+        self.e.mr(Code::Mov_rm64_r64, at(first), second);
+        self.add(STACK, -8);
+        self.slow_back(Some(read));
+        self.slow_back(Some(written));
     }
 
     pub(super) fn pop(&mut self, nth: usize, instr: &Instruction, before: Need) {

@@ -95,10 +95,11 @@ impl Cpu {
         self.generated.ended.take().unwrap_or(Ok(Step::Jump))
     }
 
-    /// Shows generated code the translations of the current view.
+    /// Shows generated code the translations of the current view, and what else it looks at.
     fn set_views(&mut self) {
         (self.generated.data, self.generated.code) = self.tlb.addresses(self.view);
         self.generated.simd = u8::from(crate::simd::is_usable(self));
+        self.generated.waits = u8::from(self.sys.nmi_pending || self.apic.has_requests());
         let masked = self.fpu.mxcsr & MXCSR_MASKS == MXCSR_MASKS;
         self.generated.float = if masked { FLOAT_OFF } else { FLOAT_UNMASKED };
     }

@@ -33,7 +33,15 @@ pub(crate) enum Kind {
     Address,
     /// CWDE, CDQE, CDQ, CQO: it is about RAX, which is elsewhere in the host.
     Sign,
-    /// PUSH of a register or an immediate.
+    /// CLI.
+    Cli,
+    /// STI.
+    Sti,
+    /// SWAPGS.
+    SwapGs,
+    /// It is about AH, CH, DH or BH.
+    High(Effect),
+    /// PUSH of 64 bits.
     Push,
     /// POP of a register.
     Pop,
@@ -86,6 +94,7 @@ impl Kind {
                 | Kind::Exchange
                 | Kind::Scan
                 | Kind::Same(Sets | ReadsSets | SetsButAuxiliary)
+                | Kind::High(Sets)
                 | Kind::Vector { effect: Sets, .. }
         )
     }
@@ -100,7 +109,7 @@ impl Kind {
         use Kind::*;
         matches!(
             self,
-            Handler { .. } | Vector { .. } | Divide | Push | Pop | Leave | Call | CallTo | Return | JumpTo
+            Handler { .. } | Vector { .. } | Divide | Cli | Sti | SwapGs | Push | Pop | Leave | Call | CallTo | Return | JumpTo
         )
     }
 
@@ -113,12 +122,16 @@ impl Kind {
 /// The kind of an instruction of 64-bit code.
 pub(crate) fn kind(instr: &Instruction) -> Kind {
     let handler = Kind::Handler { flags: touches_flags(instr) };
+    if registers(instr).any(is_high) {
+        return super::high::kind(instr).unwrap_or(handler);
+    }
     if !plain_operands(instr) {
         return handler;
     }
     use Mnemonic as M;
     match instr.mnemonic() {
-        M::Nop | M::Reservednop if instr.has_rep_prefix() => handler,
+        // PAUSE.
+        M::Nop if instr.has_rep_prefix() => handler,
         M::Nop | M::Reservednop => Kind::Nothing,
         M::Bswap | M::Lea if operand_bytes(instr) == 2 => handler,
         M::Mov | M::Movzx | M::Movsx | M::Movsxd | M::Bswap | M::Xchg | M::Not => {
@@ -145,6 +158,9 @@ pub(crate) fn kind(instr: &Instruction) -> Kind {
         M::Cmpxchg if instr.op0_kind() == OpKind::Memory => Kind::Exchange,
         // TZCNT and LZCNT are not there: they run as these.
         M::Bsf | M::Bsr | M::Tzcnt | M::Lzcnt if operand_bytes(instr) >= 4 => Kind::Scan,
+        M::Cli => Kind::Cli,
+        M::Sti => Kind::Sti,
+        M::Swapgs => Kind::SwapGs,
         M::Leave if instr.code() == Code::Leaveq => Kind::Leave,
         M::Call if instr.code() == Code::Call_rm64 => Kind::CallTo,
         M::Lea => Kind::Address,
@@ -204,8 +220,7 @@ pub(crate) fn operand_bytes(instr: &Instruction) -> usize {
 
 fn stack(instr: &Instruction) -> Option<Kind> {
     match instr.code() {
-        Code::Push_r64 | Code::Push_rm64 if instr.op0_kind() == OpKind::Register => Some(Kind::Push),
-        Code::Pushq_imm8 | Code::Pushq_imm32 => Some(Kind::Push),
+        Code::Push_r64 | Code::Push_rm64 | Code::Pushq_imm8 | Code::Pushq_imm32 => Some(Kind::Push),
         Code::Pop_r64 | Code::Pop_rm64 if instr.op0_kind() == OpKind::Register => Some(Kind::Pop),
         Code::Retnq | Code::Retnq_imm16 => Some(Kind::Return),
         _ => None,
@@ -229,9 +244,6 @@ fn all_general(instr: &Instruction) -> bool {
 
 /// Whether all operands are such as the host's instruction can have in place of the guest's.
 fn plain_operands(instr: &Instruction) -> bool {
-    if registers(instr).any(is_high) {
-        return false;
-    }
     (0..instr.op_count()).all(|n| match instr.op_kind(n) {
         OpKind::Memory => plain_memory(instr),
         OpKind::FarBranch16 | OpKind::FarBranch32 => false,
