@@ -5,7 +5,7 @@ use std::io;
 use super::CodeBuffer;
 
 /// Entries of the table, a power of two.
-pub(crate) const JUMPS: usize = 1 << 12;
+pub(crate) const JUMPS: usize = 1 << 15;
 /// Pages told apart, a power of two.
 const PAGES: usize = 1 << 12;
 /// Code was made in vain if it is dropped before so many other pieces were made: its page is one that a guest rewrites again and again.
@@ -87,7 +87,8 @@ pub(crate) struct Generated {
     pub routines: Routines,
     /// Bytes of the buffer that hold the routines.
     pub kept: usize,
-    jumps: Box<[KnownJump; JUMPS]>,
+    /// [`JUMPS`] of them.
+    jumps: Box<[KnownJump]>,
     /// How many pieces of code have been made.
     made: u64,
     /// For each physical page, of which some share a place: how often lately code was in vain that was made for it.
@@ -109,7 +110,7 @@ fn place(gpa: u64) -> usize {
 impl Generated {
     /// Without any code. An error: the host does not map memory for it.
     pub fn new() -> io::Result<Generated> {
-        let jumps = Box::new([NO_JUMP; JUMPS]);
+        let jumps = vec![NO_JUMP; JUMPS].into_boxed_slice();
         let (routines, vain) = (Routines::default(), Box::new([0; PAGES]));
         Ok(Generated {
             buffer: CodeBuffer::new()?,

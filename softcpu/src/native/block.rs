@@ -22,6 +22,8 @@ pub(crate) struct Source<'a> {
     pub instructions: &'a [Instruction],
     /// The address of the block.
     pub block: u64,
+    /// The physical page that its only instruction reaches into, if it does.
+    pub second: Option<u64>,
     /// What the CPU has.
     pub model: Model,
 }
@@ -107,7 +109,8 @@ impl Translator<'_> {
             *kind = Kind::Handler { flags: false };
         }
         let (after, first) = needs(&kinds);
-        let quick = (!first.any()).then(|| {
+        let elsewhere = self.source.second.map(|second| self.e.unless_next_page_is(second));
+        let quick = (!first.any() && elsewhere.is_none()).then(|| {
             self.e.known_address_to_r14(self.routines.nothing);
             self.e.here()
         });
@@ -144,10 +147,21 @@ impl Translator<'_> {
         if quick.is_some() {
             self.e.r(Code::Call_rm64, SCRATCH[1]);
         }
+        self.look_again();
+        for jump in elsewhere.into_iter().flatten() {
+            self.e.bind(jump);
+        }
+        if elsewhere.is_some() {
+            self.look_again();
+        }
+        quick
+    }
+
+    /// Nothing of the block has been run: the run loop finds the one that is.
+    fn look_again(&mut self) {
         self.e.constant(SCRATCH[0], self.source.block);
         self.e.call(self.routines.limit);
         never(&mut self.e);
-        quick
     }
 
     /// Before a block that goes on at its own start: brings the XMM registers that it reads, which it then finds each time.

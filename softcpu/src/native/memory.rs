@@ -121,6 +121,24 @@ impl Emitter {
         [untranslated, unknown]
     }
 
+    /// Before a block whose only instruction reaches into the next page: that must be the physical page that it was decoded from. Both
+    /// scratch registers and the flags are used. The jumps: it is not, or is not known.
+    pub fn unless_next_page_is(&mut self, second: u64) -> [Jump; 2] {
+        let [page, entry] = SCRATCH;
+        self.load(page, context!(page));
+        self.rm(Code::Lea_r64_m, page, MemoryOperand::with_base_displ(page, i64::from(PAGE_BYTES)));
+        self.mov(entry, page);
+        self.ri(Code::Shr_rm64_imm8, entry, 8);
+        self.ri(Code::And_rm32_imm32, Register::R14D, (ENTRIES as i32 - 1) << 4);
+        self.rm(Code::Add_r64_rm64, entry, field(context!(code)));
+        let part = |offset: usize| MemoryOperand::with_base_displ(entry, offset as i64);
+        self.rm(Code::Cmp_r64_rm64, page, part(offset_of!(CodeEntry, tag)));
+        let untranslated = self.jump_if(ConditionCode::ne);
+        self.constant(page, second);
+        self.rm(Code::Cmp_r64_rm64, page, part(offset_of!(CodeEntry, gpa)));
+        [untranslated, self.jump_if(ConditionCode::ne)]
+    }
+
     /// Jumps to what [`look_up_code`](Self::look_up_code) has found, with the usual registers.
     pub fn jump_to_code(&mut self) {
         self.go_home();

@@ -143,7 +143,7 @@ impl Cpu {
             return None;
         }
         let model = self.config.cpuid.model;
-        let source = Source { instructions: &instructions, block: address, model };
+        let source = Source { instructions: &instructions, block: address, second: block.second, model };
         let generated = self.blocks.generated.as_mut()?;
         let start = generated.buffer.next();
         let buffer = std::mem::take(&mut generated.spare);
@@ -297,18 +297,14 @@ impl Cpu {
             Err(trap) => return self.leave(Err(trap)),
         };
         // SAFETY: found just now.
-        let (code, gpa, straddles) =
-            unsafe { ((*block).entry.code, (*block).gpa, (*block).second.is_some()) };
+        let (code, gpa) = unsafe { ((*block).entry.code, (*block).gpa) };
         if code == 0 {
             return self.leave(Ok(Step::Jump));
         }
         self.generated.page = self.rip & PAGE_MASK;
         self.generated.epoch = self.blocks.epoch;
         self.set_views();
-        // What straddles pages is looked up each time: the second page may be another one then.
-        if let Some(generated) = &mut self.blocks.generated
-            && !straddles
-        {
+        if let Some(generated) = &mut self.blocks.generated {
             // SAFETY: both blocks are allocated, since nothing was buried, and nobody else refers to their entries now.
             let side = from.and_then(|(from, side)| unsafe { (&(*from).entry.sides)[side] });
             match side {
