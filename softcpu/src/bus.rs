@@ -25,6 +25,8 @@ pub enum Waiting {
     Machine,
     /// An interrupt message to the local APIC: address and data. There may be more.
     Message(u64, u32),
+    /// The last one, and then [`Nothing`](Self::Nothing).
+    Last(u64, u32),
     /// Nothing more, and all else is as it was when the CPU began to run: it may go on.
     Nothing,
 }

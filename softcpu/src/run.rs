@@ -130,19 +130,23 @@ impl Cpu {
         }
         let now = self.cycles;
         loop {
-            let message = match self.bus().waiting(now) {
+            let (message, last) = match self.bus().waiting(now) {
                 Waiting::Machine => {
                     self.returns = true;
                     return false;
                 }
                 Waiting::Nothing => return true,
-                Waiting::Message(address, data) => InterruptMessage::from_msi(address, data),
+                Waiting::Message(address, data) => (InterruptMessage::from_msi(address, data), false),
+                Waiting::Last(address, data) => (InterruptMessage::from_msi(address, data), true),
             };
             let chosen = |message: &InterruptMessage| {
                 message.delivery_mode != DeliveryMode::LowestPriority || self.apic.is_candidate(message)
             };
             if let Some(message) = message.filter(chosen) {
                 self.deliver(message);
+            }
+            if last {
+                return true;
             }
         }
     }

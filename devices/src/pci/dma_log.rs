@@ -46,6 +46,11 @@ pub(super) struct DmaLog {
 }
 
 impl DmaLog {
+    /// Whether there is nothing to flush.
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
     /// Adds an access from `iova` on, which reached `ranges`.
     pub fn add(&mut self, access: Access, iova: Iova, ranges: &[GpaRange], rid: u16, trace: &mut dyn Trace) {
         let heard = trace.is_heard();

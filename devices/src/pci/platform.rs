@@ -171,13 +171,23 @@ pub(super) struct Shared<'a> {
 
 impl Shared<'_> {
     /// Records the DMA that is not recorded yet.
+    #[inline]
     pub fn flush_dma(&self, rid: u16) {
-        self.dma_log.borrow_mut().flush(rid, &mut **self.trace.borrow_mut());
+        let mut log = self.dma_log.borrow_mut();
+        if !log.is_empty() {
+            log.flush(rid, &mut **self.trace.borrow_mut());
+        }
     }
 
+    #[inline]
     pub fn record(&self, rid: u16, event: Event) {
         self.flush_dma(rid);
-        self.trace.borrow_mut().record(event);
+        let mut trace = self.trace.borrow_mut();
+        if trace.is_heard() {
+            trace.record(event);
+        } else {
+            trace.count(1);
+        }
     }
 }
 

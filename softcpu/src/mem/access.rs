@@ -187,6 +187,12 @@ impl Cpu {
 
     /// Reads memory under given circumstances.
     pub(crate) fn load_as<T: Plain>(&mut self, how: Circumstance, addr: u64) -> Result<T, Trap> {
+        let entry = self.tlb.entry(how.view, addr);
+        if entry.read == addr.wrapping_add(T::SIZE as u64 - 1) & PAGE_MASK {
+            let host = entry.host(addr).cast::<T>();
+            // SAFETY: as in `load`.
+            return Ok(unsafe { host.read_unaligned() });
+        }
         let mut value = T::NIL;
         // SAFETY: the bytes of a live local, and a `Plain` may be filled with any bytes.
         let bytes = unsafe { std::slice::from_raw_parts_mut((&raw mut value).cast::<u8>(), T::SIZE) };
@@ -196,6 +202,13 @@ impl Cpu {
 
     /// Writes memory under given circumstances.
     pub(crate) fn store_as<T: Plain>(&mut self, how: Circumstance, addr: u64, value: T) -> Step {
+        let entry = self.tlb.entry(how.view, addr);
+        if entry.write == addr.wrapping_add(T::SIZE as u64 - 1) & PAGE_MASK {
+            let host = entry.host(addr).cast::<T>();
+            // SAFETY: as in `store`.
+            unsafe { host.write_unaligned(value) };
+            return Step::Next;
+        }
         // SAFETY: the bytes of a live local, and a `Plain` has no padding.
         let bytes = unsafe { std::slice::from_raw_parts((&raw const value).cast::<u8>(), T::SIZE) };
         self.store_bytes(how, addr, bytes)
@@ -203,13 +216,15 @@ impl Cpu {
 
     /// Reads any number of bytes; nothing is read from a device before all pages are known to be readable.
     pub(crate) fn load_bytes(&mut self, how: Circumstance, addr: u64, bytes: &mut [u8]) -> Result<(), Trap> {
-        self.check_range(how, addr, bytes.len() as u64, Want::Read)?;
+        let mut gpa = self.check_range(how, addr, bytes.len() as u64, Want::Read)?;
         let mut at = addr;
         let mut rest = bytes;
         while !rest.is_empty() {
             let in_page = (4096 - (at & 0xfff) as usize).min(rest.len());
             let (chunk, tail) = rest.split_at_mut(in_page);
-            let gpa = self.translate(how, at, Want::Read)?;
+            if at != addr {
+                gpa = self.translate(how, at, Want::Read)?;
+            }
             match self.ram.host(gpa, chunk.len() as u64) {
                 // SAFETY: `host` gives as many mapped bytes as the chunk is long, which are not the chunk's own: that is
                 // a value or an array of the CPU's.
@@ -226,14 +241,16 @@ impl Cpu {
 
     /// Writes any number of bytes; nothing is written before all pages are known to be writable.
     pub(crate) fn store_bytes(&mut self, how: Circumstance, addr: u64, bytes: &[u8]) -> Step {
-        tri!(self.check_range(how, addr, bytes.len() as u64, Want::Write));
+        let mut gpa = tri!(self.check_range(how, addr, bytes.len() as u64, Want::Write));
         let mut step = Step::Next;
         let mut at = addr;
         let mut rest = bytes;
         while !rest.is_empty() {
             let in_page = (4096 - (at & 0xfff) as usize).min(rest.len());
             let (chunk, tail) = rest.split_at(in_page);
-            let gpa = tri!(self.translate(how, at, Want::Write));
+            if at != addr {
+                gpa = tri!(self.translate(how, at, Want::Write));
+            }
             match self.ram.host(gpa, chunk.len() as u64) {
                 Some(host) => {
                     if self.code.holds_code(gpa >> 12) {
@@ -255,14 +272,17 @@ impl Cpu {
         step
     }
 
-    /// Checks every page of a range; raises the fault of the first byte that may not be accessed.
-    fn check_range(&mut self, how: Circumstance, addr: u64, len: u64, want: Want) -> Result<(), Trap> {
-        self.translate(how, addr, want)?;
+    /// Checks every page of a range; raises the fault of the first byte that may not be accessed. The physical address of the first byte.
+    fn check_range(&mut self, how: Circumstance, addr: u64, len: u64, want: Want) -> Result<u64, Trap> {
+        let first = self.translate(how, addr, want)?;
         let further = ((addr & !PAGE_MASK) + len.saturating_sub(1)) >> 12;
         for page in 1..=further {
             self.translate(how, (addr & PAGE_MASK).wrapping_add(page << 12), want)?;
         }
-        if self.watches() { self.note_access(how, addr & how.mask, len, want == Want::Write) } else { Ok(()) }
+        if self.watches() {
+            self.note_access(how, addr & how.mask, len, want == Want::Write)?;
+        }
+        Ok(first)
     }
 
     /// Notes an access that somebody watches. It stops the CPU, or the guest, after its instruction, which runs alone for that: an error

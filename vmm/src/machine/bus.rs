@@ -267,6 +267,10 @@ impl Bus for Machine {
         // As a round of what is due would have it, in which there is nothing.
         self.due_at = Some(now);
         match self.take_written() {
+            // (To take one changes no event of the machine's.)
+            Some(message) if self.messages.is_empty() && !self.interrupts.waiting() => {
+                Waiting::Last(message.address, message.data)
+            }
             Some(message) => Waiting::Message(message.address, message.data),
             None if self.wants_cpu() => Waiting::Machine,
             None => Waiting::Nothing,

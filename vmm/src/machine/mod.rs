@@ -22,6 +22,7 @@ pub mod past;
 mod pauses;
 mod ports;
 pub mod recent;
+mod record;
 pub mod recorded;
 pub mod remap;
 pub mod saved;
@@ -53,7 +54,7 @@ use fencepost_devices::pci::{MsiWrite, PciRoot, PlacedDoorbell};
 use fencepost_softcpu::code::CodePages;
 use fencepost_softcpu::ioapic::IoApicState;
 use fencepost_time::{Cycles, Moment, OffsetHistory, TscOffset};
-use fencepost_trace::{Accel, Event, ExitReason, Stamp};
+use fencepost_trace::Stamp;
 use vm_memory::GuestMemoryMmap;
 
 use crate::config::Date;
@@ -429,31 +430,6 @@ impl Machine {
 
     fn wants_more_than_messages(&self) -> bool {
         self.end.is_some() || self.next_event_ns().is_some_and(|next| next < self.cpu_deadline_ns)
-    }
-
-    /// Records that the CPU that runs left the guest.
-    pub fn record_exit(&mut self, reason: ExitReason, address: u64) {
-        self.record(Event::VcpuExit { cpu: self.cpu, reason, address });
-    }
-
-    /// Records that the machine goes on on another back end, which waits for the trace's file or does not.
-    pub fn record_move(&mut self, to: Accel) {
-        self.log.set_full(if to == Accel::Soft { self.slow_output } else { Full::Drop });
-        self.record(Event::Moved { to });
-    }
-
-    /// Records a mark of who changes the machine.
-    pub fn record_mark(&mut self, text: &str) {
-        self.record(Event::Mark { text: text.into() });
-    }
-
-    /// Records a mark of a debugger's user.
-    pub fn record_mark_beside(&mut self, text: &str) {
-        self.log.push_beside(self.time.now(), Event::Mark { text: text.into() });
-    }
-
-    fn record(&mut self, event: Event) {
-        self.log.push(self.time.now(), event);
     }
 
     /// Ends the machine and gives what is left of it.

@@ -13,6 +13,7 @@ use fencepost_firmware::layout;
 use fencepost_softcpu::bus::{Bus, Flow};
 use fencepost_softcpu::code::CodePages;
 use fencepost_time::Cycles;
+use fencepost_trace::Event;
 use vm_memory::{Bytes, GuestAddress};
 
 use super::irq::SoftInterrupts;

@@ -7,6 +7,7 @@ use fencepost_firmware::layout;
 use fencepost_softcpu::bus::{Bus, Flow};
 use fencepost_softcpu::code::CodePages;
 use fencepost_time::{Cycles, HostOffset, HostTsc, Tsc, TscOffset};
+use fencepost_trace::Event;
 
 use super::irq::SoftInterrupts;
 use super::log::EventLog;

@@ -11,6 +11,7 @@ use fencepost_devices::testing::Random;
 use fencepost_firmware::layout;
 use fencepost_softcpu::code::CodePages;
 use fencepost_time::Cycles;
+use fencepost_trace::Event;
 use vm_memory::{Bytes, GuestAddress};
 
 use super::irq::SoftInterrupts;
