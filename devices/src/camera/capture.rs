@@ -248,7 +248,7 @@ impl Camera {
         let size = Size { height_px: band.height_px, ..layout.size };
         let pixels = window
             .cut(lines, band, range)
-            .and_then(|picture| convert(&picture, range, &FrameLayout { size, ..*layout }));
+            .and_then(|picture| convert(picture, range, &FrameLayout { size, ..*layout }));
         pixels.ok_or(Failure::plain(ErrorCode::Source))
     }
 

@@ -9,20 +9,30 @@ use crate::pixel::{self, Coefficients, Encoding};
 ///
 /// YCbCr codes are kept; only sampling changes: 4:2:0 repeats chroma lines where each line has its own, 4:2:2 to NV12
 /// takes the rounded mean of two. Colours are by BT.601, full range.
-pub fn convert(picture: &Picture, range: Range, layout: &FrameLayout) -> Option<Vec<u8>> {
+pub fn convert(mut picture: Picture, range: Range, layout: &FrameLayout) -> Option<Vec<u8>> {
     if picture.size() != layout.size || !layout.stride_is_good() {
         return None;
     }
-    let mut out = vec![0; layout.frame_bytes() as usize];
-    let first = out.get_mut(..layout.first_bytes() as usize)?;
-    let mut colours = Colours::new(range, layout.size.width_px);
-    for (y, line) in first.chunks_exact_mut(layout.stride_bytes as usize).enumerate() {
-        write_line(layout.format, &Line::of(picture, y), &mut colours, y, line);
-    }
+    // Luma without padding is not copied.
+    let is_luma = matches!(layout.format, PixelFormat::Nv12 | PixelFormat::Grey);
+    let mut out = if is_luma && layout.stride_bytes == layout.size.width_px {
+        std::mem::take(&mut picture.luma)
+    } else {
+        first_plane(&picture, range, layout)
+    };
     if layout.format == PixelFormat::Nv12 {
-        write_chroma(picture, layout, &mut out);
+        append_chroma(&picture, layout, &mut out);
     }
     Some(out)
+}
+
+fn first_plane(picture: &Picture, range: Range, layout: &FrameLayout) -> Vec<u8> {
+    let mut out = vec![0; layout.first_bytes() as usize];
+    let mut colours = Colours::new(range, layout.size.width_px);
+    for (y, line) in out.chunks_exact_mut(layout.stride_bytes as usize).enumerate() {
+        write_line(layout.format, &Line::of(picture, y), &mut colours, y, line);
+    }
+    out
 }
 
 /// A line of a picture.
@@ -117,16 +127,26 @@ fn write_line(format: PixelFormat, from: &Line<'_>, colours: &mut Colours, y: us
     }
 }
 
-fn write_chroma(picture: &Picture, layout: &FrameLayout, out: &mut [u8]) {
-    let (_, second) = out.split_at_mut(layout.first_bytes() as usize);
-    for (y, line) in second.chunks_exact_mut(layout.stride_bytes as usize).enumerate() {
+/// The second plane of NV12.
+fn append_chroma(picture: &Picture, layout: &FrameLayout, out: &mut Vec<u8>) {
+    out.reserve_exact(layout.frame_bytes().saturating_sub(layout.first_bytes()) as usize);
+    let mut line = vec![0; layout.stride_bytes as usize];
+    for y in 0..layout.size.height_px as usize / 2 {
         let above = Line::of(picture, y.saturating_mul(2));
         let below = Line::of(picture, y.saturating_mul(2).saturating_add(1));
-        let cbs = above.cb.iter().zip(below.cb);
-        let crs = above.cr.iter().zip(below.cr);
-        for (pair, (cb, cr)) in line.chunks_exact_mut(2).zip(cbs.zip(crs)) {
-            pair.copy_from_slice(&[mean(*cb.0, *cb.1), mean(*cr.0, *cr.1)]);
+        let pairs = line.chunks_exact_mut(2);
+        if picture.sampling() == Sampling::Yuv420 {
+            // Both lines share theirs.
+            for (pair, (cb, cr)) in pairs.zip(above.cb.iter().zip(above.cr)) {
+                pair.copy_from_slice(&[*cb, *cr]);
+            }
+        } else {
+            let (cbs, crs) = (above.cb.iter().zip(below.cb), above.cr.iter().zip(below.cr));
+            for (pair, (cb, cr)) in pairs.zip(cbs.zip(crs)) {
+                pair.copy_from_slice(&[mean(*cb.0, *cb.1), mean(*cr.0, *cr.1)]);
+            }
         }
+        out.extend_from_slice(&line);
     }
 }
 

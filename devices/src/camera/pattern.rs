@@ -66,10 +66,10 @@ impl FrameSource for TestPattern {
     }
 
     fn band(&mut self, sequence: u32, size: Size, band: Band) -> Result<Picture, SourceError> {
-        let picture = band.size_in(size).and_then(|size| Picture::new(size, Sampling::Yuv420));
-        let mut picture = picture
+        let mut picture = band
+            .size_in(size)
+            .and_then(|size| bars(size, sequence))
             .ok_or_else(|| SourceError(format!("no test pattern of {}x{}", size.width_px, size.height_px)))?;
-        draw_bars(&mut picture, sequence);
         draw_number(&mut picture, sequence, size, band);
         Ok(picture)
     }
@@ -83,20 +83,13 @@ fn bar(x: u32, sequence: u32, width_px: u32) -> (u8, u8, u8) {
     BARS.get(index as usize).copied().unwrap_or(BARS[7])
 }
 
-fn draw_bars(picture: &mut Picture, sequence: u32) {
-    let width_px = picture.size().width_px;
+/// The bars alone, or `None` if there is no such picture.
+fn bars(size: Size, sequence: u32) -> Option<Picture> {
+    let width_px = size.width_px.min(MAX_SIDE_PX);
     let bars = (0..width_px).map(|x| bar(x, sequence, width_px));
-    repeat(&mut picture.luma, bars.clone().map(|(y, _, _)| y));
-    repeat(&mut picture.cb, bars.clone().step_by(2).map(|(_, cb, _)| cb));
-    repeat(&mut picture.cr, bars.step_by(2).map(|(_, _, cr)| cr));
-}
-
-/// Fills a plane with lines that are all alike.
-fn repeat(plane: &mut [u8], line: impl Iterator<Item = u8>) {
-    let line: Vec<u8> = line.collect();
-    for to in plane.chunks_exact_mut(line.len().max(1)) {
-        to.copy_from_slice(&line);
-    }
+    let luma: Vec<u8> = bars.clone().map(|(y, _, _)| y).collect();
+    let (cb, cr): (Vec<u8>, Vec<u8>) = bars.step_by(2).map(|(_, cb, cr)| (cb, cr)).unzip();
+    Picture::of_line(size, Sampling::Yuv420, [&luma, &cb, &cr])
 }
 
 /// Light digits on a dark box in the middle (the bars tint them), as large as fits half the width.

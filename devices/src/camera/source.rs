@@ -14,6 +14,14 @@ pub struct Size {
     pub height_px: u32,
 }
 
+impl Size {
+    /// Whether a picture can have it: no side is odd, zero or beyond [`MAX_SIDE_PX`].
+    fn is_of_picture(self) -> bool {
+        let good = |side: u32| side > 0 && side <= MAX_SIDE_PX && side % 2 == 0;
+        good(self.width_px) && good(self.height_px)
+    }
+}
+
 /// Lines of a picture that follow each other, an even number from an even one on, so that none shares its chroma with a line outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Band {
@@ -103,14 +111,26 @@ pub struct Picture {
 impl Picture {
     /// A black picture; `None` when a side is odd, zero or beyond `MAX_SIDE_PX`.
     pub fn new(size: Size, sampling: Sampling) -> Option<Self> {
-        let good = |side: u32| side > 0 && side <= MAX_SIDE_PX && side % 2 == 0;
-        if !good(size.width_px) || !good(size.height_px) {
+        if !size.is_of_picture() {
             return None;
         }
         let width = size.width_px as usize;
         let luma = width.checked_mul(size.height_px as usize)?;
         let chroma = (width / 2).checked_mul(sampling.chroma_lines(size.height_px) as usize)?;
         Some(Picture { size, sampling, luma: vec![16; luma], cb: vec![128; chroma], cr: vec![128; chroma] })
+    }
+
+    /// A picture whose lines are all alike: luma, Cb and Cr of one; `None` also when one is of another length.
+    pub fn of_line(size: Size, sampling: Sampling, [luma, cb, cr]: [&[u8]; 3]) -> Option<Self> {
+        let width = size.width_px as usize;
+        if !size.is_of_picture() || [luma.len(), cb.len(), cr.len()] != [width, width / 2, width / 2] {
+            return None;
+        }
+        let [lines, chroma_lines] = [size.height_px, sampling.chroma_lines(size.height_px)].map(|n| n as usize);
+        // With room for the chroma that NV12 has behind it.
+        let mut all = Vec::with_capacity(luma.len().saturating_mul(lines.saturating_add(lines / 2)));
+        (0..lines).for_each(|_| all.extend_from_slice(luma));
+        Some(Picture { size, sampling, luma: all, cb: cb.repeat(chroma_lines), cr: cr.repeat(chroma_lines) })
     }
 
     /// Its size.

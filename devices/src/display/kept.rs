@@ -2,7 +2,7 @@
 //! picture that was made of the same bytes by the same registers is not made again.
 
 use super::color::ColorRegs;
-use super::compose::{self, Fetched};
+use super::compose::Fetched;
 use super::layer::{FetchError, Layer};
 use super::making::SUM_BYTES;
 use super::plane::Planes;
@@ -44,7 +44,7 @@ impl Bytes {
             self.layer = Some(layer);
             self.resize(layer.packed_bytes());
         }
-        layer.fetch(list, (at, to), &mut self.packed, &mut self.seen, ports)
+        layer.fetch(list, (at, to), (&mut self.packed, self.is_picture), &mut self.seen, ports)
     }
 
     /// From now on they are the picture itself, or not: what was held as the other is read anew.
@@ -147,11 +147,6 @@ impl KeptFrame {
             let from = bytes.before(at);
             self.made = None;
             self.sums.truncate(if is_picture { from / SUM_BYTES } else { 0 });
-            if is_picture {
-                // With the pixel that the piece before may have ended in.
-                let end = bytes.before(to);
-                compose::clear_rest(bytes.packed.get_mut(from & !3..end).unwrap_or_default());
-            }
         }
         if is_picture {
             self.whole = Some(index);

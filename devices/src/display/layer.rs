@@ -3,6 +3,7 @@
 use vm_memory::{Bytes, VolatileSlice};
 
 use super::format::Layout;
+use super::compose;
 use super::making::{SUM_BYTES, access_ns};
 use super::registers::{ErrorBits, Point, Size};
 use crate::ports::{Iova, Kept, Ports, Seen};
@@ -119,12 +120,12 @@ impl Layer {
     }
 
     /// Reads what of the lines is in bytes `at..to` of the span into `packed`, one line after the other, which has them as `seen` says;
-    /// tells whether it has all.
+    /// tells whether it has all. What is read is `clear`ed of what is no colour.
     pub fn fetch(
         &self,
         list: &SgList,
         (at, to): (u64, u64),
-        packed: &mut [u8],
+        (packed, clear): (&mut [u8], bool),
         seen: &mut Seen,
         ports: &mut Ports<'_>,
     ) -> Result<Kept, FetchError> {
@@ -132,9 +133,14 @@ impl Layer {
         let mut all = Kept::Yes;
         let from = self.start().saturating_add(at);
         list.visit_again(from, to.saturating_sub(at), seen, ports, &mut |span, kept| {
+            let from = rows.written;
             rows.take(span, kept);
             if kept == Kept::No {
                 all = Kept::No;
+                if clear {
+                    // While the host has it at hand, with the pixel that the span before may have ended in.
+                    compose::clear_rest(rows.packed.get_mut(from & !3..rows.written).unwrap_or_default());
+                }
             }
         })
         .map_err(|error| FetchError::new(ErrorBits::FETCH, error))?;

@@ -195,23 +195,37 @@ impl<'a> Blocks<'a> {
     }
 }
 
-/// Appends red, green and blue of as many pixels as make whole blocks of four.
+/// Appends red, green and blue of as many pixels as make whole blocks of sixteen.
 #[target_feature(enable = "avx2")]
 pub fn to_rgb(pixels: &[u8], rgb: &mut Vec<u8>) {
     /// Blocks that are appended together.
-    const PART: usize = 128;
-    let order: __m128i = transmute!([2u8, 1, 0, 6, 5, 4, 10, 9, 8, 14, 13, 12, 0x80, 0x80, 0x80, 0x80]);
-    let mut part = [[0u8; 12]; PART];
-    for pixels in pixels.chunks(16usize.saturating_mul(PART)) {
-        let blocks = pixels.chunks_exact(16);
+    const PART: usize = 32;
+    let mut part = [[0u8; 48]; PART];
+    for pixels in pixels.chunks(64usize.saturating_mul(PART)) {
+        let blocks = pixels.chunks_exact(64);
         let count = blocks.len();
         for (block, out) in blocks.zip(&mut part) {
-            let block = __m128i::read_from_bytes(block).unwrap_or_else(|_| _mm_setzero_si128());
-            let bytes: [u8; 16] = transmute!(_mm_shuffle_epi8(block, order));
-            out.copy_from_slice(bytes.first_chunk::<12>().unwrap_or(&[0; 12]));
+            *out = rgb_of_16(block);
         }
         rgb.extend_from_slice(part.get(..count).unwrap_or_default().as_flattened());
     }
+}
+
+/// Red, green and blue of sixteen pixels.
+#[target_feature(enable = "avx2")]
+fn rgb_of_16(pixels: &[u8]) -> [u8; 48] {
+    let order: __m128i = transmute!([2u8, 1, 0, 6, 5, 4, 10, 9, 8, 14, 13, 12, 0x80, 0x80, 0x80, 0x80]);
+    let colours = |at: usize| {
+        let four = pixels.get(at..).and_then(|pixels| pixels.first_chunk::<16>()).unwrap_or(&[0; 16]);
+        // Twelve bytes, and four that are zero.
+        _mm_shuffle_epi8(transmute!(*four), order)
+    };
+    let [a, b, c, d] = [colours(0), colours(16), colours(32), colours(48)];
+    transmute!([
+        _mm_or_si128(a, _mm_slli_si128::<12>(b)),
+        _mm_or_si128(_mm_srli_si128::<4>(b), _mm_slli_si128::<8>(c)),
+        _mm_or_si128(_mm_srli_si128::<8>(c), _mm_slli_si128::<4>(d)),
+    ])
 }
 
 /// Sixteen bytes as lanes of 16 bits.

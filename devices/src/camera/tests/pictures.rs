@@ -23,10 +23,10 @@ fn yuyv_of_420_repeats_chroma_lines() {
     picture.cb.copy_from_slice(&[1, 2, 3, 4]);
     picture.cr.copy_from_slice(&[5, 6, 7, 8]);
     let layout = FrameLayout { format: PixelFormat::Yuyv, size, stride_bytes: 8 };
-    let bytes = convert(&picture, Range::Limited, &layout).unwrap();
+    let bytes = convert(picture.clone(), Range::Limited, &layout).unwrap();
     let chroma: Vec<u8> = bytes.iter().skip(1).step_by(2).copied().collect();
     assert_eq!(chroma, [1, 5, 2, 6, 1, 5, 2, 6, 3, 7, 4, 8, 3, 7, 4, 8]);
-    assert_eq!(convert(&picture, Range::Limited, &FrameLayout { stride_bytes: 4, ..layout }), None);
+    assert_eq!(convert(picture, Range::Limited, &FrameLayout { stride_bytes: 4, ..layout }), None);
 }
 
 #[test]
