@@ -195,3 +195,13 @@ fn interrupts_are_wanted_when_the_crate_virtio_queue_says_so() {
         assert_eq!(world.memory_mut()[DEVICE as usize..][..ring.len()], ring);
     }
 }
+
+#[test]
+fn a_queue_of_another_size_is_impossible() {
+    let of = |size| Queue { size, ..queue() };
+    assert!(queue().is_possible(SIZE) && of(1).is_possible(SIZE));
+    assert!(!queue().is_possible(2 * SIZE) && !queue().is_possible(SIZE / 2));
+    for size in [0, 3, SIZE - 1, 2 * SIZE] {
+        assert!(!of(size).is_possible(SIZE), "{size}");
+    }
+}
