@@ -148,7 +148,8 @@ fn interrupted(translate: Translate, program: (&[u8], u64), seed: u64) -> Machin
     });
     let period = 5 + random.below(80) as u32;
     m.assemble(CODE - 0x800, |a| {
-        let timer = [(0x1b, 0xfee0_0d00u32), (0x80f, 0x1ff), (0x832, 0x2_0030), (0x83e, 0xb), (0x838, period)];
+        let timer =
+            [(0x1b, 0xfee0_0d00u32), (0x80f, 0x1ff), (0x832, 0x2_0030), (0x83e, 0xb), (0x838, period)];
         for (msr, value) in timer {
             a.mov(ecx, msr).unwrap();
             a.mov(eax, value).unwrap();

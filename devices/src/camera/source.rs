@@ -126,7 +126,8 @@ impl Picture {
         if !size.is_of_picture() || [luma.len(), cb.len(), cr.len()] != [width, width / 2, width / 2] {
             return None;
         }
-        let [lines, chroma_lines] = [size.height_px, sampling.chroma_lines(size.height_px)].map(|n| n as usize);
+        let [lines, chroma_lines] =
+            [size.height_px, sampling.chroma_lines(size.height_px)].map(|n| n as usize);
         // With room for the chroma that NV12 has behind it.
         let mut all = Vec::with_capacity(luma.len().saturating_mul(lines.saturating_add(lines / 2)));
         (0..lines).for_each(|_| all.extend_from_slice(luma));

@@ -2,8 +2,8 @@
 
 use vm_memory::{Bytes, VolatileSlice};
 
-use super::format::Layout;
 use super::compose;
+use super::format::Layout;
 use super::making::{SUM_BYTES, access_ns};
 use super::registers::{ErrorBits, Point, Size};
 use crate::ports::{Iova, Kept, Ports, Seen};

@@ -38,8 +38,7 @@ impl Translator<'_> {
             self.move_from_high(instr);
         }
         if effect == Effect::Sets {
-            self.flags =
-                if after.any() { Flags { host: true, saved: false, recipe: None } } else { NOWHERE };
+            self.flags = if after.any() { Flags { host: true, saved: false, recipe: None } } else { NOWHERE };
         }
     }
 

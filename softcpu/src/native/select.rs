@@ -109,7 +109,19 @@ impl Kind {
         use Kind::*;
         matches!(
             self,
-            Handler { .. } | Vector { .. } | Divide | Cli | Sti | SwapGs | Push | Pop | Leave | Call | CallTo | Return | JumpTo
+            Handler { .. }
+                | Vector { .. }
+                | Divide
+                | Cli
+                | Sti
+                | SwapGs
+                | Push
+                | Pop
+                | Leave
+                | Call
+                | CallTo
+                | Return
+                | JumpTo
         )
     }
 
