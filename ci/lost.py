@@ -145,7 +145,7 @@ def moment(number, kind, cause, share, whole, folder):
     name = f"{number}: {cause.__name__.replace('_', ' ')} at {share:.0%} of {kind.__name__.lower()}"
     work = folder / "work"
     work.mkdir()
-    mounted = cause is runs.full_disk
+    mounted, ended = cause is runs.full_disk, None
     try:
         if mounted:
             runs.mount("-o", "size=900m", "tmpfs", work)
@@ -153,7 +153,7 @@ def moment(number, kind, cause, share, whole, folder):
         told = ", ".join(check(kind, work, whole, ended))
         say(True, name, f"status {ended.status}, {told}")
     except Wrong as wrong:
-        say(False, name, wrong)
+        say(False, name, f"{wrong}; status {ended.status}, it said: {ended.errors.strip() or 'nothing'}")
     except Exception:
         say(False, name, traceback.format_exc())
     finally:
@@ -165,6 +165,7 @@ def moment(number, kind, cause, share, whole, folder):
 def main():
     runs.set_up(*sys.argv[1:6])
     folder, moments, seed = pathlib.Path(sys.argv[6]), int(sys.argv[7]), int(sys.argv[8])
+    chosen = [int(number) for number in sys.argv[9:]]
     causes = list(runs.CAUSES)
     if not runs.may_mount():
         without = [cause for cause in causes if cause in runs.MOUNTS]
@@ -180,7 +181,8 @@ def main():
         # Every cause comes as often as the others; what it meets, and when, is drawn.
         kind = random_of.choices([runs.Boot, runs.Restored, runs.Scenarios], [1, 3, 1])[0]
         share = random_of.random() * 1.05
-        moment(number, kind, causes[number % len(causes)], share, wholes[kind], folder)
+        if not chosen or number in chosen:
+            moment(number, kind, causes[number % len(causes)], share, wholes[kind], folder)
     sys.exit(FAILED)
 
 

@@ -109,7 +109,8 @@ class Ended:
     def __init__(self, status, errors, cause, listened=True):
         self.status, self.errors, self.cause, self.listened = status, errors, cause, listened
         self.killed = status < 0
-        self.cut = self.killed
+        # Without memory it can say no more than that, and that its files end there.
+        self.cut = self.killed or "and it ends here, with the files that it was writing" in errors
         self.stopped = status > 128
 
     def must_be(self, status):

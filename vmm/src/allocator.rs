@@ -44,8 +44,8 @@ fn given(memory: *mut u8, size: usize) -> *mut u8 {
 
 #[cold]
 fn exhausted() -> ! {
-    const LINE: &[u8] = b"fencepost: the host gives this process no more memory, and it ends here: \
-        raise its limit (ulimit -v), or give the guest less --memory\n";
+    const LINE: &[u8] = b"fencepost: the host gives this process no more memory, and it ends here, with \
+        the files that it was writing: raise its limit (ulimit -v), or give the guest less --memory\n";
     terminal::restore_at_once();
     // SAFETY: the line is a constant of this length. Nothing is run at this exit that might ask for memory.
     unsafe {

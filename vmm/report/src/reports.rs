@@ -32,12 +32,12 @@ pub struct ReportError {
 }
 
 impl Reports {
-    /// Writes all of them. Tries each, and gives the first error.
-    pub fn write(&self, suite: &Suite) -> Result<(), ReportError> {
-        let mut first = Ok(());
+    /// Writes all of them. Tries each, and gives those that could not be written.
+    pub fn write(&self, suite: &Suite) -> Vec<ReportError> {
+        let mut missing = Vec::new();
         let mut done = |option, path: &Path, result: io::Result<()>| {
-            let failed = result.map_err(|error| ReportError { option, path: path.to_owned(), error });
-            first = std::mem::replace(&mut first, Ok(())).and(failed);
+            let failed = result.err().map(|error| ReportError { option, path: path.to_owned(), error });
+            missing.extend(failed);
         };
         if let Some(path) = &self.json {
             done("--json", path, file(path, |out| json::write(suite, out)));
@@ -51,7 +51,7 @@ impl Reports {
         if let Some(path) = &self.step_summary {
             done("GITHUB_STEP_SUMMARY", path, append(path, &github::summary(suite)));
         }
-        first
+        missing
     }
 }
 
@@ -81,22 +81,23 @@ mod tests {
         let reports =
             Reports { json: at("a.json"), junit: at("b.xml"), ktap: at("c.ktap"), step_summary: at("d.md") };
         fs::write(folder.join("d.md"), "before\n").unwrap();
-        reports.write(&suite()).unwrap();
-        reports.write(&suite()).unwrap();
+        (0..2).for_each(|_| assert!(reports.write(&suite()).is_empty()));
         let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
         assert_eq!(json::read(&read("a.json")).unwrap(), suite());
         assert!(read("b.xml").starts_with("<?xml") && read("c.ktap").starts_with("KTAP version 1\n"));
         assert_eq!(read("d.md"), format!("before\n{0}{0}", github::summary(&suite())));
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 4);
-        let bad = Reports { json: Some("/dev/full".into()), ktap: at("e.ktap"), ..Reports::default() };
-        let error = bad.write(&suite()).unwrap_err().to_string();
-        assert!(
-            error.contains("--json /dev/full: No space left on device; name") && read("e.ktap").len() > 10,
-            "{error}"
-        );
-        let bad = Reports { junit: at("none/b.xml"), ..Reports::default() };
-        let error = bad.write(&suite()).unwrap_err().to_string();
-        assert!(error.contains("--junit") && error.contains("No such file"), "{error}");
+        let bad = Reports {
+            json: Some("/dev/full".into()),
+            junit: at("none/b.xml"),
+            ktap: at("e.ktap"),
+            ..Reports::default()
+        };
+        let errors: Vec<String> = bad.write(&suite()).iter().map(ToString::to_string).collect();
+        let [full, none] = &errors[..] else { panic!("{errors:?}") };
+        assert!(full.contains("--json /dev/full: No space left on device; name"), "{full}");
+        assert!(none.contains("--junit") && none.contains("No such file"), "{none}");
+        assert!(read("e.ktap").len() > 10);
         fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -233,7 +233,7 @@ fn finish(args: &ReportArgs, suite: &Suite) -> Result<i32, HostError> {
     let github = std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true");
     let step_summary = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|_| github).map(PathBuf::from);
     let (json, junit, ktap) = (args.json.clone(), args.junit.clone(), args.ktap.clone());
-    let written = Reports { json, junit, ktap, step_summary }.write(suite);
+    let missing = Reports { json, junit, ktap, step_summary }.write(suite);
     let mut text = Vec::new();
     let style = write::summary::Style {
         columns: ConsoleSize::of_terminal().map_or(100, |size| usize::from(size.columns).max(40)),
@@ -246,11 +246,8 @@ fn finish(args: &ReportArgs, suite: &Suite) -> Result<i32, HostError> {
             false => text.lines().for_each(tell),
         }
     }
-    if let Err(error) = written {
-        tell(&format!("fencepost: {error}"));
-        return Ok(HARNESS_FAILED);
-    }
-    Ok(suite.status())
+    missing.iter().for_each(|error| tell(&format!("fencepost: {error}")));
+    Ok(if missing.is_empty() { suite.status() } else { HARNESS_FAILED })
 }
 
 /// What GitHub shows beside the code, and behind it the summary, in which a guest's words are no commands of the runner's. Both go the same
