@@ -23,7 +23,7 @@ impl Drop for Mapping {
     }
 }
 
-/// Generated code, one piece after another. There is no way to take out one: [`clear`](Self::clear) takes out all.
+/// Generated code, one piece after another. There is no way to take out one: [`truncate`](Self::truncate) takes out all from a place on.
 pub(crate) struct CodeBuffer {
     writable: Mapping,
     executable: Mapping,

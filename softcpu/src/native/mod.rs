@@ -12,8 +12,9 @@
 //!   later; if only a fault would need them they are made again from the registers that they came from.
 //! - [`block`]: one block. It begins by taking its instructions off what is left until the run loop's limit.
 //! - [`handlers`]: what the interpreter does for it.
+//! - [`system`]: what the kernel does often with interrupts and segments; [`high`]: AH, CH, DH and BH.
 //! - [`ends`]: it ends by jumping to the next one.
-//! - [`links`]: jumps between blocks, and how they are taken back when a block is dropped.
+//! - [`generated`](crate::generated): where it is kept, jumps between blocks, and how they are taken back when a block is dropped.
 //! - [`run`]: into generated code, and out.
 //!
 //! Generated code reaches the CPU through one register, so several CPUs share it.
