@@ -197,6 +197,18 @@ fn interrupts_are_wanted_when_the_crate_virtio_queue_says_so() {
 }
 
 #[test]
+fn a_queue_may_be_full() {
+    let mut world = World::new(MEMORY);
+    let heads: Vec<u16> = (0..SIZE).rev().collect();
+    heads.iter().for_each(|&head| descriptor(&mut world, TABLE, head, 0x5000, 1, 0, 0));
+    available(&mut world, &heads);
+    let mut queue = queue();
+    let taken: Vec<u16> =
+        std::iter::from_fn(|| pop(&mut queue, &mut world).unwrap()).map(|chain| chain.head).collect();
+    assert_eq!(taken, heads);
+}
+
+#[test]
 fn a_queue_of_another_size_is_impossible() {
     let of = |size| Queue { size, ..queue() };
     assert!(queue().is_possible(SIZE) && of(1).is_possible(SIZE));
