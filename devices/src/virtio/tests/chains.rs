@@ -99,7 +99,7 @@ fn the_chains_are_those_of_the_crate_virtio_queue() {
 #[test]
 fn chains_that_are_none_break_the_queue() {
     type Make = fn(&mut World);
-    let cases: [(Make, &str); 6] = [
+    let cases: [(Make, &str); 8] = [
         (|world| descriptor(world, TABLE, 0, 0x5000, 8, 1, 0), "has no end"),
         (|world| descriptor(world, TABLE, 0, 0x5000, 8, 1, SIZE), "leaves its table"),
         (
@@ -111,6 +111,8 @@ fn chains_that_are_none_break_the_queue() {
         ),
         (|world| descriptor(world, TABLE, 0, INDIRECT, 24, 4, 0), "has an indirect table of no use"),
         (|world| descriptor(world, TABLE, 0, INDIRECT, 0, 4, 0), "has an indirect table of no use"),
+        (|world| descriptor(world, TABLE, 0, INDIRECT, 16, 5, 0), "has an indirect table where none may be"),
+        (|world| descriptor(world, TABLE, 0, INDIRECT, 16, 6, 0), "has an indirect table where none may be"),
         (
             |world| {
                 descriptor(world, TABLE, 0, INDIRECT, 16, 4, 0);
