@@ -145,7 +145,7 @@ def moment(number, kind, cause, share, whole, folder):
     name = f"{number}: {cause.__name__.replace('_', ' ')} at {share:.0%} of {kind.__name__.lower()}"
     work = folder / "work"
     work.mkdir()
-    mounted, ended = cause is runs.full_disk, None
+    mounted = cause is runs.full_disk
     try:
         if mounted:
             runs.mount("-o", "size=900m", "tmpfs", work)

@@ -7,8 +7,8 @@ workloads.py --program FILE --check ...      only looks at the arguments
 
 Both boot the same kernel with the same initramfs, memory and command line; a guest runs all workloads, one after the other. The line
 that each prints before and after it is stamped here when it comes out of the console, with the wall clock and with the processor
-time of the whole process. `boot` is from the start of the process until the guest has nothing left to
-do, at least 50 ms of which are waited for. Without --qemu `soft` runs alone.
+time of the whole process. `boot` is from the start of the process until the guest has had nothing to do for 50 ms. Without --qemu `soft`
+runs alone.
 The exit status is 1 when a result was wrong or a guest failed, 2 for a wrong name. OPTIONs are for fencepost.
 """
 

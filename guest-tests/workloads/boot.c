@@ -13,7 +13,7 @@
 /* Of a second, in which times are counted (proc(5)). */
 #define TICKS 100
 
-/* Ticks that the first CPU has spent with nothing to do; -1 if that cannot be read. */
+/* Ticks in which the machine, which has one CPU, had nothing to do; -1 if that cannot be read. */
 static long idle_ticks(void)
 {
 	long user, nice, system, idle;

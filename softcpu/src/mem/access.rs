@@ -67,7 +67,13 @@ impl Cpu {
     /// Reads memory if the TLB knows the page: for handlers that leave everything else to a function of their own.
     #[inline(always)]
     pub(crate) fn probe<T: Plain>(&self, addr: u64) -> Option<T> {
-        let entry = self.tlb.entry(self.view, addr);
+        self.probe_in(self.view, addr)
+    }
+
+    /// The same with the rights of a view.
+    #[inline(always)]
+    fn probe_in<T: Plain>(&self, view: usize, addr: u64) -> Option<T> {
+        let entry = self.tlb.entry(view, addr);
         if entry.read != addr.wrapping_add(T::SIZE as u64 - 1) & PAGE_MASK {
             return None;
         }
@@ -79,7 +85,13 @@ impl Cpu {
     /// Writes memory if the TLB knows that the page may be written; whether it did.
     #[inline(always)]
     pub(crate) fn put<T: Plain>(&mut self, addr: u64, value: T) -> bool {
-        let entry = self.tlb.entry(self.view, addr);
+        self.put_in(self.view, addr, value)
+    }
+
+    /// The same with the rights of a view.
+    #[inline(always)]
+    fn put_in<T: Plain>(&mut self, view: usize, addr: u64, value: T) -> bool {
+        let entry = self.tlb.entry(view, addr);
         if entry.write != addr.wrapping_add(T::SIZE as u64 - 1) & PAGE_MASK {
             return false;
         }
@@ -187,11 +199,8 @@ impl Cpu {
 
     /// Reads memory under given circumstances.
     pub(crate) fn load_as<T: Plain>(&mut self, how: Circumstance, addr: u64) -> Result<T, Trap> {
-        let entry = self.tlb.entry(how.view, addr);
-        if entry.read == addr.wrapping_add(T::SIZE as u64 - 1) & PAGE_MASK {
-            let host = entry.host(addr).cast::<T>();
-            // SAFETY: as in `load`.
-            return Ok(unsafe { host.read_unaligned() });
+        if let Some(value) = self.probe_in(how.view, addr) {
+            return Ok(value);
         }
         let mut value = T::NIL;
         // SAFETY: the bytes of a live local, and a `Plain` may be filled with any bytes.
@@ -202,11 +211,7 @@ impl Cpu {
 
     /// Writes memory under given circumstances.
     pub(crate) fn store_as<T: Plain>(&mut self, how: Circumstance, addr: u64, value: T) -> Step {
-        let entry = self.tlb.entry(how.view, addr);
-        if entry.write == addr.wrapping_add(T::SIZE as u64 - 1) & PAGE_MASK {
-            let host = entry.host(addr).cast::<T>();
-            // SAFETY: as in `store`.
-            unsafe { host.write_unaligned(value) };
+        if self.put_in(how.view, addr, value) {
             return Step::Next;
         }
         // SAFETY: the bytes of a live local, and a `Plain` has no padding.

@@ -147,21 +147,12 @@ impl Translator<'_> {
         if quick.is_some() {
             self.e.r(Code::Call_rm64, SCRATCH[1]);
         }
-        self.look_again();
-        for jump in elsewhere.into_iter().flatten() {
-            self.e.bind(jump);
-        }
-        if elsewhere.is_some() {
-            self.look_again();
-        }
-        quick
-    }
-
-    /// Nothing of the block has been run: the run loop finds the one that is.
-    fn look_again(&mut self) {
+        // Nothing of the block has been run: the run loop goes on.
+        elsewhere.into_iter().flatten().for_each(|jump| self.e.bind(jump));
         self.e.constant(SCRATCH[0], self.source.block);
         self.e.call(self.routines.limit);
         never(&mut self.e);
+        quick
     }
 
     /// Before a block that goes on at its own start: brings the XMM registers that it reads, which it then finds each time.

@@ -93,16 +93,22 @@ impl Emitter {
         missed
     }
 
+    /// The address of the code TLB's entry for the address in the first scratch register, in the second one.
+    fn code_entry(&mut self) {
+        let [address, entry] = SCRATCH;
+        self.mov(entry, address);
+        self.ri(Code::Shr_rm64_imm8, entry, 8);
+        self.ri(Code::And_rm32_imm32, Register::R14D, (ENTRIES as i32 - 1) << 4);
+        self.rm(Code::Add_r64_rm64, entry, field(context!(code)));
+    }
+
     /// From an instruction pointer in the first scratch register to the generated code for it, whose address is then at
     /// [`KnownJump::code`] of the second one; the page of the code is in [`Context::next_page`]. Both scratch registers and the flags
     /// are used. The jumps: it is not known.
     pub fn look_up_code(&mut self) -> [Jump; 2] {
         let [target, entry] = SCRATCH;
         let entry32 = Register::R14D;
-        self.mov(entry, target);
-        self.ri(Code::Shr_rm64_imm8, entry, 8);
-        self.ri(Code::And_rm32_imm32, entry32, (ENTRIES as i32 - 1) << 4);
-        self.rm(Code::Add_r64_rm64, entry, field(context!(code)));
+        self.code_entry();
         let part = |offset: usize| MemoryOperand::with_base_displ(entry, offset as i64);
         self.rm(Code::Sub_r64_rm64, target, part(offset_of!(CodeEntry, tag)));
         self.ri(Code::Cmp_RAX_imm32, Register::RAX, PAGE_BYTES - 1);
@@ -127,10 +133,7 @@ impl Emitter {
         let [page, entry] = SCRATCH;
         self.load(page, context!(page));
         self.rm(Code::Lea_r64_m, page, MemoryOperand::with_base_displ(page, i64::from(PAGE_BYTES)));
-        self.mov(entry, page);
-        self.ri(Code::Shr_rm64_imm8, entry, 8);
-        self.ri(Code::And_rm32_imm32, Register::R14D, (ENTRIES as i32 - 1) << 4);
-        self.rm(Code::Add_r64_rm64, entry, field(context!(code)));
+        self.code_entry();
         let part = |offset: usize| MemoryOperand::with_base_displ(entry, offset as i64);
         self.rm(Code::Cmp_r64_rm64, page, part(offset_of!(CodeEntry, tag)));
         let untranslated = self.jump_if(ConditionCode::ne);
